@@ -1,0 +1,83 @@
+/**
+ * Writes the protos that ours import but the repository does not keep into .proto-deps/, a second buf module:
+ * google/rpc from google-proto-files, and buf/validate/validate.proto, which no package ships as source, printed
+ * from the descriptor in @bufbuild/protovalidate.
+ */
+import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { dirname, join } from 'node:path';
+import type { DescEnum, DescExtension, DescField, DescFile, DescMessage } from '@bufbuild/protobuf';
+import {
+  type FieldDescriptorProto,
+  FieldDescriptorProto_Label,
+  FieldDescriptorProto_Type,
+} from '@bufbuild/protobuf/wkt';
+import { file_buf_validate_validate } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
+
+const target = join(import.meta.dirname, '..', '.proto-deps');
+const google = join(
+  dirname(createRequire(import.meta.url).resolve('google-proto-files/package.json')),
+  'google',
+);
+const maxFieldNumber = 536_870_911;
+
+rmSync(target, { recursive: true, force: true });
+for (const path of ['rpc/error_details.proto', 'rpc/status.proto']) {
+  cpSync(join(google, path), join(target, 'google', path));
+}
+mkdirSync(join(target, 'buf', 'validate'), { recursive: true });
+writeFileSync(join(target, 'buf', 'validate', 'validate.proto'), printFile(file_buf_validate_validate));
+
+// Covers what validate.proto uses: a proto2 file without maps, groups, services, defaults and nested types.
+function printFile(file: DescFile): string {
+  const lines = [
+    'syntax = "proto2";',
+    `package ${file.proto.package};`,
+    ...file.proto.dependency.map((path) => `import "${path}";`),
+    ...file.enums.flatMap(printEnum),
+    ...file.messages.flatMap(printMessage),
+    ...file.extensions.map(printExtension),
+  ];
+  return `${lines.join('\n')}\n`;
+}
+
+function printEnum(desc: DescEnum): string[] {
+  const { value, reservedRange } = desc.proto;
+  return [
+    `enum ${desc.name} {`,
+    ...reservedRange.map(({ start, end }) => `  reserved ${start} to ${end};`),
+    ...value.map(({ name, number }) => `  ${name} = ${number};`),
+    '}',
+  ];
+}
+
+function printMessage(desc: DescMessage): string[] {
+  const { extensionRange, reservedName, reservedRange } = desc.proto;
+  return [
+    `message ${desc.name} {`,
+    ...reservedRange.map(({ start, end }) => `  reserved ${start} to ${end - 1};`),
+    ...reservedName.map((name) => `  reserved "${name}";`),
+    ...extensionRange.map(
+      ({ start, end }) => `  extensions ${start} to ${end > maxFieldNumber ? 'max' : end - 1};`,
+    ),
+    ...desc.members.flatMap((member) =>
+      member.kind === 'oneof'
+        ? [`  oneof ${member.name} {`, ...member.fields.map((field) => `    ${printField(field)}`), '  }']
+        : [`  ${label(member.proto)} ${printField(member)}`],
+    ),
+    '}',
+  ];
+}
+
+function printExtension(desc: DescExtension): string {
+  return `extend .${desc.extendee.typeName} { ${label(desc.proto)} ${printField(desc)} }`;
+}
+
+function printField({ proto }: DescField | DescExtension): string {
+  const type = proto.typeName || FieldDescriptorProto_Type[proto.type].toLowerCase();
+  return `${type} ${proto.name} = ${proto.number}${proto.options?.deprecated ? ' [deprecated = true]' : ''};`;
+}
+
+function label(proto: FieldDescriptorProto): string {
+  return FieldDescriptorProto_Label[proto.label].toLowerCase();
+}
