@@ -1,0 +1,131 @@
+import { readFileSync } from 'node:fs';
+import { hostname } from 'node:os';
+
+/** Every setting of the service. The README's configuration table lists the same names. */
+export type Config = ReturnType<typeof toConfig>;
+
+type Env = Readonly<Record<string, string | undefined>>;
+
+/**
+ * Reads and checks the environment, the only place that does.
+ * Throws one error that lists every problem, so that a wrong deployment is mended in one go.
+ */
+export function toConfig(env: Env) {
+  const problems: string[] = [];
+  const read = reader(env, problems);
+  const config = {
+    instance: read.text('INSTANCE_ID', `${hostname()}-${process.pid}`),
+    log: { level: read.text('LOG_LEVEL', 'info') },
+    grpc: {
+      address: read.text('GRPC_ADDR', '0.0.0.0:9092'),
+      keepaliveMs: read.count('GRPC_KEEPALIVE_MS', 20_000),
+      keepaliveTimeoutMs: read.count('GRPC_KEEPALIVE_TIMEOUT_MS', 10_000),
+      connectionAgeMs: read.count('GRPC_CONNECTION_AGE_MS', 3_600_000),
+      connectionAgeGraceMs: read.count('GRPC_CONNECTION_AGE_GRACE_MS', 60_000),
+      maxConcurrentStreams: read.count('GRPC_MAX_CONCURRENT_STREAMS', 1_000),
+    },
+    web: {
+      address: read.text('WEB_ADDR', '0.0.0.0:8092'),
+      origins: read.list('WEB_ORIGINS', []),
+      maxConcurrentStreams: read.count('WEB_MAX_CONCURRENT_STREAMS', 250),
+      headerTimeoutMs: read.count('WEB_HEADER_TIMEOUT_MS', 10_000),
+    },
+    metrics: { address: read.text('METRICS_ADDR', '0.0.0.0:9464') },
+    call: {
+      maxMessageBytes: read.count('MAX_MESSAGE_BYTES', 1_048_576),
+      defaultDeadlineMs: read.count('DEFAULT_DEADLINE_MS', 15_000),
+      maxDeadlineMs: read.count('MAX_DEADLINE_MS', 60_000),
+      drainMs: read.count('DRAIN_MS', 10_000),
+    },
+    auth: {
+      jwks: read.text('AUTH_JWKS_URL'),
+      issuer: read.text('AUTH_ISSUER'),
+      audience: read.text('AUTH_AUDIENCE'),
+      algorithms: read.list('AUTH_ALGORITHMS', ['RS256', 'ES256', 'PS256']),
+      clockToleranceMs: read.count('AUTH_CLOCK_TOLERANCE_MS', 5_000),
+      rememberedTokens: read.count('AUTH_REMEMBERED_TOKENS', 20_000),
+    },
+    limits: {
+      sendPerMinute: read.count('LIMIT_SEND_PER_MINUTE', 60),
+      readPerMinute: read.count('LIMIT_READ_PER_MINUTE', 300),
+      tenantPerMinute: read.count('LIMIT_TENANT_PER_MINUTE', 10_000),
+      streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 20),
+    },
+    db: {
+      url: read.text('DATABASE_URL'),
+      connections: read.count('DATABASE_CONNECTIONS', 12),
+      connectTimeoutMs: read.count('DATABASE_CONNECT_TIMEOUT_MS', 5_000),
+      waitingCalls: read.count('DATABASE_WAITING_CALLS', 2_000),
+      prepare: read.flag('DATABASE_PREPARE', true),
+    },
+    redis: { url: read.text('REDIS_URL') },
+    write: {
+      batchSize: read.count('WRITE_BATCH_SIZE', 64),
+      batchConnections: read.count('WRITE_BATCH_CONNECTIONS', 2),
+      waiting: read.count('WRITE_WAITING', 5_000),
+      requestIdHours: read.count('WRITE_REQUEST_ID_HOURS', 48),
+    },
+    event: {
+      heartbeatMs: read.count('EVENT_HEARTBEAT_MS', 20_000),
+      sweepMs: read.count('EVENT_SWEEP_MS', 1_000),
+      streamBufferBytes: read.count('EVENT_STREAM_BUFFER_BYTES', 262_144),
+      streamChannels: read.count('EVENT_STREAM_CHANNELS', 5_000),
+      streams: read.count('EVENT_STREAMS', 20_000),
+      replayEvents: read.count('EVENT_REPLAY_EVENTS', 10_000),
+      replayPage: read.count('EVENT_REPLAY_PAGE', 500),
+      retentionDays: read.count('EVENT_RETENTION_DAYS', 7),
+    },
+    unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
+    maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
+  };
+  if (problems.length > 0) throw new ConfigError(problems);
+  return config;
+}
+
+/** The environment does not make a working configuration; `problems` has a line for each reason. */
+export class ConfigError extends Error {
+  override name = 'ConfigError';
+  readonly problems: readonly string[];
+
+  constructor(problems: readonly string[]) {
+    super(`configuration:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
+    this.problems = problems;
+  }
+}
+
+function reader(env: Env, problems: string[]) {
+  // NAME_FILE names a file that holds the value, the way orchestrators mount secrets.
+  function raw(name: string): string | undefined {
+    const file = env[`${name}_FILE`];
+    if (file === undefined || file === '') return env[name] === '' ? undefined : env[name];
+    try {
+      return readFileSync(file, 'utf8').trim();
+    } catch (error) {
+      problems.push(`${name}_FILE cannot be read: ${error instanceof Error ? error.message : 'unknown'}`);
+      return undefined;
+    }
+  }
+  return {
+    text(name: string, fallback?: string): string {
+      const value = raw(name) ?? fallback;
+      if (value === undefined) problems.push(`${name} is required`);
+      return value ?? '';
+    },
+    count(name: string, fallback: number): number {
+      const value = raw(name);
+      if (value === undefined) return fallback;
+      const parsed = Number(value);
+      if (!Number.isSafeInteger(parsed) || parsed < 0) problems.push(`${name} must be a whole number, 0 or more`);
+      return parsed;
+    },
+    list(name: string, fallback: readonly string[]): readonly string[] {
+      const items = raw(name)?.split(',').map((item) => item.trim());
+      return items?.filter((item) => item !== '') ?? fallback;
+    },
+    flag(name: string, fallback: boolean): boolean {
+      const value = raw(name);
+      if (value !== undefined && value !== 'true' && value !== 'false') problems.push(`${name} must be true or false`);
+      return value === undefined ? fallback : value === 'true';
+    },
+  };
+}

@@ -1,0 +1,67 @@
+import type { DescMethod, DescMethodServerStreaming, DescMethodUnary, DescService } from '@bufbuild/protobuf';
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { Logger } from 'pino';
+import type { Frame } from './frame.ts';
+
+/** Who calls, after the token was checked. A service acting for a user has that user's ids. */
+export type Caller = {
+  readonly kind: 'user' | 'service' | 'operator';
+  readonly tenantId: bigint;
+  /** The user the call is made by or for; 0n when a service or operator acts for no user. */
+  readonly userId: bigint;
+  /** Display name from the token, for texts like "… mentioned you"; empty when the token has none. */
+  readonly name: string;
+  readonly roles: ReadonlySet<string>;
+};
+
+/** What a handler knows of the call besides its request. */
+export type Call = {
+  readonly method: DescMethod;
+  readonly caller: Caller;
+  /** Aborts when the client goes away, the deadline passes or the server stops draining. */
+  readonly signal: AbortSignal;
+  /** Epoch ms at which the client stops waiting; undefined on streams without a deadline. */
+  readonly deadline: number | undefined;
+  readonly requestId: string;
+  readonly log: Logger;
+};
+
+/**
+ * Where a stream handler writes. Frames are encoded once per process and shared by all streams, so a write
+ * costs one buffer write. The sink never refuses: the writer looks at `buffered` and stops by itself.
+ */
+export type Sink = {
+  write(frame: Frame): void;
+  /** Bytes written but not yet taken by the connection. */
+  readonly buffered: number;
+  /** Called once, when `buffered` has fallen to zero again; replaces an earlier callback. */
+  onDrain(callback: () => void): void;
+};
+
+export type UnaryHandler<M extends DescMethodUnary> = (
+  request: MessageShape<M['input']>,
+  call: Call,
+) => Promise<MessageInitShape<M['output']>>;
+
+/** Runs until the stream ends: returning ends it with OK, throwing with that error. */
+export type StreamHandler<M extends DescMethodServerStreaming> = (
+  request: MessageShape<M['input']>,
+  call: Call,
+  sink: Sink,
+) => Promise<void>;
+
+/** Every RPC of a service: leaving one out is a compile error. */
+export type Handlers<S extends DescService> = {
+  [K in keyof S['method']]: S['method'][K] extends DescMethodUnary
+    ? UnaryHandler<S['method'][K]>
+    : S['method'][K] extends DescMethodServerStreaming
+      ? StreamHandler<S['method'][K]>
+      : never;
+};
+
+/** One service with its handlers, as the edges take it. */
+export type Route = { readonly service: DescService; readonly handlers: Readonly<Record<string, unknown>> };
+
+export function route<S extends DescService>(service: S, handlers: Handlers<S>): Route {
+  return { service, handlers };
+}

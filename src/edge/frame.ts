@@ -1,0 +1,39 @@
+import { type DescMessage, fromBinary, toJsonString } from '@bufbuild/protobuf';
+
+/**
+ * One message of a stream, encoded once for every stream it goes to.
+ * `binary` is the protobuf encoding; the enveloped forms are made on first use and kept.
+ */
+export class Frame {
+  readonly binary: Buffer;
+  readonly #schema: DescMessage;
+  #enveloped: Buffer | undefined;
+  #envelopedJson: Buffer | undefined;
+
+  constructor(schema: DescMessage, binary: Buffer) {
+    this.#schema = schema;
+    this.binary = binary;
+  }
+
+  /** Protobuf bytes behind the five-byte prefix that gRPC-Web and Connect streams share. */
+  get enveloped(): Buffer {
+    this.#enveloped ??= envelope(this.binary);
+    return this.#enveloped;
+  }
+
+  /** ProtoJSON behind the same prefix, for clients of the JSON codec. */
+  get envelopedJson(): Buffer {
+    this.#envelopedJson ??= envelope(
+      Buffer.from(toJsonString(this.#schema, fromBinary(this.#schema, this.binary))),
+    );
+    return this.#envelopedJson;
+  }
+}
+
+function envelope(message: Buffer): Buffer {
+  const framed = Buffer.allocUnsafe(5 + message.length);
+  framed[0] = 0;
+  framed.writeUInt32BE(message.length, 1);
+  message.copy(framed, 5);
+  return framed;
+}
