@@ -1,0 +1,176 @@
+// Runs on any Node >= 18 and imports nothing that needs installing.
+// usage: node scripts/bootstrap.mjs [script] [arguments]
+import { spawn, spawnSync } from 'node:child_process';
+import {
+  existsSync,
+  mkdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  statSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
+import { constants } from 'node:os';
+import { delimiter, dirname, join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+
+const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
+const NODE_TOOL = join(ROOT, 'tools', 'node');
+const LOCK = join(ROOT, '.dev', 'install.lock');
+const LOCK_STALE_MS = 60_000;
+const TOLD_EVERY_MS = 10_000;
+const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
+
+const env = { ...process.env };
+
+try {
+  await main();
+} catch (error) {
+  console.error(error instanceof Error ? error.message : error);
+  process.exit(1);
+}
+
+async function main() {
+  const node = await ensureNode();
+  if (!isInstalled(ROOT)) await install(ROOT, 'installing packages');
+  env.PATH = [join(ROOT, 'node_modules', '.bin'), env.PATH].join(delimiter);
+  const [script, ...args] = process.argv.slice(2);
+  if (script === undefined) return;
+  process.exit(await run(node, [script, ...args], { cwd: ROOT, env, stdio: 'inherit' }));
+}
+
+async function ensureNode() {
+  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
+  if (major >= 24 || (major === 22 && minor >= 22)) return process.execPath;
+  const bin = join(NODE_TOOL, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin');
+  if (!isInstalled(NODE_TOOL) || !existsSync(join(bin, 'node'))) {
+    await install(NODE_TOOL, `installing Node 24, this machine has ${process.version}`);
+  }
+  if (!existsSync(join(bin, 'node'))) {
+    throw new Error(
+      `Node 22.22 or 24 is needed; none could be installed for ${process.platform} ${process.arch}.`,
+    );
+  }
+  env.PATH = [bin, env.PATH].join(delimiter);
+  return join(bin, 'node');
+}
+
+// npm writes node_modules/.package-lock.json last, so an interrupted install never looks complete,
+// and an install made by hand is recognised.
+function isInstalled(folder) {
+  const wanted = packagesIn(join(folder, 'package-lock.json'));
+  const found = packagesIn(join(folder, 'node_modules', '.package-lock.json'));
+  if (wanted === undefined) throw new Error(`${folder} has no readable package-lock.json`);
+  if (found === undefined) return false;
+  const same = (name) => found[name]?.version === wanted[name]?.version;
+  const missing = Object.keys(wanted).filter((name) => name !== '' && !found[name] && !wanted[name].optional);
+  return missing.length === 0 && Object.keys(found).every(same);
+}
+
+function packagesIn(file) {
+  try {
+    return JSON.parse(readFileSync(file, 'utf8')).packages;
+  } catch {
+    return undefined;
+  }
+}
+
+async function install(folder, what) {
+  const release = await takeLock();
+  try {
+    if (isInstalled(folder)) return;
+    console.error(`${what} ...`);
+    const started = Date.now();
+    const seconds = () => Math.round((Date.now() - started) / 1000);
+    const told = setInterval(() => console.error(`${what} ... ${seconds()} s`), TOLD_EVERY_MS);
+    const code = await npmCi(folder).finally(() => clearInterval(told));
+    if (code !== 0) throw new Error(`npm ci failed in ${folder}`);
+    console.error(`${what}: done in ${seconds()} s`);
+  } finally {
+    release();
+  }
+}
+
+function npmCi(folder) {
+  // Settings of the npm that called us point at this project and must not reach the one we call.
+  const inherited = /^npm_(config_(local_prefix|prefix|include|omit|only|production)|package_|lifecycle_)/i;
+  const clean = Object.fromEntries(Object.entries(env).filter(([name]) => !inherited.test(name)));
+  const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
+  return run('npm', args, { cwd: folder, env: clean, stdio: ['ignore', 2, 2] });
+}
+
+// A folder is made atomically everywhere; its age tells a holder that died without a trace.
+async function takeLock() {
+  mkdirSync(dirname(LOCK), { recursive: true });
+  for (let told = false; ; ) {
+    try {
+      mkdirSync(LOCK);
+      break;
+    } catch (error) {
+      if (error.code !== 'EEXIST') throw error;
+    }
+    if (isLockStale()) {
+      breakLock();
+      continue;
+    }
+    if (!told) console.error('waiting for another install of this project ...');
+    told = true;
+    await new Promise((done) => setTimeout(done, 250));
+  }
+  writeFileSync(join(LOCK, 'pid'), String(process.pid));
+  const touch = () => utimesSync(LOCK, new Date(), new Date());
+  const alive = setInterval(touch, LOCK_STALE_MS / 10);
+  const drop = () => rmSync(LOCK, { recursive: true, force: true });
+  process.once('exit', drop);
+  return () => {
+    clearInterval(alive);
+    process.off('exit', drop);
+    drop();
+  };
+}
+
+function isLockStale() {
+  try {
+    if (Date.now() - statSync(LOCK).mtimeMs > LOCK_STALE_MS) return true;
+    process.kill(Number(readFileSync(join(LOCK, 'pid'), 'utf8')), 0);
+    return false;
+  } catch (error) {
+    return error.code === 'ESRCH';
+  }
+}
+
+function breakLock() {
+  const aside = `${LOCK}.${process.pid}`;
+  try {
+    renameSync(LOCK, aside);
+  } catch {
+    return;
+  }
+  rmSync(aside, { recursive: true, force: true });
+}
+
+async function run(command, args, options) {
+  const child = spawn(...guarded(command, args), options);
+  const pass = (signal) => child.kill(signal);
+  for (const signal of SIGNALS) process.on(signal, pass);
+  // npm and make wait for us; when they are gone, nobody can stop the child any more.
+  const { ppid } = process;
+  const called = env.npm_lifecycle_event !== undefined || env.MAKELEVEL !== undefined;
+  const orphaned = setInterval(() => called && process.ppid !== ppid && pass('SIGTERM'), 1000);
+  try {
+    return await new Promise((done, fail) => {
+      child.once('error', fail);
+      child.once('exit', (code, signal) => done(code ?? 128 + constants.signals[signal]));
+    });
+  } finally {
+    clearInterval(orphaned);
+    for (const signal of SIGNALS) process.off(signal, pass);
+  }
+}
+
+// The kernel ends the child when this process is killed without a chance to pass the signal on.
+function guarded(command, args) {
+  const works = spawnSync('setpriv', ['--pdeathsig', 'TERM', 'true']).status === 0;
+  return works ? ['setpriv', ['--pdeathsig', 'TERM', command, ...args]] : [command, args];
+}

