@@ -1,7 +1,8 @@
 /**
- * Writes the protos that ours import but the repository does not keep into .proto-deps/, a second buf module:
- * google/rpc from google-proto-files, and buf/validate/validate.proto, which no package ships as source, printed
- * from the descriptor in @bufbuild/protovalidate.
+ * Writes the protos that the code needs but the repository does not keep into .proto-deps/, a second buf
+ * module: those of google.rpc, of health checking and of server reflection from the packages that ship them,
+ * and buf/validate/validate.proto, which none ships as source, printed from the descriptor that
+ * @bufbuild/protovalidate bundles.
  */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
@@ -15,18 +16,30 @@ import {
 import { file_buf_validate_validate } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 
 const target = join(import.meta.dirname, '..', '.proto-deps');
-const google = join(
-  dirname(createRequire(import.meta.url).resolve('google-proto-files/package.json')),
-  'google',
-);
 const maxFieldNumber = 536_870_911;
 
 rmSync(target, { recursive: true, force: true });
-for (const path of ['rpc/error_details.proto', 'rpc/status.proto']) {
-  cpSync(join(google, path), join(target, 'google', path));
-}
+copy('google-proto-files', 'google/rpc/code.proto');
+copy('google-proto-files', 'google/rpc/error_details.proto');
+copy('google-proto-files', 'google/rpc/status.proto');
+copy('grpc-health-check', 'proto/health/v1/health.proto', 'grpc/health/v1/health.proto');
+copy(
+  '@grpc/reflection',
+  'build/proto/grpc/reflection/v1/reflection.proto',
+  'grpc/reflection/v1/reflection.proto',
+);
+copy(
+  '@grpc/reflection',
+  'build/proto/grpc/reflection/v1alpha/reflection.proto',
+  'grpc/reflection/v1alpha/reflection.proto',
+);
 mkdirSync(join(target, 'buf', 'validate'), { recursive: true });
 writeFileSync(join(target, 'buf', 'validate', 'validate.proto'), printFile(file_buf_validate_validate));
+
+function copy(packageName: string, from: string, to = from): void {
+  const root = dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`));
+  cpSync(join(root, from), join(target, to));
+}
 
 // Covers what validate.proto uses: a proto2 file without maps, groups, services, defaults and nested types.
 function printFile(file: DescFile): string {

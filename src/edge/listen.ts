@@ -1,0 +1,32 @@
+import { once } from 'node:events';
+import type { Server } from 'node:http';
+
+/** A server that listens: where, and how to stop it. */
+export type Listening = { readonly address: string; close(): Promise<void> };
+
+/** Starts listening on `host:port`; with port 0 the address returned has the port that was free. */
+export async function listen(server: Server, address: string): Promise<Listening> {
+  const { host, port } = splitAddress(address);
+  server.listen({ host, port });
+  await once(server, 'listening');
+  const bound = server.address();
+  return {
+    address: joinAddress(host, bound !== null && typeof bound === 'object' ? bound.port : port),
+    close() {
+      const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+      server.closeAllConnections();
+      return closed;
+    },
+  };
+}
+
+/** Host and port of `host:port` or `[v6]:port`. */
+export function splitAddress(address: string): { host: string; port: number } {
+  const match = /^\[?(.+?)\]?:(\d{1,5})$/.exec(address);
+  if (match?.[1] === undefined) throw new Error(`not an address of the form host:port: ${address}`);
+  return { host: match[1], port: Number(match[2]) };
+}
+
+export function joinAddress(host: string, port: number): string {
+  return host.includes(':') ? `[${host}]:${port}` : `${host}:${port}`;
+}

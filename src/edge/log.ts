@@ -1,0 +1,31 @@
+import { type DestinationStream, destination, type Logger, pino } from 'pino';
+
+// What must never reach the log, wherever it hides. PostgreSQL's `detail` and `where` quote rows.
+const redact = {
+  paths: [
+    'authorization',
+    '*.authorization',
+    'token',
+    '*.token',
+    'err.detail',
+    'err.where',
+    'err.query',
+    'err.parameters',
+    'err.cause.detail',
+    'err.cause.where',
+  ],
+  censor: '[redacted]',
+};
+
+/**
+ * The process's logger: JSON lines on stdout, written in batches. Each subsystem takes a child
+ * `log.child({ part: 'hub' })`. Ids are logged as strings: as numbers a reader would round them.
+ */
+export function createLogger(level: string, stream: DestinationStream = batched()): Logger {
+  return pino({ level, redact, base: null, formatters: { level: (label) => ({ level: label }) } }, stream);
+}
+
+// One write per 4 KB or 100 ms instead of one per line; pino writes the rest when the process exits.
+function batched(): DestinationStream {
+  return destination({ fd: 1, sync: false, minLength: 4_096, periodicFlush: 100 });
+}
