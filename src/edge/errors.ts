@@ -60,13 +60,14 @@ export const refuse = {
   callerNotAllowed: (message = 'the caller may not use this method') =>
     new Refusal(Code.PERMISSION_DENIED, ErrorReason.CALLER_NOT_ALLOWED, message),
   fieldInvalid: (field: string, description: string) => refuse.fieldsInvalid([{ field, description }]),
-  fieldsInvalid: (violations: FieldViolation[]) =>
-    new Refusal(
-      Code.INVALID_ARGUMENT,
-      ErrorReason.FIELD_INVALID,
-      violations.map(({ field, description }) => `${field}: ${description}`).join('; '),
-      [detail(BadRequestSchema, { fieldViolations: violations })],
-    ),
+  fieldsInvalid: (violations: FieldViolation[]) => {
+    // The answer travels in HTTP trailers, which clients do not take in any size.
+    const fieldViolations = violations.slice(0, 20);
+    const message = fieldViolations.map(({ field, description }) => `${field}: ${description}`).join('; ');
+    return new Refusal(Code.INVALID_ARGUMENT, ErrorReason.FIELD_INVALID, message, [
+      detail(BadRequestSchema, { fieldViolations }),
+    ]);
+  },
   channelNotFound: () => new Refusal(Code.NOT_FOUND, ErrorReason.CHANNEL_NOT_FOUND, 'no such channel'),
   messageNotFound: () => new Refusal(Code.NOT_FOUND, ErrorReason.MESSAGE_NOT_FOUND, 'no such message'),
   memberNotFound: () =>

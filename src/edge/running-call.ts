@@ -34,6 +34,7 @@ export class RunningCall implements Call {
   #controller: AbortController | undefined;
   #ended: Refusal | undefined;
   #reject: ((reason: Refusal) => void) | undefined;
+  #over = false;
 
   constructor(arrival: Arrival, timeoutMs: number | undefined, now: number, log: Logger) {
     this.method = arrival.method;
@@ -75,7 +76,7 @@ export class RunningCall implements Call {
 
   /** Ends the call now: its answer is `reason`, and its signal aborts. The first reason stands. */
   end(reason: Refusal): void {
-    if (this.#ended !== undefined) return;
+    if (this.#ended !== undefined || this.#over) return;
     this.#ended = reason;
     this.#controller?.abort(reason);
     this.#reject?.(reason);
@@ -84,10 +85,14 @@ export class RunningCall implements Call {
   /** Settles like the work, or at once with the reason when the call is ended first. */
   async untilEnded<T>(work: (call: RunningCall) => Promise<T>): Promise<T> {
     if (this.#ended !== undefined) throw this.#ended;
-    return await new Promise<T>((resolve, reject) => {
-      this.#reject = reject;
-      work(this).then(resolve, reject);
-    });
+    try {
+      return await new Promise<T>((resolve, reject) => {
+        this.#reject = reject;
+        work(this).then(resolve, reject);
+      });
+    } finally {
+      this.#over = true;
+    }
   }
 }
 

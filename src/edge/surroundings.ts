@@ -1,8 +1,8 @@
-import type { DescMessage, DescMethod, Message, MessageInitShape } from '@bufbuild/protobuf';
+import type { DescMessage, DescMethod, DescService, Message, MessageInitShape } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { access } from './access.ts';
-import { authenticate, createTokenReader } from './auth.ts';
+import { authenticate, createTokenReader, type TokenReader } from './auth.ts';
 import type { Call, Route, Sink } from './call.ts';
 import { errors } from './error-map.ts';
 import { createLimiter, limits } from './limits.ts';
@@ -23,32 +23,55 @@ export type Surrounding = (method: DescMethod, next: Run) => Run;
 /** An RPC ready to be served, with all that surrounds its handler. */
 export type Rpc = { readonly method: DescMethod; readonly run: Run };
 
+/** What both edges serve, once for both: limits and known tokens are common to them. */
+export type Api = {
+  readonly rpcs: readonly Rpc[];
+  readonly services: readonly DescService[];
+  readonly readToken: TokenReader;
+};
+
+/** What one edge needs to serve an API. */
 export type EdgeParts = {
+  readonly api: Api;
   readonly config: Config;
   readonly log: Logger;
-  readonly metrics: Metrics;
   readonly now: () => number;
 };
 
-/** Every RPC of the routes. Both edges serve the same ones, so that limits and known tokens are common to them. */
-export async function createRpcs(routes: readonly Route[], parts: EdgeParts): Promise<Rpc[]> {
+/** A server that is open. */
+export type Edge = {
+  /** Where it listens; the port is the one bound where the configuration says 0. */
+  readonly address: string;
+  /** Refuses new calls, lets running ones finish, ends streams for their clients to resume elsewhere, closes. */
+  drain(): Promise<void>;
+  /** Cuts everything off. */
+  close(): Promise<void>;
+};
+
+/** Puts the surroundings around the handlers of the routes. */
+export async function createApi(
+  routes: readonly Route[],
+  parts: { config: Config; log: Logger; metrics: Metrics; now: () => number },
+): Promise<Api> {
   const { config, log, metrics, now } = parts;
+  const readToken = await createTokenReader(config.auth, now);
   // From the outside in: every call is recorded, with the code its errors became; who calls is known before
   // what they may do, and only who may call uses up a limit; the request is decoded and looked at last.
   const surroundings: readonly Surrounding[] = [
     record(log, metrics),
     errors,
-    authenticate(await createTokenReader(config.auth, now)),
+    authenticate(readToken),
     access,
     limits(createLimiter(now), config.limits),
     validate,
   ];
-  return routes.flatMap((route) =>
+  const rpcs = routes.flatMap((route) =>
     route.service.methods.map((method) => ({
       method,
       run: surroundings.reduceRight((next, surround) => surround(method, next), handlerOf(route, method)),
     })),
   );
+  return { rpcs, services: routes.map(({ service }) => service), readToken };
 }
 
 type AnyHandler = (request: Message, call: Call, sink: Sink | undefined) => Promise<Answer>;

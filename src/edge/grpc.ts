@@ -1,0 +1,180 @@
+import { Writable } from 'node:stream';
+import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { Health as HealthService } from '#gen/grpc/health/v1/health_pb.ts';
+import type { Config } from '../config.ts';
+import type { Sink } from './call.ts';
+import { Calls } from './calls.ts';
+import { refuse } from './errors.ts';
+import { asBuffer, headerOf, serviceDefinition } from './grpc-service.ts';
+import { toStatus } from './grpc-status.ts';
+import { Health } from './health.ts';
+import { joinAddress, splitAddress } from './listen.ts';
+import { addReflection } from './reflection.ts';
+import type { Arrival } from './running-call.ts';
+import { StreamSink } from './sink.ts';
+import type { Answer, Edge, EdgeParts, Rpc } from './surroundings.ts';
+
+type GrpcCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
+
+// How long connections have, once all calls are over, to take the last bytes.
+const closingMs = 1_000;
+
+/** Opens the mesh edge: gRPC on grpc-js, with health checking and server reflection. */
+export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
+  const server = new Server(serverOptions(config));
+  const calls = new Calls(config.call, log, now);
+  const health = new Health(api.services.map(({ typeName }) => typeName));
+  for (const service of api.services) {
+    const rpcs = api.rpcs.filter(({ method }) => method.parent === service);
+    const handlers = rpcs.map((rpc) => [
+      rpc.method.localName,
+      serve(rpc, calls, config.call.maxMessageBytes),
+    ]);
+    server.addService(serviceDefinition(service), Object.fromEntries(handlers));
+  }
+  health.addTo(server);
+  addReflection(server, [...api.services, HealthService], api.readToken);
+  return {
+    address: await bind(server, config.grpc.address),
+    async drain() {
+      health.drain();
+      await calls.drain();
+      health.close();
+      await shutDown(server);
+    },
+    async close() {
+      server.forceShutdown();
+    },
+  };
+}
+
+function serverOptions({ grpc, call }: Config): ServerOptions {
+  return {
+    ...(grpc.keepaliveMs > 0 && {
+      'grpc.keepalive_time_ms': grpc.keepaliveMs,
+      'grpc.keepalive_timeout_ms': grpc.keepaliveTimeoutMs,
+    }),
+    ...(grpc.connectionAgeMs > 0 && {
+      'grpc.max_connection_age_ms': grpc.connectionAgeMs,
+      'grpc.max_connection_age_grace_ms': grpc.connectionAgeGraceMs,
+    }),
+    'grpc.max_concurrent_streams': grpc.maxConcurrentStreams,
+    // Up to four times the limit are read, so that the refusal can say what the limit is.
+    'grpc.max_receive_message_length': 4 * call.maxMessageBytes,
+    // It costs on every call, and the metrics tell as much.
+    'grpc.enable_channelz': 0,
+  };
+}
+
+function serve(rpc: Rpc, calls: Calls, maxBytes: number) {
+  return rpc.method.methodKind === 'unary'
+    ? serveUnary(rpc, calls, maxBytes)
+    : serveStream(rpc, calls, maxBytes);
+}
+
+function serveUnary({ method, run }: Rpc, calls: Calls, maxBytes: number) {
+  return (grpcCall: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+    const call = calls.open(arrivalOf(grpcCall, method, maxBytes, undefined));
+    grpcCall.on('cancelled', () => call.end(endOf(grpcCall)));
+    calls
+      .serve(call, run)
+      .then((message) => {
+        const bytes = encode(method, message);
+        grpcCall.sendMetadata(headersOf(call.requestId));
+        answer(null, bytes);
+      })
+      .catch((error) => answer(toStatus(error, call.requestId)));
+  };
+}
+
+function serveStream({ method, run }: Rpc, calls: Calls, maxBytes: number) {
+  return (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
+    const sink = new StreamSink('binary', (first) => {
+      grpcCall.sendMetadata(headersOf(call.requestId));
+      sink.attach(outputOf(grpcCall));
+      sink.write(first);
+    });
+    const call = calls.open(arrivalOf(grpcCall, method, maxBytes, sink));
+    grpcCall.on('cancelled', () => call.end(endOf(grpcCall)));
+    calls
+      .serve(call, run)
+      .finally(() => sink.end())
+      .then(
+        () => grpcCall.end(),
+        (error) => grpcCall.emit('error', toStatus(error, call.requestId)),
+      );
+  };
+}
+
+function arrivalOf(
+  grpcCall: GrpcCall,
+  method: DescMethod,
+  maxBytes: number,
+  sink: Sink | undefined,
+): Arrival {
+  const until = Number(grpcCall.getDeadline());
+  return {
+    edge: 'grpc',
+    method,
+    header: headerOf(grpcCall.metadata),
+    request: () => decode(method, grpcCall.request, maxBytes),
+    timeoutMs: Number.isFinite(until) ? until - Date.now() : undefined,
+    sink,
+  };
+}
+
+function decode(method: DescMethod, bytes: Buffer, maxBytes: number): Message {
+  if (bytes.length > maxBytes) throw refuse.requestTooLarge(maxBytes);
+  try {
+    return fromBinary(method.input, bytes);
+  } catch {
+    throw refuse.fieldInvalid('request', `is no ${method.input.typeName}`);
+  }
+}
+
+function encode(method: DescMethod, answer: Answer): Buffer {
+  return asBuffer(toBinary(method.output, create(method.output, answer)));
+}
+
+function headersOf(requestId: string): Metadata {
+  const headers = new Metadata();
+  headers.set('x-request-id', requestId);
+  return headers;
+}
+
+// grpc-js ends a call at its deadline as it does when the client goes.
+function endOf(grpcCall: GrpcCall) {
+  return Number(grpcCall.getDeadline()) <= Date.now() ? refuse.deadlinePassed() : refuse.cancelled();
+}
+
+/** The HTTP/2 stream below a call. Not part of grpc-js's interface, so its version is pinned; see StreamSink. */
+function outputOf(grpcCall: GrpcCall): Writable {
+  const stream: unknown = Reflect.get(Object(Reflect.get(grpcCall, 'call')), 'stream');
+  if (!(stream instanceof Writable)) throw new Error('grpc-js keeps its HTTP/2 stream somewhere else');
+  return stream;
+}
+
+async function bind(server: Server, address: string): Promise<string> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(error);
+    });
+  });
+  return joinAddress(splitAddress(address).host, port);
+}
+
+async function shutDown(server: Server): Promise<void> {
+  const timer = setTimeout(() => server.forceShutdown(), closingMs);
+  await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  clearTimeout(timer);
+}
