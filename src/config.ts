@@ -74,6 +74,7 @@ export function toConfig(env: Env) {
       replayEvents: read.count('EVENT_REPLAY_EVENTS', 10_000),
       replayPage: read.count('EVENT_REPLAY_PAGE', 500),
       retentionDays: read.count('EVENT_RETENTION_DAYS', 7),
+      connections: read.count('EVENT_CONNECTIONS', 4),
     },
     unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
     maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
@@ -115,16 +116,20 @@ function reader(env: Env, problems: string[]) {
       const value = raw(name);
       if (value === undefined) return fallback;
       const parsed = Number(value);
-      if (!Number.isSafeInteger(parsed) || parsed < 0) problems.push(`${name} must be a whole number, 0 or more`);
+      if (!Number.isSafeInteger(parsed) || parsed < 0)
+        problems.push(`${name} must be a whole number, 0 or more`);
       return parsed;
     },
     list(name: string, fallback: readonly string[]): readonly string[] {
-      const items = raw(name)?.split(',').map((item) => item.trim());
+      const items = raw(name)
+        ?.split(',')
+        .map((item) => item.trim());
       return items?.filter((item) => item !== '') ?? fallback;
     },
     flag(name: string, fallback: boolean): boolean {
       const value = raw(name);
-      if (value !== undefined && value !== 'true' && value !== 'false') problems.push(`${name} must be true or false`);
+      if (value !== undefined && value !== 'true' && value !== 'false')
+        problems.push(`${name} must be true or false`);
       return value === undefined ? fallback : value === 'true';
     },
   };

@@ -1,0 +1,121 @@
+import type { Logger } from 'pino';
+import postgres from 'postgres';
+import type { Config } from '../config.ts';
+import type { Caller } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import type { Metrics } from '../edge/metrics.ts';
+import { Lanes } from './lanes.ts';
+
+export type Sql = postgres.ISql<{ bigint: bigint }>;
+export type Pool = postgres.Sql<{ bigint: bigint }>;
+
+/** The part of a call the database needs: whose rights, how long, and when to stop. */
+export type CallScope = {
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  readonly deadline: number | undefined;
+};
+
+/**
+ * The connections to PostgreSQL, all as the service's role, which owns nothing. Statements for a caller run
+ * in a transaction that carries the caller's tenant and user in settings that row-level security reads; the
+ * two pools are for the functions that check rights by themselves.
+ */
+export class Database {
+  /** For batches of messages. Without a caller's settings: row-level security shows it nothing, only functions work. */
+  readonly writes: Pool;
+  /** For reading the log and housekeeping, likewise by functions only; apart, so that neither waits for the other. */
+  readonly log: Pool;
+  readonly #lanes: Lanes;
+  readonly #maxDeadlineMs: number;
+
+  constructor(config: Config, log: Logger, metrics: Metrics) {
+    this.#maxDeadlineMs = config.call.maxDeadlineMs;
+    this.writes = connect(config, log, config.write.batchConnections);
+    this.log = connect(config, log, config.event.connections);
+    const lanes = Array.from({ length: config.db.connections }, () => connect(config, log, 1));
+    this.#lanes = new Lanes(lanes, config.db.waitingCalls, metrics);
+  }
+
+  /**
+   * Runs one statement with the caller's rights. Begin, settings, statement and commit leave in one tick and
+   * so cost one round trip together.
+   */
+  async run<T extends readonly postgres.MaybeRow[]>(
+    scope: CallScope,
+    statement: (sql: Sql) => postgres.PendingQuery<T>,
+  ): Promise<postgres.RowList<T>> {
+    return this.#lanes.use(scope.signal, async (lane) => {
+      const begin = lane`begin`.execute();
+      const settings = this.#settings(lane, scope).execute();
+      const query = statement(lane).execute();
+      const commit = lane`commit`.execute();
+      const stopCancelling = cancelOnAbort(query, scope.signal);
+      const steps = await Promise.allSettled([begin, settings, query, commit]);
+      await stopCancelling();
+      for (const step of steps) if (step.status === 'rejected') throw step.reason;
+      return query;
+    });
+  }
+
+  /** Runs several statements in one transaction with the caller's rights; all or none take effect. */
+  async transaction<T>(scope: CallScope, work: (sql: Sql) => Promise<T>): Promise<T> {
+    return this.#lanes.use(scope.signal, async (lane) => {
+      const result = await lane.begin(async (sql) => {
+        await this.#settings(sql, scope);
+        return { value: await work(sql) };
+      });
+      return result.value;
+    });
+  }
+
+  async close(): Promise<void> {
+    await Promise.all([this.#lanes.close(), this.writes.end({ timeout: 5 }), this.log.end({ timeout: 5 })]);
+  }
+
+  // The deadline goes along as statement_timeout, so that PostgreSQL stops by itself what nobody waits for.
+  #settings(sql: Sql, { caller, deadline, signal }: CallScope) {
+    signal.throwIfAborted();
+    const left = deadline === undefined ? this.#maxDeadlineMs : deadline - Date.now();
+    if (left <= 0) throw refuse.deadlinePassed();
+    return sql`
+      select
+        set_config('app.tenant_id', ${caller.tenantId.toString()}, true),
+        set_config('app.user_id', ${caller.userId.toString()}, true),
+        set_config('app.role', ${caller.kind}, true),
+        set_config('statement_timeout', ${Math.ceil(left).toString()}, true)
+    `;
+  }
+}
+
+function connect(config: Config, log: Logger, max: number): Pool {
+  return postgres(config.db.url, {
+    max,
+    prepare: config.db.prepare,
+    connect_timeout: config.db.connectTimeoutMs / 1000,
+    // The default grows to 20 s; a restarted database should be found at once.
+    backoff: (retries) => Math.min(0.05 * 2 ** retries, 0.5),
+    types: { bigint: postgres.BigInt },
+    transform: postgres.camel,
+    connection: {
+      application_name: `discuss/${config.instance}`,
+      statement_timeout: config.call.maxDeadlineMs,
+      // A frozen instance must not keep a channel's row locked.
+      idle_in_transaction_session_timeout: 5_000,
+    },
+    onnotice: (notice) => log.debug({ notice: notice['message'] }, 'database notice'),
+  });
+}
+
+/** Asks PostgreSQL to stop the query when the caller has gone; the returned function waits for that to be over. */
+function cancelOnAbort(query: { cancel(): void }, signal: AbortSignal): () => Promise<void> {
+  let cancelled: Promise<void> | undefined;
+  const onAbort = () => {
+    cancelled = Promise.resolve(query.cancel()).catch(() => {});
+  };
+  signal.addEventListener('abort', onAbort, { once: true });
+  return async () => {
+    signal.removeEventListener('abort', onAbort);
+    await cancelled;
+  };
+}

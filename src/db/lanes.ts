@@ -1,0 +1,68 @@
+import { refuse } from '../edge/errors.ts';
+import type { Metrics } from '../edge/metrics.ts';
+import type { Pool } from './database.ts';
+
+type Waiter = { readonly start: (lane: Pool) => void; readonly signal: AbortSignal };
+
+/**
+ * Single connections, each used by one call at a time. With a pool of its own per connection, queries written
+ * in one tick are sure to go down the same connection, in order and without waiting for one another.
+ */
+export class Lanes {
+  readonly #all: readonly Pool[];
+  readonly #idle: Pool[];
+  readonly #waiting = new Set<Waiter>();
+  readonly #maxWaiting: number;
+  readonly #metrics: Metrics;
+
+  constructor(lanes: readonly Pool[], maxWaiting: number, metrics: Metrics) {
+    this.#all = lanes;
+    this.#idle = [...lanes];
+    this.#maxWaiting = maxWaiting;
+    this.#metrics = metrics;
+  }
+
+  /** Runs `work` on a connection of its own; waits for one in turn, and refuses when too many wait already. */
+  async use<T>(signal: AbortSignal, work: (lane: Pool) => Promise<T>): Promise<T> {
+    const lane = this.#idle.pop() ?? (await this.#wait(signal));
+    try {
+      return await work(lane);
+    } finally {
+      this.#release(lane);
+    }
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.#all.map((lane) => lane.end({ timeout: 5 })));
+  }
+
+  #wait(signal: AbortSignal): Promise<Pool> {
+    if (this.#waiting.size >= this.#maxWaiting) throw refuse.overloaded('database connections', 1_000);
+    return new Promise((resolve, reject) => {
+      const onAbort = () => {
+        this.#waiting.delete(waiter);
+        this.#metrics.databaseWaiting.set(this.#waiting.size);
+        reject(signal.reason);
+      };
+      const start = (lane: Pool) => {
+        signal.removeEventListener('abort', onAbort);
+        resolve(lane);
+      };
+      const waiter: Waiter = { start, signal };
+      this.#waiting.add(waiter);
+      this.#metrics.databaseWaiting.set(this.#waiting.size);
+      signal.addEventListener('abort', onAbort, { once: true });
+    });
+  }
+
+  #release(lane: Pool): void {
+    const [next] = this.#waiting;
+    if (next === undefined) {
+      this.#idle.push(lane);
+      return;
+    }
+    this.#waiting.delete(next);
+    this.#metrics.databaseWaiting.set(this.#waiting.size);
+    next.start(lane);
+  }
+}

@@ -1,0 +1,11 @@
+import { create } from '@bufbuild/protobuf';
+import type { Timestamp } from '@bufbuild/protobuf/wkt';
+import { TimestampSchema } from '@bufbuild/protobuf/wkt';
+
+/** Columns hold time as BIGINT epoch ms, the wire as Timestamp; null is unset on both sides. */
+export function toTimestamp(ms: bigint): Timestamp;
+export function toTimestamp(ms: bigint | null): Timestamp | undefined;
+export function toTimestamp(ms: bigint | null): Timestamp | undefined {
+  if (ms === null) return undefined;
+  return create(TimestampSchema, { seconds: ms / 1000n, nanos: Number(ms % 1000n) * 1_000_000 });
+}

@@ -1,0 +1,44 @@
+import type { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import type { Deps } from '../deps.ts';
+import type { Call, Handlers } from '../edge/call.ts';
+import { toMembership } from '../member/view.ts';
+import type { ChannelState } from './hub.ts';
+import { listChannelStates } from './sql.ts';
+
+export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
+  return {
+    async subscribe(request, call, sink) {
+      const only = request.channelIds.length === 0 ? undefined : new Set(request.channelIds);
+      const cursors = new Map(request.cursors.map(({ channelId, seq }) => [channelId, seq]));
+      const find = (channelIds: readonly bigint[] | undefined) => listStates(deps, call, channelIds);
+      const stream = await deps.hub.open(call, sink, { only, cursors, find });
+      try {
+        await Promise.race([aborted(call.signal), stream.failed]);
+      } finally {
+        stream.close();
+      }
+    },
+  };
+}
+
+async function listStates(
+  deps: Deps,
+  call: Call,
+  channelIds: readonly bigint[] | undefined,
+): Promise<readonly ChannelState[]> {
+  const { tenantId, userId } = call.caller;
+  const limit = deps.config.event.streamChannels;
+  const rows = await deps.db.run(call, (sql) => listChannelStates(sql, tenantId, userId, channelIds, limit));
+  return rows.map((row) => ({
+    channelId: row.channelId,
+    headSeq: row.headSeq,
+    membership: toMembership(row.channelId, row),
+  }));
+}
+
+function aborted(signal: AbortSignal): Promise<never> {
+  return new Promise((_, reject) => {
+    if (signal.aborted) reject(signal.reason);
+    else signal.addEventListener('abort', () => reject(signal.reason), { once: true });
+  });
+}

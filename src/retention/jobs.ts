@@ -1,0 +1,62 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import type { Pool } from '../db/database.ts';
+import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
+
+const PRUNED_AT_ONCE = 5_000;
+const SETTLED_AT_ONCE = 500;
+
+/**
+ * Housekeeping, by every instance on its own clock: each job is one bounded statement that takes no harm from
+ * being run twice, so nobody has to be in charge.
+ */
+export class Jobs {
+  readonly #pool: Pool;
+  readonly #config: Config;
+  readonly #log: Logger;
+  readonly #now: () => number;
+  readonly #timers = new Set<NodeJS.Timeout>();
+  #closed = false;
+
+  constructor(parts: { pool: Pool; config: Config; log: Logger; now: () => number }) {
+    this.#pool = parts.pool;
+    this.#config = parts.config;
+    this.#log = parts.log.child({ part: 'jobs' });
+    this.#now = parts.now;
+    this.#repeat('settle', this.#config.unread.settleMs, () => this.#settle());
+    this.#repeat('maintain', this.#config.maintenance.everyMs, () => this.#maintain());
+  }
+
+  close(): void {
+    this.#closed = true;
+    for (const timer of this.#timers) clearTimeout(timer);
+  }
+
+  #repeat(name: string, everyMs: number, run: () => Promise<void>): void {
+    if (this.#closed || everyMs === 0) return;
+    // Instances that start together should not work together.
+    const timer = setTimeout(
+      async () => {
+        this.#timers.delete(timer);
+        await run().catch((error) => {
+          if (!this.#closed) this.#log.warn({ err: error, job: name }, 'a job failed; it runs again in time');
+        });
+        this.#repeat(name, everyMs, run);
+      },
+      everyMs * (0.9 + Math.random() / 5),
+    );
+    this.#timers.add(timer);
+  }
+
+  async #settle(): Promise<void> {
+    await settleUnread(this.#pool, SETTLED_AT_ONCE);
+  }
+
+  async #maintain(): Promise<void> {
+    const made = await ensurePartitions(this.#pool);
+    const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
+    const before = BigInt(this.#now() - this.#config.write.requestIdHours * 3_600_000);
+    const [row] = await pruneRequestIds(this.#pool, before, PRUNED_AT_ONCE);
+    this.#log.debug({ made: made.length, dropped: dropped.length, pruned: row?.pruned }, 'maintained');
+  }
+}

@@ -1,0 +1,20 @@
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { channelRoutes } from './channel/rpc.ts';
+import type { Deps } from './deps.ts';
+import { type Route, route } from './edge/call.ts';
+import { eventRoutes } from './event/rpc.ts';
+import { memberRoutes } from './member/rpc.ts';
+import { messageRoutes } from './message/rpc.ts';
+
+/** Everything the service answers to, on both edges. */
+export function routes(deps: Deps): Route[] {
+  return [
+    route(ChannelService, channelRoutes(deps)),
+    route(MemberService, memberRoutes(deps)),
+    route(MessageService, messageRoutes(deps)),
+    route(EventService, eventRoutes(deps)),
+  ];
+}
