@@ -81,7 +81,7 @@ export async function createServiceLogin(ownerUrl: string, role: string, passwor
     const found = await sql`select from pg_roles where rolname = ${role}`;
     const verb = found.length === 0 ? 'create' : 'alter';
     // Utility statements take no parameters; the password is base64url, the role one of our constants.
-    await sql.unsafe(`${verb} role ${role} login inherit nosuperuser nobypassrls password '${password}'`);
+    await sql.unsafe(`${verb} role ${role} login password '${password}'`);
     await sql.unsafe(`grant discuss_service to ${role}`);
   } finally {
     await sql.end();

@@ -7,6 +7,7 @@ import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
 const ALGORITHM = 'ES256';
 
 export interface TokenClaims {
+  /** 0n leaves the claim out, as in the token of a service. */
   readonly userId: bigint;
   readonly tenantId: bigint;
   readonly name?: string;
@@ -45,10 +46,11 @@ export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
     jwks,
     sign({ userId, tenantId, name, roles = [], expiresIn = 3600 }) {
       const now = Math.floor(Date.now() / 1000);
-      const claims = { uid: `${userId}`, tid: `${tenantId}`, name: name ?? `User ${userId}` };
-      return new SignJWT({ ...claims, realm_access: { roles } })
+      const user = userId === 0n ? {} : { uid: `${userId}`, name: name ?? `User ${userId}` };
+      const tenant = tenantId === 0n ? {} : { tid: `${tenantId}` };
+      return new SignJWT({ ...user, ...tenant, realm_access: { roles } })
         .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? '' })
-        .setSubject(`${userId}`)
+        .setSubject(userId === 0n ? (name ?? 'service') : `${userId}`)
         .setIssuer(issuer)
         .setAudience(audience)
         .setIssuedAt(now)

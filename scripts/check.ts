@@ -1,0 +1,43 @@
+// Everything that can be said of the code without running it. Runs all checks and fails if one does.
+import { spawnSync } from 'node:child_process';
+import { rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { generate, writeProtoDeps } from './lib/generate.ts';
+
+const FRESH = join('.dev', 'check');
+
+const CHECKS: readonly [name: string, run: () => boolean][] = [
+  ['format and lint', () => passes('biome', 'check', '.')],
+  ['types', () => passes('tsc', '--noEmit')],
+  ['protos: lint', () => passes('buf', 'lint')],
+  ['protos: format', () => passes('buf', 'format', 'proto', '--diff', '--exit-code')],
+  ['gen/ is what make gen writes', isGeneratedCodeFresh],
+  [
+    'sql/schema.sql is what make schema writes',
+    () => passes(process.execPath, 'scripts/schema.ts', '--check'),
+  ],
+];
+
+writeProtoDeps();
+const failed = CHECKS.filter(([name, run]) => {
+  const started = Date.now();
+  const passed = run();
+  console.log(`${passed ? 'ok    ' : 'FAILED'} ${name} (${Date.now() - started} ms)`);
+  return !passed;
+});
+if (failed.length > 0) process.exitCode = 1;
+
+function isGeneratedCodeFresh(): boolean {
+  try {
+    generate(FRESH);
+    return passes('diff', '--recursive', '--brief', join(FRESH, 'gen'), 'gen');
+  } finally {
+    rmSync(FRESH, { recursive: true, force: true });
+  }
+}
+
+function passes(command: string, ...args: string[]): boolean {
+  const { status, error } = spawnSync(command, args, { stdio: 'inherit' });
+  if (error !== undefined) console.error(error.message);
+  return status === 0;
+}
