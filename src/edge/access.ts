@@ -21,6 +21,8 @@ function rule(access: Access): ((caller: Caller) => boolean) | undefined {
       return (caller) => caller.userId > 0n && caller.tenantId > 0n;
     case Access.SERVICE:
       return (caller) => caller.kind === 'service';
+    case Access.USER_OR_SERVICE:
+      return (caller) => (caller.userId > 0n || caller.kind === 'service') && caller.tenantId > 0n;
     case Access.OPERATOR:
       return (caller) => caller.kind === 'operator';
     default:

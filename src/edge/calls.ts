@@ -32,7 +32,7 @@ export class Calls {
 
   /** Takes a call on. While draining it is ended before it begins. */
   open(arrival: Arrival): RunningCall {
-    const call = new RunningCall(arrival, this.#timeoutMs(arrival), this.#now(), this.#log);
+    const call = new RunningCall(arrival, this.#timeoutMs(arrival), this.#now, this.#log);
     if (this.#draining) call.end(refuse.serverDraining());
     return call;
   }

@@ -84,7 +84,7 @@ function serve(rpc: Rpc, calls: Calls, maxBytes: number) {
 function serveUnary({ method, run }: Rpc, calls: Calls, maxBytes: number) {
   return (grpcCall: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
     const call = calls.open(arrivalOf(grpcCall, method, maxBytes, undefined));
-    grpcCall.on('cancelled', () => call.end(endOf(grpcCall)));
+    grpcCall.on('cancelled', () => call.leave());
     calls
       .serve(call, run)
       .then((message) => {
@@ -104,7 +104,7 @@ function serveStream({ method, run }: Rpc, calls: Calls, maxBytes: number) {
       sink.write(first);
     });
     const call = calls.open(arrivalOf(grpcCall, method, maxBytes, sink));
-    grpcCall.on('cancelled', () => call.end(endOf(grpcCall)));
+    grpcCall.on('cancelled', () => call.leave());
     calls
       .serve(call, run)
       .finally(() => sink.end())
@@ -149,11 +149,6 @@ function headersOf(requestId: string): Metadata {
   const headers = new Metadata();
   headers.set('x-request-id', requestId);
   return headers;
-}
-
-// grpc-js ends a call at its deadline as it does when the client goes.
-function endOf(grpcCall: GrpcCall) {
-  return Number(grpcCall.getDeadline()) <= Date.now() ? refuse.deadlinePassed() : refuse.cancelled();
 }
 
 /** The HTTP/2 stream below a call. Not part of grpc-js's interface, so its version is pinned; see StreamSink. */

@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { Call, Caller, Sink } from './call.ts';
-import type { Refusal } from './errors.ts';
+import { type Refusal, refuse } from './errors.ts';
 
 /** A call as a server hands it over, whatever the protocol. */
 export type Arrival = {
@@ -18,6 +18,9 @@ export type Arrival = {
   readonly sink: Sink | undefined;
 };
 
+// A client's own timer runs out this much before ours at most: the time its request took to get here.
+const travelMs = 50;
+
 const nobody: Caller = { kind: 'user', tenantId: 0n, userId: 0n, name: '', roles: new Set() };
 
 /** One call from its arrival to its end. Handlers see it as a `Call`. */
@@ -29,6 +32,7 @@ export class RunningCall implements Call {
   readonly deadline: number | undefined;
   caller: Caller = nobody;
   readonly #parentLog: Logger;
+  readonly #now: () => number;
   #log: Logger | undefined;
   #request: Message | undefined;
   #controller: AbortController | undefined;
@@ -36,12 +40,13 @@ export class RunningCall implements Call {
   #reject: ((reason: Refusal) => void) | undefined;
   #over = false;
 
-  constructor(arrival: Arrival, timeoutMs: number | undefined, now: number, log: Logger) {
+  constructor(arrival: Arrival, timeoutMs: number | undefined, now: () => number, log: Logger) {
     this.method = arrival.method;
     this.arrival = arrival;
     this.requestId = requestIdOf(arrival);
     this.timeoutMs = timeoutMs;
-    this.deadline = timeoutMs === undefined ? undefined : now + timeoutMs;
+    this.deadline = timeoutMs === undefined ? undefined : now() + timeoutMs;
+    this.#now = now;
     this.#parentLog = log;
   }
 
@@ -80,6 +85,12 @@ export class RunningCall implements Call {
     this.#ended = reason;
     this.#controller?.abort(reason);
     this.#reject?.(reason);
+  }
+
+  /** Ends the call because its client has gone, which many do the moment their deadline passes. */
+  leave(): void {
+    const late = this.deadline !== undefined && this.deadline - this.#now() < travelMs;
+    this.end(late ? refuse.deadlinePassed() : refuse.cancelled());
   }
 
   /** Settles like the work, or at once with the reason when the call is ended first. */

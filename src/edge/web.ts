@@ -157,7 +157,7 @@ function openExchange(response: HttpResponse, bodyMs: number): Exchange {
 function follow(call: RunningCall, context: HandlerContext): void {
   const exchange = exchangeOf(context);
   exchange.onReceived();
-  exchange.onGone = () => call.end(refuse.cancelled());
+  exchange.onGone = () => call.leave();
   context.responseHeader.set('x-request-id', call.requestId);
 }
 

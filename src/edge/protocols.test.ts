@@ -1,0 +1,238 @@
+import assert from 'node:assert/strict';
+import { after, before, suite, test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { type Client, Code } from '@connectrpc/connect';
+import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
+import { refuse } from './errors.ts';
+import type { EchoService } from './testing/echo.ts';
+import {
+  bearer,
+  clientOf,
+  failureOf,
+  numberedFrame,
+  numberOf,
+  openEdges,
+  protocols,
+  type TestEdges,
+} from './testing/edges.ts';
+
+let aborted: unknown[] = [];
+let edges: TestEdges;
+
+before(async () => {
+  edges = await openEdges(
+    {
+      async write({ content }, call) {
+        if (content === 'refuse') throw refuse.channelArchived();
+        if (content === 'fail') throw new Error('relation "secrets" does not exist');
+        if (content === 'wait') {
+          call.signal.addEventListener('abort', () => aborted.push(call.signal.reason));
+          await sleep(10_000, undefined, { ref: false });
+        }
+        return { message: { content, senderId: call.caller.userId } };
+      },
+      async stream({ channelIds: [first = 0n] }, { signal }, sink) {
+        if (first === 404n) throw refuse.channelNotFound();
+        for (let seq = 1n; seq <= first; seq++) {
+          sink.write(numberedFrame(seq));
+          if (seq % 3n === 0n) await sleep(1);
+        }
+        if (first === 5n) throw refuse.serverDraining();
+        if (first !== 6n) return;
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        aborted.push(signal.reason);
+      },
+    },
+    {
+      LIMIT_SEND_PER_MINUTE: '0',
+      LIMIT_READ_PER_MINUTE: '0',
+      LIMIT_STREAMS_PER_USER: '0',
+      MAX_MESSAGE_BYTES: '50000',
+    },
+  );
+});
+after(() => edges[Symbol.asyncDispose]());
+
+for (const protocol of protocols) {
+  suite(protocol.name, () => {
+    let client: Client<typeof EchoService>;
+    before(() => {
+      client = clientOf(protocol.open(edges));
+      aborted = [];
+    });
+
+    test('a unary call is answered and its request id echoed', async () => {
+      let header = '';
+      const { message } = await client.write(
+        { channelId: 1n, content: 'Xin chào, đây là tin nhắn' },
+        {
+          headers: { authorization: `Bearer ${edges.token}`, 'x-request-id': 'ask-1' },
+          onHeader: (headers) => {
+            header = headers.get('x-request-id') ?? '';
+          },
+        },
+      );
+      assert.equal(message?.content, 'Xin chào, đây là tin nhắn');
+      assert.equal(message?.senderId, 7n);
+      assert.equal(header, 'ask-1');
+    });
+
+    test('a refusal keeps its code, message and reason', async () => {
+      const { error, reason } = await failureOf(
+        client.write({ channelId: 1n, content: 'refuse' }, bearer(edges.token)),
+      );
+      assert.equal(error.code, Code.FailedPrecondition);
+      assert.equal(error.rawMessage, 'the channel is archived');
+      assert.equal(reason, 'CHANNEL_ARCHIVED');
+    });
+
+    test('a wrong field is named', async () => {
+      const { error, reason } = await failureOf(
+        client.write({ channelId: -1n, content: 'x', mentionUserIds: [1n, 0n] }, bearer(edges.token)),
+      );
+      assert.equal(error.code, Code.InvalidArgument);
+      assert.equal(reason, 'FIELD_INVALID');
+      const fields = error.findDetails(BadRequestSchema)[0]?.fieldViolations.map(({ field }) => field);
+      assert.deepEqual(fields, ['channel_id', 'mention_user_ids[1]']);
+    });
+
+    test('an unexpected error tells the client nothing and the log everything', async () => {
+      const { error, reason } = await failureOf(
+        client.write({ channelId: 1n, content: 'fail' }, bearer(edges.token)),
+      );
+      assert.equal(error.code, Code.Internal);
+      assert.equal(reason, 'INTERNAL');
+      assert.doesNotMatch(
+        JSON.stringify([error.message, error.details, [...error.metadata]]),
+        /secrets|relation/,
+      );
+      const requestId = /request (\S+)$/.exec(error.rawMessage)?.[1];
+      const line = edges.log.find((entry) => entry['requestId'] === requestId && entry['err'] !== undefined);
+      assert.match(JSON.stringify(line), /relation \\"secrets\\" does not exist/);
+    });
+
+    test('a call without token is refused', async () => {
+      const { error, reason } = await failureOf(client.write({ channelId: 1n, content: 'x' }));
+      assert.equal(error.code, Code.Unauthenticated);
+      assert.equal(reason, 'TOKEN_INVALID');
+    });
+
+    test('a deadline that passes at the client ends the call at the server', async () => {
+      aborted = [];
+      const { error } = await failureOf(
+        client.write({ channelId: 1n, content: 'wait' }, { ...bearer(edges.token), timeoutMs: 150 }),
+      );
+      assert.equal(error.code, Code.DeadlineExceeded);
+      await until(() => aborted.length === 1);
+      assert.match(String(aborted[0]), /deadline/);
+      await until(() => lastRpc()['code'] === 'DEADLINE_EXCEEDED');
+    });
+
+    test('a handler that outlives the deadline is answered for at once', async () => {
+      aborted = [];
+      const began = performance.now();
+      // Headers that a client would add itself, without the timer it would run.
+      const headers = { ...bearer(edges.token).headers, 'grpc-timeout': '150m', 'connect-timeout-ms': '150' };
+      const { error } = await failureOf(client.write({ channelId: 1n, content: 'wait' }, { headers }));
+      assert.equal(error.code, Code.DeadlineExceeded);
+      assert.ok(performance.now() - began >= 145 && performance.now() - began < 1_000);
+      await until(() => aborted.length === 1);
+      assert.match(String(aborted[0]), /deadline/);
+    });
+
+    test('a client that goes away ends the call', async () => {
+      aborted = [];
+      const going = new AbortController();
+      const call = failureOf(
+        client.write({ channelId: 1n, content: 'wait' }, { ...bearer(edges.token), signal: going.signal }),
+      );
+      await sleep(50);
+      going.abort();
+      await call;
+      await until(() => aborted.length === 1);
+      assert.match(String(aborted[0]), /client has gone/);
+      await until(() => lastRpc()['code'] === 'CANCELLED');
+    });
+
+    test('a request over the limit is refused', async () => {
+      const { error, reason } = await failureOf(
+        client.write({ channelId: 1n, content: 'x'.repeat(60_000) }, bearer(edges.token)),
+      );
+      assert.equal(error.code, Code.ResourceExhausted);
+      assert.match(error.rawMessage, /50000|larger/);
+      // A body of unknown length is found too large only while it is read, by the library.
+      if (reason !== undefined) assert.equal(reason, 'REQUEST_TOO_LARGE');
+    });
+
+    test('a stream delivers every frame in order and ends with OK', async () => {
+      assert.deepEqual(await collect(client.stream({ channelIds: [20n] }, bearer(edges.token))), numbers(20));
+      await until(() => lastRpc()['code'] === 'OK');
+    });
+
+    test('a stream may be empty', async () => {
+      assert.deepEqual(await collect(client.stream({ channelIds: [] }, bearer(edges.token))), []);
+    });
+
+    test('an error before the first frame reaches the client', async () => {
+      const { error, reason } = await failureOf(
+        collect(client.stream({ channelIds: [404n] }, bearer(edges.token))),
+      );
+      assert.equal(error.code, Code.NotFound);
+      assert.equal(reason, 'CHANNEL_NOT_FOUND');
+    });
+
+    test('an error after frames reaches the client behind them', async () => {
+      const got: (bigint | undefined)[] = [];
+      const { error, reason } = await failureOf(
+        collect(client.stream({ channelIds: [5n] }, bearer(edges.token)), got),
+      );
+      assert.equal(error.code, Code.Unavailable);
+      assert.equal(reason, 'SERVER_DRAINING');
+      assert.deepEqual(got, numbers(5));
+    });
+
+    test('a stream whose client goes away ends', async () => {
+      aborted = [];
+      const going = new AbortController();
+      const got: (bigint | undefined)[] = [];
+      const call = failureOf(
+        collect(client.stream({ channelIds: [6n] }, { ...bearer(edges.token), signal: going.signal }), got),
+      );
+      await until(() => got.length === 6);
+      going.abort();
+      await call;
+      await until(() => aborted.length === 1);
+      assert.match(String(aborted[0]), /client has gone/);
+    });
+
+    test('a stream ends at the deadline its client gave', async () => {
+      const { error } = await failureOf(
+        collect(client.stream({ channelIds: [6n] }, { ...bearer(edges.token), timeoutMs: 150 })),
+      );
+      assert.equal(error.code, Code.DeadlineExceeded);
+    });
+  });
+}
+
+function lastRpc(): Record<string, unknown> {
+  return edges.log.filter(({ msg }) => msg === 'rpc').at(-1) ?? {};
+}
+
+async function collect(
+  stream: AsyncIterable<Parameters<typeof numberOf>[0]>,
+  into: (bigint | undefined)[] = [],
+): Promise<(bigint | undefined)[]> {
+  for await (const response of stream) into.push(numberOf(response));
+  return into;
+}
+
+function numbers(count: number): bigint[] {
+  return Array.from({ length: count }, (_, index) => BigInt(index + 1));
+}
+
+async function until(condition: () => boolean): Promise<void> {
+  for (let waited = 0; !condition(); waited += 5) {
+    assert.ok(waited < 3_000, 'waited 3 s in vain');
+    await sleep(5);
+  }
+}
