@@ -76,6 +76,7 @@ export function toConfig(env: Env) {
       retentionDays: read.count('EVENT_RETENTION_DAYS', 7),
       connections: read.count('EVENT_CONNECTIONS', 4),
     },
+    channel: { maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000) },
     unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
     maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
   };

@@ -20,7 +20,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/channel_service.proto.
  */
 export const file_serp_discuss_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiXQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCCIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyLrAQoTTGlzdENoYW5uZWxzUmVxdWVzdBI+CgV0eXBlcxgBIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAMiB4IBBBABIAASEwoLcGlubmVkX29ubHkYAiABKAgSEwoLdW5yZWFkX29ubHkYAyABKAgSHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSEAoIYXJjaGl2ZWQYBSABKAgSHAoJcGFnZV9zaXplGAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEilQIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjwKB2VudHJpZXMYASADKAsyKy5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGqUBCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwEi4KDGxhc3RfbWVzc2FnZRgDIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAQgASgDIt8BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhYKBG5hbWUYAiABKAlCCLpIBXIDGP8BEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAQgASgIEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsMtMFCg5DaGFubmVsU2VydmljZRJrCg1DcmVhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISjAEKGEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbBIwLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0GjEuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhKJAQoXR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWwSLy5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0GjAuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAKQtRgCEmIKCkdldENoYW5uZWwSIi5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIguQAgGItRgBkLUYARJoCgxMaXN0Q2hhbm5lbHMSJC5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZSILkAIBiLUYAZC1GAESawoNVXBkYXRlQ2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiXQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCCIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyLrAQoTTGlzdENoYW5uZWxzUmVxdWVzdBI+CgV0eXBlcxgBIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAMiB4IBBBABIAASEwoLcGlubmVkX29ubHkYAiABKAgSEwoLdW5yZWFkX29ubHkYAyABKAgSHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSEAoIYXJjaGl2ZWQYBSABKAgSHAoJcGFnZV9zaXplGAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEilQIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjwKB2VudHJpZXMYASADKAsyKy5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGqUBCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwEi4KDGxhc3RfbWVzc2FnZRgDIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAQgASgDIt8BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhYKBG5hbWUYAiABKAlCCLpIBXIDGP8BEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAQgASgIEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsMtMFCg5DaGFubmVsU2VydmljZRJrCg1DcmVhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISjAEKGEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbBIwLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0GjEuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhKJAQoXR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWwSLy5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0GjAuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAKQtRgCEmIKCkdldENoYW5uZWwSIi5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIguQAgGItRgEkLUYARJoCgxMaXN0Q2hhbm5lbHMSJC5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZSILkAIBiLUYAZC1GAESawoNVXBkYXRlQ2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Asks for a new group.
@@ -415,7 +415,8 @@ export type ListChannelsResponse_Entry = Message<"serp.discuss.v1.ListChannelsRe
   membership?: Membership | undefined;
 
   /**
-   * The newest message that is not deleted; unset when there is none.
+   * The newest message that is not deleted, with the first 200 characters of its content and without its
+   * metadata; unset when there is none.
    *
    * @generated from field: serp.discuss.v1.Message last_message = 3;
    */
@@ -450,7 +451,7 @@ export type UpdateChannelRequest = Message<"serp.discuss.v1.UpdateChannelRequest
   channelId: bigint;
 
   /**
-   * New name, 1 to 255 characters, not only white space.
+   * New name, 1 to 255 characters, not only white space; looked at when `update_mask` names it.
    *
    * @generated from field: string name = 2;
    */
@@ -464,14 +465,14 @@ export type UpdateChannelRequest = Message<"serp.discuss.v1.UpdateChannelRequest
   description: string;
 
   /**
-   * New privacy; groups only.
+   * New privacy; a topic channel stays private.
    *
    * @generated from field: bool private = 4;
    */
   private: boolean;
 
   /**
-   * New metadata as a whole, up to 8 KB as JSON.
+   * New metadata as a whole, up to 8 KB as JSON; unset: none.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
@@ -517,7 +518,11 @@ export const UpdateChannelResponseSchema: GenMessage<UpdateChannelResponse> = /*
  * Channels: creating, finding and changing them.
  *
  * Every RPC works within the caller's tenant. A channel of another tenant, and a private channel the caller is
- * no member of, do not exist for the caller: NOT_FOUND.
+ * no member of, do not exist for the caller: NOT_FOUND (CHANNEL_NOT_FOUND). A public group exists for the whole
+ * tenant; what is for its members is refused to others by PERMISSION_DENIED (ROLE_TOO_LOW).
+ *
+ * A service that acts for a user has that user's rights; one that acts for nobody has every channel of its
+ * tenant and may do there what an owner may.
  *
  * @generated from service serp.discuss.v1.ChannelService
  */
@@ -525,8 +530,10 @@ export const ChannelService: GenService<{
   /**
    * Creates a group. The caller becomes its owner and the users given become members, in one step.
    *
-   * Repeating the call with the same `request_id` returns the channel made the first time.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) when the id was used with other arguments.
+   * Repeating the call with the same `request_id` returns the channel made the first time, as it is now, for at
+   * least 24 hours and on every instance.
+   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) when the id was used with other arguments; FAILED_PRECONDITION
+   * (CHANNEL_FULL); NOT_FOUND for a repeated call when the caller is no longer a member.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.CreateChannel
    */
@@ -540,6 +547,7 @@ export const ChannelService: GenService<{
    *
    * One channel per pair, whoever asks first and also when both ask at the same moment. Naming oneself gives
    * a channel for notes to oneself. The service keeps no user directory: any id is taken.
+   * Both have the role MEMBER: nobody manages a direct channel, adds anyone to it, or leaves it.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetOrCreateDirectChannel
    */
@@ -554,6 +562,8 @@ export const ChannelService: GenService<{
    * One channel per tenant and entity. The users given become members if they are not yet; nobody is removed.
    * A service that acts for a user makes that user the owner of a channel it creates; otherwise the channel
    * has no owner and the service manages it.
+   * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED) when there are members to add to an archived channel;
+   * FAILED_PRECONDITION (CHANNEL_FULL).
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetOrCreateTopicChannel
    */
@@ -563,7 +573,8 @@ export const ChannelService: GenService<{
     output: typeof GetOrCreateTopicChannelResponseSchema;
   },
   /**
-   * Returns a channel the caller is a member of, or a public one of the tenant.
+   * Returns a channel the caller is a member of, or a public one of the tenant; any one to a service that acts
+   * for nobody.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetChannel
    */
@@ -575,7 +586,8 @@ export const ChannelService: GenService<{
   /**
    * Lists the caller's channels with what a channel list shows: preview, unread count, role.
    *
-   * Order: pinned ones first, then by last message, latest first, those without messages last.
+   * Order: pinned ones first, then by last message, latest first, those without messages last. Channels that
+   * move up while pages are read are missed by the pages that follow; the stream of EventService tells of them.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.ListChannels
    */
@@ -588,7 +600,7 @@ export const ChannelService: GenService<{
    * Changes name, description, privacy or metadata. For admins of the channel and for services.
    *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW) for lower roles; FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
-   * CHANNEL_ARCHIVED).
+   * CHANNEL_ARCHIVED); INVALID_ARGUMENT for making a topic channel public.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.UpdateChannel
    */

@@ -16,7 +16,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/member_service.proto.
  */
 export const file_serp_discuss_v1_member_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIkwKE1JlbW92ZU1lbWJlclJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAIhYKFFJlbW92ZU1lbWJlclJlc3BvbnNlIjIKE0xlYXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACIWChRMZWF2ZUNoYW5uZWxSZXNwb25zZSJtChJMaXN0TWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIcCglwYWdlX3NpemUYAiABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJYChNMaXN0TWVtYmVyc1Jlc3BvbnNlEigKB21lbWJlcnMYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJLCg9NYXJrUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAigAIkYKEE1hcmtSZWFkUmVzcG9uc2USHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYASABKAMSFAoMdW5yZWFkX2NvdW50GAIgASgFIhkKF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0IoECChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDGoYBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyggUKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmgKDFJlbW92ZU1lbWJlchIkLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJlbW92ZU1lbWJlclJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxMZWF2ZUNoYW5uZWwSJC5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MZWF2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISZQoLTGlzdE1lbWJlcnMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVzcG9uc2UiC5ACAYi1GAGQtRgBElwKCE1hcmtSZWFkEiAuc2VycC5kaXNjdXNzLnYxLk1hcmtSZWFkUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
+  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIkwKE1JlbW92ZU1lbWJlclJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAIhYKFFJlbW92ZU1lbWJlclJlc3BvbnNlIjIKE0xlYXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACIWChRMZWF2ZUNoYW5uZWxSZXNwb25zZSJtChJMaXN0TWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIcCglwYWdlX3NpemUYAiABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJYChNMaXN0TWVtYmVyc1Jlc3BvbnNlEigKB21lbWJlcnMYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJLCg9NYXJrUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAigAIkYKEE1hcmtSZWFkUmVzcG9uc2USHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYASABKAMSFAoMdW5yZWFkX2NvdW50GAIgASgFIhkKF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0IoECChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDGoYBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyggUKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmgKDFJlbW92ZU1lbWJlchIkLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJlbW92ZU1lbWJlclJlc3BvbnNlIguQAgKItRgEkLUYAhJoCgxMZWF2ZUNoYW5uZWwSJC5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MZWF2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISZQoLTGlzdE1lbWJlcnMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVzcG9uc2UiC5ACAYi1GASQtRgBElwKCE1hcmtSZWFkEiAuc2VycC5kaXNjdXNzLnYxLk1hcmtSZWFkUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
 
 /**
  * Whom to add to which channel.
@@ -60,7 +60,7 @@ export const AddMembersRequestSchema: GenMessage<AddMembersRequest> = /*@__PURE_
  */
 export type AddMembersResponse = Message<"serp.discuss.v1.AddMembersResponse"> & {
   /**
-   * Those who were not members before.
+   * Those who were not members before, in ascending order of their ids.
    *
    * @generated from field: repeated serp.discuss.v1.Member added = 1;
    */
@@ -294,7 +294,8 @@ export const GetUnreadSummaryRequestSchema: GenMessage<GetUnreadSummaryRequest> 
  */
 export type GetUnreadSummaryResponse = Message<"serp.discuss.v1.GetUnreadSummaryResponse"> & {
   /**
-   * Channels with unread messages, latest first. Archived channels are left out, muted ones are not.
+   * Channels with unread messages, the one with the latest message first, at most 5,000. Archived channels are
+   * left out, muted ones are not.
    *
    * @generated from field: repeated serp.discuss.v1.GetUnreadSummaryResponse.Entry entries = 1;
    */
@@ -360,13 +361,19 @@ export const GetUnreadSummaryResponse_EntrySchema: GenMessage<GetUnreadSummaryRe
 /**
  * Who is in a channel, and how far each has read.
  *
- * A channel the caller is no member of does not exist for the caller: NOT_FOUND, unless it is public.
+ * A private channel the caller is no member of does not exist for the caller: NOT_FOUND (CHANNEL_NOT_FOUND). In a
+ * public one of the tenant, what is for members is refused to others by PERMISSION_DENIED (ROLE_TOO_LOW), and
+ * what is about the caller's own membership by NOT_FOUND (MEMBER_NOT_FOUND).
+ *
+ * A service that acts for a user has that user's rights; one that acts for nobody may do in every channel of its
+ * tenant what an owner may.
  *
  * @generated from service serp.discuss.v1.MemberService
  */
 export const MemberService: GenService<{
   /**
-   * Makes users members. Members add others to public channels, admins also to private ones; services to all.
+   * Makes users members. Members add others to public channels, admins also to private ones; services that act
+   * for nobody to all.
    *
    * Those who are members already stay as they are, so that repeating the call changes nothing. Who left or
    * was removed rejoins with the history before them read.
@@ -382,9 +389,11 @@ export const MemberService: GenService<{
   },
   /**
    * Takes a member out of the channel; their streams and reads end at once. For admins; owners are removed by
-   * owners only. Services may remove anybody.
+   * owners only. Services that act for nobody may remove anybody.
    *
-   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); FAILED_PRECONDITION (CHANNEL_IS_DIRECT, LAST_OWNER).
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND), also when the call is repeated; PERMISSION_DENIED (ROLE_TOO_LOW);
+   * FAILED_PRECONDITION (CHANNEL_IS_DIRECT); FAILED_PRECONDITION (LAST_OWNER) when others would remain without
+   * an owner; INVALID_ARGUMENT for the caller's own id.
    *
    * @generated from rpc serp.discuss.v1.MemberService.RemoveMember
    */
@@ -394,10 +403,10 @@ export const MemberService: GenService<{
     output: typeof RemoveMemberResponseSchema;
   },
   /**
-   * Leaves a channel.
+   * Leaves a channel, also an archived one.
    *
    * Errors: FAILED_PRECONDITION (CHANNEL_IS_DIRECT); FAILED_PRECONDITION (LAST_OWNER) when others remain and the
-   * caller is the only owner.
+   * caller is the only owner; NOT_FOUND when the call is repeated.
    *
    * @generated from rpc serp.discuss.v1.MemberService.LeaveChannel
    */
@@ -407,7 +416,8 @@ export const MemberService: GenService<{
     output: typeof LeaveChannelResponseSchema;
   },
   /**
-   * Lists the members of a channel: owners first, then by role and user id.
+   * Lists the members of a channel: owners first, then by role and user id. For members, and for services that
+   * act for nobody: who is in a public channel is not for the whole tenant.
    *
    * @generated from rpc serp.discuss.v1.MemberService.ListMembers
    */
@@ -417,7 +427,8 @@ export const MemberService: GenService<{
     output: typeof ListMembersResponseSchema;
   },
   /**
-   * Moves the caller's read marker forward to a message; never back.
+   * Moves the caller's read marker forward to a message; never back. The caller's streams are told of it on all
+   * devices (`read_marker_moved`).
    *
    * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel.
    *
@@ -429,7 +440,7 @@ export const MemberService: GenService<{
     output: typeof MarkReadResponseSchema;
   },
   /**
-   * Returns the exact unread counts of all the caller's channels in one call.
+   * Returns the exact unread counts of all the caller's channels in one call, without those of archived ones.
    *
    * @generated from rpc serp.discuss.v1.MemberService.GetUnreadSummary
    */

@@ -12,7 +12,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/options.proto.
  */
 export const file_serp_discuss_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxKloKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIPCgtBQ0NFU1NfVVNFUhABEhIKDkFDQ0VTU19TRVJWSUNFEAISEwoPQUNDRVNTX09QRVJBVE9SEAMqUQoFUXVvdGESFQoRUVVPVEFfVU5TUEVDSUZJRUQQABIOCgpRVU9UQV9SRUFEEAESDwoLUVVPVEFfV1JJVEUQAhIQCgxRVU9UQV9TVFJFQU0QAzpRCgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgOMhcuc2VycC5kaXNjdXNzLnYxLkFjY2Vzc1IGYWNjZXNzOk4KBXF1b3RhEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0oYDIAEoDjIWLnNlcnAuZGlzY3Vzcy52MS5RdW90YVIFcXVvdGFiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxKnYKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIPCgtBQ0NFU1NfVVNFUhABEhIKDkFDQ0VTU19TRVJWSUNFEAISEwoPQUNDRVNTX09QRVJBVE9SEAMSGgoWQUNDRVNTX1VTRVJfT1JfU0VSVklDRRAEKlEKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAM6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpOCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKA4yFi5zZXJwLmRpc2N1c3MudjEuUXVvdGFSBXF1b3RhYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * Who may call an RPC. The server refuses an RPC that does not say.
@@ -47,6 +47,14 @@ export const Access = {
    * @generated from enum value: ACCESS_OPERATOR = 3;
    */
   OPERATOR: 3,
+
+  /**
+   * A signed-in user, or a service, acting for one or for nobody. A service that acts for a user has that
+   * user's rights; one that acts for nobody manages everything of its tenant.
+   *
+   * @generated from enum value: ACCESS_USER_OR_SERVICE = 4;
+   */
+  USER_OR_SERVICE: 4,
 } as const;
 
 /**

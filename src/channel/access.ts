@@ -1,0 +1,60 @@
+import type { Config } from '../config.ts';
+import type { Sql } from '../db/database.ts';
+import type { Caller } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import type { Role } from '../member/sql.ts';
+import { type AccessRow, type ChannelType, findChannel, lockChannel } from './sql.ts';
+
+type Seen = { readonly type: ChannelType; readonly isPrivate: boolean; readonly role: Role | null };
+
+const ranks: Readonly<Record<Role, number>> = { GUEST: 1, MEMBER: 2, ADMIN: 3, OWNER: 4 };
+
+/** A service that acts for nobody manages every channel of its tenant; one that acts for a user has their rights. */
+export function isManager(caller: Caller): boolean {
+  return caller.kind === 'service' && caller.userId === 0n;
+}
+
+/** A service that serves many tenants has to say which one it means. */
+export function requireTenant({ tenantId }: Caller): void {
+  if (tenantId === 0n) throw refuse.fieldInvalid('x-tenant-id', 'is required');
+}
+
+/** A channel the caller is a member of, a public one of the tenant, or to a manager any: else it does not exist. */
+export function requireVisible<Row extends Seen>(caller: Caller, row: Row | undefined): Row {
+  if (row === undefined) throw refuse.channelNotFound();
+  const isPublic = row.type === 'GROUP' && !row.isPrivate;
+  if (row.role === null && !isPublic && !isManager(caller)) throw refuse.channelNotFound();
+  return row;
+}
+
+/** The caller has this role in the channel, or a higher one. */
+export function requireRole(caller: Caller, { role }: { readonly role: Role | null }, needed: Role): void {
+  const allowed = isManager(caller) || (role !== null && ranks[role] >= ranks[needed]);
+  if (!allowed) throw refuse.roleTooLow(needed);
+}
+
+/**
+ * The channel as it is once its row is locked: nobody changes it, its members or their roles, or posts in it
+ * before the end of the transaction.
+ */
+export async function lockVisible(sql: Sql, caller: Caller, channelId: bigint): Promise<AccessRow> {
+  // Two statements: the first may wait, and a statement sees nothing that was committed after it began.
+  const [, [row]] = await Promise.all([
+    lockChannel(sql, caller.tenantId, channelId),
+    findChannel(sql, caller.tenantId, caller.userId, channelId),
+  ]);
+  return requireVisible(caller, row);
+}
+
+export function refuseDirect({ type }: { readonly type: ChannelType }): void {
+  if (type === 'DIRECT') throw refuse.channelIsDirect();
+}
+
+export function refuseArchived({ isArchived }: { readonly isArchived: boolean }): void {
+  if (isArchived) throw refuse.channelArchived();
+}
+
+/** `members` is the number the channel would have. */
+export function refuseOverfull({ channel }: Config, members: number): void {
+  if (members > channel.maxMembers) throw refuse.channelFull(channel.maxMembers);
+}

@@ -1,0 +1,189 @@
+import type { MessageShape } from '@bufbuild/protobuf';
+import {
+  CreateChannelRequestSchema,
+  type GetOrCreateTopicChannelRequestSchema,
+} from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { Config } from '../config.ts';
+import type { Sql } from '../db/database.ts';
+import { hashRequest } from '../db/request-hash.ts';
+import type { Caller } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { insertMembers, type Role } from '../member/sql.ts';
+import { toMembersJoined } from '../member/view.ts';
+import { refuseArchived, refuseOverfull, requireVisible } from './access.ts';
+import { toMetadataJson } from './metadata.ts';
+import {
+  type AccessRow,
+  claimRequestId,
+  findChannel,
+  findClaim,
+  findDirectChannel,
+  findTopicChannel,
+  insertChannel,
+  lockChannel,
+  type NewChannel,
+  nextChannelId,
+  type TopicRow,
+} from './sql.ts';
+import { toChannelChanged } from './view.ts';
+
+type GroupRequest = MessageShape<typeof CreateChannelRequestSchema>;
+type TopicRequest = MessageShape<typeof GetOrCreateTopicChannelRequestSchema>;
+
+/** A channel that was asked for, and what became of it in the log; no events when nothing changed. */
+export type Opened = {
+  readonly channel: AccessRow;
+  readonly created: boolean;
+  readonly events: readonly LoggedEvent[];
+};
+
+/** What is at hand within a transaction. */
+type Parts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
+
+type Joining = { readonly userIds: readonly bigint[]; readonly role: Role };
+
+/** Makes a group, or finds the one that an earlier call with the same request id made. */
+export async function createGroup(parts: Parts, request: GroupRequest): Promise<Opened> {
+  const { sql, caller } = parts;
+  const { tenantId, userId } = caller;
+  const metadata = toMetadataJson('metadata', request.metadata);
+  const hash = hashRequest(CreateChannelRequestSchema, request);
+  const [claimed] = await (request.requestId === ''
+    ? nextChannelId(sql)
+    : claimRequestId(sql, tenantId, userId, request.requestId, hash));
+  if (claimed === undefined) return findCreated(parts, request.requestId, hash);
+  await insertChannel(sql, tenantId, {
+    id: claimed.id,
+    type: 'GROUP',
+    createdBy: userId,
+    name: request.name,
+    description: request.description,
+    entityType: null,
+    entityId: null,
+    isPrivate: request.private,
+    metadata,
+  });
+  const others = request.memberUserIds.filter((id) => id !== userId);
+  return join(parts, claimed.id, true, [
+    { userIds: [userId], role: 'OWNER' },
+    { userIds: others, role: 'MEMBER' },
+  ]);
+}
+
+async function findCreated({ sql, caller }: Parts, requestId: string, hash: Buffer): Promise<Opened> {
+  const { tenantId, userId } = caller;
+  const [claim] = await findClaim(sql, tenantId, userId, requestId);
+  if (claim === undefined) throw refuse.conflict();
+  if (claim.method !== 'CreateChannel' || !claim.payloadHash.equals(hash)) throw refuse.requestIdReused();
+  const [row] = await findChannel(sql, tenantId, userId, claim.channelId);
+  return { channel: requireVisible(caller, row), created: false, events: [] };
+}
+
+/** Makes the direct channel of the caller and another user, unless somebody else does so first. */
+export async function createDirect(parts: Parts, otherId: bigint): Promise<Opened> {
+  const { sql, caller } = parts;
+  const { tenantId, userId } = caller;
+  const id = await insertUnlessThere(sql, tenantId, {
+    type: 'DIRECT',
+    createdBy: userId,
+    name: '',
+    description: null,
+    entityType: null,
+    entityId: otherId,
+    isPrivate: true,
+    metadata: null,
+  });
+  if (id !== undefined) {
+    return join(parts, id, true, [
+      { userIds: [userId], role: 'MEMBER' },
+      { userIds: otherId === userId ? [] : [otherId], role: 'MEMBER' },
+    ]);
+  }
+  const [channel] = await findDirectChannel(sql, tenantId, userId, otherId);
+  if (channel === undefined) throw refuse.conflict();
+  return { channel, created: false, events: [] };
+}
+
+/** Makes the channel of an entity, unless somebody else does so first, and the users its members. */
+export async function createTopic(parts: Parts, request: TopicRequest): Promise<Opened> {
+  const { sql, caller } = parts;
+  const { tenantId, userId } = caller;
+  const { entityType, entityId, memberUserIds } = request;
+  const id = await insertUnlessThere(sql, tenantId, {
+    type: 'TOPIC',
+    createdBy: userId,
+    name: request.name,
+    description: request.description,
+    entityType,
+    entityId,
+    isPrivate: true,
+    metadata: toMetadataJson('metadata', request.metadata),
+  });
+  if (id !== undefined) {
+    const owners = userId === 0n ? [] : [userId];
+    const others = memberUserIds.filter((memberId) => memberId !== userId);
+    return join(parts, id, true, [
+      { userIds: owners, role: 'OWNER' },
+      { userIds: others, role: 'MEMBER' },
+    ]);
+  }
+  const found = await lockTopic(sql, tenantId, request);
+  if (found.missing.length > 0) refuseArchived(found);
+  return join(parts, found.id, false, [{ userIds: found.missing, role: 'MEMBER' }]);
+}
+
+// As it is after the lock; a service may have every topic of its tenant, also for a user who is no member.
+async function lockTopic(sql: Sql, tenantId: bigint, request: TopicRequest): Promise<TopicRow> {
+  const { entityType, entityId, memberUserIds } = request;
+  const [found] = await findTopicChannel(sql, tenantId, entityType, entityId, []);
+  if (found === undefined) throw refuse.conflict();
+  const [, [locked]] = await Promise.all([
+    lockChannel(sql, tenantId, found.id),
+    findTopicChannel(sql, tenantId, entityType, entityId, memberUserIds),
+  ]);
+  if (locked === undefined) throw refuse.conflict();
+  return locked;
+}
+
+/** Inserts a channel of which there may be one, and returns its id; undefined when there is one already. */
+async function insertUnlessThere(
+  sql: Sql,
+  tenantId: bigint,
+  channel: Omit<NewChannel, 'id'>,
+): Promise<bigint | undefined> {
+  const [next] = await nextChannelId(sql);
+  if (next === undefined) return undefined;
+  const inserted = await insertChannel(sql, tenantId, { ...channel, id: next.id });
+  return inserted.count === 1 ? next.id : undefined;
+}
+
+async function join(
+  { sql, caller, config }: Parts,
+  channelId: bigint,
+  created: boolean,
+  groups: readonly Joining[],
+): Promise<Opened> {
+  const { tenantId, userId } = caller;
+  const [joined, [channel]] = await Promise.all([
+    // One after the other: the first member's row is what lets the others in.
+    Promise.all(
+      groups
+        .filter(({ userIds }) => userIds.length > 0)
+        .map(({ userIds, role }) => insertMembers(sql, tenantId, channelId, [...new Set(userIds)], role)),
+    ),
+    findChannel(sql, tenantId, userId, channelId),
+  ]);
+  if (channel === undefined) throw refuse.channelNotFound();
+  const members = joined.flat();
+  if (members.length > 0) refuseOverfull(config, channel.memberCount);
+  const logged = await Promise.all([
+    created
+      ? appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, true))
+      : [],
+    members.length > 0
+      ? appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, toMembersJoined(channelId, userId, members))
+      : [],
+  ]);
+  return { channel, created, events: logged.flat() };
+}

@@ -1,0 +1,165 @@
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type {
+  ChannelService,
+  ListChannelsRequestSchema,
+  ListChannelsResponse_EntrySchema,
+  UpdateChannelRequestSchema,
+} from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
+import { fromPageToken, toPageToken } from '../db/page-token.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent } from '../event/sql.ts';
+import { toMembership } from '../member/view.ts';
+import {
+  lockVisible,
+  refuseArchived,
+  refuseDirect,
+  requireRole,
+  requireTenant,
+  requireVisible,
+} from './access.ts';
+import { createDirect, createGroup, createTopic } from './create.ts';
+import { toMetadataJson } from './metadata.ts';
+import {
+  type AccessRow,
+  type ChannelChange,
+  type ChannelType,
+  findChannel,
+  findDirectChannel,
+  findTopicChannel,
+  type ListPlace,
+  type ListRow,
+  listChannels,
+  updateChannel,
+} from './sql.ts';
+import { toChannel, toChannelChanged, toPreview, toTypeColumns } from './view.ts';
+
+type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
+type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
+
+export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
+  const { config, db, relay } = deps;
+  return {
+    async createChannel(request, call) {
+      const { caller } = call;
+      const { channel, events } = await db.transaction(call, (sql) =>
+        createGroup({ sql, caller, config }, request),
+      );
+      relay.publish(events);
+      return { channel: toChannel(channel), membership: toOwnMembership(channel) };
+    },
+
+    async getOrCreateDirectChannel({ userId: otherId }, call) {
+      const { caller } = call;
+      const { tenantId, userId } = caller;
+      const [found] = await db.run(call, (sql) => findDirectChannel(sql, tenantId, userId, otherId));
+      const { channel, created, events } =
+        found !== undefined
+          ? { channel: found, created: false, events: [] }
+          : await db.transaction(call, (sql) => createDirect({ sql, caller, config }, otherId));
+      relay.publish(events);
+      return { channel: toChannel(channel), membership: toOwnMembership(channel), created };
+    },
+
+    async getOrCreateTopicChannel(request, call) {
+      const { caller } = call;
+      const { entityType, entityId, memberUserIds } = request;
+      requireTenant(caller);
+      const [found] = await db.run(call, (sql) =>
+        findTopicChannel(sql, caller.tenantId, entityType, entityId, memberUserIds),
+      );
+      const { channel, created, events } =
+        found?.missing.length === 0
+          ? { channel: found, created: false, events: [] }
+          : await db.transaction(call, (sql) => createTopic({ sql, caller, config }, request));
+      relay.publish(events);
+      return { channel: toChannel(channel), created };
+    },
+
+    async getChannel({ channelId }, call) {
+      const { tenantId, userId } = call.caller;
+      const [found] = await db.run(call, (sql) => findChannel(sql, tenantId, userId, channelId));
+      const channel = requireVisible(call.caller, found);
+      return { channel: toChannel(channel), membership: toOwnMembership(channel), headSeq: channel.headSeq };
+    },
+
+    async listChannels(request, call) {
+      const { tenantId, userId } = call.caller;
+      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const filter = { ...request, types: toTypeColumns(request.types) };
+      const place = toPlace(request);
+      const rows = await db.run(call, (sql) => listChannels(sql, tenantId, userId, filter, place, size + 1));
+      const shown = rows.slice(0, size);
+      return { entries: shown.map(toEntry), nextPageToken: toNextToken(shown, rows.length > size) };
+    },
+
+    async updateChannel(request, call) {
+      const { tenantId, userId } = call.caller;
+      const change = toChange(request);
+      const { channel, events } = await db.transaction(call, async (sql) => {
+        const before = await lockVisible(sql, call.caller, request.channelId);
+        requireRole(call.caller, before, 'GUEST');
+        refuseDirect(before);
+        requireRole(call.caller, before, 'ADMIN');
+        refuseArchived(before);
+        refusePublicTopic(before.type, change);
+        const [channel] = await updateChannel(sql, tenantId, request.channelId, change);
+        if (channel === undefined) throw refuse.channelNotFound();
+        const changed = toChannelChanged(channel, userId, false);
+        return { channel, events: await appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, changed) };
+      });
+      relay.publish(events);
+      return { channel: toChannel(channel) };
+    },
+  };
+}
+
+function toOwnMembership(row: AccessRow): MessageInitShape<typeof MembershipSchema> | undefined {
+  return row.role === null ? undefined : toMembership(row.id, row);
+}
+
+function toEntry(row: ListRow): MessageInitShape<typeof ListChannelsResponse_EntrySchema> {
+  return {
+    channel: toChannel(row),
+    membership: toMembership(row.id, row),
+    lastMessage: toPreview(row),
+    headSeq: row.headSeq,
+  };
+}
+
+function toPlace({ pageToken }: ListRequest): ListPlace | undefined {
+  const keys = fromPageToken(pageToken, 3);
+  if (keys === undefined) return undefined;
+  const [pinned, lastMessageAt, id] = keys;
+  return [pinned ?? 0n, lastMessageAt ?? -1n, id ?? 0n];
+}
+
+function toNextToken(shown: readonly ListRow[], hasNext: boolean): string {
+  const last = shown.at(-1);
+  return !hasNext || last === undefined ? '' : toPageToken([last.isPinned, last.lastMessageAt, last.id]);
+}
+
+function toChange(request: UpdateRequest): ChannelChange {
+  const paths = new Set(request.updateMask?.paths);
+  if (paths.size === 0) throw refuse.fieldInvalid('update_mask', 'names no field');
+  for (const path of paths) {
+    if (!changeable.has(path))
+      throw refuse.fieldInvalid('update_mask', 'names a field that cannot be changed');
+  }
+  if (paths.has('name') && !/\S/.test(request.name)) throw refuse.fieldInvalid('name', 'must not be blank');
+  return {
+    name: paths.has('name') ? request.name : undefined,
+    description: paths.has('description') ? request.description : undefined,
+    isPrivate: paths.has('private') ? request.private : undefined,
+    metadata: paths.has('metadata') ? toMetadataJson('metadata', request.metadata) : undefined,
+  };
+}
+
+const changeable: ReadonlySet<string> = new Set(['name', 'description', 'private', 'metadata']);
+
+function refusePublicTopic(type: ChannelType, { isPrivate }: ChannelChange): void {
+  if (type === 'TOPIC' && isPrivate === false)
+    throw refuse.fieldInvalid('private', 'a topic channel stays private');
+}

@@ -1,0 +1,326 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+import { type MembershipRow, membershipColumns, unread } from '../member/sql.ts';
+
+export type ChannelType = 'DIRECT' | 'GROUP' | 'TOPIC';
+
+export type ChannelRow = {
+  readonly id: bigint;
+  readonly type: ChannelType;
+  readonly name: string;
+  readonly description: string | null;
+  readonly entityType: string | null;
+  readonly entityId: bigint | null;
+  readonly isPrivate: boolean;
+  readonly isArchived: boolean;
+  readonly memberCount: number;
+  readonly messageCount: number;
+  readonly lastMessageAt: bigint | null;
+  /** As text: the driver renames keys inside jsonb. */
+  readonly channelMetadata: string | null;
+  readonly createdBy: bigint;
+  readonly createdAt: bigint;
+  readonly updatedAt: bigint;
+  readonly headSeq: bigint;
+};
+
+/** A channel with the caller's membership, or with `role` null where the caller is no member. */
+export type AccessRow = ChannelRow & (MembershipRow | { readonly role: null });
+
+/** Columns of ChannelRow from `channels c`. */
+export function channelColumns(sql: Sql) {
+  return sql`
+    c.id, c.type, c.name, c.description, c.entity_type, c.entity_id, c.is_private, c.is_archived,
+    c.member_count, c.message_count, c.last_message_at, c.metadata::text as channel_metadata,
+    c.created_by, c.created_at, c.updated_at, c.event_seq as head_seq
+  `;
+}
+
+/** A channel of the tenant, whether or not it is there for the user: `requireVisible` decides. */
+export function findChannel(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+): PendingQuery<AccessRow[]> {
+  return sql<AccessRow[]>`
+    select ${channelColumns(sql)}, ${membershipColumns(sql)}
+    from channels c
+    left join channel_members m
+      on m.channel_id = c.id
+      and m.tenant_id = c.tenant_id
+      and m.user_id = ${userId}
+      and m.status in ('ACTIVE', 'MUTED')
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+  `;
+}
+
+/** Keeps other changes of the channel and its members out until the end of the transaction; posts, too. */
+export function lockChannel(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ id: bigint }[]> {
+  return sql<{ id: bigint }[]>`
+    select c.id
+    from channels c
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+    for no key update
+  `;
+}
+
+/** The direct channel of two users, the first being the caller. */
+export function findDirectChannel(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  otherId: bigint,
+): PendingQuery<(ChannelRow & MembershipRow)[]> {
+  return sql<(ChannelRow & MembershipRow)[]>`
+    select ${channelColumns(sql)}, ${membershipColumns(sql)}
+    from channels c
+    join channel_members m on m.channel_id = c.id
+    where c.tenant_id = ${tenantId}
+      and c.type = 'DIRECT'
+      and least(c.created_by, c.entity_id) = least(${userId}::bigint, ${otherId}::bigint)
+      and greatest(c.created_by, c.entity_id) = greatest(${userId}::bigint, ${otherId}::bigint)
+      and c.deleted_at is null
+      and m.tenant_id = ${tenantId}
+      and m.user_id = ${userId}
+      and m.status in ('ACTIVE', 'MUTED')
+  `;
+}
+
+export type TopicRow = ChannelRow & {
+  /** Those of the users asked for who are not members. */
+  readonly missing: bigint[];
+};
+
+/** The channel of an entity, for a service. */
+export function findTopicChannel(
+  sql: Sql,
+  tenantId: bigint,
+  entityType: string,
+  entityId: bigint,
+  userIds: readonly bigint[],
+): PendingQuery<TopicRow[]> {
+  return sql<TopicRow[]>`
+    select
+      ${channelColumns(sql)},
+      array(
+        select u.user_id
+        from unnest(${sql.array([...userIds], 1016)}) as u(user_id)
+        where not exists (
+          select 1
+          from channel_members m
+          where m.channel_id = c.id
+            and m.tenant_id = ${tenantId}
+            and m.user_id = u.user_id
+            and m.status in ('ACTIVE', 'MUTED')
+        )
+        order by u.user_id
+      ) as missing
+    from channels c
+    where c.tenant_id = ${tenantId}
+      and c.type = 'TOPIC'
+      and c.entity_type = ${entityType}
+      and c.entity_id = ${entityId}
+      and c.deleted_at is null
+  `;
+}
+
+export type ClaimRow = { readonly channelId: bigint; readonly method: string; readonly payloadHash: Buffer };
+
+/**
+ * Takes a request id for a new channel and returns the channel's id; no row when the id is taken. Waits for a
+ * transaction that is taking the same one.
+ */
+export function claimRequestId(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  requestId: string,
+  payloadHash: Buffer,
+): PendingQuery<{ id: bigint }[]> {
+  return sql<{ id: bigint }[]>`
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    select ${tenantId}, ${userId}, ${requestId}::text::uuid, 'CreateChannel', ${payloadHash}, n.id, n.id, now_ms()
+    from (select nextval('channels_id_seq') as id) as n
+    on conflict do nothing
+    returning resource_id as id
+  `;
+}
+
+/** What a request id was taken for. */
+export function findClaim(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  requestId: string,
+): PendingQuery<ClaimRow[]> {
+  return sql<ClaimRow[]>`
+    select k.channel_id, k.method, k.payload_hash
+    from idempotency_keys k
+    where k.tenant_id = ${tenantId}
+      and k.user_id = ${userId}
+      and k.request_id = ${requestId}::text::uuid
+  `;
+}
+
+export function nextChannelId(sql: Sql): PendingQuery<{ id: bigint }[]> {
+  return sql<{ id: bigint }[]>`select nextval('channels_id_seq') as id`;
+}
+
+export type NewChannel = {
+  readonly id: bigint;
+  readonly type: ChannelType;
+  readonly createdBy: bigint;
+  readonly name: string;
+  readonly description: string | null;
+  readonly entityType: string | null;
+  readonly entityId: bigint | null;
+  readonly isPrivate: boolean;
+  readonly metadata: string | null;
+};
+
+/**
+ * Inserts a channel; `count` is 0 when the pair or the entity has one, after waiting for a transaction that is
+ * making it. Returns no row, as nobody may see a channel without members.
+ */
+export function insertChannel(sql: Sql, tenantId: bigint, channel: NewChannel): PendingQuery<never[]> {
+  return sql<never[]>`
+    insert into channels
+      (id, tenant_id, type, created_by, name, description, entity_type, entity_id, is_private, metadata,
+       created_at, updated_at)
+    select
+      ${channel.id}, ${tenantId}, ${channel.type}, ${channel.createdBy}, ${channel.name}, ${channel.description},
+      ${channel.entityType}, ${channel.entityId}, ${channel.isPrivate}, ${channel.metadata}::text::jsonb,
+      t.now, t.now
+    from (select now_ms() as now) as t
+    on conflict do nothing
+  `;
+}
+
+export type ChannelChange = {
+  readonly name: string | undefined;
+  readonly description: string | null | undefined;
+  readonly isPrivate: boolean | undefined;
+  readonly metadata: string | null | undefined;
+};
+
+/** Changes what is not undefined. */
+export function updateChannel(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  change: ChannelChange,
+): PendingQuery<ChannelRow[]> {
+  const { name, description, isPrivate, metadata } = change;
+  return sql<ChannelRow[]>`
+    update channels c
+    set
+      ${name === undefined ? sql`` : sql`name = ${name},`}
+      ${description === undefined ? sql`` : sql`description = ${description},`}
+      ${isPrivate === undefined ? sql`` : sql`is_private = ${isPrivate},`}
+      ${metadata === undefined ? sql`` : sql`metadata = ${metadata}::text::jsonb,`}
+      updated_at = greatest(c.updated_at, now_ms())
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+    returning ${channelColumns(sql)}
+  `;
+}
+
+export type ListFilter = {
+  readonly types: readonly string[];
+  readonly pinnedOnly: boolean;
+  readonly unreadOnly: boolean;
+  readonly entityType: string;
+  readonly archived: boolean;
+};
+
+/** Order keys of the last channel of a page: pinned (1 or 0), last_message_at (-1: none), id. */
+export type ListPlace = readonly [pinned: bigint, lastMessageAt: bigint, id: bigint];
+
+type Preview = {
+  readonly messageId: bigint;
+  readonly senderId: bigint;
+  readonly messageType: string;
+  readonly content: string;
+  readonly mentions: bigint[];
+  readonly parentId: bigint | null;
+  readonly threadCount: number;
+  readonly editedAt: bigint | null;
+  readonly position: bigint;
+  readonly postedAt: bigint;
+};
+
+export type ListRow = ChannelRow & MembershipRow & (Preview | { readonly messageId: null });
+
+/**
+ * A page of the user's channels, pinned ones first, then by last message, each with its newest message that is
+ * not deleted. Unread numbers and messages are looked up for the channels of the page only.
+ */
+export function listChannels(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  filter: ListFilter,
+  after: ListPlace | undefined,
+  limit: number,
+): PendingQuery<ListRow[]> {
+  const place = sql`(m.is_pinned::int, coalesce(c.last_message_at, -1), c.id)`;
+  return sql<ListRow[]>`
+    with page as materialized (
+      select ${channelColumns(sql)}, c.last_message_id, ${membershipColumns(sql)}
+      from channel_members m
+      join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
+      where m.tenant_id = ${tenantId}
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+        and c.is_archived = ${filter.archived}
+        and c.deleted_at is null
+        ${filter.types.length === 0 ? sql`` : sql`and c.type = any(${[...filter.types]})`}
+        ${filter.pinnedOnly ? sql`and m.is_pinned` : sql``}
+        ${filter.unreadOnly ? sql`and c.post_seq > m.read_post_seq and ${unread(sql)} > 0` : sql``}
+        ${filter.entityType === '' ? sql`` : sql`and c.type = 'TOPIC' and c.entity_type = ${filter.entityType}`}
+        ${after === undefined ? sql`` : sql`and ${place} < (${after[0]}, ${after[1]}, ${after[2]})`}
+      order by m.is_pinned desc, coalesce(c.last_message_at, -1) desc, c.id desc
+      limit ${limit}
+    )
+    select page.*, newest.*
+    from page
+    left join lateral (
+      -- Nearly always the first branch, one row by its key, answers and the second is not run.
+      (
+        select ${previewColumns(sql)}
+        from messages x
+        where x.id = page.last_message_id
+          and x.channel_id = page.id
+          and x.tenant_id = ${tenantId}
+          and not x.is_deleted
+      )
+      union all
+      (
+        select ${previewColumns(sql)}
+        from messages x
+        where x.channel_id = page.id
+          and x.tenant_id = ${tenantId}
+          and x.id < page.last_message_id
+          and not x.is_deleted
+        order by x.id desc
+        limit 1
+      )
+      limit 1
+    ) as newest on true
+    order by page.is_pinned desc, coalesce(page.last_message_at, -1) desc, page.id desc
+  `;
+}
+
+function previewColumns(sql: Sql) {
+  return sql`
+    x.id as message_id, x.sender_id, x.message_type, left(x.content, 200) as content, x.mentions, x.parent_id,
+    x.thread_count, x.edited_at, x.post_seq as position, x.created_at as posted_at
+  `;
+}

@@ -1,0 +1,77 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { type ChannelSchema, ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
+import type { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import { toTimestamp } from '../db/time.ts';
+import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { toMessage } from '../message/view.ts';
+import { fromMetadataJson } from './metadata.ts';
+import type { ChannelRow, ListRow } from './sql.ts';
+
+/** Channel as the API shows it. Holds nothing that depends on the reader. */
+export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchema> {
+  return {
+    id: row.id,
+    type: types.get(row.type) ?? ChannelType.UNSPECIFIED,
+    name: row.name,
+    description: row.description ?? '',
+    entity:
+      row.type === 'TOPIC' && row.entityType !== null && row.entityId !== null
+        ? { type: row.entityType, id: row.entityId }
+        : undefined,
+    directUserIds: toDirectUserIds(row),
+    private: row.isPrivate,
+    archived: row.isArchived,
+    memberCount: row.memberCount,
+    messageCount: row.messageCount,
+    lastMessageTime: toTimestamp(row.lastMessageAt),
+    metadata: fromMetadataJson(row.channelMetadata),
+    creatorId: row.createdBy,
+    createTime: toTimestamp(row.createdAt),
+    updateTime: toTimestamp(row.updatedAt),
+  };
+}
+
+/** Newest message of a channel in a list; undefined when it has none. */
+export function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> | undefined {
+  if (row.messageId === null) return undefined;
+  return toMessage({
+    id: row.messageId,
+    channelId: row.id,
+    senderId: row.senderId,
+    messageType: row.messageType,
+    content: row.content,
+    mentions: row.mentions,
+    parentId: row.parentId,
+    threadCount: row.threadCount,
+    editedAt: row.editedAt,
+    deletedAt: null,
+    isDeleted: false,
+    metadata: null,
+    postSeq: row.position,
+    createdAt: row.postedAt,
+  });
+}
+
+/** The event that a channel was created or changed. */
+export function toChannelChanged(row: ChannelRow, actorId: bigint, created: boolean): StampableEvent {
+  const change = { case: 'channelChanged', value: { channel: toChannel(row), created } } as const;
+  return toStampable({ channelId: row.id, actorId, change });
+}
+
+const types: ReadonlyMap<string, ChannelType> = new Map([
+  ['DIRECT', ChannelType.DIRECT],
+  ['GROUP', ChannelType.GROUP],
+  ['TOPIC', ChannelType.TOPIC],
+]);
+
+/** Names of types as the column holds them. */
+export function toTypeColumns(wanted: readonly ChannelType[]): string[] {
+  return [...types].filter(([, type]) => wanted.includes(type)).map(([column]) => column);
+}
+
+// One of the pair is the creator, the other stands where topics have their entity.
+function toDirectUserIds({ type, createdBy, entityId }: ChannelRow): bigint[] {
+  if (type !== 'DIRECT' || entityId === null) return [];
+  if (createdBy === entityId) return [createdBy];
+  return createdBy < entityId ? [createdBy, entityId] : [entityId, createdBy];
+}

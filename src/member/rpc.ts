@@ -1,0 +1,138 @@
+import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import {
+  lockVisible,
+  refuseArchived,
+  refuseDirect,
+  refuseOverfull,
+  requireRole,
+  requireVisible,
+} from '../channel/access.ts';
+import { fromPageToken, toPageToken } from '../db/page-token.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent } from '../event/sql.ts';
+import {
+  findDeparting,
+  insertMembers,
+  type ListedRow,
+  listMembers,
+  listUnread,
+  updateDeparted,
+  updateMarker,
+} from './sql.ts';
+import { toMember, toMemberLeft, toMembersJoined, toRoleColumn } from './view.ts';
+
+const SUMMARY_ENTRIES = 5_000;
+
+export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
+  return {
+    async addMembers({ channelId, userIds, role }, call) {
+      const { tenantId, userId } = call.caller;
+      const wanted = toRoleColumn(role);
+      const { added, events } = await deps.db.transaction(call, async (sql) => {
+        const channel = await lockVisible(sql, call.caller, channelId);
+        requireRole(call.caller, channel, 'GUEST');
+        refuseDirect(channel);
+        requireRole(call.caller, channel, channel.isPrivate ? 'ADMIN' : 'MEMBER');
+        requireRole(call.caller, channel, wanted);
+        refuseArchived(channel);
+        const added = await insertMembers(sql, tenantId, channelId, [...new Set(userIds)], wanted);
+        if (added.length === 0) return { added, events: [] };
+        refuseOverfull(deps.config, channel.memberCount + added.length);
+        const joined = toMembersJoined(channelId, userId, added);
+        return { added, events: await appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, joined) };
+      });
+      deps.relay.publish(events);
+      return { added: added.map(toMember) };
+    },
+
+    async removeMember({ channelId, userId: memberId }, call) {
+      const { tenantId, userId } = call.caller;
+      if (memberId === userId)
+        throw refuse.fieldInvalid('user_id', 'is the caller: one leaves by LeaveChannel');
+      const events = await deps.db.transaction(call, async (sql) => {
+        const channel = await lockVisible(sql, call.caller, channelId);
+        requireRole(call.caller, channel, 'GUEST');
+        refuseDirect(channel);
+        requireRole(call.caller, channel, 'ADMIN');
+        const [member] = await findDeparting(sql, tenantId, channelId, memberId);
+        if (member === undefined) throw refuse.memberNotFound();
+        requireRole(call.caller, channel, member.role);
+        if (member.isLastOwner) throw refuse.lastOwner();
+        await updateDeparted(sql, tenantId, channelId, memberId, userId);
+        return appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, memberId));
+      });
+      deps.relay.publish(events);
+      return {};
+    },
+
+    async leaveChannel({ channelId }, call) {
+      const { tenantId, userId } = call.caller;
+      const events = await deps.db.transaction(call, async (sql) => {
+        const channel = await lockVisible(sql, call.caller, channelId);
+        const [member] = await findDeparting(sql, tenantId, channelId, userId);
+        if (member === undefined) throw refuse.memberNotFound();
+        refuseDirect(channel);
+        if (member.isLastOwner) throw refuse.lastOwner();
+        await updateDeparted(sql, tenantId, channelId, userId, userId);
+        return appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, userId));
+      });
+      deps.relay.publish(events);
+      return {};
+    },
+
+    async listMembers({ channelId, pageSize, pageToken }, call) {
+      const { tenantId, userId } = call.caller;
+      const size = pageSize === 0 ? 50 : pageSize;
+      const [rank, afterId] = fromPageToken(pageToken, 2) ?? [];
+      const after = { rank: rank ?? 0n, userId: afterId ?? 0n };
+      const rows = await deps.db.run(call, (sql) =>
+        listMembers(sql, tenantId, userId, channelId, after, size + 1),
+      );
+      requireRole(call.caller, requireVisible(call.caller, rows[0]), 'GUEST');
+      const members = rows.flatMap(toListed);
+      const shown = members.slice(0, size);
+      const last = shown.at(-1);
+      const isLastPage = last === undefined || members.length <= size;
+      return {
+        members: shown.map(toMember),
+        nextPageToken: isLastPage ? '' : toPageToken([BigInt(last.rank), last.userId]),
+      };
+    },
+
+    async markRead({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const [found] = await deps.db.run(call, (sql) =>
+        updateMarker(sql, tenantId, userId, channelId, messageId),
+      );
+      const marker = requireVisible(call.caller, found);
+      if (marker.role === null) throw refuse.memberNotFound();
+      if (!marker.isThere) throw refuse.messageNotFound();
+      const state = { lastReadMessageId: marker.lastReadMsgId ?? 0n, unreadCount: marker.unreadCount };
+      if (marker.moved) {
+        deps.relay.signal(tenantId, userId, { case: 'readMarkerMoved', value: { channelId, ...state } });
+      }
+      return state;
+    },
+
+    async getUnreadSummary(_request, call) {
+      const { tenantId, userId } = call.caller;
+      const rows = await deps.db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES));
+      return {
+        entries: rows.map((row) => ({
+          channelId: row.channelId,
+          unreadCount: row.unreadCount,
+          lastReadMessageId: row.lastReadMsgId ?? 0n,
+          lastMessageTime: toTimestamp(row.lastMessageAt),
+        })),
+        totalUnreadCount: rows[0]?.total ?? 0n,
+      };
+    },
+  };
+}
+
+function toListed(row: ListedRow) {
+  return row.userId === null ? [] : [{ ...row, role: row.memberRole }];
+}

@@ -1,0 +1,386 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+
+export type Role = 'GUEST' | 'MEMBER' | 'ADMIN' | 'OWNER';
+
+export type MembershipRow = {
+  readonly role: Role;
+  readonly joinedAt: bigint;
+  readonly lastReadMsgId: bigint | null;
+  readonly unreadCount: number;
+  readonly isPinned: boolean;
+  readonly isMuted: boolean;
+  readonly notificationLevel: string;
+  /** As text: the driver renames keys inside jsonb. */
+  readonly memberMetadata: string | null;
+};
+
+export type MemberRow = {
+  readonly userId: bigint;
+  readonly role: Role;
+  readonly joinedAt: bigint;
+  readonly nickname: string | null;
+};
+
+/**
+ * The exact unread number of `channel_members m` in `channels c`, the same as in the view user_channels and in
+ * derived_unread(), which is not used here because a function with a sub-select is not inlined.
+ */
+export function unread(sql: Sql) {
+  return sql`
+    greatest(
+      0,
+      c.post_seq - m.read_post_seq - (m.own_posts - m.own_posts_read)
+      - (
+        select count(*)
+        from deleted_posts d
+        where d.channel_id = c.id
+          and d.tenant_id = c.tenant_id
+          and d.post_seq > m.read_post_seq
+          and d.sender_id != m.user_id
+      )
+    )::int
+  `;
+}
+
+/** Columns of MembershipRow from `channel_members m` and `channels c`. */
+export function membershipColumns(sql: Sql) {
+  return sql`
+    m.role, m.joined_at, m.last_read_msg_id, ${unread(sql)} as unread_count, m.is_pinned, m.is_muted,
+    m.notification_level, m.metadata::text as member_metadata
+  `;
+}
+
+/**
+ * Makes users members of a channel, and returns those who were not. Who comes back has the history before
+ * them read. The channel's row must be locked, or new.
+ */
+export function insertMembers(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  userIds: readonly bigint[],
+  role: Role,
+): PendingQuery<MemberRow[]> {
+  return sql<MemberRow[]>`
+    insert into channel_members as m
+      (channel_id, user_id, tenant_id, role, status, joined_at, last_read_msg_id, read_post_seq,
+       created_at, updated_at)
+    select
+      ${channelId}, u.user_id, ${tenantId}, ${role}, 'ACTIVE', t.now, c.last_message_id, coalesce(c.post_seq, 0),
+      t.now, t.now
+    from unnest(${sql.array([...userIds], 1016)}) as u(user_id)
+    cross join (select now_ms() as now) as t
+    -- A new channel has nothing read, and is not to be seen before its first member.
+    left join channels c on c.id = ${channelId} and c.tenant_id = ${tenantId}
+    order by u.user_id
+    on conflict (channel_id, user_id) do update
+    set
+      role = excluded.role,
+      status = excluded.status,
+      joined_at = excluded.joined_at,
+      left_at = null,
+      removed_by = null,
+      last_read_msg_id = excluded.last_read_msg_id,
+      read_post_seq = excluded.read_post_seq,
+      own_posts_read = m.own_posts,
+      updated_at = excluded.updated_at
+    where m.status in ('LEFT', 'REMOVED')
+    returning m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+  `;
+}
+
+export type DepartingRow = {
+  readonly role: Role;
+  /** Whether others would remain without an owner. */
+  readonly isLastOwner: boolean;
+};
+
+/** A member as seen when they are about to go. */
+export function findDeparting(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  userId: bigint,
+): PendingQuery<DepartingRow[]> {
+  return sql<DepartingRow[]>`
+    select
+      m.role,
+      m.role = 'OWNER' and o.others > 0 and o.other_owners = 0 as is_last_owner
+    from channel_members m
+    cross join lateral (
+      select count(*) as others, count(*) filter (where x.role = 'OWNER') as other_owners
+      from channel_members x
+      where x.channel_id = m.channel_id
+        and x.tenant_id = m.tenant_id
+        and x.user_id != m.user_id
+        and x.status in ('ACTIVE', 'MUTED')
+    ) as o
+    where m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and m.user_id = ${userId}
+      and m.status in ('ACTIVE', 'MUTED')
+  `;
+}
+
+/** Ends a membership: LEFT when the member goes, REMOVED when somebody else, perhaps nobody, sends them off. */
+export function updateDeparted(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  userId: bigint,
+  actorId: bigint,
+): PendingQuery<never[]> {
+  const left = userId === actorId;
+  return sql<never[]>`
+    update channel_members m
+    set
+      status = ${left ? 'LEFT' : 'REMOVED'},
+      left_at = t.now,
+      removed_by = ${left ? null : actorId},
+      updated_at = t.now
+    from (select now_ms() as now) as t
+    where m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and m.user_id = ${userId}
+      and m.status in ('ACTIVE', 'MUTED')
+  `;
+}
+
+export type ListedRow = {
+  readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';
+  readonly isPrivate: boolean;
+  /** Role of the caller; null where they are no member. */
+  readonly role: Role | null;
+} & (
+  | { readonly userId: null }
+  | {
+      readonly userId: bigint;
+      readonly memberRole: Role;
+      readonly joinedAt: bigint;
+      readonly nickname: string | null;
+      /** Place of the role in the order of the list. */
+      readonly rank: number;
+    }
+);
+
+/**
+ * Members of a channel by role, then by user id, after a place in that order. No row when there is no such
+ * channel; one without member when there is none to list.
+ */
+export function listMembers(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  after: { readonly rank: bigint; readonly userId: bigint },
+  limit: number,
+): PendingQuery<ListedRow[]> {
+  return sql<ListedRow[]>`
+    select c.type, c.is_private, me.role, page.*
+    from channels c
+    left join channel_members me
+      on me.channel_id = c.id
+      and me.tenant_id = c.tenant_id
+      and me.user_id = ${userId}
+      and me.status in ('ACTIVE', 'MUTED')
+    left join lateral (
+      select m.user_id, m.role as member_role, m.joined_at, m.metadata ->> 'nickname' as nickname, r.rank
+      from channel_members m
+      cross join lateral (
+        select case m.role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end as rank
+      ) as r
+      where m.channel_id = c.id
+        and m.tenant_id = c.tenant_id
+        and m.status in ('ACTIVE', 'MUTED')
+        and (r.rank, m.user_id) > (${after.rank}, ${after.userId})
+      order by r.rank, m.user_id
+      limit ${limit}
+    ) as page on true
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+    order by page.rank, page.user_id
+  `;
+}
+
+export type MarkerRow = {
+  readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';
+  readonly isPrivate: boolean;
+  readonly role: Role | null;
+  /** Whether the message is one of the channel. */
+  readonly isThere: boolean;
+  readonly moved: boolean;
+  readonly lastReadMsgId: bigint | null;
+  readonly unreadCount: number;
+};
+
+/**
+ * Moves a marker forward to a message, 0n being the newest; no row when there is no such channel.
+ *
+ * Own messages up to the new marker are counted either from the old marker on or back from the head, whichever
+ * is nearer. Everything counted is of one snapshot, in which that number is a fact that no later change alters;
+ * the row is then written by greatest(), so that of two moves at once the farther one stands. Its trigger
+ * settles unread_count.
+ */
+export function updateMarker(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  messageId: bigint,
+): PendingQuery<MarkerRow[]> {
+  return sql<MarkerRow[]>`
+    with here as materialized (
+      select
+        c.id as channel_id, c.type, c.is_private, c.post_seq as head, c.last_message_id as head_id,
+        m.role, m.read_post_seq as marker, m.last_read_msg_id as marker_id, m.own_posts, m.own_posts_read,
+        ${unread(sql)} as unread_count
+      from channels c
+      left join channel_members m
+        on m.channel_id = c.id
+        and m.tenant_id = c.tenant_id
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+      where c.id = ${channelId}
+        and c.tenant_id = ${tenantId}
+        and c.deleted_at is null
+    ),
+    target as materialized (
+      select x.id, x.post_seq
+      from messages x
+      where x.id = ${messageId}
+        and x.channel_id = ${channelId}
+        and x.tenant_id = ${tenantId}
+      union all
+      select h.head_id, h.head
+      from here h
+      where ${messageId}::bigint = 0
+    ),
+    span as materialized (
+      select
+        h.*, t.id as target_id, t.post_seq as target,
+        case when s.forward then h.marker else t.post_seq end as low,
+        case when s.forward then coalesce(h.marker_id, 0) else t.id end as low_id,
+        case when s.forward then t.post_seq else h.head end as high,
+        case when s.forward then t.id else h.head_id end as high_id,
+        s.forward
+      from here h
+      cross join target t
+      cross join lateral (select t.post_seq - h.marker <= h.head - t.post_seq as forward) as s
+      where h.role is not null
+        and t.post_seq > h.marker
+    ),
+    counted as materialized (
+      select
+        s.channel_id, s.target_id, s.target,
+        case when s.forward then s.own_posts_read + o.posts else s.own_posts - o.posts end as own_posts_read
+      from span s
+      cross join lateral (
+        select
+          (
+            select count(*)
+            from messages x
+            where x.channel_id = s.channel_id
+              and x.tenant_id = ${tenantId}
+              and x.sender_id = ${userId}
+              and x.id > s.low_id
+              and x.id <= s.high_id
+              and not x.is_deleted
+          ) + (
+            select count(*)
+            from deleted_posts d
+            where d.channel_id = s.channel_id
+              and d.tenant_id = ${tenantId}
+              and d.sender_id = ${userId}
+              and d.post_seq > s.low
+              and d.post_seq <= s.high
+          ) as posts
+      ) as o
+    ),
+    moved as (
+      update channel_members m
+      set
+        last_read_msg_id = greatest(m.last_read_msg_id, n.target_id),
+        read_post_seq = greatest(m.read_post_seq, n.target),
+        own_posts_read = greatest(m.own_posts_read, n.own_posts_read)
+      from counted n
+      where m.channel_id = n.channel_id
+        and m.tenant_id = ${tenantId}
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+      returning m.last_read_msg_id, m.unread_count
+    )
+    select
+      h.type, h.is_private, h.role,
+      exists (select 1 from target) as is_there,
+      moved.unread_count is not null as moved,
+      coalesce(moved.last_read_msg_id, h.marker_id) as last_read_msg_id,
+      coalesce(moved.unread_count, h.unread_count) as unread_count
+    from here h
+    left join moved on true
+  `;
+}
+
+export type UnreadRow = {
+  readonly channelId: bigint;
+  readonly unreadCount: number;
+  readonly lastReadMsgId: bigint | null;
+  readonly lastMessageAt: bigint | null;
+  /** Of all the user's channels that are not muted, also those beyond the limit. */
+  readonly total: bigint;
+};
+
+/** The user's channels with unread messages, the one with the latest message first. */
+export function listUnread(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  limit: number,
+): PendingQuery<UnreadRow[]> {
+  return sql<UnreadRow[]>`
+    select
+      u.channel_id, u.unread_count, u.last_read_msg_id, u.last_message_at,
+      coalesce(sum(u.unread_count) filter (where not u.is_muted) over (), 0)::bigint as total
+    from (
+      select
+        c.id as channel_id, ${unread(sql)} as unread_count, m.last_read_msg_id, c.last_message_at, m.is_muted
+      from channel_members m
+      join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
+      where m.tenant_id = ${tenantId}
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+        and not c.is_archived
+        and c.deleted_at is null
+        and c.post_seq > m.read_post_seq
+      offset 0
+    ) as u
+    where u.unread_count > 0
+    order by u.last_message_at desc nulls last, u.channel_id desc
+    limit ${limit}
+  `;
+}
+
+export type StateRow = MembershipRow & { readonly channelId: bigint; readonly headSeq: bigint };
+
+/** Where the user's channels stand, those named or all, the one with the latest message first. */
+export function findChannelStates(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelIds: readonly bigint[] | undefined,
+  limit: number,
+): PendingQuery<StateRow[]> {
+  return sql<StateRow[]>`
+    select c.id as channel_id, c.event_seq as head_seq, ${membershipColumns(sql)}
+    from channel_members m
+    join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
+    where m.tenant_id = ${tenantId}
+      and m.user_id = ${userId}
+      and m.status in ('ACTIVE', 'MUTED')
+      and c.deleted_at is null
+      ${channelIds === undefined ? sql`` : sql`and m.channel_id = any(${sql.array([...channelIds], 1016)})`}
+    order by c.last_message_at desc nulls last, c.id desc
+    limit ${limit}
+  `;
+}
