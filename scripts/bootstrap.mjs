@@ -37,7 +37,7 @@ async function main() {
   env.PATH = [join(ROOT, 'node_modules', '.bin'), env.PATH].join(delimiter);
   const [script, ...args] = process.argv.slice(2);
   if (script === undefined) return;
-  process.exit(await run(node, [script, ...args], { cwd: ROOT, env, stdio: 'inherit' }));
+  process.exit(await run(node, [script, ...args], { cwd: ROOT, env, stdio: 'inherit' }, 'TERM'));
 }
 
 async function ensureNode() {
@@ -97,7 +97,8 @@ function npmCi(folder) {
   const inherited = /^npm_(config_(local_prefix|prefix|include|omit|only|production)|package_|lifecycle_)/i;
   const clean = Object.fromEntries(Object.entries(env).filter(([name]) => !inherited.test(name)));
   const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
-  return run('npm', args, { cwd: folder, env: clean, stdio: ['ignore', 2, 2] });
+  // Killed outright: npm takes long to obey, and a half-made install is seen as such.
+  return run('npm', args, { cwd: folder, env: clean, stdio: ['ignore', 2, 2] }, 'KILL');
 }
 
 // A folder is made atomically everywhere; its age tells a holder that died without a trace.
@@ -150,9 +151,9 @@ function breakLock() {
   rmSync(aside, { recursive: true, force: true });
 }
 
-async function run(command, args, options) {
-  const child = spawn(...guarded(command, args), options);
-  const pass = (signal) => child.kill(signal);
+async function run(command, args, options, orphanSignal) {
+  const child = spawn(...guarded(command, args, orphanSignal), options);
+  const pass = (signal) => child.kill(orphanSignal === 'KILL' ? 'SIGKILL' : signal);
   for (const signal of SIGNALS) process.on(signal, pass);
   // npm and make wait for us; when they are gone, nobody can stop the child any more.
   const { ppid } = process;
@@ -170,7 +171,8 @@ async function run(command, args, options) {
 }
 
 // The kernel ends the child when this process is killed without a chance to pass the signal on.
-function guarded(command, args) {
-  const works = spawnSync('setpriv', ['--pdeathsig', 'TERM', 'true']).status === 0;
-  return works ? ['setpriv', ['--pdeathsig', 'TERM', command, ...args]] : [command, args];
+function guarded(command, args, orphanSignal) {
+  const guard = ['--pdeathsig', orphanSignal];
+  const works = spawnSync('setpriv', [...guard, 'true']).status === 0;
+  return works ? ['setpriv', [...guard, command, ...args]] : [command, args];
 }
