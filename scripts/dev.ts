@@ -103,7 +103,6 @@ async function signTokens(signer: TokenSigner) {
 }
 
 function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
-  const list = 'serp.discuss.v1.MessageService/ListMessages';
   return [
     `gRPC      ${env['DISCUSS_GRPC_ADDR']} (with health and reflection)`,
     `web       ${env['DISCUSS_WEB_URL']} (Connect, gRPC-Web)`,
@@ -116,8 +115,9 @@ function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
     `TOKEN_USER_1=${env['TOKEN_USER_1']}`,
     `TOKEN_USER_2=${env['TOKEN_USER_2']}`,
     'Try:',
-    '. .dev/env && npx buf curl --http2-prior-knowledge --reflect -H "authorization: Bearer $TOKEN_USER_1" ' +
-      `-d '{"channelId":"${demo.groupChannelId}"}' http://$DISCUSS_GRPC_ADDR/${list}`,
+    '. .dev/env; npx buf curl --protocol grpc --http2-prior-knowledge --reflect --reflect-header "*" ' +
+      `-H "authorization: Bearer $TOKEN_USER_1" -d '{"channelId":"${demo.groupChannelId}"}' ` +
+      'http://$DISCUSS_GRPC_ADDR/serp.discuss.v1.MessageService/ListMessages',
   ].join('\n');
 }
 

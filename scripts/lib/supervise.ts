@@ -26,9 +26,9 @@ export async function supervise(
   let stopping = false;
   const watch = async (): Promise<never> => {
     for (;;) {
-      const tail = await server.ended;
+      await server.ended;
       if (stopping) return new Promise<never>(() => {});
-      report(`${name} has ended and is started again. ${tail.split('\n').at(-1) ?? ''}`);
+      report(`${name} has ended and is started again`);
       server = await startAgain(start);
     }
   };
