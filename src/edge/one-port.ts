@@ -20,11 +20,13 @@ export class OnePort {
   readonly #http1: http.Server;
   readonly #http2: http2.Http2Server;
   readonly #sockets = new Set<Socket>();
+  readonly #undecided = new Set<Socket>();
   readonly #sessions = new Set<http2.ServerHttp2Session>();
 
   constructor({ web, call }: Config, handler: HttpHandler) {
+    const requestTimeout = Math.max(call.maxDeadlineMs, web.headerTimeoutMs);
     this.#http1 = http.createServer(
-      { headersTimeout: web.headerTimeoutMs, requestTimeout: call.maxDeadlineMs, keepAliveTimeout: idleMs },
+      { headersTimeout: web.headerTimeoutMs, requestTimeout, keepAliveTimeout: idleMs },
       handler,
     );
     this.#http2 = http2.createServer(
@@ -38,9 +40,14 @@ export class OnePort {
     this.#http1.removeAllListeners('connection');
     this.#http1.on('connection', (socket) => {
       this.#sockets.add(socket);
-      socket.once('close', () => this.#sockets.delete(socket));
+      this.#undecided.add(socket);
+      socket.once('close', () => {
+        this.#sockets.delete(socket);
+        this.#undecided.delete(socket);
+      });
       socket.setKeepAlive(true, 60_000);
       sniff(socket, web.headerTimeoutMs, (isHttp2) => {
+        this.#undecided.delete(socket);
         if (isHttp2) this.#http2.emit('connection', socket);
         else for (const listener of asHttp1) listener.call(this.#http1, socket);
       });
@@ -59,11 +66,15 @@ export class OnePort {
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
     for (const session of this.#sessions) session.close();
+    for (const socket of this.#undecided) socket.destroy();
     const timer = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
+    // Closing closes what is idle now; what was answering then is idle a moment later.
+    const sweep = setInterval(() => this.#http1.closeIdleConnections(), 20);
     await closed;
     clearTimeout(timer);
+    clearInterval(sweep);
   }
 
   #keep(session: http2.ServerHttp2Session): void {
