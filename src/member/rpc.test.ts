@@ -1,0 +1,489 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
+import { Code } from '@connectrpc/connect';
+import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { type Event, EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app, type Edge } from '../testing/app.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+const MAX_MEMBERS = 40;
+
+const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });
+const [ana, binh, chi, dung, stranger] = [user(1), user(2), user(3), user(4), user(99)];
+const foreigner = { userId: 1n, tenantId: 2n };
+const crm = { userId: 900n, tenantId: 1n, roles: ['discuss.service'] };
+
+describe('MemberService', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app({ CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
+    await the.start();
+  });
+  after(() => the.close());
+
+  const members = (as: As, instance = 0, edge: Edge = 'grpc') =>
+    the.client(MemberService, as, edge, instance);
+  const channels = (as: As) => the.client(ChannelService, as);
+
+  /** A group with ana as owner and the others with the roles given. */
+  const group = async (roles: Record<number, string> = {}, isPrivate = false) => {
+    const memberUserIds = Object.keys(roles).map(BigInt);
+    const { channel } = await channels(ana).createChannel({
+      name: 'nhóm',
+      private: isPrivate,
+      memberUserIds,
+    });
+    const channelId = channel?.id ?? 0n;
+    for (const [id, role] of Object.entries(roles))
+      await the.owner`
+        update channel_members set role = ${role} where channel_id = ${channelId} and user_id = ${BigInt(id)}
+      `;
+    return channelId;
+  };
+  const send = async (channelId: bigint, as: As = ana) => {
+    const { message } = await the.client(MessageService, as).sendMessage({ channelId, content: 'tin' });
+    return message?.id ?? 0n;
+  };
+  const own = async (channelId: bigint, as: As) => (await channels(as).getChannel({ channelId })).membership;
+  const count = async (channelId: bigint) =>
+    (await channels(crm).getChannel({ channelId })).channel?.memberCount;
+  const lastEvent = async (channelId: bigint): Promise<Event> => {
+    const [row] = await the.owner<{ payload: Buffer }[]>`
+      select payload from channel_events where channel_id = ${channelId} order by seq desc limit 1
+    `;
+    assert.ok(row);
+    return fromBinary(EventSchema, row.payload);
+  };
+
+  describe('AddMembers', () => {
+    it('adds who is not there yet, logs them, and changes nothing the second time', async () => {
+      const channelId = await group({ 2: 'ADMIN' });
+      const { added } = await members(ana).addMembers({ channelId, userIds: [4n, 2n, 3n, 3n, 1n] });
+      assert.deepEqual(
+        added.map(({ userId, role }) => [userId, role]),
+        [
+          [3n, MemberRole.MEMBER],
+          [4n, MemberRole.MEMBER],
+        ],
+      );
+      const event = await lastEvent(channelId);
+      assert.ok(event.change.case === 'membersJoined');
+      assert.deepEqual(event.change.value.members, added);
+      assert.equal((await own(channelId, binh))?.role, MemberRole.ADMIN);
+      const again = await members(ana, 1, 'web').addMembers({ channelId, userIds: [2n, 3n, 4n] });
+      assert.deepEqual(again.added, []);
+      assert.equal((await lastEvent(channelId)).seq, event.seq);
+      assert.equal(await count(channelId), 4);
+    });
+
+    it('lets members add to public channels, admins to private ones, services to all, guests to none', async () => {
+      const roles = { 2: 'ADMIN', 3: 'MEMBER', 4: 'GUEST' };
+      const [shown, hidden] = [await group(roles), await group(roles, true)];
+      await members(chi).addMembers({ channelId: shown, userIds: [5n] });
+      await members(binh).addMembers({ channelId: hidden, userIds: [5n] });
+      await members(crm).addMembers({ channelId: hidden, userIds: [6n] });
+      assert.equal((await lastEvent(hidden)).actorId, 0n);
+      const refused: [As, bigint][] = [
+        [chi, hidden],
+        [dung, shown],
+        [dung, hidden],
+        [stranger, shown],
+      ];
+      for (const [as, channelId] of refused)
+        await rejects(
+          members(as).addMembers({ channelId, userIds: [7n] }),
+          Code.PermissionDenied,
+          'ROLE_TOO_LOW',
+        );
+      const absent: [As, bigint][] = [
+        [stranger, hidden],
+        [foreigner, shown],
+        [foreigner, hidden],
+        [{ ...crm, tenantId: 2n }, shown],
+      ];
+      for (const [as, channelId] of absent)
+        await rejects(
+          members(as).addMembers({ channelId, userIds: [7n] }),
+          Code.NotFound,
+          'CHANNEL_NOT_FOUND',
+        );
+    });
+
+    it('gives no role above one’s own', async () => {
+      const channelId = await group({ 2: 'ADMIN', 3: 'MEMBER' });
+      const add = (as: As, userId: bigint, role: MemberRole) =>
+        members(as).addMembers({ channelId, userIds: [userId], role });
+      await rejects(add(binh, 10n, MemberRole.OWNER), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(add(chi, 10n, MemberRole.ADMIN), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      const given = [
+        await add(binh, 10n, MemberRole.ADMIN),
+        await add(chi, 11n, MemberRole.GUEST),
+        await add(ana, 12n, MemberRole.OWNER),
+        await add(crm, 13n, MemberRole.OWNER),
+      ];
+      assert.deepEqual(
+        given.map(({ added }) => added[0]?.role),
+        [MemberRole.ADMIN, MemberRole.GUEST, MemberRole.OWNER, MemberRole.OWNER],
+      );
+    });
+
+    it('lets who left come back with a new role, counted once, and nothing unread', async () => {
+      const channelId = await group({ 2: 'ADMIN', 3: 'MEMBER' });
+      await send(channelId, chi);
+      await members(chi).leaveChannel({ channelId });
+      assert.equal(await count(channelId), 2);
+      const head = await send(channelId);
+      await the.client(MessageService, binh).sendMessage({ channelId, content: 'nữa' });
+      const { added } = await members(ana).addMembers({ channelId, userIds: [3n], role: MemberRole.GUEST });
+      assert.equal(added[0]?.role, MemberRole.GUEST);
+      assert.equal(await count(channelId), 3);
+      const membership = await own(channelId, chi);
+      assert.equal(membership?.unreadCount, 0);
+      assert.ok(membership.lastReadMessageId > head);
+      assert.deepEqual(await stored(the, channelId, chi), { unreadCount: 0, leftAt: null, removedBy: null });
+      await send(channelId, chi);
+      await send(channelId, ana);
+      assert.equal((await own(channelId, chi))?.unreadCount, 1);
+    });
+
+    it('never fills a channel beyond its limit, also when many are added at once', async () => {
+      const channelId = await group();
+      const outcomes = await Promise.allSettled(
+        Array.from({ length: 60 }, (_, index) =>
+          members(ana, index % 2).addMembers({ channelId, userIds: [BigInt(100 + index)] }),
+        ),
+      );
+      assert.equal(outcomes.filter(({ status }) => status === 'fulfilled').length, MAX_MEMBERS - 1);
+      assert.equal(await count(channelId), MAX_MEMBERS);
+      const one = members(ana).addMembers({ channelId, userIds: [500n] });
+      await rejects(one, Code.FailedPrecondition, 'CHANNEL_FULL');
+      const memberUserIds = Array.from({ length: MAX_MEMBERS }, (_, index) => BigInt(2 + index));
+      await rejects(
+        channels(ana).createChannel({ name: 'x', memberUserIds }),
+        Code.FailedPrecondition,
+        'CHANNEL_FULL',
+      );
+    });
+
+    it('refuses archived channels and wrong fields', async () => {
+      const channelId = await group();
+      const wrong: [object, string][] = [
+        [{ userIds: [] }, 'user_ids'],
+        [{ userIds: [-1n] }, 'user_ids[0]'],
+        [{ userIds: Array.from({ length: 1_001 }, (_, index) => BigInt(index + 1)) }, 'user_ids'],
+        [{ role: 9 }, 'role'],
+        [{ channelId: 0n }, 'channel_id'],
+      ];
+      for (const [fields, name] of wrong)
+        assert.deepEqual(await fieldsOf(members(ana).addMembers({ channelId, userIds: [2n], ...fields })), [
+          name,
+        ]);
+      await the.owner`update channels set is_archived = true where id = ${channelId}`;
+      const archived = members(ana).addMembers({ channelId, userIds: [2n] });
+      await rejects(archived, Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
+    });
+  });
+
+  describe('RemoveMember', () => {
+    it('ends what the member may see, and tells the others', async () => {
+      const channelId = await group({ 2: 'MEMBER' }, true);
+      await members(ana).removeMember({ channelId, userId: 2n });
+      const event = await lastEvent(channelId);
+      assert.ok(event.change.case === 'memberLeft');
+      assert.equal(event.change.value.userId, 2n);
+      assert.equal(event.change.value.removed, true);
+      assert.equal(event.actorId, 1n);
+      assert.equal(await count(channelId), 1);
+      await rejects(channels(binh).getChannel({ channelId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      assert.deepEqual(
+        (await channels(binh).listChannels({})).entries.filter(({ channel }) => channel?.id === channelId),
+        [],
+      );
+      await rejects(members(ana).removeMember({ channelId, userId: 2n }), Code.NotFound, 'MEMBER_NOT_FOUND');
+      assert.equal(await count(channelId), 1);
+    });
+
+    it('lets admins remove up to admins, owners and services anybody, others nobody', async () => {
+      const roles = { 2: 'ADMIN', 3: 'MEMBER', 4: 'GUEST', 5: 'ADMIN', 6: 'OWNER', 7: 'OWNER', 8: 'MEMBER' };
+      const channelId = await group(roles);
+      const remove = (as: As, userId: bigint, options = {}) =>
+        members(as).removeMember({ channelId, userId }, options);
+      await rejects(remove(chi, 4n), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(remove(binh, 6n), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(remove(stranger, 4n), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(remove(foreigner, 4n), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      await rejects(
+        remove(crm, 4n, { headers: { 'x-user-id': '99' } }),
+        Code.PermissionDenied,
+        'ROLE_TOO_LOW',
+      );
+      await rejects(remove(binh, 77n), Code.NotFound, 'MEMBER_NOT_FOUND');
+      assert.deepEqual(await fieldsOf(remove(binh, 2n)), ['user_id']);
+      await remove(binh, 5n);
+      await remove(binh, 8n);
+      await remove(ana, 6n);
+      await remove(crm, 7n);
+      assert.equal(await count(channelId), 4);
+      const hidden = await group({}, true);
+      const refused = members(stranger).removeMember({ channelId: hidden, userId: 1n });
+      await rejects(refused, Code.NotFound, 'CHANNEL_NOT_FOUND');
+    });
+
+    it('keeps the last owner while others remain', async () => {
+      const channelId = await group({ 2: 'ADMIN' });
+      await rejects(
+        members(crm).removeMember({ channelId, userId: 1n }),
+        Code.FailedPrecondition,
+        'LAST_OWNER',
+      );
+      await members(crm).removeMember({ channelId, userId: 2n });
+      await members(crm).removeMember({ channelId, userId: 1n });
+      assert.equal(await count(channelId), 0);
+    });
+  });
+
+  describe('LeaveChannel', () => {
+    it('ends the membership, tells the others and the leaver’s own stream', async () => {
+      const channelId = await group({ 2: 'MEMBER' }, true);
+      const stream = await new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect();
+      await members(binh).leaveChannel({ channelId });
+      const event = await lastEvent(channelId);
+      assert.ok(event.change.case === 'memberLeft');
+      assert.equal(event.change.value.removed, false);
+      assert.equal(event.actorId, 2n);
+      await until(() => stream.count('channelClosed') === 1);
+      await stream.disconnect();
+      assert.equal(await count(channelId), 1);
+      const calls = [
+        () => members(binh).leaveChannel({ channelId }),
+        () => members(binh).markRead({ channelId }),
+        () => members(binh).listMembers({ channelId }),
+        () => channels(binh).getChannel({ channelId }),
+      ];
+      for (const call of calls) await rejects(call(), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    });
+
+    it('is refused to the only owner while others remain, also when two owners leave at once', async () => {
+      const channelId = await group({ 2: 'OWNER', 3: 'MEMBER' });
+      const outcomes = await Promise.allSettled([
+        members(ana).leaveChannel({ channelId }),
+        members(binh, 1).leaveChannel({ channelId }),
+      ]);
+      assert.deepEqual(outcomes.map(({ status }) => status).toSorted(), ['fulfilled', 'rejected']);
+      for (const outcome of outcomes)
+        if (outcome.status === 'rejected')
+          await rejects(Promise.reject(outcome.reason), Code.FailedPrecondition, 'LAST_OWNER');
+      await members(chi).leaveChannel({ channelId });
+      const last = outcomes[0]?.status === 'rejected' ? ana : binh;
+      await members(last).leaveChannel({ channelId });
+      assert.equal(await count(channelId), 0);
+    });
+
+    it('does not exist for those who are not in the channel', async () => {
+      const [shown, hidden] = [await group(), await group({}, true)];
+      await rejects(members(stranger).leaveChannel({ channelId: shown }), Code.NotFound, 'MEMBER_NOT_FOUND');
+      await rejects(
+        members(stranger).leaveChannel({ channelId: hidden }),
+        Code.NotFound,
+        'CHANNEL_NOT_FOUND',
+      );
+      await rejects(
+        members(foreigner).leaveChannel({ channelId: shown }),
+        Code.NotFound,
+        'CHANNEL_NOT_FOUND',
+      );
+      await rejects(
+        members(crm).leaveChannel({ channelId: shown }),
+        Code.PermissionDenied,
+        'CALLER_NOT_ALLOWED',
+      );
+    });
+  });
+
+  describe('ListMembers', () => {
+    it('lists by role and then by user, in pages of any size', async () => {
+      const channelId = await group({
+        9: 'GUEST',
+        8: 'MEMBER',
+        7: 'ADMIN',
+        6: 'MEMBER',
+        5: 'ADMIN',
+        4: 'OWNER',
+        3: 'GUEST',
+      });
+      await members(ana).removeMember({ channelId, userId: 6n });
+      const expected = [1n, 4n, 5n, 7n, 8n, 3n, 9n];
+      for (const pageSize of [1, 2, 3, 7, 100]) {
+        const listed: bigint[] = [];
+        let pageToken = '';
+        do {
+          const page = await members(user(9), 1, 'web').listMembers({ channelId, pageSize, pageToken });
+          assert.ok(page.members.length <= pageSize);
+          listed.push(...page.members.map(({ userId }) => userId));
+          pageToken = page.nextPageToken;
+        } while (pageToken !== '');
+        assert.deepEqual(listed, expected, `pages of ${pageSize}`);
+      }
+    });
+
+    it('shows the nickname and when they joined', async () => {
+      const channelId = await group({ 2: 'MEMBER' });
+      await the.owner`
+        update channel_members set metadata = '{"nickname": "Sếp"}' where channel_id = ${channelId} and user_id = 2
+      `;
+      const listed = await members(ana).listMembers({ channelId });
+      const membership = await own(channelId, binh);
+      assert.equal(listed.members[1]?.nickname, 'Sếp');
+      assert.deepEqual(listed.members[1]?.joinTime, membership?.joinTime);
+      assert.deepEqual(membership?.metadata, { nickname: 'Sếp' });
+    });
+
+    it('is for members, and for services that act for nobody', async () => {
+      const [shown, hidden] = [await group(), await group({}, true)];
+      await rejects(
+        members(stranger).listMembers({ channelId: shown }),
+        Code.PermissionDenied,
+        'ROLE_TOO_LOW',
+      );
+      for (const as of [stranger, foreigner])
+        await rejects(members(as).listMembers({ channelId: hidden }), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      const { members: listed } = await members(crm).listMembers({ channelId: hidden });
+      assert.equal(listed.length, 1);
+      const acting = members(crm).listMembers({ channelId: hidden }, { headers: { 'x-user-id': '99' } });
+      await rejects(acting, Code.NotFound, 'CHANNEL_NOT_FOUND');
+      assert.deepEqual(await fieldsOf(members(ana).listMembers({ channelId: shown, pageToken: 'x' })), [
+        'page_token',
+      ]);
+    });
+  });
+
+  describe('MarkRead', () => {
+    it('moves forward only, to a message or to the newest, and answers the exact number', async () => {
+      const channelId = await group({ 2: 'MEMBER' });
+      const ids: bigint[] = [];
+      for (const as of [ana, ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
+      const mark = (index: number) => members(binh).markRead({ channelId, messageId: ids[index] ?? 0n });
+      assert.equal((await own(channelId, binh))?.unreadCount, 4);
+      const steps = [await mark(1), await mark(3), await mark(0), await mark(2)];
+      assert.deepEqual(
+        steps.map(({ lastReadMessageId, unreadCount }) => [ids.indexOf(lastReadMessageId), unreadCount]),
+        [
+          [1, 2],
+          [3, 1],
+          [3, 1],
+          [3, 1],
+        ],
+      );
+      const all = await members(binh, 1, 'web').markRead({ channelId });
+      assert.deepEqual([all.lastReadMessageId, all.unreadCount], [ids[5], 0]);
+      assert.equal((await stored(the, channelId, binh)).unreadCount, 0);
+      assert.equal((await members(ana).markRead({ channelId, messageId: ids[2] ?? 0n })).unreadCount, 1);
+    });
+
+    it('tells the reader’s streams on every instance, and nobody else’s', async () => {
+      const channelId = await group({ 2: 'MEMBER' });
+      const messageId = await send(channelId);
+      const streams = await Promise.all([
+        new Subscriber(the.client(EventService, binh, 'grpc', 0), [channelId]).connect(),
+        new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect(),
+        new Subscriber(the.client(EventService, ana, 'grpc', 1), [channelId]).connect(),
+      ]);
+      const [first, second, others] = streams;
+      await members(binh).markRead({ channelId, messageId });
+      await until(() => first?.count('readMarkerMoved') === 1 && second?.count('readMarkerMoved') === 1);
+      const moved = second?.last('readMarkerMoved')?.value;
+      assert.deepEqual(
+        [moved?.channelId, moved?.lastReadMessageId, moved?.unreadCount],
+        [channelId, messageId, 0],
+      );
+      await members(binh).markRead({ channelId, messageId });
+      await send(channelId);
+      await until(
+        () => first?.events.length === 1 && second?.events.length === 1 && others?.events.length === 1,
+      );
+      assert.deepEqual(
+        streams.map((stream) => stream.count('readMarkerMoved')),
+        [1, 1, 0],
+      );
+      await Promise.all(streams.map((stream) => stream.disconnect()));
+    });
+
+    it('does nothing in a channel without messages', async () => {
+      const channelId = await group();
+      const { lastReadMessageId, unreadCount } = await members(ana).markRead({ channelId });
+      assert.deepEqual([lastReadMessageId, unreadCount], [0n, 0]);
+      await rejects(members(ana).markRead({ channelId, messageId: 1n }), Code.NotFound, 'MESSAGE_NOT_FOUND');
+    });
+
+    it('refuses messages of other channels, and channels of others', async () => {
+      const [shown, hidden] = [await group(), await group({}, true)];
+      const messageId = await send(hidden);
+      await send(shown);
+      const mark = (as: As, channelId: bigint) => members(as).markRead({ channelId, messageId });
+      await rejects(mark(ana, shown), Code.NotFound, 'MESSAGE_NOT_FOUND');
+      await rejects(mark(stranger, shown), Code.NotFound, 'MEMBER_NOT_FOUND');
+      await rejects(mark(stranger, hidden), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      await rejects(mark(foreigner, hidden), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      assert.deepEqual(await fieldsOf(members(ana).markRead({ channelId: shown, messageId: -1n })), [
+        'message_id',
+      ]);
+    });
+  });
+
+  describe('GetUnreadSummary', () => {
+    it('counts all channels in one answer, the latest first, muted ones not in the total', async () => {
+      const me = { userId: 50n, tenantId: 5n };
+      const you = { userId: 51n, tenantId: 5n };
+      const ids: bigint[] = [];
+      for (const name of ['một', 'im', 'lặng', 'cất', 'đọc rồi']) {
+        const { channel } = await channels(you).createChannel({ name, memberUserIds: [50n] });
+        ids.push(channel?.id ?? 0n);
+      }
+      const [one = 0n, quiet = 0n, muted = 0n, archived = 0n, read = 0n] = ids;
+      for (const channelId of [read, archived, muted, muted, one, one, one]) await send(channelId, you);
+      await send(one, me);
+      await members(me).markRead({ channelId: read });
+      await the.owner`update channel_members set is_muted = true where channel_id = ${muted} and user_id = 50`;
+      await the.owner`update channels set is_archived = true where id = ${archived}`;
+      await the.owner`update channels set last_message_at = 1000 where id = ${muted}`;
+      const summary = await members(me, 1, 'web').getUnreadSummary({});
+      assert.deepEqual(
+        summary.entries.map(({ channelId, unreadCount }) => [channelId, unreadCount]),
+        [
+          [one, 3],
+          [muted, 2],
+        ],
+      );
+      assert.equal(summary.totalUnreadCount, 3n);
+      assert.equal(summary.entries[1]?.lastMessageTime?.seconds, 1n);
+      assert.ok(quiet > 0n);
+      const nobody = await members({ userId: 50n, tenantId: 6n }).getUnreadSummary({});
+      assert.deepEqual([nobody.entries, nobody.totalUnreadCount], [[], 0n]);
+    });
+  });
+});
+
+async function fieldsOf(call: Promise<unknown>): Promise<string[]> {
+  const error = await rejects(call, Code.InvalidArgument, 'FIELD_INVALID');
+  const violations = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
+  return [...new Set(violations.map(({ field }) => field))];
+}
+
+async function stored(the: App, channelId: bigint, { userId }: As) {
+  const [row] = await the.owner<{ unreadCount: number; leftAt: bigint | null; removedBy: bigint | null }[]>`
+    select unread_count, left_at, removed_by
+    from channel_members
+    where channel_id = ${channelId} and user_id = ${userId}
+  `;
+  assert.ok(row);
+  return { ...row };
+}

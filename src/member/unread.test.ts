@@ -1,0 +1,180 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { createRandom } from '../testing/random.ts';
+import { until } from '../testing/until.ts';
+
+const tenantId = 1n;
+const service: As = { userId: 900n, tenantId, roles: ['discuss.service'] };
+const owner: As = { userId: 100n, tenantId };
+const people: readonly As[] = [1n, 2n, 3n, 4n, 5n].map((userId) => ({ userId, tenantId }));
+const ROUNDS = 40;
+const AT_ONCE = 12;
+
+type Seen = { readonly unread: number; readonly marker: bigint };
+
+describe('unread numbers', () => {
+  let the: App;
+  const channelIds: bigint[] = [];
+  const random = createRandom(20_261_122);
+
+  before(async () => {
+    the = await app({ UNREAD_SETTLE_MS: '200' });
+    await the.start();
+    for (const name of ['một', 'hai', 'ba']) {
+      const memberUserIds = people.map(({ userId }) => userId);
+      const { channel } = await the.client(ChannelService, owner).createChannel({ name, memberUserIds });
+      channelIds.push(channel?.id ?? 0n);
+    }
+  });
+  after(() => the.close());
+
+  it('equal a count by hand after any sends, deletions, markers, departures and returns at once', async () => {
+    console.log(`# seed ${random.seed}`);
+    const done = new Map<string, number>();
+    let before = new Map<string, Seen>();
+    for (let round = 0; round < ROUNDS; round += 1) {
+      const calls = Array.from({ length: AT_ONCE }, () => act(the, random, channelIds));
+      for (const name of await Promise.all(calls)) done.set(name, (done.get(name) ?? 0) + 1);
+      const expected = await countByHand(the);
+      for (const [way, found] of await waysToAsk(the))
+        assert.deepEqual(found, expected, `${way}, round ${round}`);
+      for (const [key, { marker }] of expected)
+        assert.ok(
+          marker >= (before.get(key)?.marker ?? 0n),
+          `the marker of ${key} went back in round ${round}`,
+        );
+      before = expected;
+    }
+    for (const name of ['send', 'delete', 'markRead', 'leave', 'remove', 'add'])
+      assert.ok((done.get(name) ?? 0) > 5, `${name} was done ${done.get(name) ?? 0} times: too few to tell`);
+    await until(async () => (await unsettled(the)) === 0, 'settling the stored numbers');
+  });
+});
+
+type Random = ReturnType<typeof createRandom>;
+
+/** Does something at random and returns what, or that it was refused. */
+async function act(the: App, random: Random, channelIds: readonly bigint[]): Promise<string> {
+  const [as, channelId, instance] = [random.pick(people), random.pick(channelIds), random.below(2)];
+  const chance = random.below(100);
+  const from = random.below(1_000);
+  const members = (who: As) => the.client(MemberService, who, 'grpc', instance);
+  try {
+    if (chance < 45) {
+      await the
+        .client(MessageService, as, 'grpc', instance)
+        .sendMessage({ channelId, content: `tin ${chance}` });
+      return 'send';
+    }
+    if (chance < 70) {
+      const messageId = await pickMessage(the, channelId, from);
+      const { lastReadMessageId } = await members(as).markRead({ channelId, messageId });
+      assert.ok(lastReadMessageId >= messageId, 'the marker is where it was asked to be, or farther');
+      return 'markRead';
+    }
+    if (chance < 78) {
+      await the.owner`
+        update messages set is_deleted = true where id = ${await pickMessage(the, channelId, from)} and not is_deleted
+      `;
+      return 'delete';
+    }
+    if (chance < 83) {
+      await members(as).leaveChannel({ channelId });
+      return 'leave';
+    }
+    if (chance < 88) {
+      await members(service).removeMember({ channelId, userId: as.userId });
+      return 'remove';
+    }
+    await members(owner).addMembers({ channelId, userIds: [as.userId, random.pick(people).userId] });
+    return 'add';
+  } catch (error) {
+    // Not a member at the moment.
+    const { code } = ConnectError.from(error);
+    if (code === Code.NotFound || code === Code.PermissionDenied) return 'refused';
+    throw error;
+  }
+}
+
+/** A message of the channel; 0n, the newest, now and then. */
+async function pickMessage(the: App, channelId: bigint, from: number): Promise<bigint> {
+  if (from % 5 === 0) return 0n;
+  const [row] = await the.owner<{ id: bigint }[]>`
+    select id
+    from messages
+    where channel_id = ${channelId}
+    order by id
+    offset (select ${from} % greatest(1, count(*)) from messages where channel_id = ${channelId})
+    limit 1
+  `;
+  return row?.id ?? 0n;
+}
+
+async function countByHand(the: App): Promise<Map<string, Seen>> {
+  const rows = await the.owner<{ key: string; unread: number; marker: bigint }[]>`
+    select
+      m.channel_id || '/' || m.user_id as key,
+      (
+        select count(*)
+        from messages x
+        where x.channel_id = m.channel_id
+          and x.id > coalesce(m.last_read_msg_id, 0)
+          and x.sender_id != m.user_id
+          and not x.is_deleted
+      )::int as unread,
+      coalesce(m.last_read_msg_id, 0) as marker
+    from channel_members m
+    where m.status = 'ACTIVE' and m.user_id != ${owner.userId}
+    order by 1
+  `;
+  return new Map(rows.map(({ key, unread, marker }) => [key, { unread, marker }]));
+}
+
+/** The same numbers from every RPC that shows them, and from the view. */
+async function waysToAsk(the: App): Promise<[string, Map<string, Seen>][]> {
+  const found: Record<string, [string, Seen][]> = {
+    GetChannel: [],
+    ListChannels: [],
+    GetUnreadSummary: [],
+    view: [],
+  };
+  for (const as of people) {
+    const { entries } = await the.client(ChannelService, as).listChannels({});
+    const summary = await the.client(MemberService, as, 'web', 1).getUnreadSummary({});
+    const unread = new Map(summary.entries.map((entry) => [entry.channelId, entry.unreadCount]));
+    for (const { channel, membership } of entries) {
+      const channelId = channel?.id ?? 0n;
+      const key = `${channelId}/${as.userId}`;
+      const marker = membership?.lastReadMessageId ?? 0n;
+      const read = await the.client(ChannelService, as, 'grpc', 1).getChannel({ channelId });
+      found['ListChannels']?.push([key, { unread: membership?.unreadCount ?? -1, marker }]);
+      found['GetChannel']?.push([key, { unread: read.membership?.unreadCount ?? -1, marker }]);
+      found['GetUnreadSummary']?.push([key, { unread: unread.get(channelId) ?? 0, marker }]);
+      const [row] = await the.owner<{ unreadCount: number }[]>`
+        select unread_count from user_channels where channel_id = ${channelId} and user_id = ${as.userId}
+      `;
+      found['view']?.push([key, { unread: row?.unreadCount ?? -1, marker }]);
+    }
+  }
+  return Object.entries(found).map(([way, entries]) => [
+    way,
+    new Map(entries.toSorted(([a], [b]) => (a < b ? -1 : 1))),
+  ]);
+}
+
+async function unsettled(the: App): Promise<number> {
+  const [row] = await the.owner<{ n: number }[]>`
+    select count(*)::int as n
+    from channel_members m
+    join channels c on c.id = m.channel_id
+    where m.status = 'ACTIVE'
+      and m.unread_count
+        != derived_unread(c.id, m.user_id, c.post_seq, m.read_post_seq, m.own_posts, m.own_posts_read)
+  `;
+  return row?.n ?? -1;
+}
