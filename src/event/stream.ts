@@ -146,6 +146,8 @@ export class Stream {
       this.#behind.delete(topic);
       topic.live.add(this);
     } else if (after > topic.seq) {
+      // The log was ahead of what this process has been told.
+      if (topic.known < after) topic.known = after;
       await this.#parts.fill(topic);
     } else if (topic.seq - after > BigInt(this.#parts.replayEvents)) {
       this.#reset(topic);

@@ -1,0 +1,17 @@
+import assert from 'node:assert/strict';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
+
+/** Asserts that a call is refused with a code and a reason of `error.proto`; returns the error. */
+export async function rejects(call: Promise<unknown>, code: Code, reason: string): Promise<ConnectError> {
+  const error = await call.then(
+    () => assert.fail(`answered, though it should be refused as ${reason}`),
+    (thrown: unknown) => ConnectError.from(thrown),
+  );
+  assert.equal(Code[error.code], Code[code], error.rawMessage);
+  assert.deepEqual(
+    error.findDetails(ErrorInfoSchema).map((info) => info.reason),
+    [reason],
+  );
+  return error;
+}
