@@ -93,6 +93,8 @@ export class App {
     const token = this.tokens.sign(as);
     const authorize: Interceptor = (next) => async (request) => {
       request.header.set('authorization', `Bearer ${await token}`);
+      // What a service says to act for a user; the service ignores it from anybody else.
+      if (as.roles !== undefined && as.userId > 0n) request.header.set('x-user-id', `${as.userId}`);
       return next(request);
     };
     const key = `${address} ${edge} ${JSON.stringify(as, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`;

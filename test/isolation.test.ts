@@ -1,0 +1,162 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import type { DescMethod, DescMethodStreaming, DescMethodUnary } from '@bufbuild/protobuf';
+import { Code, ConnectError, type Transport } from '@connectrpc/connect';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { routes } from '../src/routes.ts';
+import { type App, type As, app } from '../src/testing/app.ts';
+
+type Victim = { readonly channelId: bigint; readonly messageId: bigint };
+
+/** How an RPC is tried by those who must not see anything. */
+type Trial =
+  /** Names a channel or message: must be answered NOT_FOUND. */
+  | { readonly names: (victim: Victim) => object }
+  /** Lists what the caller may see: the answer must not hold a thing of the victim's. */
+  | { readonly lists: object }
+  /** Names nothing that exists, and what it answers is the caller's own. */
+  | { readonly makes: object };
+
+// A new RPC is not in this table and fails the test until it is.
+const trials: Readonly<Record<string, Trial>> = {
+  'ChannelService/CreateChannel': { makes: { name: 'của riêng tôi' } },
+  'ChannelService/GetOrCreateDirectChannel': { makes: { userId: 77n } },
+  'ChannelService/GetOrCreateTopicChannel': {
+    makes: { entityType: 'order', entityId: 4_711n, name: 'của riêng tôi' },
+  },
+  'ChannelService/GetChannel': { names: ({ channelId }) => ({ channelId }) },
+  'ChannelService/ListChannels': { lists: {} },
+  'ChannelService/UpdateChannel': {
+    names: ({ channelId }) => ({ channelId, name: 'chiếm', updateMask: { paths: ['name'] } }),
+  },
+  'MemberService/AddMembers': { names: ({ channelId }) => ({ channelId, userIds: [3n] }) },
+  'MemberService/RemoveMember': { names: ({ channelId }) => ({ channelId, userId: 2n }) },
+  'MemberService/LeaveChannel': { names: ({ channelId }) => ({ channelId }) },
+  'MemberService/ListMembers': { names: ({ channelId }) => ({ channelId }) },
+  'MemberService/MarkRead': { names: ({ channelId, messageId }) => ({ channelId, messageId }) },
+  'MemberService/GetUnreadSummary': { lists: {} },
+  'MessageService/SendMessage': { names: ({ channelId }) => ({ channelId, content: 'lén' }) },
+  'MessageService/GetMessage': { names: ({ channelId, messageId }) => ({ channelId, messageId }) },
+  'MessageService/ListMessages': { names: ({ channelId }) => ({ channelId }) },
+  'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
+};
+
+const SECRET = 'tuyệt mật';
+
+const outsiders: Readonly<Record<string, As>> = {
+  'a stranger of the same tenant': { userId: 3n, tenantId: 1n },
+  'a former member': { userId: 4n, tenantId: 1n },
+  "a user of another tenant with a member's id": { userId: 1n, tenantId: 2n },
+  'a service acting in another tenant': { userId: 1n, tenantId: 2n, roles: ['discuss.service'] },
+};
+
+describe('isolation', () => {
+  let the: App;
+  let victims: Victim[];
+
+  before(async () => {
+    the = await app();
+    const ana = { userId: 1n, tenantId: 1n };
+    const service = { ...ana, roles: ['discuss.service'] };
+    const channels = the.client(ChannelService, ana);
+    const group = await channels.createChannel({ name: SECRET, private: true, memberUserIds: [2n, 4n] });
+    const direct = await channels.getOrCreateDirectChannel({ userId: 4n });
+    const topic = await the.client(ChannelService, service).getOrCreateTopicChannel({
+      entityType: 'order',
+      entityId: 4_711n,
+      name: SECRET,
+      memberUserIds: [2n, 4n],
+    });
+    victims = await Promise.all(
+      [group, direct, topic].map(async ({ channel }) => {
+        const channelId = channel?.id ?? 0n;
+        const { message } = await the
+          .client(MessageService, ana)
+          .sendMessage({ channelId, content: SECRET, mentionUserIds: [3n, 4n] });
+        return { channelId, messageId: message?.id ?? 0n };
+      }),
+    );
+    await the.owner`update channel_members set status = 'LEFT' where user_id = 4`;
+  });
+  after(() => the.close());
+
+  it('has a trial for every RPC of every service', () => {
+    const instance = the.instances[0];
+    assert.ok(instance);
+    const names = routes(instance.deps).flatMap(({ service }) => service.methods.map(nameOf));
+    assert.deepEqual(names.sort(), Object.keys(trials).sort());
+  });
+
+  for (const [who, as] of Object.entries(outsiders)) {
+    for (const [name, trial] of Object.entries(trials)) {
+      it(`keeps ${name} from ${who}`, async () => {
+        const method = findMethod(the, name);
+        if ('names' in trial) {
+          for (const victim of victims)
+            await refused(the.transport(as, 'grpc', 0), method, trial.names(victim));
+        } else {
+          const answer = await call(
+            the.transport(as, 'web', 0),
+            method,
+            'lists' in trial ? trial.lists : trial.makes,
+          ).catch((error: unknown) => ConnectError.from(error).rawMessage);
+          const text = JSON.stringify(answer, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+          assert.ok(!text.includes(SECRET), text);
+          for (const { channelId } of victims)
+            assert.doesNotMatch(text, new RegExp(`"(channelId|id)":"${channelId}"`));
+        }
+      });
+    }
+  }
+
+  it('shows the same victims to a member', async () => {
+    for (const victim of victims) {
+      const answer = await the.client(MessageService, { userId: 1n, tenantId: 1n }).getMessage(victim);
+      assert.equal(answer.message?.content, SECRET);
+    }
+  });
+});
+
+function nameOf(method: DescMethod): string {
+  return `${method.parent.name}/${method.name}`;
+}
+
+function findMethod(the: App, name: string): DescMethod {
+  const instance = the.instances[0];
+  assert.ok(instance);
+  const methods = routes(instance.deps).flatMap(({ service }) => service.methods);
+  const method = methods.find((candidate) => nameOf(candidate) === name);
+  assert.ok(method, `no method ${name}`);
+  return method;
+}
+
+async function refused(transport: Transport, method: DescMethod, request: object): Promise<void> {
+  const error = await call(transport, method, request).then(
+    () => assert.fail('answered'),
+    (thrown: unknown) => ConnectError.from(thrown),
+  );
+  assert.equal(Code[error.code], 'NotFound', error.rawMessage);
+}
+
+async function call(transport: Transport, method: DescMethod, request: object): Promise<unknown> {
+  if (isUnary(method)) {
+    const { message } = await transport.unary(method, undefined, 5_000, undefined, request);
+    return message;
+  }
+  assert.ok(isStreaming(method));
+  async function* requests() {
+    yield request;
+  }
+  const { message } = await transport.stream(method, undefined, 2_000, undefined, requests());
+  for await (const first of message) return first;
+  return undefined;
+}
+
+function isUnary(method: DescMethod): method is DescMethodUnary {
+  return method.methodKind === 'unary';
+}
+
+function isStreaming(method: DescMethod): method is DescMethodStreaming {
+  return method.methodKind !== 'unary';
+}
