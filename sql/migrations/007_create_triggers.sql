@@ -306,25 +306,36 @@ begin
   where b.members_before < p_limit
     and b.place <= p_limit;
 
+  -- Deleted messages after a marker by binary search in one sorted list per channel: asking the table
+  -- for each of 10,000 members took 1.3 s with 1,000 deleted messages.
+  with deleted as materialized (
+    select d.channel_id, array_agg(d.post_seq order by d.post_seq) as posts
+    from deleted_posts d
+    where d.channel_id = any(_channel_ids)
+    group by d.channel_id
+  ),
+  deleted_own as materialized (
+    select d.channel_id, d.sender_id, array_agg(d.post_seq order by d.post_seq) as posts
+    from deleted_posts d
+    where d.channel_id = any(_channel_ids)
+    group by d.channel_id, d.sender_id
+  )
   select array_agg(f.id)
   into _differing
   from (
     select m.id
     from channels c
     join channel_members m on m.channel_id = c.id and m.status in ('ACTIVE', 'MUTED')
+    left join deleted d on d.channel_id = c.id
+    left join deleted_own o on o.channel_id = c.id and o.sender_id = m.user_id
     where c.id = any(_channel_ids)
       and m.unread_count != greatest(
         0,
         c.post_seq
         - m.read_post_seq
         - (m.own_posts - m.own_posts_read)
-        - (
-          select count(*)
-          from deleted_posts d
-          where d.channel_id = m.channel_id
-            and d.post_seq > m.read_post_seq
-            and d.sender_id != m.user_id
-        )
+        - coalesce(cardinality(d.posts) - width_bucket(m.read_post_seq, d.posts), 0)
+        + coalesce(cardinality(o.posts) - width_bucket(m.read_post_seq, o.posts), 0)
       )
     limit p_limit + 1
   ) as f;
