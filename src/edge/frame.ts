@@ -30,9 +30,10 @@ export class Frame {
   }
 }
 
-function envelope(message: Buffer): Buffer {
+/** A message behind the prefix it has in streams: a byte of flags and its length. */
+export function envelope(message: Buffer, flags = 0): Buffer {
   const framed = Buffer.allocUnsafe(5 + message.length);
-  framed[0] = 0;
+  framed[0] = flags;
   framed.writeUInt32BE(message.length, 1);
   message.copy(framed, 5);
   return framed;

@@ -98,10 +98,9 @@ function serveUnary({ method, run }: Rpc, calls: Calls, maxBytes: number) {
 
 function serveStream({ method, run }: Rpc, calls: Calls, maxBytes: number) {
   return (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
-    const sink = new StreamSink('binary', (first) => {
+    const sink = new StreamSink('binary', () => {
       grpcCall.sendMetadata(headersOf(call.requestId));
-      sink.attach(outputOf(grpcCall));
-      sink.write(first);
+      return outputOf(grpcCall);
     });
     const call = calls.open(arrivalOf(grpcCall, method, maxBytes, sink));
     grpcCall.on('cancelled', () => call.leave());

@@ -10,67 +10,22 @@ import type { Frame } from './frame.ts';
  */
 export class StreamSink implements Sink {
   readonly #json: boolean;
-  readonly #open: (first: Frame) => void;
-  #held: Frame[] | undefined;
+  readonly #open: () => Writable;
   #output: Writable | undefined;
   #corked = false;
   #drained: (() => void) | undefined;
   #ended = false;
 
-  /** `open` is called with the first frame; whoever gets it sends the headers and then calls `attach`. */
-  constructor(codec: 'binary' | 'json', open: (first: Frame) => void) {
+  /** `open` is called once, when there is a first frame to write: it sends the headers. */
+  constructor(codec: 'binary' | 'json', open: () => Writable) {
     this.#json = codec === 'json';
     this.#open = open;
   }
 
   write(frame: Frame): void {
     if (this.#ended) return;
-    if (this.#output !== undefined) {
-      this.#send(this.#output, frame);
-    } else if (this.#held !== undefined) {
-      this.#held.push(frame);
-    } else {
-      this.#held = [];
-      this.#open(frame);
-    }
-  }
-
-  get buffered(): number {
-    let bytes = this.#output?.writableLength ?? 0;
-    if (this.#held !== undefined) for (const frame of this.#held) bytes += this.#bytes(frame).length;
-    return bytes;
-  }
-
-  onDrain(callback: () => void): void {
-    this.#drained = callback;
-    if (this.buffered === 0) setImmediate(this.#written);
-  }
-
-  /** The headers are out: what waited and what comes goes to `output`. */
-  attach(output: Writable): void {
-    const held = this.#held ?? [];
-    this.#held = undefined;
-    if (this.#ended) return;
-    this.#output = output;
-    for (const frame of held) this.#send(output, frame);
-  }
-
-  /** Lets go of what is written and drops what comes, so that the stream can be ended. */
-  end(): void {
-    this.#ended = true;
-    this.uncork();
-    this.#output = undefined;
-    this.#held = undefined;
-    this.#drained = undefined;
-  }
-
-  uncork(): void {
-    if (!this.#corked) return;
-    this.#corked = false;
-    this.#output?.uncork();
-  }
-
-  #send(output: Writable, frame: Frame): void {
+    this.#output ??= this.#open();
+    const output = this.#output;
     // The client or a deadline may have ended the response a moment ago; the call hears of it next.
     if (!output.writable) return;
     if (!this.#corked) {
@@ -78,11 +33,30 @@ export class StreamSink implements Sink {
       output.cork();
       uncorkAfterTurn(this);
     }
-    output.write(this.#bytes(frame), this.#written);
+    output.write(this.#json ? frame.envelopedJson : frame.enveloped, this.#written);
   }
 
-  #bytes(frame: Frame): Buffer {
-    return this.#json ? frame.envelopedJson : frame.enveloped;
+  get buffered(): number {
+    return this.#output?.writableLength ?? 0;
+  }
+
+  onDrain(callback: () => void): void {
+    this.#drained = callback;
+    if (this.buffered === 0) setImmediate(this.#written);
+  }
+
+  /** Lets go of what is written and drops what comes, so that the response can be ended. */
+  end(): void {
+    this.#ended = true;
+    this.uncork();
+    this.#output = undefined;
+    this.#drained = undefined;
+  }
+
+  uncork(): void {
+    if (!this.#corked) return;
+    this.#corked = false;
+    this.#output?.uncork();
   }
 
   // The 'drain' event would not do: it comes only after more than a high-water mark was written.
