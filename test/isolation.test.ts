@@ -12,11 +12,11 @@ type Victim = { readonly channelId: bigint; readonly messageId: bigint };
 /** How an RPC is tried by those who must not see anything. */
 type Trial =
   /** Names a channel or message: must be answered NOT_FOUND. */
-  | { readonly names: (victim: Victim) => object }
+  | { readonly names: (victim: Victim) => Record<string, unknown> }
   /** Lists what the caller may see: the answer must not hold a thing of the victim's. */
-  | { readonly lists: object }
+  | { readonly lists: Record<string, unknown> }
   /** Names nothing that exists, and what it answers is the caller's own. */
-  | { readonly makes: object };
+  | { readonly makes: Record<string, unknown> };
 
 // A new RPC is not in this table and fails the test until it is.
 const trials: Readonly<Record<string, Trial>> = {
@@ -131,7 +131,7 @@ function findMethod(the: App, name: string): DescMethod {
   return method;
 }
 
-async function refused(transport: Transport, method: DescMethod, request: object): Promise<void> {
+async function refused(transport: Transport, method: DescMethod, request: Record<string, unknown>): Promise<void> {
   const error = await call(transport, method, request).then(
     () => assert.fail('answered'),
     (thrown: unknown) => ConnectError.from(thrown),
@@ -139,7 +139,7 @@ async function refused(transport: Transport, method: DescMethod, request: object
   assert.equal(Code[error.code], 'NotFound', error.rawMessage);
 }
 
-async function call(transport: Transport, method: DescMethod, request: object): Promise<unknown> {
+async function call(transport: Transport, method: DescMethod, request: Record<string, unknown>): Promise<unknown> {
   if (isUnary(method)) {
     const { message } = await transport.unary(method, undefined, 5_000, undefined, request);
     return message;

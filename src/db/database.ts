@@ -5,9 +5,10 @@ import type { Caller } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import { Lanes } from './lanes.ts';
+import { type Types, types } from './types.ts';
 
-export type Sql = postgres.ISql<{ bigint: bigint }>;
-export type Pool = postgres.Sql<{ bigint: bigint }>;
+export type Sql = postgres.ISql<Types>;
+export type Pool = postgres.Sql<Types>;
 
 /** The part of a call the database needs: whose rights, how long, and when to stop. */
 export type CallScope = {
@@ -46,8 +47,9 @@ export class Database {
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
     return this.#lanes.use(scope.signal, async (lane) => {
+      const settings = this.#settings(lane, scope);
       const begin = lane`begin`.execute();
-      const settings = this.#settings(lane, scope).execute();
+      settings.execute();
       const query = statement(lane).execute();
       const commit = lane`commit`.execute();
       const stopCancelling = cancelOnAbort(query, scope.signal);
@@ -69,8 +71,9 @@ export class Database {
     });
   }
 
+  /** For when all calls are over; the driver never finishes by itself where a connection was lost before. */
   async close(): Promise<void> {
-    await Promise.all([this.#lanes.close(), this.writes.end({ timeout: 5 }), this.log.end({ timeout: 5 })]);
+    await Promise.all([this.#lanes.close(), this.writes.end({ timeout: 1 }), this.log.end({ timeout: 1 })]);
   }
 
   // The deadline goes along as statement_timeout, so that PostgreSQL stops by itself what nobody waits for.
@@ -95,7 +98,8 @@ function connect(config: Config, log: Logger, max: number): Pool {
     connect_timeout: config.db.connectTimeoutMs / 1000,
     // The default grows to 20 s; a restarted database should be found at once.
     backoff: (retries) => Math.min(0.05 * 2 ** retries, 0.5),
-    types: { bigint: postgres.BigInt },
+    types,
+    fetch_types: false,
     transform: postgres.camel,
     connection: {
       application_name: `discuss/${config.instance}`,

@@ -33,7 +33,7 @@ export class Lanes {
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#all.map((lane) => lane.end({ timeout: 5 })));
+    await Promise.all(this.#all.map((lane) => lane.end({ timeout: 1 })));
   }
 
   #wait(signal: AbortSignal): Promise<Pool> {

@@ -122,7 +122,7 @@ export class Hub {
     } else {
       if (topic.early.size < MAX_EARLY) topic.early.set(event.seq, event.payload);
       if (topic.known < event.seq) topic.known = event.seq;
-      void this.#fill(topic);
+      this.#fillSoon(topic);
     }
   }
 
@@ -136,7 +136,7 @@ export class Hub {
 
   /** Reads from the log what is known to be missing. */
   mend(): void {
-    for (const topic of this.#topics.values()) if (topic.known > topic.seq) void this.#fill(topic);
+    for (const topic of this.#topics.values()) if (topic.known > topic.seq) this.#fillSoon(topic);
   }
 
   /** Sends a message to all streams of a user. */
@@ -213,6 +213,12 @@ export class Hub {
       this.#advance(topic, { channelId: topic.channelId, seq: next, payload });
     }
     for (const seq of topic.early.keys()) if (seq <= topic.seq) topic.early.delete(seq);
+  }
+
+  #fillSoon(topic: Topic): void {
+    this.#fill(topic).catch((error) => {
+      this.#log.warn({ err: error }, 'missing events could not be read; the next sweep tries again');
+    });
   }
 
   #fill(topic: Topic): Promise<void> {

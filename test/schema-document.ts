@@ -1,0 +1,215 @@
+// What the customer's document names, as PostgreSQL prints it. Where we depart from the document on purpose
+// (docs/schema-notes.md), it is the departure that is listed.
+
+/** Columns as "name type default". */
+export const documentedColumns: Readonly<Record<string, readonly string[]>> = {
+  channels: [
+    "id bigint nextval('channels_id_seq'::regclass)",
+    'tenant_id bigint',
+    'created_by bigint',
+    'name character varying(255)',
+    'description text',
+    'type character varying(50)',
+    'entity_type character varying(100)',
+    'entity_id bigint',
+    'is_private boolean false',
+    'is_archived boolean false',
+    'member_count integer 0',
+    'message_count integer 0',
+    'last_message_at bigint',
+    'metadata jsonb',
+    'created_at bigint',
+    'updated_at bigint',
+  ],
+  messages: [
+    "id bigint nextval('messages_id_seq'::regclass)",
+    'channel_id bigint',
+    'sender_id bigint',
+    'tenant_id bigint',
+    'content text',
+    "message_type character varying(50) 'TEXT'::character varying",
+    "mentions bigint[] '{}'::bigint[]",
+    'parent_id bigint',
+    'thread_count integer 0',
+    'is_edited boolean false',
+    'edited_at bigint',
+    'is_deleted boolean false',
+    'deleted_at bigint',
+    'deleted_by bigint',
+    "reactions jsonb '[]'::jsonb",
+    "read_by bigint[] '{}'::bigint[]",
+    'search_vector tsvector',
+    'metadata jsonb',
+    'created_at bigint',
+    'updated_at bigint',
+  ],
+  channel_members: [
+    "id bigint nextval('channel_members_id_seq'::regclass)",
+    'channel_id bigint',
+    'user_id bigint',
+    'tenant_id bigint',
+    "role character varying(50) 'MEMBER'::character varying",
+    "status character varying(50) 'ACTIVE'::character varying",
+    'joined_at bigint',
+    'left_at bigint',
+    'removed_by bigint',
+    'last_read_msg_id bigint',
+    'unread_count integer 0',
+    'is_muted boolean false',
+    'is_pinned boolean false',
+    "notification_level character varying(50) 'ALL'::character varying",
+    'metadata jsonb',
+    'created_at bigint',
+    'updated_at bigint',
+  ],
+  attachments: [
+    "id bigint nextval('attachments_id_seq'::regclass)",
+    'message_id bigint',
+    'channel_id bigint',
+    'tenant_id bigint',
+    'file_name character varying(255)',
+    'file_size bigint',
+    'file_type character varying(100)',
+    'file_extension character varying(20)',
+    's3_bucket character varying(255)',
+    's3_key character varying(500)',
+    's3_url text',
+    'thumbnail_url text',
+    'width integer',
+    'height integer',
+    "scan_status character varying(50) 'PENDING'::character varying",
+    'scanned_at bigint',
+    'metadata jsonb',
+    'created_at bigint',
+    'updated_at bigint',
+  ],
+  activity_feed: [
+    "id bigint nextval('activity_feed_id_seq'::regclass)",
+    'tenant_id bigint',
+    'user_id bigint',
+    'action_type character varying(100)',
+    'actor_id bigint',
+    'entity_type character varying(100)',
+    'entity_id bigint',
+    'channel_id bigint',
+    'message_id bigint',
+    'description text',
+    'title character varying(255)',
+    'is_read boolean false',
+    'read_at bigint',
+    'metadata jsonb',
+    'timestamp bigint',
+    'created_at bigint',
+  ],
+};
+
+/** Constraints as "table.name" and their definitions. */
+export const documentedConstraints: Readonly<Record<string, string>> = {
+  'channels.channels_pkey': 'PRIMARY KEY (id)',
+  'channels.valid_channel_type': oneOf('type', 'DIRECT', 'GROUP', 'TOPIC'),
+  'channels.topic_has_entity':
+    "CHECK (((((type)::text = 'TOPIC'::text) AND (entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR ((type)::text <> 'TOPIC'::text)))",
+  'messages.messages_pkey': 'PRIMARY KEY (id)',
+  'messages.messages_channel_id_fkey': 'FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE',
+  'messages.messages_parent_id_fkey': 'FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL',
+  'messages.valid_message_type': oneOf('message_type', 'TEXT', 'IMAGE', 'FILE', 'SYSTEM', 'CODE', 'POLL'),
+  'messages.content_not_empty':
+    "CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text)))",
+  'channel_members.channel_members_pkey': 'PRIMARY KEY (id)',
+  'channel_members.channel_members_channel_id_fkey':
+    'FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE',
+  'channel_members.channel_members_channel_id_user_id_key': 'UNIQUE (channel_id, user_id)',
+  'channel_members.valid_role': oneOf('role', 'OWNER', 'ADMIN', 'MEMBER', 'GUEST'),
+  'channel_members.valid_status': oneOf('status', 'ACTIVE', 'MUTED', 'LEFT', 'REMOVED'),
+  'channel_members.valid_notification': oneOf('notification_level', 'ALL', 'MENTIONS', 'NONE'),
+  'attachments.attachments_pkey': 'PRIMARY KEY (id)',
+  'attachments.attachments_message_id_fkey':
+    'FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE',
+  'attachments.valid_scan_status': oneOf('scan_status', 'PENDING', 'CLEAN', 'INFECTED', 'ERROR'),
+  'attachments.positive_file_size': 'CHECK ((file_size > 0))',
+  'activity_feed.activity_feed_pkey': 'PRIMARY KEY (id, "timestamp")',
+  'activity_feed.activity_feed_channel_id_fkey':
+    'FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE',
+  'activity_feed.activity_feed_message_id_fkey':
+    'FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE',
+  'activity_feed.has_entity_or_channel':
+    'CHECK ((((entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR (channel_id IS NOT NULL)))',
+};
+
+/** Indexes by name; after the verb comes the table. */
+export const documentedIndexes: Readonly<Record<string, string>> = {
+  idx_channels_tenant_type: 'CREATE channels USING btree (tenant_id, type, is_archived)',
+  idx_channels_entity:
+    'CREATE channels USING btree (tenant_id, entity_type, entity_id) WHERE (entity_type IS NOT NULL)',
+  idx_channels_created_by: 'CREATE channels USING btree (created_by, tenant_id)',
+  idx_channels_last_message:
+    'CREATE channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false)',
+  idx_direct_channel_unique:
+    "CREATE UNIQUE channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE ((type)::text = 'DIRECT'::text)",
+  idx_messages_channel_time:
+    'CREATE messages USING btree (channel_id, created_at DESC) WHERE (is_deleted = false)',
+  idx_messages_sender: 'CREATE messages USING btree (tenant_id, sender_id, created_at DESC)',
+  idx_messages_parent: 'CREATE messages USING btree (parent_id) WHERE (parent_id IS NOT NULL)',
+  idx_messages_mentions: "CREATE messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[])",
+  idx_messages_search: 'CREATE messages USING gin (search_vector)',
+  idx_channel_members_user:
+    "CREATE channel_members USING btree (user_id, tenant_id, is_pinned DESC, updated_at DESC) WHERE ((status)::text = 'ACTIVE'::text)",
+  idx_channel_members_channel:
+    "CREATE channel_members USING btree (channel_id, status) WHERE ((status)::text = 'ACTIVE'::text)",
+  idx_channel_members_unread:
+    "CREATE channel_members USING btree (user_id, tenant_id, unread_count DESC) WHERE ((unread_count > 0) AND ((status)::text = 'ACTIVE'::text))",
+  idx_channel_members_role:
+    "CREATE channel_members USING btree (channel_id, role) WHERE ((status)::text = 'ACTIVE'::text)",
+  idx_attachments_message: 'CREATE attachments USING btree (message_id)',
+  idx_attachments_channel: 'CREATE attachments USING btree (channel_id, created_at DESC)',
+  idx_attachments_tenant_type: 'CREATE attachments USING btree (tenant_id, file_type, created_at DESC)',
+  idx_attachments_scan:
+    "CREATE attachments USING btree (scan_status) WHERE ((scan_status)::text = 'PENDING'::text)",
+  idx_activity_feed_user_time: 'CREATE activity_feed USING btree (user_id, tenant_id, "timestamp" DESC)',
+  idx_activity_feed_unread:
+    'CREATE activity_feed USING btree (user_id, is_read, "timestamp" DESC) WHERE (is_read = false)',
+  idx_activity_feed_entity:
+    'CREATE activity_feed USING btree (entity_type, entity_id, "timestamp" DESC) WHERE (entity_type IS NOT NULL)',
+  idx_activity_feed_channel:
+    'CREATE activity_feed USING btree (channel_id, "timestamp" DESC) WHERE (channel_id IS NOT NULL)',
+};
+
+export const documentedTriggers: readonly string[] = [
+  'trigger_update_unread_counts on messages: update_unread_counts',
+  'trigger_update_channel_stats on messages: update_channel_stats',
+  'trigger_update_member_count on channel_members: update_member_count',
+];
+
+/** Columns of the views, in order. */
+export const documentedViews: Readonly<Record<string, readonly string[]>> = {
+  user_channels: [
+    'user_id',
+    'tenant_id',
+    'channel_id',
+    'name',
+    'type',
+    'entity_type',
+    'entity_id',
+    'last_message_at',
+    'unread_count',
+    'is_pinned',
+    'is_muted',
+    'role',
+    'last_message_preview',
+    'member_count',
+  ],
+  trending_channels: [
+    'id',
+    'tenant_id',
+    'name',
+    'type',
+    'member_count',
+    'message_count',
+    'recent_message_count',
+  ],
+};
+
+function oneOf(column: string, ...values: string[]): string {
+  const list = values.map((value) => `'${value}'::character varying`).join(', ');
+  return `CHECK (((${column})::text = ANY ((ARRAY[${list}])::text[])))`;
+}

@@ -1,0 +1,181 @@
+// A missing partition must never lose a write, and making it later must lose nothing that hangs on the rows.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import postgres from 'postgres';
+import { type FreshDatabase, freshDatabase } from '../src/testing/database.ts';
+
+const DAY = 86_400_000;
+const SPAN = 30_000_000;
+const NOW = Date.UTC(2031, 4, 30, 12);
+
+describe('partitions', () => {
+  let database: FreshDatabase;
+  let owner: postgres.Sql;
+  let service: postgres.Sql;
+
+  before(async () => {
+    database = await freshDatabase();
+    owner = postgres(database.ownerUrl, { max: 3, onnotice() {} });
+    service = postgres(database.serviceUrl, { max: 3, onnotice() {} });
+    await owner.unsafe(`
+      insert into channels (id, tenant_id, created_by, name, type, created_at, updated_at)
+      values (1, 1, 10, 'Kho', 'GROUP', 1, 1);
+      insert into channel_members (channel_id, user_id, tenant_id, joined_at, created_at, updated_at)
+      values (1, 10, 1, 1, 1, 1), (1, 11, 1, 1, 1, 1);
+    `);
+  });
+  after(async () => {
+    await Promise.all([owner.end(), service.end()]);
+    await database.close();
+  });
+
+  it('are there from the start for the next 60 million messages, the coming week and the coming months', async () => {
+    const today = new Date();
+    const day = (ahead: number) =>
+      new Date(today.getTime() + ahead * DAY).toISOString().slice(0, 10).replaceAll('-', '');
+    const names = await listPartitions();
+    for (const name of [
+      'messages_p000001',
+      'messages_p000003',
+      `channel_events_${day(0)}`,
+      `channel_events_${day(6)}`,
+    ])
+      assert.ok(names.includes(name), name);
+    const nextMonth = new Date(Date.UTC(today.getUTCFullYear(), today.getUTCMonth() + 1, 1));
+    const month = nextMonth.toISOString().slice(0, 7).replace('-', '_');
+    assert.ok(names.includes(`activity_feed_${month}`));
+  });
+
+  it('take over what the default partition caught, with attachments, activities, replies and counters', async () => {
+    const low = 4 * SPAN + 5;
+    await owner.unsafe(`
+      insert into messages (id, channel_id, sender_id, tenant_id, content, parent_id, created_at, updated_at)
+      values (7, 1, 10, 1, 'trước', null, 1, 1), (${low}, 1, 10, 1, 'gốc', 7, 2, 2),
+        (${low + 1}, 1, 11, 1, 'trả lời', ${low}, 3, 3), (${9 * SPAN}, 1, 11, 1, 'trả lời xa', ${low}, 4, 4);
+      update messages set is_deleted = true where id = ${low + 1};
+      insert into attachments
+        (message_id, channel_id, tenant_id, file_name, file_size, s3_key, s3_url, created_at, updated_at)
+      values (${low}, 1, 1, 'hợp đồng.pdf', 1, 'k', 'u', 1, 1);
+      insert into activity_feed
+        (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, "timestamp", created_at)
+      values (1, 11, 'MENTION_RECEIVED', 10, 1, ${low}, 'x', ${NOW}, 1), (1, 11, 'X', 10, 1, null, 'y', ${NOW - 400 * DAY}, 1);
+      insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
+      values (1, 1, 1, 'X', ${NOW - 2 * DAY}, '\\x01'), (1, 2, 1, 'X', ${NOW}, '\\x02');
+    `);
+    assert.deepEqual(await homes(), {
+      messages: 'messages_default messages_p000001',
+      activities: 'activity_feed_default',
+      events: 'channel_events_default',
+    });
+    const before = await contents();
+
+    const made = await ensure(NOW);
+    for (const name of [
+      'messages_p000005',
+      'messages_p000010',
+      'activity_feed_2031_05',
+      'activity_feed_2030_04',
+    ])
+      assert.ok(made.includes(name), name);
+    assert.ok(made.includes('channel_events_20310528') && made.includes('channel_events_20310606'));
+
+    assert.deepEqual(await contents(), before);
+    assert.deepEqual(await homes(), {
+      messages: 'messages_p000001 messages_p000005 messages_p000010',
+      activities: 'activity_feed_2030_04 activity_feed_2031_05',
+      events: 'channel_events_20310528 channel_events_20310530',
+    });
+    assert.deepEqual(await ensure(NOW), [], 'a second call has nothing to do');
+    const late = owner`update messages set parent_id = 123456 where id = ${low}`;
+    await assert.rejects(late, { constraint_name: 'messages_parent_id_fkey' });
+  });
+
+  it('are made once by many callers at once', async () => {
+    const later = NOW + 60 * DAY;
+    const made = (await Promise.all([ensure(later), ensure(later), ensure(later)])).flat();
+    assert.ok(made.length >= 8);
+    assert.equal(new Set(made).size, made.length);
+  });
+
+  it('are put off while a writer is in the way, without holding it up', async () => {
+    const later = NOW + 200 * DAY;
+    await owner.begin(async (writer) => {
+      await writer`update channels set name = 'Kho 2' where id = 1`;
+      const made = await ensure(later);
+      assert.ok(made.length > 0 && made.every((name) => name.startsWith('channel_events_')), made.join());
+      await writer`
+        insert into messages (channel_id, sender_id, tenant_id, content, created_at, updated_at, id)
+        values (1, 10, 1, 'x', 1, 1, ${20 * SPAN})
+      `;
+    });
+    const made = await ensure(later);
+    assert.ok(made.includes('activity_feed_2031_12') && made.includes('messages_p000021'), made.join());
+  });
+
+  it('of the log go after the days it is kept for, also from the default partition', async () => {
+    const rows = () =>
+      owner`select seq from channel_events order by seq`.then((found) => found.map((row) => row['seq']));
+    await owner`
+      insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
+      values (1, 0, 1, 'X', ${Date.UTC(2029, 0)}, '')
+    `;
+    assert.deepEqual(await rows(), ['0', '1', '2']);
+    assert.ok((await drop(2, NOW)).every((name) => name < 'channel_events_20310528'));
+    assert.deepEqual(await rows(), ['1', '2']);
+    assert.deepEqual(await drop(1, NOW), ['channel_events_20310528']);
+    assert.deepEqual(await rows(), ['2']);
+    await assert.rejects(drop(0, NOW), { code: '22023' });
+  });
+
+  it('cannot be made or emptied by the service other than through these functions', async () => {
+    const tries = [
+      `select make_partition('messages', 'messages_p009999', 'id', 0, 1)`,
+      'select put_back_references()',
+      'truncate messages_default',
+      'create table mine ()',
+    ];
+    for (const statement of tries)
+      await assert.rejects(service.unsafe(statement), { code: '42501' }, statement);
+  });
+
+  async function ensure(now: number): Promise<string[]> {
+    const rows = await service<{ name: string }[]>`select ensure_partitions(${now}) as name`;
+    return rows.map(({ name }) => name);
+  }
+
+  async function drop(days: number, now: number): Promise<string[]> {
+    const rows = await service<{ name: string }[]>`select drop_old_event_partitions(${days}, ${now}) as name`;
+    return rows.map(({ name }) => name);
+  }
+
+  async function listPartitions(): Promise<string[]> {
+    const rows = await owner<{ name: string }[]>`select relname as name from pg_class where relispartition`;
+    return rows.map(({ name }) => name);
+  }
+
+  /** Partitions that hold a row. */
+  async function homes() {
+    const [row] = await owner`
+      select
+        (select string_agg(distinct tableoid::regclass::text, ' ') from messages) as messages,
+        (select string_agg(distinct tableoid::regclass::text, ' ') from activity_feed) as activities,
+        (select string_agg(distinct tableoid::regclass::text, ' ') from channel_events) as events
+    `;
+    return { ...row };
+  }
+
+  /** Every row of what may be moved, and the counters that triggers would spoil. */
+  async function contents() {
+    const [row] = await owner`
+      select
+        (select jsonb_agg(m order by m.id) from messages m) as messages,
+        (select jsonb_agg(a order by a.id) from attachments a) as attachments,
+        (select jsonb_agg(a order by a.id) from activity_feed a) as activities,
+        (select jsonb_agg(e order by e.seq) from channel_events e) as events,
+        (select jsonb_agg(d order by d.post_seq) from deleted_posts d) as deleted,
+        (select jsonb_agg(c) from channels c) as channels,
+        (select jsonb_agg(m order by m.id) from channel_members m) as members
+    `;
+    return { ...row };
+  }
+});

@@ -1,0 +1,252 @@
+// The schema as the customer's document has it, table by table, and what protects it. Departures from the
+// document and their proofs are in docs/schema-notes.md.
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import postgres from 'postgres';
+import { type FreshDatabase, freshDatabase } from '../src/testing/database.ts';
+import {
+  documentedColumns,
+  documentedConstraints,
+  documentedIndexes,
+  documentedTriggers,
+  documentedViews,
+} from './schema-document.ts';
+
+/** Not about any tenant. */
+const WITHOUT_TENANT = ['schema_migrations'];
+
+describe('the schema', () => {
+  let database: FreshDatabase;
+  let owner: postgres.Sql;
+  let service: postgres.Sql;
+
+  before(async () => {
+    database = await freshDatabase();
+    owner = postgres(database.ownerUrl, { max: 1, onnotice() {} });
+    service = postgres(database.serviceUrl, { max: 1, onnotice() {} });
+    await fillEveryTable(owner);
+  });
+  after(async () => {
+    await Promise.all([owner.end(), service.end()]);
+    await database.close();
+  });
+
+  it('has every column of the document with its type and default', async () => {
+    for (const [table, columns] of Object.entries(documentedColumns)) {
+      const rows = await owner<{ line: string }[]>`
+        select concat_ws(' ', a.attname, format_type(a.atttypid, a.atttypmod), pg_get_expr(d.adbin, d.adrelid)) as line
+        from pg_attribute a
+        left join pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum and a.attgenerated = ''
+        where a.attrelid = ${table}::regclass
+      `;
+      const found = new Set(rows.map(({ line }) => line));
+      for (const column of columns) assert.ok(found.has(column), `${table} lacks ${column}`);
+    }
+  });
+
+  it('has every constraint of the document', async () => {
+    const rows = await owner<{ name: string; definition: string }[]>`
+      select conrelid::regclass || '.' || conname as name, pg_get_constraintdef(oid) as definition
+      from pg_constraint
+      where connamespace = 'public'::regnamespace
+    `;
+    const found = new Map(rows.map((row) => [row.name, row.definition]));
+    for (const [name, definition] of Object.entries(documentedConstraints))
+      assert.equal(found.get(name), definition, name);
+  });
+
+  it('has every index of the document', async () => {
+    const rows = await owner<{ name: string; definition: string }[]>`
+      select n.relname as name, regexp_replace(pg_get_indexdef(n.oid), ' INDEX \\S+ ON (ONLY )?public\\.', ' ') as definition
+      from pg_class n
+      where n.relnamespace = 'public'::regnamespace
+        and n.relkind in ('i', 'I')
+    `;
+    const found = new Map(rows.map((row) => [row.name, row.definition]));
+    for (const [name, definition] of Object.entries(documentedIndexes))
+      assert.equal(found.get(name), definition, name);
+  });
+
+  it('has every trigger of the document with its function', async () => {
+    const rows = await owner<{ name: string }[]>`
+      select format('%s on %s: %s', t.tgname, t.tgrelid::regclass, t.tgfoid::regproc) as name
+      from pg_trigger t
+      where not t.tgisinternal
+    `;
+    const found = rows.map(({ name }) => name);
+    for (const trigger of documentedTriggers) assert.ok(found.includes(trigger), trigger);
+  });
+
+  it('has the views of the document with their columns', async () => {
+    for (const [view, columns] of Object.entries(documentedViews)) {
+      const rows = await owner<{ name: string }[]>`
+        select attname as name
+        from pg_attribute
+        where attrelid = ${view}::regclass and attnum > 0
+        order by attnum
+      `;
+      assert.deepEqual(
+        rows.map(({ name }) => name),
+        columns,
+        view,
+      );
+    }
+  });
+
+  it('has a comment on every table, view, column and function', async () => {
+    const rows = await owner`
+      select c.relname as what
+      from pg_class c
+      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p', 'v')
+        and (not c.relispartition or c.relname like '%\\_default') and obj_description(c.oid, 'pg_class') is null
+      union all
+      select c.relname || '.' || a.attname
+      from pg_class c
+      join pg_attribute a on a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped
+      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+        and col_description(c.oid, a.attnum) is null
+      union all
+      select p.oid::regprocedure::text
+      from pg_proc p
+      where p.pronamespace = 'public'::regnamespace and obj_description(p.oid, 'pg_proc') is null
+        and not exists (select from pg_depend d where d.objid = p.oid and d.deptype = 'e')
+    `;
+    assert.deepEqual([...rows], []);
+  });
+
+  it('has tenant_id and forced row-level security on every table', async () => {
+    const rows = await owner<{ name: string; forced: boolean; tenant: boolean }[]>`
+      select
+        c.relname as name,
+        c.relrowsecurity and c.relforcerowsecurity as forced,
+        exists (
+          select from pg_attribute a where a.attrelid = c.oid and a.attname = 'tenant_id' and a.attnotnull
+        ) as tenant
+      from pg_class c
+      where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+    `;
+    assert.ok(rows.length >= 9);
+    for (const { name, forced, tenant } of rows) {
+      assert.ok(forced, `${name} lets its owner past row-level security`);
+      assert.ok(tenant !== WITHOUT_TENANT.includes(name), `${name}: tenant_id is ${tenant}`);
+    }
+  });
+
+  it('shows the service no row of any table and refuses every write while no caller is set', async () => {
+    for (const table of await listTables(owner)) {
+      const [row] = await owner`select to_jsonb(t) as row from ${owner(table)} t limit 1`;
+      assert.ok(row, `${table} is empty, so the test says nothing`);
+      const [seen] = await service`select count(*)::int as rows from ${service(table)}`;
+      assert.equal(seen?.['rows'], 0, table);
+      for (const [verb, write] of Object.entries(await writesTo(owner, table, row['row']))) {
+        const outcome = await service.unsafe(write).then(
+          (result) => result.count,
+          (error: unknown) => (error instanceof postgres.PostgresError ? error.code : error),
+        );
+        // insufficient_privilege, or no row to be seen; an insert must be refused.
+        if (verb === 'insert') assert.equal(outcome, '42501', write);
+        else assert.ok(outcome === 0 || outcome === '42501', `${write}: ${outcome}`);
+      }
+    }
+  });
+
+  it('grants nobody a partition by its own name', async () => {
+    const partitions = await owner<{ name: string; guarded: boolean; granted: boolean }[]>`
+      select
+        c.relname as name,
+        c.relrowsecurity as guarded,
+        exists (select from aclexplode(c.relacl) g where g.grantee != c.relowner) as granted
+      from pg_class c
+      where c.relispartition and c.relkind = 'r'
+    `;
+    assert.ok(partitions.length >= 10);
+    for (const { name, guarded, granted } of partitions) {
+      assert.ok(guarded && !granted, name);
+      await assert.rejects(() => service`select from ${service(name)}`, { code: '42501' }, name);
+    }
+  });
+
+  it('lets the service own nothing and bypass nothing', async () => {
+    const [role] = await service`
+      select r.rolsuper or r.rolbypassrls or r.rolcreaterole as mighty,
+        pg_has_role('discuss_system', 'member') as is_system
+      from pg_roles r
+      where r.rolname = current_user
+    `;
+    assert.deepEqual(role, { mighty: false, is_system: false });
+    const owned = await service`
+      select c.relname as name from pg_class c where pg_has_role(c.relowner, 'member')
+      union all
+      select p.proname from pg_proc p where pg_has_role(p.proowner, 'member')
+      union all
+      select d.datname from pg_database d where pg_has_role(d.datdba, 'member')
+    `;
+    assert.deepEqual([...owned], []);
+  });
+
+  it('has no function with rights of its own that anybody may call or lead astray', async () => {
+    const rows = await owner`
+      select p.oid::regprocedure::text as name
+      from pg_proc p
+      where p.pronamespace = 'public'::regnamespace
+        and p.prosecdef
+        and (
+          p.proconfig is null
+          or not exists (select from unnest(p.proconfig) s where s like 'search\\_path=%pg\\_temp')
+          or p.proacl is null
+          or exists (select from aclexplode(p.proacl) g where g.grantee = 0)
+        )
+    `;
+    assert.deepEqual([...rows], []);
+  });
+});
+
+async function listTables(sql: postgres.Sql): Promise<string[]> {
+  const rows = await sql<{ name: string }[]>`
+    select c.relname as name
+    from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+    order by c.relname
+  `;
+  return rows.map(({ name }) => name);
+}
+
+async function writesTo(sql: postgres.Sql, table: string, row: unknown): Promise<Record<string, string>> {
+  const [columns] = await sql<{ list: string; first: string }[]>`
+    select
+      string_agg(quote_ident(attname), ', ' order by attnum) as list,
+      quote_ident(min(attname) filter (where attname in ('tenant_id', 'checksum'))) as first
+    from pg_attribute
+    where attrelid = ${table}::regclass and attnum > 0 and not attisdropped and attgenerated = ''
+  `;
+  const { list = '', first = '' } = columns ?? {};
+  const [literal] = await sql<{ text: string }[]>`select quote_literal(${JSON.stringify(row)}) as text`;
+  return {
+    insert: `insert into ${table} (${list}) select ${list} from jsonb_populate_record(null::${table}, ${literal?.text}::jsonb)`,
+    update: `update ${table} set ${first} = ${first}`,
+    delete: `delete from ${table}`,
+  };
+}
+
+async function fillEveryTable(sql: postgres.Sql): Promise<void> {
+  await sql.unsafe(`
+    insert into channels (id, tenant_id, created_by, name, type, created_at, updated_at)
+    values (900, 1, 10, 'Kho', 'GROUP', now_ms(), now_ms());
+    insert into channel_members (channel_id, user_id, tenant_id, joined_at, created_at, updated_at)
+    values (900, 10, 1, now_ms(), now_ms(), now_ms());
+    insert into messages (id, channel_id, sender_id, tenant_id, content, created_at, updated_at)
+    values (900, 900, 10, 1, 'xin chào', now_ms(), now_ms());
+    insert into messages (id, channel_id, sender_id, tenant_id, content, is_deleted, created_at, updated_at)
+    values (901, 900, 10, 1, 'bỏ', true, now_ms(), now_ms());
+    insert into attachments
+      (message_id, channel_id, tenant_id, file_name, file_size, s3_key, s3_url, created_at, updated_at)
+    values (900, 900, 1, 'a.txt', 1, 'k', 'u', now_ms(), now_ms());
+    insert into activity_feed
+      (tenant_id, user_id, action_type, actor_id, channel_id, description, "timestamp", created_at)
+    values (1, 10, 'MESSAGE_SENT', 10, 900, 'x', now_ms(), now_ms());
+    insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
+    values (900, 1, 1, 'X', now_ms(), '\\x00');
+    insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)
+    values (1, 10, gen_random_uuid(), 'X', '\\x00', now_ms());
+  `);
+}
