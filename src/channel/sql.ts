@@ -281,7 +281,7 @@ export function listChannels(
         and m.status in ('ACTIVE', 'MUTED')
         and c.is_archived = ${filter.archived}
         and c.deleted_at is null
-        ${filter.types.length === 0 ? sql`` : sql`and c.type = any(${[...filter.types]})`}
+        ${filter.types.length === 0 ? sql`` : sql`and c.type in ${sql([...filter.types])}`}
         ${filter.pinnedOnly ? sql`and m.is_pinned` : sql``}
         ${filter.unreadOnly ? sql`and c.post_seq > m.read_post_seq and ${unread(sql)} > 0` : sql``}
         ${filter.entityType === '' ? sql`` : sql`and c.type = 'TOPIC' and c.entity_type = ${filter.entityType}`}

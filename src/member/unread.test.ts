@@ -9,7 +9,7 @@ import { createRandom } from '../testing/random.ts';
 import { until } from '../testing/until.ts';
 
 const tenantId = 1n;
-const service: As = { userId: 900n, tenantId, roles: ['discuss.service'] };
+const service: As = { userId: 0n, tenantId, roles: ['discuss.service'] };
 const owner: As = { userId: 100n, tenantId };
 const people: readonly As[] = [1n, 2n, 3n, 4n, 5n].map((userId) => ({ userId, tenantId }));
 const ROUNDS = 40;
