@@ -704,7 +704,7 @@ CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(p_days integer, p_no
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
- SET lock_timeout TO '750ms'
+ SET lock_timeout TO '250ms'
 AS $function$
 declare
   _day constant bigint := 86400000;
@@ -730,7 +730,8 @@ begin
       return next _name;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'dropping % is put off: %', _name, sqlerrm;
+        raise warning 'dropping % and the rest is put off: %', _name, sqlerrm;
+        exit;
     end;
   end loop;
 
@@ -746,7 +747,7 @@ CREATE OR REPLACE FUNCTION public.ensure_partitions(p_now_ms bigint DEFAULT now_
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
- SET lock_timeout TO '750ms'
+ SET lock_timeout TO '250ms'
 AS $function$
 declare
   _span constant bigint := 30000000;
@@ -805,7 +806,9 @@ begin
       end if;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'partition % is put off: %', _plan.name, sqlerrm;
+        -- Writers queue behind a lock that is waited for; so wait once, not once for each partition.
+        raise warning 'partition % and the rest are put off: %', _plan.name, sqlerrm;
+        exit;
     end;
   end loop;
 end

@@ -140,8 +140,8 @@ comment on function misplaced_keys(text, text, bigint) is
 create function ensure_partitions(p_now_ms bigint default now_ms()) returns setof text
 language plpgsql security definer
 set search_path = public, pg_temp
--- Below deadlock_timeout: where writers and this wait for each other, this gives up and comes again.
-set lock_timeout = '750ms'
+-- Others wait behind it for as long; and below deadlock_timeout, so that this gives up, not a writer.
+set lock_timeout = '250ms'
 as $$
 declare
   _span constant bigint := 30000000;
@@ -200,7 +200,9 @@ begin
       end if;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'partition % is put off: %', _plan.name, sqlerrm;
+        -- Writers queue behind a lock that is waited for; so wait once, not once for each partition.
+        raise warning 'partition % and the rest are put off: %', _plan.name, sqlerrm;
+        exit;
     end;
   end loop;
 end
@@ -211,7 +213,7 @@ comment on function ensure_partitions(bigint) is
 create function drop_old_event_partitions(p_days int, p_now_ms bigint default now_ms()) returns setof text
 language plpgsql security definer
 set search_path = public, pg_temp
-set lock_timeout = '750ms'
+set lock_timeout = '250ms'
 as $$
 declare
   _day constant bigint := 86400000;
@@ -237,7 +239,8 @@ begin
       return next _name;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'dropping % is put off: %', _name, sqlerrm;
+        raise warning 'dropping % and the rest is put off: %', _name, sqlerrm;
+        exit;
     end;
   end loop;
 

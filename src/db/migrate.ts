@@ -43,7 +43,7 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
 
 /** Refuses to start on a schema that is not the one this build was made for; `sql` may be the service's role. */
 export async function assertSchema<T extends Record<string, unknown>>(
-  sql: postgres.ISql<T>,
+  sql: postgres.Sql<T>,
   folder: URL = FOLDER,
 ): Promise<void> {
   const migrations = readMigrations(folder);
@@ -154,7 +154,7 @@ function findNext(migrations: readonly Migration[], applied: readonly AppliedRow
 }
 
 async function findSchemaVersion<T extends Record<string, unknown>>(
-  sql: postgres.ISql<T>,
+  sql: postgres.Sql<T>,
 ): Promise<string | undefined> {
   const [found] = await sql<{ exists: boolean }[]>`
     select to_regproc('public.schema_version') is not null as exists
