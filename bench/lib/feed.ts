@@ -1,0 +1,70 @@
+import type { ClientHttp2Session } from 'node:http2';
+import type { Opening } from '../reader.ts';
+import { readStamp } from './stamp.ts';
+
+// First byte of a SubscribeResponse that holds an event.
+const EVENT_TAG = 0x0a;
+const HEAD_BYTES = 5;
+
+/** One stream of events, as the reader sees it. */
+export class Feed {
+  /** Resolves with the first message. */
+  readonly started: Promise<void>;
+  lastEvent: Buffer = Buffer.alloc(0);
+  #events = 0;
+  #latencies: number[] = [];
+  #rest: Buffer | undefined;
+  #waiting: { readonly events: number; readonly resolve: () => void } | undefined;
+
+  constructor(session: ClientHttp2Session, { path, headers, body }: Opening, token: string) {
+    const stream = session.request({
+      ':method': 'POST',
+      ':path': path,
+      authorization: `Bearer ${token}`,
+      ...headers,
+    });
+    stream.on('data', (chunk: Buffer) => this.#take(chunk));
+    this.started = new Promise((resolve, reject) => {
+      stream.once('data', () => resolve());
+      stream.once('error', reject);
+      stream.once('close', () => reject(new Error('the stream ended before it started')));
+    });
+    this.started.catch(() => {});
+    stream.end(Buffer.from(body, 'base64'));
+  }
+
+  waitFor(events: number): Promise<void> {
+    if (this.#events >= events) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#waiting = { events, resolve };
+    });
+  }
+
+  takeLatencies(): number[] {
+    const latencies = this.#latencies;
+    this.#latencies = [];
+    return latencies;
+  }
+
+  #take(chunk: Buffer): void {
+    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
+    while (bytes.length >= HEAD_BYTES) {
+      const end = HEAD_BYTES + bytes.readUInt32BE(1);
+      if (bytes.length < end) break;
+      if (bytes[HEAD_BYTES] === EVENT_TAG) this.#takeEvent(bytes.subarray(0, end));
+      bytes = bytes.subarray(end);
+    }
+    this.#rest = bytes.length === 0 ? undefined : bytes;
+  }
+
+  #takeEvent(frame: Buffer): void {
+    this.#events += 1;
+    this.lastEvent = frame;
+    const sentAt = readStamp(frame);
+    if (sentAt !== undefined) this.#latencies.push(Number(process.hrtime.bigint() - sentAt) / 1e6);
+    if (this.#waiting !== undefined && this.#events >= this.#waiting.events) {
+      this.#waiting.resolve();
+      this.#waiting = undefined;
+    }
+  }
+}

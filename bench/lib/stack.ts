@@ -1,0 +1,160 @@
+import { join } from 'node:path';
+import postgres from 'postgres';
+import {
+  createDatabase,
+  createServiceLogin,
+  databaseUrl,
+  type Postgres,
+  randomPassword,
+  startPostgres,
+} from '../../scripts/lib/postgres.ts';
+import { type Redis, startRedis } from '../../scripts/lib/redis.ts';
+import type { Pool } from '../../src/db/database.ts';
+import { migrate } from '../../src/db/migrate.ts';
+import { types } from '../../src/db/types.ts';
+import { createTokenSigner, type TokenSigner } from '../../src/testing/tokens.ts';
+import type { ServerCommands } from '../server.ts';
+import { Child } from './child.ts';
+import { benchFolder } from './folder.ts';
+
+/** Tenant of everything measured. */
+export const TENANT = 1n;
+
+const TEMPLATE = 'discuss_template';
+// What anybody gives a server that is meant to work; commits stay durable.
+const SETTINGS = ['shared_buffers=512MB', 'max_wal_size=8GB', 'checkpoint_timeout=30min'];
+const UNLIMITED = {
+  LIMIT_SEND_PER_MINUTE: '0',
+  LIMIT_READ_PER_MINUTE: '0',
+  LIMIT_TENANT_PER_MINUTE: '0',
+  LIMIT_STREAMS_PER_USER: '0',
+};
+
+/** PostgreSQL on disk with every commit flushed, and Redis, for one run of the bench. */
+export class Stack implements AsyncDisposable {
+  readonly tokens: TokenSigner;
+  /** Options for Node in the service's process, such as those of its profiler. */
+  readonly #nodeOptions: readonly string[];
+  readonly #postgres: Postgres;
+  readonly #redis: Redis;
+  readonly #serviceUrl: string;
+  readonly #owned: AsyncDisposableStack;
+  #databases = 0;
+
+  private constructor(parts: {
+    tokens: TokenSigner;
+    nodeOptions: readonly string[];
+    postgres: Postgres;
+    redis: Redis;
+    serviceUrl: string;
+    owned: AsyncDisposableStack;
+  }) {
+    this.tokens = parts.tokens;
+    this.#nodeOptions = parts.nodeOptions;
+    this.#postgres = parts.postgres;
+    this.#redis = parts.redis;
+    this.#serviceUrl = parts.serviceUrl;
+    this.#owned = parts.owned;
+  }
+
+  static async open(nodeOptions: readonly string[]): Promise<Stack> {
+    await using owned = new AsyncDisposableStack();
+    const folder = owned.adopt(benchFolder(), ({ remove }) => remove());
+    const server = owned.adopt(
+      await startPostgres({ dataDir: join(folder.path, 'postgres'), durable: true, settings: SETTINGS }),
+      ({ stop }) => stop(),
+    );
+    const redis = owned.adopt(await startRedis({ durable: false }), ({ stop }) => stop());
+    await createDatabase(server.url, TEMPLATE);
+    const templateUrl = databaseUrl(server.url, TEMPLATE);
+    await migrate(templateUrl);
+    const serviceUrl = await createServiceLogin(templateUrl, 'discuss_bench', randomPassword());
+    const tokens = await createTokenSigner(join(folder.path, 'tokens'));
+    return new Stack({ tokens, nodeOptions, postgres: server, redis, serviceUrl, owned: owned.move() });
+  }
+
+  /** A migrated, empty database; or an empty one without any schema. */
+  async database(kind: 'migrated' | 'empty' = 'migrated'): Promise<BenchDatabase> {
+    this.#databases += 1;
+    const name = `bench_${this.#databases}`;
+    await this.#administer((sql) =>
+      kind === 'migrated'
+        ? sql`create database ${sql(name)} template ${sql(TEMPLATE)} strategy file_copy`
+        : sql`create database ${sql(name)}`,
+    );
+    return new BenchDatabase(databaseUrl(this.#postgres.url, name), databaseUrl(this.#serviceUrl, name), () =>
+      this.#administer((sql) => sql`drop database ${sql(name)} with (force)`),
+    );
+  }
+
+  /** An instance of the service in a process of its own. */
+  service(database: BenchDatabase): Promise<Child<ServerCommands>> {
+    const env = {
+      ...UNLIMITED,
+      GRPC_ADDR: '127.0.0.1:0',
+      WEB_ADDR: '127.0.0.1:0',
+      METRICS_ADDR: '127.0.0.1:0',
+      DATABASE_URL: database.serviceUrl,
+      REDIS_URL: this.#redis.url,
+      AUTH_JWKS_URL: this.tokens.jwksUrl,
+      AUTH_ISSUER: this.tokens.issuer,
+      AUTH_AUDIENCE: this.tokens.audience,
+      DRAIN_MS: '500',
+    };
+    return Child.start<ServerCommands>('server.ts', env, this.#nodeOptions);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.#owned.disposeAsync();
+  }
+
+  async #administer(statement: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
+    const sql = postgres(this.#postgres.url, { max: 1, onnotice() {} });
+    try {
+      await statement(sql);
+    } finally {
+      await sql.end();
+    }
+  }
+}
+
+/** A database for one measurement, dropped with it. */
+export class BenchDatabase implements AsyncDisposable {
+  readonly serviceUrl: string;
+  readonly #ownerUrl: string;
+  readonly #drop: () => Promise<void>;
+  readonly #pools: Pool[] = [];
+
+  constructor(ownerUrl: string, serviceUrl: string, drop: () => Promise<void>) {
+    this.#ownerUrl = ownerUrl;
+    this.serviceUrl = serviceUrl;
+    this.#drop = drop;
+  }
+
+  /** Connections past row-level security, set up like the service's own. */
+  owner(max: number): Pool {
+    return this.#open(this.#ownerUrl, max);
+  }
+
+  /** Connections with the rights of the service. */
+  service(max: number): Pool {
+    return this.#open(this.serviceUrl, max);
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await Promise.all(this.#pools.map((pool) => pool.end({ timeout: 5 })));
+    await this.#drop();
+  }
+
+  #open(url: string, max: number): Pool {
+    const pool = postgres(url, {
+      max,
+      types,
+      fetch_types: false,
+      transform: postgres.camel,
+      onnotice() {},
+    });
+    this.#pools.push(pool);
+    return pool;
+  }
+}

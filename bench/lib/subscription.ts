@@ -1,0 +1,35 @@
+import { create, toBinary } from '@bufbuild/protobuf';
+import { EventService, SubscribeRequestSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import type { Opening } from '../reader.ts';
+import { type Stack, TENANT } from './stack.ts';
+
+export type Edge = 'grpc' | 'web';
+
+const HEADERS: Readonly<Record<Edge, Readonly<Record<string, string>>>> = {
+  grpc: { 'content-type': 'application/grpc', te: 'trailers' },
+  web: { 'content-type': 'application/connect+proto', 'connect-protocol-version': '1' },
+};
+
+/** Streams of one channel, one for each token. A bare server takes the same and looks at none of it. */
+export function subscription(
+  edge: Edge,
+  address: string,
+  channelId: bigint,
+  tokens: readonly string[],
+): Opening {
+  const request = create(SubscribeRequestSchema, { channelIds: [channelId] });
+  const message = Buffer.from(toBinary(SubscribeRequestSchema, request));
+  const head = Buffer.alloc(5);
+  head.writeUInt32BE(message.length, 1);
+  return {
+    address,
+    path: `/${EventService.typeName}/Subscribe`,
+    headers: HEADERS[edge],
+    body: Buffer.concat([head, message]).toString('base64'),
+    tokens,
+  };
+}
+
+export function tokensOf(stack: Stack, userIds: readonly bigint[]): Promise<string[]> {
+  return Promise.all(userIds.map((userId) => stack.tokens.sign({ userId, tenantId: TENANT })));
+}

@@ -1,0 +1,108 @@
+import { randomUUID } from 'node:crypto';
+import type { Pool } from '../src/db/database.ts';
+import { PLACEHOLDER_ID, placeholderTime, toStampable } from '../src/event/stamp.ts';
+import { type SendItem, sendMessages } from '../src/message/sql.ts';
+import { type Channel, createChannels, users } from './lib/channels.ts';
+import { callsPerSecond } from './lib/load.ts';
+import { compare, type Measurement } from './lib/measure.ts';
+import { type Stack, TENANT } from './lib/stack.ts';
+import { textAt } from './lib/texts.ts';
+
+const CHANNELS = 50;
+const SENDERS = 10;
+const BATCH = 64;
+const BATCH_CONNECTIONS = 2;
+const DOCUMENT_CONNECTIONS = 8;
+const WARM_UP_MS = 1_000;
+const RUN_MS = 2_500;
+
+/**
+ * Messages per second through our statement, in batches as SendQueue makes them under load, over those through
+ * the customer's tables and row triggers, one transaction each. Both without edges, over channels with the same
+ * members, senders and texts. The document's side is spared what it would need besides: no check of the
+ * sender's membership, no request ids, no event log.
+ */
+export async function sendVsDocument(stack: Stack, members: number): Promise<Measurement[]> {
+  await using ours = await stack.database();
+  await using document = await stack.database('empty');
+  const wanted = Array.from({ length: CHANNELS }, (_, channel) => users(members, 1 + channel * SENDERS));
+  const channels = await createChannels(ours.owner(1), wanted);
+  const documentOwner = document.owner(DOCUMENT_CONNECTIONS);
+  await documentOwner.file(new URL('document.sql', import.meta.url).pathname).simple();
+  const documentChannels = await createChannels(documentOwner, wanted);
+
+  const sendOurs = batchSender(ours.service(BATCH_CONNECTIONS), channels);
+  const sendTheirs = rowSender(documentOwner, documentChannels);
+  const value = async (ms: number) => BATCH * (await callsPerSecond(BATCH_CONNECTIONS, ms, sendOurs));
+  const baseline = (ms: number) => callsPerSecond(DOCUMENT_CONNECTIONS, ms, sendTheirs);
+  await value(WARM_UP_MS);
+  await baseline(WARM_UP_MS);
+  return [
+    await compare(
+      `send_vs_document_${members}`,
+      'messages/s',
+      () => value(RUN_MS),
+      () => baseline(RUN_MS),
+    ),
+  ];
+}
+
+function batchSender(sql: Pool, channels: readonly Channel[]): () => Promise<void> {
+  const items = channels.flatMap((channel, number) =>
+    channel.members
+      .slice(0, SENDERS)
+      .map((userId, place) => toItem(channel.id, userId, textAt(number + place))),
+  );
+  return async () => {
+    const batch = Array.from({ length: BATCH }, () => ({ ...pick(items), requestId: randomUUID() }));
+    const rows = await sendMessages(sql, batch);
+    for (const { refusal } of rows) if (refusal !== null) throw new Error(`refused: ${refusal}`);
+  };
+}
+
+function toItem(channelId: bigint, senderId: bigint, content: string): SendItem {
+  const message = { id: PLACEHOLDER_ID, position: PLACEHOLDER_ID, createTime: placeholderTime };
+  const event = toStampable({
+    channelId,
+    actorId: senderId,
+    change: {
+      case: 'messageCreated',
+      value: { message: { ...message, channelId, senderId, content }, requestId: randomUUID() },
+    },
+  });
+  return {
+    tenantId: `${TENANT}`,
+    userId: `${senderId}`,
+    channelId: `${channelId}`,
+    requestId: null,
+    payloadHash: Buffer.alloc(32).toString('base64'),
+    type: 'TEXT',
+    content,
+    mentions: [],
+    parentId: null,
+    metadata: null,
+    payload: event.payload.toString('base64'),
+    seqAt: event.seqAt,
+    messageAt: event.messageAt,
+  };
+}
+
+function rowSender(sql: Pool, channels: readonly Channel[]): () => Promise<void> {
+  const messages = channels.flatMap(({ id, members }, number) =>
+    members.slice(0, SENDERS).map((userId, place) => ({ id, userId, content: textAt(number + place) })),
+  );
+  return async () => {
+    const { id, userId, content } = pick(messages);
+    const now = Date.now();
+    await sql`
+      insert into messages (channel_id, sender_id, tenant_id, content, created_at, updated_at)
+      values (${id}, ${userId}, ${TENANT}, ${content}, ${now}, ${now})
+    `;
+  };
+}
+
+function pick<T>(items: readonly T[]): T {
+  const item = items[Math.floor(Math.random() * items.length)];
+  if (item === undefined) throw new RangeError('nothing to pick from');
+  return item;
+}

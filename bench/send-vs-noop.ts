@@ -1,0 +1,37 @@
+import { createCallers } from './lib/callers.ts';
+import { createChannels, users } from './lib/channels.ts';
+import { GrpcClient } from './lib/grpc-client.ts';
+import { callsPerSecond } from './lib/load.ts';
+import { compare, type Measurement } from './lib/measure.ts';
+import type { Stack } from './lib/stack.ts';
+
+const CALLERS = 64;
+const CHANNELS = 200;
+const MEMBERS = 10;
+const WARM_UP_MS = 1_500;
+const RUN_MS = 3_000;
+
+/** Durable SendMessage calls per second over no-op calls per second, on the same edge by the same callers. */
+export async function sendVsNoop(stack: Stack): Promise<Measurement[]> {
+  await using database = await stack.database();
+  // Every caller is in about 31 of the channels.
+  const members = Array.from({ length: CHANNELS }, (_, channel) =>
+    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
+  );
+  const channels = await createChannels(database.owner(1), members);
+  const callerAt = await createCallers(stack, channels, users(CALLERS), CALLERS);
+  await using service = await stack.service(database);
+  using client = new GrpcClient((await service.ask('addresses')).grpc);
+
+  const send = (index: number) => client.send(index, callerAt(index));
+  const check = (index: number) => client.check(index, callerAt(index));
+  for (const call of [send, check]) await callsPerSecond(CALLERS, WARM_UP_MS, call);
+  return [
+    await compare(
+      'send_vs_noop',
+      'calls/s',
+      () => callsPerSecond(CALLERS, RUN_MS, send),
+      () => callsPerSecond(CALLERS, RUN_MS, check),
+    ),
+  ];
+}

@@ -1,0 +1,20 @@
+// An instance of the service, as the bench's stack starts it.
+import { toConfig } from '../src/config.ts';
+import { createLogger } from '../src/edge/log.ts';
+import { openService } from '../src/service.ts';
+import { serveCommands } from './lib/child.ts';
+import { usage } from './lib/usage.ts';
+
+export type ServerCommands = typeof commands;
+
+// Logs as in production, to where the parent sends it.
+const log = createLogger('info');
+const service = await openService(toConfig(process.env), log);
+
+const commands = {
+  ...usage,
+  addresses: () => ({ grpc: service.grpcAddress, web: service.webAddress }),
+};
+
+process.once('SIGTERM', () => void service.drain().finally(() => process.exit()));
+serveCommands(commands);
