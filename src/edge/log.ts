@@ -1,18 +1,16 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
-// What must never reach the log, wherever it hides. PostgreSQL's `detail` and `where` quote rows.
+// What must never reach the log. PostgreSQL's `detail` and `where` quote rows. Without wildcards, which would
+// double the cost of every line.
 const redact = {
   paths: [
     'authorization',
-    '*.authorization',
+    'headers.authorization',
     'token',
-    '*.token',
     'err.detail',
     'err.where',
     'err.query',
     'err.parameters',
-    'err.cause.detail',
-    'err.cause.where',
   ],
   censor: '[redacted]',
 };

@@ -89,6 +89,7 @@ export class RunningCall implements Call {
 
   /** Ends the call because its client has gone, which many do the moment their deadline passes. */
   leave(): void {
+    if (this.#over) return;
     const late = this.deadline !== undefined && this.deadline - this.#now() < travelMs;
     this.end(late ? refuse.deadlinePassed() : refuse.cancelled());
   }
