@@ -1,6 +1,4 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
-import type { ChannelStateSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
@@ -10,31 +8,10 @@ import type { Frame } from '../edge/frame.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import { Backlog } from './backlog.ts';
 import { changeField, toEvent, toEventFrame, toFrame } from './frames.ts';
-import { heartbeatFrame } from './heartbeat.ts';
 import { type LoggedEvent, listEvents } from './sql.ts';
 import { Stream } from './stream.ts';
+import { type Subscriber, Subscribers, type Subscription } from './subscribers.ts';
 import { Topic } from './topic.ts';
-
-export type ChannelState = MessageInitShape<typeof ChannelStateSchema> & {
-  readonly channelId: bigint;
-  readonly headSeq: bigint;
-};
-
-/** What a stream is of, and how to find its channels with the rights of its caller. */
-export type Subscription = {
-  /** Channels asked for; undefined: all the caller's. */
-  readonly only: ReadonlySet<bigint> | undefined;
-  readonly cursors: ReadonlyMap<bigint, bigint>;
-  /** States of the caller's channels, of all or of those named. */
-  readonly find: (channelIds: readonly bigint[] | undefined) => Promise<readonly ChannelState[]>;
-};
-
-type Subscriber = {
-  readonly stream: Stream;
-  readonly subscription: Subscription;
-  /** Joins and departures that came while the channels were being read; undefined once they are. */
-  held: (() => void)[] | undefined;
-};
 
 // Numbers of the fields of `Event.change` that change who gets what.
 const MEMBERS_JOINED = 12;
@@ -54,10 +31,8 @@ export class Hub {
   readonly #now: () => number;
   readonly #backlog: Backlog;
   readonly #topics = new Map<bigint, Topic>();
-  // By user id; two tenants may use the same one.
-  readonly #subscribers = new Map<bigint, Set<Subscriber>>();
+  readonly #subscribers = new Subscribers();
   readonly #heartbeat: NodeJS.Timeout;
-  #streams = 0;
 
   constructor(parts: { config: Config; pool: Pool; log: Logger; metrics: Metrics; now: () => number }) {
     this.#config = parts.config.event;
@@ -66,11 +41,14 @@ export class Hub {
     this.#metrics = parts.metrics;
     this.#now = parts.now;
     this.#backlog = new Backlog(parts.pool, this.#config.replayPage);
-    this.#heartbeat = setInterval(() => this.#beat(), Math.min(1_000, this.#config.heartbeatMs / 4));
+    this.#heartbeat = setInterval(
+      () => this.#subscribers.beat(this.#now(), this.#config.heartbeatMs),
+      Math.min(1_000, this.#config.heartbeatMs / 4),
+    );
   }
 
   get streams(): number {
-    return this.#streams;
+    return this.#subscribers.count;
   }
 
   close(): void {
@@ -86,7 +64,7 @@ export class Hub {
     sink: Sink,
     subscription: Subscription,
   ): Promise<{ failed: Promise<never>; close(): void }> {
-    if (this.#streams >= this.#config.streams) throw refuse.overloaded('streams', 5_000);
+    if (this.streams >= this.#config.streams) throw refuse.overloaded('streams', 5_000);
     const stream = new Stream({
       caller: call.caller,
       sink,
@@ -98,7 +76,7 @@ export class Hub {
       replayEvents: this.#config.replayEvents,
     });
     const subscriber: Subscriber = { stream, subscription, held: undefined };
-    this.#register(subscriber);
+    this.#subscribers.add(subscriber);
     try {
       await this.#hold(subscriber, () => this.#start(subscriber));
     } catch (error) {
@@ -141,9 +119,7 @@ export class Hub {
 
   /** Sends a message to all streams of a user. */
   signal(tenantId: bigint, userId: bigint, frame: Frame): void {
-    for (const { stream } of this.#subscribers.get(userId) ?? []) {
-      if (stream.caller.tenantId === tenantId && stream.heartbeatAt > 0) stream.offer(frame);
-    }
+    this.#subscribers.signal(tenantId, userId, frame);
   }
 
   // Joins and departures that come while a stream's channels are being read are done afterwards: the answer
@@ -253,17 +229,12 @@ export class Hub {
   #join(event: LoggedEvent): void {
     const { change } = toEvent(event.payload);
     if (change.case !== 'membersJoined') return;
-    const found = change.value.members.flatMap(({ userId }) => this.#ofUser(event.channelId, userId));
+    const found = change.value.members.flatMap(({ userId }) =>
+      this.#subscribers.ofUser(event.channelId, userId),
+    );
     void (async () => {
       for (const subscriber of found) await this.#openLater(subscriber, event);
     })();
-  }
-
-  // The event does not say the tenant; channel ids are unique in the service, and `find` checks the tenant.
-  #ofUser(channelId: bigint, userId: bigint): Subscriber[] {
-    return [...(this.#subscribers.get(userId) ?? [])].filter(
-      ({ subscription: { only } }) => only === undefined || only.has(channelId),
-    );
   }
 
   async #openLater(subscriber: Subscriber, event: LoggedEvent): Promise<void> {
@@ -291,7 +262,7 @@ export class Hub {
   #leave(topic: Topic, event: LoggedEvent): void {
     const { change } = toEvent(event.payload);
     if (change.case !== 'memberLeft') return;
-    for (const subscriber of this.#ofUser(topic.channelId, change.value.userId)) {
+    for (const subscriber of this.#subscribers.ofUser(topic.channelId, change.value.userId)) {
       const leave = () => {
         if (!subscriber.stream.topics.has(topic.channelId)) return;
         this.#detach(subscriber.stream, topic);
@@ -302,30 +273,9 @@ export class Hub {
     }
   }
 
-  #beat(): void {
-    const now = this.#now();
-    for (const subscribers of this.#subscribers.values()) {
-      for (const { stream } of subscribers) {
-        if (stream.heartbeatAt === 0 || stream.heartbeatAt > now) continue;
-        stream.offer(heartbeatFrame(stream, now));
-        stream.heartbeatBefore = now;
-        stream.heartbeatAt = now + this.#config.heartbeatMs;
-      }
-    }
-  }
-
-  #register(subscriber: Subscriber): void {
-    const { userId } = subscriber.stream.caller;
-    this.#subscribers.set(userId, (this.#subscribers.get(userId) ?? new Set()).add(subscriber));
-    this.#streams += 1;
-  }
-
   #unregister(subscriber: Subscriber): void {
     const { stream } = subscriber;
-    const subscribers = this.#subscribers.get(stream.caller.userId);
-    if (subscribers?.delete(subscriber) !== true) return;
-    if (subscribers.size === 0) this.#subscribers.delete(stream.caller.userId);
-    this.#streams -= 1;
+    if (!this.#subscribers.remove(subscriber)) return;
     for (const topic of [...stream.topics.values()]) this.#detach(stream, topic);
     stream.close();
   }

@@ -1,8 +1,7 @@
 import type { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../edge/call.ts';
-import { toMembership } from '../member/view.ts';
-import type { ChannelState } from './hub.ts';
+import { type ChannelState, toChannelState } from './channel-state.ts';
 import { listChannelStates } from './sql.ts';
 
 export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
@@ -29,11 +28,7 @@ async function listStates(
   const { tenantId, userId } = call.caller;
   const limit = deps.config.event.streamChannels;
   const rows = await deps.db.run(call, (sql) => listChannelStates(sql, tenantId, userId, channelIds, limit));
-  return rows.map((row) => ({
-    channelId: row.channelId,
-    headSeq: row.headSeq,
-    membership: toMembership(row.channelId, row),
-  }));
+  return rows.map(toChannelState);
 }
 
 function aborted(signal: AbortSignal): Promise<never> {
