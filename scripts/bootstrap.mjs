@@ -155,10 +155,8 @@ async function run(command, args, options, orphanSignal) {
   const child = spawn(...guarded(command, args, orphanSignal), options);
   const pass = (signal) => child.kill(orphanSignal === 'KILL' ? 'SIGKILL' : signal);
   for (const signal of SIGNALS) process.on(signal, pass);
-  // npm and make wait for us; when they are gone, nobody can stop the child any more.
-  const { ppid } = process;
-  const called = env.npm_lifecycle_event !== undefined || env.MAKELEVEL !== undefined;
-  const orphaned = setInterval(() => called && process.ppid !== ppid && pass('SIGTERM'), 1000);
+  const callers = waitingCallers();
+  const orphaned = setInterval(() => waitingCallers() !== callers && pass('SIGTERM'), 1000);
   try {
     return await new Promise((done, fail) => {
       child.once('error', fail);
@@ -167,6 +165,19 @@ async function run(command, args, options, orphanSignal) {
   } finally {
     clearInterval(orphaned);
     for (const signal of SIGNALS) process.off(signal, pass);
+  }
+}
+
+// npm and make wait for us, npm behind a shell; when they are gone, nobody can stop the child any more.
+function waitingCallers() {
+  if (env.npm_lifecycle_event === undefined && env.MAKELEVEL === undefined) return '';
+  const { ppid } = process;
+  try {
+    const shell = readFileSync(`/proc/${ppid}/cmdline`, 'utf8').startsWith('sh\0-c\0');
+    const stat = readFileSync(`/proc/${ppid}/stat`, 'utf8');
+    return shell ? `${ppid} ${stat.slice(stat.lastIndexOf(')')).split(' ')[2]}` : `${ppid}`;
+  } catch {
+    return `${ppid}`;
   }
 }
 
