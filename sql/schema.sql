@@ -206,7 +206,15 @@ create table channel_members (
   constraint valid_role CHECK (((role)::text = ANY ((ARRAY['OWNER'::character varying, 'ADMIN'::character varying, 'MEMBER'::character varying, 'GUEST'::character varying])::text[]))),
   constraint valid_status CHECK (((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying, 'LEFT'::character varying, 'REMOVED'::character varying])::text[])))
 ) with (fillfactor=80);
+CREATE INDEX idx_channel_members_active ON public.channel_members USING btree (tenant_id, user_id) WHERE ((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_channel ON public.channel_members USING btree (channel_id, status) WHERE ((status)::text = 'ACTIVE'::text);
+CREATE INDEX idx_channel_members_rank ON public.channel_members USING btree (tenant_id, channel_id, (
+CASE role
+    WHEN 'OWNER'::text THEN 1
+    WHEN 'ADMIN'::text THEN 2
+    WHEN 'MEMBER'::text THEN 3
+    ELSE 4
+END), user_id) WHERE ((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_role ON public.channel_members USING btree (channel_id, role) WHERE ((status)::text = 'ACTIVE'::text);
 CREATE INDEX idx_channel_members_unread ON public.channel_members USING btree (user_id, tenant_id, unread_count DESC) WHERE ((unread_count > 0) AND ((status)::text = 'ACTIVE'::text));
 CREATE INDEX idx_channel_members_user ON public.channel_members USING btree (user_id, tenant_id, is_pinned DESC, updated_at DESC) WHERE ((status)::text = 'ACTIVE'::text);

@@ -103,19 +103,21 @@ export function findDeparting(
   channelId: bigint,
   userId: bigint,
 ): PendingQuery<DepartingRow[]> {
+  const others = sql`
+    select 1
+    from channel_members x
+    where x.tenant_id = m.tenant_id
+      and x.channel_id = m.channel_id
+      and x.user_id != m.user_id
+      and x.status in ('ACTIVE', 'MUTED')
+  `;
   return sql<DepartingRow[]>`
     select
       m.role,
-      m.role = 'OWNER' and o.others > 0 and o.other_owners = 0 as is_last_owner
+      m.role = 'OWNER'
+        and exists (${others})
+        and not exists (${others} and ${rank(sql, 'x')} = 1) as is_last_owner
     from channel_members m
-    cross join lateral (
-      select count(*) as others, count(*) filter (where x.role = 'OWNER') as other_owners
-      from channel_members x
-      where x.channel_id = m.channel_id
-        and x.tenant_id = m.tenant_id
-        and x.user_id != m.user_id
-        and x.status in ('ACTIVE', 'MUTED')
-    ) as o
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
@@ -145,6 +147,11 @@ export function updateDeparted(
       and m.user_id = ${userId}
       and m.status in ('ACTIVE', 'MUTED')
   `;
+}
+
+/** Place of a role in the order of lists, as the index idx_channel_members_rank has it. */
+function rank(sql: Sql, members: 'm' | 'x') {
+  return sql`(case ${sql(members)}.role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end)`;
 }
 
 export type ListedRow = {
@@ -185,16 +192,15 @@ export function listMembers(
       and me.user_id = ${userId}
       and me.status in ('ACTIVE', 'MUTED')
     left join lateral (
-      select m.user_id, m.role as member_role, m.joined_at, m.metadata ->> 'nickname' as nickname, r.rank
+      select
+        m.user_id, m.role as member_role, m.joined_at, m.metadata ->> 'nickname' as nickname,
+        ${rank(sql, 'm')} as rank
       from channel_members m
-      cross join lateral (
-        select case m.role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end as rank
-      ) as r
-      where m.channel_id = c.id
-        and m.tenant_id = c.tenant_id
+      where m.tenant_id = ${tenantId}
+        and m.channel_id = ${channelId}
         and m.status in ('ACTIVE', 'MUTED')
-        and (r.rank, m.user_id) > (${after.rank}, ${after.userId})
-      order by r.rank, m.user_id
+        and (${rank(sql, 'm')}, m.user_id) > (${after.rank}::int, ${after.userId})
+      order by ${rank(sql, 'm')}, m.user_id
       limit ${limit}
     ) as page on true
     where c.id = ${channelId}
