@@ -1,0 +1,74 @@
+import { readFileSync } from 'node:fs';
+import type { Interceptor, Transport } from '@connectrpc/connect';
+import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
+import { createTokenSigner } from '../../src/testing/tokens.ts';
+import { LAN, MINH } from '../lib/dev-demo.ts';
+import { DEV_FOLDER, envFile } from '../lib/dev-state.ts';
+
+export type Edge = 'gRPC' | 'Connect';
+
+/** Somebody who calls the running service. */
+export type Person = {
+  readonly userId: bigint;
+  readonly name: string;
+  /** Over a connection of its own, which can be cut. */
+  connect(edge: Edge): Connection;
+};
+
+export type Connection = {
+  readonly transport: Transport;
+  /** Breaks the connection off, with all that is under way on it. */
+  cut(): void;
+};
+
+const { tenantId } = LAN;
+const NEWCOMERS = ['Camille Durand', 'Budi Santoso', '佐藤 花子', 'Lucía Fernández', 'Alice', 'Quang'];
+
+/** The two users of the demo tenant and some more, known to the service that runs in this folder. */
+export async function meetPeople(): Promise<Person[]> {
+  const env = readEnv();
+  const signer = await createTokenSigner(DEV_FOLDER);
+  const newcomers = NEWCOMERS.map((name, index) => ({ userId: 111n + BigInt(index), tenantId, name }));
+  return Promise.all(
+    [LAN, MINH, ...newcomers].map(async (user) => {
+      const token = await signer.sign(user);
+      return { ...user, connect: (edge: Edge) => connect(edge, env, token) };
+    }),
+  );
+}
+
+type Env = { readonly grpcUrl: string; readonly webUrl: string };
+
+// Written when the service is ready and removed when it stops.
+function readEnv(): Env {
+  const values = new Map<string, string>();
+  try {
+    for (const line of readFileSync(envFile, 'utf8').split('\n')) {
+      const [, name, value] = /^(\w+)='?([^']*)'?$/.exec(line) ?? [];
+      if (name !== undefined && value !== undefined) values.set(name, value);
+    }
+  } catch {
+    throw new Error('The service does not run in this folder: npm start starts it.');
+  }
+  return {
+    grpcUrl: `http://${values.get('DISCUSS_GRPC_ADDR')}`,
+    webUrl: values.get('DISCUSS_WEB_URL') ?? '',
+  };
+}
+
+function connect(edge: Edge, { grpcUrl, webUrl }: Env, token: string): Connection {
+  const baseUrl = edge === 'gRPC' ? grpcUrl : webUrl;
+  const authorize: Interceptor = (next) => (request) => {
+    request.header.set('authorization', `Bearer ${token}`);
+    return next(request);
+  };
+  const sessionManager = new Http2SessionManager(baseUrl);
+  const options = { baseUrl, sessionManager, interceptors: [authorize] };
+  return {
+    transport:
+      edge === 'gRPC'
+        ? createGrpcTransport(options)
+        : createConnectTransport({ ...options, httpVersion: '2' }),
+    cut: () => sessionManager.abort(),
+  };
+}
