@@ -177,10 +177,10 @@ async function join(
   if (channel === undefined) throw refuse.channelNotFound();
   const members = joined.flat();
   if (members.length > 0) refuseOverfull(config, channel.memberCount);
+  // The event after it counts the members.
+  const empty = toChannelChanged({ ...channel, memberCount: 0 }, userId, true);
   const logged = await Promise.all([
-    created
-      ? appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, true))
-      : [],
+    created ? appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, empty) : [],
     members.length > 0
       ? appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, toMembersJoined(channelId, userId, members))
       : [],

@@ -4,10 +4,10 @@ import { after, before, describe, it } from 'node:test';
 import { fromBinary } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
-import { ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
+import { type Channel, ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type Event, EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
-import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
+import { type Member, MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app, type Edge } from '../testing/app.ts';
@@ -73,7 +73,7 @@ describe('ChannelService', () => {
       assert.equal(created?.seq, 1n);
       assert.equal(created.actorId, 1n);
       assert.ok(created.change.case === 'channelChanged' && created.change.value.created);
-      assert.deepEqual(created.change.value.channel, channel);
+      assert.deepEqual(created.change.value.channel, { ...channel, memberCount: 0 });
       assert.equal(joined?.seq, 2n);
       assert.ok(joined.change.case === 'membersJoined');
       const { members } = await the.client(MemberService, binh).listMembers({ channelId: channel?.id ?? 0n });
@@ -336,6 +336,38 @@ describe('ChannelService', () => {
     });
   });
 
+  describe('the log', () => {
+    it('leads from nothing to the channel and the members as they are', async () => {
+      const { channel } = await channels(ana).createChannel({
+        name: 'một',
+        memberUserIds: [2n, 3n],
+        private: true,
+      });
+      const channelId = channel?.id ?? 0n;
+      const members = the.client(MemberService, ana);
+      await messages(binh).sendMessage({ channelId, content: 'một' });
+      await the.client(MemberService, binh).leaveChannel({ channelId });
+      await members.addMembers({ channelId, userIds: [5n, 6n], role: MemberRole.ADMIN });
+      await channels(ana).updateChannel({
+        channelId,
+        description: 'hai',
+        updateMask: { paths: ['description'] },
+      });
+      await members.removeMember({ channelId, userId: 3n });
+      await members.addMembers({ channelId, userIds: [2n], role: MemberRole.GUEST });
+      await messages(ana).sendMessage({ channelId, content: 'hai' });
+      const folded = fold(await events(channelId));
+      const read = await channels(ana).getChannel({ channelId });
+      assert.deepEqual(folded.channel, read.channel);
+      assert.equal(folded.seq, read.headSeq);
+      const listed = await members.listMembers({ channelId });
+      assert.deepEqual(
+        [...folded.members.values()].toSorted((a, b) => b.role - a.role || ascending(a.userId, b.userId)),
+        listed.members,
+      );
+    });
+  });
+
   describe('GetChannel', () => {
     it('shows a public group to its tenant, and a private one to its members alone', async () => {
       const shown = await channels(ana).createChannel({ name: 'công khai' });
@@ -565,6 +597,34 @@ async function fieldsOf(call: Promise<unknown>): Promise<string[]> {
   const error = await rejects(call, Code.InvalidArgument, 'FIELD_INVALID');
   const violations = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
   return [...new Set(violations.map(({ field }) => field))];
+}
+
+/** What a client knows that has seen nothing but the events. */
+function fold(log: readonly Event[]) {
+  const members = new Map<bigint, Member>();
+  let channel: Channel | undefined;
+  let seq = 0n;
+  for (const event of log) {
+    assert.equal(event.seq, seq + 1n);
+    seq = event.seq;
+    const { change } = event;
+    if (change.case === 'channelChanged') channel = change.value.channel;
+    assert.ok(channel);
+    if (change.case === 'membersJoined') {
+      for (const member of change.value.members) members.set(member.userId, member);
+      channel.memberCount += change.value.members.length;
+    }
+    if (change.case === 'memberLeft') {
+      members.delete(change.value.userId);
+      channel.memberCount -= 1;
+    }
+    if (change.case === 'messageCreated' && change.value.message?.createTime !== undefined) {
+      channel.messageCount += 1;
+      channel.lastMessageTime = change.value.message.createTime;
+      channel.updateTime = change.value.message.createTime;
+    }
+  }
+  return { channel, members, seq };
 }
 
 function ascending(a: bigint, b: bigint): number {

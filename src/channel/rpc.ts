@@ -21,6 +21,7 @@ import {
   requireVisible,
 } from './access.ts';
 import { createDirect, createGroup, createTopic } from './create.ts';
+import { type ListPlace, type ListRow, listChannels } from './list-sql.ts';
 import { toMetadataJson } from './metadata.ts';
 import {
   type AccessRow,
@@ -29,9 +30,6 @@ import {
   findChannel,
   findDirectChannel,
   findTopicChannel,
-  type ListPlace,
-  type ListRow,
-  listChannels,
   updateChannel,
 } from './sql.ts';
 import { toChannel, toChannelChanged, toPreview, toTypeColumns } from './view.ts';

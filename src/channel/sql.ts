@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import { type MembershipRow, membershipColumns, unread } from '../member/sql.ts';
+import { type MembershipRow, membershipColumns } from '../member/sql.ts';
 
 export type ChannelType = 'DIRECT' | 'GROUP' | 'TOPIC';
 
@@ -229,98 +229,5 @@ export function updateChannel(
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
     returning ${channelColumns(sql)}
-  `;
-}
-
-export type ListFilter = {
-  readonly types: readonly string[];
-  readonly pinnedOnly: boolean;
-  readonly unreadOnly: boolean;
-  readonly entityType: string;
-  readonly archived: boolean;
-};
-
-/** Order keys of the last channel of a page: pinned (1 or 0), last_message_at (-1: none), id. */
-export type ListPlace = readonly [pinned: bigint, lastMessageAt: bigint, id: bigint];
-
-type Preview = {
-  readonly messageId: bigint;
-  readonly senderId: bigint;
-  readonly messageType: string;
-  readonly content: string;
-  readonly mentions: bigint[];
-  readonly parentId: bigint | null;
-  readonly threadCount: number;
-  readonly editedAt: bigint | null;
-  readonly position: bigint;
-  readonly postedAt: bigint;
-};
-
-export type ListRow = ChannelRow & MembershipRow & (Preview | { readonly messageId: null });
-
-/**
- * A page of the user's channels, pinned ones first, then by last message, each with its newest message that is
- * not deleted. Unread numbers and messages are looked up for the channels of the page only.
- */
-export function listChannels(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  filter: ListFilter,
-  after: ListPlace | undefined,
-  limit: number,
-): PendingQuery<ListRow[]> {
-  const place = sql`(m.is_pinned::int, coalesce(c.last_message_at, -1), c.id)`;
-  return sql<ListRow[]>`
-    with page as materialized (
-      select ${channelColumns(sql)}, c.last_message_id, ${membershipColumns(sql)}
-      from channel_members m
-      join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
-      where m.tenant_id = ${tenantId}
-        and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
-        and c.is_archived = ${filter.archived}
-        and c.deleted_at is null
-        ${filter.types.length === 0 ? sql`` : sql`and c.type in ${sql([...filter.types])}`}
-        ${filter.pinnedOnly ? sql`and m.is_pinned` : sql``}
-        ${filter.unreadOnly ? sql`and c.post_seq > m.read_post_seq and ${unread(sql)} > 0` : sql``}
-        ${filter.entityType === '' ? sql`` : sql`and c.type = 'TOPIC' and c.entity_type = ${filter.entityType}`}
-        ${after === undefined ? sql`` : sql`and ${place} < (${after[0]}, ${after[1]}, ${after[2]})`}
-      order by m.is_pinned desc, coalesce(c.last_message_at, -1) desc, c.id desc
-      limit ${limit}
-    )
-    select page.*, newest.*
-    from page
-    left join lateral (
-      -- Nearly always the first branch, one row by its key, answers and the second is not run.
-      (
-        select ${previewColumns(sql)}
-        from messages x
-        where x.id = page.last_message_id
-          and x.channel_id = page.id
-          and x.tenant_id = ${tenantId}
-          and not x.is_deleted
-      )
-      union all
-      (
-        select ${previewColumns(sql)}
-        from messages x
-        where x.channel_id = page.id
-          and x.tenant_id = ${tenantId}
-          and x.id < page.last_message_id
-          and not x.is_deleted
-        order by x.id desc
-        limit 1
-      )
-      limit 1
-    ) as newest on true
-    order by page.is_pinned desc, coalesce(page.last_message_at, -1) desc, page.id desc
-  `;
-}
-
-function previewColumns(sql: Sql) {
-  return sql`
-    x.id as message_id, x.sender_id, x.message_type, left(x.content, 200) as content, x.mentions, x.parent_id,
-    x.thread_count, x.edited_at, x.post_seq as position, x.created_at as posted_at
   `;
 }

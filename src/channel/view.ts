@@ -4,8 +4,9 @@ import type { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type StampableEvent, toStampable } from '../event/stamp.ts';
 import { toMessage } from '../message/view.ts';
+import type { ListRow } from './list-sql.ts';
 import { fromMetadataJson } from './metadata.ts';
-import type { ChannelRow, ListRow } from './sql.ts';
+import type { ChannelRow } from './sql.ts';
 
 /** Channel as the API shows it. Holds nothing that depends on the reader. */
 export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchema> {

@@ -13,15 +13,8 @@ import type { Deps } from '../deps.ts';
 import type { Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
-import {
-  findDeparting,
-  insertMembers,
-  type ListedRow,
-  listMembers,
-  listUnread,
-  updateDeparted,
-  updateMarker,
-} from './sql.ts';
+import { listUnread, updateMarker } from './marker-sql.ts';
+import { findDeparting, insertMembers, type ListedRow, listMembers, updateDeparted } from './sql.ts';
 import { toMember, toMemberLeft, toMembersJoined, toRoleColumn } from './view.ts';
 
 const SUMMARY_ENTRIES = 5_000;

@@ -131,7 +131,8 @@ export const MessageCreatedSchema: GenMessage<MessageCreated> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 1);
 
 /**
- * The channel was created, or its settings changed.
+ * The channel was created, or its settings changed. Posts, joins and departures have events of their own, and
+ * change the counts of the channel by what they hold.
  *
  * @generated from message serp.discuss.v1.ChannelChanged
  */
@@ -144,7 +145,8 @@ export type ChannelChanged = Message<"serp.discuss.v1.ChannelChanged"> & {
   channel?: Channel | undefined;
 
   /**
-   * Whether this is the channel's first event.
+   * Whether this is the channel's first event. The channel is then without members: the event that follows
+   * tells of them.
    *
    * @generated from field: bool created = 2;
    */

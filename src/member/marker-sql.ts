@@ -1,0 +1,160 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+import { type Role, unread } from './sql.ts';
+
+export type MarkerRow = {
+  readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';
+  readonly isPrivate: boolean;
+  readonly role: Role | null;
+  /** Whether the message is one of the channel. */
+  readonly isThere: boolean;
+  readonly moved: boolean;
+  readonly lastReadMsgId: bigint | null;
+  readonly unreadCount: number;
+};
+
+/**
+ * Moves a marker forward to a message, 0n being the newest; no row when there is no such channel.
+ *
+ * Own messages up to the new marker are counted either from the old marker on or back from the head, whichever
+ * is nearer. Everything counted is of one snapshot, in which that number is a fact that no later change alters;
+ * the row is then written by greatest(), so that of two moves at once the farther one stands. Its trigger
+ * settles unread_count.
+ */
+export function updateMarker(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  messageId: bigint,
+): PendingQuery<MarkerRow[]> {
+  return sql<MarkerRow[]>`
+    with here as materialized (
+      select
+        c.id as channel_id, c.type, c.is_private, c.post_seq as head, c.last_message_id as head_id,
+        m.role, m.read_post_seq as marker, m.last_read_msg_id as marker_id, m.own_posts, m.own_posts_read,
+        ${unread(sql)} as unread_count
+      from channels c
+      left join channel_members m
+        on m.channel_id = c.id
+        and m.tenant_id = c.tenant_id
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+      where c.id = ${channelId}
+        and c.tenant_id = ${tenantId}
+        and c.deleted_at is null
+    ),
+    target as materialized (
+      select x.id, x.post_seq
+      from messages x
+      where x.id = ${messageId}
+        and x.channel_id = ${channelId}
+        and x.tenant_id = ${tenantId}
+      union all
+      select h.head_id, h.head
+      from here h
+      where ${messageId}::bigint = 0
+    ),
+    span as materialized (
+      select
+        h.*, t.id as target_id, t.post_seq as target,
+        case when s.forward then h.marker else t.post_seq end as low,
+        case when s.forward then coalesce(h.marker_id, 0) else t.id end as low_id,
+        case when s.forward then t.post_seq else h.head end as high,
+        case when s.forward then t.id else h.head_id end as high_id,
+        s.forward
+      from here h
+      cross join target t
+      cross join lateral (select t.post_seq - h.marker <= h.head - t.post_seq as forward) as s
+      where h.role is not null
+        and t.post_seq > h.marker
+    ),
+    counted as materialized (
+      select
+        s.channel_id, s.target_id, s.target,
+        case when s.forward then s.own_posts_read + o.posts else s.own_posts - o.posts end as own_posts_read
+      from span s
+      cross join lateral (
+        select
+          (
+            select count(*)
+            from messages x
+            where x.channel_id = s.channel_id
+              and x.tenant_id = ${tenantId}
+              and x.sender_id = ${userId}
+              and x.id > s.low_id
+              and x.id <= s.high_id
+              and not x.is_deleted
+          ) + (
+            select count(*)
+            from deleted_posts d
+            where d.channel_id = s.channel_id
+              and d.tenant_id = ${tenantId}
+              and d.sender_id = ${userId}
+              and d.post_seq > s.low
+              and d.post_seq <= s.high
+          ) as posts
+      ) as o
+    ),
+    moved as (
+      update channel_members m
+      set
+        last_read_msg_id = greatest(m.last_read_msg_id, n.target_id),
+        read_post_seq = greatest(m.read_post_seq, n.target),
+        own_posts_read = greatest(m.own_posts_read, n.own_posts_read)
+      from counted n
+      where m.channel_id = n.channel_id
+        and m.tenant_id = ${tenantId}
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+      returning m.last_read_msg_id, m.unread_count
+    )
+    select
+      h.type, h.is_private, h.role,
+      exists (select 1 from target) as is_there,
+      moved.unread_count is not null as moved,
+      coalesce(moved.last_read_msg_id, h.marker_id) as last_read_msg_id,
+      coalesce(moved.unread_count, h.unread_count) as unread_count
+    from here h
+    left join moved on true
+  `;
+}
+
+export type UnreadRow = {
+  readonly channelId: bigint;
+  readonly unreadCount: number;
+  readonly lastReadMsgId: bigint | null;
+  readonly lastMessageAt: bigint | null;
+  /** Of all the user's channels that are not muted, also those beyond the limit. */
+  readonly total: bigint;
+};
+
+/** The user's channels with unread messages, the one with the latest message first. */
+export function listUnread(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  limit: number,
+): PendingQuery<UnreadRow[]> {
+  return sql<UnreadRow[]>`
+    select
+      u.channel_id, u.unread_count, u.last_read_msg_id, u.last_message_at,
+      coalesce(sum(u.unread_count) filter (where not u.is_muted) over (), 0)::bigint as total
+    from (
+      select
+        c.id as channel_id, ${unread(sql)} as unread_count, m.last_read_msg_id, c.last_message_at, m.is_muted
+      from channel_members m
+      join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
+      where m.tenant_id = ${tenantId}
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+        and not c.is_archived
+        and c.deleted_at is null
+        and c.post_seq > m.read_post_seq
+      offset 0
+    ) as u
+    where u.unread_count > 0
+    order by u.last_message_at desc nulls last, u.channel_id desc
+    limit ${limit}
+  `;
+}
