@@ -71,6 +71,7 @@ type Addresses = Awaited<ReturnType<typeof chooseAddresses>>;
 
 function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, string> {
   const adjustable = {
+    GRPC_OPEN_REFLECTION: 'true',
     LIMIT_SEND_PER_MINUTE: '100000',
     LIMIT_READ_PER_MINUTE: '1000000',
     LIMIT_TENANT_PER_MINUTE: '5000000',
@@ -115,7 +116,7 @@ function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
     `TOKEN_USER_1=${env['TOKEN_USER_1']}`,
     `TOKEN_USER_2=${env['TOKEN_USER_2']}`,
     'Try:',
-    '. .dev/env; npx buf curl --protocol grpc --http2-prior-knowledge --reflect --reflect-header "*" ' +
+    '. .dev/env; npx buf curl --protocol grpc --http2-prior-knowledge --reflect ' +
       `-H "authorization: Bearer $TOKEN_USER_1" -d '{"channelId":"${demo.groupChannelId}"}' ` +
       'http://$DISCUSS_GRPC_ADDR/serp.discuss.v1.MessageService/ListMessages',
   ].join('\n');

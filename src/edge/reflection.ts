@@ -28,17 +28,18 @@ type Answer = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema
 /**
  * Server reflection, v1 and v1alpha, whose messages are the same on the wire. Served from the very descriptors
  * the service runs on: @grpc/reflection re-encodes them and so loses our options and protovalidate's rules.
- * Like every RPC but health it wants a token.
+ * Wants a token like every RPC but health, unless `readToken` is undefined.
  */
 export function addReflection(
   server: Server,
   services: readonly DescService[],
-  readToken: TokenReader,
+  readToken: TokenReader | undefined,
 ): void {
   const all = [...services, ServerReflection, ServerReflectionAlpha];
   const answer = createReflection(all);
   const serverReflectionInfo = (call: ServerDuplexStream<Buffer, Buffer>) => {
-    callerOf(headerOf(call.metadata), readToken).then(
+    const admitted = readToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), readToken);
+    admitted.then(
       () => {
         call.on('data', (request: Buffer) => call.write(asBuffer(answer(request))));
         call.on('end', () => call.end());
