@@ -38,7 +38,8 @@ export function addReflection(
   const all = [...services, ServerReflection, ServerReflectionAlpha];
   const answer = createReflection(all);
   const serverReflectionInfo = (call: ServerDuplexStream<Buffer, Buffer>) => {
-    const admitted = readToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), readToken);
+    const admitted =
+      readToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), readToken);
     admitted.then(
       () => {
         call.on('data', (request: Buffer) => call.write(asBuffer(answer(request))));
