@@ -1,7 +1,7 @@
 import { type ChildProcess, type SpawnOptions, spawn, spawnSync } from 'node:child_process';
 import { once } from 'node:events';
 import { accessSync, constants, existsSync, mkdtempSync, rmSync } from 'node:fs';
-import { createServer } from 'node:net';
+import { createServer, Socket } from 'node:net';
 import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -111,6 +111,7 @@ export function scratchFolder(prefix: string): { path: string; remove(): void } 
   const script = 'cat >/dev/null; for _ in 1 2 3 4 5; do rm -rf "$0"; sleep 0.4; [ -e "$0" ] || exit 0; done';
   const janitor = spawn('sh', ['-c', script, path], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   janitor.unref();
+  if (janitor.stdin instanceof Socket) janitor.stdin.unref();
   return {
     path,
     remove() {

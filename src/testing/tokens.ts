@@ -1,8 +1,8 @@
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { tmpdir } from 'node:os';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { exportJWK, generateKeyPair, importJWK, type JWK, SignJWT } from 'jose';
+import { scratchFolder } from '../../scripts/lib/processes.ts';
 
 const ALGORITHM = 'ES256';
 
@@ -30,7 +30,7 @@ export interface TokenSigner {
  * there, so that tokens outlive a restart; without, key and files last as long as this process.
  */
 export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
-  const place = folder ?? temporaryFolder();
+  const place = folder ?? scratchFolder('discuss-tokens').path;
   const key = readKey(place) ?? (await createKey(place));
   const issuer = 'https://identity.localhost/realms/serp';
   const audience = 'discuss';
@@ -58,12 +58,6 @@ export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
         .sign(secret);
     },
   };
-}
-
-function temporaryFolder(): string {
-  const folder = mkdtempSync(join(tmpdir(), 'discuss-tokens-'));
-  process.once('exit', () => rmSync(folder, { recursive: true, force: true }));
-  return folder;
 }
 
 async function createKey(folder: string): Promise<JWK> {
