@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import postgres from 'postgres';
-import { migrate } from '../../src/db/migrate.ts';
+import { migrate, SchemaError } from '../../src/db/migrate.ts';
 import { chooseStackPort, DEV_FOLDER, keptSecret } from './dev-state.ts';
 import {
   createDatabase,
@@ -56,7 +56,10 @@ async function openOwnDatabase(report: Report): Promise<DatabaseStore> {
     return { ...server, ownerUrl, url: await createServiceLogin(ownerUrl, 'discuss', password) };
   } catch (error) {
     await server.stop();
-    throw error;
+    if (!(error instanceof SchemaError)) throw error;
+    throw new Error(`${error.message}\nTo start anew without the old data: rm -r ${dataDir}`, {
+      cause: error,
+    });
   }
 }
 
