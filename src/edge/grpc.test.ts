@@ -2,29 +2,16 @@ import assert from 'node:assert/strict';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import {
-  create,
-  createFileRegistry,
-  type DescMessage,
-  fromBinary,
-  getOption,
-  type MessageInitShape,
-  toBinary,
-} from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
-import { field as fieldRules } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { Code, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
 import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
 import { Health, HealthCheckResponse_ServingStatus as Serving } from '#gen/grpc/health/v1/health_pb.ts';
-import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.ts';
-import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.ts';
 import {
   SendMessageRequestSchema,
   SendMessageResponseSchema,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { Access, access } from '#gen/serp/discuss/v1/options_pb.ts';
 import { bearer, clientOf, failureOf, numberedFrame, numberOf, openEdges } from './testing/edges.ts';
 
 const gzip = { 'grpc.default_compression_algorithm': 2 } as const;
@@ -73,64 +60,6 @@ test('health needs no token and knows the server and each service', async () => 
   const { error } = await failureOf(health.check({ service: 'test.Nothing' }));
   assert.equal(error.code, Code.NotFound);
   assert.deepEqual(Object.keys((await health.list({})).statuses).sort(), ['', 'test.EchoService']);
-});
-
-for (const [name, service] of [
-  ['v1', ServerReflection],
-  ['v1alpha', ServerReflectionAlpha],
-] as const) {
-  test(`reflection ${name} lists all services and gives descriptors with their options`, async () => {
-    await using edges = await openEdges();
-    const client = createClient(service, createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
-    const questions = [
-      { messageRequest: { case: 'listServices', value: '' } },
-      { messageRequest: { case: 'fileContainingSymbol', value: 'test.EchoService.Write' } },
-      { messageRequest: { case: 'fileContainingSymbol', value: 'test.Nothing' } },
-      {
-        messageRequest: {
-          case: 'fileContainingExtension',
-          value: { containingType: 'google.protobuf.MethodOptions', extensionNumber: access.number },
-        },
-      },
-    ] as const;
-    const answers = [];
-    for await (const answer of client.serverReflectionInfo(stream(questions), bearer(edges.token))) {
-      answers.push(answer.messageResponse);
-    }
-    assert.ok(answers[0]?.case === 'listServicesResponse');
-    assert.deepEqual(answers[0].value.service.map((entry) => entry.name).sort(), [
-      'grpc.health.v1.Health',
-      'grpc.reflection.v1.ServerReflection',
-      'grpc.reflection.v1alpha.ServerReflection',
-      'test.EchoService',
-    ]);
-    assert.ok(answers[1]?.case === 'fileDescriptorResponse');
-    const file = answers[1].value.fileDescriptorProto.map((bytes) =>
-      fromBinary(FileDescriptorProtoSchema, bytes),
-    );
-    const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: inOrder(file) }));
-    const write = registry.getService('test.EchoService')?.method['write'];
-    assert.ok(write !== undefined);
-    assert.equal(getOption(write, access), Access.USER);
-    const channelId = write.input.fields.find((field) => field.name === 'channel_id');
-    assert.ok(channelId !== undefined);
-    assert.equal(getOption(channelId, fieldRules).type.case, 'int64');
-    assert.equal(answers[2]?.case, 'errorResponse');
-    assert.equal(answers[3]?.case, 'fileDescriptorResponse');
-  });
-}
-
-test('reflection wants a token', async () => {
-  await using edges = await openEdges();
-  const client = createClient(
-    ServerReflection,
-    createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }),
-  );
-  const answers = client.serverReflectionInfo(
-    stream([{ messageRequest: { case: 'listServices', value: '' } }]),
-  );
-  const { error } = await failureOf(answers[Symbol.asyncIterator]().next());
-  assert.equal(error.code, Code.Unauthenticated);
 });
 
 test('draining lets a running call finish, refuses new ones and ends streams', async () => {
@@ -186,6 +115,24 @@ test('a call that runs longer than the drain is ended, and the drain is over', a
   assert.equal((await running).reason, 'SERVER_DRAINING');
 });
 
+test('a stream on a connection that grows old ends for its client to resume it', async () => {
+  await using edges = await openEdges(
+    {
+      async stream(_request, { signal }, sink) {
+        sink.write(numberedFrame(1n));
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      },
+    },
+    { GRPC_CONNECTION_AGE_MS: '100', GRPC_CONNECTION_AGE_GRACE_MS: '2000' },
+  );
+  const client = clientOf(createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
+  const streamed = client.stream({}, bearer(edges.token))[Symbol.asyncIterator]();
+  await streamed.next();
+  const { error, reason } = await failureOf(Promise.resolve(streamed.next()));
+  assert.equal(error.code, Code.Unavailable);
+  assert.equal(reason, 'SERVER_DRAINING');
+});
+
 async function ask(
   address: string,
   token: string,
@@ -220,28 +167,6 @@ async function askBytes(address: string, token: string, request: Buffer, options
 
 function encode<Desc extends DescMessage>(desc: Desc, init: MessageInitShape<Desc>): Buffer {
   return Buffer.from(toBinary(desc, create(desc, init)));
-}
-
-async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
-  yield* items;
-}
-
-/** A registry wants files after what they import; reflection may give them in any order. */
-function inOrder<T extends { name: string; dependency: string[] }>(
-  files: T[],
-  done = new Map<string, T>(),
-): T[] {
-  const visit = (file: T): void => {
-    if (done.has(file.name)) return;
-    for (const name of file.dependency) {
-      const imported = files.find((other) => other.name === name);
-      assert.ok(imported !== undefined, `${file.name} imports ${name}, which is not given`);
-      visit(imported);
-    }
-    done.set(file.name, file);
-  };
-  files.forEach(visit);
-  return [...done.values()];
 }
 
 function connects(address: string): Promise<boolean> {

@@ -1,4 +1,5 @@
-import { Writable } from 'node:stream';
+import type { ServerHttp2Stream } from 'node:http2';
+import { Duplex } from 'node:stream';
 import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Metadata,
@@ -18,6 +19,7 @@ import { asBuffer, headerOf, serviceDefinition } from './grpc-service.ts';
 import { toStatus } from './grpc-status.ts';
 import { Health } from './health.ts';
 import { joinAddress, splitAddress } from './listen.ts';
+import { OldConnections } from './old-connections.ts';
 import { addReflection } from './reflection.ts';
 import type { Arrival } from './running-call.ts';
 import { StreamSink } from './sink.ts';
@@ -32,26 +34,33 @@ const closingMs = 1_000;
 export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
   const server = new Server(serverOptions(config));
   const calls = new Calls(config.call, log, now);
+  const streams = new OldConnections(config.grpc.connectionAgeGraceMs);
+  const { maxMessageBytes } = config.call;
   const health = new Health(api.services.map(({ typeName }) => typeName));
   for (const service of api.services) {
     const rpcs = api.rpcs.filter(({ method }) => method.parent === service);
     const handlers = rpcs.map((rpc) => [
       rpc.method.localName,
-      serve(rpc, calls, config.call.maxMessageBytes),
+      rpc.method.methodKind === 'unary'
+        ? serveUnary(rpc, calls, maxMessageBytes)
+        : serveStream(rpc, calls, streams, maxMessageBytes),
     ]);
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
   }
   health.addTo(server);
-  addReflection(server, [...api.services, HealthService], api.readToken);
+  const reflectionToken = config.grpc.openReflection ? undefined : api.readToken;
+  addReflection(server, [...api.services, HealthService], reflectionToken);
   return {
     address: await bind(server, config.grpc.address),
     async drain() {
       health.drain();
       await calls.drain();
+      streams.close();
       health.close();
       await shutDown(server);
     },
     async close() {
+      streams.close();
       server.forceShutdown();
     },
   };
@@ -75,12 +84,6 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
   };
 }
 
-function serve(rpc: Rpc, calls: Calls, maxBytes: number) {
-  return rpc.method.methodKind === 'unary'
-    ? serveUnary(rpc, calls, maxBytes)
-    : serveStream(rpc, calls, maxBytes);
-}
-
 function serveUnary({ method, run }: Rpc, calls: Calls, maxBytes: number) {
   return (grpcCall: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
     const call = calls.open(arrivalOf(grpcCall, method, maxBytes, undefined));
@@ -96,17 +99,22 @@ function serveUnary({ method, run }: Rpc, calls: Calls, maxBytes: number) {
   };
 }
 
-function serveStream({ method, run }: Rpc, calls: Calls, maxBytes: number) {
+function serveStream({ method, run }: Rpc, calls: Calls, streams: OldConnections, maxBytes: number) {
   return (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
+    const output = http2StreamOf(grpcCall);
     const sink = new StreamSink('binary', () => {
       grpcCall.sendMetadata(headersOf(call.requestId));
-      return outputOf(grpcCall);
+      return output;
     });
     const call = calls.open(arrivalOf(grpcCall, method, maxBytes, sink));
     grpcCall.on('cancelled', () => call.leave());
+    streams.watch(call, output);
     calls
       .serve(call, run)
-      .finally(() => sink.end())
+      .finally(() => {
+        streams.forget(call);
+        sink.end();
+      })
       .then(
         () => grpcCall.end(),
         (error) => grpcCall.emit('error', toStatus(error, call.requestId)),
@@ -151,10 +159,14 @@ function headersOf(requestId: string): Metadata {
 }
 
 /** The HTTP/2 stream below a call. Not part of grpc-js's interface, so its version is pinned; see StreamSink. */
-function outputOf(grpcCall: GrpcCall): Writable {
+function http2StreamOf(grpcCall: GrpcCall): ServerHttp2Stream {
   const stream: unknown = Reflect.get(Object(Reflect.get(grpcCall, 'call')), 'stream');
-  if (!(stream instanceof Writable)) throw new Error('grpc-js keeps its HTTP/2 stream somewhere else');
+  if (!isHttp2Stream(stream)) throw new Error('grpc-js keeps its HTTP/2 stream somewhere else');
   return stream;
+}
+
+function isHttp2Stream(stream: unknown): stream is ServerHttp2Stream {
+  return stream instanceof Duplex && 'session' in stream;
 }
 
 async function bind(server: Server, address: string): Promise<string> {
