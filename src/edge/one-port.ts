@@ -15,6 +15,10 @@ const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 // Longer than load balancers keep theirs, so that they never use a connection that was just closed.
 const idleMs = 75_000;
 
+// Beyond this a connection fails as a whole. Node's 10 are reached by 60 slow readers behind one proxy, each of
+// whom stays within what its stream may buffer.
+const sessionMegabytes = 1_000;
+
 /** A server of HTTP/1.1 and of HTTP/2 without TLS on the same port. */
 export class OnePort {
   readonly #http1: http.Server;
@@ -30,7 +34,7 @@ export class OnePort {
       handler,
     );
     this.#http2 = http2.createServer(
-      { settings: { maxConcurrentStreams: web.maxConcurrentStreams } },
+      { settings: { maxConcurrentStreams: web.maxConcurrentStreams }, maxSessionMemory: sessionMegabytes },
       handler,
     );
     this.#http2.on('session', (session) => this.#keep(session));

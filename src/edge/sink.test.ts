@@ -67,6 +67,32 @@ for (const client of clients) {
   });
 }
 
+for (const [name, address, contentType] of [
+  ['mesh', ({ grpc }: TestEdges) => grpc.address, 'application/grpc'],
+  ['web', ({ web }: TestEdges) => web.address, 'application/connect+proto'],
+] as const) {
+  test(`slow readers on one connection to the ${name} edge do not break it for others`, async () => {
+    let full = 0;
+    await using edges = await openEdges(
+      {
+        async stream(_request, { signal }, sink) {
+          const frame = numberedFrame(1n, 10_000);
+          while (sink.buffered < cap) sink.write(frame);
+          full++;
+          await new Promise((resolve) => signal.addEventListener('abort', resolve));
+        },
+      },
+      { LIMIT_STREAMS_PER_USER: '0' },
+    );
+    const session = http2.connect(`http://${address(edges)}`);
+    const streams: http2.ClientHttp2Stream[] = [];
+    while (streams.length < 100) streams.push(await openStream(session, contentType, edges.token));
+    assert.equal(full, 100);
+    assert.ok(streams.every((stream) => !stream.destroyed));
+    session.destroy();
+  });
+}
+
 test('what is written in one turn of the event loop leaves at once', async () => {
   const writes: number[] = [];
   const output = new Writable({
@@ -111,6 +137,15 @@ type Opened = AsyncDisposable & { readonly body: Readable };
 
 async function openHttp2(address: string, contentType: string, token: string): Promise<Opened> {
   const session = http2.connect(`http://${address}`);
+  return {
+    body: await openStream(session, contentType, token),
+    async [Symbol.asyncDispose]() {
+      session.destroy();
+    },
+  };
+}
+
+async function openStream(session: http2.ClientHttp2Session, contentType: string, token: string) {
   const stream = session.request({
     ':method': 'POST',
     ':path': '/test.EchoService/Stream',
@@ -121,12 +156,7 @@ async function openHttp2(address: string, contentType: string, token: string): P
   });
   stream.end(Buffer.alloc(5));
   await once(stream, 'response');
-  return {
-    body: stream,
-    async [Symbol.asyncDispose]() {
-      session.destroy();
-    },
-  };
+  return stream;
 }
 
 async function openHttp1(address: string, token: string): Promise<Opened> {
