@@ -33,13 +33,21 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   const port = options.port ?? (await freePort());
   const program = findRedisProgram();
   if (program !== undefined) return runProgram(program, port, options);
-  if (await dockerAnswers()) return runContainer(port, options);
+  if (await dockerAnswers()) {
+    try {
+      return await runContainer(port, options);
+    } catch (error) {
+      // An engine that cannot fetch the image is as good as none.
+      options.log?.(`no Redis from the Docker engine: ${error instanceof Error ? error.message : error}`);
+    }
+  }
   return runProgram(await unpackRedis(options.log), port, options);
 }
 
-/** Does now what the first `startRedis` would have to do once for this machine. */
+/** Does now what the first `startRedis` has to do once on a machine. */
 export async function prepareRedis(log: (line: string) => void): Promise<void> {
-  if (findRedisProgram() === undefined && !(await dockerAnswers())) await unpackRedis(log);
+  const redis = await startRedis({ durable: false, log });
+  await redis.stop();
 }
 
 async function runProgram(program: RedisProgram, port: number, options: RedisOptions): Promise<Redis> {

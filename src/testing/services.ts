@@ -34,7 +34,7 @@ interface Server {
 export async function openTestServices(log: (line: string) => void): Promise<TestServices> {
   const redisUrl = process.env['TEST_REDIS_URL'] ?? '';
   if (redisUrl === '') await prepareRedis(log);
-  const server = await openPostgres();
+  const server = await openPostgres(log);
   const run = `discuss_test_${Math.floor(Date.now() / 1000)}_${randomBytes(3).toString('hex')}`;
   const close = async () => {
     if (server.how === 'given') await dropRun(server.url, run);
@@ -65,23 +65,32 @@ export async function openTestServices(log: (line: string) => void): Promise<Tes
   }
 }
 
-async function openPostgres(): Promise<Server> {
+async function openPostgres(log: (line: string) => void): Promise<Server> {
   const given = process.env['TEST_DATABASE_URL'] ?? '';
   if (given !== '') return { url: given, how: 'given', close: async () => {} };
   if (await dockerAnswers()) {
-    const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
-    const container = await new PostgreSqlContainer(IMAGE)
-      .withTmpFs({ '/var/lib/postgresql/data': 'rw' })
-      .withCommand(['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'max_connections=200'])
-      .start();
-    return {
-      url: container.getConnectionUri(),
-      how: 'container',
-      close: async () => void (await container.stop()),
-    };
+    try {
+      return await openContainer();
+    } catch (error) {
+      // An engine that cannot fetch the image is as good as none.
+      log(`no PostgreSQL from the Docker engine: ${error instanceof Error ? error.message : error}`);
+    }
   }
   const local = await startPostgres({ durable: false });
   return { url: local.url, how: 'local', close: () => local.stop() };
+}
+
+async function openContainer(): Promise<Server> {
+  const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
+  const container = await new PostgreSqlContainer(IMAGE)
+    .withTmpFs({ '/var/lib/postgresql/data': 'rw' })
+    .withCommand(['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'max_connections=200'])
+    .start();
+  return {
+    url: container.getConnectionUri(),
+    how: 'container',
+    close: async () => void (await container.stop()),
+  };
 }
 
 // A session in the template, such as autovacuum's, would make cloning wait or fail.
