@@ -90,8 +90,23 @@ describe('partitions', () => {
     await assert.rejects(late, { constraint_name: 'messages_parent_id_fkey' });
   });
 
+  it('can be filled from the default one, as all that refers to messages is put aside meanwhile', async () => {
+    const rows = await owner<{ name: string }[]>`
+      select conrelid::regclass::text as name
+      from pg_constraint
+      where confrelid = 'messages'::regclass and contype = 'f' and conparentid = 0
+      order by 1
+    `;
+    // Another table here needs its part in put_aside_references(), or its rows go with the moved messages.
+    assert.deepEqual(
+      rows.map(({ name }) => name),
+      ['activity_feed', 'attachments', 'messages'],
+    );
+  });
+
   it('are made once by many callers at once', async () => {
     const later = NOW + 60 * DAY;
+    await Promise.all([1, 2, 3].map(() => service`select pg_sleep(0.1)`));
     const made = (await Promise.all([ensure(later), ensure(later), ensure(later)])).flat();
     assert.ok(made.length >= 8);
     assert.equal(new Set(made).size, made.length);

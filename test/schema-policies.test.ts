@@ -180,6 +180,14 @@ describe('row-level security', () => {
     assert.ok(!many.includes('4118:1'));
     assert.equal(many.length, 100);
     assert.deepEqual(await trending({ tenant: 5, user: 99 }), ['5001:1']);
+    // For the owner, whom nothing is hidden from, a tenant with many groups must not crowd out the others.
+    const shares = await owner`
+      select tenant_id, count(*)::int as groups from trending_channels where tenant_id > 3 group by 1 order by 1
+    `;
+    assert.deepEqual(
+      shares.map((row) => row['groups']),
+      [100, 1],
+    );
   });
 
   it('allows one direct channel per pair, whoever begins it, one with oneself, and none without a peer', async () => {
