@@ -54,30 +54,39 @@ export function toConfig(env: Env) {
     },
     db: {
       url: read.text('DATABASE_URL'),
-      connections: read.count('DATABASE_CONNECTIONS', 12),
+      connections: read.count('DATABASE_CONNECTIONS', 12, 1),
       connectTimeoutMs: read.count('DATABASE_CONNECT_TIMEOUT_MS', 5_000),
       waitingCalls: read.count('DATABASE_WAITING_CALLS', 2_000),
       prepare: read.flag('DATABASE_PREPARE', true),
     },
     redis: { url: read.text('REDIS_URL') },
     write: {
-      batchSize: read.count('WRITE_BATCH_SIZE', 64),
-      batchConnections: read.count('WRITE_BATCH_CONNECTIONS', 2),
+      batchSize: read.count('WRITE_BATCH_SIZE', 64, 1),
+      batchConnections: read.count('WRITE_BATCH_CONNECTIONS', 2, 1),
       waiting: read.count('WRITE_WAITING', 5_000),
       requestIdHours: read.count('WRITE_REQUEST_ID_HOURS', 48),
     },
     event: {
-      heartbeatMs: read.count('EVENT_HEARTBEAT_MS', 20_000),
-      sweepMs: read.count('EVENT_SWEEP_MS', 1_000),
+      heartbeatMs: read.count('EVENT_HEARTBEAT_MS', 20_000, 1),
+      sweepMs: read.count('EVENT_SWEEP_MS', 1_000, 1),
       streamBufferBytes: read.count('EVENT_STREAM_BUFFER_BYTES', 262_144),
       streamChannels: read.count('EVENT_STREAM_CHANNELS', 5_000),
       streams: read.count('EVENT_STREAMS', 20_000),
       replayEvents: read.count('EVENT_REPLAY_EVENTS', 10_000),
-      replayPage: read.count('EVENT_REPLAY_PAGE', 500),
-      retentionDays: read.count('EVENT_RETENTION_DAYS', 7),
-      connections: read.count('EVENT_CONNECTIONS', 4),
+      replayPage: read.count('EVENT_REPLAY_PAGE', 500, 1),
+      retentionDays: read.count('EVENT_RETENTION_DAYS', 7, 1),
+      connections: read.count('EVENT_CONNECTIONS', 4, 1),
     },
-    channel: { maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000) },
+    channel: {
+      maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000),
+      maxPins: read.count('CHANNEL_MAX_PINS', 50),
+    },
+    message: {
+      editWindowHours: read.count('EDIT_WINDOW_HOURS', 24),
+      mentionAllMaxMembers: read.count('MENTION_ALL_MAX_MEMBERS', 200),
+      maxReactions: read.count('REACTION_MAX_KINDS', 20),
+      maxReactionUsers: read.count('REACTION_MAX_USERS', 2_000),
+    },
     unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
     maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
   };
@@ -114,12 +123,12 @@ function reader(env: Env, problems: string[]) {
       if (value === undefined) problems.push(`${name} is required`);
       return value ?? '';
     },
-    count(name: string, fallback: number): number {
+    count(name: string, fallback: number, least = 0): number {
       const value = raw(name);
       if (value === undefined) return fallback;
       const parsed = Number(value);
-      if (!Number.isSafeInteger(parsed) || parsed < 0)
-        problems.push(`${name} must be a whole number, 0 or more`);
+      if (!Number.isSafeInteger(parsed) || parsed < least)
+        problems.push(`${name} must be a whole number, ${least} or more`);
       return parsed;
     },
     list(name: string, fallback: readonly string[]): readonly string[] {

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
-import { assertSchema } from './db/migrate.ts';
+import { assertSchema, assertServiceRole } from './db/migrate.ts';
 import { type Deps, openDeps } from './deps.ts';
 import { openGrpcEdge } from './edge/grpc.ts';
 import { openMetricsServer } from './edge/metrics.ts';
@@ -24,6 +24,7 @@ export async function openService(config: Config, log: Logger): Promise<Service>
   const closing: (() => Promise<unknown>)[] = [() => deps.close()];
   try {
     await assertSchema(deps.db.log);
+    await assertServiceRole(deps.db.log);
     let draining = false;
     const api = await createApi(routes(deps), { config, log, metrics: deps.metrics, now: deps.now });
     const parts = { api, config, log, now: deps.now };

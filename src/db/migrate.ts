@@ -59,6 +59,24 @@ export async function assertSchema<T extends Record<string, unknown>>(
   );
 }
 
+/** Refuses a login that row-level security does not hold: one that owns tables or may pass by the policies. */
+export async function assertServiceRole<T extends Record<string, unknown>>(
+  sql: postgres.Sql<T>,
+): Promise<void> {
+  const [role] = await sql<{ name: string; bypasses: boolean; owns: boolean }[]>`
+    select
+      r.rolname as name,
+      r.rolsuper or r.rolbypassrls as bypasses,
+      exists (select 1 from pg_class c where pg_has_role(c.relowner, 'member') and c.relname = 'messages') as owns
+    from pg_roles r
+    where r.rolname = current_user
+  `;
+  if (role?.bypasses !== false || role.owns)
+    throw new SchemaError(
+      `the login ${role?.name} must be a plain member of discuss_service, see docs/schema-notes.md`,
+    );
+}
+
 /** The database and this build do not fit together; trying again does not help. */
 export class SchemaError extends Error {
   override readonly name = 'SchemaError';

@@ -1,0 +1,25 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { SchemaError } from './db/migrate.ts';
+import { type App, app } from './testing/app.ts';
+
+describe('openService', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app();
+  });
+  after(() => the.close());
+
+  it('refuses a login that row-level security does not hold', async () => {
+    await assert.rejects(the.start({ DATABASE_URL: the.database.ownerUrl }), SchemaError);
+    assert.equal(the.instances.length, 1);
+  });
+
+  it('lists every problem of the configuration at once', () => {
+    assert.throws(
+      () => the.config({ DATABASE_URL: '', GRPC_KEEPALIVE_MS: 'soon', WRITE_BATCH_SIZE: '0' }),
+      /GRPC_KEEPALIVE_MS must be.*\n.*DATABASE_URL is required\n.*WRITE_BATCH_SIZE must be/,
+    );
+  });
+});
