@@ -110,7 +110,9 @@ export function updateMarker(
       returning m.last_read_msg_id, m.unread_count
     )
     select
-      h.type, h.is_private, h.role,
+      h.type, h.is_private,
+      -- A membership that ended while its row was waited for.
+      case when moved.unread_count is null and exists (select 1 from counted) then null else h.role end as role,
       exists (select 1 from target) as is_there,
       moved.unread_count is not null as moved,
       coalesce(moved.last_read_msg_id, h.marker_id) as last_read_msg_id,

@@ -404,22 +404,40 @@ describe('MemberService', () => {
       }
     });
 
-    it('lets the farther of two moves at once stand', async () => {
-      const channelId = await group({ 2: 'MEMBER' });
-      const ids: bigint[] = [];
-      for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
-      const calls: Promise<unknown>[] = [];
-      await the.owner.begin(async (sql) => {
-        await sql`select from channel_members where channel_id = ${channelId} and user_id = 2 for update`;
-        for (const index of [3, 1]) {
-          calls.push(members(binh, index % 2).markRead({ channelId, messageId: ids[index] ?? 0n }));
-          await untilLocksAreAwaited(the, calls.length);
-        }
+    for (const order of [
+      [1, 3],
+      [3, 1],
+    ]) {
+      it(`lets the farther of two moves at once stand, made in the order ${order.join(', ')}`, async () => {
+        const channelId = await group({ 2: 'MEMBER' });
+        const ids: bigint[] = [];
+        for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
+        const calls: Promise<unknown>[] = [];
+        await the.owner.begin(async (sql) => {
+          await sql`select from channel_members where channel_id = ${channelId} and user_id = 2 for update`;
+          for (const index of order) {
+            calls.push(members(binh, index % 2).markRead({ channelId, messageId: ids[index] ?? 0n }));
+            await untilLocksAreAwaited(the, calls.length);
+          }
+        });
+        await Promise.all(calls);
+        const membership = await own(channelId, binh);
+        assert.deepEqual([membership?.lastReadMessageId, membership?.unreadCount], [ids[3], 1]);
+        assert.equal((await stored(the, channelId, binh)).unreadCount, 1);
       });
-      await Promise.all(calls);
-      const membership = await own(channelId, binh);
-      assert.deepEqual([membership?.lastReadMessageId, membership?.unreadCount], [ids[3], 1]);
-      assert.equal((await stored(the, channelId, binh)).unreadCount, 1);
+    }
+
+    it('is refused when the membership ends meanwhile', async () => {
+      const channelId = await group({ 2: 'MEMBER' }, true);
+      const messageId = await send(channelId);
+      let call: Promise<unknown> = Promise.resolve();
+      await the.owner.begin(async (sql) => {
+        await sql`update channel_members set status = 'REMOVED' where channel_id = ${channelId} and user_id = 2`;
+        call = members(binh).markRead({ channelId, messageId });
+        call.catch(() => {});
+        await untilLocksAreAwaited(the, 1);
+      });
+      await rejects(call, Code.NotFound, 'CHANNEL_NOT_FOUND');
     });
 
     it('tells the reader’s streams on every instance, and nobody else’s', async () => {
