@@ -24,7 +24,10 @@ export async function atRate(perSecond: number, count: number, start: (index: nu
   for (let index = 0; index < count; index++) {
     const waitMs = began + (index * 1000) / perSecond - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
-    started.push(start(index));
+    const running = start(index);
+    // Seen below; until then a failure is not an unhandled one.
+    running.catch(() => {});
+    started.push(running);
   }
   await Promise.all(started);
 }
