@@ -155,6 +155,7 @@ create table channel_events (
 ) partition by RANGE (created_at);
 -- partitions: channel_events_N, channel_events_default
 CREATE INDEX idx_channel_events_feed ON public.channel_events USING btree (xid, id);
+CREATE INDEX idx_channel_events_message ON public.channel_events USING btree (tenant_id, message_id) WHERE ((message_id IS NOT NULL) AND (kind <> 'MESSAGE_CREATED'::text));
 alter table channel_events enable row level security, force row level security;
 create policy event_access_policy on channel_events as permissive for select to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
@@ -393,6 +394,39 @@ comment on column idempotency_keys.channel_id is 'Channel the answer is about.';
 comment on column idempotency_keys.resource_id is 'What the request made: message, channel, ...';
 comment on column idempotency_keys.created_at is 'When it was first asked, epoch ms.';
 
+create table message_edits (
+  tenant_id bigint not null,
+  message_id bigint not null,
+  version integer not null,
+  channel_id bigint not null,
+  content text not null,
+  mentions bigint[] not null,
+  metadata jsonb,
+  created_at bigint not null,
+  constraint message_edits_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
+  constraint message_edits_pkey PRIMARY KEY (tenant_id, message_id, version)
+);
+CREATE INDEX idx_message_edits_channel ON public.message_edits USING btree (channel_id);
+alter table message_edits enable row level security, force row level security;
+create policy edit_access_policy on message_edits as permissive for all to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+   FROM channel_members cm
+  WHERE ((cm.channel_id = message_edits.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
+create policy system_policy on message_edits as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant delete, insert, select on message_edits to discuss_service;
+grant delete, insert, select, update on message_edits to discuss_system;
+comment on table message_edits is 'Earlier versions of messages that were edited. Gone with the deletion of the message.';
+comment on column message_edits.tenant_id is 'Tenant of the channel.';
+comment on column message_edits.message_id is 'The message.';
+comment on column message_edits.version is 'Number of the version: 1 is the message as posted.';
+comment on column message_edits.channel_id is 'Channel of the message.';
+comment on column message_edits.content is 'The text of this version.';
+comment on column message_edits.mentions is 'Users this version mentioned.';
+comment on column message_edits.metadata is 'Metadata of this version.';
+comment on column message_edits.created_at is 'When this version was written, epoch ms.';
+
 create table messages (
   id bigint not null default nextval('messages_id_seq'::regclass),
   channel_id bigint not null,
@@ -416,10 +450,20 @@ create table messages (
   updated_at bigint not null,
   post_seq bigint not null,
   event_seq bigint not null default 0,
+  mention_scope character varying(50),
+  also_in_channel boolean not null default false,
+  thread_user_count integer not null default 0,
+  thread_users bigint[] not null default '{}'::bigint[],
+  last_reply_at bigint,
+  pinned_at bigint,
+  pinned_by bigint,
+  pin_seq bigint,
+  posted_seq bigint,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
   constraint messages_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint messages_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL,
   constraint messages_pkey PRIMARY KEY (id),
+  constraint valid_mention_scope CHECK (((mention_scope)::text = ANY ((ARRAY['CHANNEL'::character varying, 'HERE'::character varying])::text[]))),
   constraint valid_message_type CHECK (((message_type)::text = ANY ((ARRAY['TEXT'::character varying, 'IMAGE'::character varying, 'FILE'::character varying, 'SYSTEM'::character varying, 'CODE'::character varying, 'POLL'::character varying])::text[])))
 ) partition by RANGE (id);
 -- partitions: messages_default, messages_pN
@@ -428,8 +472,10 @@ CREATE INDEX idx_messages_channel_time ON public.messages USING btree (channel_i
 CREATE INDEX idx_messages_deleted ON public.messages USING btree (deleted_at) WHERE is_deleted;
 CREATE INDEX idx_messages_mentions ON public.messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[]);
 CREATE INDEX idx_messages_parent ON public.messages USING btree (parent_id) WHERE (parent_id IS NOT NULL);
+CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);
 CREATE INDEX idx_messages_search ON public.messages USING gin (search_vector);
 CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, sender_id, created_at DESC);
+CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that come without a number.';
 CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages REFERENCING NEW TABLE AS posted FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
@@ -473,7 +519,7 @@ comment on column messages.content is 'The text.';
 comment on column messages.message_type is 'TEXT, IMAGE, FILE, SYSTEM, CODE or POLL.';
 comment on column messages.mentions is 'Users mentioned with @.';
 comment on column messages.parent_id is 'Message this one replies to.';
-comment on column messages.thread_count is 'Replies to this message.';
+comment on column messages.thread_count is 'Replies to this message that are not deleted.';
 comment on column messages.is_edited is 'Whether the content was changed after posting.';
 comment on column messages.edited_at is 'When the content was last changed, epoch ms.';
 comment on column messages.is_deleted is 'Whether the message was deleted; the row goes 90 days later.';
@@ -487,6 +533,50 @@ comment on column messages.created_at is 'When it was posted, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
 comment on column messages.post_seq is 'Number of the message in its channel, 1..N; null on insert means: take the next one.';
 comment on column messages.event_seq is 'seq of the event of channel_events that last changed the message.';
+comment on column messages.mention_scope is 'CHANNEL or HERE when everybody, or everybody online, is mentioned; null otherwise.';
+comment on column messages.also_in_channel is 'Whether a reply is shown in the channel as well as in its thread.';
+comment on column messages.thread_user_count is 'Users with a reply to this message that is not deleted.';
+comment on column messages.thread_users is 'The first five of them, in the order of their first replies.';
+comment on column messages.last_reply_at is 'When the last reply that is not deleted was posted, epoch ms; null without replies.';
+comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null when it is not.';
+comment on column messages.pinned_by is 'User who pinned it.';
+comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
+comment on column messages.posted_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
+
+create table poll_votes (
+  tenant_id bigint not null,
+  message_id bigint not null,
+  user_id bigint not null,
+  option_id integer not null,
+  channel_id bigint not null,
+  created_at bigint not null,
+  constraint poll_votes_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
+  constraint poll_votes_pkey PRIMARY KEY (tenant_id, message_id, user_id, option_id)
+);
+CREATE INDEX idx_poll_votes_channel ON public.poll_votes USING btree (channel_id);
+alter table poll_votes enable row level security, force row level security;
+create policy system_policy on poll_votes as permissive for all to discuss_system
+  using (true)
+  with check (true);
+create policy vote_access_policy on poll_votes as permissive for select to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+   FROM channel_members cm
+  WHERE ((cm.channel_id = poll_votes.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
+create policy vote_delete_policy on poll_votes as permissive for delete to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id))));
+create policy vote_insert_policy on poll_votes as permissive for insert to discuss_service
+  with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+   FROM channel_members cm
+  WHERE ((cm.channel_id = poll_votes.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id))))));
+grant delete, insert, select on poll_votes to discuss_service;
+grant delete, insert, select, update on poll_votes to discuss_system;
+comment on table poll_votes is 'Votes on polls, one row for each option a user chose. What is asked is in messages.metadata.poll_data; results are counted from here. Gone with the deletion of the message.';
+comment on column poll_votes.tenant_id is 'Tenant of the channel.';
+comment on column poll_votes.message_id is 'The message that holds the poll.';
+comment on column poll_votes.user_id is 'User who voted; shown to nobody when the poll is anonymous.';
+comment on column poll_votes.option_id is 'Option chosen, 1 for the first.';
+comment on column poll_votes.channel_id is 'Channel of the message.';
+comment on column poll_votes.created_at is 'When the vote was cast, epoch ms.';
 
 create table schema_migrations (
   name text not null,
@@ -503,6 +593,40 @@ comment on table schema_migrations is 'Migrations applied to this database, in t
 comment on column schema_migrations.name is 'File name of the migration.';
 comment on column schema_migrations.checksum is 'SHA-256 of the file as it was applied.';
 comment on column schema_migrations.applied_at is 'When it was applied, epoch ms.';
+
+create table thread_followers (
+  tenant_id bigint not null,
+  root_id bigint not null,
+  user_id bigint not null,
+  channel_id bigint not null,
+  is_following boolean not null default true,
+  read_reply_id bigint not null default 0,
+  replies integer not null default 0,
+  first_reply_id bigint,
+  constraint thread_followers_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
+  constraint thread_followers_pkey PRIMARY KEY (tenant_id, root_id, user_id)
+);
+CREATE INDEX idx_thread_followers_channel ON public.thread_followers USING btree (channel_id);
+CREATE INDEX idx_thread_followers_user ON public.thread_followers USING btree (tenant_id, user_id) WHERE is_following;
+alter table thread_followers enable row level security, force row level security;
+create policy follower_access_policy on thread_followers as permissive for all to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+   FROM channel_members cm
+  WHERE ((cm.channel_id = thread_followers.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id))))));
+create policy system_policy on thread_followers as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant insert, select, update on thread_followers to discuss_service;
+grant delete, insert, select, update on thread_followers to discuss_system;
+comment on table thread_followers is 'Who follows a thread, how far each has read it, and how many replies each has in it. A row is made by replying, by being replied to or mentioned, or by following; one that says no stays, so that nothing but the user makes them follow again.';
+comment on column thread_followers.tenant_id is 'Tenant of the channel.';
+comment on column thread_followers.root_id is 'First message of the thread.';
+comment on column thread_followers.user_id is 'The user.';
+comment on column thread_followers.channel_id is 'Channel of the thread.';
+comment on column thread_followers.is_following is 'Whether the thread is on the user''s list of threads.';
+comment on column thread_followers.read_reply_id is 'The read marker: replies up to this id are read. Goes forward only.';
+comment on column thread_followers.replies is 'Replies of the user that are not deleted.';
+comment on column thread_followers.first_reply_id is 'The reply that made the user a participant; null without replies.';
 
 -- Views
 
@@ -630,7 +754,7 @@ CREATE OR REPLACE FUNCTION public.app_user_id()
 RETURN (NULLIF(current_setting('app.user_id'::text, true), ''::text))::bigint;
 comment on function app_user_id() is 'User the caller is or acts for, from the setting app.user_id; null when unset.';
 
-CREATE OR REPLACE FUNCTION public.append_event(_channel_id bigint, _kind text, _actor_id bigint, _payload bytea, _seq_at integer)
+CREATE OR REPLACE FUNCTION public.append_event(_channel_id bigint, _kind text, _actor_id bigint, _payload bytea, _seq_at integer, _message_id bigint DEFAULT NULL::bigint)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -649,15 +773,15 @@ begin
     raise exception 'append_event: channel % is not of the tenant', _channel_id using errcode = 'insufficient_privilege';
   end if;
   _stamped := stamp_event(_payload, _seq_at, _seq, _now);
-  insert into channel_events (channel_id, seq, tenant_id, kind, actor_id, created_at, payload)
-  values (_channel_id, _seq, app_tenant_id(), _kind, _actor_id, _now, _stamped);
+  insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+  values (_channel_id, _seq, app_tenant_id(), _kind, _message_id, _actor_id, _now, _stamped);
   return query select _channel_id, _seq, _stamped;
 end
 $function$;
-alter function append_event(bigint,text,bigint,bytea,integer) owner to discuss_system;
-revoke all on function append_event(bigint,text,bigint,bytea,integer) from public;
-grant execute on function append_event(bigint,text,bigint,bytea,integer) to discuss_service;
-comment on function append_event(bigint,text,bigint,bytea,integer) is 'Appends an event to the log of a channel of the caller''s tenant and returns it as logged. Keeps the channel''s row locked until commit.';
+alter function append_event(bigint,text,bigint,bytea,integer,bigint) owner to discuss_system;
+revoke all on function append_event(bigint,text,bigint,bytea,integer,bigint) from public;
+grant execute on function append_event(bigint,text,bigint,bytea,integer,bigint) to discuss_service;
+comment on function append_event(bigint,text,bigint,bytea,integer,bigint) is 'Appends an event, perhaps about a message, to the log of a channel of the caller''s tenant and returns it as logged. Keeps the channel''s row locked until commit.';
 
 CREATE OR REPLACE FUNCTION public.assign_post_seq()
  RETURNS trigger
@@ -695,6 +819,160 @@ $function$;
 alter function assign_post_seq() owner to discuss_system;
 revoke all on function assign_post_seq() from public;
 comment on function assign_post_seq() is 'Numbers a message inserted without post_seq (imports, plain SQL) and counts it for channel and sender. Who gives post_seq keeps channels.post_seq, last_message_id and channel_members.own_posts himself.';
+
+CREATE OR REPLACE FUNCTION public.change_reaction(_channel_id bigint, _message_id bigint, _emoji text, _added boolean, _max_emoji integer, _max_users integer, _payload bytea, _seq_at integer)
+ RETURNS TABLE(refusal text, reactions text, seq bigint, payload bytea)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  _user_id bigint := app_user_id();
+  _found record;
+  _changed jsonb;
+  _seq bigint;
+  _logged bytea;
+begin
+  perform 1
+  from channels c
+  where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null
+  for no key update;
+
+  -- Not one statement with the lock: what it would see is older than what the lock waited for.
+  select c.is_archived, cm.status, m.id, m.is_deleted, m.reactions, c.event_seq
+  into _found
+  from channels c
+  join channel_members cm
+    on cm.channel_id = c.id and cm.user_id = _user_id and cm.status in ('ACTIVE', 'MUTED')
+  left join messages m on m.id = _message_id and m.channel_id = c.id and m.tenant_id = c.tenant_id
+  where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null;
+
+  if not found or _found.id is null then
+    return query select 'MESSAGE_NOT_FOUND', null::text, null::bigint, null::bytea;
+    return;
+  end if;
+  _changed := with_reaction(_found.reactions, _emoji, _user_id, _added);
+  refusal := case
+    when _found.is_deleted then 'MESSAGE_DELETED'
+    when _found.is_archived then 'CHANNEL_ARCHIVED'
+    when _found.status = 'MUTED' then 'MEMBER_MUTED'
+    when _changed = _found.reactions then null
+    when _added and (
+      jsonb_array_length(_changed) > _max_emoji
+      or exists (
+        select 1
+        from jsonb_array_elements(_changed) as r
+        where r ->> 'emoji' = _emoji and jsonb_array_length(r -> 'users') > _max_users
+      )
+    ) then 'REACTION_LIMIT'
+  end;
+  if refusal is not null or _changed = _found.reactions then
+    return query select refusal, _found.reactions::text, null::bigint, null::bytea;
+    return;
+  end if;
+
+  update messages m
+  set reactions = _changed,
+      event_seq = _found.event_seq + 1,
+      updated_at = now_ms()
+  where m.id = _message_id and m.tenant_id = app_tenant_id();
+
+  select e.seq, e.payload
+  into _seq, _logged
+  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_at, _message_id) as e;
+  return query select null::text, _changed::text, _seq, _logged;
+end
+$function$;
+comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. refusal is null when it is as asked now; seq is null when it was so before.';
+
+CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_at integer, _later bytea, _later_seq_at integer)
+ RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  _tenant_id bigint := app_tenant_id();
+  _next_seq bigint;
+  _message record;
+  _replies int;
+begin
+  select c.event_seq + 1
+  into _next_seq
+  from channels c
+  where c.id = _channel_id and c.tenant_id = _tenant_id
+  for no key update;
+
+  update messages m
+  set is_deleted = true,
+      deleted_at = _now,
+      deleted_by = _actor_id,
+      reactions = '[]',
+      pinned_at = null,
+      pinned_by = null,
+      pin_seq = null,
+      event_seq = _next_seq,
+      updated_at = _now
+  where m.id = _message_id
+    and m.channel_id = _channel_id
+    and m.tenant_id = _tenant_id
+    and not m.is_deleted
+  returning m.parent_id, m.sender_id, m.posted_seq into _message;
+  if not found then
+    return;
+  end if;
+
+  delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = _message_id;
+  delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = _message_id;
+
+  -- What the log holds of it must not be told to those who come later.
+  update channel_events e
+  set payload = stamp_event(_created, _created_seq_at, e.seq, e.created_at)
+  where e.channel_id = _channel_id and e.seq = _message.posted_seq and e.kind = 'MESSAGE_CREATED';
+  update channel_events e
+  set payload = stamp_event(_later, _later_seq_at, e.seq, e.created_at)
+  where e.tenant_id = _tenant_id and e.message_id = _message_id and e.kind != 'MESSAGE_CREATED';
+
+  if _message.parent_id is null then
+    return;
+  end if;
+  update thread_followers f
+  set replies = f.replies - 1,
+      first_reply_id = case when f.replies > 1 then f.first_reply_id end
+  where f.tenant_id = _tenant_id and f.root_id = _message.parent_id and f.user_id = _message.sender_id
+  returning f.replies into _replies;
+
+  return query
+  update messages m
+  set thread_count = greatest(0, m.thread_count - 1),
+      thread_user_count = m.thread_user_count - case when _replies = 0 then 1 else 0 end,
+      thread_users = case
+        when _replies = 0 then array(
+          select f.user_id
+          from thread_followers f
+          where f.tenant_id = _tenant_id and f.root_id = m.id and f.replies > 0
+          order by f.first_reply_id
+          limit 5
+        )
+        else m.thread_users
+      end,
+      last_reply_at = (
+        select r.created_at
+        from messages r
+        where r.parent_id = m.id and not r.is_deleted
+        order by r.id desc
+        limit 1
+      ),
+      event_seq = _next_seq
+  where m.id = _message.parent_id and m.tenant_id = _tenant_id
+  returning m.id, m.thread_count, m.thread_user_count, m.thread_users, m.last_reply_at;
+end
+$function$;
+alter function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) owner to discuss_system;
+revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) from public;
+grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
+comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Deletes a message of the caller''s tenant softly: its edits, votes, reactions and pin go, its events in the log are replaced by _created (the first one) and _later, and its thread is counted anew. Returns the thread as it is now when the message was a reply. The event of the deletion is the caller''s to append, next, as are the checks of who may.';
 
 CREATE OR REPLACE FUNCTION public.derived_unread(p_channel_id bigint, p_user_id bigint, p_post_seq bigint, p_read_post_seq bigint, p_own_posts bigint, p_own_posts_read bigint)
  RETURNS integer
@@ -1124,8 +1402,10 @@ begin
   with request as materialized (
     select r.*
     from json_to_recordset(_items) as r(
-      item int, "tenantId" bigint, "userId" bigint, "channelId" bigint, "requestId" uuid, "payloadHash" text,
-      type text, content text, mentions bigint[], "parentId" bigint, metadata jsonb,
+      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
+      "requestId" uuid, "payloadHash" text,
+      type text, content text, mentions bigint[], "mentionScope" text,
+      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
       payload text, "seqAt" int, "messageAt" int
     )
   ),
@@ -1133,11 +1413,15 @@ begin
     select
       r.*,
       case
-        when m.id is null then 'CHANNEL_NOT_FOUND'
+        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
         when m.status = 'MUTED' then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
         when r."parentId" is not null and p.id is null then 'MESSAGE_NOT_FOUND'
-      end as refusal
+        when p.is_deleted then 'MESSAGE_DELETED'
+      end as refusal,
+      p.sender_id as root_sender_id,
+      p.thread_count as replies_before,
+      p.thread_user_count as users_before
     from request r
     left join channels c on c.id = r."channelId" and c.tenant_id = r."tenantId" and c.deleted_at is null
     left join channel_members m
@@ -1189,20 +1473,49 @@ begin
     join advanced a on a.id = f."channelId"
     window channel as (partition by f."channelId" order by f.id)
   ),
+  replies as materialized (
+    select
+      p.*,
+      p."userId" > 0
+        and row_number() over (partition by p."parentId", p."userId" order by p.id) = 1
+        and not exists (
+          select 1
+          from thread_followers f
+          where f.tenant_id = p."tenantId"
+            and f.root_id = p."parentId"
+            and f.user_id = p."userId"
+            and f.replies > 0
+        ) as is_new_user
+    from placed p
+    where p."parentId" is not null
+  ),
+  threads as materialized (
+    select
+      r.id,
+      r.replies_before + row_number() over thread as replies,
+      r.users_before + sum(r.is_new_user::int) over thread as users
+    from replies r
+    window thread as (partition by r."parentId" order by r.id)
+  ),
   stamped as materialized (
     select
       p.*,
-      stamp_event(
+      case when t.id is null then s.event else stamp_thread(s.event, t.replies, t.users) end as event
+    from placed p
+    left join threads t on t.id = p.id
+    cross join lateral (
+      select stamp_event(
         stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
       ) as event
-    from placed p
+    ) as s
   ),
   inserted as (
     insert into messages
-      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, parent_id, metadata,
-       post_seq, event_seq, created_at, updated_at)
+      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
+       also_in_channel, metadata, post_seq, event_seq, posted_seq, created_at, updated_at)
     select
-      id, "channelId", "userId", "tenantId", content, type, mentions, "parentId", metadata, place, seq, now, now
+      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
+      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
     from placed
     order by id
   ),
@@ -1221,9 +1534,51 @@ begin
   ),
   replied as (
     update messages p
-    set thread_count = p.thread_count + r.replies
-    from (select "parentId", count(*) as replies from placed where "parentId" is not null group by 1) as r
+    set
+      thread_count = p.thread_count + r.replies,
+      thread_user_count = p.thread_user_count + coalesce(cardinality(r.new_users), 0),
+      thread_users = (p.thread_users || coalesce(r.new_users, '{}'))[:5],
+      last_reply_at = r.last_at,
+      event_seq = r.last_seq
+    from (
+      select
+        "parentId",
+        count(*) as replies,
+        array_agg("userId" order by id) filter (where is_new_user) as new_users,
+        max(now) as last_at,
+        max(seq) as last_seq
+      from replies
+      group by 1
+    ) as r
     where p.id = r."parentId"
+  ),
+  -- Following: the author of the first message has all replies before them, who replies those after their
+  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
+  followed as (
+    insert into thread_followers as f
+      (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
+    select u.tenant_id, u.root_id, u.user_id, u.channel_id, min(u.read_id), sum(u.replies), min(u.first_reply_id)
+    from (
+      select
+        "tenantId" as tenant_id, "parentId" as root_id, "userId" as user_id, "channelId" as channel_id,
+        id as read_id, 1 as replies, id as first_reply_id
+      from replies
+      union all
+      select "tenantId", "parentId", root_sender_id, "channelId", 0, 0, null
+      from replies
+      union all
+      select "tenantId", "parentId", unnest(mentions), "channelId", id - 1, 0, null
+      from replies
+    ) as u
+    join channel_members m
+      on m.channel_id = u.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+    group by u.tenant_id, u.root_id, u.user_id, u.channel_id
+    order by u.tenant_id, u.root_id, u.user_id
+    on conflict (tenant_id, root_id, user_id) do update
+    set
+      replies = f.replies + excluded.replies,
+      first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
+    where excluded.replies > 0
   )
   select
     c.item,
@@ -1240,7 +1595,7 @@ $function$;
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;
 grant execute on function send_messages(json) to discuss_service;
-comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership, archive, parent. refusal is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others.';
+comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger
@@ -1406,6 +1761,24 @@ CREATE OR REPLACE FUNCTION public.stamp_message(_payload bytea, _message_at inte
 RETURN OVERLAY(_payload PLACING (((pb_varint9(_id) || '\x10'::bytea) || pb_varint9(_position)) || pb_time(_ms)) FROM (_message_at + 1));
 comment on function stamp_message(bytea,integer,bigint,bigint,bigint) is 'Writes id (field 1), position (2) and create_time (3) over the placeholders of the Message inside an encoded Event, whose id value starts at byte _message_at.';
 
+CREATE OR REPLACE FUNCTION public.stamp_thread(_payload bytea, _replies bigint, _users bigint)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN OVERLAY(_payload PLACING ((pb_varint5(_replies) || '\x20'::bytea) || pb_varint5(_users)) FROM (length(_payload) - 10));
+comment on function stamp_thread(bytea,bigint,bigint) is 'Writes thread_reply_count (field 3) and thread_participant_count (4) over the placeholders at the end of an encoded Event of a posted reply.';
+
+CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
+ RETURNS integer
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+BEGIN ATOMIC
+ SELECT (count(*))::integer AS count
+    FROM messages r
+   WHERE ((r.parent_id = thread_unread._root_id) AND (r.id > thread_unread._read_reply_id) AND (r.sender_id <> thread_unread._user_id) AND (r.created_at >= thread_unread._since) AND (NOT r.is_deleted));
+END;
+comment on function thread_unread(bigint,bigint,bigint,bigint) is 'The exact unread number of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user (re)joined the channel.';
+
 CREATE OR REPLACE FUNCTION public.update_channel_stats()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1545,6 +1918,13 @@ $function$;
 alter function update_unread_counts() owner to discuss_system;
 revoke all on function update_unread_counts() from public;
 comment on function update_unread_counts() is 'Keeps deleted_posts, from which unread numbers are derived, and tells settle_unread() that they changed.';
+
+CREATE OR REPLACE FUNCTION public.with_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (NOT _added) THEN (SELECT COALESCE(jsonb_agg(r.reaction ORDER BY r.nth), '[]'::jsonb) AS "coalesce" FROM (SELECT t.nth, CASE WHEN ((t.reaction ->> 'emoji'::text) = with_reaction._emoji) THEN jsonb_build_object('emoji', with_reaction._emoji, 'users', (SELECT COALESCE(jsonb_agg(u.id ORDER BY u.place), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements((t.reaction -> 'users'::text)) WITH ORDINALITY u(id, place) WHERE (u.id <> to_jsonb(with_reaction._user_id)))) ELSE t.reaction END AS reaction FROM jsonb_array_elements(with_reaction._reactions) WITH ORDINALITY t(reaction, nth)) r WHERE ((r.reaction -> 'users'::text) <> '[]'::jsonb)) WHEN (NOT (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN (_reactions || jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(_user_id)))) ELSE (SELECT jsonb_agg(CASE WHEN (((t.reaction ->> 'emoji'::text) = with_reaction._emoji) AND (NOT ((t.reaction -> 'users'::text) @> to_jsonb(with_reaction._user_id)))) THEN jsonb_build_object('emoji', with_reaction._emoji, 'users', ((t.reaction -> 'users'::text) || to_jsonb(with_reaction._user_id))) ELSE t.reaction END ORDER BY t.nth) AS jsonb_agg FROM jsonb_array_elements(with_reaction._reactions) WITH ORDINALITY t(reaction, nth)) END;
+comment on function with_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';
 
 -- Schema
 

@@ -39,6 +39,32 @@ const trials: Readonly<Record<string, Trial>> = {
   'MessageService/SendMessage': { names: ({ channelId }) => ({ channelId, content: 'lén' }) },
   'MessageService/GetMessage': { names: ({ channelId, messageId }) => ({ channelId, messageId }) },
   'MessageService/ListMessages': { names: ({ channelId }) => ({ channelId }) },
+  'MessageService/EditMessage': {
+    names: (victim) => ({ ...victim, content: 'lén', updateMask: { paths: ['content'] } }),
+  },
+  'MessageService/ListEdits': { names: (victim) => victim },
+  'MessageService/DeleteMessage': { names: (victim) => victim },
+  'MessageService/ListThread': {
+    names: ({ channelId, messageId }) => ({ channelId, rootMessageId: messageId }),
+  },
+  'MessageService/ListThreads': { lists: {} },
+  'MessageService/FollowThread': {
+    names: ({ channelId, messageId }) => ({ channelId, rootMessageId: messageId }),
+  },
+  'MessageService/UnfollowThread': {
+    names: ({ channelId, messageId }) => ({ channelId, rootMessageId: messageId }),
+  },
+  'MessageService/MarkThreadRead': {
+    names: ({ channelId, messageId }) => ({ channelId, rootMessageId: messageId }),
+  },
+  'MessageService/AddReaction': { names: (victim) => ({ ...victim, emoji: '👍' }) },
+  'MessageService/RemoveReaction': { names: (victim) => ({ ...victim, emoji: '👍' }) },
+  'MessageService/VotePoll': { names: (victim) => ({ ...victim, optionIds: [1] }) },
+  'MessageService/ClosePoll': { names: (victim) => victim },
+  'MessageService/GetPoll': { names: (victim) => victim },
+  'MessageService/PinMessage': { names: (victim) => victim },
+  'MessageService/UnpinMessage': { names: (victim) => victim },
+  'MessageService/ListPins': { names: ({ channelId }) => ({ channelId }) },
   'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
 };
 
@@ -74,6 +100,10 @@ describe('isolation', () => {
         const { message } = await the
           .client(MessageService, ana)
           .sendMessage({ channelId, content: SECRET, mentionUserIds: [3n, 4n] });
+        // Mentioned in a reply, the later former member follows the thread.
+        await the
+          .client(MessageService, ana)
+          .sendMessage({ channelId, content: SECRET, parentId: message?.id ?? 0n, mentionUserIds: [4n] });
         return { channelId, messageId: message?.id ?? 0n };
       }),
     );
@@ -131,7 +161,11 @@ function findMethod(the: App, name: string): DescMethod {
   return method;
 }
 
-async function refused(transport: Transport, method: DescMethod, request: Record<string, unknown>): Promise<void> {
+async function refused(
+  transport: Transport,
+  method: DescMethod,
+  request: Record<string, unknown>,
+): Promise<void> {
   const error = await call(transport, method, request).then(
     () => assert.fail('answered'),
     (thrown: unknown) => ConnectError.from(thrown),
@@ -139,7 +173,11 @@ async function refused(transport: Transport, method: DescMethod, request: Record
   assert.equal(Code[error.code], 'NotFound', error.rawMessage);
 }
 
-async function call(transport: Transport, method: DescMethod, request: Record<string, unknown>): Promise<unknown> {
+async function call(
+  transport: Transport,
+  method: DescMethod,
+  request: Record<string, unknown>,
+): Promise<unknown> {
   if (isUnary(method)) {
     const { message } = await transport.unary(method, undefined, 5_000, undefined, request);
     return message;

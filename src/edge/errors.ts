@@ -80,6 +80,20 @@ export const refuse = {
   channelFull: (limit: number) =>
     failed(ErrorReason.CHANNEL_FULL, `a channel has at most ${limit} members of that kind`),
   messageDeleted: () => failed(ErrorReason.MESSAGE_DELETED, 'the message was deleted'),
+  notAuthor: () =>
+    new Refusal(
+      Code.PERMISSION_DENIED,
+      ErrorReason.CALLER_NOT_ALLOWED,
+      'only the author may do that to the message',
+    ),
+  editWindowOver: (hours: number) =>
+    failed(ErrorReason.EDIT_WINDOW_OVER, `a message may be edited for ${hours} hours`),
+  messageTypeWrong: () =>
+    failed(ErrorReason.MESSAGE_TYPE_WRONG, 'that cannot be done to a message of this type'),
+  reactionLimit: () => failed(ErrorReason.REACTION_LIMIT, 'the message has as many reactions as it may have'),
+  pollClosed: () => failed(ErrorReason.POLL_CLOSED, 'voting on the poll has ended'),
+  pinLimit: (limit: number) =>
+    failed(ErrorReason.PIN_LIMIT, `a channel has at most ${limit} pinned messages`),
   requestIdReused: () =>
     new Refusal(
       Code.ALREADY_EXISTS,

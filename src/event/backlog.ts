@@ -21,7 +21,7 @@ export class Backlog {
   readonly #pool: Pool;
   readonly #pageSize: number;
   readonly #reading = new Map<string, Promise<Page>>();
-  // Only full pages are kept: the log does not change, but a page that ends at the head grows.
+  // Only full pages are kept: a page that ends at the head grows, the others change by deletions alone.
   readonly #full = new LRUCache<string, Page>({
     maxSize: CACHED_BYTES,
     sizeCalculation: ({ frames }) => frames.reduce((sum, frame) => sum + frame.binary.length + 200, 1),
@@ -42,11 +42,19 @@ export class Backlog {
     this.#reading.set(key, reading);
     try {
       const page = await reading;
-      if (page.frames.length === this.#pageSize) this.#full.set(key, page);
+      const isCurrent = this.#reading.get(key) === reading;
+      if (isCurrent && page.frames.length === this.#pageSize) this.#full.set(key, page);
       return page;
     } finally {
-      this.#reading.delete(key);
+      if (this.#reading.get(key) === reading) this.#reading.delete(key);
     }
+  }
+
+  /** Forgets what was read of a channel's log, for something was deleted from it. */
+  forget(channelId: bigint): void {
+    const prefix = `${channelId}:`;
+    for (const key of this.#full.keys()) if (key.startsWith(prefix)) this.#full.delete(key);
+    for (const key of this.#reading.keys()) if (key.startsWith(prefix)) this.#reading.delete(key);
   }
 
   async #load(channelId: bigint, after: bigint): Promise<Page> {

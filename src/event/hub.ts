@@ -16,6 +16,8 @@ import { Topic } from './topic.ts';
 // Numbers of the fields of `Event.change` that change who gets what.
 const MEMBERS_JOINED = 12;
 const MEMBER_LEFT = 13;
+// What it deleted is gone from the log, too.
+const MESSAGE_DELETED = 21;
 const MAX_EARLY = 1_000;
 
 /**
@@ -89,8 +91,10 @@ export class Hub {
   /** Takes an event that was committed, here or elsewhere. */
   deliver(event: LoggedEvent): void {
     const topic = this.#topics.get(event.channelId);
+    const field = changeField(event.payload);
+    if (field === MESSAGE_DELETED) this.#backlog.forget(event.channelId);
     if (topic === undefined) {
-      if (changeField(event.payload) === MEMBERS_JOINED) this.#join(event);
+      if (field === MEMBERS_JOINED) this.#join(event);
       return;
     }
     if (event.seq <= topic.seq) return;
@@ -108,7 +112,10 @@ export class Hub {
   learn(channelId: bigint, head: bigint, joins: readonly LoggedEvent[]): void {
     for (const event of joins) this.#join(event);
     const topic = this.#topics.get(channelId);
-    if (topic === undefined || head <= topic.seq) return;
+    if (topic !== undefined && head <= topic.seq) return;
+    // There may be a deletion among what the relay has not brought.
+    this.#backlog.forget(channelId);
+    if (topic === undefined) return;
     if (topic.known < head) topic.known = head;
   }
 
@@ -179,6 +186,7 @@ export class Hub {
     const field = changeField(event.payload);
     if (field === MEMBERS_JOINED) this.#join(event);
     if (field === MEMBER_LEFT) this.#leave(topic, event);
+    if (field === MESSAGE_DELETED) this.#backlog.forget(topic.channelId);
   }
 
   #advanceEarly(topic: Topic): void {

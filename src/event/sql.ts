@@ -7,10 +7,17 @@ import type { StampableEvent } from './stamp.ts';
 export type LoggedEvent = { readonly channelId: bigint; readonly seq: bigint; readonly payload: Buffer };
 
 /** Kind of an event as the log's column names it: the case of `Event.change` in upper case. */
-export type EventKind = 'CHANNEL_CHANGED' | 'MEMBERS_JOINED' | 'MEMBER_LEFT';
+export type EventKind =
+  | 'CHANNEL_CHANGED'
+  | 'MEMBERS_JOINED'
+  | 'MEMBER_LEFT'
+  | 'MESSAGE_EDITED'
+  | 'MESSAGE_DELETED'
+  | 'POLL_CHANGED'
+  | 'PIN_CHANGED';
 
 /**
- * Appends an event to a channel's log within the caller's transaction and returns it as logged. Locks the
+ * Appends an event, perhaps about a message, to a channel's log within the caller's transaction and returns it as logged. Locks the
  * channel's row until commit, which is what keeps `seq` free of gaps and in commit order.
  */
 export function appendEvent(
@@ -19,10 +26,11 @@ export function appendEvent(
   kind: EventKind,
   actorId: bigint,
   event: StampableEvent,
+  messageId: bigint | null = null,
 ): PendingQuery<LoggedEvent[]> {
   return sql<LoggedEvent[]>`
     select channel_id, seq, payload
-    from append_event(${channelId}, ${kind}, ${actorId}, ${event.payload}, ${event.seqAt})
+    from append_event(${channelId}, ${kind}, ${actorId}, ${event.payload}, ${event.seqAt}, ${messageId})
   `;
 }
 

@@ -27,6 +27,9 @@ export const placeholderTime: Timestamp = create(TimestampSchema, {
   nanos: 0x7fff_ffff,
 });
 
+/** For the counts of a posted reply's thread: five bytes each, at the end of the event (`stamp_thread`). */
+export const PLACEHOLDER_COUNT = 0x7fff_ffff;
+
 const STAMPED_HEADER_BYTES = 23;
 
 /** Encodes an event that has yet to be given its place in the log. */

@@ -144,11 +144,13 @@ describe('MessageService', () => {
       [{ content: '' }, 'content'],
       [{ content: ' \n\t ' }, 'content'],
       [{ content: 'x'.repeat(10_001) }, 'content'],
+      [{ content: '👍🏽'.repeat(8_193) }, 'content'],
       [{ content: 'a\0b' }, 'content'],
       [{ channelId: 0n }, 'channel_id'],
       [{ channelId: -1n }, 'channel_id'],
       [{ requestId: 'not-a-uuid' }, 'request_id'],
-      [{ type: MessageType.SYSTEM }, 'type'],
+      [{ type: MessageType.IMAGE }, 'type'],
+      [{ type: MessageType.FILE }, 'type'],
       [{ type: 99 }, 'type'],
       [{ mentionUserIds: [0n] }, 'mention_user_ids[0]'],
       [{ mentionUserIds: Array.from({ length: 101 }, (_, index) => BigInt(index + 1)) }, 'mention_user_ids'],
@@ -168,10 +170,11 @@ describe('MessageService', () => {
     }
   });
 
-  it('counts 10,000 characters, not their bytes or UTF-16 halves', async () => {
-    const content = '👍'.repeat(10_000);
-    const { message } = await send(content);
-    assert.equal(message?.content, content);
+  it('counts 10,000 characters as people see them, not their code points, bytes or UTF-16 halves', async () => {
+    for (const content of ['👍'.repeat(10_000), 'e\u0302\u0301'.repeat(10_000), '🇻🇳'.repeat(8_000)]) {
+      const { message } = await send(content);
+      assert.equal(message?.content, content);
+    }
   });
 
   it('pages through history in both directions and around any message without loss', async () => {

@@ -1,7 +1,9 @@
 import type { PendingQuery } from 'postgres';
+import type { ChannelType } from '../channel/sql.ts';
 import type { Pool, Sql } from '../db/database.ts';
+import type { Role } from '../member/sql.ts';
 
-export type MessageRow = {
+export type PreviewRow = {
   readonly id: bigint;
   readonly channelId: bigint;
   readonly senderId: bigint;
@@ -19,17 +21,84 @@ export type MessageRow = {
   readonly createdAt: bigint;
 };
 
+export type ThreadColumns = {
+  readonly threadCount: number;
+  readonly threadUserCount: number;
+  readonly threadUsers: bigint[];
+  readonly lastReplyAt: bigint | null;
+};
+
+/** What a message has besides, which a preview does without. */
+export type DetailColumns = ThreadColumns & {
+  readonly mentionScope: string | null;
+  readonly alsoInChannel: boolean;
+  /** JSON text, as users' ids may be larger than a JavaScript number. */
+  readonly reactions: string;
+  /** JSON text: voters and votes of a poll; null for other messages. */
+  readonly votes: string | null;
+  readonly pinnedAt: bigint | null;
+  readonly pinnedBy: bigint | null;
+  readonly deletedBy: bigint | null;
+};
+
+export type MessageRow = PreviewRow & DetailColumns;
+
+/** Columns of MessageRow from `messages m`. A deleted message loses its content here, whatever becomes of the row. */
+export function messageColumns(sql: Sql) {
+  return sql`
+    m.id, m.channel_id, m.sender_id, m.message_type,
+    case when m.is_deleted then '' else m.content end as content,
+    case when m.is_deleted then '{}' else m.mentions end as mentions,
+    case when m.is_deleted then null else m.mention_scope end as mention_scope,
+    m.parent_id, m.also_in_channel, m.thread_count, m.thread_user_count, m.thread_users, m.last_reply_at,
+    m.edited_at, m.deleted_at, m.deleted_by, m.is_deleted,
+    case when m.is_deleted then null else m.metadata::text end as metadata,
+    case when m.is_deleted then '[]' else m.reactions::text end as reactions,
+    case when m.message_type = 'POLL' and not m.is_deleted then ${votes(sql)} end as votes,
+    m.pinned_at, m.pinned_by, m.post_seq, m.created_at
+  `;
+}
+
+function votes(sql: Sql) {
+  return sql`
+    (
+      select
+        json_build_object(
+          'voters', (
+            select count(distinct v.user_id)
+            from poll_votes v
+            where v.tenant_id = m.tenant_id and v.message_id = m.id
+          ),
+          'options', json_agg(json_build_object('id', o.option_id, 'count', o.votes, 'users', o.users))
+        )::text
+      from (
+        select
+          v.option_id,
+          count(*) as votes,
+          (array_agg(v.user_id order by v.created_at, v.user_id))[:100] as users
+        from poll_votes v
+        where v.tenant_id = m.tenant_id and v.message_id = m.id
+        group by v.option_id
+      ) as o
+    )
+  `;
+}
+
 /** One message of a batch, as `send_messages` reads it: bigints as decimal strings, bytes as base64. */
 export type SendItem = {
   readonly tenantId: string;
   readonly userId: string;
+  /** A service that acts for nobody: needs no membership. */
+  readonly isManager: boolean;
   readonly channelId: string;
   readonly requestId: string | null;
   readonly payloadHash: string | null;
   readonly type: string;
   readonly content: string;
   readonly mentions: readonly string[];
+  readonly mentionScope: string | null;
   readonly parentId: string | null;
+  readonly alsoInChannel: boolean;
   readonly metadata: unknown;
   readonly payload: string;
   readonly seqAt: number;
@@ -43,6 +112,7 @@ export type SentRow = {
     | 'MEMBER_MUTED'
     | 'CHANNEL_ARCHIVED'
     | 'MESSAGE_NOT_FOUND'
+    | 'MESSAGE_DELETED'
     | 'REPEATED'
     | null;
   readonly messageId: bigint;
@@ -61,37 +131,63 @@ export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuer
   `;
 }
 
-// Columns of MessageRow. A deleted message loses its content here, whatever the caller does with the row.
-function columns(sql: Sql) {
-  return sql`
-    m.id, m.channel_id, m.sender_id, m.message_type,
-    case when m.is_deleted then '' else m.content end as content,
-    case when m.is_deleted then '{}' else m.mentions end as mentions,
-    m.parent_id, m.thread_count, m.edited_at, m.deleted_at, m.is_deleted,
-    case when m.is_deleted then null else m.metadata::text end as metadata,
-    m.post_seq, m.created_at
-  `;
-}
-
-/** A message in a channel of the user's; no row when either is not there for them. */
+/** A message in a channel of the user's, or with `isManager` in any; no row when either is not there for them. */
 export function findMessage(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   channelId: bigint,
   messageId: bigint,
+  isManager = false,
 ): PendingQuery<MessageRow[]> {
   return sql<MessageRow[]>`
-    select ${columns(sql)}
+    select ${messageColumns(sql)}
     from messages m
-    join channel_members me on me.channel_id = m.channel_id
     join channels c on c.id = m.channel_id
-    where m.id = ${messageId}
-      and m.channel_id = ${channelId}
-      and m.tenant_id = ${tenantId}
+    left join channel_members me
+      on me.channel_id = m.channel_id
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
       and me.status in ('ACTIVE', 'MUTED')
+    where m.id = ${messageId}
+      and m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      and (me.id is not null or ${isManager})
+  `;
+}
+
+export type LockedRow = MessageRow & {
+  readonly channelType: ChannelType;
+  readonly isPrivate: boolean;
+  readonly isArchived: boolean;
+  readonly role: Role | null;
+  readonly status: string | null;
+  readonly now: bigint;
+};
+
+/** A message with what decides who may change it. To be read after the channel's row was locked. */
+export function findLocked(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  messageId: bigint,
+): PendingQuery<LockedRow[]> {
+  return sql<LockedRow[]>`
+    select
+      ${messageColumns(sql)},
+      c.type as channel_type, c.is_private, c.is_archived, me.role, me.status, now_ms() as now
+    from messages m
+    join channels c on c.id = m.channel_id
+    left join channel_members me
+      on me.channel_id = m.channel_id
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and me.status in ('ACTIVE', 'MUTED')
+    where m.id = ${messageId}
+      and m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
       and c.deleted_at is null
   `;
 }
@@ -106,7 +202,7 @@ export function findRepeated(
   requestId: string,
 ): PendingQuery<RepeatedRow[]> {
   return sql<RepeatedRow[]>`
-    select ${columns(sql)}, k.payload_hash
+    select ${messageColumns(sql)}, k.payload_hash
     from idempotency_keys k
     join messages m on m.id = k.resource_id
     where k.tenant_id = ${tenantId}
@@ -114,6 +210,48 @@ export function findRepeated(
       and k.request_id = ${requestId}
       and k.method = 'SendMessage'
       and m.tenant_id = ${tenantId}
+  `;
+}
+
+export type AudienceRow = {
+  readonly role: Role | null;
+  readonly memberCount: number;
+  /** Whether mentions are kept for members only. */
+  readonly isPrivate: boolean;
+  /** Those of the users asked for who are members. */
+  readonly members: bigint[];
+};
+
+/** Whom a message can mention. */
+export function findAudience(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  userIds: readonly bigint[],
+): PendingQuery<AudienceRow[]> {
+  return sql<AudienceRow[]>`
+    select
+      me.role,
+      c.member_count,
+      c.is_private or c.type != 'GROUP' as is_private,
+      array(
+        select x.user_id
+        from channel_members x
+        where x.channel_id = c.id
+          and x.tenant_id = ${tenantId}
+          and x.user_id = any(${sql.array([...userIds], 1016)})
+          and x.status in ('ACTIVE', 'MUTED')
+      ) as members
+    from channels c
+    left join channel_members me
+      on me.channel_id = c.id
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and me.status in ('ACTIVE', 'MUTED')
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
   `;
 }
 
@@ -131,25 +269,31 @@ export function listHistory(
   tenantId: bigint,
   userId: bigint,
   channelId: bigint,
-  page: { readonly pivot: bigint; readonly older: number; readonly newer: number },
+  page: {
+    readonly pivot: bigint;
+    readonly older: number;
+    readonly newer: number;
+    readonly withoutReplies: boolean;
+  },
 ): PendingQuery<HistoryRow[]> {
+  const shown = page.withoutReplies ? sql`and (m.parent_id is null or m.also_in_channel)` : sql``;
   return sql<HistoryRow[]>`
     select c.event_seq as head_seq, page.*
     from channels c
     join channel_members me on me.channel_id = c.id
     left join lateral (
       (
-        select ${columns(sql)}, false as newer
+        select ${messageColumns(sql)}, false as newer
         from messages m
-        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id < ${page.pivot}
+        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id < ${page.pivot} ${shown}
         order by m.id desc
         limit ${page.older}
       )
       union all
       (
-        select ${columns(sql)}, true as newer
+        select ${messageColumns(sql)}, true as newer
         from messages m
-        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id >= ${page.pivot}
+        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id >= ${page.pivot} ${shown}
         order by m.id
         limit ${page.newer}
       )

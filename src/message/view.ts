@@ -1,11 +1,23 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import { type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { JsonObject, MessageInitShape } from '@bufbuild/protobuf';
+import {
+  MentionScope,
+  type MessageSchema,
+  MessageType,
+  type MessageVersionSchema,
+  type ThreadSummarySchema,
+} from '#gen/serp/discuss/v1/message_pb.ts';
 import { fromMetadataJson } from '../channel/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import type { MessageRow } from './sql.ts';
+import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { POLL_DATA, toPoll } from '../poll/view.ts';
+import { toReactions } from '../reaction/view.ts';
+import type { ShortenedRow, VersionRow } from './change-sql.ts';
+import type { DetailColumns, MessageRow, PreviewRow } from './sql.ts';
 
-/** Message as the API shows it. Holds nothing that depends on the reader. */
-export function toMessage(row: MessageRow): MessageInitShape<typeof MessageSchema> {
+/** Message as the API shows it, a preview without its details. Holds nothing that depends on the reader. */
+export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInitShape<typeof MessageSchema> {
+  const metadata = fromMetadataJson(row.metadata);
+  const isPoll = row.messageType === 'POLL';
   return {
     id: row.id,
     position: row.postSeq,
@@ -15,12 +27,100 @@ export function toMessage(row: MessageRow): MessageInitShape<typeof MessageSchem
     type: toMessageType(row.messageType),
     content: row.content,
     mentionUserIds: row.mentions,
+    mentionScope: toMentionScope(row.mentionScope ?? null),
     parentId: row.parentId ?? 0n,
+    alsoInChannel: row.alsoInChannel ?? false,
     replyCount: row.threadCount,
+    participantCount: row.threadUserCount ?? 0,
+    participantUserIds: row.threadUsers ?? [],
+    lastReplyTime: toTimestamp(row.lastReplyAt ?? null),
     editTime: toTimestamp(row.editedAt),
     deleteTime: toTimestamp(row.deletedAt),
-    metadata: fromMetadataJson(row.metadata),
+    deleterId: row.deletedBy ?? 0n,
+    metadata: isPoll ? withoutPoll(metadata) : metadata,
+    reactions: toReactions(row.reactions ?? '[]'),
+    poll: isPoll && metadata !== undefined ? toPoll(metadata, row.votes ?? null) : undefined,
+    pinTime: toTimestamp(row.pinnedAt ?? null),
+    pinnerId: row.pinnedBy ?? 0n,
   };
+}
+
+/** What is left of a message that is being deleted. */
+export function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): MessageRow {
+  return {
+    ...row,
+    isDeleted: true,
+    deletedAt,
+    deletedBy,
+    content: '',
+    mentions: [],
+    mentionScope: null,
+    metadata: null,
+    reactions: '[]',
+    votes: null,
+    pinnedAt: null,
+    pinnedBy: null,
+  };
+}
+
+export function toVersion(
+  row: VersionRow & { readonly version: number },
+): MessageInitShape<typeof MessageVersionSchema> {
+  return {
+    version: row.version,
+    content: row.content,
+    mentionUserIds: row.mentions,
+    metadata: fromMetadataJson(row.metadata),
+    writeTime: toTimestamp(row.createdAt),
+  };
+}
+
+/** The event that a message was edited. */
+export function toMessageEdited(row: MessageRow, actorId: bigint): StampableEvent {
+  const change = { case: 'messageEdited', value: { message: toMessage(row) } } as const;
+  return toStampable({ channelId: row.channelId, actorId, change });
+}
+
+/** The event that a message was deleted, and its thread shortened if it was a reply. */
+export function toMessageDeleted(
+  tombstone: MessageRow,
+  actorId: bigint,
+  shortened: ShortenedRow | undefined,
+): StampableEvent {
+  const value = {
+    message: toMessage(tombstone),
+    thread: shortened === undefined ? undefined : toSummary(shortened),
+  };
+  return toStampable({
+    channelId: tombstone.channelId,
+    actorId,
+    change: { case: 'messageDeleted', value },
+  });
+}
+
+/** What the log says of a deleted message instead of what was posted. Its thread is for the events that follow. */
+export function toScrubbed(tombstone: MessageRow): StampableEvent {
+  const bare = { ...tombstone, threadCount: 0, threadUserCount: 0, threadUsers: [], lastReplyAt: null };
+  return toStampable({
+    channelId: tombstone.channelId,
+    actorId: tombstone.senderId,
+    change: { case: 'messageCreated', value: { message: toMessage(bare) } },
+  });
+}
+
+function toSummary(row: ShortenedRow): MessageInitShape<typeof ThreadSummarySchema> {
+  return {
+    rootMessageId: row.rootId,
+    replyCount: row.threadCount,
+    participantCount: row.threadUserCount,
+    participantUserIds: row.threadUsers,
+    lastReplyTime: toTimestamp(row.lastReplyAt),
+  };
+}
+
+function withoutPoll(metadata: JsonObject | undefined): JsonObject | undefined {
+  const { [POLL_DATA]: _, ...rest } = metadata ?? {};
+  return Object.keys(rest).length === 0 ? undefined : rest;
 }
 
 const types: ReadonlyMap<string, MessageType> = new Map([
@@ -40,4 +140,19 @@ function toMessageType(column: string): MessageType {
 export function toTypeColumn(type: MessageType): string {
   for (const [column, value] of types) if (value === type) return column;
   return 'TEXT';
+}
+
+const scopes: ReadonlyMap<string, MentionScope> = new Map([
+  ['CHANNEL', MentionScope.CHANNEL],
+  ['HERE', MentionScope.HERE],
+]);
+
+function toMentionScope(column: string | null): MentionScope {
+  return scopes.get(column ?? '') ?? MentionScope.UNSPECIFIED;
+}
+
+/** Name of a scope as the column holds it; null for nobody. */
+export function toScopeColumn(scope: MentionScope): string | null {
+  for (const [column, value] of scopes) if (value === scope) return column;
+  return null;
 }

@@ -10,7 +10,7 @@ import type { Channel } from "./channel_pb.ts";
 import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
 import type { Member } from "./member_pb.ts";
 import { file_serp_discuss_v1_member } from "./member_pb.ts";
-import type { Message as Message$1 } from "./message_pb.ts";
+import type { Message as Message$1, Poll, ThreadSummary } from "./message_pb.ts";
 import { file_serp_discuss_v1_message } from "./message_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -18,7 +18,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/event.proto.
  */
 export const file_serp_discuss_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSLaAgoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIAEIICgZjaGFuZ2UiTwoOTWVzc2FnZUNyZWF0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhIKCnJlcXVlc3RfaWQYAiABKAkiTAoOQ2hhbm5lbENoYW5nZWQSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEg8KB2NyZWF0ZWQYAiABKAgiOQoNTWVtYmVyc0pvaW5lZBIoCgdtZW1iZXJzGAEgAygLMhcuc2VycC5kaXNjdXNzLnYxLk1lbWJlciIuCgpNZW1iZXJMZWZ0Eg8KB3VzZXJfaWQYASABKAMSDwoHcmVtb3ZlZBgCIAEoCGIGcHJvdG8z", [file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
+  fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSL4BAoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIABI4Cg5tZXNzYWdlX2VkaXRlZBgUIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlRWRpdGVkSAASOgoPbWVzc2FnZV9kZWxldGVkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VEZWxldGVkSAASPAoQcmVhY3Rpb25fY2hhbmdlZBgWIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbkNoYW5nZWRIABI0Cgxwb2xsX2NoYW5nZWQYFyABKAsyHC5zZXJwLmRpc2N1c3MudjEuUG9sbENoYW5nZWRIABIyCgtwaW5fY2hhbmdlZBgYIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5QaW5DaGFuZ2VkSABCCAoGY2hhbmdlIo0BCg5NZXNzYWdlQ3JlYXRlZBIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEgoKcmVxdWVzdF9pZBgCIAEoCRIaChJ0aHJlYWRfcmVwbHlfY291bnQYAyABKAUSIAoYdGhyZWFkX3BhcnRpY2lwYW50X2NvdW50GAQgASgFIjoKDU1lc3NhZ2VFZGl0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlImsKDk1lc3NhZ2VEZWxldGVkEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIuCgZ0aHJlYWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3VtbWFyeSJUCg9SZWFjdGlvbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxINCgVlbW9qaRgCIAEoCRIPCgd1c2VyX2lkGAMgASgDEg0KBWFkZGVkGAQgASgIIkYKC1BvbGxDaGFuZ2VkEhIKCm1lc3NhZ2VfaWQYASABKAMSIwoEcG9sbBgCIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsImEKClBpbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxIsCghwaW5fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGlubmVyX2lkGAMgASgDIkwKDkNoYW5uZWxDaGFuZ2VkEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIPCgdjcmVhdGVkGAIgASgIIjkKDU1lbWJlcnNKb2luZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgDEg8KB3JlbW92ZWQYAiABKAhiBnByb3RvMw", [file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
 
 /**
  * One change in a channel, as kept in the channel's log. Events of a channel are numbered without gaps in the
@@ -92,6 +92,46 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
      */
     value: MemberLeft;
     case: "memberLeft";
+  } | {
+    /**
+     * A message was edited.
+     *
+     * @generated from field: serp.discuss.v1.MessageEdited message_edited = 20;
+     */
+    value: MessageEdited;
+    case: "messageEdited";
+  } | {
+    /**
+     * A message was deleted.
+     *
+     * @generated from field: serp.discuss.v1.MessageDeleted message_deleted = 21;
+     */
+    value: MessageDeleted;
+    case: "messageDeleted";
+  } | {
+    /**
+     * Somebody reacted to a message, or took a reaction back.
+     *
+     * @generated from field: serp.discuss.v1.ReactionChanged reaction_changed = 22;
+     */
+    value: ReactionChanged;
+    case: "reactionChanged";
+  } | {
+    /**
+     * Votes on a poll changed, or it was closed.
+     *
+     * @generated from field: serp.discuss.v1.PollChanged poll_changed = 23;
+     */
+    value: PollChanged;
+    case: "pollChanged";
+  } | {
+    /**
+     * A message was pinned to the channel, or is no longer.
+     *
+     * @generated from field: serp.discuss.v1.PinChanged pin_changed = 24;
+     */
+    value: PinChanged;
+    case: "pinChanged";
   } | { case: undefined; value?: undefined };
 };
 
@@ -109,7 +149,7 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
  */
 export type MessageCreated = Message<"serp.discuss.v1.MessageCreated"> & {
   /**
-   * The message as posted.
+   * The message as posted; without its content when it was deleted since.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
@@ -121,6 +161,22 @@ export type MessageCreated = Message<"serp.discuss.v1.MessageCreated"> & {
    * @generated from field: string request_id = 2;
    */
   requestId: string;
+
+  /**
+   * For a reply: `reply_count` of the first message of the thread after it. The reply's time is that message's
+   * `last_reply_time` now.
+   *
+   * @generated from field: int32 thread_reply_count = 3;
+   */
+  threadReplyCount: number;
+
+  /**
+   * For a reply: `participant_count` of the first message of the thread after it. When it went up, the sender is
+   * next in `participant_user_ids`, where fewer than five are.
+   *
+   * @generated from field: int32 thread_participant_count = 4;
+   */
+  threadParticipantCount: number;
 };
 
 /**
@@ -129,6 +185,162 @@ export type MessageCreated = Message<"serp.discuss.v1.MessageCreated"> & {
  */
 export const MessageCreatedSchema: GenMessage<MessageCreated> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 1);
+
+/**
+ * A message was edited.
+ *
+ * @generated from message serp.discuss.v1.MessageEdited
+ */
+export type MessageEdited = Message<"serp.discuss.v1.MessageEdited"> & {
+  /**
+   * The message after the edit.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MessageEdited.
+ * Use `create(MessageEditedSchema)` to create a new message.
+ */
+export const MessageEditedSchema: GenMessage<MessageEdited> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event, 2);
+
+/**
+ * A message was deleted. In place of whatever happened to the message before, the log now says this as well, so
+ * that it no longer holds what is gone: whoever reads it later may be told several times.
+ *
+ * @generated from message serp.discuss.v1.MessageDeleted
+ */
+export type MessageDeleted = Message<"serp.discuss.v1.MessageDeleted"> & {
+  /**
+   * What is left of the message.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+
+  /**
+   * For a reply: how its thread stands without it.
+   *
+   * @generated from field: serp.discuss.v1.ThreadSummary thread = 2;
+   */
+  thread?: ThreadSummary | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MessageDeleted.
+ * Use `create(MessageDeletedSchema)` to create a new message.
+ */
+export const MessageDeletedSchema: GenMessage<MessageDeleted> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event, 3);
+
+/**
+ * Somebody reacted to a message, or took a reaction back. A new emoji comes last among the reactions and a user
+ * last among its users; an emoji goes with its last user.
+ *
+ * @generated from message serp.discuss.v1.ReactionChanged
+ */
+export type ReactionChanged = Message<"serp.discuss.v1.ReactionChanged"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 1;
+   */
+  messageId: bigint;
+
+  /**
+   * The emoji, or a name like `:party_parrot:`.
+   *
+   * @generated from field: string emoji = 2;
+   */
+  emoji: string;
+
+  /**
+   * Whose reaction.
+   *
+   * @generated from field: int64 user_id = 3;
+   */
+  userId: bigint;
+
+  /**
+   * Whether it was given, or taken back.
+   *
+   * @generated from field: bool added = 4;
+   */
+  added: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReactionChanged.
+ * Use `create(ReactionChangedSchema)` to create a new message.
+ */
+export const ReactionChangedSchema: GenMessage<ReactionChanged> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event, 4);
+
+/**
+ * Votes on a poll changed, or it was closed.
+ *
+ * @generated from message serp.discuss.v1.PollChanged
+ */
+export type PollChanged = Message<"serp.discuss.v1.PollChanged"> & {
+  /**
+   * The message that holds the poll.
+   *
+   * @generated from field: int64 message_id = 1;
+   */
+  messageId: bigint;
+
+  /**
+   * The poll after the change.
+   *
+   * @generated from field: serp.discuss.v1.Poll poll = 2;
+   */
+  poll?: Poll | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PollChanged.
+ * Use `create(PollChangedSchema)` to create a new message.
+ */
+export const PollChangedSchema: GenMessage<PollChanged> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event, 5);
+
+/**
+ * A message was pinned to the channel, or is no longer.
+ *
+ * @generated from message serp.discuss.v1.PinChanged
+ */
+export type PinChanged = Message<"serp.discuss.v1.PinChanged"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 1;
+   */
+  messageId: bigint;
+
+  /**
+   * When it was pinned; unset when it no longer is.
+   *
+   * @generated from field: google.protobuf.Timestamp pin_time = 2;
+   */
+  pinTime?: Timestamp | undefined;
+
+  /**
+   * Who pinned it; 0 when it no longer is.
+   *
+   * @generated from field: int64 pinner_id = 3;
+   */
+  pinnerId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PinChanged.
+ * Use `create(PinChangedSchema)` to create a new message.
+ */
+export const PinChangedSchema: GenMessage<PinChanged> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event, 6);
 
 /**
  * The channel was created, or its settings changed. Posts, joins and departures have events of their own, and
@@ -158,7 +370,7 @@ export type ChannelChanged = Message<"serp.discuss.v1.ChannelChanged"> & {
  * Use `create(ChannelChangedSchema)` to create a new message.
  */
 export const ChannelChangedSchema: GenMessage<ChannelChanged> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 2);
+  messageDesc(file_serp_discuss_v1_event, 7);
 
 /**
  * People became members.
@@ -179,7 +391,7 @@ export type MembersJoined = Message<"serp.discuss.v1.MembersJoined"> & {
  * Use `create(MembersJoinedSchema)` to create a new message.
  */
 export const MembersJoinedSchema: GenMessage<MembersJoined> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 3);
+  messageDesc(file_serp_discuss_v1_event, 8);
 
 /**
  * A person is no longer a member.
@@ -207,5 +419,5 @@ export type MemberLeft = Message<"serp.discuss.v1.MemberLeft"> & {
  * Use `create(MemberLeftSchema)` to create a new message.
  */
 export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 4);
+  messageDesc(file_serp_discuss_v1_event, 9);
 

@@ -12,7 +12,7 @@ import type { JsonObject, Message as Message$1, UnknownEnum } from "@bufbuild/pr
  * Describes the file serp/discuss/v1/message.proto.
  */
 export const file_serp_discuss_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIokDCgdNZXNzYWdlEgoKAmlkGAEgASgDEhAKCHBvc2l0aW9uGAIgASgDEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjaGFubmVsX2lkGAQgASgDEhEKCXNlbmRlcl9pZBgFIAEoAxIqCgR0eXBlGAYgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlEg8KB2NvbnRlbnQYByABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgIIAMoAxIRCglwYXJlbnRfaWQYCSABKAMSEwoLcmVwbHlfY291bnQYCiABKAUSLQoJZWRpdF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIbWV0YWRhdGEYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KrgBCgtNZXNzYWdlVHlwZRIcChhNRVNTQUdFX1RZUEVfVU5TUEVDSUZJRUQQABIVChFNRVNTQUdFX1RZUEVfVEVYVBABEhYKEk1FU1NBR0VfVFlQRV9JTUFHRRACEhUKEU1FU1NBR0VfVFlQRV9GSUxFEAMSFwoTTUVTU0FHRV9UWVBFX1NZU1RFTRAEEhUKEU1FU1NBR0VfVFlQRV9DT0RFEAUSFQoRTUVTU0FHRV9UWVBFX1BPTEwQBmIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIu4FCgdNZXNzYWdlEgoKAmlkGAEgASgDEhAKCHBvc2l0aW9uGAIgASgDEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjaGFubmVsX2lkGAQgASgDEhEKCXNlbmRlcl9pZBgFIAEoAxIqCgR0eXBlGAYgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlEg8KB2NvbnRlbnQYByABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgIIAMoAxIRCglwYXJlbnRfaWQYCSABKAMSEwoLcmVwbHlfY291bnQYCiABKAUSLQoJZWRpdF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIbWV0YWRhdGEYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjQKDW1lbnRpb25fc2NvcGUYDiABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlEhcKD2Fsc29faW5fY2hhbm5lbBgPIAEoCBIZChFwYXJ0aWNpcGFudF9jb3VudBgQIAEoBRIcChRwYXJ0aWNpcGFudF91c2VyX2lkcxgRIAMoAxIzCg9sYXN0X3JlcGx5X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCXJlYWN0aW9ucxgTIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbhIjCgRwb2xsGBQgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSLAoIcGluX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBpbm5lcl9pZBgWIAEoAxISCgpkZWxldGVyX2lkGBcgASgDIisKCFJlYWN0aW9uEg0KBWVtb2ppGAEgASgJEhAKCHVzZXJfaWRzGAIgAygDIs8BCgRQb2xsEiwKB29wdGlvbnMYASADKAsyGy5zZXJwLmRpc2N1c3MudjEuUG9sbE9wdGlvbhIQCghtdWx0aXBsZRgCIAEoCBIRCglhbm9ueW1vdXMYAyABKAgSLgoKY2xvc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2xvc2VkX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3ZvdGVyX2NvdW50GAYgASgFIlIKClBvbGxPcHRpb24SCgoCaWQYASABKAUSDAoEdGV4dBgCIAEoCRISCgp2b3RlX2NvdW50GAMgASgFEhYKDnZvdGVyX3VzZXJfaWRzGAQgAygDIqsBCg1UaHJlYWRTdW1tYXJ5EhcKD3Jvb3RfbWVzc2FnZV9pZBgBIAEoAxITCgtyZXBseV9jb3VudBgCIAEoBRIZChFwYXJ0aWNpcGFudF9jb3VudBgDIAEoBRIcChRwYXJ0aWNpcGFudF91c2VyX2lkcxgEIAMoAxIzCg9sYXN0X3JlcGx5X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqcBCg5NZXNzYWdlVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgFEg8KB2NvbnRlbnQYAiABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgDIAMoAxIpCghtZXRhZGF0YRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLgoKd3JpdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquAEKC01lc3NhZ2VUeXBlEhwKGE1FU1NBR0VfVFlQRV9VTlNQRUNJRklFRBAAEhUKEU1FU1NBR0VfVFlQRV9URVhUEAESFgoSTUVTU0FHRV9UWVBFX0lNQUdFEAISFQoRTUVTU0FHRV9UWVBFX0ZJTEUQAxIXChNNRVNTQUdFX1RZUEVfU1lTVEVNEAQSFQoRTUVTU0FHRV9UWVBFX0NPREUQBRIVChFNRVNTQUdFX1RZUEVfUE9MTBAGKmAKDE1lbnRpb25TY29wZRIdChlNRU5USU9OX1NDT1BFX1VOU1BFQ0lGSUVEEAASGQoVTUVOVElPTl9TQ09QRV9DSEFOTkVMEAESFgoSTUVOVElPTl9TQ09QRV9IRVJFEAJiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * One message of a channel. Holds nothing that depends on who reads it.
@@ -63,7 +63,8 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
   type: MessageType;
 
   /**
-   * The text, up to 10,000 characters. Empty when the message is deleted.
+   * The text, up to 10,000 characters as people see them and 64 KB. Empty when the message is deleted. For a
+   * poll, the question.
    *
    * @generated from field: string content = 7;
    */
@@ -84,7 +85,7 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
   parentId: bigint;
 
   /**
-   * Number of replies to this message.
+   * Number of replies to this message that are not deleted.
    *
    * @generated from field: int32 reply_count = 10;
    */
@@ -110,6 +111,76 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
    * @generated from field: google.protobuf.Struct metadata = 13;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * Whether everybody in the channel is mentioned as well.
+   *
+   * @generated from field: serp.discuss.v1.MentionScope mention_scope = 14;
+   */
+  mentionScope: MentionScope;
+
+  /**
+   * Whether a reply is shown in the channel as well as in its thread.
+   *
+   * @generated from field: bool also_in_channel = 15;
+   */
+  alsoInChannel: boolean;
+
+  /**
+   * Number of people with a reply to this message that is not deleted.
+   *
+   * @generated from field: int32 participant_count = 16;
+   */
+  participantCount: number;
+
+  /**
+   * The first of them, at most five, in the order of their first replies.
+   *
+   * @generated from field: repeated int64 participant_user_ids = 17;
+   */
+  participantUserIds: bigint[];
+
+  /**
+   * When the last reply that is not deleted was posted; unset without replies.
+   *
+   * @generated from field: google.protobuf.Timestamp last_reply_time = 18;
+   */
+  lastReplyTime?: Timestamp | undefined;
+
+  /**
+   * Reactions, in the order in which each was first given.
+   *
+   * @generated from field: repeated serp.discuss.v1.Reaction reactions = 19;
+   */
+  reactions: Reaction[];
+
+  /**
+   * Options and results; set for type POLL.
+   *
+   * @generated from field: serp.discuss.v1.Poll poll = 20;
+   */
+  poll?: Poll | undefined;
+
+  /**
+   * When the message was pinned to the channel; unset when it is not.
+   *
+   * @generated from field: google.protobuf.Timestamp pin_time = 21;
+   */
+  pinTime?: Timestamp | undefined;
+
+  /**
+   * Who pinned it; 0 when it is not pinned.
+   *
+   * @generated from field: int64 pinner_id = 22;
+   */
+  pinnerId: bigint;
+
+  /**
+   * Who deleted the message; 0 when it is not deleted, or a service did so for nobody.
+   *
+   * @generated from field: int64 deleter_id = 23;
+   */
+  deleterId: bigint;
 };
 
 /**
@@ -118,6 +189,230 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 0);
+
+/**
+ * One kind of reaction to a message.
+ *
+ * @generated from message serp.discuss.v1.Reaction
+ */
+export type Reaction = Message$1<"serp.discuss.v1.Reaction"> & {
+  /**
+   * An emoji, in its fully qualified form, or a name like `:party_parrot:`.
+   *
+   * @generated from field: string emoji = 1;
+   */
+  emoji: string;
+
+  /**
+   * Who reacted so, in the order in which they did.
+   *
+   * @generated from field: repeated int64 user_ids = 2;
+   */
+  userIds: bigint[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.Reaction.
+ * Use `create(ReactionSchema)` to create a new message.
+ */
+export const ReactionSchema: GenMessage<Reaction> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message, 1);
+
+/**
+ * What a poll asks besides its question, and what was answered.
+ *
+ * @generated from message serp.discuss.v1.Poll
+ */
+export type Poll = Message$1<"serp.discuss.v1.Poll"> & {
+  /**
+   * The options, 2 to 20, in order.
+   *
+   * @generated from field: repeated serp.discuss.v1.PollOption options = 1;
+   */
+  options: PollOption[];
+
+  /**
+   * Whether one person may choose more than one option.
+   *
+   * @generated from field: bool multiple = 2;
+   */
+  multiple: boolean;
+
+  /**
+   * Whether nobody is shown who voted for what.
+   *
+   * @generated from field: bool anonymous = 3;
+   */
+  anonymous: boolean;
+
+  /**
+   * When voting ends; unset: when somebody closes the poll.
+   *
+   * @generated from field: google.protobuf.Timestamp close_time = 4;
+   */
+  closeTime?: Timestamp | undefined;
+
+  /**
+   * When the poll was closed by hand; unset when it was not.
+   *
+   * @generated from field: google.protobuf.Timestamp closed_time = 5;
+   */
+  closedTime?: Timestamp | undefined;
+
+  /**
+   * Number of people who voted.
+   *
+   * @generated from field: int32 voter_count = 6;
+   */
+  voterCount: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.Poll.
+ * Use `create(PollSchema)` to create a new message.
+ */
+export const PollSchema: GenMessage<Poll> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message, 2);
+
+/**
+ * One option of a poll.
+ *
+ * @generated from message serp.discuss.v1.PollOption
+ */
+export type PollOption = Message$1<"serp.discuss.v1.PollOption"> & {
+  /**
+   * Id within the poll: 1 for the first.
+   *
+   * @generated from field: int32 id = 1;
+   */
+  id: number;
+
+  /**
+   * The option, 1 to 200 characters.
+   *
+   * @generated from field: string text = 2;
+   */
+  text: string;
+
+  /**
+   * Number of people who chose it.
+   *
+   * @generated from field: int32 vote_count = 3;
+   */
+  voteCount: number;
+
+  /**
+   * The first of them, at most 100, by the time of their vote; empty when the poll is anonymous.
+   *
+   * @generated from field: repeated int64 voter_user_ids = 4;
+   */
+  voterUserIds: bigint[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.PollOption.
+ * Use `create(PollOptionSchema)` to create a new message.
+ */
+export const PollOptionSchema: GenMessage<PollOption> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message, 3);
+
+/**
+ * How a thread stands: what its first message shows of it.
+ *
+ * @generated from message serp.discuss.v1.ThreadSummary
+ */
+export type ThreadSummary = Message$1<"serp.discuss.v1.ThreadSummary"> & {
+  /**
+   * The first message of the thread.
+   *
+   * @generated from field: int64 root_message_id = 1;
+   */
+  rootMessageId: bigint;
+
+  /**
+   * As in Message.
+   *
+   * @generated from field: int32 reply_count = 2;
+   */
+  replyCount: number;
+
+  /**
+   * As in Message.
+   *
+   * @generated from field: int32 participant_count = 3;
+   */
+  participantCount: number;
+
+  /**
+   * As in Message.
+   *
+   * @generated from field: repeated int64 participant_user_ids = 4;
+   */
+  participantUserIds: bigint[];
+
+  /**
+   * As in Message.
+   *
+   * @generated from field: google.protobuf.Timestamp last_reply_time = 5;
+   */
+  lastReplyTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ThreadSummary.
+ * Use `create(ThreadSummarySchema)` to create a new message.
+ */
+export const ThreadSummarySchema: GenMessage<ThreadSummary> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message, 4);
+
+/**
+ * An earlier version of a message.
+ *
+ * @generated from message serp.discuss.v1.MessageVersion
+ */
+export type MessageVersion = Message$1<"serp.discuss.v1.MessageVersion"> & {
+  /**
+   * Number of the version: 1 is the message as posted.
+   *
+   * @generated from field: int32 version = 1;
+   */
+  version: number;
+
+  /**
+   * The text of this version.
+   *
+   * @generated from field: string content = 2;
+   */
+  content: string;
+
+  /**
+   * Users it mentioned.
+   *
+   * @generated from field: repeated int64 mention_user_ids = 3;
+   */
+  mentionUserIds: bigint[];
+
+  /**
+   * Its metadata.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 4;
+   */
+  metadata?: JsonObject | undefined;
+
+  /**
+   * When this version was written.
+   *
+   * @generated from field: google.protobuf.Timestamp write_time = 5;
+   */
+  writeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MessageVersion.
+ * Use `create(MessageVersionSchema)` to create a new message.
+ */
+export const MessageVersionSchema: GenMessage<MessageVersion> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message, 5);
 
 /**
  * What a message holds.
@@ -187,4 +482,45 @@ export type MessageType = (typeof MessageType)[keyof typeof MessageType] | Unkno
  */
 export const MessageTypeSchema: GenEnum<MessageType> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_message, 0);
+
+/**
+ * Whom a message mentions besides those it names.
+ *
+ * @generated from enum serp.discuss.v1.MentionScope
+ */
+export const MentionScope = {
+  /**
+   * Nobody.
+   *
+   * @generated from enum value: MENTION_SCOPE_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * Everybody in the channel.
+   *
+   * @generated from enum value: MENTION_SCOPE_CHANNEL = 1;
+   */
+  CHANNEL: 1,
+
+  /**
+   * Everybody in the channel who is online.
+   *
+   * @generated from enum value: MENTION_SCOPE_HERE = 2;
+   */
+  HERE: 2,
+} as const;
+
+/**
+ * Whom a message mentions besides those it names.
+ *
+ * @generated from enum serp.discuss.v1.MentionScope
+ */
+export type MentionScope = (typeof MentionScope)[keyof typeof MentionScope] | UnknownEnum;
+
+/**
+ * Describes the enum serp.discuss.v1.MentionScope.
+ */
+export const MentionScopeSchema: GenEnum<MentionScope> = /*@__PURE__*/
+  enumDesc(file_serp_discuss_v1_message, 1);
 

@@ -5,8 +5,9 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import { file_google_protobuf_struct } from "@bufbuild/protobuf/wkt";
-import type { Message as Message$1, MessageType } from "./message_pb.ts";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { MentionScope, Message as Message$1, MessageType, MessageVersion, Poll, Reaction } from "./message_pb.ts";
 import { file_serp_discuss_v1_message } from "./message_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
@@ -15,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/message_service.proto.
  */
 export const file_serp_discuss_v1_message_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEingIKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEh8KB2NvbnRlbnQYAiABKAlCDrpIC3IJEAEYkE4yAlxTEjgKBHR5cGUYAyABKA4yHC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZVR5cGVCDLpICYIBBhgAGAEYBRIoChBtZW50aW9uX3VzZXJfaWRzGAQgAygDQg66SAuSAQgQZCIEIgIgABIaCglwYXJlbnRfaWQYBSABKANCB7pIBCICKAASKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Eh8KCnJlcXVlc3RfaWQYByABKAlCC7pICNgBAXIDsAEBIloKE1NlbmRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhgKEHJlcGVhdGVkX3JlcXVlc3QYAiABKAgiTQoRR2V0TWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIj8KEkdldE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2Ui6wEKE0xpc3RNZXNzYWdlc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIkChFiZWZvcmVfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgAEgAEiMKEGFmdGVyX21lc3NhZ2VfaWQYAyABKANCB7pIBCICKABIABIkChFhcm91bmRfbWVzc2FnZV9pZBgEIAEoA0IHukgEIgIgAEgAEhwKCXBhZ2Vfc2l6ZRgFIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YBiABKAlCCLpIBXIDGMgBQgoKCHBvc2l0aW9uIpMBChRMaXN0TWVzc2FnZXNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIRCgloYXNfb2xkZXIYAyABKAgSEQoJaGFzX25ld2VyGAQgASgIEhAKCGhlYWRfc2VxGAUgASgDMsUCCg5NZXNzYWdlU2VydmljZRJlCgtTZW5kTWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuU2VuZE1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISYgoKR2V0TWVzc2FnZRIiLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDExpc3RNZXNzYWdlcxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1Jlc3BvbnNlIguQAgGItRgBkLUYAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEipAMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEhoKCXBhcmVudF9pZBgFIAEoA0IHukgEIgIoABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSHwoKcmVxdWVzdF9pZBgHIAEoCUILukgI2AEBcgOwAQESPgoNbWVudGlvbl9zY29wZRgIIAEoDjIdLnNlcnAuZGlzY3Vzcy52MS5NZW50aW9uU2NvcGVCCLpIBYIBAhABEhcKD2Fsc29faW5fY2hhbm5lbBgJIAEoCBImCgRwb2xsGAogASgLMhguc2VycC5kaXNjdXNzLnYxLk5ld1BvbGwikgEKB05ld1BvbGwSKAoHb3B0aW9ucxgBIAMoCUIXukgUkgERCAIQFBgBIglyBxjIATICXFMSEAoIbXVsdGlwbGUYAiABKAgSEQoJYW5vbnltb3VzGAMgASgIEjgKCmNsb3NlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgi6SAWyAQJAASKTAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCBIbChNub3RfbWVtYmVyX3VzZXJfaWRzGAMgAygDEhoKEm1lbnRpb25fZG93bmdyYWRlZBgEIAEoCCJNChFHZXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiPwoSR2V0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKEAgoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiQKEWJlZm9yZV9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAASAASIwoQYWZ0ZXJfbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoAEgAEiQKEWFyb3VuZF9tZXNzYWdlX2lkGAQgASgDQge6SAQiAiAASAASHAoJcGFnZV9zaXplGAUgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYyAESFwoPd2l0aG91dF9yZXBsaWVzGAcgASgIQgoKCHBvc2l0aW9uIpMBChRMaXN0TWVzc2FnZXNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIRCgloYXNfb2xkZXIYAyABKAgSEQoJaGFzX25ld2VyGAQgASgIEhAKCGhlYWRfc2VxGAUgASgDIvgBChJFZGl0TWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhoKB2NvbnRlbnQYAyABKAlCCbpIBnIEKICABBIoChBtZW50aW9uX3VzZXJfaWRzGAQgAygDQg66SAuSAQgQZCIEIgIgABIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQga6SAPIAQEiXQoTRWRpdE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGwoTbm90X21lbWJlcl91c2VyX2lkcxgCIAMoAyJMChBMaXN0RWRpdHNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJGChFMaXN0RWRpdHNSZXNwb25zZRIxCgh2ZXJzaW9ucxgBIAMoCzIfLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlVmVyc2lvbiJQChREZWxldGVNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQgoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKOAQoRTGlzdFRocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASHAoJcGFnZV9zaXplGAMgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYyAEivwEKEkxpc3RUaHJlYWRSZXNwb25zZRImCgRyb290GAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USKQoHcmVwbGllcxgCIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRIQCghoZWFkX3NlcRgEIAEoAxIrCgVzdGF0ZRgFIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUCgtUaHJlYWRTdGF0ZRIRCglmb2xsb3dpbmcYASABKAgSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAiABKAMSFAoMdW5yZWFkX2NvdW50GAMgASgFIoIBChJMaXN0VGhyZWFkc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIoABITCgt1bnJlYWRfb25seRgCIAEoCBIcCglwYWdlX3NpemUYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASLJAQoTTGlzdFRocmVhZHNSZXNwb25zZRI7CgdlbnRyaWVzGAEgAygLMiouc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGlwKBUVudHJ5EiYKBHJvb3QYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIrCgVzdGF0ZRgCIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUChNGb2xsb3dUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkMKFEZvbGxvd1RocmVhZFJlc3BvbnNlEisKBXN0YXRlGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlYKFVVuZm9sbG93VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACIYChZVbmZvbGxvd1RocmVhZFJlc3BvbnNlInMKFU1hcmtUaHJlYWRSZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAMgASgDQge6SAQiAigAIkUKFk1hcmtUaHJlYWRSZWFkUmVzcG9uc2USKwoFc3RhdGUYASABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiaAoSQWRkUmVhY3Rpb25SZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIYCgVlbW9qaRgDIAEoCUIJukgGcgQQAShkIkMKE0FkZFJlYWN0aW9uUmVzcG9uc2USLAoJcmVhY3Rpb25zGAEgAygLMhkuc2VycC5kaXNjdXNzLnYxLlJlYWN0aW9uImsKFVJlbW92ZVJlYWN0aW9uUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGAoFZW1vamkYAyABKAlCCbpIBnIEEAEoZCJGChZSZW1vdmVSZWFjdGlvblJlc3BvbnNlEiwKCXJlYWN0aW9ucxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbiJxCg9Wb3RlUG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiQKCm9wdGlvbl9pZHMYAyADKAVCELpIDZIBChAUGAEiBBoCIAAiNwoQVm90ZVBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwiTAoQQ2xvc2VQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiOAoRQ2xvc2VQb2xsUmVzcG9uc2USIwoEcG9sbBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsIkoKDkdldFBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJOCg9HZXRQb2xsUmVzcG9uc2USIwoEcG9sbBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsEhYKDm93bl9vcHRpb25faWRzGAIgAygFIk0KEVBpbk1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI/ChJQaW5NZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIk8KE1VucGluTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkEKFFVucGluTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSIuCg9MaXN0UGluc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACI+ChBMaXN0UGluc1Jlc3BvbnNlEioKCG1lc3NhZ2VzGAEgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UyrA8KDk1lc3NhZ2VTZXJ2aWNlEmUKC1NlbmRNZXNzYWdlEiMuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIguQAgKItRgEkLUYAhJiCgpHZXRNZXNzYWdlEiIuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXNwb25zZSILkAIBiLUYAZC1GAESaAoMTGlzdE1lc3NhZ2VzEiQuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmUKC0VkaXRNZXNzYWdlEiMuc2VycC5kaXNjdXNzLnYxLkVkaXRNZXNzYWdlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5FZGl0TWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJfCglMaXN0RWRpdHMSIS5zZXJwLmRpc2N1c3MudjEuTGlzdEVkaXRzUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5MaXN0RWRpdHNSZXNwb25zZSILkAIBiLUYAZC1GAESawoNRGVsZXRlTWVzc2FnZRIlLnNlcnAuZGlzY3Vzcy52MS5EZWxldGVNZXNzYWdlUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5EZWxldGVNZXNzYWdlUmVzcG9uc2UiC5ACAoi1GASQtRgCEmIKCkxpc3RUaHJlYWQSIi5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZFJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZFJlc3BvbnNlIguQAgGItRgBkLUYARJlCgtMaXN0VGhyZWFkcxIjLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkc1JlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXNwb25zZSILkAIBiLUYAZC1GAESaAoMRm9sbG93VGhyZWFkEiQuc2VycC5kaXNjdXNzLnYxLkZvbGxvd1RocmVhZFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuRm9sbG93VGhyZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEm4KDlVuZm9sbG93VGhyZWFkEiYuc2VycC5kaXNjdXNzLnYxLlVuZm9sbG93VGhyZWFkUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5VbmZvbGxvd1RocmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJuCg5NYXJrVGhyZWFkUmVhZBImLnNlcnAuZGlzY3Vzcy52MS5NYXJrVGhyZWFkUmVhZFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuTWFya1RocmVhZFJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESZQoLQWRkUmVhY3Rpb24SIy5zZXJwLmRpc2N1c3MudjEuQWRkUmVhY3Rpb25SZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkFkZFJlYWN0aW9uUmVzcG9uc2UiC5ACAoi1GAGQtRgCEm4KDlJlbW92ZVJlYWN0aW9uEiYuc2VycC5kaXNjdXNzLnYxLlJlbW92ZVJlYWN0aW9uUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVSZWFjdGlvblJlc3BvbnNlIguQAgKItRgBkLUYAhJcCghWb3RlUG9sbBIgLnNlcnAuZGlzY3Vzcy52MS5Wb3RlUG9sbFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuVm90ZVBvbGxSZXNwb25zZSILkAICiLUYAZC1GAISXwoJQ2xvc2VQb2xsEiEuc2VycC5kaXNjdXNzLnYxLkNsb3NlUG9sbFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuQ2xvc2VQb2xsUmVzcG9uc2UiC5ACAoi1GAGQtRgCElkKB0dldFBvbGwSHy5zZXJwLmRpc2N1c3MudjEuR2V0UG9sbFJlcXVlc3QaIC5zZXJwLmRpc2N1c3MudjEuR2V0UG9sbFJlc3BvbnNlIguQAgGItRgBkLUYARJiCgpQaW5NZXNzYWdlEiIuc2VycC5kaXNjdXNzLnYxLlBpbk1lc3NhZ2VSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLlBpbk1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISaAoMVW5waW5NZXNzYWdlEiQuc2VycC5kaXNjdXNzLnYxLlVucGluTWVzc2FnZVJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuVW5waW5NZXNzYWdlUmVzcG9uc2UiC5ACAoi1GAGQtRgCElwKCExpc3RQaW5zEiAuc2VycC5kaXNjdXNzLnYxLkxpc3RQaW5zUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5MaXN0UGluc1Jlc3BvbnNlIguQAgGItRgBkLUYAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * A message to post.
@@ -31,21 +32,23 @@ export type SendMessageRequest = Message<"serp.discuss.v1.SendMessageRequest"> &
   channelId: bigint;
 
   /**
-   * The text, 1 to 10,000 characters, not only white space.
+   * The text, not only white space: 1 to 10,000 characters as people see them, so that an emoji made of several
+   * code points is one, and at most 64 KB. For a poll, the question.
    *
    * @generated from field: string content = 2;
    */
   content: string;
 
   /**
-   * TEXT or CODE; TEXT when not stated.
+   * TEXT, CODE or POLL, and for services SYSTEM; TEXT when not stated.
    *
    * @generated from field: serp.discuss.v1.MessageType type = 3;
    */
   type: MessageType;
 
   /**
-   * Users the text mentions, at most 100; repeated ids count once.
+   * Users the text mentions, at most 100; repeated ids count once. Where the channel is private, those who are
+   * no members are left out, and the answer names them.
    *
    * @generated from field: repeated int64 mention_user_ids = 4;
    */
@@ -71,6 +74,28 @@ export type SendMessageRequest = Message<"serp.discuss.v1.SendMessageRequest"> &
    * @generated from field: string request_id = 7;
    */
   requestId: string;
+
+  /**
+   * Mentions everybody in the channel, or everybody who is online. For admins, and in channels of up to 200
+   * members by default for everybody; above that it is left out, and the answer says so.
+   *
+   * @generated from field: serp.discuss.v1.MentionScope mention_scope = 8;
+   */
+  mentionScope: MentionScope;
+
+  /**
+   * Whether a reply is shown in the channel as well as in its thread.
+   *
+   * @generated from field: bool also_in_channel = 9;
+   */
+  alsoInChannel: boolean;
+
+  /**
+   * What to vote on; required for type POLL, and for that alone.
+   *
+   * @generated from field: serp.discuss.v1.NewPoll poll = 10;
+   */
+  poll?: NewPoll | undefined;
 };
 
 /**
@@ -79,6 +104,48 @@ export type SendMessageRequest = Message<"serp.discuss.v1.SendMessageRequest"> &
  */
 export const SendMessageRequestSchema: GenMessage<SendMessageRequest> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 0);
+
+/**
+ * A poll to post.
+ *
+ * @generated from message serp.discuss.v1.NewPoll
+ */
+export type NewPoll = Message<"serp.discuss.v1.NewPoll"> & {
+  /**
+   * The options, 2 to 20 different ones of 1 to 200 characters, not only white space.
+   *
+   * @generated from field: repeated string options = 1;
+   */
+  options: string[];
+
+  /**
+   * Whether one person may choose more than one option.
+   *
+   * @generated from field: bool multiple = 2;
+   */
+  multiple: boolean;
+
+  /**
+   * Whether nobody is shown who voted for what.
+   *
+   * @generated from field: bool anonymous = 3;
+   */
+  anonymous: boolean;
+
+  /**
+   * When voting ends, in the future; unset: when somebody closes the poll.
+   *
+   * @generated from field: google.protobuf.Timestamp close_time = 4;
+   */
+  closeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.NewPoll.
+ * Use `create(NewPollSchema)` to create a new message.
+ */
+export const NewPollSchema: GenMessage<NewPoll> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 1);
 
 /**
  * The message posted.
@@ -99,6 +166,20 @@ export type SendMessageResponse = Message<"serp.discuss.v1.SendMessageResponse">
    * @generated from field: bool repeated_request = 2;
    */
   repeatedRequest: boolean;
+
+  /**
+   * Users whose mention was left out, as they are no members of the private channel.
+   *
+   * @generated from field: repeated int64 not_member_user_ids = 3;
+   */
+  notMemberUserIds: bigint[];
+
+  /**
+   * Whether `mention_scope` was left out, as the channel is too large.
+   *
+   * @generated from field: bool mention_downgraded = 4;
+   */
+  mentionDowngraded: boolean;
 };
 
 /**
@@ -106,7 +187,7 @@ export type SendMessageResponse = Message<"serp.discuss.v1.SendMessageResponse">
  * Use `create(SendMessageResponseSchema)` to create a new message.
  */
 export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 1);
+  messageDesc(file_serp_discuss_v1_message_service, 2);
 
 /**
  * Names a message.
@@ -134,7 +215,7 @@ export type GetMessageRequest = Message<"serp.discuss.v1.GetMessageRequest"> & {
  * Use `create(GetMessageRequestSchema)` to create a new message.
  */
 export const GetMessageRequestSchema: GenMessage<GetMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 2);
+  messageDesc(file_serp_discuss_v1_message_service, 3);
 
 /**
  * A message.
@@ -155,7 +236,7 @@ export type GetMessageResponse = Message<"serp.discuss.v1.GetMessageResponse"> &
  * Use `create(GetMessageResponseSchema)` to create a new message.
  */
 export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 3);
+  messageDesc(file_serp_discuss_v1_message_service, 4);
 
 /**
  * Which page of history to return.
@@ -215,6 +296,13 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
+
+  /**
+   * Whether to leave out replies that are shown in their threads alone.
+   *
+   * @generated from field: bool without_replies = 7;
+   */
+  withoutReplies: boolean;
 };
 
 /**
@@ -222,7 +310,7 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
  * Use `create(ListMessagesRequestSchema)` to create a new message.
  */
 export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 4);
+  messageDesc(file_serp_discuss_v1_message_service, 5);
 
 /**
  * A page of history.
@@ -271,10 +359,982 @@ export type ListMessagesResponse = Message<"serp.discuss.v1.ListMessagesResponse
  * Use `create(ListMessagesResponseSchema)` to create a new message.
  */
 export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 5);
+  messageDesc(file_serp_discuss_v1_message_service, 6);
 
 /**
- * Posting and reading messages. For members of the channel; for everybody else it does not exist: NOT_FOUND.
+ * What to change of a message.
+ *
+ * @generated from message serp.discuss.v1.EditMessageRequest
+ */
+export type EditMessageRequest = Message<"serp.discuss.v1.EditMessageRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * New text, as in SendMessage; looked at when `update_mask` names it.
+   *
+   * @generated from field: string content = 3;
+   */
+  content: string;
+
+  /**
+   * New mentions, as in SendMessage.
+   *
+   * @generated from field: repeated int64 mention_user_ids = 4;
+   */
+  mentionUserIds: bigint[];
+
+  /**
+   * New metadata as a whole, up to 8 KB as JSON; unset: none.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 5;
+   */
+  metadata?: JsonObject | undefined;
+
+  /**
+   * Which of `content`, `mention_user_ids` and `metadata` to change; at least one.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 6;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.EditMessageRequest.
+ * Use `create(EditMessageRequestSchema)` to create a new message.
+ */
+export const EditMessageRequestSchema: GenMessage<EditMessageRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 7);
+
+/**
+ * The message after the edit.
+ *
+ * @generated from message serp.discuss.v1.EditMessageResponse
+ */
+export type EditMessageResponse = Message<"serp.discuss.v1.EditMessageResponse"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+
+  /**
+   * Users whose mention was left out, as they are no members of the private channel.
+   *
+   * @generated from field: repeated int64 not_member_user_ids = 2;
+   */
+  notMemberUserIds: bigint[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.EditMessageResponse.
+ * Use `create(EditMessageResponseSchema)` to create a new message.
+ */
+export const EditMessageResponseSchema: GenMessage<EditMessageResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 8);
+
+/**
+ * Names a message.
+ *
+ * @generated from message serp.discuss.v1.ListEditsRequest
+ */
+export type ListEditsRequest = Message<"serp.discuss.v1.ListEditsRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListEditsRequest.
+ * Use `create(ListEditsRequestSchema)` to create a new message.
+ */
+export const ListEditsRequestSchema: GenMessage<ListEditsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 9);
+
+/**
+ * Earlier versions of a message.
+ *
+ * @generated from message serp.discuss.v1.ListEditsResponse
+ */
+export type ListEditsResponse = Message<"serp.discuss.v1.ListEditsResponse"> & {
+  /**
+   * The versions, latest first; the message itself is not among them.
+   *
+   * @generated from field: repeated serp.discuss.v1.MessageVersion versions = 1;
+   */
+  versions: MessageVersion[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListEditsResponse.
+ * Use `create(ListEditsResponseSchema)` to create a new message.
+ */
+export const ListEditsResponseSchema: GenMessage<ListEditsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 10);
+
+/**
+ * Names a message to delete.
+ *
+ * @generated from message serp.discuss.v1.DeleteMessageRequest
+ */
+export type DeleteMessageRequest = Message<"serp.discuss.v1.DeleteMessageRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.DeleteMessageRequest.
+ * Use `create(DeleteMessageRequestSchema)` to create a new message.
+ */
+export const DeleteMessageRequestSchema: GenMessage<DeleteMessageRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 11);
+
+/**
+ * What is left of the message.
+ *
+ * @generated from message serp.discuss.v1.DeleteMessageResponse
+ */
+export type DeleteMessageResponse = Message<"serp.discuss.v1.DeleteMessageResponse"> & {
+  /**
+   * The message without its content.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.DeleteMessageResponse.
+ * Use `create(DeleteMessageResponseSchema)` to create a new message.
+ */
+export const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 12);
+
+/**
+ * Which page of a thread to return.
+ *
+ * @generated from message serp.discuss.v1.ListThreadRequest
+ */
+export type ListThreadRequest = Message<"serp.discuss.v1.ListThreadRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The first message of the thread.
+   *
+   * @generated from field: int64 root_message_id = 2;
+   */
+  rootMessageId: bigint;
+
+  /**
+   * Replies per page, 50 when 0, at most 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListThreadRequest.
+ * Use `create(ListThreadRequestSchema)` to create a new message.
+ */
+export const ListThreadRequestSchema: GenMessage<ListThreadRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 13);
+
+/**
+ * A page of a thread.
+ *
+ * @generated from message serp.discuss.v1.ListThreadResponse
+ */
+export type ListThreadResponse = Message<"serp.discuss.v1.ListThreadResponse"> & {
+  /**
+   * The first message of the thread; with the first page only.
+   *
+   * @generated from field: serp.discuss.v1.Message root = 1;
+   */
+  root?: Message$1 | undefined;
+
+  /**
+   * The replies, oldest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.Message replies = 2;
+   */
+  replies: Message$1[];
+
+  /**
+   * Token of the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 3;
+   */
+  nextPageToken: string;
+
+  /**
+   * Head of the channel's log as of this answer: a stream resumed from it misses nothing.
+   *
+   * @generated from field: int64 head_seq = 4;
+   */
+  headSeq: bigint;
+
+  /**
+   * The caller's relation to the thread.
+   *
+   * @generated from field: serp.discuss.v1.ThreadState state = 5;
+   */
+  state?: ThreadState | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListThreadResponse.
+ * Use `create(ListThreadResponseSchema)` to create a new message.
+ */
+export const ListThreadResponseSchema: GenMessage<ListThreadResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 14);
+
+/**
+ * The caller's own relation to a thread; nobody else sees it.
+ *
+ * @generated from message serp.discuss.v1.ThreadState
+ */
+export type ThreadState = Message<"serp.discuss.v1.ThreadState"> & {
+  /**
+   * Whether the caller follows the thread.
+   *
+   * @generated from field: bool following = 1;
+   */
+  following: boolean;
+
+  /**
+   * The newest reply the caller has read; 0 when none.
+   *
+   * @generated from field: int64 last_read_message_id = 2;
+   */
+  lastReadMessageId: bigint;
+
+  /**
+   * Replies after that one that are neither the caller's own nor deleted. Exact; 0 in a thread not followed.
+   *
+   * @generated from field: int32 unread_count = 3;
+   */
+  unreadCount: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ThreadState.
+ * Use `create(ThreadStateSchema)` to create a new message.
+ */
+export const ThreadStateSchema: GenMessage<ThreadState> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 15);
+
+/**
+ * Which threads to list.
+ *
+ * @generated from message serp.discuss.v1.ListThreadsRequest
+ */
+export type ListThreadsRequest = Message<"serp.discuss.v1.ListThreadsRequest"> & {
+  /**
+   * Only threads of this channel; 0: of all the caller's channels.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * Only threads with unread replies.
+   *
+   * @generated from field: bool unread_only = 2;
+   */
+  unreadOnly: boolean;
+
+  /**
+   * Threads per page, 50 when 0, at most 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListThreadsRequest.
+ * Use `create(ListThreadsRequestSchema)` to create a new message.
+ */
+export const ListThreadsRequestSchema: GenMessage<ListThreadsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 16);
+
+/**
+ * A page of threads.
+ *
+ * @generated from message serp.discuss.v1.ListThreadsResponse
+ */
+export type ListThreadsResponse = Message<"serp.discuss.v1.ListThreadsResponse"> & {
+  /**
+   * The threads, the one with the latest reply first; those without replies last.
+   *
+   * @generated from field: repeated serp.discuss.v1.ListThreadsResponse.Entry entries = 1;
+   */
+  entries: ListThreadsResponse_Entry[];
+
+  /**
+   * Token of the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListThreadsResponse.
+ * Use `create(ListThreadsResponseSchema)` to create a new message.
+ */
+export const ListThreadsResponseSchema: GenMessage<ListThreadsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 17);
+
+/**
+ * A thread the caller follows.
+ *
+ * @generated from message serp.discuss.v1.ListThreadsResponse.Entry
+ */
+export type ListThreadsResponse_Entry = Message<"serp.discuss.v1.ListThreadsResponse.Entry"> & {
+  /**
+   * Its first message.
+   *
+   * @generated from field: serp.discuss.v1.Message root = 1;
+   */
+  root?: Message$1 | undefined;
+
+  /**
+   * The caller's marker and unread count.
+   *
+   * @generated from field: serp.discuss.v1.ThreadState state = 2;
+   */
+  state?: ThreadState | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListThreadsResponse.Entry.
+ * Use `create(ListThreadsResponse_EntrySchema)` to create a new message.
+ */
+export const ListThreadsResponse_EntrySchema: GenMessage<ListThreadsResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 17, 0);
+
+/**
+ * Names a thread.
+ *
+ * @generated from message serp.discuss.v1.FollowThreadRequest
+ */
+export type FollowThreadRequest = Message<"serp.discuss.v1.FollowThreadRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The first message of the thread.
+   *
+   * @generated from field: int64 root_message_id = 2;
+   */
+  rootMessageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.FollowThreadRequest.
+ * Use `create(FollowThreadRequestSchema)` to create a new message.
+ */
+export const FollowThreadRequestSchema: GenMessage<FollowThreadRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 18);
+
+/**
+ * The thread is followed.
+ *
+ * @generated from message serp.discuss.v1.FollowThreadResponse
+ */
+export type FollowThreadResponse = Message<"serp.discuss.v1.FollowThreadResponse"> & {
+  /**
+   * The caller's relation to it.
+   *
+   * @generated from field: serp.discuss.v1.ThreadState state = 1;
+   */
+  state?: ThreadState | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.FollowThreadResponse.
+ * Use `create(FollowThreadResponseSchema)` to create a new message.
+ */
+export const FollowThreadResponseSchema: GenMessage<FollowThreadResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 19);
+
+/**
+ * Names a thread.
+ *
+ * @generated from message serp.discuss.v1.UnfollowThreadRequest
+ */
+export type UnfollowThreadRequest = Message<"serp.discuss.v1.UnfollowThreadRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The first message of the thread.
+   *
+   * @generated from field: int64 root_message_id = 2;
+   */
+  rootMessageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnfollowThreadRequest.
+ * Use `create(UnfollowThreadRequestSchema)` to create a new message.
+ */
+export const UnfollowThreadRequestSchema: GenMessage<UnfollowThreadRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 20);
+
+/**
+ * The thread is not followed.
+ *
+ * @generated from message serp.discuss.v1.UnfollowThreadResponse
+ */
+export type UnfollowThreadResponse = Message<"serp.discuss.v1.UnfollowThreadResponse"> & {
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnfollowThreadResponse.
+ * Use `create(UnfollowThreadResponseSchema)` to create a new message.
+ */
+export const UnfollowThreadResponseSchema: GenMessage<UnfollowThreadResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 21);
+
+/**
+ * How far the caller has read a thread.
+ *
+ * @generated from message serp.discuss.v1.MarkThreadReadRequest
+ */
+export type MarkThreadReadRequest = Message<"serp.discuss.v1.MarkThreadReadRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The first message of the thread.
+   *
+   * @generated from field: int64 root_message_id = 2;
+   */
+  rootMessageId: bigint;
+
+  /**
+   * The newest reply read; 0: all there are.
+   *
+   * @generated from field: int64 message_id = 3;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MarkThreadReadRequest.
+ * Use `create(MarkThreadReadRequestSchema)` to create a new message.
+ */
+export const MarkThreadReadRequestSchema: GenMessage<MarkThreadReadRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 22);
+
+/**
+ * Where the caller's marker is.
+ *
+ * @generated from message serp.discuss.v1.MarkThreadReadResponse
+ */
+export type MarkThreadReadResponse = Message<"serp.discuss.v1.MarkThreadReadResponse"> & {
+  /**
+   * The caller's relation to the thread.
+   *
+   * @generated from field: serp.discuss.v1.ThreadState state = 1;
+   */
+  state?: ThreadState | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MarkThreadReadResponse.
+ * Use `create(MarkThreadReadResponseSchema)` to create a new message.
+ */
+export const MarkThreadReadResponseSchema: GenMessage<MarkThreadReadResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 23);
+
+/**
+ * A reaction.
+ *
+ * @generated from message serp.discuss.v1.AddReactionRequest
+ */
+export type AddReactionRequest = Message<"serp.discuss.v1.AddReactionRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * One Unicode emoji, or a name between colons: lower-case letters, digits, `_`, `+` and `-`, up to 64.
+   *
+   * @generated from field: string emoji = 3;
+   */
+  emoji: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.AddReactionRequest.
+ * Use `create(AddReactionRequestSchema)` to create a new message.
+ */
+export const AddReactionRequestSchema: GenMessage<AddReactionRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 24);
+
+/**
+ * The reactions after the change.
+ *
+ * @generated from message serp.discuss.v1.AddReactionResponse
+ */
+export type AddReactionResponse = Message<"serp.discuss.v1.AddReactionResponse"> & {
+  /**
+   * All reactions to the message.
+   *
+   * @generated from field: repeated serp.discuss.v1.Reaction reactions = 1;
+   */
+  reactions: Reaction[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.AddReactionResponse.
+ * Use `create(AddReactionResponseSchema)` to create a new message.
+ */
+export const AddReactionResponseSchema: GenMessage<AddReactionResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 25);
+
+/**
+ * A reaction.
+ *
+ * @generated from message serp.discuss.v1.RemoveReactionRequest
+ */
+export type RemoveReactionRequest = Message<"serp.discuss.v1.RemoveReactionRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * One Unicode emoji, or a name between colons: lower-case letters, digits, `_`, `+` and `-`, up to 64.
+   *
+   * @generated from field: string emoji = 3;
+   */
+  emoji: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RemoveReactionRequest.
+ * Use `create(RemoveReactionRequestSchema)` to create a new message.
+ */
+export const RemoveReactionRequestSchema: GenMessage<RemoveReactionRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 26);
+
+/**
+ * The reactions after the change.
+ *
+ * @generated from message serp.discuss.v1.RemoveReactionResponse
+ */
+export type RemoveReactionResponse = Message<"serp.discuss.v1.RemoveReactionResponse"> & {
+  /**
+   * All reactions to the message.
+   *
+   * @generated from field: repeated serp.discuss.v1.Reaction reactions = 1;
+   */
+  reactions: Reaction[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.RemoveReactionResponse.
+ * Use `create(RemoveReactionResponseSchema)` to create a new message.
+ */
+export const RemoveReactionResponseSchema: GenMessage<RemoveReactionResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 27);
+
+/**
+ * A vote.
+ *
+ * @generated from message serp.discuss.v1.VotePollRequest
+ */
+export type VotePollRequest = Message<"serp.discuss.v1.VotePollRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * The options chosen, by their ids; none takes the vote back.
+   *
+   * @generated from field: repeated int32 option_ids = 3;
+   */
+  optionIds: number[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.VotePollRequest.
+ * Use `create(VotePollRequestSchema)` to create a new message.
+ */
+export const VotePollRequestSchema: GenMessage<VotePollRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 28);
+
+/**
+ * The poll after the vote.
+ *
+ * @generated from message serp.discuss.v1.VotePollResponse
+ */
+export type VotePollResponse = Message<"serp.discuss.v1.VotePollResponse"> & {
+  /**
+   * The poll.
+   *
+   * @generated from field: serp.discuss.v1.Poll poll = 1;
+   */
+  poll?: Poll | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.VotePollResponse.
+ * Use `create(VotePollResponseSchema)` to create a new message.
+ */
+export const VotePollResponseSchema: GenMessage<VotePollResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 29);
+
+/**
+ * Names a poll.
+ *
+ * @generated from message serp.discuss.v1.ClosePollRequest
+ */
+export type ClosePollRequest = Message<"serp.discuss.v1.ClosePollRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ClosePollRequest.
+ * Use `create(ClosePollRequestSchema)` to create a new message.
+ */
+export const ClosePollRequestSchema: GenMessage<ClosePollRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 30);
+
+/**
+ * The poll, closed.
+ *
+ * @generated from message serp.discuss.v1.ClosePollResponse
+ */
+export type ClosePollResponse = Message<"serp.discuss.v1.ClosePollResponse"> & {
+  /**
+   * The poll.
+   *
+   * @generated from field: serp.discuss.v1.Poll poll = 1;
+   */
+  poll?: Poll | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ClosePollResponse.
+ * Use `create(ClosePollResponseSchema)` to create a new message.
+ */
+export const ClosePollResponseSchema: GenMessage<ClosePollResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 31);
+
+/**
+ * Names a poll.
+ *
+ * @generated from message serp.discuss.v1.GetPollRequest
+ */
+export type GetPollRequest = Message<"serp.discuss.v1.GetPollRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetPollRequest.
+ * Use `create(GetPollRequestSchema)` to create a new message.
+ */
+export const GetPollRequestSchema: GenMessage<GetPollRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 32);
+
+/**
+ * A poll, and how the caller voted.
+ *
+ * @generated from message serp.discuss.v1.GetPollResponse
+ */
+export type GetPollResponse = Message<"serp.discuss.v1.GetPollResponse"> & {
+  /**
+   * The poll.
+   *
+   * @generated from field: serp.discuss.v1.Poll poll = 1;
+   */
+  poll?: Poll | undefined;
+
+  /**
+   * The options the caller chose, in order.
+   *
+   * @generated from field: repeated int32 own_option_ids = 2;
+   */
+  ownOptionIds: number[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetPollResponse.
+ * Use `create(GetPollResponseSchema)` to create a new message.
+ */
+export const GetPollResponseSchema: GenMessage<GetPollResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 33);
+
+/**
+ * Names a message to pin.
+ *
+ * @generated from message serp.discuss.v1.PinMessageRequest
+ */
+export type PinMessageRequest = Message<"serp.discuss.v1.PinMessageRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PinMessageRequest.
+ * Use `create(PinMessageRequestSchema)` to create a new message.
+ */
+export const PinMessageRequestSchema: GenMessage<PinMessageRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 34);
+
+/**
+ * The message, pinned.
+ *
+ * @generated from message serp.discuss.v1.PinMessageResponse
+ */
+export type PinMessageResponse = Message<"serp.discuss.v1.PinMessageResponse"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PinMessageResponse.
+ * Use `create(PinMessageResponseSchema)` to create a new message.
+ */
+export const PinMessageResponseSchema: GenMessage<PinMessageResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 35);
+
+/**
+ * Names a message to unpin.
+ *
+ * @generated from message serp.discuss.v1.UnpinMessageRequest
+ */
+export type UnpinMessageRequest = Message<"serp.discuss.v1.UnpinMessageRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnpinMessageRequest.
+ * Use `create(UnpinMessageRequestSchema)` to create a new message.
+ */
+export const UnpinMessageRequestSchema: GenMessage<UnpinMessageRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 36);
+
+/**
+ * The message, no longer pinned.
+ *
+ * @generated from message serp.discuss.v1.UnpinMessageResponse
+ */
+export type UnpinMessageResponse = Message<"serp.discuss.v1.UnpinMessageResponse"> & {
+  /**
+   * The message.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnpinMessageResponse.
+ * Use `create(UnpinMessageResponseSchema)` to create a new message.
+ */
+export const UnpinMessageResponseSchema: GenMessage<UnpinMessageResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 37);
+
+/**
+ * Whose pins to list.
+ *
+ * @generated from message serp.discuss.v1.ListPinsRequest
+ */
+export type ListPinsRequest = Message<"serp.discuss.v1.ListPinsRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListPinsRequest.
+ * Use `create(ListPinsRequestSchema)` to create a new message.
+ */
+export const ListPinsRequestSchema: GenMessage<ListPinsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 38);
+
+/**
+ * The pinned messages of a channel.
+ *
+ * @generated from message serp.discuss.v1.ListPinsResponse
+ */
+export type ListPinsResponse = Message<"serp.discuss.v1.ListPinsResponse"> & {
+  /**
+   * The messages, the latest pinned first.
+   *
+   * @generated from field: repeated serp.discuss.v1.Message messages = 1;
+   */
+  messages: Message$1[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListPinsResponse.
+ * Use `create(ListPinsResponseSchema)` to create a new message.
+ */
+export const ListPinsResponseSchema: GenMessage<ListPinsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 39);
+
+/**
+ * Posting, reading and changing messages. For members of the channel; for everybody else it does not exist:
+ * NOT_FOUND.
+ *
+ * Changes are refused in an archived channel: FAILED_PRECONDITION (CHANNEL_ARCHIVED). Members who may not post
+ * may not change messages either: PERMISSION_DENIED (ROLE_TOO_LOW). Repeating a change that has been made
+ * answers OK and makes no event.
  *
  * @generated from service serp.discuss.v1.MessageService
  */
@@ -282,10 +1342,14 @@ export const MessageService: GenService<{
   /**
    * Posts a message. OK is answered after the database has committed it.
    *
+   * A service that acts for nobody posts messages of type SYSTEM, in any channel of its tenant.
+   *
    * Repeating the call with the same `request_id` returns the message posted the first time, for at least 24
    * hours and on every instance: after UNAVAILABLE, DEADLINE_EXCEEDED or a lost connection, repeat it.
    * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED); NOT_FOUND (MESSAGE_NOT_FOUND) for a parent that is not in
-   * the channel; ALREADY_EXISTS (REQUEST_ID_REUSED) when the id was used with other arguments.
+   * the channel; FAILED_PRECONDITION (MESSAGE_DELETED) when it, or the first message of its thread, was deleted;
+   * ALREADY_EXISTS (REQUEST_ID_REUSED) when the id was used with other arguments; PERMISSION_DENIED
+   * (CALLER_NOT_ALLOWED) for a user who posts SYSTEM messages, or a service that posts others for nobody.
    *
    * @generated from rpc serp.discuss.v1.MessageService.SendMessage
    */
@@ -315,6 +1379,204 @@ export const MessageService: GenService<{
     methodKind: "unary";
     input: typeof ListMessagesRequestSchema;
     output: typeof ListMessagesResponseSchema;
+  },
+  /**
+   * Changes the text, mentions or metadata of a message of type TEXT or CODE. For its author, for 24 hours by
+   * default. Earlier versions are kept.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, EDIT_WINDOW_OVER, MESSAGE_TYPE_WRONG); PERMISSION_DENIED
+   * (CALLER_NOT_ALLOWED) for others than the author.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.EditMessage
+   */
+  editMessage: {
+    methodKind: "unary";
+    input: typeof EditMessageRequestSchema;
+    output: typeof EditMessageResponseSchema;
+  },
+  /**
+   * Lists the earlier versions of a message, latest first, at most the last 100. Empty for a message that was
+   * never edited or is deleted.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.ListEdits
+   */
+  listEdits: {
+    methodKind: "unary";
+    input: typeof ListEditsRequestSchema;
+    output: typeof ListEditsResponseSchema;
+  },
+  /**
+   * Deletes a message. For its author, for admins of the channel, and for services that act for nobody.
+   *
+   * The message keeps its place. What it held is gone at once from all answers, streams and the log: text,
+   * metadata, mentions, reactions, votes, pin and earlier versions.
+   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.DeleteMessage
+   */
+  deleteMessage: {
+    methodKind: "unary";
+    input: typeof DeleteMessageRequestSchema;
+    output: typeof DeleteMessageResponseSchema;
+  },
+  /**
+   * Returns a page of a thread: its first message, with the first page, and the replies, oldest first. Deleted
+   * ones are in it, without content.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) for a message that is a reply itself.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.ListThread
+   */
+  listThread: {
+    methodKind: "unary";
+    input: typeof ListThreadRequestSchema;
+    output: typeof ListThreadResponseSchema;
+  },
+  /**
+   * Lists the threads the caller follows, the one with the latest reply first. Threads whose first message was
+   * deleted are not in it.
+   *
+   * One follows a thread by replying to it, being mentioned in it, having posted its first message, or by
+   * FollowThread.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.ListThreads
+   */
+  listThreads: {
+    methodKind: "unary";
+    input: typeof ListThreadsRequestSchema;
+    output: typeof ListThreadsResponseSchema;
+  },
+  /**
+   * Follows a thread from now on: what was posted before is read.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) for a message that is a reply itself; FAILED_PRECONDITION
+   * (MESSAGE_DELETED).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.FollowThread
+   */
+  followThread: {
+    methodKind: "unary";
+    input: typeof FollowThreadRequestSchema;
+    output: typeof FollowThreadResponseSchema;
+  },
+  /**
+   * Follows a thread no longer, whatever is posted in it, until FollowThread.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) for a message that is a reply itself.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.UnfollowThread
+   */
+  unfollowThread: {
+    methodKind: "unary";
+    input: typeof UnfollowThreadRequestSchema;
+    output: typeof UnfollowThreadResponseSchema;
+  },
+  /**
+   * Moves the caller's marker in a followed thread forward to a reply; never back.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the caller does not follow the thread, or the reply is not in it.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.MarkThreadRead
+   */
+  markThreadRead: {
+    methodKind: "unary";
+    input: typeof MarkThreadReadRequestSchema;
+    output: typeof MarkThreadReadResponseSchema;
+  },
+  /**
+   * Adds the caller's reaction to a message.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, REACTION_LIMIT).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.AddReaction
+   */
+  addReaction: {
+    methodKind: "unary";
+    input: typeof AddReactionRequestSchema;
+    output: typeof AddReactionResponseSchema;
+  },
+  /**
+   * Takes the caller's reaction back.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.RemoveReaction
+   */
+  removeReaction: {
+    methodKind: "unary";
+    input: typeof RemoveReactionRequestSchema;
+    output: typeof RemoveReactionResponseSchema;
+  },
+  /**
+   * Votes on a poll. The options given take the place of those chosen before; none takes the vote back.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_WRONG, POLL_CLOSED); INVALID_ARGUMENT for options
+   * that the poll does not have, and for more than one where it takes one.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.VotePoll
+   */
+  votePoll: {
+    methodKind: "unary";
+    input: typeof VotePollRequestSchema;
+    output: typeof VotePollResponseSchema;
+  },
+  /**
+   * Ends voting on a poll. For its author and admins of the channel.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_WRONG); PERMISSION_DENIED (ROLE_TOO_LOW).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.ClosePoll
+   */
+  closePoll: {
+    methodKind: "unary";
+    input: typeof ClosePollRequestSchema;
+    output: typeof ClosePollResponseSchema;
+  },
+  /**
+   * Returns a poll with the caller's own vote.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_WRONG).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.GetPoll
+   */
+  getPoll: {
+    methodKind: "unary";
+    input: typeof GetPollRequestSchema;
+    output: typeof GetPollResponseSchema;
+  },
+  /**
+   * Pins a message to its channel. For members and above; in direct channels for both.
+   *
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, PIN_LIMIT); PERMISSION_DENIED (ROLE_TOO_LOW) for guests.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.PinMessage
+   */
+  pinMessage: {
+    methodKind: "unary";
+    input: typeof PinMessageRequestSchema;
+    output: typeof PinMessageResponseSchema;
+  },
+  /**
+   * Unpins a message. For members and above, whoever pinned it.
+   *
+   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW) for guests.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.UnpinMessage
+   */
+  unpinMessage: {
+    methodKind: "unary";
+    input: typeof UnpinMessageRequestSchema;
+    output: typeof UnpinMessageResponseSchema;
+  },
+  /**
+   * Lists the pinned messages of a channel, the latest pinned first: all of them, at most 50 by default.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.ListPins
+   */
+  listPins: {
+    methodKind: "unary";
+    input: typeof ListPinsRequestSchema;
+    output: typeof ListPinsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_message_service, 0);

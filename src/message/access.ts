@@ -1,0 +1,31 @@
+import { isManager } from '../channel/access.ts';
+import { lockChannel } from '../channel/sql.ts';
+import type { Sql } from '../db/database.ts';
+import type { Caller } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { findLocked, type LockedRow } from './sql.ts';
+
+/**
+ * A message that the caller may change something of, as it is once its channel is locked: nobody changes it, nor
+ * replies to it, before the end of the transaction. It may be deleted.
+ */
+export async function lockMessage(
+  sql: Sql,
+  caller: Caller,
+  channelId: bigint,
+  messageId: bigint,
+): Promise<LockedRow> {
+  // Two statements: the first may wait, and a statement sees nothing that was committed after it began.
+  const [, [row]] = await Promise.all([
+    lockChannel(sql, caller.tenantId, channelId),
+    findLocked(sql, caller.tenantId, caller.userId, channelId, messageId),
+  ]);
+  if (row === undefined || (row.role === null && !isManager(caller))) throw refuse.messageNotFound();
+  if (row.status === 'MUTED') throw refuse.roleTooLow('to post');
+  if (row.isArchived) throw refuse.channelArchived();
+  return row;
+}
+
+export function refuseDeleted({ isDeleted }: { readonly isDeleted: boolean }): void {
+  if (isDeleted) throw refuse.messageDeleted();
+}

@@ -1,0 +1,316 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { Code } from '@connectrpc/connect';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MentionScope, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { toEvent } from '../event/frames.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+const user = (id: bigint, tenantId = 1n): As => ({ userId: id, tenantId });
+const [ana, binh, admin, stranger, foreigner] = [user(1n), user(2n), user(3n), user(4n), user(1n, 2n)];
+const service: As = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
+const content = ['content'];
+
+describe('changing messages', () => {
+  let the: App;
+  let channelId: bigint;
+
+  before(async () => {
+    the = await app({ MENTION_ALL_MAX_MEMBERS: '3', EVENT_REPLAY_PAGE: '10' });
+    await the.start();
+    channelId = await group();
+  });
+  after(() => the.close());
+
+  const messages = (as: As, instance = 0) => the.client(MessageService, as, 'grpc', instance);
+  const group = async (isPrivate = true) => {
+    const { channel } = await the
+      .client(ChannelService, user(9n))
+      .createChannel({ name: 'Kho vận', memberUserIds: [1n, 2n], private: isPrivate });
+    const id = channel?.id ?? 0n;
+    await the
+      .client(MemberService, user(9n))
+      .addMembers({ channelId: id, userIds: [3n], role: MemberRole.ADMIN });
+    return id;
+  };
+  const send = async (text: string, as = ana, rest: object = {}) => {
+    const { message } = await messages(as).sendMessage({ channelId, content: text, ...rest });
+    assert.ok(message);
+    return message;
+  };
+  const edit = (messageId: bigint, text: string, as = ana, rest: object = {}) =>
+    messages(as).editMessage({
+      channelId,
+      messageId,
+      content: text,
+      updateMask: { paths: content },
+      ...rest,
+    });
+  const read = async (messageId: bigint, as = binh) =>
+    (await messages(as).getMessage({ channelId, messageId })).message;
+  const events = async (messageId: bigint): Promise<Event[]> => {
+    const rows = await the.owner<{ payload: Buffer }[]>`
+      select payload from channel_events where message_id = ${messageId} order by seq
+    `;
+    return rows.map(({ payload }) => toEvent(payload));
+  };
+
+  describe('EditMessage', () => {
+    it('changes what the mask names, keeps the earlier versions and logs the message as it is read', async () => {
+      const { id } = await send('một', ana, { mentionUserIds: [2n], metadata: { a: 1 } });
+      await edit(id, 'hai');
+      const { message } = await edit(id, 'ba', ana, {
+        mentionUserIds: [3n, 77n],
+        metadata: { b: 2 },
+        updateMask: { paths: ['content', 'mention_user_ids', 'metadata'] },
+      });
+      assert.deepEqual(await read(id), message);
+      assert.deepEqual(
+        [message?.content, message?.mentionUserIds, message?.metadata],
+        ['ba', [3n], { b: 2 }],
+      );
+      assert.ok(message?.editTime);
+      const { versions } = await messages(binh).listEdits({ channelId, messageId: id });
+      assert.deepEqual(
+        versions.map((version) => [
+          version.version,
+          version.content,
+          version.mentionUserIds,
+          version.metadata,
+        ]),
+        [
+          [2, 'hai', [2n], { a: 1 }],
+          [1, 'một', [2n], { a: 1 }],
+        ],
+      );
+      const logged = await events(id);
+      assert.deepEqual(
+        logged.map(({ change }) => change.case),
+        ['messageCreated', 'messageEdited', 'messageEdited'],
+      );
+      const { change } = logged[2] as Event;
+      assert.deepEqual(change.case === 'messageEdited' ? change.value.message : undefined, message);
+    });
+
+    it('makes neither version nor event when nothing changes, nor when the call is repeated', async () => {
+      const { id } = await send('như cũ', ana, { metadata: { b: 1, a: [2] } });
+      await edit(id, 'như cũ', ana, {
+        metadata: { a: [2], b: 1 },
+        updateMask: { paths: ['content', 'metadata'] },
+      });
+      assert.equal((await read(id))?.editTime, undefined);
+      await Promise.all([edit(id, 'mới'), edit(id, 'mới'), edit(id, 'mới')]);
+      const { versions } = await messages(ana).listEdits({ channelId, messageId: id });
+      assert.equal(versions.length, 1);
+      assert.equal((await events(id)).length, 2);
+    });
+
+    it('is for the author, while the window is open, and for text', async () => {
+      const { id } = await send('của ana');
+      await rejects(edit(id, 'x', binh), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+      await rejects(edit(id, 'x', admin), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+      await rejects(edit(id, 'x', stranger), Code.NotFound, 'MESSAGE_NOT_FOUND');
+      await rejects(edit(id, 'x', foreigner), Code.NotFound, 'MESSAGE_NOT_FOUND');
+      await rejects(edit(id, ' '), Code.InvalidArgument, 'FIELD_INVALID');
+      await rejects(
+        edit(id, 'x', ana, { updateMask: { paths: ['parent_id'] } }),
+        Code.InvalidArgument,
+        'FIELD_INVALID',
+      );
+      await the.owner`update messages set created_at = created_at - 86400001 where id = ${id}`;
+      await rejects(edit(id, 'x'), Code.FailedPrecondition, 'EDIT_WINDOW_OVER');
+      const poll = await send('hỏi', ana, { type: MessageType.POLL, poll: { options: ['a', 'b'] } });
+      await rejects(edit(poll.id, 'x'), Code.FailedPrecondition, 'MESSAGE_TYPE_WRONG');
+      assert.equal((await read(id))?.content, 'của ana');
+    });
+  });
+
+  describe('DeleteMessage', () => {
+    it('leaves a tombstone that holds nothing, wherever the message is read', async () => {
+      const { id } = await send('bí mật một', ana, { metadata: { k: 'bí mật' }, mentionUserIds: [2n] });
+      await edit(id, 'bí mật hai');
+      await messages(binh).addReaction({ channelId, messageId: id, emoji: '👍' });
+      await messages(binh).pinMessage({ channelId, messageId: id });
+      const { message } = await messages(ana).deleteMessage({ channelId, messageId: id });
+      assert.ok(message?.deleteTime);
+      assert.deepEqual(
+        [message.content, message.metadata, message.mentionUserIds, message.reactions, message.deleterId],
+        ['', undefined, [], [], 1n],
+      );
+      assert.deepEqual(await read(id), message);
+      const { messages: page } = await messages(binh).listMessages({ channelId });
+      assert.deepEqual(
+        page.find((listed) => listed.id === id),
+        message,
+      );
+      assert.deepEqual((await messages(binh).listEdits({ channelId, messageId: id })).versions, []);
+      assert.deepEqual((await messages(binh).listPins({ channelId })).messages, []);
+      const { entries } = await the.client(ChannelService, binh).listChannels({});
+      assert.ok(!JSON.stringify(entries.map(({ lastMessage }) => lastMessage?.content)).includes('bí mật'));
+      for (const event of await events(id)) {
+        assert.ok(event.change.case === 'messageCreated' || event.change.case === 'messageDeleted');
+        assert.equal(event.change.value.message?.content, '');
+        assert.ok(event.change.value.message.deleteTime);
+      }
+    });
+
+    it('is for the author and for admins, and changes nothing when repeated', async () => {
+      const { id } = await send('một');
+      const other = await send('hai');
+      const erase = (as: As, messageId = id) => messages(as).deleteMessage({ channelId, messageId });
+      await rejects(erase(binh), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(erase(stranger), Code.NotFound, 'MESSAGE_NOT_FOUND');
+      const first = await erase(admin);
+      assert.equal(first.message?.deleterId, 3n);
+      assert.deepEqual(await erase(ana), first);
+      assert.equal((await erase(service, other.id)).message?.deleterId, 0n);
+      assert.equal((await events(id)).length, 2);
+      await rejects(edit(id, 'x'), Code.FailedPrecondition, 'MESSAGE_DELETED');
+      const reply = messages(ana).sendMessage({ channelId, content: 'x', parentId: id });
+      await rejects(reply, Code.FailedPrecondition, 'MESSAGE_DELETED');
+    });
+
+    it('counts the message as unread no more, and shows the one before in the list of channels', async () => {
+      channelId = await group();
+      await send('cũ');
+      const { id } = await send('mới');
+      const entry = async () => {
+        const { entries } = await the.client(ChannelService, binh).listChannels({});
+        const found = entries.find(({ channel }) => channel?.id === channelId);
+        return [found?.membership?.unreadCount, found?.lastMessage?.content];
+      };
+      assert.deepEqual(await entry(), [2, 'mới']);
+      await messages(ana).deleteMessage({ channelId, messageId: id });
+      assert.deepEqual(await entry(), [1, 'cũ']);
+    });
+
+    it('is gone for streams that read the log later, on every instance, with Redis and without', async () => {
+      channelId = await group();
+      for (let index = 0; index < 25; index += 1) await send(`bí mật ${index}`);
+      const replay = async (instance: number) => {
+        const subscriber = new Subscriber(the.client(EventService, binh, 'web', instance), [channelId]);
+        subscriber.cursors.set(channelId, 0n);
+        await subscriber.connect();
+        const { headSeq } = await the.client(ChannelService, binh).getChannel({ channelId });
+        await until(() => subscriber.cursors.get(channelId) === headSeq, 'the log');
+        await subscriber.disconnect();
+        assert.deepEqual(subscriber.faults, []);
+        return subscriber.messages(channelId).filter((text) => text !== '');
+      };
+      const ids = (await messages(ana).listMessages({ channelId })).messages.map(({ id }) => id);
+      for (const instance of [0, 1]) assert.equal((await replay(instance)).length, 25);
+      await messages(ana, 0).deleteMessage({ channelId, messageId: ids[3] ?? 0n });
+      for (const instance of [0, 1])
+        await until(async () => (await replay(instance)).length === 24, 'being told of the deletion', 1_000);
+      await the.redis.stop();
+      await messages(ana, 0).deleteMessage({ channelId, messageId: ids[5] ?? 0n });
+      for (const instance of [0, 1]) {
+        await until(async () => (await replay(instance)).length === 23, 'the sweep', 5_000);
+        assert.ok(!(await replay(instance)).some((text) => text === 'bí mật 3' || text === 'bí mật 5'));
+      }
+      await the.redis.start();
+    });
+  });
+
+  describe('mentions', () => {
+    it('leave out who is no member of a private channel, and say so, also when the call is repeated', async () => {
+      const request = {
+        channelId,
+        content: '@2 @77',
+        mentionUserIds: [2n, 77n, 77n],
+        requestId: randomUUID(),
+      };
+      const first = await messages(ana).sendMessage(request);
+      assert.deepEqual([first.message?.mentionUserIds, first.notMemberUserIds], [[2n], [77n]]);
+      const again = await messages(ana).sendMessage(request);
+      assert.deepEqual(
+        [again.message, again.notMemberUserIds, again.repeatedRequest],
+        [first.message, [77n], true],
+      );
+      assert.deepEqual(await read(first.message?.id ?? 0n), first.message);
+    });
+
+    it('keep everybody in a public channel', async () => {
+      const open = await group(false);
+      const { message, notMemberUserIds } = await messages(ana).sendMessage({
+        channelId: open,
+        content: '@77',
+        mentionUserIds: [77n],
+      });
+      assert.deepEqual([message?.mentionUserIds, notMemberUserIds], [[77n], []]);
+    });
+
+    it('of everybody are for admins, and in small channels for all; else they are left out and the answer says so', async () => {
+      const mentionScope = MentionScope.CHANNEL;
+      const mention = (as: As, id: bigint) =>
+        messages(as).sendMessage({ channelId: id, content: '@channel', mentionScope });
+      const large = await mention(ana, channelId);
+      assert.deepEqual(
+        [large.message?.mentionScope, large.mentionDowngraded],
+        [MentionScope.UNSPECIFIED, true],
+      );
+      const byAdmin = await mention(admin, channelId);
+      assert.deepEqual([byAdmin.message?.mentionScope, byAdmin.mentionDowngraded], [mentionScope, false]);
+      const { channel } = await the
+        .client(ChannelService, ana)
+        .createChannel({ name: 'nhỏ', memberUserIds: [2n, 3n] });
+      const small = await mention(binh, channel?.id ?? 0n);
+      assert.deepEqual([small.message?.mentionScope, small.mentionDowngraded], [mentionScope, false]);
+    });
+  });
+
+  describe('SYSTEM messages', () => {
+    it('are posted by services, for nobody in any channel of their tenant', async () => {
+      const request = {
+        channelId,
+        content: 'Đơn hàng đã giao',
+        type: MessageType.SYSTEM,
+        requestId: randomUUID(),
+      };
+      const { message } = await messages(service).sendMessage(request);
+      assert.deepEqual([message?.senderId, message?.type], [0n, MessageType.SYSTEM]);
+      const again = await messages(service).sendMessage(request);
+      assert.deepEqual([again.message?.id, again.repeatedRequest], [message?.id, true]);
+      assert.deepEqual(await read(message?.id ?? 0n), message);
+      const reply = await messages(service).sendMessage({
+        ...request,
+        requestId: '',
+        parentId: message?.id ?? 0n,
+      });
+      assert.equal(reply.message?.parentId, message?.id);
+    });
+
+    it('are refused to users, to services of other tenants, and as another type', async () => {
+      const request = { channelId, content: 'x', type: MessageType.SYSTEM };
+      await rejects(messages(ana).sendMessage(request), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+      const other = messages({ ...service, tenantId: 2n });
+      await rejects(other.sendMessage(request), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      const text = messages(service).sendMessage({ channelId, content: 'x' });
+      await rejects(text, Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+    });
+  });
+
+  it('is refused in an archived channel', async () => {
+    channelId = await group();
+    const { id: messageId } = await send('x');
+    await the.owner`update channels set is_archived = true where id = ${channelId}`;
+    const named = { channelId, messageId };
+    for (const call of [
+      edit(messageId, 'y'),
+      messages(ana).deleteMessage(named),
+      messages(ana).addReaction({ ...named, emoji: '👍' }),
+      messages(ana).pinMessage(named),
+      messages(ana).votePoll({ ...named, optionIds: [1] }),
+    ])
+      await rejects(call, Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
+  });
+});

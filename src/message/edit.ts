@@ -1,0 +1,87 @@
+import { isDeepStrictEqual } from 'node:util';
+import type { MessageShape } from '@bufbuild/protobuf';
+import type { EditMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { toMetadataJson } from '../channel/metadata.ts';
+import type { Config } from '../config.ts';
+import type { Sql } from '../db/database.ts';
+import type { Caller } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { lockMessage, refuseDeleted } from './access.ts';
+import { type Content, deleteOldVersions, insertVersion, updateContent } from './change-sql.ts';
+import { requireContent } from './content.ts';
+import { keepMentions } from './mention.ts';
+import { findAudience, type LockedRow, type MessageRow } from './sql.ts';
+import { toMessageEdited } from './view.ts';
+
+type EditRequest = MessageShape<typeof EditMessageRequestSchema>;
+
+const HOUR_MS = 3_600_000n;
+const changeable: ReadonlySet<string> = new Set(['content', 'mention_user_ids', 'metadata']);
+
+/** Changes a message, unless it is as asked already; its earlier version is kept. */
+export async function edit(
+  sql: Sql,
+  caller: Caller,
+  config: Config,
+  request: EditRequest,
+): Promise<{ readonly message: MessageRow; readonly events: readonly LoggedEvent[] }> {
+  const before = await lockMessage(sql, caller, request.channelId, request.messageId);
+  requireEditable(config, caller, before);
+  const content = await toContent(sql, caller, request, before);
+  if (isSame(before, content)) return { message: before, events: [] };
+  const { tenantId, userId } = caller;
+  await Promise.all([insertVersion(sql, tenantId, before.id), deleteOldVersions(sql, tenantId, before.id)]);
+  const [message] = await updateContent(sql, tenantId, before.id, content);
+  if (message === undefined) throw refuse.messageNotFound();
+  const edited = toMessageEdited(message, userId);
+  const events = await appendEvent(sql, message.channelId, 'MESSAGE_EDITED', userId, edited, message.id);
+  return { message, events };
+}
+
+/** Checks what needs no look at the message. */
+export function requireEdit(request: EditRequest): void {
+  const paths = new Set(request.updateMask?.paths);
+  if (paths.size === 0) throw refuse.fieldInvalid('update_mask', 'names no field');
+  for (const path of paths) {
+    if (!changeable.has(path))
+      throw refuse.fieldInvalid('update_mask', 'names a field that cannot be changed');
+  }
+  if (paths.has('content')) requireContent(request.content);
+  if (paths.has('metadata')) toMetadataJson('metadata', request.metadata);
+}
+
+function requireEditable({ message }: Config, caller: Caller, row: LockedRow): void {
+  if (caller.userId === 0n || row.senderId !== caller.userId) throw refuse.notAuthor();
+  refuseDeleted(row);
+  if (row.messageType !== 'TEXT' && row.messageType !== 'CODE') throw refuse.messageTypeWrong();
+  if (row.now - row.createdAt > BigInt(message.editWindowHours) * HOUR_MS)
+    throw refuse.editWindowOver(message.editWindowHours);
+}
+
+async function toContent(
+  sql: Sql,
+  { tenantId, userId }: Caller,
+  request: EditRequest,
+  before: LockedRow,
+): Promise<Content> {
+  const paths = new Set(request.updateMask?.paths);
+  let mentions: readonly bigint[] = before.mentions;
+  if (paths.has('mention_user_ids')) {
+    const [audience] = await findAudience(sql, tenantId, userId, request.channelId, request.mentionUserIds);
+    mentions = keepMentions(request.mentionUserIds, audience);
+  }
+  return {
+    content: paths.has('content') ? request.content : before.content,
+    mentions,
+    metadata: paths.has('metadata') ? toMetadataJson('metadata', request.metadata) : before.metadata,
+  };
+}
+
+function isSame(before: MessageRow, { content, mentions, metadata }: Content): boolean {
+  return (
+    before.content === content &&
+    isDeepStrictEqual(before.mentions, [...mentions]) &&
+    isDeepStrictEqual(JSON.parse(before.metadata ?? 'null'), JSON.parse(metadata ?? 'null'))
+  );
+}

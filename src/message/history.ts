@@ -1,0 +1,87 @@
+import type { MessageShape } from '@bufbuild/protobuf';
+import type { ListMessagesRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { fromPageToken, toPageToken } from '../db/page-token.ts';
+import type { HistoryRow } from './sql.ts';
+import { toMessage } from './view.ts';
+
+type ListRequest = MessageShape<typeof ListMessagesRequestSchema>;
+
+const LAST_ID = 0x7fff_ffff_ffff_ffffn;
+
+export type Page = {
+  readonly pivot: bigint;
+  readonly older: number;
+  readonly newer: number;
+  readonly towards: 'older' | 'newer' | 'both';
+  readonly size: number;
+  readonly withoutReplies: boolean;
+};
+
+// One row more than asked for in the direction of the page, and one in the other, tell whether there is more.
+export function toPage(request: ListRequest): Page {
+  const size = request.pageSize === 0 ? 50 : request.pageSize;
+  const { withoutReplies } = request;
+  const towardsOlder = (pivot: bigint): Page => ({
+    pivot,
+    older: size + 1,
+    newer: 1,
+    towards: 'older',
+    size,
+    withoutReplies,
+  });
+  const towardsNewer = (pivot: bigint): Page => ({
+    pivot,
+    older: 1,
+    newer: size + 1,
+    towards: 'newer',
+    size,
+    withoutReplies,
+  });
+  const token = fromPageToken(request.pageToken, 2);
+  if (token !== undefined) {
+    const [newer, pivot] = token;
+    return newer === 1n ? towardsNewer(pivot ?? 0n) : towardsOlder(pivot ?? LAST_ID);
+  }
+  switch (request.position.case) {
+    case 'beforeMessageId':
+      return towardsOlder(request.position.value);
+    case 'afterMessageId':
+      return towardsNewer(request.position.value + 1n);
+    case 'aroundMessageId': {
+      const older = Math.floor(size / 2);
+      return {
+        pivot: request.position.value,
+        older: older + 1,
+        newer: size - older + 1,
+        towards: 'both',
+        size,
+        withoutReplies,
+      };
+    }
+    default:
+      return towardsOlder(LAST_ID);
+  }
+}
+
+export function toHistory(rows: readonly HistoryRow[], page: Page) {
+  const messages = rows.filter((row) => row.id !== null);
+  const older = messages.filter((row) => !row.newer);
+  const newer = messages.filter((row) => row.newer);
+  const hasOlder = older.length >= page.older;
+  const hasNewer = newer.length >= page.newer;
+  const shownOlder = page.towards === 'newer' ? [] : older.slice(hasOlder ? 1 : 0);
+  const shownNewer = page.towards === 'older' ? [] : newer.slice(0, page.newer - 1);
+  const shown = [...shownOlder, ...shownNewer];
+  return {
+    messages: shown.map(toMessage),
+    hasOlder,
+    hasNewer,
+    nextPageToken: toNextToken(page, shown, page.towards === 'newer' ? hasNewer : hasOlder),
+  };
+}
+
+function toNextToken(page: Page, shown: readonly { id: bigint }[], hasNext: boolean): string {
+  const edge = page.towards === 'newer' ? shown.at(-1) : shown.at(0);
+  if (!hasNext || edge === undefined) return '';
+  return page.towards === 'newer' ? toPageToken([true, edge.id + 1n]) : toPageToken([false, edge.id]);
+}

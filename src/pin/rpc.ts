@@ -1,0 +1,67 @@
+import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { requireRole } from '../channel/access.ts';
+import type { Sql } from '../db/database.ts';
+import type { Deps } from '../deps.ts';
+import type { Caller, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { lockMessage, refuseDeleted } from '../message/access.ts';
+import type { MessageRow } from '../message/sql.ts';
+import { toMessage } from '../message/view.ts';
+import { countPins, listPins, updatePin } from './sql.ts';
+import { toPinChanged } from './view.ts';
+
+type PinHandlers = Pick<Handlers<typeof MessageService>, 'pinMessage' | 'unpinMessage' | 'listPins'>;
+type Changed = { readonly message: MessageRow; readonly events: readonly LoggedEvent[] };
+
+export function pinHandlers({ db, relay, config }: Deps): PinHandlers {
+  return {
+    async pinMessage({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const { message, events } = await db.transaction(call, async (sql): Promise<Changed> => {
+        const row = await lockMessage(sql, call.caller, channelId, messageId);
+        requireRole(call.caller, row, 'MEMBER');
+        refuseDeleted(row);
+        if (row.pinnedAt !== null) return { message: row, events: [] };
+        const [found] = await countPins(sql, tenantId, channelId);
+        if ((found?.pins ?? 0) >= config.channel.maxPins) throw refuse.pinLimit(config.channel.maxPins);
+        return change(sql, call.caller, messageId, { at: row.now, by: userId });
+      });
+      relay.publish(events);
+      return { message: toMessage(message) };
+    },
+
+    async unpinMessage({ channelId, messageId }, call) {
+      const { message, events } = await db.transaction(call, async (sql): Promise<Changed> => {
+        const row = await lockMessage(sql, call.caller, channelId, messageId);
+        requireRole(call.caller, row, 'MEMBER');
+        if (row.pinnedAt === null) return { message: row, events: [] };
+        return change(sql, call.caller, messageId, null);
+      });
+      relay.publish(events);
+      return { message: toMessage(message) };
+    },
+
+    async listPins({ channelId }, call) {
+      const { tenantId, userId } = call.caller;
+      const rows = await db.run(call, (sql) => listPins(sql, tenantId, userId, channelId));
+      if (rows.length === 0) throw refuse.channelNotFound();
+      return { messages: rows.flatMap((row) => (row.id === null ? [] : [toMessage(row)])) };
+    },
+  };
+}
+
+async function change(
+  sql: Sql,
+  { tenantId, userId }: Caller,
+  messageId: bigint,
+  pin: { readonly at: bigint; readonly by: bigint } | null,
+): Promise<Changed> {
+  const [message] = await updatePin(sql, tenantId, messageId, pin);
+  if (message === undefined) throw refuse.messageNotFound();
+  const changed = toPinChanged(message, userId);
+  return {
+    message,
+    events: await appendEvent(sql, message.channelId, 'PIN_CHANGED', userId, changed, messageId),
+  };
+}

@@ -1,0 +1,67 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+import { nextSeq } from '../message/change-sql.ts';
+import { type MessageRow, messageColumns } from '../message/sql.ts';
+
+/** How many messages of a channel are pinned. */
+export function countPins(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ pins: number }[]> {
+  return sql<{ pins: number }[]>`
+    select count(*)::int as pins
+    from messages m
+    where m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and m.pin_seq is not null
+  `;
+}
+
+/** Pins a message, or with null unpins it. Its channel must be locked. */
+export function updatePin(
+  sql: Sql,
+  tenantId: bigint,
+  messageId: bigint,
+  pin: { readonly at: bigint; readonly by: bigint } | null,
+): PendingQuery<MessageRow[]> {
+  return sql<MessageRow[]>`
+    update messages m
+    set
+      pinned_at = ${pin?.at ?? null},
+      pinned_by = ${pin?.by ?? null},
+      pin_seq = ${pin === null ? sql`null` : nextSeq(sql)},
+      updated_at = now_ms(),
+      event_seq = ${nextSeq(sql)}
+    where m.id = ${messageId}
+      and m.tenant_id = ${tenantId}
+    returning ${messageColumns(sql)}
+  `;
+}
+
+/**
+ * Pinned messages of a channel, the latest pinned first. One row without message when there are none, no row when
+ * the channel is not there for the user.
+ */
+export function listPins(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+): PendingQuery<(MessageRow | { readonly id: null })[]> {
+  return sql<(MessageRow | { readonly id: null })[]>`
+    select pinned.*
+    from channels c
+    join channel_members me on me.channel_id = c.id
+    left join lateral (
+      select m.pin_seq, ${messageColumns(sql)}
+      from messages m
+      where m.channel_id = c.id
+        and m.tenant_id = ${tenantId}
+        and m.pin_seq is not null
+    ) as pinned on true
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and me.status in ('ACTIVE', 'MUTED')
+    order by pinned.pin_seq desc
+  `;
+}

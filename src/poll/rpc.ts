@@ -1,0 +1,97 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { PollSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { requireRole } from '../channel/access.ts';
+import { fromMetadataJson } from '../channel/metadata.ts';
+import type { Sql } from '../db/database.ts';
+import type { Deps } from '../deps.ts';
+import type { Caller, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { lockMessage, refuseDeleted } from '../message/access.ts';
+import { findMessage, type MessageRow } from '../message/sql.ts';
+import { deleteOtherVotes, insertVotes, listVotes, updatePoll } from './sql.ts';
+import { type PollData, readPoll, toPoll, toPollChanged } from './view.ts';
+
+type PollHandlers = Pick<Handlers<typeof MessageService>, 'votePoll' | 'closePoll' | 'getPoll'>;
+type Poll = MessageInitShape<typeof PollSchema>;
+type Changed = { readonly poll: Poll; readonly events: readonly LoggedEvent[] };
+
+export function pollHandlers({ db, relay }: Deps): PollHandlers {
+  return {
+    async votePoll(request, call) {
+      const { tenantId, userId } = call.caller;
+      const { poll, events } = await db.transaction(call, async (sql): Promise<Changed> => {
+        const row = await lockMessage(sql, call.caller, request.channelId, request.messageId);
+        requireOpen(requirePoll(row), row.now);
+        requireOptions(requirePoll(row), request.optionIds);
+        const [gone, added] = await Promise.all([
+          deleteOtherVotes(sql, tenantId, userId, request),
+          insertVotes(sql, tenantId, userId, request),
+        ]);
+        if (gone.count + added.count === 0) return { poll: toShown(row), events: [] };
+        return change(sql, call.caller, row.id, null);
+      });
+      relay.publish(events);
+      return { poll };
+    },
+
+    async closePoll({ channelId, messageId }, call) {
+      const { poll, events } = await db.transaction(call, async (sql): Promise<Changed> => {
+        const row = await lockMessage(sql, call.caller, channelId, messageId);
+        if (row.senderId !== call.caller.userId) requireRole(call.caller, row, 'ADMIN');
+        if (requirePoll(row).closedAt !== null) return { poll: toShown(row), events: [] };
+        return change(sql, call.caller, row.id, row.now);
+      });
+      relay.publish(events);
+      return { poll };
+    },
+
+    async getPoll({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      return db.transaction(call, async (sql) => {
+        const [[row], votes] = await Promise.all([
+          findMessage(sql, tenantId, userId, channelId, messageId),
+          listVotes(sql, tenantId, userId, messageId),
+        ]);
+        if (row === undefined) throw refuse.messageNotFound();
+        requirePoll(row);
+        return { poll: toShown(row), ownOptionIds: votes.map(({ optionId }) => optionId) };
+      });
+    },
+  };
+}
+
+function requirePoll(row: MessageRow): PollData {
+  refuseDeleted(row);
+  const metadata = fromMetadataJson(row.metadata);
+  if (row.messageType !== 'POLL' || metadata === undefined) throw refuse.messageTypeWrong();
+  return readPoll(metadata);
+}
+
+function requireOpen({ closeAt, closedAt }: PollData, now: bigint): void {
+  if (closedAt !== null || (closeAt !== null && closeAt <= now)) throw refuse.pollClosed();
+}
+
+function requireOptions({ options, multiple }: PollData, chosen: readonly number[]): void {
+  if (chosen.some((id) => !options.some((option) => option.id === id)))
+    throw refuse.fieldInvalid('option_ids', 'names an option that the poll does not have');
+  if (!multiple && chosen.length > 1) throw refuse.fieldInvalid('option_ids', 'must name one option here');
+}
+
+function toShown(row: MessageRow): Poll {
+  return toPoll(fromMetadataJson(row.metadata) ?? {}, row.votes);
+}
+
+async function change(
+  sql: Sql,
+  { tenantId, userId }: Caller,
+  messageId: bigint,
+  closedAt: bigint | null,
+): Promise<Changed> {
+  const [row] = await updatePoll(sql, tenantId, messageId, closedAt);
+  if (row === undefined) throw refuse.messageNotFound();
+  const poll = toShown(row);
+  const changed = toPollChanged(row.channelId, row.id, userId, poll);
+  return { poll, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', userId, changed, row.id) };
+}

@@ -1,0 +1,57 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { Deps } from '../deps.ts';
+import type { Call, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { toStampable } from '../event/stamp.ts';
+import { toEmoji } from './emoji.ts';
+import { changeReaction, type ReactionChange } from './sql.ts';
+import { toReactions } from './view.ts';
+
+type ReactionHandlers = Pick<Handlers<typeof MessageService>, 'addReaction' | 'removeReaction'>;
+
+export function reactionHandlers(deps: Deps): ReactionHandlers {
+  return {
+    async addReaction(request, call) {
+      return { reactions: await change(deps, call, { ...request, added: true }) };
+    },
+
+    async removeReaction(request, call) {
+      return { reactions: await change(deps, call, { ...request, added: false }) };
+    },
+  };
+}
+
+async function change(
+  { db, relay, config }: Deps,
+  call: Call,
+  request: ReactionChange,
+): Promise<MessageInitShape<typeof ReactionSchema>[]> {
+  const { userId } = call.caller;
+  const { channelId, messageId, added } = request;
+  const emoji = toEmoji(request.emoji);
+  const event = toStampable({
+    channelId,
+    actorId: userId,
+    change: { case: 'reactionChanged', value: { messageId, emoji, userId, added } },
+  });
+  const [row] = await db.run(call, (sql) =>
+    changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event),
+  );
+  switch (row?.refusal) {
+    case null:
+      if (row.seq !== null) relay.publish([{ channelId, seq: row.seq, payload: row.payload }]);
+      return toReactions(row.reactions);
+    case 'MESSAGE_DELETED':
+      throw refuse.messageDeleted();
+    case 'CHANNEL_ARCHIVED':
+      throw refuse.channelArchived();
+    case 'MEMBER_MUTED':
+      throw refuse.roleTooLow('to post');
+    case 'REACTION_LIMIT':
+      throw refuse.reactionLimit();
+    default:
+      throw refuse.messageNotFound();
+  }
+}

@@ -1,0 +1,41 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+import type { StampableEvent } from '../event/stamp.ts';
+
+export type ReactionChange = {
+  readonly channelId: bigint;
+  readonly messageId: bigint;
+  readonly emoji: string;
+  readonly added: boolean;
+};
+
+export type ReactionRow = {
+  readonly refusal:
+    | 'MESSAGE_NOT_FOUND'
+    | 'MESSAGE_DELETED'
+    | 'CHANNEL_ARCHIVED'
+    | 'MEMBER_MUTED'
+    | 'REACTION_LIMIT'
+    | null;
+  /** JSON text. */
+  readonly reactions: string;
+  /** null when nothing changed. */
+  readonly seq: bigint | null;
+  readonly payload: Buffer;
+};
+
+/** Gives the caller's reaction or takes it back, in one statement that locks the channel and logs the event. */
+export function changeReaction(
+  sql: Sql,
+  { channelId, messageId, emoji, added }: ReactionChange,
+  limits: { readonly maxReactions: number; readonly maxReactionUsers: number },
+  event: StampableEvent,
+): PendingQuery<ReactionRow[]> {
+  return sql<ReactionRow[]>`
+    select refusal, reactions, seq, payload
+    from change_reaction(
+      ${channelId}, ${messageId}, ${emoji}, ${added},
+      ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqAt}
+    )
+  `;
+}

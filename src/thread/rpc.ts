@@ -1,0 +1,77 @@
+import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { fromPageToken, toPageToken } from '../db/page-token.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { toMessage } from '../message/view.ts';
+import { listFollowed, listThread, updateFollowing, updateThreadMarker } from './sql.ts';
+import { toState } from './view.ts';
+
+type ThreadHandlers = Pick<
+  Handlers<typeof MessageService>,
+  'listThread' | 'listThreads' | 'followThread' | 'unfollowThread' | 'markThreadRead'
+>;
+
+export function threadHandlers({ db }: Deps): ThreadHandlers {
+  return {
+    async listThread(request, call) {
+      const { tenantId, userId } = call.caller;
+      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const [after] = fromPageToken(request.pageToken, 1) ?? [];
+      const rows = await db.run(call, (sql) =>
+        listThread(sql, tenantId, userId, request, after ?? 0n, size + 1),
+      );
+      const [first] = rows;
+      if (first === undefined) throw refuse.messageNotFound();
+      const messages = rows.flatMap((row) => (row.id === null ? [] : [row]));
+      const root = messages.find(({ id }) => id === request.rootMessageId);
+      const replies = messages.filter(({ id }) => id !== request.rootMessageId);
+      const shown = replies.slice(0, size);
+      const last = shown.at(-1);
+      return {
+        root: root === undefined ? undefined : toMessage(root),
+        replies: shown.map(toMessage),
+        nextPageToken: replies.length > size && last !== undefined ? toPageToken([last.id]) : '',
+        headSeq: first.headSeq,
+        state: toState(first),
+      };
+    },
+
+    async listThreads(request, call) {
+      const { tenantId, userId } = call.caller;
+      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const keys = fromPageToken(request.pageToken, 2);
+      const after = keys === undefined ? undefined : ([keys[0] ?? -1n, keys[1] ?? 0n] as const);
+      const rows = await db.run(call, (sql) => listFollowed(sql, tenantId, userId, request, after, size + 1));
+      const shown = rows.slice(0, size);
+      const last = shown.at(-1);
+      return {
+        entries: shown.map((row) => ({ root: toMessage(row), state: toState(row) })),
+        nextPageToken:
+          rows.length > size && last !== undefined ? toPageToken([last.lastReplyAt, last.id]) : '',
+      };
+    },
+
+    async followThread(request, call) {
+      const { tenantId, userId } = call.caller;
+      const [row] = await db.run(call, (sql) => updateFollowing(sql, tenantId, userId, request, true));
+      if (row === undefined) throw refuse.messageNotFound();
+      if (row.isDeleted) throw refuse.messageDeleted();
+      return { state: toState(row) };
+    },
+
+    async unfollowThread(request, call) {
+      const { tenantId, userId } = call.caller;
+      const [row] = await db.run(call, (sql) => updateFollowing(sql, tenantId, userId, request, false));
+      if (row === undefined) throw refuse.messageNotFound();
+      return {};
+    },
+
+    async markThreadRead(request, call) {
+      const { tenantId, userId } = call.caller;
+      const [row] = await db.run(call, (sql) => updateThreadMarker(sql, tenantId, userId, request));
+      if (row === undefined) throw refuse.messageNotFound();
+      return { state: toState(row) };
+    },
+  };
+}
