@@ -263,6 +263,25 @@ comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id
 comment on column channel_members.own_posts is 'Messages this user ever posted in the channel.';
 comment on column channel_members.own_posts_read is 'Those of own_posts at or below the marker.';
 
+create table channel_names (
+  channel_id bigint not null,
+  tenant_id bigint not null,
+  name text not null,
+  constraint channel_names_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
+  constraint channel_names_pkey PRIMARY KEY (channel_id)
+);
+CREATE INDEX idx_channel_names_search ON public.channel_names USING gin ((ARRAY[tenant_id]), name gin_trgm_ops);
+alter table channel_names enable row level security, force row level security;
+create policy system_policy on channel_names as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on channel_names to discuss_service;
+grant delete, insert, select, update on channel_names to discuss_system;
+comment on table channel_names is 'Names of channels other than DIRECT as search_name() makes them, kept by trigger_keep_channel_name.';
+comment on column channel_names.channel_id is 'The channel.';
+comment on column channel_names.tenant_id is 'Tenant of the channel.';
+comment on column channel_names.name is 'Its name, folded.';
+
 create table channels (
   id bigint not null default nextval('channels_id_seq'::regclass),
   tenant_id bigint not null,
@@ -298,6 +317,8 @@ CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id,
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE ((type)::text = 'DIRECT'::text);
 CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE ((type)::text = 'TOPIC'::text);
+CREATE TRIGGER trigger_keep_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION keep_channel_name();
+comment on trigger trigger_keep_channel_name on channels is NULL;
 alter table channels enable row level security, force row level security;
 create policy channel_access_policy on channels as permissive for select to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR (((type)::text = 'GROUP'::text) AND (NOT is_private)) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
@@ -444,7 +465,6 @@ create table messages (
   deleted_by bigint,
   reactions jsonb not null default '[]'::jsonb,
   read_by bigint[] not null default '{}'::bigint[],
-  search_vector tsvector generated always as ((to_tsvector('english'::regconfig, NORMALIZE(content, NFC)) || to_tsvector('discuss_simple'::regconfig, NORMALIZE(content, NFC)))) stored,
   metadata jsonb,
   created_at bigint not null,
   updated_at bigint not null,
@@ -459,6 +479,7 @@ create table messages (
   pinned_by bigint,
   pin_seq bigint,
   posted_seq bigint,
+  search_vector tsvector generated always as ((setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(content, NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, content))) stored,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
   constraint messages_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint messages_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL,
@@ -473,7 +494,7 @@ CREATE INDEX idx_messages_deleted ON public.messages USING btree (deleted_at) WH
 CREATE INDEX idx_messages_mentions ON public.messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[]);
 CREATE INDEX idx_messages_parent ON public.messages USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);
-CREATE INDEX idx_messages_search ON public.messages USING gin (search_vector);
+CREATE INDEX idx_messages_search ON public.messages USING gin (search_vector, search_scope(id, tenant_id, channel_id, sender_id, (message_type)::text));
 CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, sender_id, created_at DESC);
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
@@ -527,7 +548,6 @@ comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
 comment on column messages.read_by is 'Users who read it; filled in the background and for small channels only, as read markers hold the truth.';
-comment on column messages.search_vector is 'Words of the content, stemmed in English, then as typed without diacritics (discuss_simple).';
 comment on column messages.metadata is 'What the type needs besides the text: language of code, options of a poll.';
 comment on column messages.created_at is 'When it was posted, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
@@ -542,6 +562,7 @@ comment on column messages.pinned_at is 'When the message was pinned, epoch ms; 
 comment on column messages.pinned_by is 'User who pinned it.';
 comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
 comment on column messages.posted_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
+comment on column messages.search_vector is 'Words of the content as typed, without diacritics (discuss_simple, label A), then stemmed in English (label D).';
 
 create table poll_votes (
   tenant_id bigint not null,
@@ -593,6 +614,25 @@ comment on table schema_migrations is 'Migrations applied to this database, in t
 comment on column schema_migrations.name is 'File name of the migration.';
 comment on column schema_migrations.checksum is 'SHA-256 of the file as it was applied.';
 comment on column schema_migrations.applied_at is 'When it was applied, epoch ms.';
+
+create table search_words (
+  tenant_id bigint not null,
+  word text not null,
+  horizon xid8 not null,
+  constraint search_words_pkey PRIMARY KEY (tenant_id, word)
+);
+CREATE INDEX idx_search_words_horizon ON public.search_words USING btree (horizon);
+CREATE INDEX idx_search_words_parts ON public.search_words USING gin ((ARRAY[tenant_id]), word gin_trgm_ops);
+alter table search_words enable row level security, force row level security;
+create policy system_policy on search_words as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on search_words to discuss_service;
+grant delete, insert, select, update on search_words to discuss_system;
+comment on table search_words is 'Words of a tenant''s messages, for finding words by a part of them. An index of the parts themselves would have to be kept on every post; this is kept in the background by learn_search_words(). A word outlives its messages.';
+comment on column search_words.tenant_id is 'Tenant of the messages.';
+comment on column search_words.word is 'The word without diacritics, in lower case, 4 characters or more.';
+comment on column search_words.horizon is 'When the word was learnt: events of all transactions below this one had been looked through.';
 
 create table thread_followers (
   tenant_id bigint not null,
@@ -1114,6 +1154,78 @@ end
 $function$;
 comment on function fold_text(text) is 'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
 
+CREATE OR REPLACE FUNCTION public.keep_channel_name()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  insert into channel_names (channel_id, tenant_id, name)
+  values (new.id, new.tenant_id, search_name(new.name))
+  on conflict (channel_id) do update set name = excluded.name;
+  return null;
+end
+$function$;
+alter function keep_channel_name() owner to discuss_system;
+revoke all on function keep_channel_name() from public;
+comment on function keep_channel_name() is 'Trigger of channels: keeps the name that SearchChannels looks at.';
+
+CREATE OR REPLACE FUNCTION public.learn_search_words(_limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _to xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  _from xid8;
+  _last xid8;
+  _learnt int;
+begin
+  -- One at a time; whoever comes second has nothing to do.
+  if not pg_try_advisory_xact_lock(hashtext('learn_search_words')) then
+    return 0;
+  end if;
+  select max(w.horizon) into _from from search_words w;
+  -- Transactions are numbered anew where a dump was restored.
+  if _from is null or _from > _to then
+    _from := '0';
+  end if;
+  -- To the end of a transaction, so that none is cut in two.
+  select max(e.xid) into _last
+  from (
+    select xid from channel_events where xid >= _from and xid < _to order by xid, id limit _limit
+  ) as e;
+  if _last is null then
+    return 0;
+  end if;
+
+  insert into search_words (tenant_id, word, horizon)
+  select f.tenant_id, f.word, (_last::text::bigint + 1)::text::xid8
+  from (
+    select distinct m.tenant_id, w.word
+    from channel_events e
+    join messages m on m.id = e.message_id and m.tenant_id = e.tenant_id
+    cross join lateral unnest(tsvector_to_array(ts_filter(m.search_vector, '{a}'))) as w(word)
+    where e.xid >= _from
+      and e.xid <= _last
+      and not m.is_deleted
+      and length(w.word) between 4 and 64
+  ) as f
+  where not exists (
+    select 1 from search_words w where w.tenant_id = f.tenant_id and w.word = f.word
+  )
+  on conflict do nothing;
+  get diagnostics _learnt = row_count;
+  return _learnt;
+end
+$function$;
+alter function learn_search_words(integer) owner to discuss_system;
+revoke all on function learn_search_words(integer) from public;
+grant execute on function learn_search_words(integer) to discuss_service;
+comment on function learn_search_words(integer) is 'Adds the words of messages posted or changed since it was last called, from about _limit events; returns how many were new.';
+
 CREATE OR REPLACE FUNCTION public.list_changed_channels(_from xid8, _to xid8)
  RETURNS TABLE(channel_id bigint, head bigint, joins bytea[])
  LANGUAGE sql
@@ -1379,6 +1491,277 @@ END;
 revoke all on function schema_version() from public;
 grant execute on function schema_version() to discuss_service;
 comment on function schema_version() is 'Name of the last migration applied.';
+
+CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
+ RETURNS TABLE(channel_id bigint, score integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+  _folded constant text[] := array(select fold_text(w) from unnest(_words) as w order by length(w) desc, w);
+  _whole constant text := fold_text(array_to_string(_words, ' '));
+  -- A part has three letters at least; less is the beginning of a word.
+  _patterns constant text[] :=
+    array(select case when length(w) < 3 then '% ' else '%' end || w || '%' from unnest(_folded) as w);
+begin
+  return query
+  select
+    c.id,
+    case
+      when n.name = ' ' || _whole then 4
+      when n.name like ' ' || _whole || '%' then 3
+      when n.name like '% ' || _whole || '%' then 2
+      else 1
+    end
+  from channel_names n
+  join channels c on c.id = n.channel_id
+  where array[n.tenant_id] && array[app_tenant_id()]
+    and c.tenant_id = app_tenant_id()
+    and c.deleted_at is null
+    -- The longest word by the index, the others among what it finds.
+    and n.name like _patterns[1]
+    and n.name like all (_patterns)
+    and (
+      (c.type = 'GROUP' and not c.is_private)
+      or exists (
+        select 1
+        from channel_members cm
+        where cm.channel_id = c.id
+          and cm.tenant_id = c.tenant_id
+          and cm.user_id = app_user_id()
+          and cm.status in ('ACTIVE', 'MUTED')
+      )
+    )
+  order by 2 desc, c.last_message_at desc nulls last, c.id desc
+  limit _limit;
+end
+$function$;
+alter function search_channels(text[],integer) owner to discuss_system;
+revoke all on function search_channels(text[],integer) from public;
+grant execute on function search_channels(text[],integer) to discuss_service;
+comment on function search_channels(text[],integer) is 'Channels of the caller and public groups of the tenant whose names hold all the words, the best _limit: 4 the name itself, 3 its beginning, 2 the beginning of a word, 1 anything else. Looks by itself at tenant and membership, because row-level security would keep like from the index.';
+
+CREATE OR REPLACE FUNCTION public.search_messages(_query tsquery, _filter jsonb, _before bigint, _from bigint, _now bigint, _limit integer)
+ RETURNS TABLE(message_id bigint, score bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_custom_plan'
+ SET enable_seqscan TO 'off'
+ SET jit TO 'off'
+AS $function$
+declare
+  _tenant constant bigint := app_tenant_id();
+  _wanted constant bigint[] := array(select jsonb_array_elements_text(_filter -> 'channelIds')::bigint);
+  _thread constant bigint := _filter ->> 'parentId';
+  _after_ms constant bigint := _filter ->> 'afterMs';
+  _before_ms constant bigint := _filter ->> 'beforeMs';
+  _types constant text[] := array(select jsonb_array_elements_text(_filter -> 'types'));
+  _senders constant bigint[] :=
+    array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint * 8 + 2);
+  _kinds bigint[];
+  _channels bigint[];
+  _scope bigint[];
+  _spans bigint[];
+  _end bigint;
+  _start bigint;
+  _step int := 0;
+  _found int := 0;
+  _rows int;
+begin
+  select
+    array_agg(c.id),
+    -- Inside a channel messages are in the order of time.
+    max(case
+      when _before_ms is null then c.last_message_id
+      else (
+        select m.id
+        from messages m
+        where m.channel_id = c.id and not m.is_deleted and m.created_at < _before_ms
+        order by m.created_at desc, m.id desc
+        limit 1
+      )
+    end) + 1
+  into _channels, _end
+  from channel_members cm
+  join channels c on c.id = cm.channel_id
+  where cm.user_id = app_user_id()
+    and cm.tenant_id = _tenant
+    and cm.status in ('ACTIVE', 'MUTED')
+    and c.tenant_id = _tenant
+    and c.deleted_at is null
+    and (cardinality(_wanted) = 0 or c.id = any(_wanted));
+
+  _end := least(_end, _before);
+  -- A thread begins with its first message.
+  _start := greatest(_from, _thread, 0);
+  if _query is null or _end is null then
+    return;
+  end if;
+
+  -- Each channel is looked up in the index by itself, which stops paying at some number.
+  _scope := case
+    when cardinality(_channels) <= 300 then array(select c * 8 + 1 from unnest(_channels) as c)
+    else array[_tenant * 8]
+  end;
+  _kinds := array(
+    select case t when 'TEXT' then 5 when 'IMAGE' then 13 when 'FILE' then 21 when 'SYSTEM' then 29 when 'CODE' then 37 else 45 end
+    from unnest(_types) as t
+  );
+
+  -- From the newest ids to the oldest in growing steps, as far as it takes: what is found often is found at
+  -- once, and what is found seldom costs a handful of looks into the index.
+  while _found < _limit and _end > _start loop
+    _step := _step + 1;
+    declare
+      _low bigint := case _step
+        when 1 then ((_end >> 13) - 1) << 13
+        when 2 then _end >> 18 << 18
+        when 3 then ((_end >> 18) - 3) << 18
+        when 4 then ((_end >> 18) - 15) << 18
+        when 5 then ((_end >> 18) - 63) << 18
+        else 0
+      end;
+    begin
+      _low := greatest(_low, 0);
+      _spans := case
+        when _thread is not null then null
+        when _step <= 2 then array(select n * 8 + 3 from generate_series(_low >> 13, (_end - 1) >> 13) as n)
+        when _step <= 5 then array(select n * 8 + 4 from generate_series(_low >> 18, (_end - 1) >> 18) as n)
+      end;
+      if _thread is not null then
+        _low := _start;
+      end if;
+
+      -- The + 0 keeps other indexes out of it, which know nothing of the words.
+      return query
+      select
+        f.id,
+        case
+          when _now is null then 0
+          else (
+            ts_rank(f.search_vector, _query, 1)
+            * (0.25 + 0.75 * power(0.5, greatest(_now - f.created_at, 0) / (30 * 86400000.0)))
+            * 1000000000
+          )::bigint
+        end
+      from (
+        select m.id, m.created_at, m.search_vector
+        from messages m
+        where m.search_vector @@ _query
+          and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _scope
+          and (
+            _spans is null
+            or search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _spans
+          )
+          and (
+            cardinality(_senders) = 0
+            or search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _senders
+          )
+          and (
+            cardinality(_kinds) = 0
+            or search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _kinds
+          )
+          and m.tenant_id + 0 = _tenant
+          and m.channel_id + 0 = any(_channels)
+          and m.id + 0 >= greatest(_low, _start)
+          and m.id + 0 < _end
+          and not m.is_deleted
+          and (_thread is null or m.parent_id = _thread or m.id = _thread)
+          and (_after_ms is null or m.created_at >= _after_ms)
+          and (_before_ms is null or m.created_at < _before_ms)
+          and (
+            (_filter ->> 'hasAttachment') is null
+            or (_filter ->> 'hasAttachment')::boolean
+              = exists (select 1 from attachments a where a.message_id = m.id and a.tenant_id = _tenant)
+          )
+        order by m.id + 0 desc
+        limit _limit - _found
+      ) as f;
+      get diagnostics _rows = row_count;
+      _found := _found + _rows;
+      _end := greatest(_low, _start);
+    end;
+  end loop;
+end
+$function$;
+alter function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) from public;
+grant execute on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) to discuss_service;
+comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest messages that match, at most _limit, with _from <= id < _before (null: any), each with its score at the time _now in epoch ms (null: 0). Looks by itself at tenant and membership of the caller, because row-level security would keep @@ from the index.';
+
+CREATE OR REPLACE FUNCTION public.search_name(_name text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN (' '::text || translate(fold_text(_name), '-_/.#'::text, '     '::text));
+comment on function search_name(text) is 'Name as SearchChannels compares it: folded, and with a space before each word.';
+
+CREATE OR REPLACE FUNCTION public.search_query(_terms jsonb, _without_stop_words boolean)
+ RETURNS tsquery
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET client_min_messages TO 'warning'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  _query tsquery := '';
+  _english tsquery;
+  _words tsquery;
+  _dropped boolean := false;
+  _term record;
+begin
+  for _term in
+    select t.typed, t.english, t.part, t.negated
+    from jsonb_to_recordset(_terms) as t(typed text, english text, part text, negated boolean)
+  loop
+    _words := to_tsquery('public.discuss_simple', _term.typed);
+    if _term.english is not null then
+      _english := to_tsquery('pg_catalog.english', _term.english);
+      if _without_stop_words and not _term.negated and numnode(_english) = 0 then
+        _dropped := true;
+        continue;
+      end if;
+      _words := _words || _english;
+    end if;
+    if _term.part is not null then
+      select coalesce(_words, '') || coalesce(string_agg(quote_literal(p.word) || ':A', ' | '), '')::tsquery
+      into _words
+      from (
+        select w.word
+        from search_words w
+        where array[w.tenant_id] && array[app_tenant_id()]
+          and w.word like '%' || fold_text(_term.part) || '%'
+        order by length(w.word), w.word
+        limit 64
+      ) as p;
+    end if;
+    if numnode(_words) = 0 then
+      -- A word that is nowhere can be left out, but not be found.
+      continue when _term.negated;
+      return null;
+    end if;
+    _query := _query && case when _term.negated then !! _words else _words end;
+  end loop;
+  return case when _without_stop_words and not _dropped or numnode(_query) = 0 then null else _query end;
+end
+$function$;
+alter function search_query(jsonb,boolean) owner to discuss_system;
+revoke all on function search_query(jsonb,boolean) from public;
+grant execute on function search_query(jsonb,boolean) to discuss_service;
+comment on function search_query(jsonb,boolean) is 'The query for messages.search_vector that asks for all terms: typed and english are texts for to_tsquery(), part is looked up among the tenant''s words. Null when nothing can match, and when stop words were to be dropped and there are none.';
+
+CREATE OR REPLACE FUNCTION public.search_scope(_id bigint, _tenant_id bigint, _channel_id bigint, _sender_id bigint, _type text)
+ RETURNS bigint[]
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
+comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Where a message belongs, as tokens of idx_messages_search: tenant, channel, sender, its span of 8,192 and of 262,144 ids, type. The last three bits say which.';
 
 CREATE OR REPLACE FUNCTION public.send_messages(_items json)
  RETURNS TABLE(item integer, refusal text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)

@@ -49,6 +49,7 @@ export function toConfig(env: Env) {
     limits: {
       sendPerMinute: read.count('LIMIT_SEND_PER_MINUTE', 60),
       readPerMinute: read.count('LIMIT_READ_PER_MINUTE', 300),
+      searchPerMinute: read.count('LIMIT_SEARCH_PER_MINUTE', 30),
       tenantPerMinute: read.count('LIMIT_TENANT_PER_MINUTE', 10_000),
       streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 20),
     },
@@ -87,6 +88,7 @@ export function toConfig(env: Env) {
       maxReactions: read.count('REACTION_MAX_KINDS', 20),
       maxReactionUsers: read.count('REACTION_MAX_USERS', 2_000),
     },
+    search: { learnMs: read.count('SEARCH_LEARN_MS', 5_000) },
     unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
     maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
   };

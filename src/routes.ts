@@ -2,12 +2,14 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { channelRoutes } from './channel/rpc.ts';
 import type { Deps } from './deps.ts';
 import { type Route, route } from './edge/call.ts';
 import { eventRoutes } from './event/rpc.ts';
 import { memberRoutes } from './member/rpc.ts';
 import { messageRoutes } from './message/rpc.ts';
+import { searchRoutes } from './search/rpc.ts';
 
 /** Everything the service answers to, on both edges. */
 export function routes(deps: Deps): Route[] {
@@ -15,6 +17,7 @@ export function routes(deps: Deps): Route[] {
     route(ChannelService, channelRoutes(deps)),
     route(MemberService, memberRoutes(deps)),
     route(MessageService, messageRoutes(deps)),
+    route(SearchService, searchRoutes(deps)),
     route(EventService, eventRoutes(deps)),
   ];
 }

@@ -65,6 +65,8 @@ const trials: Readonly<Record<string, Trial>> = {
   'MessageService/PinMessage': { names: (victim) => victim },
   'MessageService/UnpinMessage': { names: (victim) => victim },
   'MessageService/ListPins': { names: ({ channelId }) => ({ channelId }) },
+  'SearchService/SearchMessages': { lists: { query: 'tuyet mat' } },
+  'SearchService/SearchChannels': { lists: { query: 'tuyet' } },
   'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
 };
 

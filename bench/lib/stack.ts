@@ -26,6 +26,7 @@ const SETTINGS = ['shared_buffers=512MB', 'max_wal_size=8GB', 'checkpoint_timeou
 const UNLIMITED = {
   LIMIT_SEND_PER_MINUTE: '0',
   LIMIT_READ_PER_MINUTE: '0',
+  LIMIT_SEARCH_PER_MINUTE: '0',
   LIMIT_TENANT_PER_MINUTE: '0',
   LIMIT_STREAMS_PER_USER: '0',
 };

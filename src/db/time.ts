@@ -9,3 +9,9 @@ export function toTimestamp(ms: bigint | null): Timestamp | undefined {
   if (ms === null) return undefined;
   return create(TimestampSchema, { seconds: ms / 1000n, nanos: Number(ms % 1000n) * 1_000_000 });
 }
+
+/** The first whole ms at or after a time; undefined when it is unset. */
+export function toMs(time: Timestamp | undefined): bigint | undefined {
+  if (time === undefined) return undefined;
+  return time.seconds * 1000n + BigInt(Math.ceil(time.nanos / 1_000_000));
+}

@@ -14,7 +14,7 @@ export type Limiter = (key: string, perMinute: number) => number | Promise<numbe
 const maxBuckets = 100_000;
 
 /**
- * Holds callers to their quota: a bucket of calls per user and kind (reads, writes) and one per tenant, and a
+ * Holds callers to their quota: a bucket of calls per user and kind (reads, writes, searches) and one per tenant, and a
  * number of streams at a time per user. A service that acts for a user draws on that user's buckets, the same
  * the user draws on directly: users have one allowance whichever front end they come through, and a service
  * cannot be used to get round it. Calls by services and operators for nobody count for their tenant alone.
@@ -24,12 +24,11 @@ export function limits(take: Limiter, config: Config['limits']): Surrounding {
   const streams = new Map<string, number>();
   return (method, next) => {
     const quota = getOption(method, quotaOption);
-    const rate = quota === Quota.WRITE ? config.sendPerMinute : config.readPerMinute;
-    const kind = quota === Quota.WRITE ? 'write' : 'read';
+    const [kind, rate] = toBucket(quota, config);
     const counted = async (call: RunningCall) => {
       const { caller } = call;
       if (quota !== Quota.STREAM && caller.userId > 0n)
-        await draw(take, `${kind}:${userKey(caller)}`, rate, `${kind}s per minute and user`);
+        await draw(take, `${kind}:${userKey(caller)}`, rate, `${plurals[kind]} per minute and user`);
       if (caller.tenantId > 0n)
         await draw(take, `tenant:${caller.tenantId}`, config.tenantPerMinute, 'calls per minute and tenant');
       return next(call);
@@ -63,6 +62,21 @@ export function createLimiter(now: () => number): Limiter {
     bucket.calls -= 1;
     return 0;
   };
+}
+
+type Kind = keyof typeof plurals;
+
+const plurals = { read: 'reads', write: 'writes', search: 'searches' } as const;
+
+function toBucket(quota: Quota, config: Config['limits']): [kind: Kind, perMinute: number] {
+  switch (quota) {
+    case Quota.WRITE:
+      return ['write', config.sendPerMinute];
+    case Quota.SEARCH:
+      return ['search', config.searchPerMinute];
+    default:
+      return ['read', config.readPerMinute];
+  }
 }
 
 async function draw(take: Limiter, key: string, perMinute: number, limit: string): Promise<void> {

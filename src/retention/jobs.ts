@@ -1,10 +1,12 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
+import { learnWords } from '../search/sql.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
 
 const PRUNED_AT_ONCE = 5_000;
 const SETTLED_AT_ONCE = 500;
+const LEARNT_FROM_AT_ONCE = 5_000;
 
 /**
  * Housekeeping, by every instance on its own clock: each job is one bounded statement that takes no harm from
@@ -24,6 +26,7 @@ export class Jobs {
     this.#log = parts.log.child({ part: 'jobs' });
     this.#now = parts.now;
     this.#repeat('settle', this.#config.unread.settleMs, () => this.#settle());
+    this.#repeat('learn', this.#config.search.learnMs, () => this.#learn());
     this.#repeat('maintain', this.#config.maintenance.everyMs, () => this.#maintain());
   }
 
@@ -50,6 +53,10 @@ export class Jobs {
 
   async #settle(): Promise<void> {
     await settleUnread(this.#pool, SETTLED_AT_ONCE);
+  }
+
+  async #learn(): Promise<void> {
+    await learnWords(this.#pool, LEARNT_FROM_AT_ONCE);
   }
 
   async #maintain(): Promise<void> {

@@ -65,6 +65,7 @@ export class App {
       AUTH_AUDIENCE: this.tokens.audience,
       LIMIT_SEND_PER_MINUTE: '0',
       LIMIT_READ_PER_MINUTE: '0',
+      LIMIT_SEARCH_PER_MINUTE: '0',
       LIMIT_TENANT_PER_MINUTE: '0',
       LIMIT_STREAMS_PER_USER: '0',
       EVENT_SWEEP_MS: '100',

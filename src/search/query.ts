@@ -1,0 +1,80 @@
+import { refuse } from '../edge/errors.ts';
+
+/** One thing a message must hold, or must not. */
+export type Term = {
+  /** Its words in a row, composed and in lower case, letters and digits only. */
+  readonly words: readonly string[];
+  readonly kind: 'WORD' | 'PHRASE' | 'PREFIX' | 'PART';
+  readonly negated: boolean;
+};
+
+const MAX_WORDS = 64;
+// Beginnings and parts stand for many words each.
+const MAX_OPEN = 4;
+const MIN_PREFIX = 2;
+const MIN_PART = 3;
+
+/** Reads a query as SearchService describes it; one that cannot be answered is refused. */
+export function parseQuery(query: string): Term[] {
+  const terms = [
+    ...query
+      .normalize('NFC')
+      .replaceAll(/[“”„«»]/g, '"')
+      .matchAll(pieces),
+  ].flatMap(([, minus = '', quoted, bare = '']) => toTerm(minus !== '', quoted, bare));
+  if (terms.length === 0) throw refuse.fieldInvalid('query', 'holds no word to look for');
+  if (terms.every(({ negated }) => negated))
+    throw refuse.fieldInvalid('query', 'says what to leave out, but not what to find');
+  if (terms.flatMap(({ words }) => words).length > MAX_WORDS)
+    throw refuse.fieldInvalid('query', `has more than ${MAX_WORDS} words`);
+  if (terms.filter(isOpen).length > MAX_OPEN)
+    throw refuse.fieldInvalid('query', `has more than ${MAX_OPEN} words with *`);
+  return terms;
+}
+
+/** Words of a text: runs of letters and digits, as PostgreSQL's parser takes them once signs are spaces. */
+export function wordsOf(text: string): string[] {
+  return text.normalize('NFC').toLowerCase().match(words) ?? [];
+}
+
+/** The same terms looked for anywhere in words; undefined where none is long enough, or none changes. */
+export function toParts(terms: readonly Term[]): Term[] | undefined {
+  const parts = terms
+    .filter(({ negated, kind }) => !negated && (kind === 'WORD' || kind === 'PREFIX'))
+    .flatMap((term) => term.words)
+    .filter((word) => length(word) >= MIN_PART)
+    .slice(0, MAX_OPEN);
+  if (parts.length === 0) return undefined;
+  const kept = terms.filter(({ negated, kind }) => negated || kind === 'PHRASE' || kind === 'PART');
+  return [...parts.map((word): Term => ({ words: [word], kind: 'PART', negated: false })), ...kept];
+}
+
+// A quote that is not closed goes to the end, as it does while somebody is typing.
+const pieces = /(-)?(?:"([^"]*)(?:"|$)|([^\s"]+))/gu;
+const words = /[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu;
+
+function toTerm(negated: boolean, quoted: string | undefined, bare: string): Term[] {
+  const found = wordsOf(quoted ?? bare);
+  if (found.length === 0) return [];
+  if (quoted !== undefined) return [{ words: found, kind: 'PHRASE', negated }];
+  const [first = ''] = found;
+  if (bare.startsWith('*')) {
+    if (found.length > 1 || length(first) < MIN_PART)
+      throw refuse.fieldInvalid('query', `a part of a word is one word of ${MIN_PART} letters or more`);
+    return [{ words: found, kind: 'PART', negated }];
+  }
+  if (bare.endsWith('*')) {
+    if (length(found.at(-1) ?? '') < MIN_PREFIX)
+      throw refuse.fieldInvalid('query', `the beginning of a word has ${MIN_PREFIX} letters or more`);
+    return [{ words: found, kind: 'PREFIX', negated }];
+  }
+  return [{ words: found, kind: 'WORD', negated }];
+}
+
+function isOpen({ kind }: Term): boolean {
+  return kind === 'PREFIX' || kind === 'PART';
+}
+
+function length(word: string): number {
+  return [...word].length;
+}
