@@ -305,12 +305,12 @@ describe('changing messages', () => {
     await the.owner`update channels set is_archived = true where id = ${channelId}`;
     const named = { channelId, messageId };
     for (const call of [
-      edit(messageId, 'y'),
-      messages(ana).deleteMessage(named),
-      messages(ana).addReaction({ ...named, emoji: '👍' }),
-      messages(ana).pinMessage(named),
-      messages(ana).votePoll({ ...named, optionIds: [1] }),
+      () => edit(messageId, 'y'),
+      () => messages(ana).deleteMessage(named),
+      () => messages(ana).addReaction({ ...named, emoji: '👍' }),
+      () => messages(ana).pinMessage(named),
+      () => messages(ana).votePoll({ ...named, optionIds: [1] }),
     ])
-      await rejects(call, Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
+      await rejects(call(), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
   });
 });
