@@ -111,11 +111,10 @@ export class Hub {
   /** Learns from the log how far channels are, and who joined. */
   learn(channelId: bigint, head: bigint, joins: readonly LoggedEvent[]): void {
     for (const event of joins) this.#join(event);
-    const topic = this.#topics.get(channelId);
-    if (topic !== undefined && head <= topic.seq) return;
-    // There may be a deletion among what the relay has not brought.
+    // There may be a deletion among the changes, and a topic that is up to date may owe that to the database.
     this.#backlog.forget(channelId);
-    if (topic === undefined) return;
+    const topic = this.#topics.get(channelId);
+    if (topic === undefined || head <= topic.seq) return;
     if (topic.known < head) topic.known = head;
   }
 
