@@ -73,6 +73,7 @@ function toItem(channelId: bigint, senderId: bigint, content: string): SendItem 
   return {
     tenantId: `${TENANT}`,
     userId: `${senderId}`,
+    userName: 'An',
     isManager: false,
     channelId: `${channelId}`,
     requestId: null,

@@ -32,6 +32,9 @@ create table activity_feed (
   metadata jsonb,
   "timestamp" bigint not null,
   created_at bigint not null,
+  collapse_key character varying(200),
+  occurrences integer not null default 1,
+  xid xid8 not null default pg_current_xact_id(),
   constraint activity_feed_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint activity_feed_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint activity_feed_pkey PRIMARY KEY (id, "timestamp"),
@@ -39,6 +42,7 @@ create table activity_feed (
 ) partition by RANGE ("timestamp");
 -- partitions: activity_feed_N_N, activity_feed_default
 CREATE INDEX idx_activity_feed_channel ON public.activity_feed USING btree (channel_id, "timestamp" DESC) WHERE (channel_id IS NOT NULL);
+CREATE INDEX idx_activity_feed_collapse ON public.activity_feed USING btree (tenant_id, user_id, collapse_key) WHERE ((collapse_key IS NOT NULL) AND (NOT is_read));
 CREATE INDEX idx_activity_feed_entity ON public.activity_feed USING btree (entity_type, entity_id, "timestamp" DESC) WHERE (entity_type IS NOT NULL);
 CREATE INDEX idx_activity_feed_message ON public.activity_feed USING btree (message_id) WHERE (message_id IS NOT NULL);
 CREATE INDEX idx_activity_feed_unread ON public.activity_feed USING btree (user_id, is_read, "timestamp" DESC) WHERE (is_read = false);
@@ -74,6 +78,9 @@ comment on column activity_feed.read_at is 'When the user saw it, epoch ms.';
 comment on column activity_feed.metadata is 'More context, such as priority of a task.';
 comment on column activity_feed."timestamp" is 'When it happened, epoch ms.';
 comment on column activity_feed.created_at is 'When it was recorded, epoch ms.';
+comment on column activity_feed.collapse_key is 'While an activity with a key is unread, what happens under the same key changes it instead of adding one; null: always one of its own.';
+comment on column activity_feed.occurrences is 'How many times it happened since the user last read it, 1 without a collapse_key.';
+comment on column activity_feed.xid is 'Transaction that wrote it last. Whether a snapshot held it tells exactly what somebody was shown, which a time does not: activities commit in another order than they are timed.';
 
 create table attachments (
   id bigint not null default nextval('attachments_id_seq'::regclass),
@@ -731,6 +738,20 @@ grant select on user_channels to discuss_service;
 comment on view user_channels is 'The channels of each user with unread number and preview; unread_count is the exact number.';
 
 -- Functions
+
+CREATE OR REPLACE FUNCTION public.activity_json(_a activity_feed, _preview text)
+ RETURNS json
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN json_build_object('id', (_a).id, 'tenantId', (_a).tenant_id, 'userId', (_a).user_id, 'actionType', (_a).action_type, 'actorId', (_a).actor_id, 'entityType', (_a).entity_type, 'entityId', (_a).entity_id, 'channelId', (_a).channel_id, 'messageId', (_a).message_id, 'description', (_a).description, 'title', (_a).title, 'isRead', (_a).is_read, 'readAt', (_a).read_at, 'metadata', ((_a).metadata)::text, 'collapseKey', (_a).collapse_key, 'occurrences', (_a).occurrences, 'timestamp', (_a)."timestamp", 'preview', "left"(_preview, 200), 'isMessageDeleted', false);
+comment on function activity_json(activity_feed,text) is 'An activity that was just recorded, as the service tells it to the streams of its user.';
+
+CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _channel_name text, _emoji text DEFAULT ''::text)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
+comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients that speak other languages make theirs of type and metadata.';
 
 CREATE OR REPLACE FUNCTION public.app_is_member(p_channel_id bigint)
  RETURNS boolean
@@ -1479,6 +1500,278 @@ revoke all on function recent_message_count(bigint) from public;
 grant execute on function recent_message_count(bigint) to discuss_service;
 comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted ones, in a channel the caller may see; 0 in any other.';
 
+CREATE OR REPLACE FUNCTION public.record_activities(_items json, _request_id uuid, _payload_hash bytea)
+ RETURNS TABLE(refusal text, activities text)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  if _request_id is not null then
+    insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)
+    values (app_tenant_id(), app_user_id(), _request_id, 'RecordActivities', _payload_hash, now_ms())
+    on conflict do nothing;
+    if not found then
+      return query
+      select
+        case
+          when k.method = 'RecordActivities' and k.payload_hash = _payload_hash then 'REPEATED'
+          else 'REQUEST_ID_REUSED'
+        end,
+        null::text
+      from idempotency_keys k
+      where k.tenant_id = app_tenant_id()
+        and k.user_id = app_user_id()
+        and k.request_id = _request_id;
+      return;
+    end if;
+  end if;
+
+  -- Two that record under one key take turns. Keys share 256 locks, so that a large batch takes no more than
+  -- these, and takes them in order.
+  perform pg_advisory_xact_lock(hashtext('discuss.record_activities'), s.stripe)
+  from (
+    select distinct hashtextextended(u.user_id || ':' || (i ->> 'collapseKey'), app_tenant_id())::bit(8)::int as stripe
+    from json_array_elements(_items) as i
+    cross join lateral json_array_elements_text(i -> 'userIds') as u(user_id)
+    where i ->> 'collapseKey' is not null
+    order by 1
+  ) as s;
+
+  return query
+  with item as materialized (
+    select i.*
+    from json_to_recordset(_items) as i(
+      item int, "userIds" bigint[], type text, "actorId" bigint, "entityType" text, "entityId" bigint,
+      "channelId" bigint, title text, description text, metadata text, "collapseKey" text
+    )
+  ),
+  wanted as materialized (
+    select i.*, u.user_id
+    from item i
+    cross join lateral (select distinct unnest(i."userIds") as user_id) as u
+    left join channels c on c.id = i."channelId" and c.tenant_id = app_tenant_id() and c.deleted_at is null
+    left join channel_members m
+      on m.channel_id = c.id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+    where u.user_id != i."actorId"
+      and (i."channelId" is null or wants_activity(m.is_muted, m.notification_level, false))
+  ),
+  -- The last of each key says what it is; what has no key is one of its own.
+  latest as materialized (
+    select distinct on (w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end)
+      w.*,
+      count(*) over (
+        partition by w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end
+      )::int as occurrences,
+      t.now
+    from wanted w
+    cross join (select now_ms() as now) as t
+    order by w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end, w.item desc
+  ),
+  -- In the order in which readers lock them.
+  open as materialized (
+    select a.id, a."timestamp", a.user_id, a.collapse_key
+    from activity_feed a
+    where a.tenant_id = app_tenant_id()
+      and not a.is_read
+      and (a.user_id, a.collapse_key) in (
+        select l.user_id, l."collapseKey" from latest l where l."collapseKey" is not null
+      )
+    order by a.id
+    for no key update
+  ),
+  updated as (
+    update activity_feed a
+    set
+      occurrences = a.occurrences + l.occurrences,
+      action_type = l.type,
+      actor_id = l."actorId",
+      entity_type = l."entityType",
+      entity_id = l."entityId",
+      channel_id = l."channelId",
+      title = l.title,
+      description = l.description,
+      metadata = l.metadata::jsonb,
+      "timestamp" = greatest(a."timestamp", l.now),
+      xid = pg_current_xact_id()
+    from open o
+    join latest l on l.user_id = o.user_id and l."collapseKey" = o.collapse_key
+    where a.id = o.id and a."timestamp" = o."timestamp"
+    returning a as activity, l.user_id, l."collapseKey"
+  ),
+  inserted as (
+    insert into activity_feed as a
+      (tenant_id, user_id, action_type, actor_id, entity_type, entity_id, channel_id, title, description, metadata,
+       collapse_key, occurrences, "timestamp", created_at)
+    select
+      app_tenant_id(), l.user_id, l.type, l."actorId", l."entityType", l."entityId", l."channelId", l.title,
+      l.description, l.metadata::jsonb, l."collapseKey", l.occurrences, l.now, l.now
+    from latest l
+    where l."collapseKey" is null
+      or (l.user_id, l."collapseKey") not in (select o.user_id, o.collapse_key from open o)
+    order by l.item, l.user_id
+    returning a as activity
+  )
+  select null::text, json_agg(activity_json(r.activity, null))::text
+  from (
+    select u.activity from updated u
+    union all
+    select i.activity from inserted i
+  ) as r;
+end
+$function$;
+comment on function record_activities(json,uuid,bytea) is 'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. refusal is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';
+
+CREATE OR REPLACE FUNCTION public.record_additions(_channel_id bigint, _user_ids bigint[], _actor_name text)
+ RETURNS text
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH recorded AS (
+          INSERT INTO activity_feed AS a (tenant_id, user_id, action_type, actor_id, entity_type, entity_id, channel_id, description, title, metadata, "timestamp", created_at)  SELECT c.tenant_id,
+                     m.user_id,
+                     'ADDED_TO_CHANNEL',
+                     app_user_id() AS app_user_id,
+                     c.entity_type,
+                     c.entity_id,
+                     c.id,
+                     activity_text('ADDED_TO_CHANNEL'::text, record_additions._actor_name, (c.name)::text) AS activity_text,
+                     NULLIF("left"((c.name)::text, 255), ''::text) AS "nullif",
+                     jsonb_build_object('actor_name', record_additions._actor_name, 'channel_name', c.name) AS jsonb_build_object,
+                     t.now,
+                     t.now
+                    FROM ((channels c
+                      JOIN channel_members m ON ((m.channel_id = c.id)))
+                      CROSS JOIN ( SELECT now_ms() AS now) t)
+                   WHERE ((c.id = record_additions._channel_id) AND (c.tenant_id = app_tenant_id()) AND ((c.type)::text <> 'DIRECT'::text) AND (m.user_id = ANY (record_additions._user_ids)) AND (m.user_id <> app_user_id()) AND ((m.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])) AND wants_activity(m.is_muted, (m.notification_level)::text, false) AND (app_is_service() OR (EXISTS ( SELECT 1
+                            FROM channel_members me
+                           WHERE ((me.channel_id = c.id) AND (me.user_id = app_user_id()) AND ((me.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])))))))
+                   ORDER BY m.user_id
+           RETURNING a.*::activity_feed AS activity
+         )
+  SELECT (json_agg(activity_json(r.activity, NULL::text)))::text AS json_agg
+    FROM recorded r;
+END;
+alter function record_additions(bigint,bigint[],text) owner to discuss_system;
+revoke all on function record_additions(bigint,bigint[],text) from public;
+grant execute on function record_additions(bigint,bigint[],text) to discuss_service;
+comment on function record_additions(bigint,bigint[],text) is 'Records for users whom the caller just made members of a group or topic that they are. Returns the activities as JSON, null when there are none.';
+
+CREATE OR REPLACE FUNCTION public.record_mentions(_channel_id bigint, _message_id bigint, _user_ids bigint[], _actor_name text)
+ RETURNS text
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH recorded AS (
+          INSERT INTO activity_feed AS a (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata, "timestamp", created_at)  SELECT p_1.tenant_id,
+                     m.user_id,
+                     'MENTION_RECEIVED',
+                     p_1.sender_id,
+                     c.id,
+                     p_1.id,
+                     activity_text('MENTION_RECEIVED'::text, record_mentions._actor_name, (c.name)::text) AS activity_text,
+                     NULLIF("left"((c.name)::text, 255), ''::text) AS "nullif",
+                     jsonb_build_object('actor_name', record_mentions._actor_name, 'channel_name', c.name, 'reason', 'NAMED') AS jsonb_build_object,
+                     t.now,
+                     t.now
+                    FROM (((messages p_1
+                      JOIN channels c ON ((c.id = p_1.channel_id)))
+                      JOIN channel_members m ON ((m.channel_id = c.id)))
+                      CROSS JOIN ( SELECT now_ms() AS now) t)
+                   WHERE ((p_1.id = record_mentions._message_id) AND (p_1.channel_id = record_mentions._channel_id) AND (p_1.tenant_id = app_tenant_id()) AND (p_1.sender_id = app_user_id()) AND (NOT p_1.is_deleted) AND (m.user_id = ANY (record_mentions._user_ids)) AND (m.user_id = ANY (p_1.mentions)) AND (m.user_id <> p_1.sender_id) AND ((m.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])) AND wants_activity(m.is_muted, (m.notification_level)::text, true) AND (NOT (EXISTS ( SELECT 1
+                            FROM activity_feed b
+                           WHERE ((b.message_id = p_1.id) AND (b.tenant_id = p_1.tenant_id) AND (b.user_id = m.user_id) AND ((b.action_type)::text = 'MENTION_RECEIVED'::text))))))
+                   ORDER BY m.user_id
+           RETURNING a.*::activity_feed AS activity
+         )
+  SELECT (json_agg(activity_json(r.activity, p.content)))::text AS json_agg
+    FROM (recorded r
+      JOIN messages p ON ((p.id = record_mentions._message_id)));
+END;
+alter function record_mentions(bigint,bigint,bigint[],text) owner to discuss_system;
+revoke all on function record_mentions(bigint,bigint,bigint[],text) from public;
+grant execute on function record_mentions(bigint,bigint,bigint[],text) to discuss_service;
+comment on function record_mentions(bigint,bigint,bigint[],text) is 'Records for users that an edit of the caller''s message now mentions them. Returns the activities as JSON, null when there are none.';
+
+CREATE OR REPLACE FUNCTION public.record_reaction(_channel_id bigint, _message_id bigint, _emoji text, _actor_name text, _given boolean)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _target record;
+  _open activity_feed;
+  _recorded activity_feed;
+begin
+  if _given is not true then
+    return null;
+  end if;
+  select
+    p.tenant_id, p.sender_id, p.content, t.now, c.name, 'reaction:' || p.id as key,
+    activity_text('REACTION_RECEIVED', _actor_name, c.name, _emoji) as description,
+    jsonb_build_object('actor_name', _actor_name, 'channel_name', c.name, 'emoji', _emoji) as metadata
+  into _target
+  from messages p
+  join channels c on c.id = p.channel_id
+  join channel_members m on m.channel_id = c.id and m.user_id = p.sender_id
+  cross join (select now_ms() as now) as t
+  where p.id = _message_id
+    and p.channel_id = _channel_id
+    and p.tenant_id = app_tenant_id()
+    and p.sender_id != app_user_id()
+    and m.status in ('ACTIVE', 'MUTED')
+    and wants_activity(m.is_muted, m.notification_level, false)
+    -- It is there: the caller is a member and did react.
+    and p.reactions @> jsonb_build_array(
+      jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
+    );
+  if not found then
+    return null;
+  end if;
+
+  select a.*
+  into _open
+  from activity_feed a
+  where a.tenant_id = _target.tenant_id
+    and a.user_id = _target.sender_id
+    and a.collapse_key = _target.key
+    and not a.is_read
+  for no key update;
+  if not found then
+    insert into activity_feed
+      (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
+       collapse_key, "timestamp", created_at)
+    values (
+      _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', app_user_id(), _channel_id, _message_id,
+      _target.description, nullif(left(_target.name, 255), ''), _target.metadata, _target.key,
+      _target.now, _target.now
+    )
+    returning * into _recorded;
+  elsif _open.actor_id = app_user_id() and _open.metadata ->> 'emoji' = _emoji then
+    -- Taken back and given again: nothing to tell.
+    return null;
+  else
+    update activity_feed a
+    set occurrences = a.occurrences + 1,
+        actor_id = app_user_id(),
+        description = _target.description,
+        metadata = _target.metadata,
+        "timestamp" = greatest(a."timestamp", _target.now),
+        xid = pg_current_xact_id()
+    where a.id = _open.id and a."timestamp" = _open."timestamp"
+    returning a.* into _recorded;
+  end if;
+  return json_build_array(activity_json(_recorded, _target.content))::text;
+end
+$function$;
+alter function record_reaction(bigint,bigint,text,text,boolean) owner to discuss_system;
+revoke all on function record_reaction(bigint,bigint,text,text,boolean) from public;
+grant execute on function record_reaction(bigint,bigint,text,text,boolean) to discuss_service;
+comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; nothing unless _given. Returns it as JSON, or null.';
+
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS text
  LANGUAGE sql
@@ -1764,7 +2057,7 @@ RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), 
 comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Where a message belongs, as tokens of idx_messages_search: tenant, channel, sender, its span of 8,192 and of 262,144 ids, type. The last three bits say which.';
 
 CREATE OR REPLACE FUNCTION public.send_messages(_items json)
- RETURNS TABLE(item integer, refusal text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
+ RETURNS TABLE(item integer, refusal text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -1785,7 +2078,7 @@ begin
   with request as materialized (
     select r.*
     from json_to_recordset(_items) as r(
-      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
+      item int, "tenantId" bigint, "userId" bigint, "userName" text, "isManager" boolean, "channelId" bigint,
       "requestId" uuid, "payloadHash" text,
       type text, content text, mentions bigint[], "mentionScope" text,
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
@@ -1962,6 +2255,74 @@ begin
       replies = f.replies + excluded.replies,
       first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
     where excluded.replies > 0
+  ),
+  -- Whom a message concerns and why, the strongest reason for each. What this batch makes people follow is not
+  -- in thread_followers yet.
+  concerned as materialized (
+    select distinct on (u.id, u.user_id) u.id, u.user_id, u.type, u.reason
+    from (
+      select p.id, unnest(p.mentions) as user_id, 'MENTION_RECEIVED' as type, 'NAMED' as reason, 1 as rank
+      from placed p
+      where p.mentions != '{}'
+      union all
+      select p.id, m.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
+      from placed p
+      join channel_members m on m.channel_id = p."channelId" and m.status in ('ACTIVE', 'MUTED')
+      where p."mentionScope" = 'CHANNEL'
+      union all
+      select r.id, r.root_sender_id, 'REPLY_RECEIVED', 'THREAD_STARTED', 3
+      from replies r
+      union all
+      select r.id, f.user_id, 'REPLY_RECEIVED', 'THREAD_FOLLOWED', 4
+      from replies r
+      join thread_followers f on f.tenant_id = r."tenantId" and f.root_id = r."parentId" and f.is_following
+      union all
+      select r.id, unnest(e."userId" || e.mentions), 'REPLY_RECEIVED', 'THREAD_FOLLOWED', 4
+      from replies r
+      join replies e on e."parentId" = r."parentId" and e.id < r.id
+    ) as u
+    order by u.id, u.user_id, u.rank
+  ),
+  recorded as (
+    insert into activity_feed as a
+      (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
+       "timestamp", created_at)
+    select
+      p."tenantId", n.user_id, n.type, p."userId", c.id, p.id,
+      activity_text(n.type, coalesce(p."userName", ''), c.name), nullif(left(c.name, 255), ''),
+      jsonb_strip_nulls(jsonb_build_object(
+        'actor_name', coalesce(p."userName", ''),
+        'channel_name', c.name,
+        'reason', n.reason,
+        'root_message_id', p."parentId"::text
+      )),
+      p.now, p.now
+    from concerned n
+    join placed p on p.id = n.id
+    join channels c on c.id = p."channelId"
+    join channel_members m
+      on m.channel_id = c.id and m.user_id = n.user_id and m.status in ('ACTIVE', 'MUTED')
+    where n.user_id != p."userId"
+      and wants_activity(m.is_muted, m.notification_level, n.type = 'MENTION_RECEIVED')
+      and (
+        n.type = 'MENTION_RECEIVED'
+        or not exists (
+          select 1
+          from thread_followers f
+          where f.tenant_id = p."tenantId"
+            and f.root_id = p."parentId"
+            and f.user_id = n.user_id
+            and not f.is_following
+        )
+      )
+    order by n.id, n.user_id
+    returning a.message_id, a as activity
+  ),
+  told as materialized (
+    select p.id, json_agg(activity_json(r.activity, p.content))::text as activities
+    from recorded r
+    join placed p on p.id = r.message_id
+    group by p.id
   )
   select
     c.item,
@@ -1970,15 +2331,17 @@ begin
     s.place,
     s.now,
     s.seq,
-    s.event
+    s.event,
+    o.activities
   from checked c
-  left join stamped s on s.item = c.item;
+  left join stamped s on s.item = c.item
+  left join told o on o.id = s.id;
 end
 $function$;
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;
 grant execute on function send_messages(json) to discuss_service;
-comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others.';
+comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others. activities are those recorded for the people a message concerns, as JSON; null when there are none.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger
@@ -2301,6 +2664,13 @@ $function$;
 alter function update_unread_counts() owner to discuss_system;
 revoke all on function update_unread_counts() from public;
 comment on function update_unread_counts() is 'Keeps deleted_posts, from which unread numbers are derived, and tells settle_unread() that they changed.';
+
+CREATE OR REPLACE FUNCTION public.wants_activity(_is_muted boolean, _notification_level text, _is_mention boolean)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((NOT _is_muted) AND ((_notification_level = 'ALL'::text) OR ((_notification_level = 'MENTIONS'::text) AND _is_mention)));
+comment on function wants_activity(boolean,text,boolean) is 'Whether a member with these settings is told: NONE and muted of nothing, MENTIONS of mentions alone.';
 
 CREATE OR REPLACE FUNCTION public.with_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean)
  RETURNS jsonb

@@ -1,8 +1,10 @@
+import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
+import { activityRoutes } from './activity/rpc.ts';
 import { channelRoutes } from './channel/rpc.ts';
 import type { Deps } from './deps.ts';
 import { type Route, route } from './edge/call.ts';
@@ -18,6 +20,7 @@ export function routes(deps: Deps): Route[] {
     route(MemberService, memberRoutes(deps)),
     route(MessageService, messageRoutes(deps)),
     route(SearchService, searchRoutes(deps)),
+    route(ActivityService, activityRoutes(deps)),
     route(EventService, eventRoutes(deps)),
   ];
 }

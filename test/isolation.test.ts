@@ -67,6 +67,14 @@ const trials: Readonly<Record<string, Trial>> = {
   'MessageService/ListPins': { names: ({ channelId }) => ({ channelId }) },
   'SearchService/SearchMessages': { lists: { query: 'tuyet mat' } },
   'SearchService/SearchChannels': { lists: { query: 'tuyet' } },
+  'ActivityService/ListActivities': { lists: {} },
+  'ActivityService/GetActivityCounts': { lists: {} },
+  // Ids count from 1: among these are the victims'.
+  'ActivityService/MarkActivityRead': { makes: { activityIds: [1n, 2n, 3n, 4n, 5n, 6n] } },
+  'ActivityService/MarkAllActivitiesRead': { makes: {} },
+  'ActivityService/RecordActivities': {
+    makes: { activities: [{ userIds: [1n], type: 'TASK_ASSIGNED', channelId: 1n, description: 'lén' }] },
+  },
   'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
 };
 

@@ -3,6 +3,7 @@ import {
   CreateChannelRequestSchema,
   type GetOrCreateTopicChannelRequestSchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { recordAdditions } from '../activity/sql.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
 import { hashRequest } from '../db/request-hash.ts';
@@ -36,6 +37,8 @@ export type Opened = {
   readonly channel: AccessRow;
   readonly created: boolean;
   readonly events: readonly LoggedEvent[];
+  /** Recorded for those who were added, for `signalActivities`. */
+  readonly activities?: string | null | undefined;
 };
 
 /** What is at hand within a transaction. */
@@ -179,11 +182,13 @@ async function join(
   if (members.length > 0) refuseOverfull(config, channel.memberCount);
   // The event after it counts the members.
   const empty = toChannelChanged({ ...channel, memberCount: 0 }, userId, true);
-  const logged = await Promise.all([
+  const memberIds = members.map((member) => member.userId);
+  const [recorded, ...logged] = await Promise.all([
+    memberIds.length > 0 ? recordAdditions(sql, channelId, memberIds, caller.name) : [],
     created ? appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, empty) : [],
     members.length > 0
       ? appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, toMembersJoined(channelId, userId, members))
       : [],
   ]);
-  return { channel, created, events: logged.flat() };
+  return { channel, created, events: logged.flat(), activities: recorded[0]?.activities };
 }

@@ -6,6 +6,7 @@ import type {
   UpdateChannelRequestSchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
+import { signalActivities } from '../activity/view.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../edge/call.ts';
@@ -42,10 +43,11 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
   return {
     async createChannel(request, call) {
       const { caller } = call;
-      const { channel, events } = await db.transaction(call, (sql) =>
+      const { channel, events, activities } = await db.transaction(call, (sql) =>
         createGroup({ sql, caller, config }, request),
       );
       relay.publish(events);
+      signalActivities(relay, activities);
       return { channel: toChannel(channel), membership: toOwnMembership(channel) };
     },
 
@@ -68,11 +70,12 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       const [found] = await db.run(call, (sql) =>
         findTopicChannel(sql, caller.tenantId, entityType, entityId, memberUserIds),
       );
-      const { channel, created, events } =
+      const { channel, created, events, activities } =
         found?.missing.length === 0
-          ? { channel: found, created: false, events: [] }
+          ? { channel: found, created: false, events: [], activities: null }
           : await db.transaction(call, (sql) => createTopic({ sql, caller, config }, request));
       relay.publish(events);
+      signalActivities(relay, activities);
       return { channel: toChannel(channel), created };
     },
 

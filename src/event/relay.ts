@@ -13,6 +13,7 @@ const SHARDS = 64n;
 const MAX_UNSENT = 2_000;
 
 type Payload = MessageInitShape<typeof SubscribeResponseSchema>['payload'];
+type News = { readonly tenantId: bigint; readonly userId: bigint; readonly payload: Payload };
 type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly response: Buffer };
 
 /**
@@ -54,10 +55,19 @@ export class Relay {
 
   /** Tells one user's streams something that is in no channel's log. */
   signal(tenantId: bigint, userId: bigint, payload: Payload): void {
-    const frame = toFrame(payload);
-    this.#hub.signal(tenantId, userId, frame);
-    const signal: Signal = { tenantId, userId, response: frame.binary };
-    this.#send(`discuss:users:{${userId % SHARDS}}`, { signals: [signal] });
+    this.signalAll([{ tenantId, userId, payload }]);
+  }
+
+  /** Tells the streams of several users, with one message for each shard. */
+  signalAll(news: readonly News[]): void {
+    const signals = news.map(({ tenantId, userId, payload }): Signal => {
+      const frame = toFrame(payload);
+      this.#hub.signal(tenantId, userId, frame);
+      return { tenantId, userId, response: frame.binary };
+    });
+    for (const [shard, group] of Map.groupBy(signals, ({ userId }) => userId % SHARDS)) {
+      this.#send(`discuss:users:{${shard}}`, { signals: group });
+    }
   }
 
   async close(): Promise<void> {

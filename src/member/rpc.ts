@@ -1,4 +1,6 @@
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { recordAdditions } from '../activity/sql.ts';
+import { signalActivities } from '../activity/view.ts';
 import {
   lockVisible,
   refuseArchived,
@@ -24,7 +26,7 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
     async addMembers({ channelId, userIds, role }, call) {
       const { tenantId, userId } = call.caller;
       const wanted = toRoleColumn(role);
-      const { added, events } = await deps.db.transaction(call, async (sql) => {
+      const { added, events, recorded } = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
         refuseDirect(channel);
@@ -32,12 +34,22 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
         requireRole(call.caller, channel, wanted);
         refuseArchived(channel);
         const added = await insertMembers(sql, tenantId, channelId, [...new Set(userIds)], wanted);
-        if (added.length === 0) return { added, events: [] };
+        if (added.length === 0) return { added, events: [], recorded: [] };
         refuseOverfull(deps.config, channel.memberCount + added.length);
         const joined = toMembersJoined(channelId, userId, added);
-        return { added, events: await appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, joined) };
+        const [events, recorded] = await Promise.all([
+          appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, joined),
+          recordAdditions(
+            sql,
+            channelId,
+            added.map((member) => member.userId),
+            call.caller.name,
+          ),
+        ]);
+        return { added, events, recorded };
       });
       deps.relay.publish(events);
+      signalActivities(deps.relay, recorded[0]?.activities);
       return { added: added.map(toMember) };
     },
 

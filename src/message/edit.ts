@@ -1,6 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { EditMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { recordMentions } from '../activity/sql.ts';
 import { toMetadataJson } from '../channel/metadata.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
@@ -19,24 +20,28 @@ type EditRequest = MessageShape<typeof EditMessageRequestSchema>;
 const HOUR_MS = 3_600_000n;
 const changeable: ReadonlySet<string> = new Set(['content', 'mention_user_ids', 'metadata']);
 
+/** A message after its edit, the event, and what was recorded for those it mentions now. */
+export type Edited = {
+  readonly message: MessageRow;
+  readonly events: readonly LoggedEvent[];
+  readonly activities: string | null;
+};
+
 /** Changes a message, unless it is as asked already; its earlier version is kept. */
-export async function edit(
-  sql: Sql,
-  caller: Caller,
-  config: Config,
-  request: EditRequest,
-): Promise<{ readonly message: MessageRow; readonly events: readonly LoggedEvent[] }> {
+export async function edit(sql: Sql, caller: Caller, config: Config, request: EditRequest): Promise<Edited> {
   const before = await lockMessage(sql, caller, request.channelId, request.messageId);
   requireEditable(config, caller, before);
   const content = await toContent(sql, caller, request, before);
-  if (isSame(before, content)) return { message: before, events: [] };
+  if (isSame(before, content)) return { message: before, events: [], activities: null };
   const { tenantId, userId } = caller;
   await Promise.all([insertVersion(sql, tenantId, before.id), deleteOldVersions(sql, tenantId, before.id)]);
   const [message] = await updateContent(sql, tenantId, before.id, content);
   if (message === undefined) throw refuse.messageNotFound();
   const edited = toMessageEdited(message, userId);
   const events = await appendEvent(sql, message.channelId, 'MESSAGE_EDITED', userId, edited, message.id);
-  return { message, events };
+  const added = message.mentions.filter((id) => !before.mentions.includes(id));
+  const [recorded] = added.length === 0 ? [] : await recordMentions(sql, message, added, caller.name);
+  return { message, events, activities: recorded?.activities ?? null };
 }
 
 /** Checks what needs no look at the message. */

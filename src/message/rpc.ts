@@ -1,4 +1,5 @@
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { signalActivities } from '../activity/view.ts';
 import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/database.ts';
 import { toTimestamp } from '../db/time.ts';
@@ -73,10 +74,11 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
 
     async editMessage(request, call) {
       requireEdit(request);
-      const { message, events } = await deps.db.transaction(call, (sql) =>
+      const { message, events, activities } = await deps.db.transaction(call, (sql) =>
         edit(sql, call.caller, deps.config, request),
       );
       deps.relay.publish(events);
+      signalActivities(deps.relay, activities);
       const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
       return { message: toMessage(message), notMemberUserIds: leftOut(asked, message.mentions) };
     },

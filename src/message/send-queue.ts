@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import postgres from 'postgres';
+import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
 import { refuse } from '../edge/errors.ts';
@@ -98,6 +99,7 @@ export class SendQueue {
           })),
       );
       for (const row of rows) batch[row.item]?.resolve(row);
+      for (const row of rows) signalActivities(this.#relay, row.activities);
     } catch (error) {
       if (batch.length > 1 && isAboutOneItem(error)) await this.#commitSingly(batch, error);
       else for (const waiting of batch) waiting.reject(error);

@@ -121,6 +121,7 @@ function toItem(
   return {
     tenantId: caller.tenantId.toString(),
     userId: caller.userId.toString(),
+    userName: caller.name,
     isManager: isManager(caller),
     channelId: request.channelId.toString(),
     requestId: request.requestId === '' ? null : request.requestId,

@@ -88,6 +88,8 @@ function votes(sql: Sql) {
 export type SendItem = {
   readonly tenantId: string;
   readonly userId: string;
+  /** For the sentence of an activity; empty when the token has none. */
+  readonly userName: string;
   /** A service that acts for nobody: needs no membership. */
   readonly isManager: boolean;
   readonly channelId: string;
@@ -120,13 +122,15 @@ export type SentRow = {
   readonly createdAt: bigint;
   readonly seq: bigint;
   readonly payload: Buffer;
+  /** Recorded for the people the message concerns, for `signalActivities`. */
+  readonly activities: string | null;
 };
 
 /** Posts a batch in one statement and transaction; every item gets its own outcome. */
 export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuery<SentRow[]> {
   const numbered = JSON.stringify(items.map((item, index) => ({ item: index, ...item })));
   return sql<SentRow[]>`
-    select item, refusal, message_id, position, created_at, seq, payload
+    select item, refusal, message_id, position, created_at, seq, payload, activities
     from send_messages(${numbered}::text::json)
   `;
 }

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { signalActivities } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
@@ -37,11 +38,12 @@ async function change(
     change: { case: 'reactionChanged', value: { messageId, emoji, userId, added } },
   });
   const [row] = await db.run(call, (sql) =>
-    changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event),
+    changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event, call.caller.name),
   );
   switch (row?.refusal) {
     case null:
       if (row.seq !== null) relay.publish([{ channelId, seq: row.seq, payload: row.payload }]);
+      signalActivities(relay, row.activities);
       return toReactions(row.reactions);
     case 'MESSAGE_DELETED':
       throw refuse.messageDeleted();

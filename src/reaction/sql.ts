@@ -22,6 +22,8 @@ export type ReactionRow = {
   /** null when nothing changed. */
   readonly seq: bigint | null;
   readonly payload: Buffer;
+  /** Recorded for the sender of the message, for `signalActivities`. */
+  readonly activities: string | null;
 };
 
 /** Gives the caller's reaction or takes it back, in one statement that locks the channel and logs the event. */
@@ -30,12 +32,16 @@ export function changeReaction(
   { channelId, messageId, emoji, added }: ReactionChange,
   limits: { readonly maxReactions: number; readonly maxReactionUsers: number },
   event: StampableEvent,
+  actorName: string,
 ): PendingQuery<ReactionRow[]> {
   return sql<ReactionRow[]>`
-    select refusal, reactions, seq, payload
+    select r.refusal, r.reactions, r.seq, r.payload, a.activities
     from change_reaction(
       ${channelId}, ${messageId}, ${emoji}, ${added},
       ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqAt}
-    )
+    ) as r
+    cross join lateral record_reaction(
+      ${channelId}, ${messageId}, ${emoji}, ${actorName}, ${added} and r.seq is not null
+    ) as a(activities)
   `;
 }

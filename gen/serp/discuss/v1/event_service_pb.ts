@@ -7,6 +7,8 @@ import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Activity } from "./activity_pb.ts";
+import { file_serp_discuss_v1_activity } from "./activity_pb.ts";
 import type { Event } from "./event_pb.ts";
 import { file_serp_discuss_v1_event } from "./event_pb.ts";
 import type { Membership } from "./member_pb.ts";
@@ -18,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/event_service.proto.
  */
 export const file_serp_discuss_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAidAoQU3Vic2NyaWJlUmVxdWVzdBIkCgtjaGFubmVsX2lkcxgBIAMoA0IPukgMkgEJEOgHIgQiAiAAEjoKB2N1cnNvcnMYAiADKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbEN1cnNvckIJukgGkgEDEIgnIo4DChFTdWJzY3JpYmVSZXNwb25zZRInCgVldmVudBgBIAEoCzIWLnNlcnAuZGlzY3Vzcy52MS5FdmVudEgAEjEKB3N0YXJ0ZWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuU3RyZWFtU3RhcnRlZEgAEi8KCWhlYXJ0YmVhdBgDIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5IZWFydGJlYXRIABIuCgVyZXNldBgEIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsUmVzZXRIABI4Cg5jaGFubmVsX29wZW5lZBgFIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsT3BlbmVkSAASOAoOY2hhbm5lbF9jbG9zZWQYBiABKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbENsb3NlZEgAEj0KEXJlYWRfbWFya2VyX21vdmVkGAcgASgLMiAuc2VycC5kaXNjdXNzLnYxLlJlYWRNYXJrZXJNb3ZlZEgAQgkKB3BheWxvYWQiXwoNU3RyZWFtU3RhcnRlZBIvCghjaGFubmVscxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAIgASgFIngKDENoYW5uZWxTdGF0ZRISCgpjaGFubmVsX2lkGAEgASgDEhEKCXN0YXJ0X3NlcRgCIAEoAxIQCghoZWFkX3NlcRgDIAEoAxIvCgptZW1iZXJzaGlwGAQgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAiaQoJSGVhcnRiZWF0Ei0KCXNlbmRfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLQoFaGVhZHMYAiADKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbEN1cnNvciI0CgxDaGFubmVsUmVzZXQSEgoKY2hhbm5lbF9pZBgBIAEoAxIQCghoZWFkX3NlcRgCIAEoAyI/Cg1DaGFubmVsT3BlbmVkEi4KB2NoYW5uZWwYASABKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlIlkKDUNoYW5uZWxDbG9zZWQSEgoKY2hhbm5lbF9pZBgBIAEoAxI0CgZyZWFzb24YAiABKA4yJC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbENsb3NlZFJlYXNvbiJZCg9SZWFkTWFya2VyTW92ZWQSEgoKY2hhbm5lbF9pZBgBIAEoAxIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgCIAEoAxIUCgx1bnJlYWRfY291bnQYAyABKAUqYgoTQ2hhbm5lbENsb3NlZFJlYXNvbhIlCiFDSEFOTkVMX0NMT1NFRF9SRUFTT05fVU5TUEVDSUZJRUQQABIkCiBDSEFOTkVMX0NMT1NFRF9SRUFTT05fTk9UX01FTUJFUhABMm4KDEV2ZW50U2VydmljZRJeCglTdWJzY3JpYmUSIS5zZXJwLmRpc2N1c3MudjEuU3Vic2NyaWJlUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXNwb25zZSIIiLUYAZC1GAMwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAidAoQU3Vic2NyaWJlUmVxdWVzdBIkCgtjaGFubmVsX2lkcxgBIAMoA0IPukgMkgEJEOgHIgQiAiAAEjoKB2N1cnNvcnMYAiADKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbEN1cnNvckIJukgGkgEDEIgnIvkDChFTdWJzY3JpYmVSZXNwb25zZRInCgVldmVudBgBIAEoCzIWLnNlcnAuZGlzY3Vzcy52MS5FdmVudEgAEjEKB3N0YXJ0ZWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuU3RyZWFtU3RhcnRlZEgAEi8KCWhlYXJ0YmVhdBgDIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5IZWFydGJlYXRIABIuCgVyZXNldBgEIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsUmVzZXRIABI4Cg5jaGFubmVsX29wZW5lZBgFIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsT3BlbmVkSAASOAoOY2hhbm5lbF9jbG9zZWQYBiABKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbENsb3NlZEgAEj0KEXJlYWRfbWFya2VyX21vdmVkGAcgASgLMiAuc2VycC5kaXNjdXNzLnYxLlJlYWRNYXJrZXJNb3ZlZEgAEi0KCGFjdGl2aXR5GBQgASgLMhkuc2VycC5kaXNjdXNzLnYxLkFjdGl2aXR5SAASOgoPYWN0aXZpdGllc19yZWFkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLkFjdGl2aXRpZXNSZWFkSABCCQoHcGF5bG9hZCJfCg1TdHJlYW1TdGFydGVkEi8KCGNoYW5uZWxzGAEgAygLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxTdGF0ZRIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYAiABKAUieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCpiChNDaGFubmVsQ2xvc2VkUmVhc29uEiUKIUNIQU5ORUxfQ0xPU0VEX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIENIQU5ORUxfQ0xPU0VEX1JFQVNPTl9OT1RfTUVNQkVSEAEybgoMRXZlbnRTZXJ2aWNlEl4KCVN1YnNjcmliZRIhLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLlN1YnNjcmliZVJlc3BvbnNlIgiItRgBkLUYAzABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
 
 /**
  * How far a client has processed a channel's log.
@@ -144,6 +146,22 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
      */
     value: ReadMarkerMoved;
     case: "readMarkerMoved";
+  } | {
+    /**
+     * An activity of the caller was recorded, or changed: it takes the place of the one with its id.
+     *
+     * @generated from field: serp.discuss.v1.Activity activity = 20;
+     */
+    value: Activity;
+    case: "activity";
+  } | {
+    /**
+     * The caller read activities, here or on another device.
+     *
+     * @generated from field: serp.discuss.v1.ActivitiesRead activities_read = 21;
+     */
+    value: ActivitiesRead;
+    case: "activitiesRead";
   } | { case: undefined; value?: undefined };
 };
 
@@ -365,6 +383,34 @@ export type ReadMarkerMoved = Message<"serp.discuss.v1.ReadMarkerMoved"> & {
  */
 export const ReadMarkerMovedSchema: GenMessage<ReadMarkerMoved> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 9);
+
+/**
+ * The caller read activities.
+ *
+ * @generated from message serp.discuss.v1.ActivitiesRead
+ */
+export type ActivitiesRead = Message<"serp.discuss.v1.ActivitiesRead"> & {
+  /**
+   * Those read, at most 1,000.
+   *
+   * @generated from field: repeated int64 activity_ids = 1;
+   */
+  activityIds: bigint[];
+
+  /**
+   * Whether more were read than are named: list anew.
+   *
+   * @generated from field: bool more = 2;
+   */
+  more: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ActivitiesRead.
+ * Use `create(ActivitiesReadSchema)` to create a new message.
+ */
+export const ActivitiesReadSchema: GenMessage<ActivitiesRead> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 10);
 
 /**
  * Why a stream no longer has a channel.

@@ -1,0 +1,554 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { Code } from '@connectrpc/connect';
+import type { Activity } from '#gen/serp/discuss/v1/activity_pb.ts';
+import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
+
+describe('ActivityService', () => {
+  let the: App;
+  let users = 100;
+
+  before(async () => {
+    the = await app();
+    await the.start();
+  });
+  after(() => the.close());
+
+  const someone = (name: string, tenantId = 1n): As => ({ userId: BigInt(users++), tenantId, name });
+  const feed = (as: As, instance = 0) => the.client(ActivityService, as, 'grpc', instance);
+  const messages = (as: As) => the.client(MessageService, as);
+  const list = async (as: As) => (await feed(as).listActivities({})).activities;
+  const told = async (as: As) => (await list(as)).map(({ type }) => type);
+
+  /** A private group of Lan and others, whose additions are not in the feeds. */
+  const group = async (lan: As, ...others: As[]) => {
+    const memberUserIds = others.map(({ userId }) => userId);
+    const { channel } = await the
+      .client(ChannelService, lan)
+      .createChannel({ name: 'Kho vận', private: true, memberUserIds });
+    const channelId = channel?.id ?? 0n;
+    await the.owner`delete from activity_feed where channel_id = ${channelId}`;
+    return channelId;
+  };
+  const send = async (as: As, channelId: bigint, content = 'tin', more: object = {}) => {
+    const { message } = await messages(as).sendMessage({ channelId, content, ...more });
+    return message?.id ?? 0n;
+  };
+  const mention = (as: As, channelId: bigint, ...whom: As[]) =>
+    send(as, channelId, 'xem này', { mentionUserIds: whom.map(({ userId }) => userId) });
+  const prefer = (channelId: bigint, { userId }: As, level: string, isMuted = false) => the.owner`
+    update channel_members
+    set notification_level = ${level}, is_muted = ${isMuted}
+    where channel_id = ${channelId} and user_id = ${userId}
+  `;
+  const task = (whom: As[], more: object = {}) => ({
+    userIds: whom.map(({ userId }) => userId),
+    type: 'TASK_ASSIGNED',
+    entityType: 'task',
+    entityId: 7n,
+    description: 'Việc mới',
+    ...more,
+  });
+  /** What a client holds that was shown a list and told of all that came after. */
+  const apply = (state: Map<bigint, Activity>, subscriber: Subscriber) => {
+    for (const payload of subscriber.others.splice(0)) {
+      if (payload.case === 'activity') state.set(payload.value.id, payload.value);
+      if (payload.case !== 'activitiesRead') continue;
+      assert.equal(payload.value.more, false);
+      for (const id of payload.value.activityIds) {
+        const known = state.get(id);
+        if (known !== undefined) state.set(id, { ...known, read: true });
+      }
+    }
+    return state;
+  };
+  const summary = (activities: Iterable<Activity>) =>
+    [...activities].map(({ readTime: _, ...activity }) => activity).sort((a, b) => Number(b.id - a.id));
+
+  it('tells of a mention, in words and in parts', async () => {
+    const [lan, minh] = [someone('Lan'), someone('Minh')];
+    const channelId = await group(lan, minh);
+    const messageId = await mention(lan, channelId, minh, lan);
+    const [activity, ...more] = await list(minh);
+    assert.deepEqual(more, []);
+    assert.equal(activity?.type, 'MENTION_RECEIVED');
+    assert.equal(activity.description, 'Lan mentioned you in Kho vận');
+    assert.equal(activity.title, 'Kho vận');
+    assert.equal(activity.preview, 'xem này');
+    assert.deepEqual(
+      [activity.actorId, activity.channelId, activity.messageId],
+      [lan.userId, channelId, messageId],
+    );
+    assert.deepEqual(activity.metadata, { actor_name: 'Lan', channel_name: 'Kho vận', reason: 'NAMED' });
+    assert.deepEqual([activity.read, activity.count, activity.messageDeleted], [false, 1, false]);
+    assert.deepEqual(await list(lan), [], 'nobody is told of themselves');
+  });
+
+  it('tells of replies those who began or follow the thread, with the strongest reason', async () => {
+    const [lan, minh, thu, hoa, chi] = [
+      someone('Lan'),
+      someone('Minh'),
+      someone('Thu'),
+      someone('Hoa'),
+      someone('Chi'),
+    ];
+    const channelId = await group(lan, minh, thu, hoa, chi);
+    const parentId = await send(lan, channelId, 'gốc');
+    await send(minh, channelId, 'một', { parentId });
+    await messages(minh).unfollowThread({ channelId, rootMessageId: parentId });
+    await messages(chi).followThread({ channelId, rootMessageId: parentId });
+    await send(thu, channelId, 'hai', { parentId, mentionUserIds: [hoa.userId, lan.userId] });
+    const reasons = async (as: As) =>
+      (await list(as)).map(
+        ({ type, metadata }) => `${type} ${metadata?.['reason']} ${metadata?.['root_message_id']}`,
+      );
+    assert.deepEqual(await reasons(lan), [
+      `MENTION_RECEIVED NAMED ${parentId}`,
+      `REPLY_RECEIVED THREAD_STARTED ${parentId}`,
+    ]);
+    assert.deepEqual(await reasons(minh), []);
+    assert.deepEqual(await reasons(thu), []);
+    assert.deepEqual(await reasons(hoa), [`MENTION_RECEIVED NAMED ${parentId}`]);
+    assert.deepEqual(await reasons(chi), [`REPLY_RECEIVED THREAD_FOLLOWED ${parentId}`]);
+  });
+
+  it('tells those who reply in one moment of each other', async () => {
+    const people = Array.from({ length: 8 }, (_, index) => someone(`Người ${index}`));
+    const lan = someone('Lan');
+    const channelId = await group(lan, ...people);
+    const parentId = await send(lan, channelId, 'gốc');
+    await Promise.all(people.map((as) => send(as, channelId, 'cùng lúc', { parentId })));
+    assert.equal((await list(lan)).length, 8);
+    const all = await Promise.all(people.map(list));
+    const counts = all.map(({ length }) => length).sort((a, b) => a - b);
+    assert.deepEqual(counts, [0, 1, 2, 3, 4, 5, 6, 7], 'each of those who came after');
+  });
+
+  it('tells everybody of @channel, and nobody of @here', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channelId = await group(lan, minh, thu);
+    await send(lan, channelId, 'mọi người', {
+      mentionScope: MentionScope.CHANNEL,
+      mentionUserIds: [minh.userId],
+    });
+    await send(lan, channelId, 'ai đó', { mentionScope: MentionScope.HERE });
+    const reasons = async (as: As) => (await list(as)).map(({ metadata }) => metadata?.['reason']);
+    assert.deepEqual(
+      [await reasons(lan), await reasons(minh), await reasons(thu)],
+      [[], ['NAMED'], ['EVERYBODY']],
+    );
+  });
+
+  it('heeds muting and the notification level', async () => {
+    const lan = someone('Lan');
+    const expected: [string, boolean, string[]][] = [
+      ['ALL', false, ['REACTION_RECEIVED', 'REPLY_RECEIVED', 'MENTION_RECEIVED']],
+      ['MENTIONS', false, ['MENTION_RECEIVED']],
+      ['NONE', false, []],
+      ['ALL', true, []],
+      ['MENTIONS', true, []],
+    ];
+    for (const [level, isMuted, types] of expected) {
+      const minh = someone('Minh');
+      const channelId = await group(lan, minh);
+      await prefer(channelId, minh, level, isMuted);
+      await mention(lan, channelId, minh);
+      const messageId = await send(minh, channelId);
+      await send(lan, channelId, 'trả lời', { parentId: messageId });
+      await messages(lan).addReaction({ channelId, messageId, emoji: '👍' });
+      await the.client(ActivityService, crm).recordActivities({ activities: [task([minh], { channelId })] });
+      const wanted = level === 'ALL' && !isMuted ? ['TASK_ASSIGNED', ...types] : types;
+      assert.deepEqual(await told(minh), wanted, `${level} ${isMuted}`);
+    }
+  });
+
+  it('gathers reactions to a message until they are read, and tells nothing twice', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channelId = await group(lan, minh, thu);
+    const messageId = await send(minh, channelId, 'hay');
+    const react = (as: As, emoji: string) => messages(as).addReaction({ channelId, messageId, emoji });
+    await react(lan, '👍');
+    await react(lan, '👍');
+    await messages(lan).removeReaction({ channelId, messageId, emoji: '👍' });
+    await react(lan, '👍');
+    await react(minh, '👍');
+    await react(thu, '🎉');
+    const [activity, ...more] = await list(minh);
+    assert.deepEqual(more, []);
+    assert.equal(activity?.description, 'Thu reacted 🎉 to your message in Kho vận');
+    assert.equal(activity.count, 2);
+    await feed(minh).markActivityRead({ activityIds: [activity.id] });
+    await react(lan, '🚀');
+    assert.deepEqual(
+      (await list(minh)).map(({ read, count }) => [read, count]),
+      [
+        [false, 1],
+        [true, 2],
+      ],
+    );
+    await Promise.all(
+      Array.from({ length: 20 }, () => someone('Ai')).map(async (as) => {
+        await the.client(MemberService, lan).addMembers({ channelId, userIds: [as.userId] });
+        await react(as, '👍');
+      }),
+    );
+    assert.equal((await list(minh))[0]?.count, 21);
+  });
+
+  it('tells whom an edit mentions anew, once', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channelId = await group(lan, minh, thu);
+    const messageId = await mention(lan, channelId, minh);
+    for (const whom of [[minh, thu], [minh], [minh, thu]])
+      await messages(lan).editMessage({
+        channelId,
+        messageId,
+        mentionUserIds: whom.map(({ userId }) => userId),
+        updateMask: { paths: ['mention_user_ids'] },
+      });
+    assert.deepEqual([await told(minh), await told(thu)], [['MENTION_RECEIVED'], ['MENTION_RECEIVED']]);
+  });
+
+  it('tells who is added to a channel by others, not who joins or talks to one person', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channels = the.client(ChannelService, lan);
+    const { channel } = await channels.createChannel({ name: 'Kho vận', memberUserIds: [minh.userId] });
+    const channelId = channel?.id ?? 0n;
+    const add = () =>
+      the.client(MemberService, lan).addMembers({ channelId, userIds: [minh.userId, thu.userId] });
+    await add();
+    await add();
+    await channels.getOrCreateDirectChannel({ userId: thu.userId });
+    await the.client(ChannelService, crm).getOrCreateTopicChannel({
+      entityType: 'order',
+      entityId: BigInt(users++),
+      name: 'Đơn hàng',
+      memberUserIds: [thu.userId],
+    });
+    const sentences = async (as: As) => (await list(as)).map(({ description }) => description);
+    assert.deepEqual(await sentences(lan), []);
+    assert.deepEqual(await sentences(minh), ['Lan added you to Kho vận']);
+    assert.deepEqual(await sentences(thu), ['You were added to Đơn hàng', 'Lan added you to Kho vận']);
+  });
+
+  it('shows the text of a message as it is now, and none of a deleted one', async () => {
+    const [lan, minh] = [someone('Lan'), someone('Minh')];
+    const channelId = await group(lan, minh);
+    const messageId = await mention(lan, channelId, minh);
+    await messages(lan).editMessage({
+      channelId,
+      messageId,
+      content: 'đã sửa',
+      updateMask: { paths: ['content'] },
+    });
+    assert.equal((await list(minh))[0]?.preview, 'đã sửa');
+    await messages(lan).deleteMessage({ channelId, messageId });
+    const [activity] = await list(minh);
+    assert.deepEqual([activity?.preview, activity?.messageDeleted], ['', true]);
+    assert.ok(!JSON.stringify(activity, (_, value) => String(value)).includes('sửa'));
+  });
+
+  it('hides what happened in a channel from who left it', async () => {
+    const [lan, minh] = [someone('Lan'), someone('Minh')];
+    const channelId = await group(lan, minh);
+    await mention(lan, channelId, minh);
+    const look = async () => [
+      (await list(minh)).length,
+      (await feed(minh).getActivityCounts({})).unreadCount,
+    ];
+    assert.deepEqual(await look(), [1, 1]);
+    await the.client(MemberService, minh).leaveChannel({ channelId });
+    assert.deepEqual(await look(), [0, 0]);
+    await mention(lan, channelId, minh);
+    await the.client(MemberService, lan).addMembers({ channelId, userIds: [minh.userId] });
+    assert.deepEqual(await told(minh), ['ADDED_TO_CHANNEL', 'MENTION_RECEIVED']);
+  });
+
+  it('shows nobody the activities of others, and lets nobody read them', async () => {
+    const [lan, minh] = [someone('Lan'), someone('Minh')];
+    const namesake = { ...minh, tenantId: 2n };
+    const channelId = await group(lan, minh);
+    await mention(lan, channelId, minh);
+    const [activity] = await list(minh);
+    for (const other of [lan, someone('Lạ'), namesake]) {
+      assert.deepEqual(await list(other), []);
+      assert.equal((await feed(other).getActivityCounts({})).unreadCount, 0);
+      const marked = await feed(other).markActivityRead({ activityIds: [activity?.id ?? 0n] });
+      assert.equal(marked.markedCount, 0);
+      assert.equal((await feed(other).markAllActivitiesRead({})).markedCount, 0);
+    }
+    assert.equal((await list(minh))[0]?.read, false);
+  });
+
+  it('pages in one order, and filters', async () => {
+    const minh = someone('Minh');
+    const activities = Array.from({ length: 25 }, (_, index) =>
+      task([minh], {
+        type: index % 5 === 0 ? 'CUSTOMER_CREATED' : 'TASK_ASSIGNED',
+        entityType: index % 5 === 0 ? 'customer' : 'task',
+        entityId: BigInt(index + 1),
+      }),
+    );
+    await feed(crm).recordActivities({ activities });
+    const all = await list(minh);
+    assert.equal(all.length, 25);
+    const paged: bigint[] = [];
+    for (let pageToken = ''; ; ) {
+      const page = await feed(minh).listActivities({ pageSize: 7, pageToken });
+      paged.push(...page.activities.map(({ id }) => id));
+      pageToken = page.nextPageToken;
+      if (pageToken === '') break;
+    }
+    assert.deepEqual(
+      paged,
+      all.map(({ id }) => id),
+    );
+    const counted = async (filter: object) => (await feed(minh).listActivities(filter)).activities.length;
+    assert.equal(await counted({ types: ['CUSTOMER_CREATED'] }), 5);
+    assert.equal(await counted({ entityType: 'customer' }), 5);
+    assert.equal(await counted({ entityType: 'customer', entityId: 6n }), 1);
+    assert.equal(await counted({ types: ['MENTION_RECEIVED'] }), 0);
+    await feed(minh).markActivityRead({ activityIds: paged.slice(0, 10) });
+    assert.equal(await counted({ unreadOnly: true }), 15);
+    const { entries, unreadCount } = await feed(minh).getActivityCounts({});
+    assert.deepEqual(
+      entries.map(({ type, unreadCount: unread }) => `${type} ${unread}`),
+      ['CUSTOMER_CREATED 3', 'TASK_ASSIGNED 12'],
+    );
+    assert.equal(unreadCount, 15);
+    await rejects(feed(minh).listActivities({ entityId: 1n }), Code.InvalidArgument, 'FIELD_INVALID');
+    await rejects(feed(minh).listActivities({ pageToken: 'xx' }), Code.InvalidArgument, 'FIELD_INVALID');
+  });
+
+  it('marks all that was shown, and leaves unread what came since', async () => {
+    const minh = someone('Minh');
+    await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
+    const { shownToken, activities } = await feed(minh).listActivities({});
+    assert.equal(activities.length, 2);
+    await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
+    assert.equal((await feed(minh).markAllActivitiesRead({ shownToken })).markedCount, 1);
+    assert.equal((await feed(minh).markAllActivitiesRead({ shownToken })).markedCount, 0);
+    assert.deepEqual(
+      (await list(minh))
+        .filter(({ read }) => !read)
+        .map(({ count }) => count)
+        .sort(),
+      [1, 2],
+    );
+    const counts = await feed(minh).getActivityCounts({});
+    assert.equal((await feed(minh).markAllActivitiesRead({ shownToken: counts.shownToken })).markedCount, 2);
+    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 0);
+    for (const bad of [
+      'x',
+      Buffer.from('5:4:').toString('base64url'),
+      Buffer.from('1:9:5,3').toString('base64url'),
+    ])
+      await rejects(
+        feed(minh).markAllActivitiesRead({ shownToken: bad }),
+        Code.InvalidArgument,
+        'FIELD_INVALID',
+      );
+  });
+
+  it('keeps unread what commits after it was shown, though it happened before', async () => {
+    const minh = someone('Minh');
+    let shownToken = '';
+    await the.owner.begin(async (sql) => {
+      await sql`
+        insert into activity_feed
+          (tenant_id, user_id, action_type, actor_id, entity_type, entity_id, description, "timestamp", created_at)
+        values (1, ${minh.userId}, 'TASK_ASSIGNED', 0, 'task', 1, 'chậm', now_ms() - 1000, now_ms())
+      `;
+      await feed(crm).recordActivities({ activities: [task([minh])] });
+      ({ shownToken } = await feed(minh).listActivities({}));
+    });
+    await feed(minh).markAllActivitiesRead({ shownToken });
+    assert.deepEqual(
+      (await list(minh)).map(({ description, read }) => `${description} ${read}`),
+      ['Việc mới true', 'chậm false'],
+    );
+    const [first] = await list(minh);
+    const upToTime = first?.activityTime;
+    assert.ok(upToTime);
+    assert.equal((await feed(minh).markAllActivitiesRead({ upToTime })).markedCount, 1);
+  });
+
+  it('turns forty changes of one order at once into one activity', async () => {
+    const [minh, thu] = [someone('Minh'), someone('Thu')];
+    const change = (index: number) => ({
+      activities: [
+        task([minh, thu], { collapseKey: 'sales:order:9', entityId: 9n, description: `thay đổi ${index}` }),
+      ],
+    });
+    await Promise.all(
+      Array.from({ length: 40 }, (_, index) => feed(crm, index % 2).recordActivities(change(index))),
+    );
+    for (const as of [minh, thu]) {
+      const [activity, ...more] = await list(as);
+      assert.deepEqual([activity?.count, more.length], [40, 0]);
+    }
+    await feed(crm).recordActivities(change(40));
+    const [last] = await list(minh);
+    assert.deepEqual([last?.count, last?.description], [41, 'thay đổi 40']);
+    await feed(minh).markAllActivitiesRead({});
+    await feed(crm).recordActivities({ activities: [...change(41).activities, ...change(42).activities] });
+    assert.deepEqual(
+      (await list(minh)).map(({ count, description, read }) => [count, description, read]),
+      [
+        [2, 'thay đổi 42', false],
+        [41, 'thay đổi 40', true],
+      ],
+    );
+  });
+
+  it('loses no change to a reader who marks at the same time', async () => {
+    const minh = someone('Minh');
+    const record = () => feed(crm).recordActivities({ activities: [task([minh], { collapseKey: 'k' })] });
+    await Promise.all(
+      Array.from({ length: 30 }, async (_, index) => {
+        await record();
+        if (index % 3 === 0) await feed(minh).markAllActivitiesRead({});
+      }),
+    );
+    const counts = (await list(minh)).map(({ count }) => count);
+    assert.equal(
+      counts.reduce((sum, count) => sum + count, 0),
+      30,
+    );
+    assert.ok((await list(minh)).filter(({ read }) => !read).length <= 1);
+  });
+
+  it('records a request once, however often and from wherever it comes', async () => {
+    const minh = someone('Minh');
+    const request = {
+      requestId: randomUUID(),
+      activities: [task([minh], { collapseKey: 'một' }), task([minh])],
+    };
+    const answers = await Promise.all(
+      Array.from({ length: 20 }, (_, index) => feed(crm, index % 2).recordActivities(request)),
+    );
+    assert.equal(answers.filter(({ repeatedRequest }) => !repeatedRequest).length, 1);
+    assert.deepEqual(
+      (await list(minh)).map(({ count }) => count),
+      [1, 1],
+    );
+    await rejects(
+      feed(crm).recordActivities({ ...request, activities: [task([minh])] }),
+      Code.AlreadyExists,
+      'REQUEST_ID_REUSED',
+    );
+  });
+
+  it('records for those concerned alone, in the tenant of the service', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const namesake = { ...minh, tenantId: 2n };
+    const channelId = await group(lan, minh);
+    const { recordedCount } = await feed(crm).recordActivities({
+      activities: [
+        task([lan, minh, minh, thu], { channelId, actorId: lan.userId, metadata: { ưu_tiên: 1 } }),
+      ],
+    });
+    assert.equal(recordedCount, 1);
+    const [activity] = await list(minh);
+    assert.deepEqual(activity?.metadata, { ưu_tiên: 1 });
+    assert.deepEqual([await list(lan), await list(thu), await list(namesake)], [[], [], []]);
+    const abroad = { ...crm, tenantId: 2n };
+    await feed(abroad).recordActivities({ activities: [task([minh], { channelId })] });
+    assert.deepEqual(await list(namesake), []);
+    assert.equal((await list(minh)).length, 1);
+  });
+
+  it('is told by services, within bounds', async () => {
+    const minh = someone('Minh');
+    await rejects(
+      feed(minh).recordActivities({ activities: [task([minh])] }),
+      Code.PermissionDenied,
+      'CALLER_NOT_ALLOWED',
+    );
+    const wrong = [
+      task([minh], { entityType: '', entityId: 0n }),
+      task([minh], { entityId: 0n, channelId: 1n }),
+      task([minh], { type: 'task' }),
+      task([minh], { type: 'A'.repeat(101) }),
+      task([minh], { description: '' }),
+      task([minh], { description: 'x'.repeat(1_001) }),
+      task([minh], { title: 'x'.repeat(256) }),
+      task([minh], { metadata: { text: 'x'.repeat(8_200) } }),
+      task([minh], { collapseKey: 'reaction:1' }),
+      task([]),
+    ];
+    for (const activity of wrong)
+      await rejects(
+        feed(crm).recordActivities({ activities: [activity] }),
+        Code.InvalidArgument,
+        'FIELD_INVALID',
+      );
+    const many = Array.from({ length: 1_000 }, (_, index) => ({
+      userId: BigInt(index + 10_000),
+      tenantId: 1n,
+    }));
+    const batch = (count: number) => ({ activities: Array.from({ length: count }, () => task(many)) });
+    await rejects(feed(crm).recordActivities(batch(11)), Code.InvalidArgument, 'FIELD_INVALID');
+    await rejects(
+      feed(crm).recordActivities({ activities: Array.from({ length: 501 }, () => task([minh])) }),
+      Code.InvalidArgument,
+      'FIELD_INVALID',
+    );
+    assert.deepEqual(await list(minh), []);
+    const { recordedCount } = await feed(crm).recordActivities(batch(10));
+    assert.equal(recordedCount, 10_000);
+  });
+
+  it('keeps a user’s streams on both instances as a fresh list would be', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channelId = await group(lan, minh, thu);
+    await mention(lan, channelId, minh);
+    const streams = await Promise.all(
+      [0, 1].map((instance) => new Subscriber(the.client(EventService, minh, 'grpc', instance)).connect()),
+    );
+    const other = await new Subscriber(the.client(EventService, thu)).connect();
+    const before = await list(minh);
+    const states = streams.map(() => new Map(before.map((activity) => [activity.id, activity])));
+    const messageId = await send(minh, channelId, 'của Minh');
+    await mention(lan, channelId, minh);
+    await send(lan, channelId, 'trả lời', { parentId: messageId });
+    await messages(lan).addReaction({ channelId, messageId, emoji: '👍' });
+    await messages(thu).addReaction({ channelId, messageId, emoji: '🎉' });
+    await feed(crm).recordActivities({
+      activities: [task([minh], { collapseKey: 'đơn', title: 'Đơn', metadata: { a: [1, { b: 'c' }] } })],
+    });
+    await feed(crm).recordActivities({ activities: [task([minh], { collapseKey: 'đơn' })] });
+    const { channel } = await the
+      .client(ChannelService, lan)
+      .createChannel({ name: 'mới', memberUserIds: [minh.userId] });
+    assert.ok(channel);
+    const { message } = await messages(lan).sendMessage({ channelId, content: 'sửa' });
+    await messages(lan).editMessage({
+      channelId,
+      messageId: message?.id ?? 0n,
+      mentionUserIds: [minh.userId],
+      updateMask: { paths: ['mention_user_ids'] },
+    });
+    await feed(minh).markActivityRead({ activityIds: [before[0]?.id ?? 0n] });
+    const fresh = summary(await list(minh));
+    assert.equal(fresh.length, 7);
+    for (const [index, stream] of streams.entries()) {
+      await until(() => stream.count('activitiesRead') === 1 && stream.count('activity') >= 8);
+      assert.deepEqual(summary(apply(states[index] ?? new Map(), stream).values()), fresh);
+    }
+    assert.equal(other.count('activity'), 0, 'it is nobody else’s business');
+    await Promise.all([...streams, other].map((stream) => stream.disconnect()));
+  });
+});

@@ -1,0 +1,137 @@
+import type { MessageShape } from '@bufbuild/protobuf';
+import {
+  type ActivityService,
+  type NewActivity,
+  RecordActivitiesRequestSchema,
+} from '#gen/serp/discuss/v1/activity_service_pb.ts';
+import { requireTenant } from '../channel/access.ts';
+import { toMetadataJson } from '../channel/metadata.ts';
+import { fromPageToken, toPageToken } from '../db/page-token.ts';
+import { hashRequest } from '../db/request-hash.ts';
+import type { Deps } from '../deps.ts';
+import type { Call, Caller, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { fromShownToken, toShownToken } from './shown-token.ts';
+import {
+  type ActivityPlace,
+  countUnread,
+  listActivities,
+  type MarkedRow,
+  markAllRead,
+  markRead,
+  type NewItem,
+  recordActivities,
+} from './sql.ts';
+import { signalActivities, toActivity } from './view.ts';
+
+type RecordRequest = MessageShape<typeof RecordActivitiesRequestSchema>;
+
+const RECORDED_AT_ONCE = 10_000;
+const SIGNALLED_IDS = 1_000;
+
+export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
+  const { db, relay } = deps;
+  return {
+    async listActivities(request, call) {
+      const { tenantId, userId } = call.caller;
+      if (request.entityId !== 0n && request.entityType === '')
+        throw refuse.fieldInvalid('entity_type', 'is required with entity_id');
+      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const after = toPlace(request.pageToken);
+      const rows = await db.run(call, (sql) =>
+        listActivities(sql, tenantId, userId, request, after, size + 1),
+      );
+      const activities = rows.flatMap((row) => (row.id === null ? [] : [row]));
+      const shown = activities.slice(0, size);
+      const last = shown.at(-1);
+      return {
+        activities: shown.map(toActivity),
+        nextPageToken:
+          activities.length > size && last !== undefined ? toPageToken([last.timestamp, last.id]) : '',
+        shownToken: toShownToken(rows[0]?.snapshot ?? ''),
+      };
+    },
+
+    async markActivityRead({ activityIds }, call) {
+      const { tenantId, userId } = call.caller;
+      const marked = await db.run(call, (sql) => markRead(sql, tenantId, userId, activityIds));
+      signalRead(deps, call, marked);
+      return { markedCount: marked.length };
+    },
+
+    async markAllActivitiesRead({ shownToken, upToTime }, call) {
+      const { tenantId, userId } = call.caller;
+      const upTo = {
+        snapshot: fromShownToken(shownToken),
+        timestamp:
+          upToTime === undefined ? undefined : upToTime.seconds * 1000n + BigInt(upToTime.nanos) / 1_000_000n,
+      };
+      const marked = await db.run(call, (sql) => markAllRead(sql, tenantId, userId, upTo));
+      signalRead(deps, call, marked);
+      return { markedCount: marked.length };
+    },
+
+    async getActivityCounts(_request, call) {
+      const { tenantId, userId } = call.caller;
+      const rows = await db.run(call, (sql) => countUnread(sql, tenantId, userId));
+      const entries = rows.flatMap(({ type, unread }) =>
+        type === null ? [] : [{ type, unreadCount: unread }],
+      );
+      return {
+        entries,
+        unreadCount: entries.reduce((sum, { unreadCount }) => sum + unreadCount, 0),
+        shownToken: toShownToken(rows[0]?.snapshot ?? ''),
+      };
+    },
+
+    async recordActivities(request, call) {
+      const { caller } = call;
+      requireTenant(caller);
+      requireRecordable(request);
+      const items = request.activities.map((activity, item) => toItem(caller, activity, item));
+      const requestId = request.requestId === '' ? null : request.requestId;
+      const hash = hashRequest(RecordActivitiesRequestSchema, request);
+      const [row] = await db.run(call, (sql) => recordActivities(sql, items, requestId, hash));
+      if (row?.refusal === 'REQUEST_ID_REUSED') throw refuse.requestIdReused();
+      if (row?.refusal === 'REPEATED') return { repeatedRequest: true };
+      return { recordedCount: signalActivities(relay, row?.activities) };
+    },
+  };
+}
+
+function toPlace(pageToken: string): ActivityPlace | undefined {
+  const keys = fromPageToken(pageToken, 2);
+  return keys === undefined ? undefined : [keys[0] ?? 0n, keys[1] ?? 0n];
+}
+
+function signalRead({ relay }: Deps, { caller }: Call, marked: readonly MarkedRow[]): void {
+  if (marked.length === 0) return;
+  const activityIds = marked.slice(0, SIGNALLED_IDS).map(({ id }) => id);
+  relay.signal(caller.tenantId, caller.userId, {
+    case: 'activitiesRead',
+    value: { activityIds, more: marked.length > activityIds.length },
+  });
+}
+
+function requireRecordable({ activities }: RecordRequest): void {
+  const users = activities.reduce((sum, { userIds }) => sum + userIds.length, 0);
+  if (users > RECORDED_AT_ONCE)
+    throw refuse.fieldInvalid('activities', `must be for at most ${RECORDED_AT_ONCE} users altogether`);
+}
+
+function toItem(caller: Caller, activity: NewActivity, item: number): NewItem {
+  const { actorId, entityType, entityId, channelId, title, collapseKey } = activity;
+  return {
+    item,
+    userIds: activity.userIds.map(String),
+    type: activity.type,
+    actorId: (actorId === 0n ? caller.userId : actorId).toString(),
+    entityType: entityType === '' ? null : entityType,
+    entityId: entityId === 0n ? null : entityId.toString(),
+    channelId: channelId === 0n ? null : channelId.toString(),
+    title: title === '' ? null : title,
+    description: activity.description,
+    metadata: toMetadataJson(`activities[${item}].metadata`, activity.metadata),
+    collapseKey: collapseKey === '' ? null : collapseKey,
+  };
+}

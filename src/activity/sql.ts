@@ -1,0 +1,235 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+
+export type ActivityRow = {
+  readonly id: bigint;
+  readonly actionType: string;
+  readonly actorId: bigint;
+  readonly entityType: string | null;
+  readonly entityId: bigint | null;
+  readonly channelId: bigint | null;
+  readonly messageId: bigint | null;
+  readonly description: string;
+  readonly title: string | null;
+  readonly isRead: boolean;
+  readonly readAt: bigint | null;
+  /** As text: the driver renames keys inside jsonb. */
+  readonly metadata: string | null;
+  readonly collapseKey: string | null;
+  readonly occurrences: number;
+  readonly timestamp: bigint;
+  readonly preview: string | null;
+  readonly isMessageDeleted: boolean;
+};
+
+/** `activity_feed a` with its message; of channels, those the user is in. */
+function shown(sql: Sql, tenantId: bigint, userId: bigint) {
+  return sql`
+    activity_feed a
+    left join channels c
+      on c.id = a.channel_id and c.tenant_id = ${tenantId} and c.deleted_at is null
+    left join channel_members me
+      on me.channel_id = c.id
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and me.status in ('ACTIVE', 'MUTED')
+    left join messages m
+      on m.id = a.message_id and m.channel_id = me.channel_id and m.tenant_id = ${tenantId}
+    where a.tenant_id = ${tenantId}
+      and a.user_id = ${userId}
+      and (a.channel_id is null or me.id is not null)
+  `;
+}
+
+export type ActivityFilter = {
+  readonly unreadOnly: boolean;
+  readonly types: readonly string[];
+  readonly entityType: string;
+  readonly entityId: bigint;
+};
+
+/** Order keys of the last activity of a page. */
+export type ActivityPlace = readonly [timestamp: bigint, id: bigint];
+
+/** A row without activity when there is none; each tells the snapshot that was looked at. */
+export type ListedRow = { readonly snapshot: string } & (ActivityRow | { readonly id: null });
+
+/** Activities of a user, the latest first, after a place in that order. */
+export function listActivities(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  filter: ActivityFilter,
+  after: ActivityPlace | undefined,
+  limit: number,
+): PendingQuery<ListedRow[]> {
+  const { unreadOnly, types, entityType, entityId } = filter;
+  return sql<ListedRow[]>`
+    select s.snapshot, page.*
+    from (select pg_current_snapshot()::text as snapshot) as s
+    left join (
+      select
+        a.id, a.action_type, a.actor_id, a.entity_type, a.entity_id, a.channel_id, a.message_id, a.description,
+        a.title, a.is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
+        case when m.is_deleted then '' else left(m.content, 200) end as preview,
+        coalesce(m.is_deleted, a.message_id is not null) as is_message_deleted
+      from ${shown(sql, tenantId, userId)}
+        ${unreadOnly ? sql`and a.is_read = false` : sql``}
+        ${types.length === 0 ? sql`` : sql`and a.action_type in ${sql([...types])}`}
+        ${entityType === '' ? sql`` : sql`and a.entity_type = ${entityType}`}
+        ${entityId === 0n ? sql`` : sql`and a.entity_id = ${entityId}`}
+        ${
+          after === undefined
+            ? sql``
+            : sql`and a."timestamp" <= ${after[0]} and (a."timestamp", a.id) < (${after[0]}, ${after[1]})`
+        }
+      order by a."timestamp" desc, a.id desc
+      limit ${limit}
+    ) as page on true
+    order by page."timestamp" desc, page.id desc
+  `;
+}
+
+export type CountRow = { readonly snapshot: string; readonly type: string | null; readonly unread: number };
+
+/** Unread activities of a user by type; one row without type when there are none. */
+export function countUnread(sql: Sql, tenantId: bigint, userId: bigint): PendingQuery<CountRow[]> {
+  return sql<CountRow[]>`
+    select s.snapshot, u.type, u.unread
+    from (select pg_current_snapshot()::text as snapshot) as s
+    left join (
+      select a.action_type as type, count(*)::int as unread
+      from ${shown(sql, tenantId, userId)}
+        and a.is_read = false
+      group by a.action_type
+    ) as u on true
+    order by u.type collate "C"
+  `;
+}
+
+export type MarkedRow = { readonly id: bigint };
+
+/** Marks some of the user's activities as read; those that were not. */
+export function markRead(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  ids: readonly bigint[],
+): PendingQuery<MarkedRow[]> {
+  return mark(sql, tenantId, userId, sql`and a.id = any(${sql.array([...ids], 1016)})`);
+}
+
+/** Marks as read what a snapshot held, up to a time; those that were not. */
+export function markAllRead(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  upTo: { readonly snapshot: string | undefined; readonly timestamp: bigint | undefined },
+): PendingQuery<MarkedRow[]> {
+  const { snapshot, timestamp } = upTo;
+  // A transaction that lies ahead is one of the server this database was copied from.
+  const held = sql`
+    and (
+      pg_visible_in_snapshot(a.xid, ${snapshot ?? ''}::text::pg_snapshot)
+      or a.xid >= pg_snapshot_xmax(pg_current_snapshot())
+    )
+  `;
+  return mark(
+    sql,
+    tenantId,
+    userId,
+    sql`
+      ${snapshot === undefined ? sql`` : held}
+      ${timestamp === undefined ? sql`` : sql`and a."timestamp" <= ${timestamp}`}
+    `,
+  );
+}
+
+// Locks in the order in which record_activities() does.
+function mark(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  condition: PendingQuery<never[]>,
+): PendingQuery<MarkedRow[]> {
+  return sql<MarkedRow[]>`
+    with unread as materialized (
+      select a.id, a."timestamp"
+      from activity_feed a
+      where a.tenant_id = ${tenantId}
+        and a.user_id = ${userId}
+        and a.is_read = false
+        ${condition}
+      order by a.id
+      for no key update
+    )
+    update activity_feed a
+    set is_read = true,
+        read_at = now_ms()
+    from unread u
+    where a.id = u.id and a."timestamp" = u."timestamp"
+    returning a.id
+  `;
+}
+
+/** One activity of a batch, as `record_activities` reads it: bigints as decimal strings. */
+export type NewItem = {
+  readonly item: number;
+  readonly userIds: readonly string[];
+  readonly type: string;
+  readonly actorId: string;
+  readonly entityType: string | null;
+  readonly entityId: string | null;
+  readonly channelId: string | null;
+  readonly title: string | null;
+  readonly description: string;
+  readonly metadata: string | null;
+  readonly collapseKey: string | null;
+};
+
+export type RecordedRow = {
+  readonly refusal: 'REPEATED' | 'REQUEST_ID_REUSED' | null;
+  /** JSON text, as `toRecorded` reads it. */
+  readonly activities: string | null;
+};
+
+/** Records a batch of a service, once per request id. */
+export function recordActivities(
+  sql: Sql,
+  items: readonly NewItem[],
+  requestId: string | null,
+  payloadHash: Buffer,
+): PendingQuery<RecordedRow[]> {
+  return sql<RecordedRow[]>`
+    select refusal, activities
+    from record_activities(${JSON.stringify(items)}::text::json, ${requestId}::text::uuid, ${payloadHash})
+  `;
+}
+
+type Recorded = { readonly activities: string | null };
+
+/** Records that an edit of the caller's message mentions these users now. */
+export function recordMentions(
+  sql: Sql,
+  message: { readonly channelId: bigint; readonly id: bigint },
+  userIds: readonly bigint[],
+  actorName: string,
+): PendingQuery<Recorded[]> {
+  return sql<Recorded[]>`
+    select record_mentions(
+      ${message.channelId}, ${message.id}, ${sql.array([...userIds], 1016)}, ${actorName}
+    ) as activities
+  `;
+}
+
+/** Records that the caller made these users members. */
+export function recordAdditions(
+  sql: Sql,
+  channelId: bigint,
+  userIds: readonly bigint[],
+  actorName: string,
+): PendingQuery<Recorded[]> {
+  return sql<Recorded[]>`
+    select record_additions(${channelId}, ${sql.array([...userIds], 1016)}, ${actorName}) as activities
+  `;
+}

@@ -1,0 +1,49 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
+import { fromMetadataJson } from '../channel/metadata.ts';
+import { parseExactly } from '../db/exact-json.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Relay } from '../event/relay.ts';
+import type { ActivityRow } from './sql.ts';
+
+type RecordedActivity = Omit<ActivityRow, 'occurrences'> & {
+  readonly tenantId: bigint;
+  readonly userId: bigint;
+  readonly occurrences: bigint;
+};
+
+export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySchema> {
+  return {
+    id: row.id,
+    activityTime: toTimestamp(row.timestamp),
+    type: row.actionType,
+    actorId: row.actorId,
+    title: row.title ?? '',
+    description: row.description,
+    entityType: row.entityType ?? '',
+    entityId: row.entityId ?? 0n,
+    channelId: row.channelId ?? 0n,
+    messageId: row.messageId ?? 0n,
+    preview: row.preview ?? '',
+    messageDeleted: row.isMessageDeleted,
+    read: row.isRead,
+    readTime: toTimestamp(row.readAt),
+    count: row.occurrences,
+    collapseKey: row.collapseKey ?? '',
+    metadata: fromMetadataJson(row.metadata),
+  };
+}
+
+/** Tells the streams of their users what a function has recorded; returns how much that was. After the commit. */
+export function signalActivities(relay: Relay, json: string | null | undefined): number {
+  if (json === null || json === undefined) return 0;
+  const recorded = parseExactly<RecordedActivity[]>(json);
+  relay.signalAll(
+    recorded.map(({ tenantId, userId, occurrences, ...row }) => ({
+      tenantId,
+      userId,
+      payload: { case: 'activity', value: toActivity({ ...row, occurrences: Number(occurrences) }) },
+    })),
+  );
+  return recorded.length;
+}
