@@ -1284,6 +1284,29 @@ revoke all on function list_events(bigint,bigint,integer) from public;
 grant execute on function list_events(bigint,bigint,integer) to discuss_service;
 comment on function list_events(bigint,bigint,integer) is 'Events of a channel after a seq, in order. For the hub, which checks who may have them.';
 
+CREATE OR REPLACE FUNCTION public.lock_public_group(_channel_id bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  perform 1
+  from channels c
+  where c.id = _channel_id
+    and c.tenant_id = app_tenant_id()
+    and c.type = 'GROUP'
+    and not c.is_private
+    and c.deleted_at is null
+  for no key update;
+  return found;
+end
+$function$;
+alter function lock_public_group(bigint) owner to discuss_system;
+revoke all on function lock_public_group(bigint) from public;
+grant execute on function lock_public_group(bigint) to discuss_service;
+comment on function lock_public_group(bigint) is 'Locks a public group of the caller''s tenant as every change of a channel does, for who is about to join it: the update policy, which holds for locks too, is of members. False when there is no such group.';
+
 CREATE OR REPLACE FUNCTION public.make_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint)
  RETURNS boolean
  LANGUAGE plpgsql

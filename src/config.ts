@@ -80,6 +80,7 @@ export function toConfig(env: Env) {
     },
     channel: {
       maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000),
+      readersMaxMembers: read.count('CHANNEL_READERS_MAX_MEMBERS', 100),
       maxPins: read.count('CHANNEL_MAX_PINS', 50),
     },
     message: {

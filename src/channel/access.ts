@@ -3,7 +3,7 @@ import type { Sql } from '../db/database.ts';
 import type { Caller } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import type { Role } from '../member/sql.ts';
-import { type AccessRow, type ChannelType, findChannel, lockChannel } from './sql.ts';
+import { type AccessRow, type ChannelType, findChannel, lockChannel, lockPublicGroup } from './sql.ts';
 
 type Seen = { readonly type: ChannelType; readonly isPrivate: boolean; readonly role: Role | null };
 
@@ -41,6 +41,15 @@ export async function lockVisible(sql: Sql, caller: Caller, channelId: bigint): 
   // Two statements: the first may wait, and a statement sees nothing that was committed after it began.
   const [, [row]] = await Promise.all([
     lockChannel(sql, caller.tenantId, channelId),
+    findChannel(sql, caller.tenantId, caller.userId, channelId),
+  ]);
+  return requireVisible(caller, row);
+}
+
+/** The same for who may not be a member: the row of a channel that is not a public group stays unlocked for them. */
+export async function lockToJoin(sql: Sql, caller: Caller, channelId: bigint): Promise<AccessRow> {
+  const [, [row]] = await Promise.all([
+    lockPublicGroup(sql, channelId),
     findChannel(sql, caller.tenantId, caller.userId, channelId),
   ]);
   return requireVisible(caller, row);

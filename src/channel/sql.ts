@@ -69,6 +69,11 @@ export function lockChannel(sql: Sql, tenantId: bigint, channelId: bigint): Pend
   `;
 }
 
+/** The same for a public group of the caller's tenant, also for those who are no members. */
+export function lockPublicGroup(sql: Sql, channelId: bigint): PendingQuery<{ locked: boolean }[]> {
+  return sql<{ locked: boolean }[]>`select lock_public_group(${channelId}) as locked`;
+}
+
 /** The direct channel of two users, the first being the caller. */
 export function findDirectChannel(
   sql: Sql,

@@ -79,6 +79,8 @@ export const refuse = {
   lastOwner: () => failed(ErrorReason.LAST_OWNER, 'a channel keeps at least one owner'),
   channelFull: (limit: number) =>
     failed(ErrorReason.CHANNEL_FULL, `a channel has at most ${limit} members of that kind`),
+  channelTooLarge: (limit: number) =>
+    failed(ErrorReason.CHANNEL_TOO_LARGE, `that can be asked of channels of at most ${limit} members`),
   messageDeleted: () => failed(ErrorReason.MESSAGE_DELETED, 'the message was deleted'),
   notAuthor: () =>
     new Refusal(

@@ -11,6 +11,7 @@ export type EventKind =
   | 'CHANNEL_CHANGED'
   | 'MEMBERS_JOINED'
   | 'MEMBER_LEFT'
+  | 'MEMBERS_CHANGED'
   | 'MESSAGE_EDITED'
   | 'MESSAGE_DELETED'
   | 'POLL_CHANGED'

@@ -122,6 +122,155 @@ export function updateMarker(
   `;
 }
 
+/**
+ * Moves a marker back to before a message; no row when there is no such channel. The number of own messages before
+ * it is counted back from the marker in one snapshot, where it is a fact as in `updateMarker`.
+ */
+export function updateMarkerBack(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  messageId: bigint,
+): PendingQuery<MarkerRow[]> {
+  return sql<MarkerRow[]>`
+    with here as materialized (
+      select
+        c.id as channel_id, c.type, c.is_private,
+        m.role, m.read_post_seq as marker, m.last_read_msg_id as marker_id, m.own_posts_read,
+        ${unread(sql)} as unread_count
+      from channels c
+      left join channel_members m
+        on m.channel_id = c.id
+        and m.tenant_id = c.tenant_id
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+      where c.id = ${channelId}
+        and c.tenant_id = ${tenantId}
+        and c.deleted_at is null
+    ),
+    target as materialized (
+      select
+        x.id,
+        x.post_seq,
+        (
+          select max(b.id)
+          from messages b
+          where b.channel_id = ${channelId}
+            and b.tenant_id = ${tenantId}
+            and b.id < ${messageId}
+        ) as id_before
+      from messages x
+      where x.id = ${messageId}
+        and x.channel_id = ${channelId}
+        and x.tenant_id = ${tenantId}
+    ),
+    counted as materialized (
+      select h.channel_id, t.post_seq - 1 as target, t.id_before, h.own_posts_read - o.posts as own_posts_read
+      from here h
+      cross join target t
+      cross join lateral (
+        select
+          (
+            select count(*)
+            from messages x
+            where x.channel_id = h.channel_id
+              and x.tenant_id = ${tenantId}
+              and x.sender_id = ${userId}
+              and x.id >= t.id
+              and x.id <= h.marker_id
+              and not x.is_deleted
+          ) + (
+            select count(*)
+            from deleted_posts d
+            where d.channel_id = h.channel_id
+              and d.tenant_id = ${tenantId}
+              and d.sender_id = ${userId}
+              and d.post_seq >= t.post_seq
+              and d.post_seq <= h.marker
+          ) as posts
+      ) as o
+      where h.role is not null
+        and t.post_seq <= h.marker
+    ),
+    moved as (
+      update channel_members m
+      set
+        last_read_msg_id = n.id_before,
+        read_post_seq = n.target,
+        own_posts_read = n.own_posts_read
+      from counted n
+      where m.channel_id = n.channel_id
+        and m.tenant_id = ${tenantId}
+        and m.user_id = ${userId}
+        and m.status in ('ACTIVE', 'MUTED')
+        -- As it is once it was waited for: of two moves back at once the farther one stands.
+        and m.read_post_seq > n.target
+      returning m.last_read_msg_id, m.unread_count
+    )
+    select
+      h.type, h.is_private, h.role,
+      exists (select 1 from target) as is_there,
+      moved.unread_count is not null as moved,
+      case when moved.unread_count is null then h.marker_id else moved.last_read_msg_id end as last_read_msg_id,
+      coalesce(moved.unread_count, h.unread_count) as unread_count
+    from here h
+    left join moved on true
+  `;
+}
+
+export type ReadersRow = {
+  readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';
+  readonly isPrivate: boolean;
+  /** Role of the caller; null where they are no member. */
+  readonly role: Role | null;
+  readonly memberCount: number;
+  /** Null when the channel has no such message. */
+  readonly readers: bigint[] | null;
+};
+
+/**
+ * Members whose marker has reached a message, at most `limit`, without its sender and those who joined after it; no
+ * row when there is no such channel.
+ */
+export function listReaders(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  messageId: bigint,
+  limit: number,
+): PendingQuery<ReadersRow[]> {
+  return sql<ReadersRow[]>`
+    select
+      c.type, c.is_private, me.role, c.member_count,
+      case
+        when x.id is not null then array(
+          select m.user_id
+          from channel_members m
+          where m.tenant_id = ${tenantId}
+            and m.channel_id = ${channelId}
+            and m.status in ('ACTIVE', 'MUTED')
+            and m.read_post_seq >= x.post_seq
+            and m.user_id != x.sender_id
+            and m.joined_at <= x.created_at
+          order by m.user_id
+          limit ${limit}
+        )
+      end as readers
+    from channels c
+    left join channel_members me
+      on me.channel_id = c.id
+      and me.tenant_id = c.tenant_id
+      and me.user_id = ${userId}
+      and me.status in ('ACTIVE', 'MUTED')
+    left join messages x on x.id = ${messageId} and x.channel_id = c.id and x.tenant_id = c.tenant_id
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+  `;
+}
+
 export type UnreadRow = {
   readonly channelId: bigint;
   readonly unreadCount: number;

@@ -2,6 +2,7 @@ import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import { signalActivities } from '../activity/view.ts';
 import {
+  lockToJoin,
   lockVisible,
   refuseArchived,
   refuseDirect,
@@ -9,20 +10,25 @@ import {
   requireRole,
   requireVisible,
 } from '../channel/access.ts';
+import { findChannel } from '../channel/sql.ts';
+import { toChannel } from '../channel/view.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
-import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
-import { listUnread, updateMarker } from './marker-sql.ts';
+import { markerHandlers } from './marker.ts';
+import { roleHandlers } from './role.ts';
+import { settingsHandlers } from './settings.ts';
 import { findDeparting, insertMembers, type ListedRow, listMembers, updateDeparted } from './sql.ts';
-import { toMember, toMemberLeft, toMembersJoined, toRoleColumn } from './view.ts';
-
-const SUMMARY_ENTRIES = 5_000;
+import { toMember, toMemberLeft, toMembership, toMembersJoined, toRoleColumn } from './view.ts';
 
 export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
   return {
+    ...roleHandlers(deps),
+    ...settingsHandlers(deps),
+    ...markerHandlers(deps),
+
     async addMembers({ channelId, userIds, role }, call) {
       const { tenantId, userId } = call.caller;
       const wanted = toRoleColumn(role);
@@ -51,6 +57,28 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
       deps.relay.publish(events);
       signalActivities(deps.relay, recorded[0]?.activities);
       return { added: added.map(toMember) };
+    },
+
+    async joinChannel({ channelId }, call) {
+      const { tenantId, userId } = call.caller;
+      const { channel, events } = await deps.db.transaction(call, async (sql) => {
+        const channel = await lockToJoin(sql, call.caller, channelId);
+        if (channel.role !== null) return { channel, events: [] };
+        refuseArchived(channel);
+        refuseOverfull(deps.config, channel.memberCount + 1);
+        const [added, [joined]] = await Promise.all([
+          insertMembers(sql, tenantId, channelId, [userId], 'MEMBER'),
+          findChannel(sql, tenantId, userId, channelId),
+        ]);
+        if (joined === undefined || joined.role === null) throw refuse.channelNotFound();
+        const event = toMembersJoined(channelId, userId, added);
+        return {
+          channel: joined,
+          events: await appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, event),
+        };
+      });
+      deps.relay.publish(events);
+      return { channel: toChannel(channel), membership: toMembership(channelId, channel) };
     },
 
     async removeMember({ channelId, userId: memberId }, call) {
@@ -104,35 +132,6 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
       return {
         members: shown.map(toMember),
         nextPageToken: isLastPage ? '' : toPageToken([BigInt(last.rank), last.userId]),
-      };
-    },
-
-    async markRead({ channelId, messageId }, call) {
-      const { tenantId, userId } = call.caller;
-      const [found] = await deps.db.run(call, (sql) =>
-        updateMarker(sql, tenantId, userId, channelId, messageId),
-      );
-      const marker = requireVisible(call.caller, found);
-      if (marker.role === null) throw refuse.memberNotFound();
-      if (!marker.isThere) throw refuse.messageNotFound();
-      const state = { lastReadMessageId: marker.lastReadMsgId ?? 0n, unreadCount: marker.unreadCount };
-      if (marker.moved) {
-        deps.relay.signal(tenantId, userId, { case: 'readMarkerMoved', value: { channelId, ...state } });
-      }
-      return state;
-    },
-
-    async getUnreadSummary(_request, call) {
-      const { tenantId, userId } = call.caller;
-      const rows = await deps.db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES));
-      return {
-        entries: rows.map((row) => ({
-          channelId: row.channelId,
-          unreadCount: row.unreadCount,
-          lastReadMessageId: row.lastReadMsgId ?? 0n,
-          lastMessageTime: toTimestamp(row.lastMessageAt),
-        })),
-        totalUnreadCount: rows[0]?.total ?? 0n,
       };
     },
   };

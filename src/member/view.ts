@@ -60,6 +60,16 @@ export function toMemberLeft(channelId: bigint, actorId: bigint, userId: bigint)
   return toStampable({ channelId, actorId, change });
 }
 
+/** The event that members have another role or nickname. */
+export function toMembersChanged(
+  channelId: bigint,
+  actorId: bigint,
+  rows: readonly MemberRow[],
+): StampableEvent {
+  const change = { case: 'membersChanged', value: { members: rows.map(toMember) } } as const;
+  return toStampable({ channelId, actorId, change });
+}
+
 const roles: ReadonlyMap<Role, MemberRole> = new Map([
   ['GUEST', MemberRole.GUEST],
   ['MEMBER', MemberRole.MEMBER],
@@ -81,4 +91,10 @@ export function toRole(column: Role): MemberRole {
 export function toRoleColumn(role: MemberRole): Role {
   for (const [column, value] of roles) if (value === role) return column;
   return 'MEMBER';
+}
+
+/** Name of a level as the column holds it; undefined for an unstated one. */
+export function toLevelColumn(level: NotificationLevel): string | undefined {
+  for (const [column, value] of levels) if (value === level) return column;
+  return undefined;
 }

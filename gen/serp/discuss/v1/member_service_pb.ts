@@ -5,18 +5,20 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Member, MemberRole } from "./member_pb.ts";
+import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Channel } from "./channel_pb.ts";
+import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
+import type { Member, MemberRole, Membership, NotificationLevel } from "./member_pb.ts";
 import { file_serp_discuss_v1_member } from "./member_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/member_service.proto.
  */
 export const file_serp_discuss_v1_member_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIkwKE1JlbW92ZU1lbWJlclJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAIhYKFFJlbW92ZU1lbWJlclJlc3BvbnNlIjIKE0xlYXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACIWChRMZWF2ZUNoYW5uZWxSZXNwb25zZSJtChJMaXN0TWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIcCglwYWdlX3NpemUYAiABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJYChNMaXN0TWVtYmVyc1Jlc3BvbnNlEigKB21lbWJlcnMYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJLCg9NYXJrUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAigAIkYKEE1hcmtSZWFkUmVzcG9uc2USHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYASABKAMSFAoMdW5yZWFkX2NvdW50GAIgASgFIhkKF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0IoECChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDGoYBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAyggUKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmgKDFJlbW92ZU1lbWJlchIkLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJlbW92ZU1lbWJlclJlc3BvbnNlIguQAgKItRgEkLUYAhJoCgxMZWF2ZUNoYW5uZWwSJC5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MZWF2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISZQoLTGlzdE1lbWJlcnMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdE1lbWJlcnNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVzcG9uc2UiC5ACAYi1GASQtRgBElwKCE1hcmtSZWFkEiAuc2VycC5kaXNjdXNzLnYxLk1hcmtSZWFkUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
+  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIjEKEkpvaW5DaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAInEKE0pvaW5DaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJMChNSZW1vdmVNZW1iZXJSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSIyChNMZWF2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiFgoUTGVhdmVDaGFubmVsUmVzcG9uc2UihwEKF1VwZGF0ZU1lbWJlclJvbGVSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABI1CgRyb2xlGAMgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGVCCrpIB4IBBBABIAAiQwoYVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlEicKBm1lbWJlchgBIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiUQoYVHJhbnNmZXJPd25lcnNoaXBSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACJFChlUcmFuc2Zlck93bmVyc2hpcFJlc3BvbnNlEigKB2NoYW5nZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIoMCChdVcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEg4KBnBpbm5lZBgCIAEoCBINCgVtdXRlZBgDIAEoCBJIChJub3RpZmljYXRpb25fbGV2ZWwYBCABKA4yIi5zZXJwLmRpc2N1c3MudjEuTm90aWZpY2F0aW9uTGV2ZWxCCLpIBYIBAhABEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJLChhVcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2USLwoKbWVtYmVyc2hpcBgBIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIm0KEkxpc3RNZW1iZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlgKE0xpc3RNZW1iZXJzUmVzcG9uc2USKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIksKD01hcmtSZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICKAAiRgoQTWFya1JlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTQoRTWFya1VucmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkgKEk1hcmtVbnJlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTgoSTGlzdFJlYWRlcnNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACInChNMaXN0UmVhZGVyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygDIhkKF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0IoECChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDGoYBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAymQoKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmUKC0pvaW5DaGFubmVsEiMuc2VycC5kaXNjdXNzLnYxLkpvaW5DaGFubmVsUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5Kb2luQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxSZW1vdmVNZW1iZXISJC5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXNwb25zZSILkAICiLUYBJC1GAISaAoMTGVhdmVDaGFubmVsEiQuc2VycC5kaXNjdXNzLnYxLkxlYXZlQ2hhbm5lbFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEnQKEFVwZGF0ZU1lbWJlclJvbGUSKC5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlIguQAgKItRgEkLUYAhJ3ChFUcmFuc2Zlck93bmVyc2hpcBIpLnNlcnAuZGlzY3Vzcy52MS5UcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVXBkYXRlTWVtYmVyc2hpcBIoLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0xpc3RNZW1iZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghNYXJrUmVhZBIgLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTWFya1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESYgoKTWFya1VucmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0xpc3RSZWFkZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFkZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhZGVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
 
 /**
  * Whom to add to which channel.
@@ -75,6 +77,55 @@ export const AddMembersResponseSchema: GenMessage<AddMembersResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 1);
 
 /**
+ * Which group to join.
+ *
+ * @generated from message serp.discuss.v1.JoinChannelRequest
+ */
+export type JoinChannelRequest = Message<"serp.discuss.v1.JoinChannelRequest"> & {
+  /**
+   * The group.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.JoinChannelRequest.
+ * Use `create(JoinChannelRequestSchema)` to create a new message.
+ */
+export const JoinChannelRequestSchema: GenMessage<JoinChannelRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 2);
+
+/**
+ * The caller is a member.
+ *
+ * @generated from message serp.discuss.v1.JoinChannelResponse
+ */
+export type JoinChannelResponse = Message<"serp.discuss.v1.JoinChannelResponse"> & {
+  /**
+   * The group.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * The caller's membership.
+   *
+   * @generated from field: serp.discuss.v1.Membership membership = 2;
+   */
+  membership?: Membership | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.JoinChannelResponse.
+ * Use `create(JoinChannelResponseSchema)` to create a new message.
+ */
+export const JoinChannelResponseSchema: GenMessage<JoinChannelResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 3);
+
+/**
  * Whom to take out of which channel.
  *
  * @generated from message serp.discuss.v1.RemoveMemberRequest
@@ -100,7 +151,7 @@ export type RemoveMemberRequest = Message<"serp.discuss.v1.RemoveMemberRequest">
  * Use `create(RemoveMemberRequestSchema)` to create a new message.
  */
 export const RemoveMemberRequestSchema: GenMessage<RemoveMemberRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 2);
+  messageDesc(file_serp_discuss_v1_member_service, 4);
 
 /**
  * The member was removed.
@@ -115,7 +166,7 @@ export type RemoveMemberResponse = Message<"serp.discuss.v1.RemoveMemberResponse
  * Use `create(RemoveMemberResponseSchema)` to create a new message.
  */
 export const RemoveMemberResponseSchema: GenMessage<RemoveMemberResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 3);
+  messageDesc(file_serp_discuss_v1_member_service, 5);
 
 /**
  * Which channel to leave.
@@ -136,7 +187,7 @@ export type LeaveChannelRequest = Message<"serp.discuss.v1.LeaveChannelRequest">
  * Use `create(LeaveChannelRequestSchema)` to create a new message.
  */
 export const LeaveChannelRequestSchema: GenMessage<LeaveChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 4);
+  messageDesc(file_serp_discuss_v1_member_service, 6);
 
 /**
  * The caller left.
@@ -151,7 +202,190 @@ export type LeaveChannelResponse = Message<"serp.discuss.v1.LeaveChannelResponse
  * Use `create(LeaveChannelResponseSchema)` to create a new message.
  */
 export const LeaveChannelResponseSchema: GenMessage<LeaveChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 5);
+  messageDesc(file_serp_discuss_v1_member_service, 7);
+
+/**
+ * Which role to give to whom.
+ *
+ * @generated from message serp.discuss.v1.UpdateMemberRoleRequest
+ */
+export type UpdateMemberRoleRequest = Message<"serp.discuss.v1.UpdateMemberRoleRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The member, perhaps the caller.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * The new role.
+   *
+   * @generated from field: serp.discuss.v1.MemberRole role = 3;
+   */
+  role: MemberRole;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UpdateMemberRoleRequest.
+ * Use `create(UpdateMemberRoleRequestSchema)` to create a new message.
+ */
+export const UpdateMemberRoleRequestSchema: GenMessage<UpdateMemberRoleRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 8);
+
+/**
+ * The member after the change.
+ *
+ * @generated from message serp.discuss.v1.UpdateMemberRoleResponse
+ */
+export type UpdateMemberRoleResponse = Message<"serp.discuss.v1.UpdateMemberRoleResponse"> & {
+  /**
+   * The member.
+   *
+   * @generated from field: serp.discuss.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UpdateMemberRoleResponse.
+ * Use `create(UpdateMemberRoleResponseSchema)` to create a new message.
+ */
+export const UpdateMemberRoleResponseSchema: GenMessage<UpdateMemberRoleResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 9);
+
+/**
+ * Whom to hand a channel over to.
+ *
+ * @generated from message serp.discuss.v1.TransferOwnershipRequest
+ */
+export type TransferOwnershipRequest = Message<"serp.discuss.v1.TransferOwnershipRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The member who becomes owner, not the caller.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.TransferOwnershipRequest.
+ * Use `create(TransferOwnershipRequestSchema)` to create a new message.
+ */
+export const TransferOwnershipRequestSchema: GenMessage<TransferOwnershipRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 10);
+
+/**
+ * The channel was handed over.
+ *
+ * @generated from message serp.discuss.v1.TransferOwnershipResponse
+ */
+export type TransferOwnershipResponse = Message<"serp.discuss.v1.TransferOwnershipResponse"> & {
+  /**
+   * The new owner and those who became admins, in ascending order of their ids; empty when it was so before.
+   *
+   * @generated from field: repeated serp.discuss.v1.Member changed = 1;
+   */
+  changed: Member[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.TransferOwnershipResponse.
+ * Use `create(TransferOwnershipResponseSchema)` to create a new message.
+ */
+export const TransferOwnershipResponseSchema: GenMessage<TransferOwnershipResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 11);
+
+/**
+ * What to change of the caller's own settings.
+ *
+ * @generated from message serp.discuss.v1.UpdateMembershipRequest
+ */
+export type UpdateMembershipRequest = Message<"serp.discuss.v1.UpdateMembershipRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * Whether to pin the channel to the top of the caller's list.
+   *
+   * @generated from field: bool pinned = 2;
+   */
+  pinned: boolean;
+
+  /**
+   * Whether to mute the channel.
+   *
+   * @generated from field: bool muted = 3;
+   */
+  muted: boolean;
+
+  /**
+   * Which messages to be notified of; stated when `update_mask` names it.
+   *
+   * @generated from field: serp.discuss.v1.NotificationLevel notification_level = 4;
+   */
+  notificationLevel: NotificationLevel;
+
+  /**
+   * New settings as a whole, up to 8 KB as JSON; unset: none. `nickname` is a text of up to 100 characters that the
+   * others see.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 5;
+   */
+  metadata?: JsonObject | undefined;
+
+  /**
+   * Which of `pinned`, `muted`, `notification_level` and `metadata` to change; at least one.
+   *
+   * @generated from field: google.protobuf.FieldMask update_mask = 6;
+   */
+  updateMask?: FieldMask | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UpdateMembershipRequest.
+ * Use `create(UpdateMembershipRequestSchema)` to create a new message.
+ */
+export const UpdateMembershipRequestSchema: GenMessage<UpdateMembershipRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 12);
+
+/**
+ * The caller's membership after the change.
+ *
+ * @generated from message serp.discuss.v1.UpdateMembershipResponse
+ */
+export type UpdateMembershipResponse = Message<"serp.discuss.v1.UpdateMembershipResponse"> & {
+  /**
+   * The membership.
+   *
+   * @generated from field: serp.discuss.v1.Membership membership = 1;
+   */
+  membership?: Membership | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UpdateMembershipResponse.
+ * Use `create(UpdateMembershipResponseSchema)` to create a new message.
+ */
+export const UpdateMembershipResponseSchema: GenMessage<UpdateMembershipResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 13);
 
 /**
  * Which members to list.
@@ -186,7 +420,7 @@ export type ListMembersRequest = Message<"serp.discuss.v1.ListMembersRequest"> &
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema: GenMessage<ListMembersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 6);
+  messageDesc(file_serp_discuss_v1_member_service, 14);
 
 /**
  * A page of members.
@@ -214,7 +448,7 @@ export type ListMembersResponse = Message<"serp.discuss.v1.ListMembersResponse">
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema: GenMessage<ListMembersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 7);
+  messageDesc(file_serp_discuss_v1_member_service, 15);
 
 /**
  * How far the caller has read.
@@ -242,7 +476,7 @@ export type MarkReadRequest = Message<"serp.discuss.v1.MarkReadRequest"> & {
  * Use `create(MarkReadRequestSchema)` to create a new message.
  */
 export const MarkReadRequestSchema: GenMessage<MarkReadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 8);
+  messageDesc(file_serp_discuss_v1_member_service, 16);
 
 /**
  * Where the caller's marker stands now.
@@ -270,7 +504,113 @@ export type MarkReadResponse = Message<"serp.discuss.v1.MarkReadResponse"> & {
  * Use `create(MarkReadResponseSchema)` to create a new message.
  */
 export const MarkReadResponseSchema: GenMessage<MarkReadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 9);
+  messageDesc(file_serp_discuss_v1_member_service, 17);
+
+/**
+ * What the caller has not read after all.
+ *
+ * @generated from message serp.discuss.v1.MarkUnreadRequest
+ */
+export type MarkUnreadRequest = Message<"serp.discuss.v1.MarkUnreadRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The oldest message to be unread.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MarkUnreadRequest.
+ * Use `create(MarkUnreadRequestSchema)` to create a new message.
+ */
+export const MarkUnreadRequestSchema: GenMessage<MarkUnreadRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 18);
+
+/**
+ * Where the caller's marker stands now.
+ *
+ * @generated from message serp.discuss.v1.MarkUnreadResponse
+ */
+export type MarkUnreadResponse = Message<"serp.discuss.v1.MarkUnreadResponse"> & {
+  /**
+   * The newest message read, 0 when none; earlier than asked for when the marker was there before.
+   *
+   * @generated from field: int64 last_read_message_id = 1;
+   */
+  lastReadMessageId: bigint;
+
+  /**
+   * Unread messages. Exact.
+   *
+   * @generated from field: int32 unread_count = 2;
+   */
+  unreadCount: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MarkUnreadResponse.
+ * Use `create(MarkUnreadResponseSchema)` to create a new message.
+ */
+export const MarkUnreadResponseSchema: GenMessage<MarkUnreadResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 19);
+
+/**
+ * Asks who has read a message.
+ *
+ * @generated from message serp.discuss.v1.ListReadersRequest
+ */
+export type ListReadersRequest = Message<"serp.discuss.v1.ListReadersRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The message.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListReadersRequest.
+ * Use `create(ListReadersRequestSchema)` to create a new message.
+ */
+export const ListReadersRequestSchema: GenMessage<ListReadersRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 20);
+
+/**
+ * Who has read a message.
+ *
+ * @generated from message serp.discuss.v1.ListReadersResponse
+ */
+export type ListReadersResponse = Message<"serp.discuss.v1.ListReadersResponse"> & {
+  /**
+   * Members whose read marker has reached the message, without its sender and without those who joined after it was
+   * posted, in ascending order.
+   *
+   * @generated from field: repeated int64 user_ids = 1;
+   */
+  userIds: bigint[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListReadersResponse.
+ * Use `create(ListReadersResponseSchema)` to create a new message.
+ */
+export const ListReadersResponseSchema: GenMessage<ListReadersResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 21);
 
 /**
  * Asks for all unread counts.
@@ -285,7 +625,7 @@ export type GetUnreadSummaryRequest = Message<"serp.discuss.v1.GetUnreadSummaryR
  * Use `create(GetUnreadSummaryRequestSchema)` to create a new message.
  */
 export const GetUnreadSummaryRequestSchema: GenMessage<GetUnreadSummaryRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 10);
+  messageDesc(file_serp_discuss_v1_member_service, 22);
 
 /**
  * All unread counts of the caller.
@@ -314,7 +654,7 @@ export type GetUnreadSummaryResponse = Message<"serp.discuss.v1.GetUnreadSummary
  * Use `create(GetUnreadSummaryResponseSchema)` to create a new message.
  */
 export const GetUnreadSummaryResponseSchema: GenMessage<GetUnreadSummaryResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 11);
+  messageDesc(file_serp_discuss_v1_member_service, 23);
 
 /**
  * Unread messages of one channel.
@@ -356,7 +696,7 @@ export type GetUnreadSummaryResponse_Entry = Message<"serp.discuss.v1.GetUnreadS
  * Use `create(GetUnreadSummaryResponse_EntrySchema)` to create a new message.
  */
 export const GetUnreadSummaryResponse_EntrySchema: GenMessage<GetUnreadSummaryResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 11, 0);
+  messageDesc(file_serp_discuss_v1_member_service, 23, 0);
 
 /**
  * Who is in a channel, and how far each has read.
@@ -388,6 +728,21 @@ export const MemberService: GenService<{
     output: typeof AddMembersResponseSchema;
   },
   /**
+   * Makes the caller a member of a public group of the tenant. Who was removed may come back: make the group private
+   * to keep somebody out.
+   *
+   * A member stays as they are, so that repeating the call changes nothing. Who left or was removed rejoins with the
+   * history before them read.
+   * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED, CHANNEL_FULL).
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.JoinChannel
+   */
+  joinChannel: {
+    methodKind: "unary";
+    input: typeof JoinChannelRequestSchema;
+    output: typeof JoinChannelResponseSchema;
+  },
+  /**
    * Takes a member out of the channel; their streams and reads end at once. For admins; owners are removed by
    * owners only. Services that act for nobody may remove anybody.
    *
@@ -416,6 +771,45 @@ export const MemberService: GenService<{
     output: typeof LeaveChannelResponseSchema;
   },
   /**
+   * Gives a member another role. For admins, up to their own role and for members up to their own role; services that
+   * act for nobody may give any.
+   *
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
+   * CHANNEL_ARCHIVED); FAILED_PRECONDITION (LAST_OWNER) when the channel would remain without an owner.
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.UpdateMemberRole
+   */
+  updateMemberRole: {
+    methodKind: "unary";
+    input: typeof UpdateMemberRoleRequestSchema;
+    output: typeof UpdateMemberRoleResponseSchema;
+  },
+  /**
+   * Makes another member owner in the caller's place; the caller becomes admin. For owners. Where a service that
+   * acts for nobody calls, all owners become admins, so that one is left.
+   *
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW), also when the call is repeated;
+   * FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_ARCHIVED); INVALID_ARGUMENT for the caller's own id.
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.TransferOwnership
+   */
+  transferOwnership: {
+    methodKind: "unary";
+    input: typeof TransferOwnershipRequestSchema;
+    output: typeof TransferOwnershipResponseSchema;
+  },
+  /**
+   * Changes the caller's own settings for a channel, also for an archived one. The caller's streams are told of it
+   * on all devices (`membership_changed`), the others of a new nickname only (event `members_changed`).
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.UpdateMembership
+   */
+  updateMembership: {
+    methodKind: "unary";
+    input: typeof UpdateMembershipRequestSchema;
+    output: typeof UpdateMembershipResponseSchema;
+  },
+  /**
    * Lists the members of a channel: owners first, then by role and user id. For members, and for services that
    * act for nobody: who is in a public channel is not for the whole tenant.
    *
@@ -438,6 +832,33 @@ export const MemberService: GenService<{
     methodKind: "unary";
     input: typeof MarkReadRequestSchema;
     output: typeof MarkReadResponseSchema;
+  },
+  /**
+   * Moves the caller's read marker back to before a message, so that it and all after it are unread; never forward.
+   * The caller's streams are told of it as by MarkRead.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel.
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.MarkUnread
+   */
+  markUnread: {
+    methodKind: "unary";
+    input: typeof MarkUnreadRequestSchema;
+    output: typeof MarkUnreadResponseSchema;
+  },
+  /**
+   * Lists who has read a message, by the members' read markers. For members of small channels, at most 100 members
+   * by default, and for services that act for nobody.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel; FAILED_PRECONDITION
+   * (CHANNEL_TOO_LARGE).
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.ListReaders
+   */
+  listReaders: {
+    methodKind: "unary";
+    input: typeof ListReadersRequestSchema;
+    output: typeof ListReadersResponseSchema;
   },
   /**
    * Returns the exact unread counts of all the caller's channels in one call, without those of archived ones.

@@ -1,0 +1,157 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Code } from '@connectrpc/connect';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { untilLocksAreAwaited } from '../testing/locks.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });
+const [ana, binh, chi, stranger] = [user(1), user(2), user(3), user(99)];
+const foreigner = { userId: 1n, tenantId: 2n };
+const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
+
+describe('read markers', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app({ CHANNEL_READERS_MAX_MEMBERS: '5' });
+    await the.start();
+  });
+  after(() => the.close());
+
+  const members = (as: As, instance = 0) => the.client(MemberService, as, 'grpc', instance);
+  const channels = (as: As) => the.client(ChannelService, as);
+  const group = async (memberUserIds: bigint[] = [2n], isPrivate = false) => {
+    const { channel } = await channels(ana).createChannel({
+      name: 'nhóm',
+      private: isPrivate,
+      memberUserIds,
+    });
+    return channel?.id ?? 0n;
+  };
+  const send = async (channelId: bigint, as: As = ana) => {
+    const { message } = await the.client(MessageService, as).sendMessage({ channelId, content: 'tin' });
+    return message?.id ?? 0n;
+  };
+
+  describe('MarkUnread', () => {
+    it('takes own and deleted messages out wherever the marker comes to stand, and moves back only', async () => {
+      const senders = [binh, ana, binh, binh, ana, binh, ana, ana, binh];
+      const deleted = [0, 3, 4, 5, 8];
+      for (const from of senders.keys()) {
+        const channelId = await group();
+        const ids: bigint[] = [];
+        for (const as of senders) ids.push(await send(channelId, as));
+        for (const index of deleted)
+          await the.client(MessageService, ana).deleteMessage({ channelId, messageId: ids[index] ?? 0n });
+        await members(binh).markRead({ channelId, messageId: ids[from] ?? 0n });
+        let marker = from;
+        for (const index of [7, 8, 5, 6, 3, 4, 2, 1, 0]) {
+          marker = Math.min(marker, index - 1);
+          const answer = await members(binh).markUnread({ channelId, messageId: ids[index] ?? 0n });
+          const left = [...senders.keys()].filter(
+            (i) => i > marker && senders[i] === ana && !deleted.includes(i),
+          );
+          assert.deepEqual(
+            [answer.lastReadMessageId, answer.unreadCount],
+            [ids[marker] ?? 0n, left.length],
+            `before ${index}, first at ${from}`,
+          );
+        }
+        const all = await members(binh).markRead({ channelId });
+        assert.deepEqual([all.lastReadMessageId, all.unreadCount], [ids.at(-1), 0]);
+      }
+    });
+
+    for (const order of [
+      ['back', 'forward'],
+      ['forward', 'back'],
+    ]) {
+      it(`leaves an exact number when it meets MarkRead, ${order.join(' before ')}`, async () => {
+        const channelId = await group();
+        const ids: bigint[] = [];
+        for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
+        await members(binh).markRead({ channelId, messageId: ids[2] ?? 0n });
+        const calls: Promise<unknown>[] = [];
+        await the.owner.begin(async (sql) => {
+          await sql`select from channel_members where channel_id = ${channelId} and user_id = 2 for update`;
+          for (const way of order) {
+            const request = { channelId, messageId: ids[way === 'back' ? 1 : 4] ?? 0n };
+            const client = members(binh, calls.length);
+            calls.push(way === 'back' ? client.markUnread(request) : client.markRead(request));
+            await untilLocksAreAwaited(the, calls.length);
+          }
+        });
+        await Promise.all(calls);
+        const { membership } = await channels(binh).getChannel({ channelId });
+        const expected = order[0] === 'back' ? [ids[4], 0] : [ids[0], 2];
+        assert.deepEqual([membership?.lastReadMessageId, membership?.unreadCount], expected);
+      });
+    }
+
+    it('tells the reader’s streams when it moved', async () => {
+      const channelId = await group();
+      const messageId = await send(channelId);
+      await members(binh).markRead({ channelId });
+      const stream = await new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect();
+      await members(binh).markUnread({ channelId, messageId });
+      await members(binh).markUnread({ channelId, messageId });
+      await send(channelId);
+      await until(() => stream.events.length === 1);
+      assert.equal(stream.count('readMarkerMoved'), 1);
+      const { lastReadMessageId, unreadCount } = stream.last('readMarkerMoved')?.value ?? {};
+      assert.deepEqual([lastReadMessageId, unreadCount], [0n, 1]);
+      await stream.disconnect();
+    });
+
+    it('refuses messages of other channels, and channels of others', async () => {
+      const [shown, hidden] = [await group(), await group([], true)];
+      const messageId = await send(hidden);
+      const mark = (as: As, channelId: bigint) => members(as).markUnread({ channelId, messageId });
+      await rejects(mark(ana, shown), Code.NotFound, 'MESSAGE_NOT_FOUND');
+      await rejects(mark(stranger, shown), Code.NotFound, 'MEMBER_NOT_FOUND');
+      await rejects(mark(stranger, hidden), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      await rejects(mark(foreigner, hidden), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    });
+  });
+
+  describe('ListReaders', () => {
+    it('lists whose marker has reached the message, without its sender and who joined later', async () => {
+      const channelId = await group([2n, 3n, 5n]);
+      const first = await send(channelId);
+      const second = await send(channelId, binh);
+      await members(user(4)).joinChannel({ channelId });
+      const readers = async (messageId: bigint, as: As = chi) =>
+        (await members(as).listReaders({ channelId, messageId })).userIds;
+      assert.deepEqual(await readers(first), []);
+      await members(chi).markRead({ channelId, messageId: first });
+      await members(binh).markRead({ channelId });
+      await members(ana).markRead({ channelId });
+      await members(user(4)).markRead({ channelId });
+      assert.deepEqual(await readers(first), [2n, 3n]);
+      assert.deepEqual(await readers(second, crm), [1n]);
+      await members(chi).markUnread({ channelId, messageId: first });
+      await members(binh).leaveChannel({ channelId });
+      assert.deepEqual(await readers(first), []);
+    });
+
+    it('is for members of small channels', async () => {
+      const [channelId, hidden] = [await group([2n, 3n, 4n, 5n]), await group([], true)];
+      const messageId = await send(channelId);
+      const ask = (as: As, id = channelId) => members(as).listReaders({ channelId: id, messageId });
+      await ask(binh);
+      await rejects(ask(stranger), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(ask(foreigner), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      await rejects(ask(stranger, hidden), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      await rejects(ask(ana, hidden), Code.NotFound, 'MESSAGE_NOT_FOUND');
+      await members(user(6)).joinChannel({ channelId });
+      await rejects(ask(binh), Code.FailedPrecondition, 'CHANNEL_TOO_LARGE');
+    });
+  });
+});

@@ -1,0 +1,71 @@
+import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { requireRole, requireVisible } from '../channel/access.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Deps } from '../deps.ts';
+import type { Call, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { listReaders, listUnread, type MarkerRow, updateMarker, updateMarkerBack } from './marker-sql.ts';
+
+type MarkerHandlers = Pick<
+  Handlers<typeof MemberService>,
+  'markRead' | 'markUnread' | 'listReaders' | 'getUnreadSummary'
+>;
+
+const SUMMARY_ENTRIES = 5_000;
+
+export function markerHandlers(deps: Deps): MarkerHandlers {
+  const { config, db } = deps;
+  return {
+    async markRead({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const [found] = await db.run(call, (sql) => updateMarker(sql, tenantId, userId, channelId, messageId));
+      return tellMarker(deps, call, channelId, found);
+    },
+
+    async markUnread({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const [found] = await db.run(call, (sql) =>
+        updateMarkerBack(sql, tenantId, userId, channelId, messageId),
+      );
+      return tellMarker(deps, call, channelId, found);
+    },
+
+    async listReaders({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const { readersMaxMembers } = config.channel;
+      const [found] = await db.run(call, (sql) =>
+        listReaders(sql, tenantId, userId, channelId, messageId, readersMaxMembers),
+      );
+      const row = requireVisible(call.caller, found);
+      requireRole(call.caller, row, 'GUEST');
+      if (row.readers === null) throw refuse.messageNotFound();
+      if (row.memberCount > readersMaxMembers) throw refuse.channelTooLarge(readersMaxMembers);
+      return { userIds: row.readers };
+    },
+
+    async getUnreadSummary(_request, call) {
+      const { tenantId, userId } = call.caller;
+      const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES));
+      return {
+        entries: rows.map((row) => ({
+          channelId: row.channelId,
+          unreadCount: row.unreadCount,
+          lastReadMessageId: row.lastReadMsgId ?? 0n,
+          lastMessageTime: toTimestamp(row.lastMessageAt),
+        })),
+        totalUnreadCount: rows[0]?.total ?? 0n,
+      };
+    },
+  };
+}
+
+function tellMarker({ relay }: Deps, call: Call, channelId: bigint, found: MarkerRow | undefined) {
+  const { tenantId, userId } = call.caller;
+  const marker = requireVisible(call.caller, found);
+  if (marker.role === null) throw refuse.memberNotFound();
+  if (!marker.isThere) throw refuse.messageNotFound();
+  const state = { lastReadMessageId: marker.lastReadMsgId ?? 0n, unreadCount: marker.unreadCount };
+  if (marker.moved)
+    relay.signal(tenantId, userId, { case: 'readMarkerMoved', value: { channelId, ...state } });
+  return state;
+}

@@ -1,0 +1,60 @@
+import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { isManager, lockVisible, refuseArchived, refuseDirect, requireRole } from '../channel/access.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent } from '../event/sql.ts';
+import { findRoled, updateOwner, updateRole } from './role-sql.ts';
+import { toMember, toMembersChanged, toRoleColumn } from './view.ts';
+
+type RoleHandlers = Pick<Handlers<typeof MemberService>, 'updateMemberRole' | 'transferOwnership'>;
+
+export function roleHandlers({ db, relay }: Deps): RoleHandlers {
+  return {
+    async updateMemberRole({ channelId, userId: memberId, role }, call) {
+      const { tenantId, userId } = call.caller;
+      const wanted = toRoleColumn(role);
+      const { member, events } = await db.transaction(call, async (sql) => {
+        const channel = await lockVisible(sql, call.caller, channelId);
+        requireRole(call.caller, channel, 'GUEST');
+        refuseDirect(channel);
+        requireRole(call.caller, channel, 'ADMIN');
+        refuseArchived(channel);
+        const [before] = await findRoled(sql, tenantId, channelId, memberId);
+        if (before === undefined) throw refuse.memberNotFound();
+        requireRole(call.caller, channel, before.role);
+        requireRole(call.caller, channel, wanted);
+        if (before.role === wanted) return { member: before, events: [] };
+        if (before.isOnlyOwner) throw refuse.lastOwner();
+        const [member] = await updateRole(sql, tenantId, channelId, memberId, wanted);
+        if (member === undefined) throw refuse.memberNotFound();
+        const changed = toMembersChanged(channelId, userId, [member]);
+        return { member, events: await appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, changed) };
+      });
+      relay.publish(events);
+      return { member: toMember(member) };
+    },
+
+    async transferOwnership({ channelId, userId: memberId }, call) {
+      const { tenantId, userId } = call.caller;
+      if (memberId === userId) throw refuse.fieldInvalid('user_id', 'is the caller');
+      const { members, events } = await db.transaction(call, async (sql) => {
+        const channel = await lockVisible(sql, call.caller, channelId);
+        requireRole(call.caller, channel, 'GUEST');
+        refuseDirect(channel);
+        requireRole(call.caller, channel, 'OWNER');
+        refuseArchived(channel);
+        const [before] = await findRoled(sql, tenantId, channelId, memberId);
+        if (before === undefined) throw refuse.memberNotFound();
+        const from = isManager(call.caller) ? undefined : userId;
+        const changed = await updateOwner(sql, tenantId, channelId, memberId, from);
+        if (changed.length === 0) return { members: [], events: [] };
+        const members = changed.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
+        const event = toMembersChanged(channelId, userId, members);
+        return { members, events: await appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event) };
+      });
+      relay.publish(events);
+      return { changed: members.map(toMember) };
+    },
+  };
+}

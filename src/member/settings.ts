@@ -1,0 +1,76 @@
+import type { MessageShape } from '@bufbuild/protobuf';
+import type { MemberService, UpdateMembershipRequestSchema } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { lockVisible } from '../channel/access.ts';
+import { fromMetadataJson, toMetadataJson } from '../channel/metadata.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent } from '../event/sql.ts';
+import { type SettingsChange, updateSettings } from './settings-sql.ts';
+import { toLevelColumn, toMembersChanged, toMembership } from './view.ts';
+
+type SettingsRequest = MessageShape<typeof UpdateMembershipRequestSchema>;
+type SettingsHandlers = Pick<Handlers<typeof MemberService>, 'updateMembership'>;
+
+const MAX_NICKNAME = 100;
+
+export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
+  return {
+    async updateMembership(request, call) {
+      const { tenantId, userId } = call.caller;
+      const { channelId } = request;
+      const change = toChange(request);
+      const { row, events } = await db.transaction(call, async (sql) => {
+        const before = await lockVisible(sql, call.caller, channelId);
+        if (before.role === null) throw refuse.memberNotFound();
+        const [row] = await updateSettings(sql, tenantId, userId, channelId, change);
+        if (row === undefined) throw refuse.memberNotFound();
+        const nickname = toNickname(row.memberMetadata);
+        if (nickname === toNickname(before.memberMetadata)) return { row, events: [] };
+        const changed = toMembersChanged(channelId, userId, [{ ...row, userId, nickname }]);
+        return { row, events: await appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, changed) };
+      });
+      const membership = toMembership(channelId, row);
+      relay.publish(events);
+      relay.signal(tenantId, userId, { case: 'membershipChanged', value: { membership } });
+      return { membership };
+    },
+  };
+}
+
+function toChange(request: SettingsRequest): SettingsChange {
+  const paths = new Set(request.updateMask?.paths);
+  if (paths.size === 0) throw refuse.fieldInvalid('update_mask', 'names no field');
+  for (const path of paths) {
+    if (!changeable.has(path))
+      throw refuse.fieldInvalid('update_mask', 'names a field that cannot be changed');
+  }
+  if (paths.has('metadata')) requireNickname(request);
+  return {
+    isPinned: paths.has('pinned') ? request.pinned : undefined,
+    isMuted: paths.has('muted') ? request.muted : undefined,
+    notificationLevel: paths.has('notification_level') ? toLevel(request) : undefined,
+    metadata: paths.has('metadata') ? toMetadataJson('metadata', request.metadata) : undefined,
+  };
+}
+
+const changeable: ReadonlySet<string> = new Set(['pinned', 'muted', 'notification_level', 'metadata']);
+
+function toLevel({ notificationLevel }: SettingsRequest): string {
+  const level = toLevelColumn(notificationLevel);
+  if (level === undefined) throw refuse.fieldInvalid('notification_level', 'is required');
+  return level;
+}
+
+function requireNickname({ metadata }: SettingsRequest): void {
+  const nickname = metadata?.['nickname'];
+  if (nickname === undefined || nickname === null) return;
+  if (typeof nickname !== 'string') throw refuse.fieldInvalid('metadata', 'nickname must be a text');
+  if ([...nickname].length > MAX_NICKNAME)
+    throw refuse.fieldInvalid('metadata', `nickname must be at most ${MAX_NICKNAME} characters`);
+}
+
+function toNickname(metadata: string | null): string {
+  const nickname = fromMetadataJson(metadata)?.['nickname'];
+  return typeof nickname === 'string' ? nickname : '';
+}
