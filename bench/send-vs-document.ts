@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from '../src/db/database.ts';
 import { PLACEHOLDER_ID, placeholderTime, toStampable } from '../src/event/stamp.ts';
+import { laneOf } from '../src/message/send-queue.ts';
 import { type SendItem, sendMessages } from '../src/message/sql.ts';
 import { type Channel, createChannels, users } from './lib/channels.ts';
 import { callsPerSecond } from './lib/load.ts';
@@ -47,14 +48,16 @@ export async function sendVsDocument(stack: Stack, members: number): Promise<Mea
   ];
 }
 
-function batchSender(sql: Pool, channels: readonly Channel[]): () => Promise<void> {
+function batchSender(sql: Pool, channels: readonly Channel[]): (lane: number) => Promise<void> {
   const items = channels.flatMap((channel, number) =>
     channel.members
       .slice(0, SENDERS)
       .map((userId, place) => toItem(channel.id, userId, textAt(number + place))),
   );
-  return async () => {
-    const batch = Array.from({ length: BATCH }, () => ({ ...pick(items), requestId: randomUUID() }));
+  const lanes = Map.groupBy(items, ({ channelId }) => laneOf(channelId, BATCH_CONNECTIONS));
+  return async (lane) => {
+    const ours = lanes.get(lane) ?? items;
+    const batch = Array.from({ length: BATCH }, () => ({ ...pick(ours), requestId: randomUUID() }));
     const rows = await sendMessages(sql, batch);
     for (const { refusal } of rows) if (refusal !== null) throw new Error(`refused: ${refusal}`);
   };

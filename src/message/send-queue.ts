@@ -15,10 +15,16 @@ type Waiting = {
   readonly reject: (error: unknown) => void;
 };
 
+/** Messages of some of the channels, of which one batch at a time is being committed. */
+type Lane = { readonly waiting: Waiting[]; busy: boolean };
+
 /**
  * Groups messages that are sent at the same time: while one batch is being committed the next one collects.
  * A lone message goes out at once; under load one commit carries many. Callers and tenants share a batch,
  * which is safe because `send_messages` checks each item by itself.
+ *
+ * A channel always goes the same lane: batches that share a channel would wait for its lock, and for each
+ * other's commit, which made two connections as slow as one.
  */
 export class SendQueue {
   readonly #pool: Pool;
@@ -26,9 +32,8 @@ export class SendQueue {
   readonly #config: Config['write'];
   readonly #metrics: Metrics;
   readonly #log: Logger;
-  readonly #waiting: Waiting[] = [];
-  #inFlight = 0;
-  #scheduled = false;
+  readonly #lanes: readonly Lane[];
+  #waiting = 0;
 
   constructor(parts: { pool: Pool; relay: Relay; config: Config; metrics: Metrics; log: Logger }) {
     this.#pool = parts.pool;
@@ -36,51 +41,44 @@ export class SendQueue {
     this.#config = parts.config.write;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'send-queue' });
+    this.#lanes = Array.from({ length: this.#config.batchConnections }, () => ({ waiting: [], busy: false }));
   }
 
   /** Resolves once the message is committed, or refused by the database function. */
   send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
-    if (this.#waiting.length >= this.#config.waiting) throw refuse.overloaded('messages to write', 1_000);
+    if (this.#waiting >= this.#config.waiting) throw refuse.overloaded('messages to write', 1_000);
     signal.throwIfAborted();
+    const lane = this.#lanes[laneOf(item.channelId, this.#lanes.length)];
+    if (lane === undefined) throw new RangeError('no lane');
     return new Promise((resolve, reject) => {
-      this.#waiting.push({ item, signal, resolve, reject });
-      this.#metrics.writesWaiting.set(this.#waiting.length);
-      this.#schedule();
+      lane.waiting.push({ item, signal, resolve, reject });
+      this.#count(1);
+      if (!lane.busy) this.#start(lane);
     });
   }
 
   // At the end of the tick, so that what arrived together leaves together.
-  #schedule(): void {
-    if (this.#scheduled || this.#inFlight >= this.#config.batchConnections) return;
-    this.#scheduled = true;
-    setImmediate(() => {
-      this.#scheduled = false;
-      void this.#commitNext();
+  #start(lane: Lane): void {
+    lane.busy = true;
+    setImmediate(async () => {
+      while (lane.waiting.length > 0) await this.#commitNext(lane);
+      lane.busy = false;
     });
   }
 
-  async #commitNext(): Promise<void> {
-    const batch = this.#take();
+  async #commitNext(lane: Lane): Promise<void> {
+    const taken = lane.waiting.splice(0, this.#config.batchSize);
+    this.#count(-taken.length);
+    const batch = taken.filter(({ signal }) => !signal.aborted);
+    for (const { signal, reject } of taken) if (signal.aborted) reject(signal.reason);
     if (batch.length === 0) return;
-    this.#inFlight += 1;
     this.#metrics.writeBatchSize.observe(batch.length);
-    if (this.#waiting.length > 0) this.#schedule();
-    try {
-      await this.#commit(batch);
-    } finally {
-      this.#inFlight -= 1;
-      if (this.#waiting.length > 0) this.#schedule();
-    }
+    await this.#commit(batch);
   }
 
-  #take(): Waiting[] {
-    const batch: Waiting[] = [];
-    for (const waiting of this.#waiting.splice(0, this.#config.batchSize)) {
-      if (waiting.signal.aborted) waiting.reject(waiting.signal.reason);
-      else batch.push(waiting);
-    }
-    this.#metrics.writesWaiting.set(this.#waiting.length);
-    return batch;
+  #count(change: number): void {
+    this.#waiting += change;
+    this.#metrics.writesWaiting.set(this.#waiting);
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
@@ -116,4 +114,9 @@ export class SendQueue {
 // Data exceptions (22) and integrity violations (23) come from an item, everything else from the database.
 function isAboutOneItem(error: unknown): boolean {
   return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
+}
+
+/** Which lane of `lanes` a channel goes. */
+export function laneOf(channelId: string, lanes: number): number {
+  return Number(BigInt(channelId) % BigInt(lanes));
 }
