@@ -1422,6 +1422,43 @@ CREATE OR REPLACE FUNCTION public.pb_varint9(_value bigint)
 RETURN set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte('\x000000000000000000'::bytea, 0, (((_value & (127)::bigint) | (128)::bigint))::integer), 1, ((((_value >> 7) & (127)::bigint) | (128)::bigint))::integer), 2, ((((_value >> 14) & (127)::bigint) | (128)::bigint))::integer), 3, ((((_value >> 21) & (127)::bigint) | (128)::bigint))::integer), 4, ((((_value >> 28) & (127)::bigint) | (128)::bigint))::integer), 5, ((((_value >> 35) & (127)::bigint) | (128)::bigint))::integer), 6, ((((_value >> 42) & (127)::bigint) | (128)::bigint))::integer), 7, ((((_value >> 49) & (127)::bigint) | (128)::bigint))::integer), 8, (((_value >> 56) & (127)::bigint))::integer);
 comment on function pb_varint9(bigint) is 'A number of 0 or more as a protobuf varint padded to nine bytes, which every decoder accepts.';
 
+CREATE OR REPLACE FUNCTION public.poll_results(_channel_id bigint, _message_id bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if not (app_is_service() or app_is_member(_channel_id)) then
+    return null;
+  end if;
+  return (
+    select
+      json_build_object(
+        'voters', (
+          select count(distinct v.user_id)
+          from poll_votes v
+          where v.tenant_id = app_tenant_id() and v.message_id = _message_id and v.channel_id = _channel_id
+        ),
+        'options', json_agg(json_build_object('id', o.option_id, 'count', o.votes, 'users', o.users))
+      )::text
+    from (
+      select
+        v.option_id,
+        count(*) as votes,
+        (array_agg(v.user_id order by v.created_at, v.user_id))[:100] as users
+      from poll_votes v
+      where v.tenant_id = app_tenant_id() and v.message_id = _message_id and v.channel_id = _channel_id
+      group by v.option_id
+    ) as o
+  );
+end
+$function$;
+alter function poll_results(bigint,bigint) owner to discuss_system;
+revoke all on function poll_results(bigint,bigint) from public;
+grant execute on function poll_results(bigint,bigint) to discuss_service;
+comment on function poll_results(bigint,bigint) is 'Votes on a poll as JSON: how many voters, and for each option chosen how many and the first 100 of them. null for who is not in the channel.';
+
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_before_ms bigint, p_limit integer)
  RETURNS integer
  LANGUAGE plpgsql

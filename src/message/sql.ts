@@ -54,33 +54,8 @@ export function messageColumns(sql: Sql) {
     m.edited_at, m.deleted_at, m.deleted_by, m.is_deleted,
     case when m.is_deleted then null else m.metadata::text end as metadata,
     case when m.is_deleted then '[]' else m.reactions::text end as reactions,
-    case when m.message_type = 'POLL' and not m.is_deleted then ${votes(sql)} end as votes,
+    case when m.message_type = 'POLL' and not m.is_deleted then poll_results(m.channel_id, m.id) end as votes,
     m.pinned_at, m.pinned_by, m.post_seq, m.created_at
-  `;
-}
-
-function votes(sql: Sql) {
-  return sql`
-    (
-      select
-        json_build_object(
-          'voters', (
-            select count(distinct v.user_id)
-            from poll_votes v
-            where v.tenant_id = m.tenant_id and v.message_id = m.id
-          ),
-          'options', json_agg(json_build_object('id', o.option_id, 'count', o.votes, 'users', o.users))
-        )::text
-      from (
-        select
-          v.option_id,
-          count(*) as votes,
-          (array_agg(v.user_id order by v.created_at, v.user_id))[:100] as users
-        from poll_votes v
-        where v.tenant_id = m.tenant_id and v.message_id = m.id
-        group by v.option_id
-      ) as o
-    )
   `;
 }
 
