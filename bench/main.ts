@@ -6,6 +6,7 @@ import { fanout } from './fanout.ts';
 import { latency } from './latency.ts';
 import type { Measurement } from './lib/measure.ts';
 import { Stack } from './lib/stack.ts';
+import { search } from './search.ts';
 import { sendFlat } from './send-flat.ts';
 import { sendVsDocument } from './send-vs-document.ts';
 import { sendVsNoop } from './send-vs-noop.ts';
@@ -29,6 +30,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'stream_memory_grpc', goal: '<= 25 KB', run: (stack) => streamMemory(stack, 'grpc') },
   { name: 'stream_memory_web', goal: '<= 70 KB', run: (stack) => streamMemory(stack, 'web') },
   { name: 'latency', goal: 'none', run: latency },
+  { name: 'search', goal: '<= 0.5', run: search },
 ];
 
 const interrupted = new AbortController();

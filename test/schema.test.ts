@@ -262,7 +262,7 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     insert into activity_feed
       (tenant_id, user_id, action_type, actor_id, channel_id, description, "timestamp", created_at)
     values (1, 10, 'MESSAGE_SENT', 10, 900, 'x', now_ms(), now_ms());
-    insert into search_words (tenant_id, word, horizon) values (1, 'xin chao', '1');
+    insert into search_words (tenant_id, word) values (1, 'chao');
     insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
     values (900, 1, 1, 'X', now_ms(), '\\x00');
     insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)

@@ -6,7 +6,7 @@ import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from '
 
 const PRUNED_AT_ONCE = 5_000;
 const SETTLED_AT_ONCE = 500;
-const LEARNT_FROM_AT_ONCE = 5_000;
+const LEARNT_FROM_AT_ONCE = 2_000;
 
 /**
  * Housekeeping, by every instance on its own clock: each job is one bounded statement that takes no harm from
@@ -56,7 +56,9 @@ export class Jobs {
   }
 
   async #learn(): Promise<void> {
-    await learnWords(this.#pool, LEARNT_FROM_AT_ONCE);
+    let row: { events: number } | undefined;
+    do [row] = await learnWords(this.#pool, LEARNT_FROM_AT_ONCE);
+    while (!this.#closed && row !== undefined && row.events >= LEARNT_FROM_AT_ONCE);
   }
 
   async #maintain(): Promise<void> {

@@ -11,8 +11,7 @@ export type Term = {
 const MAX_WORDS = 64;
 // Beginnings and parts stand for many words each.
 const MAX_OPEN = 4;
-const MIN_PREFIX = 2;
-const MIN_PART = 3;
+const MIN_OPEN = 3;
 
 /** Reads a query as SearchService describes it; one that cannot be answered is refused. */
 export function parseQuery(query: string): Term[] {
@@ -42,7 +41,7 @@ export function toParts(terms: readonly Term[]): Term[] | undefined {
   const parts = terms
     .filter(({ negated, kind }) => !negated && (kind === 'WORD' || kind === 'PREFIX'))
     .flatMap((term) => term.words)
-    .filter((word) => length(word) >= MIN_PART)
+    .filter((word) => length(word) >= MIN_OPEN)
     .slice(0, MAX_OPEN);
   if (parts.length === 0) return undefined;
   const kept = terms.filter(({ negated, kind }) => negated || kind === 'PHRASE' || kind === 'PART');
@@ -59,13 +58,13 @@ function toTerm(negated: boolean, quoted: string | undefined, bare: string): Ter
   if (quoted !== undefined) return [{ words: found, kind: 'PHRASE', negated }];
   const [first = ''] = found;
   if (bare.startsWith('*')) {
-    if (found.length > 1 || length(first) < MIN_PART)
-      throw refuse.fieldInvalid('query', `a part of a word is one word of ${MIN_PART} letters or more`);
+    if (found.length > 1 || length(first) < MIN_OPEN)
+      throw refuse.fieldInvalid('query', `a part of a word is one word of ${MIN_OPEN} letters or more`);
     return [{ words: found, kind: 'PART', negated }];
   }
   if (bare.endsWith('*')) {
-    if (length(found.at(-1) ?? '') < MIN_PREFIX)
-      throw refuse.fieldInvalid('query', `the beginning of a word has ${MIN_PREFIX} letters or more`);
+    if (found.length === 1 && length(first) < MIN_OPEN)
+      throw refuse.fieldInvalid('query', `the beginning of a word has ${MIN_OPEN} letters or more`);
     return [{ words: found, kind: 'PREFIX', negated }];
   }
   return [{ words: found, kind: 'WORD', negated }];

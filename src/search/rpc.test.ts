@@ -82,7 +82,7 @@ describe('SearchMessages', () => {
     await send(sales, 'hoá đơn cuối tháng tư');
     assert.deepEqual(await texts('hoá đơn -nháp'), ['hoá đơn cuối tháng tư']);
     assert.deepEqual(await texts('hoá đơn -"cuoi thang"'), ['hoá đơn nháp tháng tư']);
-    assert.deepEqual(await texts('hoá đơn -nh*'), ['hoá đơn cuối tháng tư']);
+    assert.deepEqual(await texts('hoá đơn -nha*'), ['hoá đơn cuối tháng tư']);
   });
 
   it('finds document codes whole and by a run of their parts', async () => {
@@ -116,7 +116,7 @@ describe('SearchMessages', () => {
 
   it('answers hostile queries quickly, and refuses those that ask for nothing', async () => {
     const refused = ['***', '"" - ""', '!&|():*<->', '-kho', '-"kho vận"', '*ab', 'a*', 'a* b*', '👍'];
-    refused.push('ab* cd* ef* gh* ij*', 'a '.repeat(65));
+    refused.push('abc* cde* efg* ghi* ijk*', 'a '.repeat(65));
     for (const query of refused) {
       const error = await rejects(search(query), Code.InvalidArgument, 'FIELD_INVALID');
       const [details] = error.findDetails(BadRequestSchema);
@@ -303,8 +303,8 @@ describe('SearchMessages', () => {
     assert.ok(read <= 1_600, `${read} rows read`);
     assert.deepEqual(await ask('xin hiem'), [5, 5]);
     assert.deepEqual(
-      await ask('xin -hiem ma2*'),
-      (await ask('xin ma2*')).map((n, index) => (index === 0 ? 21 : n)),
+      await ask('xin -hiem ma20*'),
+      (await ask('xin ma20*')).map((n, index) => (index === 0 ? 21 : n)),
     );
     assert.deepEqual(await ask('khongco'), [0, 0]);
   });

@@ -158,16 +158,16 @@ export function searchChannels(
   `;
 }
 
-/** Learns words that were posted since, for finding them by their parts; how many were new. */
-export function learnWords(sql: Pool, events: number): PendingQuery<{ learnt: number }[]> {
-  return sql<{ learnt: number }[]>`select learn_search_words(${events}) as learnt`;
+/** Learns the words of messages posted since, for finding them by their parts; from how many events. */
+export function learnWords(sql: Pool, limit: number): PendingQuery<{ events: number }[]> {
+  return sql<{ events: number }[]>`select learn_search_words(${limit}) as events`;
 }
 
 // Texts for to_tsquery(). Words hold letters and digits alone, so that nothing in them can be an operator.
 function toTermsJson(terms: readonly Term[]): string {
   return JSON.stringify(
     terms.map((term) => ({
-      typed: term.kind === 'PART' ? '' : toTyped(term),
+      typed: toTyped(term),
       english: isInflected(term) ? `'${term.words[0]}':D` : null,
       part: term.kind === 'PART' ? term.words[0] : null,
       negated: term.negated,
@@ -177,9 +177,8 @@ function toTermsJson(terms: readonly Term[]): string {
 
 function toTyped({ words, kind }: Term): string {
   const last = words.length - 1;
-  return words
-    .map((word, index) => `'${word}':${kind === 'PREFIX' && index === last ? '*' : ''}A`)
-    .join(' <-> ');
+  const isOpen = kind === 'PREFIX' || kind === 'PART';
+  return words.map((word, index) => `'${word}':${isOpen && index === last ? '*' : ''}A`).join(' <-> ');
 }
 
 function isInflected({ words, kind }: Term): boolean {

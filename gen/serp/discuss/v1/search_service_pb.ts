@@ -487,9 +487,9 @@ export const SearchService: GenService<{
    * - `"giao hàng"` finds the words next to one another, as written;
    * - `PO-2024-001` and other words joined by `-`, `_`, `/`, `.`, `@` or `+` are found likewise, and by a run of
    *   their parts: `2024-001`;
-   * - `deliv*` finds words that begin so, of two letters or more;
-   * - `*liver*` or `*liver` finds words with this part, of three letters or more, in words of four or more; a
-   *   word posted for the first time is found by its parts some seconds later;
+   * - `deliv*` finds words that begin so, of three letters or more; `PO-2024-0*` the code that begins so;
+   * - `*liver*` or `*liver` finds words with this part, of three letters or more; a word that nobody used before
+   *   is found by what is inside it some seconds later, and at once by its beginning;
    * - `-draft` leaves out messages with the word; so do `-"a phrase"` and `-draf*`.
    * When nothing is found, it looks once more without common English words, and then for parts of words:
    * `matched` says so.
