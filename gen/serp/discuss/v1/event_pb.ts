@@ -172,7 +172,7 @@ export type MessageCreated = Message<"serp.discuss.v1.MessageCreated"> & {
 
   /**
    * For a reply: `reply_count` of the first message of the thread after it. The reply's time is that message's
-   * `last_reply_time` now.
+   * `last_reply_time` now. 0 for a reply that was deleted since: `message_deleted` says how the thread stands.
    *
    * @generated from field: int32 thread_reply_count = 3;
    */
