@@ -1455,6 +1455,222 @@ revoke all on function poll_results(bigint,bigint) from public;
 grant execute on function poll_results(bigint,bigint) to discuss_service;
 comment on function poll_results(bigint,bigint) is 'Votes on a poll as JSON: how many voters, and for each option chosen how many and the first 100 of them. null for who is not in the channel.';
 
+CREATE OR REPLACE FUNCTION public.post_messages(_items json)
+ RETURNS TABLE(item integer, refusal text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+#variable_conflict use_column
+begin
+  -- Statements after this one see everything that was committed while it waited.
+  perform 1
+  from channels c
+  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+  order by c.id
+  for no key update;
+
+  return query
+  with request as materialized (
+    select r.*
+    from json_to_recordset(_items) as r(
+      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
+      "requestId" uuid, "payloadHash" text,
+      type text, content text, mentions bigint[], "mentionScope" text,
+      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
+      payload text, "seqAt" int, "messageAt" int
+    )
+  ),
+  checked as materialized (
+    select
+      r.*,
+      case
+        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
+        when m.status = 'MUTED' then 'MEMBER_MUTED'
+        when c.is_archived then 'CHANNEL_ARCHIVED'
+        when r."parentId" is not null and p.id is null then 'MESSAGE_NOT_FOUND'
+        when p.is_deleted then 'MESSAGE_DELETED'
+      end as refusal,
+      p.sender_id as root_sender_id,
+      p.thread_count as replies_before,
+      p.thread_user_count as users_before
+    from request r
+    left join channels c on c.id = r."channelId" and c.tenant_id = r."tenantId" and c.deleted_at is null
+    left join channel_members m
+      on m.channel_id = c.id and m.user_id = r."userId" and m.status in ('ACTIVE', 'MUTED')
+    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
+  ),
+  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
+  numbered as materialized (
+    select o.*, nextval('messages_id_seq') as id
+    from (select * from checked where refusal is null order by "channelId", item) as o
+  ),
+  claimed as (
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    select distinct on ("tenantId", "userId", "requestId")
+      "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
+    from numbered
+    where "requestId" is not null
+    order by "tenantId", "userId", "requestId", id
+    on conflict do nothing
+    returning resource_id
+  ),
+  fresh as materialized (
+    select n.*
+    from numbered n
+    where n."requestId" is null or n.id in (select resource_id from claimed)
+  ),
+  advanced as (
+    update channels c
+    set
+      event_seq = c.event_seq + f.posts,
+      post_seq = c.post_seq + f.posts,
+      last_message_id = f.last_id
+    from (select "channelId", count(*) as posts, max(id) as last_id from fresh group by 1) as f
+    where c.id = f."channelId"
+    returning
+      c.id,
+      c.event_seq - f.posts as seq_before,
+      c.post_seq - f.posts as position_before,
+      greatest(c.last_message_at, now_ms()) as now
+  ),
+  placed as materialized (
+    select
+      f.*,
+      a.seq_before + row_number() over channel as seq,
+      a.position_before + row_number() over channel as place,
+      a.now
+    from fresh f
+    join advanced a on a.id = f."channelId"
+    window channel as (partition by f."channelId" order by f.id)
+  ),
+  replies as materialized (
+    select
+      p.*,
+      p."userId" > 0
+        and row_number() over (partition by p."parentId", p."userId" order by p.id) = 1
+        and not exists (
+          select 1
+          from thread_followers f
+          where f.tenant_id = p."tenantId"
+            and f.root_id = p."parentId"
+            and f.user_id = p."userId"
+            and f.replies > 0
+        ) as is_new_user
+    from placed p
+    where p."parentId" is not null
+  ),
+  threads as materialized (
+    select
+      r.id,
+      r.replies_before + row_number() over thread as replies,
+      r.users_before + sum(r.is_new_user::int) over thread as users
+    from replies r
+    window thread as (partition by r."parentId" order by r.id)
+  ),
+  stamped as materialized (
+    select
+      p.*,
+      case when t.id is null then s.event else stamp_thread(s.event, t.replies, t.users) end as event
+    from placed p
+    left join threads t on t.id = p.id
+    cross join lateral (
+      select stamp_event(
+        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
+      ) as event
+    ) as s
+  ),
+  inserted as (
+    insert into messages
+      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
+       also_in_channel, metadata, post_seq, event_seq, posted_seq, created_at, updated_at)
+    select
+      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
+      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
+    from placed
+    order by id
+  ),
+  logged as (
+    insert into channel_events
+      (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+    select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
+    from stamped
+    order by "channelId", seq
+  ),
+  counted as (
+    update channel_members m
+    set own_posts = m.own_posts + s.posts
+    from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
+    where m.channel_id = s."channelId" and m.user_id = s."userId"
+  ),
+  replied as (
+    update messages p
+    set
+      thread_count = p.thread_count + r.replies,
+      thread_user_count = p.thread_user_count + coalesce(cardinality(r.new_users), 0),
+      thread_users = (p.thread_users || coalesce(r.new_users, '{}'))[:5],
+      last_reply_at = r.last_at,
+      event_seq = r.last_seq
+    from (
+      select
+        "parentId",
+        count(*) as replies,
+        array_agg("userId" order by id) filter (where is_new_user) as new_users,
+        max(now) as last_at,
+        max(seq) as last_seq
+      from replies
+      group by 1
+    ) as r
+    where p.id = r."parentId"
+  ),
+  -- Following: the author of the first message has all replies before them, who replies those after their
+  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
+  followed as (
+    insert into thread_followers as f
+      (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
+    select u.tenant_id, u.root_id, u.user_id, u.channel_id, min(u.read_id), sum(u.replies), min(u.first_reply_id)
+    from (
+      select
+        "tenantId" as tenant_id, "parentId" as root_id, "userId" as user_id, "channelId" as channel_id,
+        id as read_id, 1 as replies, id as first_reply_id
+      from replies
+      union all
+      select "tenantId", "parentId", root_sender_id, "channelId", 0, 0, null
+      from replies
+      union all
+      select "tenantId", "parentId", unnest(mentions), "channelId", id - 1, 0, null
+      from replies
+    ) as u
+    join channel_members m
+      on m.channel_id = u.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+    group by u.tenant_id, u.root_id, u.user_id, u.channel_id
+    order by u.tenant_id, u.root_id, u.user_id
+    on conflict (tenant_id, root_id, user_id) do update
+    set
+      replies = f.replies + excluded.replies,
+      first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
+    where excluded.replies > 0
+  )
+  select
+    c.item,
+    case when s.id is null then coalesce(c.refusal, 'REPEATED') end,
+    s.id,
+    s.place,
+    s.now,
+    s.seq,
+    s.event
+  from checked c
+  left join stamped s on s.item = c.item;
+end
+$function$;
+alter function post_messages(json) owner to discuss_system;
+revoke all on function post_messages(json) from public;
+comment on function post_messages(json) is 'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
+
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_before_ms bigint, p_limit integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1751,11 +1967,90 @@ revoke all on function record_mentions(bigint,bigint,bigint[],text) from public;
 grant execute on function record_mentions(bigint,bigint,bigint[],text) to discuss_service;
 comment on function record_mentions(bigint,bigint,bigint[],text) is 'Records for users that an edit of the caller''s message now mentions them. Returns the activities as JSON, null when there are none.';
 
+CREATE OR REPLACE FUNCTION public.record_message(_message_id bigint, _actor_name text)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+  _activities text;
+begin
+  with post as materialized (
+    select
+      p.id, p.tenant_id, p.channel_id, p.sender_id, p.content, p.mentions, p.mention_scope, p.parent_id,
+      p.created_at, r.sender_id as root_sender_id, c.name
+    from messages p
+    join channels c on c.id = p.channel_id
+    left join messages r on r.id = p.parent_id
+    where p.id = _message_id
+  ),
+  -- Whom it concerns and why, the strongest reason for each.
+  concerned as materialized (
+    select distinct on (u.user_id) u.user_id, u.type, u.reason
+    from (
+      select unnest(p.mentions) as user_id, 'MENTION_RECEIVED' as type, 'NAMED' as reason, 1 as rank
+      from post p
+      union all
+      select m.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
+      from post p
+      join channel_members m on m.channel_id = p.channel_id and m.status in ('ACTIVE', 'MUTED')
+      where p.mention_scope = 'CHANNEL'
+      union all
+      select
+        f.user_id, 'REPLY_RECEIVED',
+        case when f.user_id = p.root_sender_id then 'THREAD_STARTED' else 'THREAD_FOLLOWED' end, 3
+      from post p
+      join thread_followers f
+        on f.tenant_id = p.tenant_id
+        and f.root_id = p.parent_id
+        and f.is_following
+        -- Not who follows since a later reply of the same batch.
+        and f.read_reply_id < p.id
+    ) as u
+    order by u.user_id, u.rank
+  ),
+  recorded as (
+    insert into activity_feed as a
+      (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
+       "timestamp", created_at)
+    select
+      p.tenant_id, n.user_id, n.type, p.sender_id, p.channel_id, p.id,
+      activity_text(n.type, _actor_name, p.name), nullif(left(p.name, 255), ''),
+      jsonb_strip_nulls(jsonb_build_object(
+        'actor_name', _actor_name,
+        'channel_name', p.name,
+        'reason', n.reason,
+        'root_message_id', p.parent_id::text
+      )),
+      p.created_at, p.created_at
+    from post p
+    cross join concerned n
+    join channel_members m
+      on m.channel_id = p.channel_id and m.user_id = n.user_id and m.status in ('ACTIVE', 'MUTED')
+    where n.user_id != p.sender_id
+      and wants_activity(m.is_muted, m.notification_level, n.type = 'MENTION_RECEIVED')
+    order by n.user_id
+    returning a as activity
+  )
+  select json_agg(activity_json(r.activity, p.content))::text
+  into _activities
+  from recorded r
+  cross join post p;
+  return _activities;
+end
+$function$;
+alter function record_message(bigint,text) owner to discuss_system;
+revoke all on function record_message(bigint,text) from public;
+comment on function record_message(bigint,text) is 'Records for users that a message which was just posted mentions them or replies in a thread of theirs; only send_messages() calls it. Returns the activities as JSON, null when there are none.';
+
 CREATE OR REPLACE FUNCTION public.record_reaction(_channel_id bigint, _message_id bigint, _emoji text, _actor_name text, _given boolean)
  RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
   _target record;
@@ -2125,277 +2420,27 @@ CREATE OR REPLACE FUNCTION public.send_messages(_items json)
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$
-#variable_conflict use_column
+declare
+  -- Names of the senders of those that may concern somebody, by item.
+  _names jsonb;
 begin
-  -- Statements after this one see everything that was committed while it waited.
-  perform 1
-  from channels c
-  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
-  order by c.id
-  for no key update;
-
-  return query
-  with request as materialized (
-    select r.*
-    from json_to_recordset(_items) as r(
-      item int, "tenantId" bigint, "userId" bigint, "userName" text, "isManager" boolean, "channelId" bigint,
-      "requestId" uuid, "payloadHash" text,
-      type text, content text, mentions bigint[], "mentionScope" text,
-      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
-      payload text, "seqAt" int, "messageAt" int
-    )
-  ),
-  checked as materialized (
-    select
-      r.*,
-      case
-        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
-        when m.status = 'MUTED' then 'MEMBER_MUTED'
-        when c.is_archived then 'CHANNEL_ARCHIVED'
-        when r."parentId" is not null and p.id is null then 'MESSAGE_NOT_FOUND'
-        when p.is_deleted then 'MESSAGE_DELETED'
-      end as refusal,
-      p.sender_id as root_sender_id,
-      p.thread_count as replies_before,
-      p.thread_user_count as users_before
-    from request r
-    left join channels c on c.id = r."channelId" and c.tenant_id = r."tenantId" and c.deleted_at is null
-    left join channel_members m
-      on m.channel_id = c.id and m.user_id = r."userId" and m.status in ('ACTIVE', 'MUTED')
-    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
-  ),
-  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
-  numbered as materialized (
-    select o.*, nextval('messages_id_seq') as id
-    from (select * from checked where refusal is null order by "channelId", item) as o
-  ),
-  claimed as (
-    insert into idempotency_keys
-      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
-    select distinct on ("tenantId", "userId", "requestId")
-      "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
-    from numbered
-    where "requestId" is not null
-    order by "tenantId", "userId", "requestId", id
-    on conflict do nothing
-    returning resource_id
-  ),
-  fresh as materialized (
-    select n.*
-    from numbered n
-    where n."requestId" is null or n.id in (select resource_id from claimed)
-  ),
-  advanced as (
-    update channels c
-    set
-      event_seq = c.event_seq + f.posts,
-      post_seq = c.post_seq + f.posts,
-      last_message_id = f.last_id
-    from (select "channelId", count(*) as posts, max(id) as last_id from fresh group by 1) as f
-    where c.id = f."channelId"
-    returning
-      c.id,
-      c.event_seq - f.posts as seq_before,
-      c.post_seq - f.posts as position_before,
-      greatest(c.last_message_at, now_ms()) as now
-  ),
-  placed as materialized (
-    select
-      f.*,
-      a.seq_before + row_number() over channel as seq,
-      a.position_before + row_number() over channel as place,
-      a.now
-    from fresh f
-    join advanced a on a.id = f."channelId"
-    window channel as (partition by f."channelId" order by f.id)
-  ),
-  replies as materialized (
-    select
-      p.*,
-      p."userId" > 0
-        and row_number() over (partition by p."parentId", p."userId" order by p.id) = 1
-        and not exists (
-          select 1
-          from thread_followers f
-          where f.tenant_id = p."tenantId"
-            and f.root_id = p."parentId"
-            and f.user_id = p."userId"
-            and f.replies > 0
-        ) as is_new_user
-    from placed p
-    where p."parentId" is not null
-  ),
-  threads as materialized (
-    select
-      r.id,
-      r.replies_before + row_number() over thread as replies,
-      r.users_before + sum(r.is_new_user::int) over thread as users
-    from replies r
-    window thread as (partition by r."parentId" order by r.id)
-  ),
-  stamped as materialized (
-    select
-      p.*,
-      case when t.id is null then s.event else stamp_thread(s.event, t.replies, t.users) end as event
-    from placed p
-    left join threads t on t.id = p.id
-    cross join lateral (
-      select stamp_event(
-        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
-      ) as event
-    ) as s
-  ),
-  inserted as (
-    insert into messages
-      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, post_seq, event_seq, posted_seq, created_at, updated_at)
-    select
-      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
-      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
-    from placed
-    order by id
-  ),
-  logged as (
-    insert into channel_events
-      (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
-    select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
-    from stamped
-    order by "channelId", seq
-  ),
-  counted as (
-    update channel_members m
-    set own_posts = m.own_posts + s.posts
-    from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
-    where m.channel_id = s."channelId" and m.user_id = s."userId"
-  ),
-  replied as (
-    update messages p
-    set
-      thread_count = p.thread_count + r.replies,
-      thread_user_count = p.thread_user_count + coalesce(cardinality(r.new_users), 0),
-      thread_users = (p.thread_users || coalesce(r.new_users, '{}'))[:5],
-      last_reply_at = r.last_at,
-      event_seq = r.last_seq
-    from (
-      select
-        "parentId",
-        count(*) as replies,
-        array_agg("userId" order by id) filter (where is_new_user) as new_users,
-        max(now) as last_at,
-        max(seq) as last_seq
-      from replies
-      group by 1
-    ) as r
-    where p.id = r."parentId"
-  ),
-  -- Following: the author of the first message has all replies before them, who replies those after their
-  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
-  followed as (
-    insert into thread_followers as f
-      (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
-    select u.tenant_id, u.root_id, u.user_id, u.channel_id, min(u.read_id), sum(u.replies), min(u.first_reply_id)
-    from (
-      select
-        "tenantId" as tenant_id, "parentId" as root_id, "userId" as user_id, "channelId" as channel_id,
-        id as read_id, 1 as replies, id as first_reply_id
-      from replies
-      union all
-      select "tenantId", "parentId", root_sender_id, "channelId", 0, 0, null
-      from replies
-      union all
-      select "tenantId", "parentId", unnest(mentions), "channelId", id - 1, 0, null
-      from replies
-    ) as u
-    join channel_members m
-      on m.channel_id = u.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
-    group by u.tenant_id, u.root_id, u.user_id, u.channel_id
-    order by u.tenant_id, u.root_id, u.user_id
-    on conflict (tenant_id, root_id, user_id) do update
-    set
-      replies = f.replies + excluded.replies,
-      first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
-    where excluded.replies > 0
-  ),
-  -- Whom a message concerns and why, the strongest reason for each. What this batch makes people follow is not
-  -- in thread_followers yet.
-  concerned as materialized (
-    select distinct on (u.id, u.user_id) u.id, u.user_id, u.type, u.reason
-    from (
-      select p.id, unnest(p.mentions) as user_id, 'MENTION_RECEIVED' as type, 'NAMED' as reason, 1 as rank
-      from placed p
-      where p.mentions != '{}'
-      union all
-      select p.id, m.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
-      from placed p
-      join channel_members m on m.channel_id = p."channelId" and m.status in ('ACTIVE', 'MUTED')
-      where p."mentionScope" = 'CHANNEL'
-      union all
-      select r.id, r.root_sender_id, 'REPLY_RECEIVED', 'THREAD_STARTED', 3
-      from replies r
-      union all
-      select r.id, f.user_id, 'REPLY_RECEIVED', 'THREAD_FOLLOWED', 4
-      from replies r
-      join thread_followers f on f.tenant_id = r."tenantId" and f.root_id = r."parentId" and f.is_following
-      union all
-      select r.id, unnest(e."userId" || e.mentions), 'REPLY_RECEIVED', 'THREAD_FOLLOWED', 4
-      from replies r
-      join replies e on e."parentId" = r."parentId" and e.id < r.id
-    ) as u
-    order by u.id, u.user_id, u.rank
-  ),
-  recorded as (
-    insert into activity_feed as a
-      (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
-       "timestamp", created_at)
-    select
-      p."tenantId", n.user_id, n.type, p."userId", c.id, p.id,
-      activity_text(n.type, coalesce(p."userName", ''), c.name), nullif(left(c.name, 255), ''),
-      jsonb_strip_nulls(jsonb_build_object(
-        'actor_name', coalesce(p."userName", ''),
-        'channel_name', c.name,
-        'reason', n.reason,
-        'root_message_id', p."parentId"::text
-      )),
-      p.now, p.now
-    from concerned n
-    join placed p on p.id = n.id
-    join channels c on c.id = p."channelId"
-    join channel_members m
-      on m.channel_id = c.id and m.user_id = n.user_id and m.status in ('ACTIVE', 'MUTED')
-    where n.user_id != p."userId"
-      and wants_activity(m.is_muted, m.notification_level, n.type = 'MENTION_RECEIVED')
-      and (
-        n.type = 'MENTION_RECEIVED'
-        or not exists (
-          select 1
-          from thread_followers f
-          where f.tenant_id = p."tenantId"
-            and f.root_id = p."parentId"
-            and f.user_id = n.user_id
-            and not f.is_following
-        )
-      )
-    order by n.id, n.user_id
-    returning a.message_id, a as activity
-  ),
-  told as materialized (
-    select p.id, json_agg(activity_json(r.activity, p.content))::text as activities
-    from recorded r
-    join placed p on p.id = r.message_id
-    group by p.id
+  select jsonb_object_agg(i.item, coalesce(i."userName", ''))
+  into _names
+  from json_to_recordset(_items) as i(
+    item int, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
   )
-  select
-    c.item,
-    case when s.id is null then coalesce(c.refusal, 'REPEATED') end,
-    s.id,
-    s.place,
-    s.now,
-    s.seq,
-    s.event,
-    o.activities
-  from checked c
-  left join stamped s on s.item = c.item
-  left join told o on o.id = s.id;
+  where i.mentions != '{}' or i."mentionScope" = 'CHANNEL' or i."parentId" is not null;
+
+  for item, refusal, message_id, "position", created_at, seq, payload in
+    select p.item, p.refusal, p.message_id, p."position", p.created_at, p.seq, p.payload
+    from post_messages(_items) as p
+  loop
+    activities := null;
+    if refusal is null and _names ? item::text then
+      activities := record_message(message_id, _names ->> item::text);
+    end if;
+    return next;
+  end loop;
 end
 $function$;
 alter function send_messages(json) owner to discuss_system;
