@@ -322,8 +322,8 @@ CREATE INDEX idx_channels_entity ON public.channels USING btree (tenant_id, enti
 CREATE INDEX idx_channels_last_message ON public.channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false);
 CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived);
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
-CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE ((type)::text = 'DIRECT'::text);
-CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE ((type)::text = 'TOPIC'::text);
+CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
+CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL));
 CREATE TRIGGER trigger_keep_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION keep_channel_name();
 comment on trigger trigger_keep_channel_name on channels is NULL;
 alter table channels enable row level security, force row level security;
@@ -879,6 +879,45 @@ $function$;
 alter function assign_post_seq() owner to discuss_system;
 revoke all on function assign_post_seq() from public;
 comment on function assign_post_seq() is 'Numbers a message inserted without post_seq (imports, plain SQL) and counts it for channel and sender. Who gives post_seq keeps channels.post_seq, last_message_id and channel_members.own_posts himself.';
+
+CREATE OR REPLACE FUNCTION public.browse_channels(_words text[], _after bigint, _limit integer)
+ RETURNS TABLE(channel_id bigint, place bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _patterns constant text[] := array(
+    select case when length(w) < 3 then '% ' else '%' end || fold_text(w) || '%' from unnest(_words) as w
+  );
+begin
+  return query
+  select c.id, row_number() over (order by n.name collate "C", c.id)
+  from channels c
+  join channel_names n on n.channel_id = c.id
+  where c.tenant_id = app_tenant_id()
+    and c.type = 'GROUP'
+    and not c.is_private
+    and not c.is_archived
+    and c.deleted_at is null
+    and n.name like all (_patterns)
+    and (
+      _after is null
+      or (n.name collate "C", c.id) > (
+        select a.name collate "C", a.channel_id
+        from channel_names a
+        where a.channel_id = _after
+          and a.tenant_id = app_tenant_id()
+      )
+    )
+  order by n.name collate "C", c.id
+  limit _limit;
+end
+$function$;
+alter function browse_channels(text[],bigint,integer) owner to discuss_system;
+revoke all on function browse_channels(text[],bigint,integer) from public;
+grant execute on function browse_channels(text[],bigint,integer) to discuss_service;
+comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names hold all the words, by name, after the one given. The names are kept apart for searches, where no policy shows them to the service.';
 
 CREATE OR REPLACE FUNCTION public.change_reaction(_channel_id bigint, _message_id bigint, _emoji text, _added boolean, _max_emoji integer, _max_users integer, _payload bytea, _seq_at integer)
  RETURNS TABLE(refusal text, reactions text, seq bigint, payload bytea)

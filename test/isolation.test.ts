@@ -27,6 +27,11 @@ const trials: Readonly<Record<string, Trial>> = {
   },
   'ChannelService/GetChannel': { names: ({ channelId }) => ({ channelId }) },
   'ChannelService/ListChannels': { lists: {} },
+  'ChannelService/BrowseChannels': { lists: {} },
+  'ChannelService/ListTrendingChannels': { lists: {} },
+  'ChannelService/ArchiveChannel': { names: ({ channelId }) => ({ channelId }) },
+  'ChannelService/UnarchiveChannel': { names: ({ channelId }) => ({ channelId }) },
+  'ChannelService/DeleteChannel': { names: ({ channelId }) => ({ channelId }) },
   'ChannelService/UpdateChannel': {
     names: ({ channelId }) => ({ channelId, name: 'chiếm', updateMask: { paths: ['name'] } }),
   },
@@ -98,6 +103,8 @@ const outsiders: Readonly<Record<string, As>> = {
 describe('isolation', () => {
   let the: App;
   let victims: Victim[];
+  let deleted: Victim;
+  const bereft = { userId: 5n, tenantId: 1n };
 
   before(async () => {
     the = await app();
@@ -126,6 +133,7 @@ describe('isolation', () => {
       }),
     );
     await the.owner`update channel_members set status = 'LEFT' where user_id = 4`;
+    deleted = await deletedChannel(the, bereft);
   });
   after(() => the.close());
 
@@ -158,6 +166,19 @@ describe('isolation', () => {
     }
   }
 
+  for (const [name, trial] of Object.entries(trials)) {
+    it(`keeps ${name} from an owner whose channel was deleted`, async () => {
+      const method = findMethod(the, name);
+      if ('names' in trial) return refused(the.transport(bereft, 'grpc', 0), method, trial.names(deleted));
+      if (!('lists' in trial)) return;
+      const answer = await call(the.transport(bereft, 'web', 0), method, trial.lists).catch(
+        (error: unknown) => ConnectError.from(error).rawMessage,
+      );
+      const text = JSON.stringify(answer, (_, value) => (typeof value === 'bigint' ? `${value}` : value));
+      assert.ok(!text.includes(SECRET), text);
+    });
+  }
+
   it('shows the same victims to a member', async () => {
     for (const victim of victims) {
       const answer = await the.client(MessageService, { userId: 1n, tenantId: 1n }).getMessage(victim);
@@ -165,6 +186,20 @@ describe('isolation', () => {
     }
   });
 });
+
+/** A public group that is no more, with a message of another member that mentions its owner. */
+async function deletedChannel(the: App, owner: As): Promise<Victim> {
+  const { channel } = await the
+    .client(ChannelService, owner)
+    .createChannel({ name: SECRET, memberUserIds: [2n] });
+  const channelId = channel?.id ?? 0n;
+  const binh = the.client(MessageService, { userId: 2n, tenantId: 1n });
+  const { message } = await binh.sendMessage({ channelId, content: SECRET, mentionUserIds: [owner.userId] });
+  const messageId = message?.id ?? 0n;
+  await binh.sendMessage({ channelId, content: SECRET, parentId: messageId, mentionUserIds: [owner.userId] });
+  await the.client(ChannelService, owner).deleteChannel({ channelId });
+  return { channelId, messageId };
+}
 
 function nameOf(method: DescMethod): string {
   return `${method.parent.name}/${method.name}`;

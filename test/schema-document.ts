@@ -144,8 +144,9 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
   idx_channels_created_by: 'CREATE channels USING btree (created_by, tenant_id)',
   idx_channels_last_message:
     'CREATE channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false)',
+  // Of channels that are not deleted.
   idx_direct_channel_unique:
-    "CREATE UNIQUE channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE ((type)::text = 'DIRECT'::text)",
+    "CREATE UNIQUE channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL))",
   idx_messages_channel_time:
     'CREATE messages USING btree (channel_id, created_at DESC) WHERE (is_deleted = false)',
   idx_messages_sender: 'CREATE messages USING btree (tenant_id, sender_id, created_at DESC)',

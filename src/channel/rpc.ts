@@ -5,7 +5,6 @@ import type {
   ListChannelsResponse_EntrySchema,
   UpdateChannelRequestSchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
@@ -21,11 +20,12 @@ import {
   requireTenant,
   requireVisible,
 } from './access.ts';
+import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup, createTopic } from './create.ts';
+import { lifecycleHandlers } from './lifecycle.ts';
 import { type ListPlace, type ListRow, listChannels } from './list-sql.ts';
 import { toMetadataJson } from './metadata.ts';
 import {
-  type AccessRow,
   type ChannelChange,
   type ChannelType,
   findChannel,
@@ -33,7 +33,7 @@ import {
   findTopicChannel,
   updateChannel,
 } from './sql.ts';
-import { toChannel, toChannelChanged, toPreview, toTypeColumns } from './view.ts';
+import { toChannel, toChannelChanged, toOwnMembership, toPreview, toTypeColumns } from './view.ts';
 
 type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
 type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
@@ -41,6 +41,9 @@ type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
 export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
   const { config, db, relay } = deps;
   return {
+    ...browseHandlers(deps),
+    ...lifecycleHandlers(deps),
+
     async createChannel(request, call) {
       const { caller } = call;
       const { channel, events, activities } = await db.transaction(call, (sql) =>
@@ -115,10 +118,6 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       return { channel: toChannel(channel) };
     },
   };
-}
-
-function toOwnMembership(row: AccessRow): MessageInitShape<typeof MembershipSchema> | undefined {
-  return row.role === null ? undefined : toMembership(row.id, row);
 }
 
 function toEntry(row: ListRow): MessageInitShape<typeof ListChannelsResponse_EntrySchema> {

@@ -1,12 +1,14 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type ChannelSchema, ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
+import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import type { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { toMembership } from '../member/view.ts';
 import { toMessage } from '../message/view.ts';
 import type { ListRow } from './list-sql.ts';
 import { fromMetadataJson } from './metadata.ts';
-import type { ChannelRow } from './sql.ts';
+import type { AccessRow, ChannelRow } from './sql.ts';
 
 /** Channel as the API shows it. Holds nothing that depends on the reader. */
 export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchema> {
@@ -30,6 +32,11 @@ export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchem
     createTime: toTimestamp(row.createdAt),
     updateTime: toTimestamp(row.updatedAt),
   };
+}
+
+/** The caller's membership; undefined where they are no member. */
+export function toOwnMembership(row: AccessRow): MessageInitShape<typeof MembershipSchema> | undefined {
+  return row.role === null ? undefined : toMembership(row.id, row);
 }
 
 /** Newest message of a channel in a list; undefined when it has none. */
@@ -57,6 +64,11 @@ export function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> 
 export function toChannelChanged(row: ChannelRow, actorId: bigint, created: boolean): StampableEvent {
   const change = { case: 'channelChanged', value: { channel: toChannel(row), created } } as const;
   return toStampable({ channelId: row.id, actorId, change });
+}
+
+/** The event that a channel was deleted. */
+export function toChannelDeleted(channelId: bigint, actorId: bigint): StampableEvent {
+  return toStampable({ channelId, actorId, change: { case: 'channelDeleted', value: {} } });
 }
 
 const types: ReadonlyMap<string, ChannelType> = new Map([

@@ -16,6 +16,7 @@ import { Topic } from './topic.ts';
 // Numbers of the fields of `Event.change` that change who gets what.
 const MEMBERS_JOINED = 12;
 const MEMBER_LEFT = 13;
+const CHANNEL_DELETED = 15;
 // What it deleted is gone from the log, too.
 const MESSAGE_DELETED = 21;
 const MAX_EARLY = 1_000;
@@ -155,7 +156,8 @@ export class Hub {
     );
     for (const { channelId, startSeq, headSeq } of channels)
       this.#attach(stream, channelId, startSeq, headSeq);
-    for (const channelId of cursors.keys()) if (!stream.topics.has(channelId)) sendClosed(stream, channelId);
+    for (const channelId of cursors.keys())
+      if (!stream.topics.has(channelId)) sendClosed(stream, channelId, ChannelClosedReason.NOT_MEMBER);
     stream.heartbeatAt = this.#now() + this.#config.heartbeatMs * (0.75 + Math.random() / 4);
   }
 
@@ -185,6 +187,7 @@ export class Hub {
     const field = changeField(event.payload);
     if (field === MEMBERS_JOINED) this.#join(event);
     if (field === MEMBER_LEFT) this.#leave(topic, event);
+    if (field === CHANNEL_DELETED) this.#end(topic, this.#subscribers.ofAll(), ChannelClosedReason.DELETED);
     if (field === MESSAGE_DELETED) this.#backlog.forget(topic.channelId);
   }
 
@@ -269,14 +272,19 @@ export class Hub {
   #leave(topic: Topic, event: LoggedEvent): void {
     const { change } = toEvent(event.payload);
     if (change.case !== 'memberLeft') return;
-    for (const subscriber of this.#subscribers.ofUser(topic.channelId, change.value.userId)) {
-      const leave = () => {
-        if (!subscriber.stream.topics.has(topic.channelId)) return;
-        this.#detach(subscriber.stream, topic);
-        sendClosed(subscriber.stream, topic.channelId);
+    const subscribers = this.#subscribers.ofUser(topic.channelId, change.value.userId);
+    this.#end(topic, subscribers, ChannelClosedReason.NOT_MEMBER);
+  }
+
+  #end(topic: Topic, subscribers: readonly Subscriber[], reason: ChannelClosedReason): void {
+    for (const { stream, held } of subscribers) {
+      const end = () => {
+        if (!stream.topics.has(topic.channelId)) return;
+        this.#detach(stream, topic);
+        sendClosed(stream, topic.channelId, reason);
       };
-      if (subscriber.held === undefined) leave();
-      else subscriber.held.push(leave);
+      if (held === undefined) end();
+      else held.push(end);
     }
   }
 
@@ -288,8 +296,6 @@ export class Hub {
   }
 }
 
-function sendClosed(stream: Stream, channelId: bigint): void {
-  stream.send(
-    toFrame({ case: 'channelClosed', value: { channelId, reason: ChannelClosedReason.NOT_MEMBER } }),
-  );
+function sendClosed(stream: Stream, channelId: bigint, reason: ChannelClosedReason): void {
+  stream.send(toFrame({ case: 'channelClosed', value: { channelId, reason } }));
 }

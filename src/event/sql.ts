@@ -12,6 +12,7 @@ export type EventKind =
   | 'MEMBERS_JOINED'
   | 'MEMBER_LEFT'
   | 'MEMBERS_CHANGED'
+  | 'CHANNEL_DELETED'
   | 'MESSAGE_EDITED'
   | 'MESSAGE_DELETED'
   | 'POLL_CHANGED'

@@ -52,6 +52,10 @@ export class Subscribers {
     );
   }
 
+  ofAll(): Subscriber[] {
+    return [...this.#byUser.values()].flatMap((subscribers) => [...subscribers]);
+  }
+
   /** Sends a message to all streams of a user that have started. */
   signal(tenantId: bigint, userId: bigint, frame: Frame): void {
     for (const { stream } of this.#byUser.get(userId) ?? []) {

@@ -177,6 +177,13 @@ export function updateThreadMarker(
         and f.channel_id = ${thread.channelId}
         and f.user_id = ${userId}
         and f.is_following
+        and exists (
+          select 1
+          from channels c
+          where c.id = f.channel_id
+            and c.tenant_id = ${tenantId}
+            and c.deleted_at is null
+        )
         and (t.id is not null or ${thread.messageId}::bigint = 0)
       returning f.root_id, f.user_id, f.channel_id, f.is_following, f.read_reply_id
     )

@@ -20,7 +20,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/channel_service.proto.
  */
 export const file_serp_discuss_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiXQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCCIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyLrAQoTTGlzdENoYW5uZWxzUmVxdWVzdBI+CgV0eXBlcxgBIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAMiB4IBBBABIAASEwoLcGlubmVkX29ubHkYAiABKAgSEwoLdW5yZWFkX29ubHkYAyABKAgSHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSEAoIYXJjaGl2ZWQYBSABKAgSHAoJcGFnZV9zaXplGAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEilQIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjwKB2VudHJpZXMYASADKAsyKy5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGqUBCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwEi4KDGxhc3RfbWVzc2FnZRgDIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAQgASgDIt8BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhYKBG5hbWUYAiABKAlCCLpIBXIDGP8BEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAQgASgIEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsMtMFCg5DaGFubmVsU2VydmljZRJrCg1DcmVhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISjAEKGEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbBIwLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0GjEuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhKJAQoXR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWwSLy5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0GjAuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAKQtRgCEmIKCkdldENoYW5uZWwSIi5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIguQAgGItRgEkLUYARJoCgxMaXN0Q2hhbm5lbHMSJC5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZSILkAIBiLUYAZC1GAESawoNVXBkYXRlQ2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiXQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCCIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyLrAQoTTGlzdENoYW5uZWxzUmVxdWVzdBI+CgV0eXBlcxgBIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAMiB4IBBBABIAASEwoLcGlubmVkX29ubHkYAiABKAgSEwoLdW5yZWFkX29ubHkYAyABKAgSHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSEAoIYXJjaGl2ZWQYBSABKAgSHAoJcGFnZV9zaXplGAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEilQIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjwKB2VudHJpZXMYASADKAsyKy5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGqUBCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwEi4KDGxhc3RfbWVzc2FnZRgDIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAQgASgDIt8BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhYKBG5hbWUYAiABKAlCCLpIBXIDGP8BEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAQgASgIEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsImwKFUJyb3dzZUNoYW5uZWxzUmVxdWVzdBIXCgVxdWVyeRgBIAEoCUIIukgFcgMYyAESHAoJcGFnZV9zaXplGAIgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYyAEi1gEKFkJyb3dzZUNoYW5uZWxzUmVzcG9uc2USPgoHZW50cmllcxgBIAMoCzItLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpjCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIjsKG0xpc3RUcmVuZGluZ0NoYW5uZWxzUmVxdWVzdBIcCglwYWdlX3NpemUYASABKAVCCbpIBhoEGGQoACK2AQocTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXNwb25zZRJECgdlbnRyaWVzGAEgAygLMjMuc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UuRW50cnkaUAoFRW50cnkSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEhwKFHJlY2VudF9tZXNzYWdlX2NvdW50GAIgASgFIjQKFUFyY2hpdmVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIkMKFkFyY2hpdmVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsIjYKF1VuYXJjaGl2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiRQoYVW5hcmNoaXZlQ2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbCIzChREZWxldGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIhcKFURlbGV0ZUNoYW5uZWxSZXNwb25zZTKZCgoOQ2hhbm5lbFNlcnZpY2USawoNQ3JlYXRlQ2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5DcmVhdGVDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5DcmVhdGVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEowBChhHZXRPckNyZWF0ZURpcmVjdENoYW5uZWwSMC5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVEaXJlY3RDaGFubmVsUmVxdWVzdBoxLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISiQEKF0dldE9yQ3JlYXRlVG9waWNDaGFubmVsEi8uc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVxdWVzdBowLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZVRvcGljQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgCkLUYAhJiCgpHZXRDaGFubmVsEiIuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXNwb25zZSILkAIBiLUYBJC1GAESaAoMTGlzdENoYW5uZWxzEiQuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEm4KDkJyb3dzZUNoYW5uZWxzEiYuc2VycC5kaXNjdXNzLnYxLkJyb3dzZUNoYW5uZWxzUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARKAAQoUTGlzdFRyZW5kaW5nQ2hhbm5lbHMSLC5zZXJwLmRpc2N1c3MudjEuTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXF1ZXN0Gi0uc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKDVVwZGF0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAhJuCg5BcmNoaXZlQ2hhbm5lbBImLnNlcnAuZGlzY3Vzcy52MS5BcmNoaXZlQ2hhbm5lbFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuQXJjaGl2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVW5hcmNoaXZlQ2hhbm5lbBIoLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCEmsKDURlbGV0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Asks for a new group.
@@ -515,6 +515,287 @@ export const UpdateChannelResponseSchema: GenMessage<UpdateChannelResponse> = /*
   messageDesc(file_serp_discuss_v1_channel_service, 11);
 
 /**
+ * Which groups to browse.
+ *
+ * @generated from message serp.discuss.v1.BrowseChannelsRequest
+ */
+export type BrowseChannelsRequest = Message<"serp.discuss.v1.BrowseChannelsRequest"> & {
+  /**
+   * Words of the name, or parts of them, up to 200 characters; empty: all groups.
+   *
+   * @generated from field: string query = 1;
+   */
+  query: string;
+
+  /**
+   * Groups per page, 50 when 0, at most 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.BrowseChannelsRequest.
+ * Use `create(BrowseChannelsRequestSchema)` to create a new message.
+ */
+export const BrowseChannelsRequestSchema: GenMessage<BrowseChannelsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 12);
+
+/**
+ * A page of public groups.
+ *
+ * @generated from message serp.discuss.v1.BrowseChannelsResponse
+ */
+export type BrowseChannelsResponse = Message<"serp.discuss.v1.BrowseChannelsResponse"> & {
+  /**
+   * The groups, in order.
+   *
+   * @generated from field: repeated serp.discuss.v1.BrowseChannelsResponse.Entry entries = 1;
+   */
+  entries: BrowseChannelsResponse_Entry[];
+
+  /**
+   * Token of the next page; empty on the last one.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.BrowseChannelsResponse.
+ * Use `create(BrowseChannelsResponseSchema)` to create a new message.
+ */
+export const BrowseChannelsResponseSchema: GenMessage<BrowseChannelsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 13);
+
+/**
+ * One group.
+ *
+ * @generated from message serp.discuss.v1.BrowseChannelsResponse.Entry
+ */
+export type BrowseChannelsResponse_Entry = Message<"serp.discuss.v1.BrowseChannelsResponse.Entry"> & {
+  /**
+   * The group.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * The caller's membership; unset when the caller is no member.
+   *
+   * @generated from field: serp.discuss.v1.Membership membership = 2;
+   */
+  membership?: Membership | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.BrowseChannelsResponse.Entry.
+ * Use `create(BrowseChannelsResponse_EntrySchema)` to create a new message.
+ */
+export const BrowseChannelsResponse_EntrySchema: GenMessage<BrowseChannelsResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 13, 0);
+
+/**
+ * How many groups to list.
+ *
+ * @generated from message serp.discuss.v1.ListTrendingChannelsRequest
+ */
+export type ListTrendingChannelsRequest = Message<"serp.discuss.v1.ListTrendingChannelsRequest"> & {
+  /**
+   * Groups to list, 20 when 0, at most 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListTrendingChannelsRequest.
+ * Use `create(ListTrendingChannelsRequestSchema)` to create a new message.
+ */
+export const ListTrendingChannelsRequestSchema: GenMessage<ListTrendingChannelsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 14);
+
+/**
+ * The busiest groups.
+ *
+ * @generated from message serp.discuss.v1.ListTrendingChannelsResponse
+ */
+export type ListTrendingChannelsResponse = Message<"serp.discuss.v1.ListTrendingChannelsResponse"> & {
+  /**
+   * The groups, in order.
+   *
+   * @generated from field: repeated serp.discuss.v1.ListTrendingChannelsResponse.Entry entries = 1;
+   */
+  entries: ListTrendingChannelsResponse_Entry[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListTrendingChannelsResponse.
+ * Use `create(ListTrendingChannelsResponseSchema)` to create a new message.
+ */
+export const ListTrendingChannelsResponseSchema: GenMessage<ListTrendingChannelsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 15);
+
+/**
+ * One group.
+ *
+ * @generated from message serp.discuss.v1.ListTrendingChannelsResponse.Entry
+ */
+export type ListTrendingChannelsResponse_Entry = Message<"serp.discuss.v1.ListTrendingChannelsResponse.Entry"> & {
+  /**
+   * The group.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * Messages of the last 24 hours, deleted ones left out.
+   *
+   * @generated from field: int32 recent_message_count = 2;
+   */
+  recentMessageCount: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListTrendingChannelsResponse.Entry.
+ * Use `create(ListTrendingChannelsResponse_EntrySchema)` to create a new message.
+ */
+export const ListTrendingChannelsResponse_EntrySchema: GenMessage<ListTrendingChannelsResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 15, 0);
+
+/**
+ * Names a channel to put away.
+ *
+ * @generated from message serp.discuss.v1.ArchiveChannelRequest
+ */
+export type ArchiveChannelRequest = Message<"serp.discuss.v1.ArchiveChannelRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ArchiveChannelRequest.
+ * Use `create(ArchiveChannelRequestSchema)` to create a new message.
+ */
+export const ArchiveChannelRequestSchema: GenMessage<ArchiveChannelRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 16);
+
+/**
+ * The channel is archived.
+ *
+ * @generated from message serp.discuss.v1.ArchiveChannelResponse
+ */
+export type ArchiveChannelResponse = Message<"serp.discuss.v1.ArchiveChannelResponse"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ArchiveChannelResponse.
+ * Use `create(ArchiveChannelResponseSchema)` to create a new message.
+ */
+export const ArchiveChannelResponseSchema: GenMessage<ArchiveChannelResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 17);
+
+/**
+ * Names a channel to open again.
+ *
+ * @generated from message serp.discuss.v1.UnarchiveChannelRequest
+ */
+export type UnarchiveChannelRequest = Message<"serp.discuss.v1.UnarchiveChannelRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnarchiveChannelRequest.
+ * Use `create(UnarchiveChannelRequestSchema)` to create a new message.
+ */
+export const UnarchiveChannelRequestSchema: GenMessage<UnarchiveChannelRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 18);
+
+/**
+ * The channel is open.
+ *
+ * @generated from message serp.discuss.v1.UnarchiveChannelResponse
+ */
+export type UnarchiveChannelResponse = Message<"serp.discuss.v1.UnarchiveChannelResponse"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnarchiveChannelResponse.
+ * Use `create(UnarchiveChannelResponseSchema)` to create a new message.
+ */
+export const UnarchiveChannelResponseSchema: GenMessage<UnarchiveChannelResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 19);
+
+/**
+ * Names a channel to delete.
+ *
+ * @generated from message serp.discuss.v1.DeleteChannelRequest
+ */
+export type DeleteChannelRequest = Message<"serp.discuss.v1.DeleteChannelRequest"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.DeleteChannelRequest.
+ * Use `create(DeleteChannelRequestSchema)` to create a new message.
+ */
+export const DeleteChannelRequestSchema: GenMessage<DeleteChannelRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 20);
+
+/**
+ * The channel is deleted.
+ *
+ * @generated from message serp.discuss.v1.DeleteChannelResponse
+ */
+export type DeleteChannelResponse = Message<"serp.discuss.v1.DeleteChannelResponse"> & {
+};
+
+/**
+ * Describes the message serp.discuss.v1.DeleteChannelResponse.
+ * Use `create(DeleteChannelResponseSchema)` to create a new message.
+ */
+export const DeleteChannelResponseSchema: GenMessage<DeleteChannelResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 21);
+
+/**
  * Channels: creating, finding and changing them.
  *
  * Every RPC works within the caller's tenant. A channel of another tenant, and a private channel the caller is
@@ -597,6 +878,30 @@ export const ChannelService: GenService<{
     output: typeof ListChannelsResponseSchema;
   },
   /**
+   * Lists the public groups of the tenant by name, those the caller is in among them, without archived ones.
+   *
+   * Names are compared without diacritics and case, and so ordered. With a query, each of its words must be in the
+   * name: words of three letters or more anywhere, shorter ones at the beginning of a word.
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.BrowseChannels
+   */
+  browseChannels: {
+    methodKind: "unary";
+    input: typeof BrowseChannelsRequestSchema;
+    output: typeof BrowseChannelsResponseSchema;
+  },
+  /**
+   * Lists the groups with the most messages of the last 24 hours, the busiest first: public ones of the tenant and
+   * the caller's own, those without such messages left out.
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.ListTrendingChannels
+   */
+  listTrendingChannels: {
+    methodKind: "unary";
+    input: typeof ListTrendingChannelsRequestSchema;
+    output: typeof ListTrendingChannelsResponseSchema;
+  },
+  /**
    * Changes name, description, privacy or metadata. For admins of the channel and for services.
    *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW) for lower roles; FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
@@ -608,6 +913,46 @@ export const ChannelService: GenService<{
     methodKind: "unary";
     input: typeof UpdateChannelRequestSchema;
     output: typeof UpdateChannelResponseSchema;
+  },
+  /**
+   * Puts a channel away: readable, and closed for new messages and members. For owners and services that act for
+   * nobody. An archived channel stays as it is.
+   *
+   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT).
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.ArchiveChannel
+   */
+  archiveChannel: {
+    methodKind: "unary";
+    input: typeof ArchiveChannelRequestSchema;
+    output: typeof ArchiveChannelResponseSchema;
+  },
+  /**
+   * Opens an archived channel again. For owners and services that act for nobody. An open channel stays as it is.
+   *
+   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT).
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.UnarchiveChannel
+   */
+  unarchiveChannel: {
+    methodKind: "unary";
+    input: typeof UnarchiveChannelRequestSchema;
+    output: typeof UnarchiveChannelResponseSchema;
+  },
+  /**
+   * Deletes a channel with all it holds; it no longer exists for anybody, and streams lose it at once
+   * (`channel_deleted`, then `channel_closed`). For owners; direct channels only by services that act for nobody.
+   * The entity or the pair may have a new channel afterwards.
+   *
+   * Errors: NOT_FOUND when the call is repeated; PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION
+   * (CHANNEL_IS_DIRECT).
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.DeleteChannel
+   */
+  deleteChannel: {
+    methodKind: "unary";
+    input: typeof DeleteChannelRequestSchema;
+    output: typeof DeleteChannelResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_channel_service, 0);

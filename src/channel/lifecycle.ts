@@ -1,0 +1,57 @@
+import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { Deps } from '../deps.ts';
+import type { Call, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { appendEvent } from '../event/sql.ts';
+import { isManager, lockVisible, refuseDirect, requireRole } from './access.ts';
+import { updateArchived, updateDeleted } from './lifecycle-sql.ts';
+import type { ChannelRow } from './sql.ts';
+import { toChannel, toChannelChanged, toChannelDeleted } from './view.ts';
+
+type LifecycleHandlers = Pick<
+  Handlers<typeof ChannelService>,
+  'archiveChannel' | 'unarchiveChannel' | 'deleteChannel'
+>;
+
+export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
+  return {
+    async archiveChannel({ channelId }, call) {
+      return { channel: toChannel(await putAway(deps, call, channelId, true)) };
+    },
+
+    async unarchiveChannel({ channelId }, call) {
+      return { channel: toChannel(await putAway(deps, call, channelId, false)) };
+    },
+
+    async deleteChannel({ channelId }, call) {
+      const { tenantId, userId } = call.caller;
+      const events = await deps.db.transaction(call, async (sql) => {
+        const channel = await lockVisible(sql, call.caller, channelId);
+        requireRole(call.caller, channel, 'GUEST');
+        if (!isManager(call.caller)) refuseDirect(channel);
+        requireRole(call.caller, channel, 'OWNER');
+        await updateDeleted(sql, tenantId, channelId);
+        return appendEvent(sql, channelId, 'CHANNEL_DELETED', userId, toChannelDeleted(channelId, userId));
+      });
+      deps.relay.publish(events);
+      return {};
+    },
+  };
+}
+
+async function putAway(deps: Deps, call: Call, channelId: bigint, archived: boolean): Promise<ChannelRow> {
+  const { tenantId, userId } = call.caller;
+  const { channel, events } = await deps.db.transaction(call, async (sql) => {
+    const before = await lockVisible(sql, call.caller, channelId);
+    requireRole(call.caller, before, 'GUEST');
+    refuseDirect(before);
+    requireRole(call.caller, before, 'OWNER');
+    if (before.isArchived === archived) return { channel: before, events: [] };
+    const [channel] = await updateArchived(sql, tenantId, channelId, archived);
+    if (channel === undefined) throw refuse.channelNotFound();
+    const changed = toChannelChanged(channel, userId, false);
+    return { channel, events: await appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, changed) };
+  });
+  deps.relay.publish(events);
+  return channel;
+}
