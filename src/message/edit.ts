@@ -60,8 +60,8 @@ function requireEditable({ message }: Config, caller: Caller, row: LockedRow): v
   if (caller.userId === 0n || row.senderId !== caller.userId) throw refuse.notAuthor();
   refuseDeleted(row);
   if (row.messageType !== 'TEXT' && row.messageType !== 'CODE') throw refuse.messageTypeWrong();
-  if (row.now - row.createdAt > BigInt(message.editWindowHours) * HOUR_MS)
-    throw refuse.editWindowOver(message.editWindowHours);
+  const hours = message.editWindowHours;
+  if (hours > 0 && row.now - row.createdAt > BigInt(hours) * HOUR_MS) throw refuse.editWindowOver(hours);
 }
 
 async function toContent(
