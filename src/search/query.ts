@@ -36,16 +36,19 @@ export function wordsOf(text: string): string[] {
   return text.normalize('NFC').toLowerCase().match(words) ?? [];
 }
 
-/** The same terms looked for anywhere in words; undefined where none is long enough, or none changes. */
+/** The same terms looked for anywhere in words; undefined where none is long enough. */
 export function toParts(terms: readonly Term[]): Term[] | undefined {
-  const parts = terms
-    .filter(({ negated, kind }) => !negated && (kind === 'WORD' || kind === 'PREFIX'))
-    .flatMap((term) => term.words)
-    .filter((word) => length(word) >= MIN_OPEN)
-    .slice(0, MAX_OPEN);
-  if (parts.length === 0) return undefined;
-  const kept = terms.filter(({ negated, kind }) => negated || kind === 'PHRASE' || kind === 'PART');
-  return [...parts.map((word): Term => ({ words: [word], kind: 'PART', negated: false })), ...kept];
+  let open = 0;
+  const parts = terms.flatMap((term): Term[] => {
+    if (term.negated || (term.kind !== 'WORD' && term.kind !== 'PREFIX')) return [term];
+    return term.words.map((word, index) => {
+      // Of a code its last word: the others, such as a year, are parts of very many.
+      const isPart = index === term.words.length - 1 && length(word) >= MIN_OPEN && open < MAX_OPEN;
+      if (isPart) open += 1;
+      return { words: [word], kind: isPart ? 'PART' : 'WORD', negated: false };
+    });
+  });
+  return open === 0 ? undefined : parts;
 }
 
 // A quote that is not closed goes to the end, as it does while somebody is typing.
