@@ -83,3 +83,33 @@ describe('when PostgreSQL drops its connections', () => {
     }
   });
 });
+
+describe('when Redis is away as an instance starts', () => {
+  let the: App;
+
+  before(async () => {
+    // So rarely that what arrives came through Redis.
+    the = await app({ EVENT_SWEEP_MS: '600000' });
+  });
+  after(() => the.close());
+
+  it('takes part in the relay once Redis is back', async () => {
+    const { channel } = await the
+      .client(ChannelService, ana)
+      .createChannel({ name: 'Mưa', memberUserIds: [2n] });
+    const channelId = channel?.id ?? 0n;
+    await the.redis.stop();
+    await the.start();
+    const subscriber = await new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect();
+    await the.redis.start();
+    let sent = 0;
+    await until(async () => {
+      sent += 1;
+      await the.client(MessageService, ana).sendMessage({ channelId, content: `giọt ${sent}` });
+      return subscriber.events.length > 0;
+    });
+    await until(() => subscriber.events.length === sent);
+    assert.deepEqual(subscriber.faults, []);
+    await subscriber.disconnect();
+  });
+});

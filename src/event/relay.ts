@@ -37,12 +37,17 @@ export class Relay {
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'relay' });
-    this.#subscriber = parts.redis.duplicate({ enableOfflineQueue: true });
+    this.#subscriber = parts.redis.duplicate({ autoResubscribe: false });
     this.#subscriber.on('error', () => {});
     const receive = (_: Buffer, message: Buffer) => this.#receive(message);
     this.#subscriber.on('messageBuffer', receive);
     this.#subscriber.on('smessageBuffer', receive);
-    void this.#subscribe();
+    // Also after Redis was away, be it when the process started.
+    this.#subscriber.on('ready', () => {
+      this.#subscribe().catch((error) =>
+        this.#log.warn({ err: error }, 'not subscribed; tried again on reconnecting'),
+      );
+    });
   }
 
   /** Delivers committed events, here and to the other instances. */
@@ -101,12 +106,9 @@ export class Relay {
     try {
       await this.#subscriber.ssubscribe(...names);
     } catch (error) {
-      if (!(error instanceof Error) || !/unknown command/i.test(error.message))
-        return this.#log.warn({ err: error }, 'subscribing');
+      if (!(error instanceof Error) || !/unknown command/i.test(error.message)) throw error;
       this.#sharded = false;
-      await this.#subscriber
-        .subscribe(...names)
-        .catch((reason) => this.#log.warn({ err: reason }, 'subscribing'));
+      await this.#subscriber.subscribe(...names);
     }
   }
 
