@@ -498,6 +498,7 @@ create table messages (
 CREATE INDEX idx_messages_channel_id ON public.messages USING btree (channel_id, id DESC);
 CREATE INDEX idx_messages_channel_time ON public.messages USING btree (channel_id, created_at DESC) WHERE (is_deleted = false);
 CREATE INDEX idx_messages_deleted ON public.messages USING btree (deleted_at) WHERE is_deleted;
+CREATE INDEX idx_messages_mentioning ON public.messages USING btree (channel_id, id) WHERE ((mentions <> '{}'::bigint[]) OR ((mention_scope)::text = 'CHANNEL'::text));
 CREATE INDEX idx_messages_mentions ON public.messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[]);
 CREATE INDEX idx_messages_parent ON public.messages USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);

@@ -30,6 +30,11 @@ create unique index idx_topic_channel_unique
   on channels (tenant_id, entity_type, entity_id)
   where type = 'TOPIC' and deleted_at is null;
 
+-- Messages of a channel that mention somebody: unread mentions of ListChannels and GetUnreadSummary.
+create index idx_messages_mentioning
+  on messages (channel_id, id)
+  where mentions != '{}' or mention_scope = 'CHANNEL';
+
 create function browse_channels(_words text[], _after bigint, _limit int)
 returns table (channel_id bigint, place bigint)
 language plpgsql stable security definer

@@ -1,6 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
 import { type MembershipRow, membershipColumns, unread } from '../member/sql.ts';
+import { mentionsAfter } from '../member/unread-sql.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
 
 export type ListFilter = {
@@ -27,11 +28,13 @@ type Preview = {
   readonly postedAt: bigint;
 };
 
-export type ListRow = ChannelRow & MembershipRow & (Preview | { readonly messageId: null });
+export type ListRow = ChannelRow &
+  MembershipRow & { readonly unreadMentionCount: number } & (Preview | { readonly messageId: null });
 
 /**
  * A page of the user's channels, pinned ones first, then by last message, each with its newest message that is
- * not deleted. Unread numbers and messages are looked up for the channels of the page only.
+ * not deleted. Unread numbers and messages are looked up for the channels of the page only, mentions for those of
+ * them with unread messages.
  */
 export function listChannels(
   sql: Sql,
@@ -60,7 +63,13 @@ export function listChannels(
       order by m.is_pinned desc, coalesce(c.last_message_at, -1) desc, c.id desc
       limit ${limit}
     )
-    select page.*, newest.*
+    select
+      page.*, newest.*,
+      case
+        when page.unread_count > 0
+          then ${mentionsAfter(sql, tenantId, userId, sql`page.id`, sql`page.last_read_msg_id`)}
+        else 0
+      end as unread_mention_count
     from page
     left join lateral (
       -- Nearly always the first branch, one row by its key, answers and the second is not run.

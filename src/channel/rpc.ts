@@ -126,6 +126,7 @@ function toEntry(row: ListRow): MessageInitShape<typeof ListChannelsResponse_Ent
     membership: toMembership(row.id, row),
     lastMessage: toPreview(row),
     headSeq: row.headSeq,
+    unreadMentionCount: row.unreadMentionCount,
   };
 }
 

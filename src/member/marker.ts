@@ -4,7 +4,9 @@ import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
-import { listReaders, listUnread, type MarkerRow, updateMarker, updateMarkerBack } from './marker-sql.ts';
+import { type MarkerRow, updateMarker, updateMarkerBack } from './marker-sql.ts';
+import { listReaders } from './reader-sql.ts';
+import { listUnread } from './unread-sql.ts';
 
 type MarkerHandlers = Pick<
   Handlers<typeof MemberService>,
@@ -52,8 +54,10 @@ export function markerHandlers(deps: Deps): MarkerHandlers {
           unreadCount: row.unreadCount,
           lastReadMessageId: row.lastReadMsgId ?? 0n,
           lastMessageTime: toTimestamp(row.lastMessageAt),
+          unreadMentionCount: row.unreadMentionCount,
         })),
         totalUnreadCount: rows[0]?.total ?? 0n,
+        totalUnreadMentionCount: rows[0]?.totalMentions ?? 0n,
       };
     },
   };

@@ -3,6 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { createRandom } from '../testing/random.ts';
@@ -15,7 +16,7 @@ const people: readonly As[] = [1n, 2n, 3n, 4n, 5n].map((userId) => ({ userId, te
 const ROUNDS = 40;
 const AT_ONCE = 12;
 
-type Seen = { readonly unread: number; readonly marker: bigint };
+type Seen = { readonly unread: number; readonly mentions: number; readonly marker: bigint };
 
 describe('unread numbers', () => {
   let the: App;
@@ -74,9 +75,12 @@ async function act(
   const members = (who: As) => the.client(MemberService, who, 'grpc', instance);
   try {
     if (chance < 45) {
-      await the
-        .client(MessageService, as, 'grpc', instance)
-        .sendMessage({ channelId, content: `tin ${chance}` });
+      await the.client(MessageService, as, 'grpc', instance).sendMessage({
+        channelId,
+        content: `tin ${chance}`,
+        mentionUserIds: from % 2 === 0 ? [random.pick(people).userId] : [],
+        mentionScope: from % 7 === 0 ? MentionScope.CHANNEL : MentionScope.UNSPECIFIED,
+      });
       return 'send';
     }
     if (chance < 54) {
@@ -131,7 +135,7 @@ async function pickMessage(the: App, channelId: bigint, from: number): Promise<b
 }
 
 async function countByHand(the: App): Promise<Map<string, Seen>> {
-  const rows = await the.owner<{ key: string; unread: number; marker: bigint }[]>`
+  const rows = await the.owner<({ key: string } & Seen)[]>`
     select
       m.channel_id || '/' || m.user_id as key,
       (
@@ -142,12 +146,21 @@ async function countByHand(the: App): Promise<Map<string, Seen>> {
           and x.sender_id != m.user_id
           and not x.is_deleted
       )::int as unread,
+      (
+        select count(*)
+        from messages x
+        where x.channel_id = m.channel_id
+          and x.id > coalesce(m.last_read_msg_id, 0)
+          and x.sender_id != m.user_id
+          and not x.is_deleted
+          and (m.user_id = any(x.mentions) or x.mention_scope = 'CHANNEL')
+      )::int as mentions,
       coalesce(m.last_read_msg_id, 0) as marker
     from channel_members m
     where m.status = 'ACTIVE' and m.user_id != ${owner.userId}
     order by 1
   `;
-  return new Map(rows.map(({ key, unread, marker }) => [key, { unread, marker }]));
+  return new Map(rows.map(({ key, unread, mentions, marker }) => [key, { unread, mentions, marker }]));
 }
 
 /** The same numbers from every RPC that shows them, and from the view. */
@@ -161,19 +174,21 @@ async function waysToAsk(the: App): Promise<[string, Map<string, Seen>][]> {
   for (const as of people) {
     const { entries } = await the.client(ChannelService, as).listChannels({});
     const summary = await the.client(MemberService, as, 'web', 1).getUnreadSummary({});
-    const unread = new Map(summary.entries.map((entry) => [entry.channelId, entry.unreadCount]));
-    for (const { channel, membership } of entries) {
+    const unread = new Map(summary.entries.map((entry) => [entry.channelId, entry]));
+    for (const { channel, membership, unreadMentionCount: mentions } of entries) {
       const channelId = channel?.id ?? 0n;
       const key = `${channelId}/${as.userId}`;
       const marker = membership?.lastReadMessageId ?? 0n;
       const read = await the.client(ChannelService, as, 'grpc', 1).getChannel({ channelId });
-      found['ListChannels']?.push([key, { unread: membership?.unreadCount ?? -1, marker }]);
-      found['GetChannel']?.push([key, { unread: read.membership?.unreadCount ?? -1, marker }]);
-      found['GetUnreadSummary']?.push([key, { unread: unread.get(channelId) ?? 0, marker }]);
+      found['ListChannels']?.push([key, { unread: membership?.unreadCount ?? -1, mentions, marker }]);
+      found['GetChannel']?.push([key, { unread: read.membership?.unreadCount ?? -1, mentions, marker }]);
+      const entry = unread.get(channelId);
+      const summed = { unread: entry?.unreadCount ?? 0, mentions: entry?.unreadMentionCount ?? 0, marker };
+      found['GetUnreadSummary']?.push([key, summed]);
       const [row] = await the.owner<{ unreadCount: number }[]>`
         select unread_count from user_channels where channel_id = ${channelId} and user_id = ${as.userId}
       `;
-      found['view']?.push([key, { unread: row?.unreadCount ?? -1, marker }]);
+      found['view']?.push([key, { unread: row?.unreadCount ?? -1, mentions, marker }]);
     }
   }
   return Object.entries(found).map(([way, entries]) => [
