@@ -95,6 +95,29 @@ describe('read markers', () => {
       });
     }
 
+    for (const order of [
+      [1, 3],
+      [3, 1],
+    ]) {
+      it(`lets the farther of two moves back at once stand, made in the order ${order.join(', ')}`, async () => {
+        const channelId = await group();
+        const ids: bigint[] = [];
+        for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
+        await members(binh).markRead({ channelId });
+        const calls: Promise<unknown>[] = [];
+        await the.owner.begin(async (sql) => {
+          await sql`select from channel_members where channel_id = ${channelId} and user_id = 2 for update`;
+          for (const index of order) {
+            calls.push(members(binh, index % 2).markUnread({ channelId, messageId: ids[index] ?? 0n }));
+            await untilLocksAreAwaited(the, calls.length);
+          }
+        });
+        await Promise.all(calls);
+        const { membership } = await channels(binh).getChannel({ channelId });
+        assert.deepEqual([membership?.lastReadMessageId, membership?.unreadCount], [ids[0], 2]);
+      });
+    }
+
     it('tells the reader’s streams when it moved', async () => {
       const channelId = await group();
       const messageId = await send(channelId);
