@@ -1,0 +1,53 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { type App, app } from '../src/testing/app.ts';
+import { until } from '../src/testing/until.ts';
+
+const ana = { userId: 1n, tenantId: 1n };
+
+describe('a call that nobody waits for any more', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app();
+  });
+  after(() => the.close());
+
+  const waiting = async () => {
+    const [row] = await the.owner<{ n: number }[]>`
+      select count(*)::int as n
+      from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and application_name like 'discuss/%'
+    `;
+    return row?.n ?? 0;
+  };
+
+  for (const edge of ['grpc', 'web'] as const) {
+    it(`stops its statement when the deadline passes or the client leaves, on the ${edge} edge`, async () => {
+      const client = the.client(ChannelService, ana, edge);
+      await the.owner.begin(async (sql) => {
+        await sql`lock table channels in access exclusive mode`;
+        const late = client.listChannels({}, { timeoutMs: 400 }).catch((error) => error);
+        await until(async () => (await waiting()) === 1);
+        assert.equal(codeOf(await late), Code.DeadlineExceeded);
+        await until(async () => (await waiting()) === 0, 'the end of the late statement', 3_000);
+
+        const leaving = new AbortController();
+        const left = client
+          .listChannels({}, { signal: leaving.signal, timeoutMs: 30_000 })
+          .catch((error) => error);
+        await until(async () => (await waiting()) === 1);
+        leaving.abort();
+        assert.equal(codeOf(await left), Code.Canceled);
+        await until(async () => (await waiting()) === 0, 'the end of the abandoned statement', 3_000);
+      });
+      await client.listChannels({});
+    });
+  }
+});
+
+function codeOf(answer: unknown): Code {
+  return ConnectError.from(answer).code;
+}
