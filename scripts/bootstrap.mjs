@@ -41,16 +41,14 @@ async function main() {
 }
 
 async function ensureNode() {
-  const [major = 0, minor = 0] = process.versions.node.split('.').map(Number);
-  if (major >= 24 || (major === 22 && minor >= 22)) return process.execPath;
+  const [major = 0] = process.versions.node.split('.').map(Number);
+  if (major >= 24) return process.execPath;
   const bin = join(NODE_TOOL, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin');
   if (!isInstalled(NODE_TOOL) || !existsSync(join(bin, 'node'))) {
     await install(NODE_TOOL, `installing Node 24, this machine has ${process.version}`);
   }
   if (!existsSync(join(bin, 'node'))) {
-    throw new Error(
-      `Node 22.22 or 24 is needed; none could be installed for ${process.platform} ${process.arch}.`,
-    );
+    throw new Error(`Node 24 is needed; none could be installed for ${process.platform} ${process.arch}.`);
   }
   env.PATH = [bin, env.PATH].join(delimiter);
   return join(bin, 'node');
