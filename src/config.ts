@@ -60,7 +60,10 @@ export function toConfig(env: Env) {
       waitingCalls: read.count('DATABASE_WAITING_CALLS', 2_000),
       prepare: read.flag('DATABASE_PREPARE', true),
     },
-    redis: { url: read.text('REDIS_URL') },
+    redis: {
+      urls: read.urls('REDIS_URL', ['redis:', 'rediss:']),
+      cluster: read.flag('REDIS_CLUSTER', false),
+    },
     write: {
       batchSize: read.count('WRITE_BATCH_SIZE', 64, 1),
       batchConnections: read.count('WRITE_BATCH_CONNECTIONS', 2, 1),
@@ -139,6 +142,14 @@ function reader(env: Env, problems: string[]) {
         ?.split(',')
         .map((item) => item.trim());
       return items?.filter((item) => item !== '') ?? fallback;
+    },
+    urls(name: string, protocols: readonly string[]): readonly URL[] {
+      const value = raw(name);
+      if (value === undefined) problems.push(`${name} is required`);
+      const urls = (value?.split(',') ?? []).map((text) => URL.parse(text.trim()));
+      const good = urls.filter((url) => url !== null && protocols.includes(url.protocol));
+      if (good.length < urls.length) problems.push(`${name} must be ${protocols.join('// or ')}//host:port`);
+      return good.filter((url) => url !== null);
     },
     flag(name: string, fallback: boolean): boolean {
       const value = raw(name);

@@ -1,4 +1,3 @@
-import { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { Database } from './db/database.ts';
@@ -7,6 +6,7 @@ import { Hub } from './event/hub.ts';
 import { Relay } from './event/relay.ts';
 import { Sweep } from './event/sweep.ts';
 import { SendQueue } from './message/send-queue.ts';
+import { openRedis, type RedisClient } from './redis/client.ts';
 import { Jobs } from './retention/jobs.ts';
 
 /** What handlers are given: the parts with a lifecycle, opened and closed in one place. */
@@ -15,19 +15,21 @@ export type Deps = {
   readonly log: Logger;
   readonly metrics: Metrics;
   readonly db: Database;
-  readonly redis: Redis;
+  readonly redis: RedisClient;
   readonly hub: Hub;
   readonly relay: Relay;
   readonly sends: SendQueue;
   /** Epoch ms; tests may move it. */
   readonly now: () => number;
+  /** To be awaited before the first call is served. */
+  start(): Promise<void>;
   close(): Promise<void>;
 };
 
 export function openDeps(config: Config, log: Logger, now: () => number = Date.now): Deps {
   const metrics = createMetrics();
   const db = new Database(config, log, metrics);
-  const redis = openRedis(config, log);
+  const redis = openRedis(config.redis, log);
   const hub = new Hub({ config, pool: db.log, log, metrics, now });
   const relay = new Relay({ hub, redis, config, metrics, log });
   const sweep = new Sweep({ hub, pool: db.log, config, metrics, log });
@@ -43,27 +45,14 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
     relay,
     sends,
     now,
+    start: () => sweep.start(),
     async close() {
       jobs.close();
       sweep.close();
       hub.close();
-      await relay.close();
+      relay.close();
       redis.disconnect();
       await db.close();
     },
   };
-}
-
-// Nothing waits for Redis: a command without a connection fails at once, and connecting goes on for ever.
-function openRedis(config: Config, log: Logger): Redis {
-  const redis = new Redis(config.redis.url, {
-    enableOfflineQueue: false,
-    maxRetriesPerRequest: 0,
-    connectTimeout: 2_000,
-    commandTimeout: 2_000,
-    enableAutoPipelining: true,
-    retryStrategy: (attempt) => Math.min(50 * 2 ** attempt, 1_000),
-  });
-  redis.on('error', (error) => log.warn({ err: error }, 'redis'));
-  return redis;
 }

@@ -25,6 +25,7 @@ export async function openService(config: Config, log: Logger): Promise<Service>
   try {
     await assertSchema(deps.db.log);
     await assertServiceRole(deps.db.log);
+    await deps.start();
     let draining = false;
     const api = await createApi(routes(deps), { config, log, metrics: deps.metrics, now: deps.now });
     const parts = { api, config, log, now: deps.now };

@@ -8,12 +8,25 @@ import { findRedisProgram, type RedisProgram, unpackRedis } from './redis-progra
 const START_MS = 10_000;
 const STOP_MS = 10_000;
 const IMAGE = 'redis:7-alpine';
+// The slots of a dead node are away, the others are served on.
+const CLUSTER_ARGUMENTS = [
+  '--cluster-enabled',
+  'yes',
+  '--cluster-node-timeout',
+  '1000',
+  '--cluster-require-full-coverage',
+  'no',
+  '--cluster-allow-pubsubshard-when-down',
+  'yes',
+];
 
 export interface RedisOptions {
   readonly dataDir?: string;
   readonly port?: number;
   /** True keeps an append-only file in `dataDir`. */
   readonly durable: boolean;
+  /** True makes it a node of a Redis Cluster, which never runs in a container: nodes tell others their address. */
+  readonly cluster?: boolean;
   readonly log?: (line: string) => void;
 }
 
@@ -23,6 +36,8 @@ export interface Redis {
   /** Resolves when the server has ended, asked to or not, with the last lines of its log. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
+  /** Ends it without giving it time to say goodbye to anybody. */
+  kill(): Promise<void>;
 }
 
 /**
@@ -33,7 +48,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   const port = options.port ?? (await freePort());
   const program = findRedisProgram();
   if (program !== undefined) return runProgram(program, port, options);
-  if (await dockerAnswers()) {
+  if (options.cluster !== true && (await dockerAnswers())) {
     try {
       return await runContainer(port, options);
     } catch (error) {
@@ -68,7 +83,13 @@ async function runProgram(program: RedisProgram, port: number, options: RedisOpt
     await stop(child, 'SIGKILL', STOP_MS);
     throw error;
   }
-  return { url: `redis://127.0.0.1:${port}`, port, ended, stop: () => stop(child, 'SIGTERM', STOP_MS) };
+  return {
+    url: `redis://127.0.0.1:${port}`,
+    port,
+    ended,
+    stop: () => stop(child, 'SIGTERM', STOP_MS),
+    kill: () => stop(child, 'SIGKILL', STOP_MS),
+  };
 }
 
 async function runContainer(port: number, options: RedisOptions): Promise<Redis> {
@@ -82,14 +103,16 @@ async function runContainer(port: number, options: RedisOptions): Promise<Redis>
   }
   const container = await definition.start();
   const ended = Promise.withResolvers<string>();
+  const end = async (timeout: number) => {
+    await container.stop({ timeout });
+    ended.resolve('');
+  };
   return {
     url: `redis://${container.getHost()}:${port}`,
     port,
     ended: ended.promise,
-    async stop() {
-      await container.stop({ timeout: STOP_MS });
-      ended.resolve('');
-    },
+    stop: () => end(STOP_MS),
+    kill: () => end(0),
   };
 }
 
@@ -104,7 +127,15 @@ function serverArguments(port: number, bind: string, options: RedisOptions, fold
     bind === '127.0.0.1' ? 'yes' : 'no',
   ];
   const keep = ['--save', '', '--appendonly', options.durable ? 'yes' : 'no', '--dir', folder];
-  return [...listen, ...keep, '--daemonize', 'no', '--loglevel', 'warning'];
+  return [
+    ...listen,
+    ...keep,
+    ...(options.cluster === true ? CLUSTER_ARGUMENTS : []),
+    '--daemonize',
+    'no',
+    '--loglevel',
+    'warning',
+  ];
 }
 
 function answers(port: number): Promise<boolean> {

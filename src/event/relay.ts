@@ -1,15 +1,17 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import type { Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import { BatchSchema } from '#gen/serp/discuss/relay/v1/relay_pb.ts';
 import type { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../edge/metrics.ts';
+import type { RedisClient } from '../redis/client.ts';
+import { Listener } from '../redis/listener.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './frames.ts';
 import type { Hub } from './hub.ts';
 import type { LoggedEvent } from './sql.ts';
 
-const SHARDS = 64n;
+// Spread over the nodes of a cluster by their hash tags. An instance publishes on one of them and listens to all.
+const CHANNELS = Array.from({ length: 64 }, (_, shard) => `discuss:relay:{${shard}}`);
 const MAX_UNSENT = 2_000;
 
 type Payload = MessageInitShape<typeof SubscribeResponseSchema>['payload'];
@@ -23,39 +25,31 @@ type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly res
  */
 export class Relay {
   readonly #hub: Hub;
-  readonly #publisher: Redis;
-  readonly #subscriber: Redis;
+  readonly #redis: RedisClient;
+  readonly #listener: Listener;
   readonly #origin: string;
   readonly #metrics: Metrics;
-  readonly #log: Logger;
-  #sharded = true;
+  #shard = Math.floor(Math.random() * CHANNELS.length);
   #unsent = 0;
 
-  constructor(parts: { hub: Hub; redis: Redis; config: Config; metrics: Metrics; log: Logger }) {
+  constructor(parts: { hub: Hub; redis: RedisClient; config: Config; metrics: Metrics; log: Logger }) {
     this.#hub = parts.hub;
-    this.#publisher = parts.redis;
+    this.#redis = parts.redis;
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
-    this.#log = parts.log.child({ part: 'relay' });
-    this.#subscriber = parts.redis.duplicate({ autoResubscribe: false });
-    this.#subscriber.on('error', () => {});
-    const receive = (_: Buffer, message: Buffer) => this.#receive(message);
-    this.#subscriber.on('messageBuffer', receive);
-    this.#subscriber.on('smessageBuffer', receive);
-    // Also after Redis was away, be it when the process started.
-    this.#subscriber.on('ready', () => {
-      this.#subscribe().catch((error) =>
-        this.#log.warn({ err: error }, 'not subscribed; tried again on reconnecting'),
-      );
+    this.#listener = new Listener({
+      config: parts.config.redis,
+      redis: parts.redis,
+      channels: CHANNELS,
+      receive: (message) => this.#receive(message),
+      log: parts.log.child({ part: 'relay' }),
     });
   }
 
   /** Delivers committed events, here and to the other instances. */
   publish(events: readonly LoggedEvent[]): void {
     for (const event of events) this.#hub.deliver(event);
-    for (const [shard, group] of Map.groupBy(events, ({ channelId }) => channelId % SHARDS)) {
-      this.#send(`discuss:events:{${shard}}`, { events: group.map(({ payload }) => payload) });
-    }
+    if (events.length > 0) this.#send({ events: events.map(({ payload }) => payload) });
   }
 
   /** Tells one user's streams something that is in no channel's log. */
@@ -63,53 +57,42 @@ export class Relay {
     this.signalAll([{ tenantId, userId, payload }]);
   }
 
-  /** Tells the streams of several users, with one message for each shard. */
+  /** Tells the streams of several users, with one message. */
   signalAll(news: readonly News[]): void {
     const signals = news.map(({ tenantId, userId, payload }): Signal => {
       const frame = toFrame(payload);
       this.#hub.signal(tenantId, userId, frame);
       return { tenantId, userId, response: frame.binary };
     });
-    for (const [shard, group] of Map.groupBy(signals, ({ userId }) => userId % SHARDS)) {
-      this.#send(`discuss:users:{${shard}}`, { signals: group });
-    }
+    if (signals.length > 0) this.#send({ signals });
   }
 
-  async close(): Promise<void> {
-    this.#subscriber.disconnect();
+  close(): void {
+    this.#listener.close();
   }
 
-  #send(channel: string, batch: { events?: Buffer[]; signals?: Signal[] }): void {
-    if (this.#publisher.status !== 'ready' || this.#unsent >= MAX_UNSENT) {
+  #send(batch: { events?: Buffer[]; signals?: Signal[] }): void {
+    if (this.#redis.status !== 'ready' || this.#unsent >= MAX_UNSENT) {
       this.#metrics.relayFailures.inc();
       return;
     }
+    const channel = CHANNELS[this.#shard] ?? '';
     const message = Buffer.from(
       toBinary(BatchSchema, create(BatchSchema, { ...batch, origin: this.#origin })),
     );
-    const sent = this.#sharded
-      ? this.#publisher.spublish(channel, message)
-      : this.#publisher.publish(channel, message);
+    const sent = this.#listener.sharded
+      ? this.#redis.spublish(channel, message)
+      : this.#redis.publish(channel, message);
     this.#unsent += 1;
     sent
-      .catch(() => this.#metrics.relayFailures.inc())
+      .catch(() => {
+        this.#metrics.relayFailures.inc();
+        // The node of a cluster that serves this one may be dead: go on with another.
+        this.#shard = (this.#shard + 1) % CHANNELS.length;
+      })
       .finally(() => {
         this.#unsent -= 1;
       });
-  }
-
-  // Servers before Redis 7 know no sharded pub/sub; the plain one does the same on a single server.
-  async #subscribe(): Promise<void> {
-    const names = ['events', 'users'].flatMap((kind) =>
-      Array.from({ length: Number(SHARDS) }, (_, shard) => `discuss:${kind}:{${shard}}`),
-    );
-    try {
-      await this.#subscriber.ssubscribe(...names);
-    } catch (error) {
-      if (!(error instanceof Error) || !/unknown command/i.test(error.message)) throw error;
-      this.#sharded = false;
-      await this.#subscriber.subscribe(...names);
-    }
   }
 
   #receive(message: Buffer): void {

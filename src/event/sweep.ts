@@ -28,6 +28,11 @@ export class Sweep {
     this.#everyMs = parts.config.event.sweepMs;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'sweep' });
+  }
+
+  /** Begins. Streams that start afterwards miss nothing that is committed after their channels were read. */
+  async start(): Promise<void> {
+    await this.#sweep();
     this.#schedule();
   }
 

@@ -60,6 +60,7 @@ export class App {
       METRICS_ADDR: '127.0.0.1:0',
       DATABASE_URL: this.database.serviceUrl,
       REDIS_URL: this.redis.url,
+      REDIS_CLUSTER: String(this.redis.cluster),
       AUTH_JWKS_URL: this.tokens.jwksUrl,
       AUTH_ISSUER: this.tokens.issuer,
       AUTH_AUDIENCE: this.tokens.audience,
@@ -120,8 +121,11 @@ export class App {
 }
 
 /** Starts an app with one instance; `env` changes the configuration of all its instances. */
-export async function app(env: Record<string, string> = {}): Promise<App> {
-  const [database, redis, tokens] = await Promise.all([freshDatabase(), freshRedis(), createTokenSigner()]);
+export async function app(
+  env: Record<string, string> = {},
+  redisOf: () => Promise<FreshRedis> = () => freshRedis(),
+): Promise<App> {
+  const [database, redis, tokens] = await Promise.all([freshDatabase(), redisOf(), createTokenSigner()]);
   const started = new App({ database, redis, tokens, env });
   await started.start();
   return started;

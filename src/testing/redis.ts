@@ -1,20 +1,49 @@
-import { Redis as Client } from 'ioredis';
+import { once } from 'node:events';
+import { pino } from 'pino';
 import { freePort } from '../../scripts/lib/processes.ts';
 import { startRedis } from '../../scripts/lib/redis.ts';
+import { startRedisCluster } from '../../scripts/lib/redis-cluster.ts';
+import { openRedis, type RedisClient } from '../redis/client.ts';
 
 export interface FreshRedis {
+  /** Its address; the addresses of the nodes, separated by commas, when it is a cluster. */
   readonly url: string;
-  /** Takes Redis away; what it held is lost. */
-  stop(): Promise<void>;
+  readonly cluster: boolean;
+  /** A connection for arranging and looking behind. */
+  readonly client: RedisClient;
+  /** Takes Redis away, all of it or one node of the cluster; what it held is lost. */
+  stop(node?: number): Promise<void>;
   /** Brings it back, empty, at the same address. */
-  start(): Promise<void>;
+  start(node?: number): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A Redis of its own: neither keys nor pub/sub are shared with other test files. */
-export async function freshRedis(): Promise<FreshRedis> {
+type Server = Omit<FreshRedis, 'client'>;
+
+/**
+ * A Redis of its own: neither keys nor pub/sub are shared with other test files. With TEST_REDIS_CLUSTER=true in the
+ * environment it is a cluster of three nodes.
+ */
+export async function freshRedis(
+  cluster = process.env['TEST_REDIS_CLUSTER'] === 'true',
+): Promise<FreshRedis> {
   const given = process.env['TEST_REDIS_URL'] ?? '';
-  if (given !== '') return givenRedis(given);
+  const server = cluster ? await freshCluster() : given === '' ? await freshServer() : givenServer(given);
+  const urls = server.url.split(',').map((url) => new URL(url));
+  const client = openRedis({ urls, cluster }, pino({ level: 'silent' }));
+  await once(client, 'ready');
+  if (!cluster) await client.flushdb();
+  return {
+    ...server,
+    client,
+    async close() {
+      client.disconnect();
+      await server.close();
+    },
+  };
+}
+
+async function freshServer(): Promise<Server> {
   const port = await freePort();
   let server: Awaited<ReturnType<typeof startRedis>> | undefined;
   const stop = async () => {
@@ -25,15 +54,26 @@ export async function freshRedis(): Promise<FreshRedis> {
     server ??= await startRedis({ port, durable: false });
   };
   await start();
-  return { url: server?.url ?? '', stop, start, close: stop };
+  return { url: server?.url ?? '', cluster: false, stop, start, close: stop };
 }
 
-async function givenRedis(url: string): Promise<FreshRedis> {
-  const client = new Client(url);
-  await client.flushdb();
-  client.disconnect();
+async function freshCluster(): Promise<Server> {
+  const nodes = await startRedisCluster();
+  const on = (act: (node: number) => Promise<void>) => async (node?: number) => {
+    await Promise.all(node === undefined ? [0, 1, 2].map(act) : [act(node)]);
+  };
+  return {
+    url: nodes.url,
+    cluster: true,
+    stop: on(nodes.stopNode),
+    start: on(nodes.startNode),
+    close: nodes.close,
+  };
+}
+
+function givenServer(url: string): Server {
   const refuse = async () => {
     throw new Error('the Redis of TEST_REDIS_URL is not ours to stop; unset it to run this test');
   };
-  return { url, stop: refuse, start: refuse, close: async () => {} };
+  return { url, cluster: false, stop: refuse, start: refuse, close: async () => {} };
 }
