@@ -147,6 +147,36 @@ comment on column attachments.metadata is 'What the type adds, such as duration 
 comment on column attachments.created_at is 'When the upload was begun, epoch ms.';
 comment on column attachments.updated_at is 'When the row last changed, epoch ms.';
 
+create table channel_entity_aliases (
+  tenant_id bigint not null,
+  entity_type character varying(100) not null,
+  entity_id bigint not null,
+  channel_id bigint not null,
+  created_at bigint not null,
+  constraint channel_entity_aliases_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
+  constraint channel_entity_aliases_pkey PRIMARY KEY (tenant_id, entity_type, entity_id)
+);
+CREATE INDEX idx_channel_entity_aliases_channel ON public.channel_entity_aliases USING btree (channel_id);
+alter table channel_entity_aliases enable row level security, force row level security;
+create policy alias_access_policy on channel_entity_aliases as permissive for select to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+   FROM channel_members cm
+  WHERE ((cm.channel_id = channel_entity_aliases.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
+create policy alias_change_policy on channel_entity_aliases as permissive for all to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND ( SELECT app_is_service() AS app_is_service)))
+  with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND ( SELECT app_is_service() AS app_is_service)));
+create policy system_policy on channel_entity_aliases as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant delete, insert, select, update on channel_entity_aliases to discuss_service;
+grant delete, insert, select, update on channel_entity_aliases to discuss_system;
+comment on table channel_entity_aliases is 'Earlier references of TOPIC channels: the entity whose discussion moved, and where it is now. An entity with a channel of its own needs none; one that leads to a deleted channel counts as none. Written with the reference''s advisory lock held, see MoveTopic.';
+comment on column channel_entity_aliases.tenant_id is 'Tenant of the channel.';
+comment on column channel_entity_aliases.entity_type is 'Kind of the entity.';
+comment on column channel_entity_aliases.entity_id is 'The entity.';
+comment on column channel_entity_aliases.channel_id is 'The channel its discussion is in now, always the last one of a chain.';
+comment on column channel_entity_aliases.created_at is 'When the discussion left the entity, epoch ms.';
+
 create table channel_events (
   id bigint not null default nextval('channel_events_id_seq'::regclass),
   channel_id bigint not null,
@@ -312,6 +342,7 @@ create table channels (
   unread_version bigint not null default 0,
   settled_version bigint not null default 0,
   deleted_at bigint,
+  merged_into bigint,
   constraint channels_pkey PRIMARY KEY (id),
   constraint direct_has_peer CHECK ((((type)::text <> 'DIRECT'::text) OR (entity_id IS NOT NULL))),
   constraint topic_has_entity CHECK (((((type)::text = 'TOPIC'::text) AND (entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR ((type)::text <> 'TOPIC'::text))),
@@ -323,7 +354,7 @@ CREATE INDEX idx_channels_last_message ON public.channels USING btree (tenant_id
 CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived);
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
-CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL));
+CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL) AND (merged_into IS NULL));
 CREATE TRIGGER trigger_keep_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION keep_channel_name();
 comment on trigger trigger_keep_channel_name on channels is NULL;
 alter table channels enable row level security, force row level security;
@@ -356,17 +387,18 @@ comment on column channels.entity_id is 'Business entity of a TOPIC channel; for
 comment on column channels.is_private is 'Whether only members may find a GROUP channel.';
 comment on column channels.is_archived is 'Whether the channel is put away and read-only.';
 comment on column channels.member_count is 'Members with status ACTIVE, kept by trigger_update_member_count.';
-comment on column channels.message_count is 'Messages not yet removed for good, deleted ones included, kept by trigger_update_channel_stats.';
-comment on column channels.last_message_at is 'created_at of the newest message, epoch ms; never goes back.';
+comment on column channels.message_count is 'Messages not yet removed for good, deleted ones included, notices not; kept by trigger_update_channel_stats.';
+comment on column channels.last_message_at is 'created_at of the newest message that is no notice, epoch ms; never goes back.';
 comment on column channels.metadata is 'Free settings of the user interface, such as colour and icon.';
 comment on column channels.created_at is 'When the channel was made, epoch ms.';
 comment on column channels.updated_at is 'When the channel last changed, epoch ms.';
 comment on column channels.event_seq is 'seq of the last row of this channel in channel_events; taken under the row lock, so without gaps.';
 comment on column channels.post_seq is 'post_seq of the last message ever posted here; 1..N without gaps.';
-comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not.';
+comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not, notices included.';
 comment on column channels.unread_version is 'Goes up with every change that may alter somebody''s unread number.';
 comment on column channels.settled_version is 'unread_version for which all stored unread numbers were last found right; see settle_unread().';
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists for its members.';
+comment on column channels.merged_into is 'The channel in which the discussion of this TOPIC channel goes on since the two were merged; null otherwise. Such a channel is archived for good, and no longer that of its entity.';
 
 create table deleted_posts (
   channel_id bigint not null,
@@ -386,7 +418,7 @@ create policy system_policy on deleted_posts as permissive for all to discuss_sy
   with check (true);
 grant select on deleted_posts to discuss_service;
 grant delete, insert, select, update on deleted_posts to discuss_system;
-comment on table deleted_posts is 'Numbers of the messages that count as unread for nobody: deleted, or removed for good. Kept by update_unread_counts(), outlives the message.';
+comment on table deleted_posts is 'Numbers of the messages that count as unread for nobody: deleted, removed for good, or notices. Kept by update_unread_counts(), outlives the message.';
 comment on column deleted_posts.channel_id is 'Channel of the message.';
 comment on column deleted_posts.post_seq is 'Number of the message in its channel.';
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';
@@ -487,6 +519,7 @@ create table messages (
   pin_seq bigint,
   posted_seq bigint,
   search_vector tsvector generated always as ((setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(content, NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, content))) stored,
+  notice jsonb,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
   constraint messages_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint messages_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL,
@@ -511,8 +544,8 @@ CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages REFE
 comment on trigger trigger_update_channel_stats on messages is 'Counts new messages.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
 comment on trigger trigger_update_channel_stats_on_delete on messages is 'Counts off messages removed for good.';
-CREATE TRIGGER trigger_update_unread_counts AFTER INSERT ON public.messages FOR EACH ROW WHEN (new.is_deleted) EXECUTE FUNCTION update_unread_counts();
-comment on trigger trigger_update_unread_counts on messages is 'Notes a message that was inserted as deleted.';
+CREATE TRIGGER trigger_update_unread_counts AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.is_deleted OR (new.notice IS NOT NULL))) EXECUTE FUNCTION update_unread_counts();
+comment on trigger trigger_update_unread_counts on messages is 'Notes a message that counts for nobody from the start: a notice, or one inserted as deleted.';
 CREATE TRIGGER trigger_update_unread_counts_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_unread_counts();
 comment on trigger trigger_update_unread_counts_on_delete on messages is 'Notes messages that are removed without having been deleted before.';
 CREATE TRIGGER trigger_update_unread_counts_on_update AFTER UPDATE OF is_deleted ON public.messages FOR EACH ROW WHEN ((old.is_deleted IS DISTINCT FROM new.is_deleted)) EXECUTE FUNCTION update_unread_counts();
@@ -571,6 +604,7 @@ comment on column messages.pinned_by is 'User who pinned it.';
 comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
 comment on column messages.posted_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
 comment on column messages.search_vector is 'Words of the content as typed, without diacritics (discuss_simple, label A), then stemmed in English (label D).';
+comment on column messages.notice is 'What the service itself reports, a SystemNotice of message.proto as JSON: who joined, was removed, ... Such a message is of sender 0 and has no content, which is made of the notice, so that searches do not find it. It counts for nothing but its place in the channel: not as unread, as newest message, or in message_count. null for what somebody posted.';
 
 create table poll_votes (
   tenant_id bigint not null,
@@ -724,9 +758,9 @@ create view user_channels with (security_invoker=true) as
     cm.role,
     COALESCE(( SELECT m.content
            FROM messages m
-          WHERE ((m.id = c.last_message_id) AND (m.is_deleted = false))), ( SELECT m.content
+          WHERE ((m.id = c.last_message_id) AND (m.is_deleted = false) AND (m.notice IS NULL))), ( SELECT m.content
            FROM messages m
-          WHERE ((m.channel_id = c.id) AND (m.is_deleted = false))
+          WHERE ((m.channel_id = c.id) AND (m.is_deleted = false) AND (m.notice IS NULL))
           ORDER BY m.id DESC
          LIMIT 1)) AS last_message_preview,
     c.member_count
@@ -1711,6 +1745,50 @@ alter function post_messages(json) owner to discuss_system;
 revoke all on function post_messages(json) from public;
 comment on function post_messages(json) is 'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
 
+CREATE OR REPLACE FUNCTION public.post_notice(_channel_id bigint, _notice jsonb, _actor_id bigint, _payload bytea, _seq_at integer, _message_at integer)
+ RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _channel record;
+  _stamped bytea;
+begin
+  -- The id is taken with the row locked, as in post_messages(): who waits for the row takes another one after that.
+  update channels c
+  set event_seq = c.event_seq + 1,
+      post_seq = c.post_seq + 1,
+      last_message_id = nextval('messages_id_seq')
+  where c.id = _channel_id and c.tenant_id = app_tenant_id()
+  returning
+    c.tenant_id, c.event_seq, c.post_seq, c.last_message_id as id, greatest(c.last_message_at, now_ms()) as now
+  into _channel;
+  if not found then
+    raise exception 'post_notice: channel % is not of the tenant', _channel_id using errcode = 'insufficient_privilege';
+  end if;
+  insert into messages
+    (id, channel_id, sender_id, tenant_id, content, message_type, notice,
+     post_seq, event_seq, posted_seq, created_at, updated_at)
+  values
+    (_channel.id, _channel_id, 0, _channel.tenant_id, '', 'SYSTEM', _notice,
+     _channel.post_seq, _channel.event_seq, _channel.event_seq, _channel.now, _channel.now);
+  _stamped := stamp_event(
+    stamp_message(_payload, _message_at, _channel.id, _channel.post_seq, _channel.now),
+    _seq_at, _channel.event_seq, _channel.now
+  );
+  insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+  values
+    (_channel_id, _channel.event_seq, _channel.tenant_id, 'MESSAGE_CREATED', _channel.id, _actor_id, _channel.now,
+     _stamped);
+  return query select _channel_id, _channel.event_seq, _stamped;
+end
+$function$;
+alter function post_notice(bigint,jsonb,bigint,bytea,integer,integer) owner to discuss_system;
+revoke all on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) from public;
+grant execute on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) to discuss_service;
+comment on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) is 'Posts what the service itself reports in a channel of the caller''s tenant, archived or not, and returns its event as logged. Keeps the channel''s row locked until commit. Whether it is true is for the caller to know, as with append_event().';
+
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_before_ms bigint, p_limit integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -1805,12 +1883,12 @@ BEGIN ATOMIC
       JOIN messages m ON ((m.channel_id = c.id)))
    WHERE ((c.id = recent_message_count.p_channel_id) AND (c.tenant_id = app_tenant_id()) AND (app_is_service() OR (((c.type)::text = 'GROUP'::text) AND (NOT c.is_private)) OR (EXISTS ( SELECT 1
             FROM channel_members cm
-           WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])))))) AND (m.is_deleted = false) AND (m.created_at > (( SELECT now_ms() AS now_ms) - 86400000)));
+           WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])))))) AND (m.is_deleted = false) AND (m.notice IS NULL) AND (m.created_at > (( SELECT now_ms() AS now_ms) - 86400000)));
 END;
 alter function recent_message_count(bigint) owner to discuss_system;
 revoke all on function recent_message_count(bigint) from public;
 grant execute on function recent_message_count(bigint) to discuss_service;
-comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted ones, in a channel the caller may see; 0 in any other.';
+comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted ones and notices, in a channel the caller may see; 0 in any other.';
 
 CREATE OR REPLACE FUNCTION public.record_activities(_items json, _request_id uuid, _payload_hash bytea)
  RETURNS TABLE(refusal text, activities text)
@@ -2686,6 +2764,7 @@ begin
     from (
       select p.channel_id, count(*)::int as messages, max(p.created_at) as last_at
       from posted p
+      where p.notice is null
       group by p.channel_id
     ) as s
     where c.id = s.channel_id;
@@ -2702,6 +2781,7 @@ begin
     from (
       select r.channel_id, count(*)::int as messages
       from removed r
+      where r.notice is null
       group by r.channel_id
     ) as s
     where c.id = s.channel_id;
@@ -2790,11 +2870,14 @@ begin
     return null;
   end if;
 
-  update channels c
-  set unread_version = c.unread_version + 1
-  where c.id = new.channel_id;
+  -- A new notice alters no unread number: it raises what is counted, and what is left out, by one.
+  if tg_op = 'UPDATE' or new.is_deleted then
+    update channels c
+    set unread_version = c.unread_version + 1
+    where c.id = new.channel_id;
+  end if;
 
-  if new.is_deleted then
+  if new.is_deleted or new.notice is not null then
     insert into deleted_posts (channel_id, post_seq, tenant_id, sender_id)
     values (new.channel_id, new.post_seq, new.tenant_id, new.sender_id)
     on conflict do nothing;

@@ -85,6 +85,7 @@ export function toConfig(env: Env) {
       maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000),
       readersMaxMembers: read.count('CHANNEL_READERS_MAX_MEMBERS', 100),
       maxPins: read.count('CHANNEL_MAX_PINS', 50),
+      notices: read.flag('CHANNEL_NOTICES', true),
     },
     message: {
       editWindowHours: read.count('EDIT_WINDOW_HOURS', 24),

@@ -25,6 +25,9 @@ const trials: Readonly<Record<string, Trial>> = {
   'ChannelService/GetOrCreateTopicChannel': {
     makes: { entityType: 'order', entityId: 4_711n, name: 'của riêng tôi' },
   },
+  'ChannelService/MoveTopic': {
+    makes: { fromEntityType: 'order', fromEntityId: 4_711n, toEntityType: 'order', toEntityId: 4_712n },
+  },
   'ChannelService/GetChannel': { names: ({ channelId }) => ({ channelId }) },
   'ChannelService/ListChannels': { lists: {} },
   'ChannelService/BrowseChannels': { lists: {} },

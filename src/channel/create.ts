@@ -1,8 +1,6 @@
 import type { MessageShape } from '@bufbuild/protobuf';
-import {
-  CreateChannelRequestSchema,
-  type GetOrCreateTopicChannelRequestSchema,
-} from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { CreateChannelRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
@@ -12,7 +10,8 @@ import { refuse } from '../edge/errors.ts';
 import { appendEvent, type LoggedEvent } from '../event/sql.ts';
 import { insertMembers, type Role } from '../member/sql.ts';
 import { toMembersJoined } from '../member/view.ts';
-import { refuseArchived, refuseOverfull, requireVisible } from './access.ts';
+import { postNotices } from '../notice/sql.ts';
+import { refuseOverfull, requireVisible } from './access.ts';
 import { toMetadataJson } from './metadata.ts';
 import {
   type AccessRow,
@@ -20,17 +19,13 @@ import {
   findChannel,
   findClaim,
   findDirectChannel,
-  findTopicChannel,
   insertChannel,
-  lockChannel,
   type NewChannel,
   nextChannelId,
-  type TopicRow,
 } from './sql.ts';
 import { toChannelChanged } from './view.ts';
 
 type GroupRequest = MessageShape<typeof CreateChannelRequestSchema>;
-type TopicRequest = MessageShape<typeof GetOrCreateTopicChannelRequestSchema>;
 
 /** A channel that was asked for, and what became of it in the log; no events when nothing changed. */
 export type Opened = {
@@ -42,7 +37,7 @@ export type Opened = {
 };
 
 /** What is at hand within a transaction. */
-type Parts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
+export type Parts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
 
 type Joining = { readonly userIds: readonly bigint[]; readonly role: Role };
 
@@ -108,49 +103,8 @@ export async function createDirect(parts: Parts, otherId: bigint): Promise<Opene
   return { channel, created: false, events: [] };
 }
 
-/** Makes the channel of an entity, unless somebody else does so first, and the users its members. */
-export async function createTopic(parts: Parts, request: TopicRequest): Promise<Opened> {
-  const { sql, caller } = parts;
-  const { tenantId, userId } = caller;
-  const { entityType, entityId, memberUserIds } = request;
-  const id = await insertUnlessThere(sql, tenantId, {
-    type: 'TOPIC',
-    createdBy: userId,
-    name: request.name,
-    description: request.description,
-    entityType,
-    entityId,
-    isPrivate: true,
-    metadata: toMetadataJson('metadata', request.metadata),
-  });
-  if (id !== undefined) {
-    const owners = userId === 0n ? [] : [userId];
-    const others = memberUserIds.filter((memberId) => memberId !== userId);
-    return join(parts, id, true, [
-      { userIds: owners, role: 'OWNER' },
-      { userIds: others, role: 'MEMBER' },
-    ]);
-  }
-  const found = await lockTopic(sql, tenantId, request);
-  if (found.missing.length > 0) refuseArchived(found);
-  return join(parts, found.id, false, [{ userIds: found.missing, role: 'MEMBER' }]);
-}
-
-// As it is after the lock; a service may have every topic of its tenant, also for a user who is no member.
-async function lockTopic(sql: Sql, tenantId: bigint, request: TopicRequest): Promise<TopicRow> {
-  const { entityType, entityId, memberUserIds } = request;
-  const [found] = await findTopicChannel(sql, tenantId, entityType, entityId, []);
-  if (found === undefined) throw refuse.conflict();
-  const [, [locked]] = await Promise.all([
-    lockChannel(sql, tenantId, found.id),
-    findTopicChannel(sql, tenantId, entityType, entityId, memberUserIds),
-  ]);
-  if (locked === undefined) throw refuse.conflict();
-  return locked;
-}
-
 /** Inserts a channel of which there may be one, and returns its id; undefined when there is one already. */
-async function insertUnlessThere(
+export async function insertUnlessThere(
   sql: Sql,
   tenantId: bigint,
   channel: Omit<NewChannel, 'id'>,
@@ -161,12 +115,17 @@ async function insertUnlessThere(
   return inserted.count === 1 ? next.id : undefined;
 }
 
-async function join(
-  { sql, caller, config }: Parts,
+/**
+ * Lets users join a channel that is new, or locked. A new one tells by its event that it was created and by whom: there
+ * is no notice of that, nor of its first members.
+ */
+export async function join(
+  parts: Parts,
   channelId: bigint,
   created: boolean,
   groups: readonly Joining[],
 ): Promise<Opened> {
+  const { sql, caller, config } = parts;
   const { tenantId, userId } = caller;
   const [joined, [channel]] = await Promise.all([
     // One after the other: the first member's row is what lets the others in.
@@ -189,6 +148,9 @@ async function join(
     members.length > 0
       ? appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, toMembersJoined(channelId, userId, members))
       : [],
+    ...(created || members.length === 0
+      ? []
+      : postNotices(parts, channelId, { kind: SystemNoticeKind.MEMBERS_ADDED, userIds: memberIds })),
   ]);
   return { channel, created, events: logged.flat(), activities: recorded[0]?.activities };
 }

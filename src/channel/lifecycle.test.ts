@@ -60,8 +60,8 @@ describe('channels that end, and that are found', () => {
       const open = await channels(crm).unarchiveChannel({ channelId });
       await channels(ana).unarchiveChannel({ channelId });
       await send(binh, channelId);
-      await until(() => stream.events.length === 3);
-      const told = stream.events.flatMap(({ change }) =>
+      await until(() => stream.changes.length === 3);
+      const told = stream.changes.flatMap(({ change }) =>
         change.case === 'channelChanged' ? [change.value.channel] : [],
       );
       assert.deepEqual(told, [channel, open.channel]);

@@ -1,8 +1,10 @@
 import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
+import { postNotices } from '../notice/sql.ts';
 import { isManager, lockVisible, refuseDirect, requireRole } from './access.ts';
 import { updateArchived, updateDeleted } from './lifecycle-sql.ts';
 import type { ChannelRow } from './sql.ts';
@@ -40,17 +42,23 @@ export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
 }
 
 async function putAway(deps: Deps, call: Call, channelId: bigint, archived: boolean): Promise<ChannelRow> {
-  const { tenantId, userId } = call.caller;
+  const { caller } = call;
+  const { tenantId, userId } = caller;
   const { channel, events } = await deps.db.transaction(call, async (sql) => {
     const before = await lockVisible(sql, call.caller, channelId);
     requireRole(call.caller, before, 'GUEST');
     refuseDirect(before);
     requireRole(call.caller, before, 'OWNER');
     if (before.isArchived === archived) return { channel: before, events: [] };
+    if (before.mergedInto !== null) throw refuse.channelMerged();
     const [channel] = await updateArchived(sql, tenantId, channelId, archived);
     if (channel === undefined) throw refuse.channelNotFound();
-    const changed = toChannelChanged(channel, userId, false);
-    return { channel, events: await appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, changed) };
+    const kind = archived ? SystemNoticeKind.CHANNEL_ARCHIVED : SystemNoticeKind.CHANNEL_UNARCHIVED;
+    const events = await Promise.all([
+      appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, false)),
+      ...postNotices({ sql, caller, config: deps.config }, channelId, { kind }),
+    ]);
+    return { channel, events: events.flat() };
   });
   deps.relay.publish(events);
   return channel;

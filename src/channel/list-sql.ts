@@ -3,12 +3,15 @@ import type { Sql } from '../db/database.ts';
 import { type MembershipRow, membershipColumns, unread } from '../member/sql.ts';
 import { mentionsAfter } from '../member/unread-sql.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
+import { topicOf } from './topic-sql.ts';
 
 export type ListFilter = {
   readonly types: readonly string[];
   readonly pinnedOnly: boolean;
   readonly unreadOnly: boolean;
   readonly entityType: string;
+  /** 0n: any of the type. */
+  readonly entityId: bigint;
   readonly archived: boolean;
 };
 
@@ -58,7 +61,7 @@ export function listChannels(
         ${filter.types.length === 0 ? sql`` : sql`and c.type in ${sql([...filter.types])}`}
         ${filter.pinnedOnly ? sql`and m.is_pinned` : sql``}
         ${filter.unreadOnly ? sql`and c.post_seq > m.read_post_seq and ${unread(sql)} > 0` : sql``}
-        ${filter.entityType === '' ? sql`` : sql`and c.type = 'TOPIC' and c.entity_type = ${filter.entityType}`}
+        ${ofEntity(sql, tenantId, filter)}
         ${after === undefined ? sql`` : sql`and ${place} < (${after[0]}, ${after[1]}, ${after[2]})`}
       order by m.is_pinned desc, coalesce(c.last_message_at, -1) desc, c.id desc
       limit ${limit}
@@ -80,6 +83,7 @@ export function listChannels(
           and x.channel_id = page.id
           and x.tenant_id = ${tenantId}
           and not x.is_deleted
+          and x.notice is null
       )
       union all
       (
@@ -89,6 +93,7 @@ export function listChannels(
           and x.tenant_id = ${tenantId}
           and x.id < page.last_message_id
           and not x.is_deleted
+          and x.notice is null
         order by x.id desc
         limit 1
       )
@@ -96,6 +101,12 @@ export function listChannels(
     ) as newest on true
     order by page.is_pinned desc, coalesce(page.last_message_at, -1) desc, page.id desc
   `;
+}
+
+function ofEntity(sql: Sql, tenantId: bigint, { entityType: type, entityId: id }: ListFilter) {
+  if (type === '') return sql``;
+  if (id === 0n) return sql`and c.type = 'TOPIC' and c.entity_type = ${type}`;
+  return sql`and c.id = ${topicOf(sql, tenantId, { type, id })}`;
 }
 
 function previewColumns(sql: Sql) {

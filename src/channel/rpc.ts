@@ -5,6 +5,7 @@ import type {
   ListChannelsResponse_EntrySchema,
   UpdateChannelRequestSchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
@@ -12,27 +13,23 @@ import type { Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
 import { toMembership } from '../member/view.ts';
-import {
-  lockVisible,
-  refuseArchived,
-  refuseDirect,
-  requireRole,
-  requireTenant,
-  requireVisible,
-} from './access.ts';
+import { postNotices } from '../notice/sql.ts';
+import type { News } from '../notice/view.ts';
+import { lockVisible, refuseArchived, refuseDirect, requireRole, requireVisible } from './access.ts';
 import { browseHandlers } from './browse.ts';
-import { createDirect, createGroup, createTopic } from './create.ts';
+import { createDirect, createGroup } from './create.ts';
 import { lifecycleHandlers } from './lifecycle.ts';
 import { type ListPlace, type ListRow, listChannels } from './list-sql.ts';
 import { toMetadataJson } from './metadata.ts';
 import {
   type ChannelChange,
+  type ChannelRow,
   type ChannelType,
   findChannel,
   findDirectChannel,
-  findTopicChannel,
   updateChannel,
 } from './sql.ts';
+import { topicHandlers } from './topic.ts';
 import { toChannel, toChannelChanged, toOwnMembership, toPreview, toTypeColumns } from './view.ts';
 
 type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
@@ -43,6 +40,7 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
   return {
     ...browseHandlers(deps),
     ...lifecycleHandlers(deps),
+    ...topicHandlers(deps),
 
     async createChannel(request, call) {
       const { caller } = call;
@@ -66,22 +64,6 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       return { channel: toChannel(channel), membership: toOwnMembership(channel), created };
     },
 
-    async getOrCreateTopicChannel(request, call) {
-      const { caller } = call;
-      const { entityType, entityId, memberUserIds } = request;
-      requireTenant(caller);
-      const [found] = await db.run(call, (sql) =>
-        findTopicChannel(sql, caller.tenantId, entityType, entityId, memberUserIds),
-      );
-      const { channel, created, events, activities } =
-        found?.missing.length === 0
-          ? { channel: found, created: false, events: [], activities: null }
-          : await db.transaction(call, (sql) => createTopic({ sql, caller, config }, request));
-      relay.publish(events);
-      signalActivities(relay, activities);
-      return { channel: toChannel(channel), created };
-    },
-
     async getChannel({ channelId }, call) {
       const { tenantId, userId } = call.caller;
       const [found] = await db.run(call, (sql) => findChannel(sql, tenantId, userId, channelId));
@@ -91,6 +73,8 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
 
     async listChannels(request, call) {
       const { tenantId, userId } = call.caller;
+      if (request.entityId !== 0n && request.entityType === '')
+        throw refuse.fieldInvalid('entity_type', 'is required with entity_id');
       const size = request.pageSize === 0 ? 50 : request.pageSize;
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
@@ -100,7 +84,8 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
     },
 
     async updateChannel(request, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       const change = toChange(request);
       const { channel, events } = await db.transaction(call, async (sql) => {
         const before = await lockVisible(sql, call.caller, request.channelId);
@@ -111,8 +96,11 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
         refusePublicTopic(before.type, change);
         const [channel] = await updateChannel(sql, tenantId, request.channelId, change);
         if (channel === undefined) throw refuse.channelNotFound();
-        const changed = toChannelChanged(channel, userId, false);
-        return { channel, events: await appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, changed) };
+        const events = await Promise.all([
+          appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, false)),
+          ...postNotices({ sql, caller, config }, channel.id, ...toNews(before, channel)),
+        ]);
+        return { channel, events: events.flat() };
       });
       relay.publish(events);
       return { channel: toChannel(channel) };
@@ -156,6 +144,19 @@ function toChange(request: UpdateRequest): ChannelChange {
     isPrivate: paths.has('private') ? request.private : undefined,
     metadata: paths.has('metadata') ? toMetadataJson('metadata', request.metadata) : undefined,
   };
+}
+
+function toNews(before: ChannelRow, after: ChannelRow): News[] {
+  const { name, description, isPrivate } = after;
+  const renamed = { kind: SystemNoticeKind.CHANNEL_RENAMED, name, previousName: before.name };
+  const opened = isPrivate ? SystemNoticeKind.MADE_PRIVATE : SystemNoticeKind.MADE_PUBLIC;
+  return [
+    ...(name === before.name ? [] : [renamed]),
+    ...((description ?? '') === (before.description ?? '')
+      ? []
+      : [{ kind: SystemNoticeKind.DESCRIPTION_CHANGED }]),
+    ...(isPrivate === before.isPrivate ? [] : [{ kind: opened }]),
+  ];
 }
 
 const changeable: ReadonlySet<string> = new Set(['name', 'description', 'private', 'metadata']);

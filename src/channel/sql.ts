@@ -21,6 +21,8 @@ export type ChannelRow = {
   readonly createdBy: bigint;
   readonly createdAt: bigint;
   readonly updatedAt: bigint;
+  /** The channel in which the discussion goes on, for one that was merged. */
+  readonly mergedInto: bigint | null;
   readonly headSeq: bigint;
 };
 
@@ -32,7 +34,7 @@ export function channelColumns(sql: Sql) {
   return sql`
     c.id, c.type, c.name, c.description, c.entity_type, c.entity_id, c.is_private, c.is_archived,
     c.member_count, c.message_count, c.last_message_at, c.metadata::text as channel_metadata,
-    c.created_by, c.created_at, c.updated_at, c.event_seq as head_seq
+    c.created_by, c.created_at, c.updated_at, c.merged_into, c.event_seq as head_seq
   `;
 }
 
@@ -96,45 +98,12 @@ export function findDirectChannel(
   `;
 }
 
-export type TopicRow = ChannelRow & {
-  /** Those of the users asked for who are not members. */
-  readonly missing: bigint[];
+export type ClaimRow = {
+  readonly channelId: bigint;
+  readonly resourceId: bigint | null;
+  readonly method: string;
+  readonly payloadHash: Buffer;
 };
-
-/** The channel of an entity, for a service. */
-export function findTopicChannel(
-  sql: Sql,
-  tenantId: bigint,
-  entityType: string,
-  entityId: bigint,
-  userIds: readonly bigint[],
-): PendingQuery<TopicRow[]> {
-  return sql<TopicRow[]>`
-    select
-      ${channelColumns(sql)},
-      array(
-        select u.user_id
-        from unnest(${sql.array([...userIds], 1016)}) as u(user_id)
-        where not exists (
-          select 1
-          from channel_members m
-          where m.channel_id = c.id
-            and m.tenant_id = ${tenantId}
-            and m.user_id = u.user_id
-            and m.status in ('ACTIVE', 'MUTED')
-        )
-        order by u.user_id
-      ) as missing
-    from channels c
-    where c.tenant_id = ${tenantId}
-      and c.type = 'TOPIC'
-      and c.entity_type = ${entityType}
-      and c.entity_id = ${entityId}
-      and c.deleted_at is null
-  `;
-}
-
-export type ClaimRow = { readonly channelId: bigint; readonly method: string; readonly payloadHash: Buffer };
 
 /**
  * Takes a request id for a new channel and returns the channel's id; no row when the id is taken. Waits for a
@@ -165,7 +134,7 @@ export function findClaim(
   requestId: string,
 ): PendingQuery<ClaimRow[]> {
   return sql<ClaimRow[]>`
-    select k.channel_id, k.method, k.payload_hash
+    select k.channel_id, k.resource_id, k.method, k.payload_hash
     from idempotency_keys k
     where k.tenant_id = ${tenantId}
       and k.user_id = ${userId}

@@ -31,6 +31,7 @@ export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchem
     creatorId: row.createdBy,
     createTime: toTimestamp(row.createdAt),
     updateTime: toTimestamp(row.updatedAt),
+    mergedIntoChannelId: row.mergedInto ?? 0n,
   };
 }
 

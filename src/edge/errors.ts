@@ -75,6 +75,7 @@ export const refuse = {
   roleTooLow: (needed: string) =>
     new Refusal(Code.PERMISSION_DENIED, ErrorReason.ROLE_TOO_LOW, `needs the role ${needed} in the channel`),
   channelArchived: () => failed(ErrorReason.CHANNEL_ARCHIVED, 'the channel is archived'),
+  channelMerged: () => failed(ErrorReason.CHANNEL_MERGED, 'the discussion goes on in another channel'),
   channelIsDirect: () => failed(ErrorReason.CHANNEL_IS_DIRECT, 'that cannot be done to a direct channel'),
   lastOwner: () => failed(ErrorReason.LAST_OWNER, 'a channel keeps at least one owner'),
   channelFull: (limit: number) =>

@@ -1,18 +1,21 @@
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { isManager, lockVisible, refuseArchived, refuseDirect, requireRole } from '../channel/access.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
+import { postNotices } from '../notice/sql.ts';
 import { findRoled, updateOwner, updateRole } from './role-sql.ts';
-import { toMember, toMembersChanged, toRoleColumn } from './view.ts';
+import { toMember, toMembersChanged, toRole, toRoleColumn } from './view.ts';
 
 type RoleHandlers = Pick<Handlers<typeof MemberService>, 'updateMemberRole' | 'transferOwnership'>;
 
-export function roleHandlers({ db, relay }: Deps): RoleHandlers {
+export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
   return {
     async updateMemberRole({ channelId, userId: memberId, role }, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       const wanted = toRoleColumn(role);
       const { member, events } = await db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
@@ -28,15 +31,26 @@ export function roleHandlers({ db, relay }: Deps): RoleHandlers {
         if (before.isOnlyOwner) throw refuse.lastOwner();
         const [member] = await updateRole(sql, tenantId, channelId, memberId, wanted);
         if (member === undefined) throw refuse.memberNotFound();
-        const changed = toMembersChanged(channelId, userId, [member]);
-        return { member, events: await appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, changed) };
+        const news = { kind: SystemNoticeKind.ROLE_CHANGED, userIds: [memberId], role: toRole(wanted) };
+        const events = await Promise.all([
+          appendEvent(
+            sql,
+            channelId,
+            'MEMBERS_CHANGED',
+            userId,
+            toMembersChanged(channelId, userId, [member]),
+          ),
+          ...postNotices({ sql, caller, config }, channelId, news),
+        ]);
+        return { member, events: events.flat() };
       });
       relay.publish(events);
       return { member: toMember(member) };
     },
 
     async transferOwnership({ channelId, userId: memberId }, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       if (memberId === userId) throw refuse.fieldInvalid('user_id', 'is the caller');
       const { members, events } = await db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
@@ -51,7 +65,12 @@ export function roleHandlers({ db, relay }: Deps): RoleHandlers {
         if (changed.length === 0) return { members: [], events: [] };
         const members = changed.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
         const event = toMembersChanged(channelId, userId, members);
-        return { members, events: await appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event) };
+        const news = { kind: SystemNoticeKind.OWNERSHIP_TRANSFERRED, userIds: [memberId] };
+        const events = await Promise.all([
+          appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event),
+          ...postNotices({ sql, caller, config }, channelId, news),
+        ]);
+        return { members, events: events.flat() };
       });
       relay.publish(events);
       return { changed: members.map(toMember) };

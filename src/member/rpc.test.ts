@@ -12,7 +12,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app, type Edge } from '../testing/app.ts';
 import { untilLocksAreAwaited } from '../testing/locks.ts';
 import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
+import { isNotice, Subscriber } from '../testing/stream.ts';
 import { until } from '../testing/until.ts';
 
 const MAX_MEMBERS = 40;
@@ -58,12 +58,16 @@ describe('MemberService', () => {
   const own = async (channelId: bigint, as: As) => (await channels(as).getChannel({ channelId })).membership;
   const count = async (channelId: bigint) =>
     (await channels(crm).getChannel({ channelId })).channel?.memberCount;
+  /** The last change, without the notice that follows it. */
   const lastEvent = async (channelId: bigint): Promise<Event> => {
-    const [row] = await the.owner<{ payload: Buffer }[]>`
-      select payload from channel_events where channel_id = ${channelId} order by seq desc limit 1
+    const rows = await the.owner<{ payload: Buffer }[]>`
+      select payload from channel_events where channel_id = ${channelId} order by seq desc limit 2
     `;
-    assert.ok(row);
-    return fromBinary(EventSchema, row.payload);
+    const event = rows
+      .map(({ payload }) => fromBinary(EventSchema, payload))
+      .find((event) => !isNotice(event));
+    assert.ok(event);
+    return event;
   };
 
   describe('AddMembers', () => {

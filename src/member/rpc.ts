@@ -1,4 +1,5 @@
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import { signalActivities } from '../activity/view.ts';
 import {
@@ -17,6 +18,7 @@ import type { Deps } from '../deps.ts';
 import type { Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
+import { postNotices } from '../notice/sql.ts';
 import { markerHandlers } from './marker.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
@@ -24,13 +26,15 @@ import { findDeparting, insertMembers, type ListedRow, listMembers, updateDepart
 import { toMember, toMemberLeft, toMembership, toMembersJoined, toRoleColumn } from './view.ts';
 
 export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
+  const { config } = deps;
   return {
     ...roleHandlers(deps),
     ...settingsHandlers(deps),
     ...markerHandlers(deps),
 
     async addMembers({ channelId, userIds, role }, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       const wanted = toRoleColumn(role);
       const { added, events, recorded } = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
@@ -41,18 +45,16 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
         refuseArchived(channel);
         const added = await insertMembers(sql, tenantId, channelId, [...new Set(userIds)], wanted);
         if (added.length === 0) return { added, events: [], recorded: [] };
-        refuseOverfull(deps.config, channel.memberCount + added.length);
+        refuseOverfull(config, channel.memberCount + added.length);
         const joined = toMembersJoined(channelId, userId, added);
-        const [events, recorded] = await Promise.all([
+        const addedIds = added.map((member) => member.userId);
+        const news = { kind: SystemNoticeKind.MEMBERS_ADDED, userIds: addedIds };
+        const [recorded, ...events] = await Promise.all([
+          recordAdditions(sql, channelId, addedIds, caller.name),
           appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, joined),
-          recordAdditions(
-            sql,
-            channelId,
-            added.map((member) => member.userId),
-            call.caller.name,
-          ),
+          ...postNotices({ sql, caller, config }, channelId, news),
         ]);
-        return { added, events, recorded };
+        return { added, events: events.flat(), recorded };
       });
       deps.relay.publish(events);
       signalActivities(deps.relay, recorded[0]?.activities);
@@ -60,29 +62,31 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
     },
 
     async joinChannel({ channelId }, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       const { channel, events } = await deps.db.transaction(call, async (sql) => {
         const channel = await lockToJoin(sql, call.caller, channelId);
         if (channel.role !== null) return { channel, events: [] };
         refuseArchived(channel);
-        refuseOverfull(deps.config, channel.memberCount + 1);
+        refuseOverfull(config, channel.memberCount + 1);
         const [added, [joined]] = await Promise.all([
           insertMembers(sql, tenantId, channelId, [userId], 'MEMBER'),
           findChannel(sql, tenantId, userId, channelId),
         ]);
         if (joined === undefined || joined.role === null) throw refuse.channelNotFound();
-        const event = toMembersJoined(channelId, userId, added);
-        return {
-          channel: joined,
-          events: await appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, event),
-        };
+        const events = await Promise.all([
+          appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, toMembersJoined(channelId, userId, added)),
+          ...postNotices({ sql, caller, config }, channelId, { kind: SystemNoticeKind.MEMBER_JOINED }),
+        ]);
+        return { channel: joined, events: events.flat() };
       });
       deps.relay.publish(events);
       return { channel: toChannel(channel), membership: toMembership(channelId, channel) };
     },
 
     async removeMember({ channelId, userId: memberId }, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       if (memberId === userId)
         throw refuse.fieldInvalid('user_id', 'is the caller: one leaves by LeaveChannel');
       const events = await deps.db.transaction(call, async (sql) => {
@@ -94,23 +98,33 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
         if (member === undefined) throw refuse.memberNotFound();
         requireRole(call.caller, channel, member.role);
         if (member.isLastOwner) throw refuse.lastOwner();
-        await updateDeparted(sql, tenantId, channelId, memberId, userId);
-        return appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, memberId));
+        const news = { kind: SystemNoticeKind.MEMBER_REMOVED, userIds: [memberId] };
+        const [, ...events] = await Promise.all([
+          updateDeparted(sql, tenantId, channelId, memberId, userId),
+          appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, memberId)),
+          ...postNotices({ sql, caller, config }, channelId, news),
+        ]);
+        return events.flat();
       });
       deps.relay.publish(events);
       return {};
     },
 
     async leaveChannel({ channelId }, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
+      const { tenantId, userId } = caller;
       const events = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         const [member] = await findDeparting(sql, tenantId, channelId, userId);
         if (member === undefined) throw refuse.memberNotFound();
         refuseDirect(channel);
         if (member.isLastOwner) throw refuse.lastOwner();
-        await updateDeparted(sql, tenantId, channelId, userId, userId);
-        return appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, userId));
+        const [, ...events] = await Promise.all([
+          updateDeparted(sql, tenantId, channelId, userId, userId),
+          appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, userId)),
+          ...postNotices({ sql, caller, config }, channelId, { kind: SystemNoticeKind.MEMBER_LEFT }),
+        ]);
+        return events.flat();
       });
       deps.relay.publish(events);
       return {};

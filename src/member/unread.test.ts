@@ -54,7 +54,11 @@ describe('unread numbers', () => {
       before = expected;
       back.clear();
     }
-    for (const name of ['send', 'delete', 'markRead', 'markUnread', 'leave', 'remove', 'add'])
+    const [row] = await the.owner<{ notices: number }[]>`
+      select count(*)::int as notices from messages where notice is not null
+    `;
+    assert.ok((row?.notices ?? 0) > 40, 'notices are among them');
+    for (const name of ['send', 'delete', 'markRead', 'markUnread', 'leave', 'remove', 'describe', 'add'])
       assert.ok((done.get(name) ?? 0) > 5, `${name} was done ${done.get(name) ?? 0} times: too few to tell`);
     await until(async () => (await unsettled(the)) === 0, 'settling the stored numbers');
   });
@@ -110,6 +114,12 @@ async function act(
       await members(service).removeMember({ channelId, userId: as.userId });
       return 'remove';
     }
+    if (chance < 90) {
+      const description = `số ${from}`;
+      const updateMask = { paths: ['description'] };
+      await the.client(ChannelService, owner).updateChannel({ channelId, description, updateMask });
+      return 'describe';
+    }
     await members(owner).addMembers({ channelId, userIds: [as.userId, random.pick(people).userId] });
     return 'add';
   } catch (error) {
@@ -145,6 +155,7 @@ async function countByHand(the: App): Promise<Map<string, Seen>> {
           and x.id > coalesce(m.last_read_msg_id, 0)
           and x.sender_id != m.user_id
           and not x.is_deleted
+          and x.notice is null
       )::int as unread,
       (
         select count(*)
@@ -153,6 +164,7 @@ async function countByHand(the: App): Promise<Map<string, Seen>> {
           and x.id > coalesce(m.last_read_msg_id, 0)
           and x.sender_id != m.user_id
           and not x.is_deleted
+          and x.notice is null
           and (m.user_id = any(x.mentions) or x.mention_scope = 'CHANNEL')
       )::int as mentions,
       coalesce(m.last_read_msg_id, 0) as marker

@@ -39,6 +39,8 @@ export type DetailColumns = ThreadColumns & {
   readonly pinnedAt: bigint | null;
   readonly pinnedBy: bigint | null;
   readonly deletedBy: bigint | null;
+  /** JSON text; null for what somebody posted. */
+  readonly notice: string | null;
 };
 
 export type MessageRow = PreviewRow & DetailColumns;
@@ -55,6 +57,7 @@ export function messageColumns(sql: Sql) {
     case when m.is_deleted then null else m.metadata::text end as metadata,
     case when m.is_deleted then '[]' else m.reactions::text end as reactions,
     case when m.message_type = 'POLL' and not m.is_deleted then poll_results(m.channel_id, m.id) end as votes,
+    case when m.is_deleted then null else m.notice::text end as notice,
     m.pinned_at, m.pinned_by, m.post_seq, m.created_at
   `;
 }

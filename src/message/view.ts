@@ -9,6 +9,7 @@ import {
 import { fromMetadataJson } from '../channel/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { fromNoticeJson, toSentence } from '../notice/view.ts';
 import { POLL_DATA, toPoll } from '../poll/view.ts';
 import { toReactions } from '../reaction/view.ts';
 import type { ShortenedRow, VersionRow } from './change-sql.ts';
@@ -18,6 +19,7 @@ import type { DetailColumns, MessageRow, PreviewRow } from './sql.ts';
 export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInitShape<typeof MessageSchema> {
   const metadata = fromMetadataJson(row.metadata);
   const isPoll = row.messageType === 'POLL';
+  const notice = row.notice === null || row.notice === undefined ? undefined : fromNoticeJson(row.notice);
   return {
     id: row.id,
     position: row.postSeq,
@@ -25,7 +27,7 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     channelId: row.channelId,
     senderId: row.senderId,
     type: toMessageType(row.messageType),
-    content: row.content,
+    content: notice === undefined ? row.content : toSentence(notice),
     mentionUserIds: row.mentions,
     mentionScope: toMentionScope(row.mentionScope ?? null),
     parentId: row.parentId ?? 0n,
@@ -42,6 +44,7 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     poll: isPoll && metadata !== undefined ? toPoll(metadata, row.votes ?? null) : undefined,
     pinTime: toTimestamp(row.pinnedAt ?? null),
     pinnerId: row.pinnedBy ?? 0n,
+    notice,
   };
 }
 
@@ -60,6 +63,7 @@ export function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigin
     votes: null,
     pinnedAt: null,
     pinnedBy: null,
+    notice: null,
   };
 }
 

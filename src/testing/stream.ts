@@ -52,8 +52,13 @@ export class Subscriber {
     return this.others.findLast((payload): payload is PayloadOf<C> => payload.case === kind);
   }
 
+  /** The events without those that post notices. */
+  get changes(): Event[] {
+    return this.events.filter((event) => !isNotice(event));
+  }
+
   messages(channelId: bigint): string[] {
-    return this.events.flatMap((event) =>
+    return this.changes.flatMap((event) =>
       event.channelId === channelId && event.change.case === 'messageCreated'
         ? [event.change.value.message?.content ?? '']
         : [],
@@ -91,4 +96,9 @@ export class Subscriber {
     this.cursors.set(event.channelId, event.seq);
     this.events.push(event);
   }
+}
+
+/** Whether an event posts a notice. */
+export function isNotice({ change }: Event): boolean {
+  return change.case === 'messageCreated' && change.value.message?.notice !== undefined;
 }

@@ -12,7 +12,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/channel.proto.
  */
 export const file_serp_discuss_v1_channel: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIiUKCUVudGl0eVJlZhIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgDItEDCgdDaGFubmVsEgoKAmlkGAEgASgDEioKBHR5cGUYAiABKA4yHC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFR5cGUSDAoEbmFtZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIqCgZlbnRpdHkYBSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmEhcKD2RpcmVjdF91c2VyX2lkcxgGIAMoAxIPCgdwcml2YXRlGAcgASgIEhAKCGFyY2hpdmVkGAggASgIEhQKDG1lbWJlcl9jb3VudBgJIAEoBRIVCg1tZXNzYWdlX2NvdW50GAogASgFEjUKEWxhc3RfbWVzc2FnZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghtZXRhZGF0YRgMIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEgoKY3JlYXRvcl9pZBgNIAEoAxIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKnQKC0NoYW5uZWxUeXBlEhwKGENIQU5ORUxfVFlQRV9VTlNQRUNJRklFRBAAEhcKE0NIQU5ORUxfVFlQRV9ESVJFQ1QQARIWChJDSEFOTkVMX1RZUEVfR1JPVVAQAhIWChJDSEFOTkVMX1RZUEVfVE9QSUMQA2IGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIiUKCUVudGl0eVJlZhIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgDIvEDCgdDaGFubmVsEgoKAmlkGAEgASgDEioKBHR5cGUYAiABKA4yHC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFR5cGUSDAoEbmFtZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIqCgZlbnRpdHkYBSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmEhcKD2RpcmVjdF91c2VyX2lkcxgGIAMoAxIPCgdwcml2YXRlGAcgASgIEhAKCGFyY2hpdmVkGAggASgIEhQKDG1lbWJlcl9jb3VudBgJIAEoBRIVCg1tZXNzYWdlX2NvdW50GAogASgFEjUKEWxhc3RfbWVzc2FnZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghtZXRhZGF0YRgMIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEgoKY3JlYXRvcl9pZBgNIAEoAxIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KFm1lcmdlZF9pbnRvX2NoYW5uZWxfaWQYECABKAMqdAoLQ2hhbm5lbFR5cGUSHAoYQ0hBTk5FTF9UWVBFX1VOU1BFQ0lGSUVEEAASFwoTQ0hBTk5FTF9UWVBFX0RJUkVDVBABEhYKEkNIQU5ORUxfVFlQRV9HUk9VUBACEhYKEkNIQU5ORUxfVFlQRV9UT1BJQxADYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * The business entity a topic channel belongs to.
@@ -77,7 +77,8 @@ export type Channel = Message<"serp.discuss.v1.Channel"> & {
   description: string;
 
   /**
-   * The business entity; set for topic channels only.
+   * The business entity the channel belongs to now; set for topic channels only. When it was merged into another
+   * one, the entity it belonged to last.
    *
    * @generated from field: serp.discuss.v1.EntityRef entity = 5;
    */
@@ -112,14 +113,15 @@ export type Channel = Message<"serp.discuss.v1.Channel"> & {
   memberCount: number;
 
   /**
-   * Number of messages ever posted, deleted ones among them until they are purged.
+   * Number of messages ever posted, deleted ones among them until they are purged; without notices
+   * (`Message.notice`).
    *
    * @generated from field: int32 message_count = 10;
    */
   messageCount: number;
 
   /**
-   * When the last message was posted; unset when there is none.
+   * When the last message that is no notice was posted; unset when there is none.
    *
    * @generated from field: google.protobuf.Timestamp last_message_time = 11;
    */
@@ -152,6 +154,14 @@ export type Channel = Message<"serp.discuss.v1.Channel"> & {
    * @generated from field: google.protobuf.Timestamp update_time = 15;
    */
   updateTime?: Timestamp | undefined;
+
+  /**
+   * For a topic channel that was merged into another: that one. The discussion goes on there; this one stays
+   * archived and readable. 0 for all others.
+   *
+   * @generated from field: int64 merged_into_channel_id = 16;
+   */
+  mergedIntoChannelId: bigint;
 };
 
 /**

@@ -20,7 +20,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/channel_service.proto.
  */
 export const file_serp_discuss_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QiXQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCCIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyLrAQoTTGlzdENoYW5uZWxzUmVxdWVzdBI+CgV0eXBlcxgBIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAMiB4IBBBABIAASEwoLcGlubmVkX29ubHkYAiABKAgSEwoLdW5yZWFkX29ubHkYAyABKAgSHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSEAoIYXJjaGl2ZWQYBSABKAgSHAoJcGFnZV9zaXplGAYgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAEiswIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjwKB2VudHJpZXMYASADKAsyKy5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGsMBCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwEi4KDGxhc3RfbWVzc2FnZRgDIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAQgASgDEhwKFHVucmVhZF9tZW50aW9uX2NvdW50GAUgASgFIt8BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhYKBG5hbWUYAiABKAlCCLpIBXIDGP8BEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAQgASgIEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsImwKFUJyb3dzZUNoYW5uZWxzUmVxdWVzdBIXCgVxdWVyeRgBIAEoCUIIukgFcgMYyAESHAoJcGFnZV9zaXplGAIgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYyAEi1gEKFkJyb3dzZUNoYW5uZWxzUmVzcG9uc2USPgoHZW50cmllcxgBIAMoCzItLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpjCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIjsKG0xpc3RUcmVuZGluZ0NoYW5uZWxzUmVxdWVzdBIcCglwYWdlX3NpemUYASABKAVCCbpIBhoEGGQoACK2AQocTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXNwb25zZRJECgdlbnRyaWVzGAEgAygLMjMuc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UuRW50cnkaUAoFRW50cnkSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEhwKFHJlY2VudF9tZXNzYWdlX2NvdW50GAIgASgFIjQKFUFyY2hpdmVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIkMKFkFyY2hpdmVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsIjYKF1VuYXJjaGl2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiRQoYVW5hcmNoaXZlQ2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbCIzChREZWxldGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIhcKFURlbGV0ZUNoYW5uZWxSZXNwb25zZTKZCgoOQ2hhbm5lbFNlcnZpY2USawoNQ3JlYXRlQ2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5DcmVhdGVDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5DcmVhdGVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEowBChhHZXRPckNyZWF0ZURpcmVjdENoYW5uZWwSMC5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVEaXJlY3RDaGFubmVsUmVxdWVzdBoxLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISiQEKF0dldE9yQ3JlYXRlVG9waWNDaGFubmVsEi8uc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVxdWVzdBowLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZVRvcGljQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgCkLUYAhJiCgpHZXRDaGFubmVsEiIuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXNwb25zZSILkAIBiLUYBJC1GAESaAoMTGlzdENoYW5uZWxzEiQuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEm4KDkJyb3dzZUNoYW5uZWxzEiYuc2VycC5kaXNjdXNzLnYxLkJyb3dzZUNoYW5uZWxzUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARKAAQoUTGlzdFRyZW5kaW5nQ2hhbm5lbHMSLC5zZXJwLmRpc2N1c3MudjEuTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXF1ZXN0Gi0uc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKDVVwZGF0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAhJuCg5BcmNoaXZlQ2hhbm5lbBImLnNlcnAuZGlzY3Vzcy52MS5BcmNoaXZlQ2hhbm5lbFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuQXJjaGl2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVW5hcmNoaXZlQ2hhbm5lbBIoLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCEmsKDURlbGV0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QicQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCBISCgpyZWRpcmVjdGVkGAMgASgIIuUBChBNb3ZlVG9waWNSZXF1ZXN0EjgKEGZyb21fZW50aXR5X3R5cGUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsOTl9JBIfCg5mcm9tX2VudGl0eV9pZBgCIAEoA0IHukgEIgIgABI2Cg50b19lbnRpdHlfdHlwZRgDIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw5OX0kEh0KDHRvX2VudGl0eV9pZBgEIAEoA0IHukgEIgIgABIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJZChFNb3ZlVG9waWNSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSGQoRbWVyZ2VkX2NoYW5uZWxfaWQYAiABKAMiMAoRR2V0Q2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACKCAQoSR2V0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASEAoIaGVhZF9zZXEYAyABKAMihwIKE0xpc3RDaGFubmVsc1JlcXVlc3QSPgoFdHlwZXMYASADKA4yHC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFR5cGVCEbpIDpIBCxADIgeCAQQQASAAEhMKC3Bpbm5lZF9vbmx5GAIgASgIEhMKC3VucmVhZF9vbmx5GAMgASgIEhwKC2VudGl0eV90eXBlGAQgASgJQge6SARyAhhkEhAKCGFyY2hpdmVkGAUgASgIEhwKCXBhZ2Vfc2l6ZRgGIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YByABKAlCCLpIBXIDGMgBEhoKCWVudGl0eV9pZBgIIAEoA0IHukgEIgIoACKzAgoUTGlzdENoYW5uZWxzUmVzcG9uc2USPAoHZW50cmllcxgBIAMoCzIrLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkawwEKBUVudHJ5EikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASLgoMbGFzdF9tZXNzYWdlGAMgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEAoIaGVhZF9zZXEYBCABKAMSHAoUdW5yZWFkX21lbnRpb25fY291bnQYBSABKAUi3wEKFFVwZGF0ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASFgoEbmFtZRgCIAEoCUIIukgFcgMY/wESHQoLZGVzY3JpcHRpb24YAyABKAlCCLpIBXIDGNAPEg8KB3ByaXZhdGUYBCABKAgSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjcKC3VwZGF0ZV9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IGukgDyAEBIkIKFVVwZGF0ZUNoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwibAoVQnJvd3NlQ2hhbm5lbHNSZXF1ZXN0EhcKBXF1ZXJ5GAEgASgJQgi6SAVyAxjIARIcCglwYWdlX3NpemUYAiABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLWAQoWQnJvd3NlQ2hhbm5lbHNSZXNwb25zZRI+CgdlbnRyaWVzGAEgAygLMi0uc2VycC5kaXNjdXNzLnYxLkJyb3dzZUNoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGmMKBUVudHJ5EikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAiOwobTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXF1ZXN0EhwKCXBhZ2Vfc2l6ZRgBIAEoBUIJukgGGgQYZCgAIrYBChxMaXN0VHJlbmRpbmdDaGFubmVsc1Jlc3BvbnNlEkQKB2VudHJpZXMYASADKAsyMy5zZXJwLmRpc2N1c3MudjEuTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXNwb25zZS5FbnRyeRpQCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSHAoUcmVjZW50X21lc3NhZ2VfY291bnQYAiABKAUiNAoVQXJjaGl2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiQwoWQXJjaGl2ZUNoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwiNgoXVW5hcmNoaXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACJFChhVbmFyY2hpdmVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsIjMKFERlbGV0ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiFwoVRGVsZXRlQ2hhbm5lbFJlc3BvbnNlMvoKCg5DaGFubmVsU2VydmljZRJrCg1DcmVhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISjAEKGEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbBIwLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0GjEuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhKJAQoXR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWwSLy5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0GjAuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAKQtRgCEl8KCU1vdmVUb3BpYxIhLnNlcnAuZGlzY3Vzcy52MS5Nb3ZlVG9waWNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLk1vdmVUb3BpY1Jlc3BvbnNlIguQAgKItRgCkLUYAhJiCgpHZXRDaGFubmVsEiIuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXNwb25zZSILkAIBiLUYBJC1GAESaAoMTGlzdENoYW5uZWxzEiQuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEm4KDkJyb3dzZUNoYW5uZWxzEiYuc2VycC5kaXNjdXNzLnYxLkJyb3dzZUNoYW5uZWxzUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARKAAQoUTGlzdFRyZW5kaW5nQ2hhbm5lbHMSLC5zZXJwLmRpc2N1c3MudjEuTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXF1ZXN0Gi0uc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKDVVwZGF0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAhJuCg5BcmNoaXZlQ2hhbm5lbBImLnNlcnAuZGlzY3Vzcy52MS5BcmNoaXZlQ2hhbm5lbFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuQXJjaGl2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVW5hcmNoaXZlQ2hhbm5lbBIoLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCEmsKDURlbGV0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Asks for a new group.
@@ -238,6 +238,13 @@ export type GetOrCreateTopicChannelResponse = Message<"serp.discuss.v1.GetOrCrea
    * @generated from field: bool created = 2;
    */
   created: boolean;
+
+  /**
+   * Whether the entity's discussion has moved: `channel.entity` is another one than asked for.
+   *
+   * @generated from field: bool redirected = 3;
+   */
+  redirected: boolean;
 };
 
 /**
@@ -246,6 +253,84 @@ export type GetOrCreateTopicChannelResponse = Message<"serp.discuss.v1.GetOrCrea
  */
 export const GetOrCreateTopicChannelResponseSchema: GenMessage<GetOrCreateTopicChannelResponse> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_channel_service, 5);
+
+/**
+ * Asks to move a discussion from one business entity to another.
+ *
+ * @generated from message serp.discuss.v1.MoveTopicRequest
+ */
+export type MoveTopicRequest = Message<"serp.discuss.v1.MoveTopicRequest"> & {
+  /**
+   * Kind of the entity whose discussion moves, as in GetOrCreateTopicChannelRequest.
+   *
+   * @generated from field: string from_entity_type = 1;
+   */
+  fromEntityType: string;
+
+  /**
+   * Id of that entity within its kind.
+   *
+   * @generated from field: int64 from_entity_id = 2;
+   */
+  fromEntityId: bigint;
+
+  /**
+   * Kind of the entity it moves to.
+   *
+   * @generated from field: string to_entity_type = 3;
+   */
+  toEntityType: string;
+
+  /**
+   * Id of that entity within its kind; another entity than the first.
+   *
+   * @generated from field: int64 to_entity_id = 4;
+   */
+  toEntityId: bigint;
+
+  /**
+   * Id of this request, a UUID made by the client, unique per user, or per tenant for services that act for nobody.
+   * Empty: a repeated call is another move.
+   *
+   * @generated from field: string request_id = 5;
+   */
+  requestId: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MoveTopicRequest.
+ * Use `create(MoveTopicRequestSchema)` to create a new message.
+ */
+export const MoveTopicRequestSchema: GenMessage<MoveTopicRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 6);
+
+/**
+ * Where the discussion is.
+ *
+ * @generated from message serp.discuss.v1.MoveTopicResponse
+ */
+export type MoveTopicResponse = Message<"serp.discuss.v1.MoveTopicResponse"> & {
+  /**
+   * The channel both entities lead to now.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * The channel that was merged into it; 0 when none was.
+   *
+   * @generated from field: int64 merged_channel_id = 2;
+   */
+  mergedChannelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.MoveTopicResponse.
+ * Use `create(MoveTopicResponseSchema)` to create a new message.
+ */
+export const MoveTopicResponseSchema: GenMessage<MoveTopicResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 7);
 
 /**
  * Names a channel.
@@ -266,7 +351,7 @@ export type GetChannelRequest = Message<"serp.discuss.v1.GetChannelRequest"> & {
  * Use `create(GetChannelRequestSchema)` to create a new message.
  */
 export const GetChannelRequestSchema: GenMessage<GetChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 6);
+  messageDesc(file_serp_discuss_v1_channel_service, 8);
 
 /**
  * A channel.
@@ -301,7 +386,7 @@ export type GetChannelResponse = Message<"serp.discuss.v1.GetChannelResponse"> &
  * Use `create(GetChannelResponseSchema)` to create a new message.
  */
 export const GetChannelResponseSchema: GenMessage<GetChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 7);
+  messageDesc(file_serp_discuss_v1_channel_service, 9);
 
 /**
  * Which of the caller's channels to list.
@@ -357,6 +442,14 @@ export type ListChannelsRequest = Message<"serp.discuss.v1.ListChannelsRequest">
    * @generated from field: string page_token = 7;
    */
   pageToken: string;
+
+  /**
+   * Only the topic channel that this entity leads to, also when its discussion has moved to an entity of another
+   * kind; needs `entity_type`. 0: any entity of that kind.
+   *
+   * @generated from field: int64 entity_id = 8;
+   */
+  entityId: bigint;
 };
 
 /**
@@ -364,7 +457,7 @@ export type ListChannelsRequest = Message<"serp.discuss.v1.ListChannelsRequest">
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 8);
+  messageDesc(file_serp_discuss_v1_channel_service, 10);
 
 /**
  * A page of channels.
@@ -392,7 +485,7 @@ export type ListChannelsResponse = Message<"serp.discuss.v1.ListChannelsResponse
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 9);
+  messageDesc(file_serp_discuss_v1_channel_service, 11);
 
 /**
  * One line of a channel list.
@@ -415,8 +508,8 @@ export type ListChannelsResponse_Entry = Message<"serp.discuss.v1.ListChannelsRe
   membership?: Membership | undefined;
 
   /**
-   * The newest message that is not deleted, with the first 200 characters of its content and without its
-   * metadata; unset when there is none.
+   * The newest message that is neither deleted nor a notice, with the first 200 characters of its content and
+   * without its metadata; unset when there is none.
    *
    * @generated from field: serp.discuss.v1.Message last_message = 3;
    */
@@ -442,7 +535,7 @@ export type ListChannelsResponse_Entry = Message<"serp.discuss.v1.ListChannelsRe
  * Use `create(ListChannelsResponse_EntrySchema)` to create a new message.
  */
 export const ListChannelsResponse_EntrySchema: GenMessage<ListChannelsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 9, 0);
+  messageDesc(file_serp_discuss_v1_channel_service, 11, 0);
 
 /**
  * What to change of a channel.
@@ -498,7 +591,7 @@ export type UpdateChannelRequest = Message<"serp.discuss.v1.UpdateChannelRequest
  * Use `create(UpdateChannelRequestSchema)` to create a new message.
  */
 export const UpdateChannelRequestSchema: GenMessage<UpdateChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 10);
+  messageDesc(file_serp_discuss_v1_channel_service, 12);
 
 /**
  * The channel after the change.
@@ -519,7 +612,7 @@ export type UpdateChannelResponse = Message<"serp.discuss.v1.UpdateChannelRespon
  * Use `create(UpdateChannelResponseSchema)` to create a new message.
  */
 export const UpdateChannelResponseSchema: GenMessage<UpdateChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 11);
+  messageDesc(file_serp_discuss_v1_channel_service, 13);
 
 /**
  * Which groups to browse.
@@ -554,7 +647,7 @@ export type BrowseChannelsRequest = Message<"serp.discuss.v1.BrowseChannelsReque
  * Use `create(BrowseChannelsRequestSchema)` to create a new message.
  */
 export const BrowseChannelsRequestSchema: GenMessage<BrowseChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 12);
+  messageDesc(file_serp_discuss_v1_channel_service, 14);
 
 /**
  * A page of public groups.
@@ -582,7 +675,7 @@ export type BrowseChannelsResponse = Message<"serp.discuss.v1.BrowseChannelsResp
  * Use `create(BrowseChannelsResponseSchema)` to create a new message.
  */
 export const BrowseChannelsResponseSchema: GenMessage<BrowseChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 13);
+  messageDesc(file_serp_discuss_v1_channel_service, 15);
 
 /**
  * One group.
@@ -610,7 +703,7 @@ export type BrowseChannelsResponse_Entry = Message<"serp.discuss.v1.BrowseChanne
  * Use `create(BrowseChannelsResponse_EntrySchema)` to create a new message.
  */
 export const BrowseChannelsResponse_EntrySchema: GenMessage<BrowseChannelsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 13, 0);
+  messageDesc(file_serp_discuss_v1_channel_service, 15, 0);
 
 /**
  * How many groups to list.
@@ -631,7 +724,7 @@ export type ListTrendingChannelsRequest = Message<"serp.discuss.v1.ListTrendingC
  * Use `create(ListTrendingChannelsRequestSchema)` to create a new message.
  */
 export const ListTrendingChannelsRequestSchema: GenMessage<ListTrendingChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 14);
+  messageDesc(file_serp_discuss_v1_channel_service, 16);
 
 /**
  * The busiest groups.
@@ -652,7 +745,7 @@ export type ListTrendingChannelsResponse = Message<"serp.discuss.v1.ListTrending
  * Use `create(ListTrendingChannelsResponseSchema)` to create a new message.
  */
 export const ListTrendingChannelsResponseSchema: GenMessage<ListTrendingChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 15);
+  messageDesc(file_serp_discuss_v1_channel_service, 17);
 
 /**
  * One group.
@@ -668,7 +761,7 @@ export type ListTrendingChannelsResponse_Entry = Message<"serp.discuss.v1.ListTr
   channel?: Channel | undefined;
 
   /**
-   * Messages of the last 24 hours, deleted ones left out.
+   * Messages of the last 24 hours, deleted ones and notices left out.
    *
    * @generated from field: int32 recent_message_count = 2;
    */
@@ -680,7 +773,7 @@ export type ListTrendingChannelsResponse_Entry = Message<"serp.discuss.v1.ListTr
  * Use `create(ListTrendingChannelsResponse_EntrySchema)` to create a new message.
  */
 export const ListTrendingChannelsResponse_EntrySchema: GenMessage<ListTrendingChannelsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 15, 0);
+  messageDesc(file_serp_discuss_v1_channel_service, 17, 0);
 
 /**
  * Names a channel to put away.
@@ -701,7 +794,7 @@ export type ArchiveChannelRequest = Message<"serp.discuss.v1.ArchiveChannelReque
  * Use `create(ArchiveChannelRequestSchema)` to create a new message.
  */
 export const ArchiveChannelRequestSchema: GenMessage<ArchiveChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 16);
+  messageDesc(file_serp_discuss_v1_channel_service, 18);
 
 /**
  * The channel is archived.
@@ -722,7 +815,7 @@ export type ArchiveChannelResponse = Message<"serp.discuss.v1.ArchiveChannelResp
  * Use `create(ArchiveChannelResponseSchema)` to create a new message.
  */
 export const ArchiveChannelResponseSchema: GenMessage<ArchiveChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 17);
+  messageDesc(file_serp_discuss_v1_channel_service, 19);
 
 /**
  * Names a channel to open again.
@@ -743,7 +836,7 @@ export type UnarchiveChannelRequest = Message<"serp.discuss.v1.UnarchiveChannelR
  * Use `create(UnarchiveChannelRequestSchema)` to create a new message.
  */
 export const UnarchiveChannelRequestSchema: GenMessage<UnarchiveChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 18);
+  messageDesc(file_serp_discuss_v1_channel_service, 20);
 
 /**
  * The channel is open.
@@ -764,7 +857,7 @@ export type UnarchiveChannelResponse = Message<"serp.discuss.v1.UnarchiveChannel
  * Use `create(UnarchiveChannelResponseSchema)` to create a new message.
  */
 export const UnarchiveChannelResponseSchema: GenMessage<UnarchiveChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 19);
+  messageDesc(file_serp_discuss_v1_channel_service, 21);
 
 /**
  * Names a channel to delete.
@@ -785,7 +878,7 @@ export type DeleteChannelRequest = Message<"serp.discuss.v1.DeleteChannelRequest
  * Use `create(DeleteChannelRequestSchema)` to create a new message.
  */
 export const DeleteChannelRequestSchema: GenMessage<DeleteChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 20);
+  messageDesc(file_serp_discuss_v1_channel_service, 22);
 
 /**
  * The channel is deleted.
@@ -800,7 +893,7 @@ export type DeleteChannelResponse = Message<"serp.discuss.v1.DeleteChannelRespon
  * Use `create(DeleteChannelResponseSchema)` to create a new message.
  */
 export const DeleteChannelResponseSchema: GenMessage<DeleteChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 21);
+  messageDesc(file_serp_discuss_v1_channel_service, 23);
 
 /**
  * Channels: creating, finding and changing them.
@@ -847,7 +940,9 @@ export const ChannelService: GenService<{
   /**
    * Returns the channel of a business entity, and creates it where there is none yet. For services.
    *
-   * One channel per tenant and entity. The users given become members if they are not yet; nobody is removed.
+   * One channel per tenant and entity. An entity whose discussion was moved by MoveTopic leads to the channel where
+   * it goes on: `channel.entity` says which entity that is of. The users given become members if they are not yet;
+   * nobody is removed.
    * A service that acts for a user makes that user the owner of a channel it creates; otherwise the channel
    * has no owner and the service manages it.
    * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED) when there are members to add to an archived channel;
@@ -859,6 +954,33 @@ export const ChannelService: GenService<{
     methodKind: "unary";
     input: typeof GetOrCreateTopicChannelRequestSchema;
     output: typeof GetOrCreateTopicChannelResponseSchema;
+  },
+  /**
+   * Moves the discussion of one business entity to another, as when a lead becomes an opportunity and that an order,
+   * or two customers turn out to be one. For services.
+   *
+   * The channel goes along with its history, members and settings, archived or not. The earlier entity leads to it
+   * from then on, wherever it is moved later: GetOrCreateTopicChannel and ListChannels take both. So both entities
+   * may be given by any reference that ever led to a channel, and moving back is a move like any other. Moving a
+   * discussion along a way it has gone already changes nothing.
+   *
+   * Where the other entity has a discussion, the two are merged and no history is lost: the channel that moves is
+   * archived for good, with a notice that points to the other one and `merged_into_channel_id`; its members become
+   * members there, as guests where they were guests, without those who once left it or were removed; and the entity
+   * and all its earlier references lead there. Where only the other entity has one, only the reference is kept.
+   *
+   * Repeating the call with the same `request_id` returns the first answer, the channel as it is now, for at least
+   * 24 hours and on every instance.
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) when neither entity has a channel, deleted ones not counted;
+   * FAILED_PRECONDITION (CHANNEL_ARCHIVED) when the other channel, into which to merge, is archived;
+   * FAILED_PRECONDITION (CHANNEL_FULL) when that would have too many members; ALREADY_EXISTS (REQUEST_ID_REUSED).
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.MoveTopic
+   */
+  moveTopic: {
+    methodKind: "unary";
+    input: typeof MoveTopicRequestSchema;
+    output: typeof MoveTopicResponseSchema;
   },
   /**
    * Returns a channel the caller is a member of, or a public one of the tenant; any one to a service that acts
@@ -937,7 +1059,7 @@ export const ChannelService: GenService<{
   /**
    * Opens an archived channel again. For owners and services that act for nobody. An open channel stays as it is.
    *
-   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT).
+   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_MERGED).
    *
    * @generated from rpc serp.discuss.v1.ChannelService.UnarchiveChannel
    */

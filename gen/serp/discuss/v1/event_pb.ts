@@ -360,7 +360,7 @@ export const PinChangedSchema: GenMessage<PinChanged> = /*@__PURE__*/
 
 /**
  * The channel was created, or its settings changed. Posts, joins and departures have events of their own, and
- * change the counts of the channel by what they hold.
+ * change the counts of the channel by what they hold, notices apart.
  *
  * @generated from message serp.discuss.v1.ChannelChanged
  */

@@ -91,7 +91,7 @@ export type Membership = Message<"serp.discuss.v1.Membership"> & {
   lastReadMessageId: bigint;
 
   /**
-   * Messages after the last read one that are neither the caller's own nor deleted. Exact.
+   * Messages after the last read one that are neither the caller's own, nor deleted, nor notices. Exact.
    *
    * @generated from field: int32 unread_count = 5;
    */

@@ -6,13 +6,17 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { EntityRef } from "./channel_pb.ts";
+import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
+import type { MemberRole } from "./member_pb.ts";
+import { file_serp_discuss_v1_member } from "./member_pb.ts";
 import type { JsonObject, Message as Message$1, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/message.proto.
  */
 export const file_serp_discuss_v1_message: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIu4FCgdNZXNzYWdlEgoKAmlkGAEgASgDEhAKCHBvc2l0aW9uGAIgASgDEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjaGFubmVsX2lkGAQgASgDEhEKCXNlbmRlcl9pZBgFIAEoAxIqCgR0eXBlGAYgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlEg8KB2NvbnRlbnQYByABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgIIAMoAxIRCglwYXJlbnRfaWQYCSABKAMSEwoLcmVwbHlfY291bnQYCiABKAUSLQoJZWRpdF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIbWV0YWRhdGEYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjQKDW1lbnRpb25fc2NvcGUYDiABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlEhcKD2Fsc29faW5fY2hhbm5lbBgPIAEoCBIZChFwYXJ0aWNpcGFudF9jb3VudBgQIAEoBRIcChRwYXJ0aWNpcGFudF91c2VyX2lkcxgRIAMoAxIzCg9sYXN0X3JlcGx5X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCXJlYWN0aW9ucxgTIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbhIjCgRwb2xsGBQgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSLAoIcGluX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBpbm5lcl9pZBgWIAEoAxISCgpkZWxldGVyX2lkGBcgASgDIisKCFJlYWN0aW9uEg0KBWVtb2ppGAEgASgJEhAKCHVzZXJfaWRzGAIgAygDIs8BCgRQb2xsEiwKB29wdGlvbnMYASADKAsyGy5zZXJwLmRpc2N1c3MudjEuUG9sbE9wdGlvbhIQCghtdWx0aXBsZRgCIAEoCBIRCglhbm9ueW1vdXMYAyABKAgSLgoKY2xvc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLY2xvc2VkX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC3ZvdGVyX2NvdW50GAYgASgFIlIKClBvbGxPcHRpb24SCgoCaWQYASABKAUSDAoEdGV4dBgCIAEoCRISCgp2b3RlX2NvdW50GAMgASgFEhYKDnZvdGVyX3VzZXJfaWRzGAQgAygDIqsBCg1UaHJlYWRTdW1tYXJ5EhcKD3Jvb3RfbWVzc2FnZV9pZBgBIAEoAxITCgtyZXBseV9jb3VudBgCIAEoBRIZChFwYXJ0aWNpcGFudF9jb3VudBgDIAEoBRIcChRwYXJ0aWNpcGFudF91c2VyX2lkcxgEIAMoAxIzCg9sYXN0X3JlcGx5X3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIqcBCg5NZXNzYWdlVmVyc2lvbhIPCgd2ZXJzaW9uGAEgASgFEg8KB2NvbnRlbnQYAiABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgDIAMoAxIpCghtZXRhZGF0YRgEIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSLgoKd3JpdGVfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquAEKC01lc3NhZ2VUeXBlEhwKGE1FU1NBR0VfVFlQRV9VTlNQRUNJRklFRBAAEhUKEU1FU1NBR0VfVFlQRV9URVhUEAESFgoSTUVTU0FHRV9UWVBFX0lNQUdFEAISFQoRTUVTU0FHRV9UWVBFX0ZJTEUQAxIXChNNRVNTQUdFX1RZUEVfU1lTVEVNEAQSFQoRTUVTU0FHRV9UWVBFX0NPREUQBRIVChFNRVNTQUdFX1RZUEVfUE9MTBAGKmAKDE1lbnRpb25TY29wZRIdChlNRU5USU9OX1NDT1BFX1VOU1BFQ0lGSUVEEAASGQoVTUVOVElPTl9TQ09QRV9DSEFOTkVMEAESFgoSTUVOVElPTl9TQ09QRV9IRVJFEAJiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIp0GCgdNZXNzYWdlEgoKAmlkGAEgASgDEhAKCHBvc2l0aW9uGAIgASgDEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjaGFubmVsX2lkGAQgASgDEhEKCXNlbmRlcl9pZBgFIAEoAxIqCgR0eXBlGAYgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlEg8KB2NvbnRlbnQYByABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgIIAMoAxIRCglwYXJlbnRfaWQYCSABKAMSEwoLcmVwbHlfY291bnQYCiABKAUSLQoJZWRpdF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIbWV0YWRhdGEYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjQKDW1lbnRpb25fc2NvcGUYDiABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlEhcKD2Fsc29faW5fY2hhbm5lbBgPIAEoCBIZChFwYXJ0aWNpcGFudF9jb3VudBgQIAEoBRIcChRwYXJ0aWNpcGFudF91c2VyX2lkcxgRIAMoAxIzCg9sYXN0X3JlcGx5X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCXJlYWN0aW9ucxgTIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbhIjCgRwb2xsGBQgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSLAoIcGluX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBpbm5lcl9pZBgWIAEoAxISCgpkZWxldGVyX2lkGBcgASgDEi0KBm5vdGljZRgYIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5TeXN0ZW1Ob3RpY2Ui1QIKDFN5c3RlbU5vdGljZRIvCgRraW5kGAEgASgOMiEuc2VycC5kaXNjdXNzLnYxLlN5c3RlbU5vdGljZUtpbmQSEAoIYWN0b3JfaWQYAiABKAMSEgoKYWN0b3JfbmFtZRgDIAEoCRIQCgh1c2VyX2lkcxgEIAMoAxISCgp1c2VyX2NvdW50GAUgASgFEikKBHJvbGUYBiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIMCgRuYW1lGAcgASgJEhUKDXByZXZpb3VzX25hbWUYCCABKAkSLwoLZnJvbV9lbnRpdHkYCSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmEi0KCXRvX2VudGl0eRgKIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWYSGAoQb3RoZXJfY2hhbm5lbF9pZBgLIAEoAyIrCghSZWFjdGlvbhINCgVlbW9qaRgBIAEoCRIQCgh1c2VyX2lkcxgCIAMoAyLPAQoEUG9sbBIsCgdvcHRpb25zGAEgAygLMhsuc2VycC5kaXNjdXNzLnYxLlBvbGxPcHRpb24SEAoIbXVsdGlwbGUYAiABKAgSEQoJYW5vbnltb3VzGAMgASgIEi4KCmNsb3NlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Nsb3NlZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt2b3Rlcl9jb3VudBgGIAEoBSJSCgpQb2xsT3B0aW9uEgoKAmlkGAEgASgFEgwKBHRleHQYAiABKAkSEgoKdm90ZV9jb3VudBgDIAEoBRIWCg52b3Rlcl91c2VyX2lkcxgEIAMoAyKrAQoNVGhyZWFkU3VtbWFyeRIXCg9yb290X21lc3NhZ2VfaWQYASABKAMSEwoLcmVwbHlfY291bnQYAiABKAUSGQoRcGFydGljaXBhbnRfY291bnQYAyABKAUSHAoUcGFydGljaXBhbnRfdXNlcl9pZHMYBCADKAMSMwoPbGFzdF9yZXBseV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKnAQoOTWVzc2FnZVZlcnNpb24SDwoHdmVyc2lvbhgBIAEoBRIPCgdjb250ZW50GAIgASgJEhgKEG1lbnRpb25fdXNlcl9pZHMYAyADKAMSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei4KCndyaXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKrgBCgtNZXNzYWdlVHlwZRIcChhNRVNTQUdFX1RZUEVfVU5TUEVDSUZJRUQQABIVChFNRVNTQUdFX1RZUEVfVEVYVBABEhYKEk1FU1NBR0VfVFlQRV9JTUFHRRACEhUKEU1FU1NBR0VfVFlQRV9GSUxFEAMSFwoTTUVTU0FHRV9UWVBFX1NZU1RFTRAEEhUKEU1FU1NBR0VfVFlQRV9DT0RFEAUSFQoRTUVTU0FHRV9UWVBFX1BPTEwQBiqEBQoQU3lzdGVtTm90aWNlS2luZBIiCh5TWVNURU1fTk9USUNFX0tJTkRfVU5TUEVDSUZJRUQQABIkCiBTWVNURU1fTk9USUNFX0tJTkRfTUVNQkVSX0pPSU5FRBABEiQKIFNZU1RFTV9OT1RJQ0VfS0lORF9NRU1CRVJTX0FEREVEEAISIgoeU1lTVEVNX05PVElDRV9LSU5EX01FTUJFUl9MRUZUEAMSJQohU1lTVEVNX05PVElDRV9LSU5EX01FTUJFUl9SRU1PVkVEEAQSIwofU1lTVEVNX05PVElDRV9LSU5EX1JPTEVfQ0hBTkdFRBAFEiwKKFNZU1RFTV9OT1RJQ0VfS0lORF9PV05FUlNISVBfVFJBTlNGRVJSRUQQBhImCiJTWVNURU1fTk9USUNFX0tJTkRfQ0hBTk5FTF9SRU5BTUVEEAcSKgomU1lTVEVNX05PVElDRV9LSU5EX0RFU0NSSVBUSU9OX0NIQU5HRUQQCBIjCh9TWVNURU1fTk9USUNFX0tJTkRfTUFERV9QUklWQVRFEAkSIgoeU1lTVEVNX05PVElDRV9LSU5EX01BREVfUFVCTElDEAoSJwojU1lTVEVNX05PVElDRV9LSU5EX0NIQU5ORUxfQVJDSElWRUQQCxIpCiVTWVNURU1fTk9USUNFX0tJTkRfQ0hBTk5FTF9VTkFSQ0hJVkVEEAwSIgoeU1lTVEVNX05PVElDRV9LSU5EX1RPUElDX01PVkVEEA0SKAokU1lTVEVNX05PVElDRV9LSU5EX1RPUElDX01FUkdFRF9JTlRPEA4SIwofU1lTVEVNX05PVElDRV9LSU5EX1RPUElDX01FUkdFRBAPKmAKDE1lbnRpb25TY29wZRIdChlNRU5USU9OX1NDT1BFX1VOU1BFQ0lGSUVEEAASGQoVTUVOVElPTl9TQ09QRV9DSEFOTkVMEAESFgoSTUVOVElPTl9TQ09QRV9IRVJFEAJiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member]);
 
 /**
  * One message of a channel. Holds nothing that depends on who reads it.
@@ -49,7 +53,7 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
   channelId: bigint;
 
   /**
-   * Who posted it; 0 when a service did so for nobody.
+   * Who posted it; 0 when a service did so for nobody, and for a notice.
    *
    * @generated from field: int64 sender_id = 5;
    */
@@ -64,7 +68,7 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
 
   /**
    * The text, up to 10,000 characters as people see them and 64 KB. Empty when the message is deleted. For a
-   * poll, the question.
+   * poll, the question. For a notice, an English sentence that says the same.
    *
    * @generated from field: string content = 7;
    */
@@ -181,6 +185,14 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
    * @generated from field: int64 deleter_id = 23;
    */
   deleterId: bigint;
+
+  /**
+   * Set when this is a notice: the service itself reports a change of the channel or its members. Unset again when
+   * the notice was deleted.
+   *
+   * @generated from field: serp.discuss.v1.SystemNotice notice = 24;
+   */
+  notice?: SystemNotice | undefined;
 };
 
 /**
@@ -189,6 +201,103 @@ export type Message = Message$1<"serp.discuss.v1.Message"> & {
  */
 export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 0);
+
+/**
+ * A change of a channel or its members, reported in groups and topic channels by a message of type SYSTEM in the
+ * step that makes the change; its event follows that of the change. Clients say it in words of their own.
+ *
+ * A notice has a place and a position among the messages, may be reacted to and replied to, and deleted by admins,
+ * but nobody edits it or finds it by searching. Apart from that it is no message: it is unread for nobody, is no
+ * channel's last message in lists, nor counted by `Channel.message_count` or `Channel.last_message_time`, and is no
+ * activity. An installation may do without notices.
+ *
+ * @generated from message serp.discuss.v1.SystemNotice
+ */
+export type SystemNotice = Message$1<"serp.discuss.v1.SystemNotice"> & {
+  /**
+   * What happened.
+   *
+   * @generated from field: serp.discuss.v1.SystemNoticeKind kind = 1;
+   */
+  kind: SystemNoticeKind;
+
+  /**
+   * Who did it; 0 when a service did so for nobody.
+   *
+   * @generated from field: int64 actor_id = 2;
+   */
+  actorId: bigint;
+
+  /**
+   * Their name at that time, from their token; empty when it has none.
+   *
+   * @generated from field: string actor_name = 3;
+   */
+  actorName: string;
+
+  /**
+   * Whom it happened to, where that is not the actor: the first 100 in ascending order.
+   *
+   * @generated from field: repeated int64 user_ids = 4;
+   */
+  userIds: bigint[];
+
+  /**
+   * How many these are altogether.
+   *
+   * @generated from field: int32 user_count = 5;
+   */
+  userCount: number;
+
+  /**
+   * For ROLE_CHANGED: the role given.
+   *
+   * @generated from field: serp.discuss.v1.MemberRole role = 6;
+   */
+  role: MemberRole;
+
+  /**
+   * For CHANNEL_RENAMED: the new name.
+   *
+   * @generated from field: string name = 7;
+   */
+  name: string;
+
+  /**
+   * For CHANNEL_RENAMED: the old name.
+   *
+   * @generated from field: string previous_name = 8;
+   */
+  previousName: string;
+
+  /**
+   * For TOPIC_MOVED, TOPIC_MERGED_INTO and TOPIC_MERGED: the entity the discussion was of.
+   *
+   * @generated from field: serp.discuss.v1.EntityRef from_entity = 9;
+   */
+  fromEntity?: EntityRef | undefined;
+
+  /**
+   * For TOPIC_MOVED, TOPIC_MERGED_INTO and TOPIC_MERGED: the entity it is of now.
+   *
+   * @generated from field: serp.discuss.v1.EntityRef to_entity = 10;
+   */
+  toEntity?: EntityRef | undefined;
+
+  /**
+   * For TOPIC_MERGED_INTO and TOPIC_MERGED: the other channel.
+   *
+   * @generated from field: int64 other_channel_id = 11;
+   */
+  otherChannelId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.SystemNotice.
+ * Use `create(SystemNoticeSchema)` to create a new message.
+ */
+export const SystemNoticeSchema: GenMessage<SystemNotice> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message, 1);
 
 /**
  * One kind of reaction to a message.
@@ -216,7 +325,7 @@ export type Reaction = Message$1<"serp.discuss.v1.Reaction"> & {
  * Use `create(ReactionSchema)` to create a new message.
  */
 export const ReactionSchema: GenMessage<Reaction> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message, 1);
+  messageDesc(file_serp_discuss_v1_message, 2);
 
 /**
  * What a poll asks besides its question, and what was answered.
@@ -272,7 +381,7 @@ export type Poll = Message$1<"serp.discuss.v1.Poll"> & {
  * Use `create(PollSchema)` to create a new message.
  */
 export const PollSchema: GenMessage<Poll> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message, 2);
+  messageDesc(file_serp_discuss_v1_message, 3);
 
 /**
  * One option of a poll.
@@ -314,7 +423,7 @@ export type PollOption = Message$1<"serp.discuss.v1.PollOption"> & {
  * Use `create(PollOptionSchema)` to create a new message.
  */
 export const PollOptionSchema: GenMessage<PollOption> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message, 3);
+  messageDesc(file_serp_discuss_v1_message, 4);
 
 /**
  * How a thread stands: what its first message shows of it.
@@ -363,7 +472,7 @@ export type ThreadSummary = Message$1<"serp.discuss.v1.ThreadSummary"> & {
  * Use `create(ThreadSummarySchema)` to create a new message.
  */
 export const ThreadSummarySchema: GenMessage<ThreadSummary> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message, 4);
+  messageDesc(file_serp_discuss_v1_message, 5);
 
 /**
  * An earlier version of a message.
@@ -412,7 +521,7 @@ export type MessageVersion = Message$1<"serp.discuss.v1.MessageVersion"> & {
  * Use `create(MessageVersionSchema)` to create a new message.
  */
 export const MessageVersionSchema: GenMessage<MessageVersion> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message, 5);
+  messageDesc(file_serp_discuss_v1_message, 6);
 
 /**
  * What a message holds.
@@ -449,7 +558,8 @@ export const MessageType = {
   FILE: 3,
 
   /**
-   * Something the system reports.
+   * Something the system reports: a service of the business, which counts as any message, or this service itself,
+   * which does not (`notice`).
    *
    * @generated from enum value: MESSAGE_TYPE_SYSTEM = 4;
    */
@@ -482,6 +592,138 @@ export type MessageType = (typeof MessageType)[keyof typeof MessageType] | Unkno
  */
 export const MessageTypeSchema: GenEnum<MessageType> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_message, 0);
+
+/**
+ * What a notice reports.
+ *
+ * @generated from enum serp.discuss.v1.SystemNoticeKind
+ */
+export const SystemNoticeKind = {
+  /**
+   * Not stated, or newer than the client: show the message's `content`.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The actor joined.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_JOINED = 1;
+   */
+  MEMBER_JOINED: 1,
+
+  /**
+   * The actor added the users: one notice for all that one call added. None for the first members of a channel.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBERS_ADDED = 2;
+   */
+  MEMBERS_ADDED: 2,
+
+  /**
+   * The actor left.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_LEFT = 3;
+   */
+  MEMBER_LEFT: 3,
+
+  /**
+   * The actor removed the user.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_REMOVED = 4;
+   */
+  MEMBER_REMOVED: 4,
+
+  /**
+   * The actor gave the user the `role`.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_ROLE_CHANGED = 5;
+   */
+  ROLE_CHANGED: 5,
+
+  /**
+   * The actor handed the channel over to the user.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_OWNERSHIP_TRANSFERRED = 6;
+   */
+  OWNERSHIP_TRANSFERRED: 6,
+
+  /**
+   * The actor renamed the channel from `previous_name` to `name`.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_CHANNEL_RENAMED = 7;
+   */
+  CHANNEL_RENAMED: 7,
+
+  /**
+   * The actor changed the description.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_DESCRIPTION_CHANGED = 8;
+   */
+  DESCRIPTION_CHANGED: 8,
+
+  /**
+   * The actor made the channel private.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_MADE_PRIVATE = 9;
+   */
+  MADE_PRIVATE: 9,
+
+  /**
+   * The actor made the channel public.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_MADE_PUBLIC = 10;
+   */
+  MADE_PUBLIC: 10,
+
+  /**
+   * The actor archived the channel.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_CHANNEL_ARCHIVED = 11;
+   */
+  CHANNEL_ARCHIVED: 11,
+
+  /**
+   * The actor opened the channel again.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_CHANNEL_UNARCHIVED = 12;
+   */
+  CHANNEL_UNARCHIVED: 12,
+
+  /**
+   * The discussion is that of `to_entity` now and no longer that of `from_entity`.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_TOPIC_MOVED = 13;
+   */
+  TOPIC_MOVED: 13,
+
+  /**
+   * This discussion, of `from_entity`, goes on in that of `to_entity`, in the channel `other_channel_id`.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_TOPIC_MERGED_INTO = 14;
+   */
+  TOPIC_MERGED_INTO: 14,
+
+  /**
+   * The discussion of `from_entity`, in the channel `other_channel_id`, goes on in this one.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_TOPIC_MERGED = 15;
+   */
+  TOPIC_MERGED: 15,
+} as const;
+
+/**
+ * What a notice reports.
+ *
+ * @generated from enum serp.discuss.v1.SystemNoticeKind
+ */
+export type SystemNoticeKind = (typeof SystemNoticeKind)[keyof typeof SystemNoticeKind] | UnknownEnum;
+
+/**
+ * Describes the enum serp.discuss.v1.SystemNoticeKind.
+ */
+export const SystemNoticeKindSchema: GenEnum<SystemNoticeKind> = /*@__PURE__*/
+  enumDesc(file_serp_discuss_v1_message, 1);
 
 /**
  * Whom a message mentions besides those it names.
@@ -522,5 +764,5 @@ export type MentionScope = (typeof MentionScope)[keyof typeof MentionScope] | Un
  * Describes the enum serp.discuss.v1.MentionScope.
  */
 export const MentionScopeSchema: GenEnum<MentionScope> = /*@__PURE__*/
-  enumDesc(file_serp_discuss_v1_message, 1);
+  enumDesc(file_serp_discuss_v1_message, 2);
 

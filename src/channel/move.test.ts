@@ -1,0 +1,319 @@
+import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
+import type { Channel } from '#gen/serp/discuss/v1/channel_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { createRandom } from '../testing/random.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });
+const [ana, binh, chi] = [user(1), user(2), user(3)];
+const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
+const MAX_MEMBERS = 30;
+
+type Entity = readonly [type: string, id: bigint];
+
+describe('MoveTopic', () => {
+  let the: App;
+  let entities = 100n;
+
+  before(async () => {
+    the = await app({ CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
+    await the.start();
+  });
+  after(() => the.close());
+
+  const channels = (as: As, instance = 0) => the.client(ChannelService, as, 'grpc', instance);
+  const members = (as: As) => the.client(MemberService, as);
+  const messages = (as: As) => the.client(MessageService, as);
+  const some = (type: string): Entity => [type, entities++];
+  const open = ([entityType, entityId]: Entity, memberUserIds: bigint[] = [], instance = 0) =>
+    channels(crm, instance).getOrCreateTopicChannel({
+      entityType,
+      entityId,
+      name: `${entityType}`,
+      memberUserIds,
+    });
+  const make = async (entity: Entity, ...userIds: bigint[]) =>
+    (await open(entity, userIds)).channel?.id ?? 0n;
+  const move = (from: Entity, to: Entity, requestId = '', as: As = crm, instance = 0) =>
+    channels(as, instance).moveTopic({
+      fromEntityType: from[0],
+      fromEntityId: from[1],
+      toEntityType: to[0],
+      toEntityId: to[1],
+      requestId,
+    });
+  const send = async (as: As, channelId: bigint, content: string) => {
+    await messages(as).sendMessage({ channelId, content });
+  };
+  const entityOf = (channel: Channel | undefined): Entity => [
+    channel?.entity?.type ?? '',
+    channel?.entity?.id ?? 0n,
+  ];
+  const texts = async (as: As, channelId: bigint) =>
+    (await messages(as).listMessages({ channelId })).messages.map(({ content }) => content);
+  const listed = async (as: As, [entityType, entityId]: Entity, archived = false) =>
+    (await channels(as).listChannels({ entityType, entityId, archived })).entries.map(
+      ({ channel }) => channel?.id,
+    );
+  const roles = async (channelId: bigint) =>
+    (await members(crm).listMembers({ channelId })).members.map(({ userId, role }) => [userId, role]);
+  /** That all these entities lead to a channel, and none makes another. */
+  const lead = async (channelId: bigint, current: Entity, ...all: Entity[]) => {
+    for (const entity of all) {
+      const { channel, created, redirected } = await open(entity, [], 1);
+      assert.deepEqual([channel?.id, created], [channelId, false], `${entity}`);
+      assert.deepEqual(entityOf(channel), current);
+      assert.equal(redirected, String(entity) !== String(current));
+    }
+  };
+
+  it('keeps the channel with history, members and streams, and lets both entities lead to it', async () => {
+    const [leadOne, deal] = [some('lead'), some('opportunity')];
+    const channelId = await make(leadOne, 1n, 2n);
+    await send(ana, channelId, 'chào');
+    const stream = await new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect();
+    const { channel, mergedChannelId } = await move(leadOne, deal);
+    assert.deepEqual([channel?.id, entityOf(channel), mergedChannelId], [channelId, deal, 0n]);
+    await until(() => stream.events.length === 2);
+    const [changed, posted] = stream.events.map(({ change }) => change);
+    assert.ok(changed?.case === 'channelChanged' && posted?.case === 'messageCreated');
+    assert.deepEqual(changed.value.channel, channel);
+    const notice = posted.value.message?.notice;
+    assert.equal(notice?.kind, Kind.TOPIC_MOVED);
+    assert.deepEqual([notice.fromEntity?.id, notice.toEntity?.id], [leadOne[1], deal[1]]);
+    await lead(channelId, deal, leadOne, deal);
+    assert.deepEqual(await texts(binh, channelId), [
+      'chào',
+      `The discussion moved from lead ${leadOne[1]} to opportunity ${deal[1]}`,
+    ]);
+    for (const entity of [leadOne, deal]) assert.deepEqual(await listed(binh, entity), [channelId]);
+    assert.deepEqual(await listed(chi, leadOne), []);
+    assert.deepEqual(await listed({ ...binh, tenantId: 2n }, leadOne), []);
+    await open(leadOne, [3n]);
+    assert.deepEqual(await listed(chi, leadOne), [channelId]);
+    await stream.disconnect();
+  });
+
+  it('leads from every entity of a chain to the last, and moves back', async () => {
+    const [leadOne, deal, order] = [some('lead'), some('opportunity'), some('order')];
+    const channelId = await make(leadOne, 1n);
+    await move(leadOne, deal);
+    await move(deal, order);
+    await lead(channelId, order, leadOne, deal, order);
+    const before = await channels(ana).getChannel({ channelId });
+    // Late repeats of what has been done.
+    await move(leadOne, deal);
+    await move(deal, order);
+    await move(leadOne, order);
+    assert.deepEqual(await channels(ana).getChannel({ channelId }), before);
+    await move(order, leadOne);
+    await lead(channelId, leadOne, leadOne, deal, order);
+    const task = some('task');
+    await move(order, task);
+    await lead(channelId, task, leadOne, deal, order, task);
+  });
+
+  it('merges into a channel that is there: no history is lost, and all entities lead to the other', async () => {
+    const [old, one, two, account] = [some('contact'), some('customer'), some('customer'), some('account')];
+    const source = await make(old, 1n, 3n, 4n, 6n);
+    const target = await make(two, 1n, 2n, 5n, 6n);
+    await move(old, one);
+    await members(crm).updateMemberRole({ channelId: source, userId: 1n, role: MemberRole.OWNER });
+    await members(crm).updateMemberRole({ channelId: source, userId: 4n, role: MemberRole.GUEST });
+    for (const userId of [5n, 6n]) await members(crm).removeMember({ channelId: target, userId });
+    await send(ana, source, 'một');
+    await send(binh, target, 'hai');
+    const stream = await new Subscriber(the.client(EventService, chi, 'grpc', 1)).connect();
+    const { channel, mergedChannelId } = await move(one, two);
+    assert.deepEqual([channel?.id, mergedChannelId, channel?.memberCount], [target, source, 4]);
+    await lead(target, two, old, one, two);
+    assert.deepEqual(await roles(target), [
+      [1n, MemberRole.MEMBER],
+      [2n, MemberRole.MEMBER],
+      [3n, MemberRole.MEMBER],
+      [4n, MemberRole.GUEST],
+    ]);
+    const { channel: left, membership } = await channels(ana).getChannel({ channelId: source });
+    assert.deepEqual([left?.archived, left?.mergedIntoChannelId, entityOf(left)], [true, target, one]);
+    assert.equal(membership?.role, MemberRole.OWNER);
+    const history = (await messages(ana).listMessages({ channelId: source })).messages;
+    const pointer = history.at(-1)?.notice;
+    assert.ok(history.some(({ content }) => content === 'một'));
+    assert.deepEqual([pointer?.kind, pointer?.otherChannelId], [Kind.TOPIC_MERGED_INTO, target]);
+    const there = (await messages(chi).listMessages({ channelId: target })).messages.at(-1)?.notice;
+    assert.deepEqual([there?.kind, there?.otherChannelId], [Kind.TOPIC_MERGED, source]);
+    assert.deepEqual([there?.fromEntity?.id, there?.toEntity?.id], [one[1], two[1]]);
+    for (const entity of [old, one, two]) assert.deepEqual(await listed(chi, entity), [target]);
+    await send(chi, target, 'ở đây');
+    await rejects(send(chi, source, 'ở kia'), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
+    for (const as of [ana, crm]) {
+      const back = channels(as).unarchiveChannel({ channelId: source });
+      await rejects(back, Code.FailedPrecondition, 'CHANNEL_MERGED');
+    }
+    await until(() => stream.messages(target).includes('ở đây'));
+    assert.deepEqual(stream.faults, []);
+    await stream.disconnect();
+    await move(old, account);
+    await lead(target, account, old, one, two, account);
+  });
+
+  it('keeps the reference where there is nothing to move, and refuses where there is nothing at all', async () => {
+    const [one, two, three] = [some('lead'), some('lead'), some('lead')];
+    await rejects(move(one, two), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    const channelId = await make(two, 1n);
+    assert.equal((await move(one, two)).channel?.id, channelId);
+    await lead(channelId, two, one, two);
+    await channels(crm).deleteChannel({ channelId });
+    await rejects(move(one, two), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    for (const entity of [one, two]) {
+      const { created, redirected } = await open(entity);
+      assert.deepEqual([created, redirected], [true, false]);
+    }
+    // What is deleted is in nobody's way.
+    const { channel } = await open(three);
+    await channels(crm).deleteChannel({ channelId: channel?.id ?? 0n });
+    const moved = await move(one, three);
+    assert.deepEqual([entityOf(moved.channel), moved.mergedChannelId], [three, 0n]);
+    await lead(moved.channel?.id ?? 0n, three, one, three);
+  });
+
+  it('moves archived channels as they are, and merges into none', async () => {
+    const [one, two, three] = [some('order'), some('order'), some('order')];
+    const channelId = await make(one, 1n);
+    await make(three, 2n);
+    await channels(crm).archiveChannel({ channelId });
+    assert.equal((await move(one, two)).channel?.archived, true);
+    await rejects(move(three, one), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
+    const { channel, mergedChannelId } = await move(one, three);
+    assert.deepEqual([channel?.archived, mergedChannelId, channel?.memberCount], [false, channelId, 2]);
+  });
+
+  it('refuses a merged channel with too many members, and leaves both as they were', async () => {
+    const [one, two] = [some('customer'), some('customer')];
+    const people = Array.from({ length: MAX_MEMBERS }, (_, index) => BigInt(index + 1));
+    const source = await make(one, ...people.slice(0, 20));
+    const target = await make(two, ...people.slice(9), 77n);
+    await rejects(move(one, two), Code.FailedPrecondition, 'CHANNEL_FULL');
+    await lead(source, one, one);
+    await lead(target, two, two);
+    assert.equal((await channels(crm).getChannel({ channelId: source })).channel?.archived, false);
+  });
+
+  it('is done once per request id, on any instance and at the same moment', async () => {
+    const [one, two, three] = [some('lead'), some('customer'), some('customer')];
+    const source = await make(one, 1n);
+    const target = await make(two, 2n);
+    const requestId = randomUUID();
+    const answers = await Promise.all(
+      Array.from({ length: 8 }, (_, index) => move(one, two, requestId, crm, index % 2)),
+    );
+    for (const { channel, mergedChannelId } of answers)
+      assert.deepEqual([channel?.id, mergedChannelId], [target, source]);
+    const notices = (await messages(binh).listMessages({ channelId: target })).messages;
+    assert.equal(notices.length, 1);
+    await move(two, three);
+    const again = await move(one, two, requestId, crm, 1);
+    assert.deepEqual([entityOf(again.channel), again.mergedChannelId], [three, source]);
+    await rejects(move(one, three, requestId), Code.AlreadyExists, 'REQUEST_ID_REUSED');
+  });
+
+  it('is for services, within their tenant', async () => {
+    const [one, two] = [some('lead'), some('customer')];
+    const channelId = await make(one, 1n);
+    await rejects(move(one, two, '', ana), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+    await rejects(move(one, two, '', { ...crm, tenantId: 2n }), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    await rejects(move(one, one), Code.InvalidArgument, 'FIELD_INVALID');
+    await move(one, two, '', { ...crm, userId: 99n });
+    await lead(channelId, two, one, two);
+  });
+
+  it('leaves each entity one channel, whatever moves, merges and opens at the same moment', async () => {
+    const random = createRandom(20_261_123);
+    console.log(`# seed ${random.seed}`);
+    const done = new Map<string, number>();
+    const tried = async (name: string, call: () => Promise<unknown>): Promise<void> => {
+      const outcome = await call().then(
+        () => name,
+        (error: unknown) => Code[ConnectError.from(error).code],
+      );
+      if (outcome === 'Aborted') return tried(name, call);
+      done.set(outcome, (done.get(outcome) ?? 0) + 1);
+    };
+    for (let round = 0; round < 25; round += 1) {
+      const refs = Array.from({ length: 4 }, () => some('order'));
+      await Promise.all(
+        Array.from({ length: 14 }, () => {
+          const [from, to, instance] = [random.pick(refs), random.pick(refs), random.below(2)];
+          const userIds = [BigInt(1 + random.below(5))];
+          if (random.below(8) === 0)
+            return tried('delete', async () => {
+              const { channel } = await open(from, [], instance);
+              await channels(crm, instance).deleteChannel({ channelId: channel?.id ?? 0n });
+            });
+          if (from === to || random.below(2) === 0) return tried('open', () => open(from, userIds, instance));
+          return tried('move', () => move(from, to, randomUUID(), crm, instance));
+        }),
+      );
+      await assertLed(refs);
+    }
+    for (const name of ['open', 'move', 'delete']) assert.ok((done.get(name) ?? 0) > 20, name);
+    assert.deepEqual(
+      [...done.keys()].filter((name) => !['open', 'move', 'delete', 'NotFound'].includes(name)),
+      [],
+    );
+  });
+
+  /** Nothing is orphaned: every entity that ever had a discussion leads to one, and every live channel is led to. */
+  async function assertLed(refs: readonly Entity[]): Promise<void> {
+    const ids = refs.map(([, id]) => id.toString());
+    const [row] = await the.owner<{ live: number; twice: number; astray: number; lost: number }[]>`
+      with live as (
+        select * from channels
+        where type = 'TOPIC' and entity_id = any(${ids}::bigint[]) and deleted_at is null and merged_into is null
+      )
+      select
+        (select count(*)::int from live) as live,
+        (
+          select count(*)::int
+          from channel_entity_aliases a
+          join live l on l.entity_type = a.entity_type and l.entity_id = a.entity_id
+          join channels c on c.id = a.channel_id and c.deleted_at is null
+        ) as twice,
+        (
+          select count(*)::int
+          from channel_entity_aliases a
+          join channels c on c.id = a.channel_id
+          where a.entity_id = any(${ids}::bigint[]) and c.merged_into is not null and c.deleted_at is null
+        ) as astray,
+        (
+          select count(*)::int
+          from channels c
+          join channels into_ on into_.id = c.merged_into
+          where c.entity_id = any(${ids}::bigint[]) and c.deleted_at is null and into_.deleted_at is null
+            and not exists (select 1 from live l where l.entity_id = c.entity_id)
+            and not exists (select 1 from channel_entity_aliases a where a.entity_id = c.entity_id)
+        ) as lost
+    `;
+    assert.deepEqual([row?.twice, row?.astray, row?.lost], [0, 0, 0]);
+    const reached = new Set<bigint | undefined>();
+    let made = 0;
+    for (const entity of refs) {
+      const { channel, created } = await open(entity);
+      reached.add(channel?.id);
+      made += Number(created);
+      assert.deepEqual([channel?.archived, channel?.mergedIntoChannelId], [false, 0n]);
+    }
+    assert.equal(reached.size, (row?.live ?? 0) + made);
+  }
+});

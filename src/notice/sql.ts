@@ -1,0 +1,31 @@
+import type { PendingQuery } from 'postgres';
+import type { SystemNotice } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { Config } from '../config.ts';
+import type { Sql } from '../db/database.ts';
+import type { Caller } from '../edge/call.ts';
+import type { LoggedEvent } from '../event/sql.ts';
+import { type News, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
+
+/**
+ * Reports in a channel what the caller does there, unless this installation does without. Statements for the
+ * transaction that does it: await them in one list with the event of the change, after it, so that they are sent in
+ * that order and in one round trip.
+ */
+export function postNotices(
+  { sql, caller, config }: { readonly sql: Sql; readonly caller: Caller; readonly config: Config },
+  channelId: bigint,
+  ...news: readonly News[]
+): PendingQuery<LoggedEvent[]>[] {
+  if (!config.channel.notices) return [];
+  return news.map((each) => postNotice(sql, channelId, toNotice(caller, each)));
+}
+
+function postNotice(sql: Sql, channelId: bigint, notice: SystemNotice): PendingQuery<LoggedEvent[]> {
+  const { payload, seqAt, messageAt } = toNoticePosted(channelId, notice);
+  return sql<LoggedEvent[]>`
+    select channel_id, seq, payload
+    from post_notice(
+      ${channelId}, ${toNoticeJson(notice)}::text::jsonb, ${notice.actorId}, ${payload}, ${seqAt}, ${messageAt}
+    )
+  `;
+}

@@ -1,0 +1,102 @@
+import { create, fromJson, type MessageInitShape, toJson } from '@bufbuild/protobuf';
+import type { EntityRef } from '#gen/serp/discuss/v1/channel_pb.ts';
+import { MemberRoleSchema } from '#gen/serp/discuss/v1/member_pb.ts';
+import {
+  SystemNoticeKind as Kind,
+  MessageType,
+  type SystemNotice,
+  SystemNoticeSchema,
+} from '#gen/serp/discuss/v1/message_pb.ts';
+import type { Caller } from '../edge/call.ts';
+import { PLACEHOLDER_ID, placeholderTime, type StampableEvent, toStampable } from '../event/stamp.ts';
+
+/** What there is to report besides who did it. */
+export type News = Omit<
+  MessageInitShape<typeof SystemNoticeSchema>,
+  '$typeName' | 'actorId' | 'actorName' | 'userIds' | 'userCount'
+> & { readonly kind: Kind; readonly userIds?: readonly bigint[] };
+
+const NAMED_USERS = 100;
+
+/** The notice that a caller did something. */
+export function toNotice(caller: Caller, { userIds = [], ...news }: News): SystemNotice {
+  return create(SystemNoticeSchema, {
+    ...news,
+    actorId: caller.userId,
+    actorName: caller.name,
+    userIds: userIds.toSorted((a, b) => (a < b ? -1 : 1)).slice(0, NAMED_USERS),
+    userCount: userIds.length,
+  });
+}
+
+/** The event that posts a notice. */
+export function toNoticePosted(channelId: bigint, notice: SystemNotice): StampableEvent {
+  const message = {
+    id: PLACEHOLDER_ID,
+    position: PLACEHOLDER_ID,
+    createTime: placeholderTime,
+    channelId,
+    type: MessageType.SYSTEM,
+    content: toSentence(notice),
+    notice,
+  };
+  const change = { case: 'messageCreated', value: { message } } as const;
+  return toStampable({ channelId, actorId: notice.actorId, change });
+}
+
+/** A notice as the column keeps it. */
+export function toNoticeJson(notice: SystemNotice): string {
+  return JSON.stringify(toJson(SystemNoticeSchema, notice));
+}
+
+/** Reads the column, which a newer version may have written. */
+export function fromNoticeJson(json: string): SystemNotice {
+  return fromJson(SystemNoticeSchema, JSON.parse(json), { ignoreUnknownFields: true });
+}
+
+/** What a notice says, in English, for clients that have no words for it. */
+export function toSentence(notice: SystemNotice): string {
+  const { actorName: name, userCount, fromEntity: from, toEntity: to } = notice;
+  const people = userCount === 1 ? '1 person' : `${userCount} people`;
+  const said = (active: string, passive: string) => (name === '' ? passive : `${name} ${active}`);
+  switch (notice.kind) {
+    case Kind.MEMBER_JOINED:
+      return said('joined', 'Somebody joined');
+    case Kind.MEMBERS_ADDED:
+      return said(`added ${people}`, `${people} joined`);
+    case Kind.MEMBER_LEFT:
+      return said('left', 'Somebody left');
+    case Kind.MEMBER_REMOVED:
+      return said(`removed ${people}`, `${people} left`);
+    case Kind.ROLE_CHANGED: {
+      const role = MemberRoleSchema.value[notice.role]?.localName;
+      return said(`gave ${people} the role ${role}`, `${people} got the role ${role}`);
+    }
+    case Kind.OWNERSHIP_TRANSFERRED:
+      return said('handed the channel over', 'The channel has another owner');
+    case Kind.CHANNEL_RENAMED:
+      return said(`renamed the channel to ${notice.name}`, `The channel is called ${notice.name} now`);
+    case Kind.DESCRIPTION_CHANGED:
+      return said('changed the description', 'The description was changed');
+    case Kind.MADE_PRIVATE:
+      return said('made the channel private', 'The channel is private now');
+    case Kind.MADE_PUBLIC:
+      return said('made the channel public', 'The channel is public now');
+    case Kind.CHANNEL_ARCHIVED:
+      return said('archived the channel', 'The channel was archived');
+    case Kind.CHANNEL_UNARCHIVED:
+      return said('opened the channel again', 'The channel was opened again');
+    case Kind.TOPIC_MOVED:
+      return `The discussion moved from ${words(from)} to ${words(to)}`;
+    case Kind.TOPIC_MERGED_INTO:
+      return `The discussion goes on in that of ${words(to)}`;
+    case Kind.TOPIC_MERGED:
+      return `The discussion of ${words(from)} goes on here`;
+    default:
+      return 'Something changed';
+  }
+}
+
+function words(entity: EntityRef | undefined): string {
+  return entity === undefined ? 'another entity' : `${entity.type} ${entity.id}`;
+}
