@@ -709,6 +709,32 @@ comment on column thread_followers.read_reply_id is 'The read marker: replies up
 comment on column thread_followers.replies is 'Replies of the user that are not deleted.';
 comment on column thread_followers.first_reply_id is 'The reply that made the user a participant; null without replies.';
 
+create table user_statuses (
+  tenant_id bigint not null,
+  user_id bigint not null,
+  status character varying(50) not null,
+  status_text character varying(100) not null default ''::character varying,
+  expires_at bigint,
+  updated_at bigint not null,
+  constraint user_statuses_pkey PRIMARY KEY (tenant_id, user_id),
+  constraint valid_user_status CHECK (((status)::text = ANY ((ARRAY['ONLINE'::character varying, 'AWAY'::character varying, 'BUSY'::character varying, 'OFFLINE'::character varying])::text[])))
+);
+alter table user_statuses enable row level security, force row level security;
+create policy status_access_policy on user_statuses as permissive for all to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id))));
+create policy system_policy on user_statuses as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant insert, select, update on user_statuses to discuss_service;
+grant delete, insert, select, update on user_statuses to discuss_system;
+comment on table user_statuses is 'What users chose to be shown as; no row for those who never chose. Others see the text, and of the status what it makes of their presence.';
+comment on column user_statuses.tenant_id is 'Tenant of the user.';
+comment on column user_statuses.user_id is 'The user.';
+comment on column user_statuses.status is 'ONLINE: as the devices say; AWAY; BUSY; OFFLINE: not to be seen.';
+comment on column user_statuses.status_text is 'Text beside the status; empty: none.';
+comment on column user_statuses.expires_at is 'When status and text end, epoch ms; null: never.';
+comment on column user_statuses.updated_at is 'When it was chosen, epoch ms; grows with every change, so that a late copy of an older choice is known as such.';
+
 -- Views
 
 create view trending_channels with (security_invoker=true) as
@@ -1018,6 +1044,24 @@ begin
 end
 $function$;
 comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. refusal is null when it is as asked now; seq is null when it was so before.';
+
+CREATE OR REPLACE FUNCTION public.chosen_statuses(_tenant_ids bigint[], _user_ids bigint[])
+ RETURNS TABLE(tenant_id bigint, user_id bigint, status text, expires_at bigint, updated_at bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  return query
+  select u.tenant_id, u.user_id, s.status::text, s.expires_at, s.updated_at
+  from unnest(_tenant_ids, _user_ids) as u(tenant_id, user_id)
+  join user_statuses s on s.tenant_id = u.tenant_id and s.user_id = u.user_id;
+end
+$function$;
+alter function chosen_statuses(bigint[],bigint[]) owner to discuss_system;
+revoke all on function chosen_statuses(bigint[],bigint[]) from public;
+grant execute on function chosen_statuses(bigint[],bigint[]) to discuss_service;
+comment on function chosen_statuses(bigint[],bigint[]) is 'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
 
 CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_at integer, _later bytea, _later_seq_at integer)
  RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
@@ -1432,6 +1476,43 @@ $function$;
 revoke all on function make_partition(text,text,text,bigint,bigint) from public;
 comment on function make_partition(text,text,text,bigint,bigint) is 'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
 
+CREATE OR REPLACE FUNCTION public.member_ids(_channel_id bigint, _after bigint, _limit integer)
+ RETURNS bigint[]
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if not exists (
+    select 1
+    from channels c
+    where c.id = _channel_id
+      and c.tenant_id = app_tenant_id()
+      and c.deleted_at is null
+  ) then
+    return null;
+  end if;
+  -- A service that acts for a user has that user's rights.
+  if not app_is_member(_channel_id) and not (app_is_service() and app_user_id() = 0) then
+    return null;
+  end if;
+  return array(
+    select m.user_id
+    from channel_members m
+    where m.channel_id = _channel_id
+      and m.tenant_id = app_tenant_id()
+      and m.status in ('ACTIVE', 'MUTED')
+      and m.user_id > _after
+    order by m.user_id
+    limit _limit
+  );
+end
+$function$;
+alter function member_ids(bigint,bigint,integer) owner to discuss_system;
+revoke all on function member_ids(bigint,bigint,integer) from public;
+grant execute on function member_ids(bigint,bigint,integer) to discuss_service;
+comment on function member_ids(bigint,bigint,integer) is 'The next members of a channel by user id, for members and services; null for others. The policy of channel_members would ask for each row whether it may be seen.';
+
 CREATE OR REPLACE FUNCTION public.misplaced_keys(p_default text, p_key text, p_span bigint)
  RETURNS SETOF bigint
  LANGUAGE plpgsql
@@ -1788,6 +1869,41 @@ alter function post_notice(bigint,jsonb,bigint,bytea,integer,integer) owner to d
 revoke all on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) from public;
 grant execute on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) to discuss_service;
 comment on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) is 'Posts what the service itself reports in a channel of the caller''s tenant, archived or not, and returns its event as logged. Keeps the channel''s row locked until commit. Whether it is true is for the caller to know, as with append_event().';
+
+CREATE OR REPLACE FUNCTION public.presence_audiences(_tenant_ids bigint[], _user_ids bigint[], _max_members integer, _max_channels integer)
+ RETURNS TABLE(tenant_id bigint, user_id bigint, channel_ids bigint[], status_text text, expires_at bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  return query
+  select
+    u.tenant_id, u.user_id,
+    array(
+      select m.channel_id
+      from channel_members m
+      join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
+      where m.tenant_id = u.tenant_id
+        and m.user_id = u.user_id
+        and m.status in ('ACTIVE', 'MUTED')
+        and c.deleted_at is null
+        and (c.type = 'DIRECT' or c.member_count <= _max_members)
+      limit _max_channels
+    ),
+    s.status_text::text, s.expires_at
+  from unnest(_tenant_ids, _user_ids) as u(tenant_id, user_id)
+  left join user_statuses s
+    on s.tenant_id = u.tenant_id
+    and s.user_id = u.user_id
+    and s.status_text != ''
+    and (s.expires_at is null or s.expires_at > now_ms());
+end
+$function$;
+alter function presence_audiences(bigint[],bigint[],integer,integer) owner to discuss_system;
+revoke all on function presence_audiences(bigint[],bigint[],integer,integer) from public;
+grant execute on function presence_audiences(bigint[],bigint[],integer,integer) to discuss_service;
+comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'Who is told of these users'' presence: their channels of at most _max_members members, and all direct ones, at most _max_channels of each user; and the texts they chose. Of several tenants, for one round of news.';
 
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_before_ms bigint, p_limit integer)
  RETURNS integer
@@ -2892,6 +3008,27 @@ $function$;
 alter function update_unread_counts() owner to discuss_system;
 revoke all on function update_unread_counts() from public;
 comment on function update_unread_counts() is 'Keeps deleted_posts, from which unread numbers are derived, and tells settle_unread() that they changed.';
+
+CREATE OR REPLACE FUNCTION public.user_status_texts(_user_ids bigint[])
+ RETURNS TABLE(user_id bigint, status_text text, expires_at bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  return query
+  select s.user_id, s.status_text::text, s.expires_at
+  from user_statuses s
+  where s.tenant_id = app_tenant_id()
+    and s.user_id = any(_user_ids)
+    and s.status_text != ''
+    and (s.expires_at is null or s.expires_at > now_ms());
+end
+$function$;
+alter function user_status_texts(bigint[]) owner to discuss_system;
+revoke all on function user_status_texts(bigint[]) from public;
+grant execute on function user_status_texts(bigint[]) to discuss_service;
+comment on function user_status_texts(bigint[]) is 'Texts that these users of the caller''s tenant chose and that have not ended. Not their statuses.';
 
 CREATE OR REPLACE FUNCTION public.wants_activity(_is_muted boolean, _notification_level text, _is_mention boolean)
  RETURNS boolean

@@ -6,6 +6,8 @@ import { Hub } from './event/hub.ts';
 import { Relay } from './event/relay.ts';
 import { Sweep } from './event/sweep.ts';
 import { SendQueue } from './message/send-queue.ts';
+import { Presence } from './presence/presence.ts';
+import { Typing } from './presence/typing.ts';
 import { openRedis, type RedisClient } from './redis/client.ts';
 import { Jobs } from './retention/jobs.ts';
 
@@ -19,6 +21,8 @@ export type Deps = {
   readonly hub: Hub;
   readonly relay: Relay;
   readonly sends: SendQueue;
+  readonly presence: Presence;
+  readonly typing: Typing;
   /** Epoch ms; tests may move it. */
   readonly now: () => number;
   /** To be awaited before the first call is served. */
@@ -34,6 +38,8 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
   const relay = new Relay({ hub, redis, config, metrics, log });
   const sweep = new Sweep({ hub, pool: db.log, config, metrics, log });
   const sends = new SendQueue({ pool: db.writes, relay, config, metrics, log });
+  const presence = new Presence({ config, redis, pool: db.log, live: hub.live, relay, metrics, log });
+  const typing = new Typing({ config, redis, live: hub.live, relay, metrics, log });
   const jobs = new Jobs({ pool: db.log, config, log, now });
   return {
     config,
@@ -44,10 +50,13 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
     hub,
     relay,
     sends,
+    presence,
+    typing,
     now,
     start: () => sweep.start(),
     async close() {
       jobs.close();
+      await presence.close();
       sweep.close();
       hub.close();
       relay.close();

@@ -91,6 +91,13 @@ const trials: Readonly<Record<string, Trial>> = {
   'ActivityService/RecordActivities': {
     makes: { activities: [{ userIds: [1n], type: 'TASK_ASSIGNED', channelId: 1n, description: 'lén' }] },
   },
+  'PresenceService/Heartbeat': { makes: { device: { id: 'x' } } },
+  'PresenceService/SetStatus': { makes: { status: 5 } },
+  'PresenceService/GetPresence': { lists: { userIds: [1n, 2n, 4n] } },
+  'PresenceService/ListOnline': { names: ({ channelId }) => ({ channelId }) },
+  'PresenceService/StartTyping': { names: ({ channelId }) => ({ channelId }) },
+  'PresenceService/StopTyping': { names: ({ channelId }) => ({ channelId }) },
+  'PresenceService/GetOnlineStats': { lists: {} },
   'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
 };
 

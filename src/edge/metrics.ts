@@ -68,6 +68,32 @@ export function createMetrics() {
       help: 'Batches of events that could not be published to the other instances.',
       registers,
     }),
+    presenceChanges: new Counter({
+      name: 'discuss_presence_changes_total',
+      help: 'Changes of what others see of users, made by this instance.',
+      registers,
+    }),
+    presenceNews: new Counter({
+      name: 'discuss_presence_news_total',
+      help: 'Users whose presence others were told of, after changes were gathered.',
+      registers,
+    }),
+    presenceFailures: new Counter({
+      name: 'discuss_presence_failures_total',
+      help: 'Times presence or typing was unknown or not kept because Redis did not answer.',
+      registers,
+    }),
+    typingNews: new Counter({
+      name: 'discuss_typing_news_total',
+      help: 'Times other members were told that somebody types or stopped.',
+      registers,
+    }),
+    liveDelivered: new Counter({
+      name: 'discuss_live_delivered_total',
+      help: 'Messages about presence and typing written to streams.',
+      labelNames: ['kind'],
+      registers,
+    }),
     sweepLagSeconds: new Gauge({
       name: 'discuss_hub_sweep_lag_seconds',
       help: 'How late the last sweep for missed events began.',

@@ -8,6 +8,7 @@ import type { Frame } from '../edge/frame.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import { Backlog } from './backlog.ts';
 import { changeField, toEvent, toEventFrame, toFrame } from './frames.ts';
+import { Live } from './live.ts';
 import { type LoggedEvent, listEvents } from './sql.ts';
 import { Stream } from './stream.ts';
 import { type Subscriber, Subscribers, type Subscription } from './subscribers.ts';
@@ -36,6 +37,8 @@ export class Hub {
   readonly #topics = new Map<bigint, Topic>();
   readonly #subscribers = new Subscribers();
   readonly #heartbeat: NodeJS.Timeout;
+  /** For what is in no log. */
+  readonly live: Live;
 
   constructor(parts: { config: Config; pool: Pool; log: Logger; metrics: Metrics; now: () => number }) {
     this.#config = parts.config.event;
@@ -44,6 +47,7 @@ export class Hub {
     this.#metrics = parts.metrics;
     this.#now = parts.now;
     this.#backlog = new Backlog(parts.pool, this.#config.replayPage);
+    this.live = new Live(this.#topics, this.#subscribers, parts.metrics);
     this.#heartbeat = setInterval(
       () => this.#subscribers.beat(this.#now(), this.#config.heartbeatMs),
       Math.min(1_000, this.#config.heartbeatMs / 4),
@@ -66,7 +70,7 @@ export class Hub {
     call: Call,
     sink: Sink,
     subscription: Subscription,
-  ): Promise<{ failed: Promise<never>; close(): void }> {
+  ): Promise<{ failed: Promise<never>; offer(frame: Frame): void; close(): void }> {
     if (this.streams >= this.#config.streams) throw refuse.overloaded('streams', 5_000);
     const stream = new Stream({
       caller: call.caller,
@@ -86,7 +90,11 @@ export class Hub {
       this.#unregister(subscriber);
       throw error;
     }
-    return { failed: stream.failed, close: () => this.#unregister(subscriber) };
+    return {
+      failed: stream.failed,
+      offer: (frame) => stream.offer(frame),
+      close: () => this.#unregister(subscriber),
+    };
   }
 
   /** Takes an event that was committed, here or elsewhere. */
@@ -144,7 +152,7 @@ export class Hub {
 
   async #start(subscriber: Subscriber): Promise<void> {
     const { stream, subscription } = subscriber;
-    const { only, cursors } = subscription;
+    const { only, cursors, deviceId } = subscription;
     const states = await subscription.find(only === undefined ? undefined : [...only]);
     if (only !== undefined && states.length < only.size) throw refuse.channelNotFound();
     const channels = states.map((state) => ({
@@ -152,7 +160,10 @@ export class Hub {
       startSeq: cursors.get(state.channelId) ?? state.headSeq,
     }));
     stream.send(
-      toFrame({ case: 'started', value: { channels, heartbeatIntervalMs: this.#config.heartbeatMs } }),
+      toFrame({
+        case: 'started',
+        value: { channels, heartbeatIntervalMs: this.#config.heartbeatMs, deviceId },
+      }),
     );
     for (const { channelId, startSeq, headSeq } of channels)
       this.#attach(stream, channelId, startSeq, headSeq);

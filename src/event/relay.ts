@@ -8,6 +8,7 @@ import type { RedisClient } from '../redis/client.ts';
 import { Listener } from '../redis/listener.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './frames.ts';
 import type { Hub } from './hub.ts';
+import type { PresenceNews, TypingNews } from './live.ts';
 import type { LoggedEvent } from './sql.ts';
 
 // Spread over the nodes of a cluster by their hash tags. An instance publishes on one of them and listens to all.
@@ -67,11 +68,27 @@ export class Relay {
     if (signals.length > 0) this.#send({ signals });
   }
 
+  /** Tells who share a channel with these users, or asked for them. */
+  presence(news: readonly (PresenceNews & { readonly payload: Payload })[]): void {
+    const presence = news.map(({ payload, ...one }) => {
+      const frame = toFrame(payload);
+      this.#hub.live.presence(one, frame);
+      return { ...one, channelIds: [...one.channelIds], response: frame.binary };
+    });
+    if (presence.length > 0) this.#send({ presence });
+  }
+
+  /** Tells the other members of a channel that somebody types, or stopped. */
+  typing(news: TypingNews): void {
+    this.#hub.live.typing(news);
+    this.#send({ typing: [{ ...news, until: BigInt(news.until) }] });
+  }
+
   close(): void {
     this.#listener.close();
   }
 
-  #send(batch: { events?: Buffer[]; signals?: Signal[] }): void {
+  #send(batch: Omit<MessageInitShape<typeof BatchSchema>, '$typeName'>): void {
     if (this.#redis.status !== 'ready' || this.#unsent >= MAX_UNSENT) {
       this.#metrics.relayFailures.inc();
       return;
@@ -102,5 +119,7 @@ export class Relay {
     for (const { tenantId, userId, response } of batch.signals) {
       this.#hub.signal(tenantId, userId, toReceivedFrame(response));
     }
+    for (const news of batch.presence) this.#hub.live.presence(news, toReceivedFrame(news.response));
+    for (const news of batch.typing) this.#hub.live.typing({ ...news, until: Number(news.until) });
   }
 }

@@ -1,7 +1,11 @@
+import { randomUUID } from 'node:crypto';
 import type { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../edge/call.ts';
+import type { Frame } from '../edge/frame.ts';
+import { findPresence, OTHER_KIND } from '../presence/find.ts';
 import { type ChannelState, toChannelState } from './channel-state.ts';
+import { toFrame } from './frames.ts';
 import { listChannelStates } from './sql.ts';
 
 export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
@@ -10,14 +14,31 @@ export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
       const only = request.channelIds.length === 0 ? undefined : new Set(request.channelIds);
       const cursors = new Map(request.cursors.map(({ channelId, seq }) => [channelId, seq]));
       const find = (channelIds: readonly bigint[] | undefined) => listStates(deps, call, channelIds);
-      const stream = await deps.hub.open(call, sink, { only, cursors, find });
+      const watched = new Set(request.presenceUserIds);
+      const deviceId = request.device?.id || randomUUID();
+      const stream = await deps.hub.open(call, sink, { only, cursors, watched, deviceId, find });
+      const leave = deps.presence.open(call.caller, deviceId, request.device?.kind || OTHER_KIND);
+      if (watched.size > 0) offerPresence(deps, call, stream, [...watched]);
       try {
         await Promise.race([aborted(call.signal), stream.failed]);
       } finally {
         stream.close();
+        leave();
       }
     },
   };
+}
+
+// Beside the stream's events: it does not wait for Redis.
+function offerPresence(
+  deps: Deps,
+  call: Call,
+  stream: { offer(frame: Frame): void },
+  userIds: readonly bigint[],
+): void {
+  findPresence(deps, call, userIds)
+    .then((users) => stream.offer(toFrame({ case: 'presence', value: { users } })))
+    .catch((error) => call.log.debug({ err: error }, 'a stream was not told the presence it asked for'));
 }
 
 async function listStates(

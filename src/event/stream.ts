@@ -75,7 +75,7 @@ export class Stream {
   /** Starts a topic after `seq`: replays the log up to where the topic is, then goes live. */
   attach(topic: Topic, seq: bigint): void {
     this.topics.set(topic.channelId, topic);
-    topic.attached += 1;
+    topic.behind.add(this);
     this.#behind.set(topic, seq);
     this.#wake();
   }
@@ -83,8 +83,8 @@ export class Stream {
   /** Stops a topic; nothing of it is sent any more. */
   detach(topic: Topic): void {
     if (!this.topics.delete(topic.channelId)) return;
-    topic.attached -= 1;
     topic.live.delete(this);
+    topic.behind.delete(this);
     this.#behind.delete(topic);
   }
 
@@ -100,6 +100,7 @@ export class Stream {
 
   #fallBehind(topic: Topic, seq: bigint): void {
     topic.live.delete(this);
+    topic.behind.add(this);
     this.#behind.set(topic, seq);
     this.#parts.metrics.streamLags.inc();
     this.#waitForDrain();
@@ -144,6 +145,7 @@ export class Stream {
     if (after === undefined) return;
     if (after === topic.seq) {
       this.#behind.delete(topic);
+      topic.behind.delete(this);
       topic.live.add(this);
     } else if (after > topic.seq) {
       // The log was ahead of what this process has been told.

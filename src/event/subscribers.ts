@@ -8,6 +8,10 @@ export type Subscription = {
   /** Channels asked for; undefined: all the caller's. */
   readonly only: ReadonlySet<bigint> | undefined;
   readonly cursors: ReadonlyMap<bigint, bigint>;
+  /** Users whose presence was asked for. */
+  readonly watched: ReadonlySet<bigint>;
+  /** Device the stream is of. */
+  readonly deviceId: string;
   /** States of the caller's channels, of all or of those named. */
   readonly find: (channelIds: readonly bigint[] | undefined) => Promise<readonly ChannelState[]>;
 };
@@ -23,6 +27,7 @@ export type Subscriber = {
 export class Subscribers {
   // Two tenants may use the same user id.
   readonly #byUser = new Map<bigint, Set<Subscriber>>();
+  readonly #byWatched = new Map<bigint, Set<Subscriber>>();
   #count = 0;
 
   get count(): number {
@@ -30,17 +35,15 @@ export class Subscribers {
   }
 
   add(subscriber: Subscriber): void {
-    const { userId } = subscriber.stream.caller;
-    this.#byUser.set(userId, (this.#byUser.get(userId) ?? new Set()).add(subscriber));
+    addTo(this.#byUser, subscriber.stream.caller.userId, subscriber);
+    for (const userId of subscriber.subscription.watched) addTo(this.#byWatched, userId, subscriber);
     this.#count += 1;
   }
 
   /** False when it was not there any more. */
   remove(subscriber: Subscriber): boolean {
-    const { userId } = subscriber.stream.caller;
-    const subscribers = this.#byUser.get(userId);
-    if (subscribers?.delete(subscriber) !== true) return false;
-    if (subscribers.size === 0) this.#byUser.delete(userId);
+    if (!removeFrom(this.#byUser, subscriber.stream.caller.userId, subscriber)) return false;
+    for (const userId of subscriber.subscription.watched) removeFrom(this.#byWatched, userId, subscriber);
     this.#count -= 1;
     return true;
   }
@@ -50,6 +53,13 @@ export class Subscribers {
     return [...(this.#byUser.get(userId) ?? [])].filter(
       ({ subscription: { only } }) => only === undefined || only.has(channelId),
     );
+  }
+
+  /** Streams that have started and asked for a user of their tenant. */
+  *watching(tenantId: bigint, userId: bigint): Generator<Stream> {
+    for (const { stream } of this.#byWatched.get(userId) ?? []) {
+      if (stream.caller.tenantId === tenantId && stream.heartbeatAt > 0) yield stream;
+    }
   }
 
   ofAll(): Subscriber[] {
@@ -74,4 +84,17 @@ export class Subscribers {
       }
     }
   }
+}
+
+type ByUser = Map<bigint, Set<Subscriber>>;
+
+function addTo(index: ByUser, userId: bigint, subscriber: Subscriber): void {
+  index.set(userId, (index.get(userId) ?? new Set()).add(subscriber));
+}
+
+function removeFrom(index: ByUser, userId: bigint, subscriber: Subscriber): boolean {
+  const subscribers = index.get(userId);
+  const removed = subscribers?.delete(subscriber) === true;
+  if (subscribers?.size === 0) index.delete(userId);
+  return removed;
 }

@@ -3,7 +3,7 @@ import type { Stream } from './stream.ts';
 
 /**
  * A channel as this process knows it: how far its log was delivered, and who listens. Streams in `live` have
- * been sent everything up to `seq`; a stream that is behind is in none of them and reads the log by itself.
+ * been sent everything up to `seq`; those in `behind` read the log by themselves.
  */
 export class Topic {
   readonly channelId: bigint;
@@ -14,8 +14,7 @@ export class Topic {
   /** When the last event was delivered, epoch ms. */
   changedAt = 0;
   readonly live = new Set<Stream>();
-  /** Streams that have the channel, live or behind. */
-  attached = 0;
+  readonly behind = new Set<Stream>();
   /** Events that came before the ones they follow. */
   readonly early = new Map<bigint, Buffer>();
   filling: Promise<void> | undefined;
@@ -24,6 +23,16 @@ export class Topic {
     this.channelId = channelId;
     this.seq = seq;
     this.known = seq;
+  }
+
+  /** How many streams have the channel. */
+  get attached(): number {
+    return this.live.size + this.behind.size;
+  }
+
+  *streams(): Generator<Stream> {
+    yield* this.live;
+    yield* this.behind;
   }
 
   /** Gives the next event to all live streams. */

@@ -33,6 +33,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
       const sent = await deps.sends.send(item, call.signal);
       switch (sent.refusal) {
         case null: {
+          deps.typing.sent(request.channelId, call.caller.userId);
           const createTime = toTimestamp(sent.createdAt);
           const posted = { ...message, id: sent.messageId, position: sent.position, createTime };
           return toSent(request, posted, false);

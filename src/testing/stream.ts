@@ -1,8 +1,11 @@
 import { type Client, ConnectError } from '@connectrpc/connect';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import type { EventService, SubscribeResponse } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import type { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { until } from './until.ts';
 
+/** What a stream may ask for besides channels. */
+type More = { presenceUserIds?: bigint[]; device?: { id: string; kind?: string } };
 type Payload = SubscribeResponse['payload'];
 type PayloadOf<C extends Payload['case']> = Extract<Payload, { case: C }>;
 
@@ -19,12 +22,14 @@ export class Subscriber {
   error: ConnectError | undefined;
   readonly #client: Client<typeof EventService>;
   readonly #channelIds: bigint[];
+  readonly #more: More;
   #abort: AbortController | undefined;
   #running: Promise<void> = Promise.resolve();
 
-  constructor(client: Client<typeof EventService>, channelIds: bigint[] = []) {
+  constructor(client: Client<typeof EventService>, channelIds: bigint[] = [], more: More = {}) {
     this.#client = client;
     this.#channelIds = channelIds;
+    this.#more = more;
   }
 
   /** Connects, from the cursors; resolves once the stream has started. */
@@ -57,6 +62,15 @@ export class Subscriber {
     return this.events.filter((event) => !isNotice(event));
   }
 
+  /** What the stream was told of a user's presence, one after the other. */
+  statuses(userId: bigint): PresenceStatus[] {
+    return this.others.flatMap((payload) =>
+      payload.case === 'presence'
+        ? payload.value.users.filter((user) => user.userId === userId).map(({ status }) => status)
+        : [],
+    );
+  }
+
   messages(channelId: bigint): string[] {
     return this.changes.flatMap((event) =>
       event.channelId === channelId && event.change.case === 'messageCreated'
@@ -68,7 +82,7 @@ export class Subscriber {
   async #run(client: Client<typeof EventService>, signal: AbortSignal): Promise<void> {
     const cursors = [...this.cursors].map(([channelId, seq]) => ({ channelId, seq }));
     try {
-      const stream = client.subscribe({ channelIds: this.#channelIds, cursors }, { signal });
+      const stream = client.subscribe({ ...this.#more, channelIds: this.#channelIds, cursors }, { signal });
       for await (const { payload } of stream) this.#take(payload);
     } catch (error) {
       if (!signal.aborted) this.error = ConnectError.from(error);

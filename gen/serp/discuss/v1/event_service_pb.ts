@@ -14,13 +14,15 @@ import { file_serp_discuss_v1_event } from "./event_pb.ts";
 import type { Membership } from "./member_pb.ts";
 import { file_serp_discuss_v1_member } from "./member_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
+import type { Device, PresenceChanged, PresenceReset, TypingChanged } from "./presence_pb.ts";
+import { file_serp_discuss_v1_presence } from "./presence_pb.ts";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/event_service.proto.
  */
 export const file_serp_discuss_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAidAoQU3Vic2NyaWJlUmVxdWVzdBIkCgtjaGFubmVsX2lkcxgBIAMoA0IPukgMkgEJEOgHIgQiAiAAEjoKB2N1cnNvcnMYAiADKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbEN1cnNvckIJukgGkgEDEIgnIrsEChFTdWJzY3JpYmVSZXNwb25zZRInCgVldmVudBgBIAEoCzIWLnNlcnAuZGlzY3Vzcy52MS5FdmVudEgAEjEKB3N0YXJ0ZWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuU3RyZWFtU3RhcnRlZEgAEi8KCWhlYXJ0YmVhdBgDIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5IZWFydGJlYXRIABIuCgVyZXNldBgEIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsUmVzZXRIABI4Cg5jaGFubmVsX29wZW5lZBgFIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsT3BlbmVkSAASOAoOY2hhbm5lbF9jbG9zZWQYBiABKAsyHi5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbENsb3NlZEgAEj0KEXJlYWRfbWFya2VyX21vdmVkGAcgASgLMiAuc2VycC5kaXNjdXNzLnYxLlJlYWRNYXJrZXJNb3ZlZEgAEkAKEm1lbWJlcnNoaXBfY2hhbmdlZBgIIAEoCzIiLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwQ2hhbmdlZEgAEi0KCGFjdGl2aXR5GBQgASgLMhkuc2VycC5kaXNjdXNzLnYxLkFjdGl2aXR5SAASOgoPYWN0aXZpdGllc19yZWFkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLkFjdGl2aXRpZXNSZWFkSABCCQoHcGF5bG9hZCJfCg1TdHJlYW1TdGFydGVkEi8KCGNoYW5uZWxzGAEgAygLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxTdGF0ZRIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYAiABKAUieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCJEChFNZW1iZXJzaGlwQ2hhbmdlZBIvCgptZW1iZXJzaGlwGAEgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAqhQEKE0NoYW5uZWxDbG9zZWRSZWFzb24SJQohQ0hBTk5FTF9DTE9TRURfUkVBU09OX1VOU1BFQ0lGSUVEEAASJAogQ0hBTk5FTF9DTE9TRURfUkVBU09OX05PVF9NRU1CRVIQARIhCh1DSEFOTkVMX0NMT1NFRF9SRUFTT05fREVMRVRFRBACMm4KDEV2ZW50U2VydmljZRJeCglTdWJzY3JpYmUSIS5zZXJwLmRpc2N1c3MudjEuU3Vic2NyaWJlUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXNwb25zZSIIiLUYAZC1GAMwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAiyQEKEFN1YnNjcmliZVJlcXVlc3QSJAoLY2hhbm5lbF9pZHMYASADKANCD7pIDJIBCRDoByIEIgIgABI6CgdjdXJzb3JzGAIgAygLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDdXJzb3JCCbpIBpIBAxCIJxIqChFwcmVzZW5jZV91c2VyX2lkcxgKIAMoA0IPukgMkgEJEMgBIgQiAiAAEicKBmRldmljZRgLIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2Ui3QUKEVN1YnNjcmliZVJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50SAASMQoHc3RhcnRlZBgCIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1TdGFydGVkSAASLwoJaGVhcnRiZWF0GAMgASgLMhouc2VycC5kaXNjdXNzLnYxLkhlYXJ0YmVhdEgAEi4KBXJlc2V0GAQgASgLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZXNldEgAEjgKDmNoYW5uZWxfb3BlbmVkGAUgASgLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxPcGVuZWRIABI4Cg5jaGFubmVsX2Nsb3NlZBgGIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkSAASPQoRcmVhZF9tYXJrZXJfbW92ZWQYByABKAsyIC5zZXJwLmRpc2N1c3MudjEuUmVhZE1hcmtlck1vdmVkSAASQAoSbWVtYmVyc2hpcF9jaGFuZ2VkGAggASgLMiIuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXBDaGFuZ2VkSAASLQoIYWN0aXZpdHkYFCABKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHlIABI6Cg9hY3Rpdml0aWVzX3JlYWQYFSABKAsyHy5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdGllc1JlYWRIABI0CghwcmVzZW5jZRgeIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZUNoYW5nZWRIABI4Cg5wcmVzZW5jZV9yZXNldBgfIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVJlc2V0SAASMAoGdHlwaW5nGCAgASgLMh4uc2VycC5kaXNjdXNzLnYxLlR5cGluZ0NoYW5nZWRIAEIJCgdwYXlsb2FkInIKDVN0cmVhbVN0YXJ0ZWQSLwoIY2hhbm5lbHMYASADKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRIRCglkZXZpY2VfaWQYCiABKAkieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCJEChFNZW1iZXJzaGlwQ2hhbmdlZBIvCgptZW1iZXJzaGlwGAEgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAqhQEKE0NoYW5uZWxDbG9zZWRSZWFzb24SJQohQ0hBTk5FTF9DTE9TRURfUkVBU09OX1VOU1BFQ0lGSUVEEAASJAogQ0hBTk5FTF9DTE9TRURfUkVBU09OX05PVF9NRU1CRVIQARIhCh1DSEFOTkVMX0NMT1NFRF9SRUFTT05fREVMRVRFRBACMm4KDEV2ZW50U2VydmljZRJeCglTdWJzY3JpYmUSIS5zZXJwLmRpc2N1c3MudjEuU3Vic2NyaWJlUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXNwb25zZSIIiLUYAZC1GAMwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
 
 /**
  * How far a client has processed a channel's log.
@@ -70,6 +72,21 @@ export type SubscribeRequest = Message<"serp.discuss.v1.SubscribeRequest"> & {
    * @generated from field: repeated serp.discuss.v1.ChannelCursor cursors = 2;
    */
   cursors: ChannelCursor[];
+
+  /**
+   * Users of the tenant whose presence the stream gets, whether they share a channel with the caller or not: as it is
+   * soon after `started`, then each change. For others who share one, ask GetPresence after `started`.
+   *
+   * @generated from field: repeated int64 presence_user_ids = 10;
+   */
+  presenceUserIds: bigint[];
+
+  /**
+   * The device the stream is of. Without id it gets one of its own, in `StreamStarted.device_id`.
+   *
+   * @generated from field: serp.discuss.v1.Device device = 11;
+   */
+  device?: Device | undefined;
 };
 
 /**
@@ -170,6 +187,30 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
      */
     value: ActivitiesRead;
     case: "activitiesRead";
+  } | {
+    /**
+     * Users who share a channel with the caller, or were asked for, became present or absent.
+     *
+     * @generated from field: serp.discuss.v1.PresenceChanged presence = 30;
+     */
+    value: PresenceChanged;
+    case: "presence";
+  } | {
+    /**
+     * Presence is to be asked for again.
+     *
+     * @generated from field: serp.discuss.v1.PresenceReset presence_reset = 31;
+     */
+    value: PresenceReset;
+    case: "presenceReset";
+  } | {
+    /**
+     * Another member of a channel types, or stopped.
+     *
+     * @generated from field: serp.discuss.v1.TypingChanged typing = 32;
+     */
+    value: TypingChanged;
+    case: "typing";
   } | { case: undefined; value?: undefined };
 };
 
@@ -199,6 +240,13 @@ export type StreamStarted = Message<"serp.discuss.v1.StreamStarted"> & {
    * @generated from field: int32 heartbeat_interval_ms = 2;
    */
   heartbeatIntervalMs: number;
+
+  /**
+   * The device that the stream is of, for PresenceService.Heartbeat.
+   *
+   * @generated from field: string device_id = 10;
+   */
+  deviceId: string;
 };
 
 /**
@@ -499,6 +547,8 @@ export const EventService: GenService<{
    * A heartbeat comes about every 20 seconds; a client that has seen nothing for 60 seconds reconnects.
    * A stream of all channels takes in channels the caller joins later. Losing a membership ends the stream's
    * right to that channel at once (`channel_closed`).
+   * While the stream is open its user is there for others (PresenceService). Presence and typing come live and are
+   * in no log: what a stream misses is lost to it.
    * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the server stops: reconnect with the cursors.
    * Errors: NOT_FOUND when one of `channel_ids` is no channel of the caller; RESOURCE_EXHAUSTED
    * (RATE_LIMITED) beyond the streams a user may have open, 20 by default.

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/relay/v1/relay.proto.
  */
 export const file_serp_discuss_relay_v1_relay: GenFile = /*@__PURE__*/
-  fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSJXCgVCYXRjaBIOCgZvcmlnaW4YASABKAkSDgoGZXZlbnRzGAIgAygMEi4KB3NpZ25hbHMYAyADKAsyHS5zZXJwLmRpc2N1c3MucmVsYXkudjEuU2lnbmFsIj4KBlNpZ25hbBIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIQCghyZXNwb25zZRgDIAEoDGIGcHJvdG8z");
+  fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSLBAQoFQmF0Y2gSDgoGb3JpZ2luGAEgASgJEg4KBmV2ZW50cxgCIAMoDBIuCgdzaWduYWxzGAMgAygLMh0uc2VycC5kaXNjdXNzLnJlbGF5LnYxLlNpZ25hbBI1CghwcmVzZW5jZRgKIAMoCzIjLnNlcnAuZGlzY3Vzcy5yZWxheS52MS5QcmVzZW5jZU5ld3MSMQoGdHlwaW5nGAsgAygLMiEuc2VycC5kaXNjdXNzLnJlbGF5LnYxLlR5cGluZ05ld3MiPgoGU2lnbmFsEhEKCXRlbmFudF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDEhAKCHJlc3BvbnNlGAMgASgMImoKDFByZXNlbmNlTmV3cxIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIPCgd2ZXJzaW9uGAMgASgDEhMKC2NoYW5uZWxfaWRzGAQgAygDEhAKCHJlc3BvbnNlGAUgASgMIkAKClR5cGluZ05ld3MSEgoKY2hhbm5lbF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDEg0KBXVudGlsGAMgASgDYgZwcm90bzM");
 
 /**
  * What instances tell each other through Redis after a commit. Not part of the API.
@@ -38,6 +38,20 @@ export type Batch = Message<"serp.discuss.relay.v1.Batch"> & {
    * @generated from field: repeated serp.discuss.relay.v1.Signal signals = 3;
    */
   signals: Signal[];
+
+  /**
+   * Users whose presence changed.
+   *
+   * @generated from field: repeated serp.discuss.relay.v1.PresenceNews presence = 10;
+   */
+  presence: PresenceNews[];
+
+  /**
+   * Members who type, or stopped.
+   *
+   * @generated from field: repeated serp.discuss.relay.v1.TypingNews typing = 11;
+   */
+  typing: TypingNews[];
 };
 
 /**
@@ -81,4 +95,88 @@ export type Signal = Message<"serp.discuss.relay.v1.Signal"> & {
  */
 export const SignalSchema: GenMessage<Signal> = /*@__PURE__*/
   messageDesc(file_serp_discuss_relay_v1_relay, 1);
+
+/**
+ * A user's presence changed.
+ *
+ * @generated from message serp.discuss.relay.v1.PresenceNews
+ */
+export type PresenceNews = Message<"serp.discuss.relay.v1.PresenceNews"> & {
+  /**
+   * Tenant of the user.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * The user.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * Version of the presence: what has a lower one than was told already is too late.
+   *
+   * @generated from field: int64 version = 3;
+   */
+  version: bigint;
+
+  /**
+   * Channels whose streams get it, once each; those that asked for the user get it as well.
+   *
+   * @generated from field: repeated int64 channel_ids = 4;
+   */
+  channelIds: bigint[];
+
+  /**
+   * An encoded `serp.discuss.v1.SubscribeResponse`.
+   *
+   * @generated from field: bytes response = 5;
+   */
+  response: Uint8Array;
+};
+
+/**
+ * Describes the message serp.discuss.relay.v1.PresenceNews.
+ * Use `create(PresenceNewsSchema)` to create a new message.
+ */
+export const PresenceNewsSchema: GenMessage<PresenceNews> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_relay_v1_relay, 2);
+
+/**
+ * A member types, or stopped.
+ *
+ * @generated from message serp.discuss.relay.v1.TypingNews
+ */
+export type TypingNews = Message<"serp.discuss.relay.v1.TypingNews"> & {
+  /**
+   * The channel; all its streams get it but the member's own.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The member.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * Until when, epoch ms; 0: stopped.
+   *
+   * @generated from field: int64 until = 3;
+   */
+  until: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.relay.v1.TypingNews.
+ * Use `create(TypingNewsSchema)` to create a new message.
+ */
+export const TypingNewsSchema: GenMessage<TypingNews> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_relay_v1_relay, 3);
 

@@ -1,0 +1,182 @@
+import type { Logger } from 'pino';
+import type { Config } from '../config.ts';
+import type { Pool } from '../db/database.ts';
+import type { Caller } from '../edge/call.ts';
+import type { Metrics } from '../edge/metrics.ts';
+import type { Live } from '../event/live.ts';
+import type { Relay } from '../event/relay.ts';
+import type { RedisClient } from '../redis/client.ts';
+import { type Change, createPresenceCache, type PresenceCache } from './cache.ts';
+import { Changes } from './changes.ts';
+import { Choices, toChoice } from './choices.ts';
+import { createOnlineCache, type OnlineCache } from './online-cache.ts';
+import type { ChosenRow } from './sql.ts';
+import type { Session, Shown, StatusName } from './state.ts';
+import { PresentStreams } from './streams.ts';
+import { Sweeper } from './sweeper.ts';
+import type { Seen } from './view.ts';
+
+/**
+ * Who is there, as Redis has it. Nothing waits for Redis: while it is away everybody's presence is unknown, and for a
+ * moment after that the presence of those it has not been told of again.
+ */
+export class Presence {
+  readonly #config: Config['presence'];
+  readonly #redis: RedisClient;
+  readonly #live: Live;
+  readonly #metrics: Metrics;
+  readonly #log: Logger;
+  readonly #cache: PresenceCache;
+  readonly #online: OnlineCache;
+  readonly #choices: Choices;
+  readonly #changes: Changes;
+  readonly #streams: PresentStreams;
+  readonly #sweeper: Sweeper;
+  #away = false;
+  #settling: NodeJS.Timeout | undefined;
+
+  constructor(parts: {
+    config: Config;
+    redis: RedisClient;
+    pool: Pool;
+    live: Live;
+    relay: Relay;
+    metrics: Metrics;
+    log: Logger;
+  }) {
+    const config = parts.config.presence;
+    const log = parts.log.child({ part: 'presence' });
+    const isReady = () => parts.redis.status === 'ready';
+    this.#config = config;
+    this.#redis = parts.redis;
+    this.#live = parts.live;
+    this.#metrics = parts.metrics;
+    this.#log = log;
+    this.#cache = createPresenceCache(parts.redis, config);
+    this.#online = createOnlineCache(parts.redis, config);
+    this.#choices = new Choices(parts.pool);
+    this.#changes = new Changes({ ...parts, config, online: this.#online, log });
+    this.#streams = new PresentStreams({ config, apply: this.#apply, isReady });
+    this.#sweeper = new Sweeper({
+      config,
+      instance: parts.config.instance,
+      online: this.#online,
+      look: (tenantId, userId) => this.#apply(tenantId, userId, { op: 'look' }),
+      isReady,
+      log,
+    });
+    parts.redis.on('close', this.#lose);
+    parts.redis.on('ready', this.#regain);
+  }
+
+  /** Makes the user of a stream present until the returned function is called. */
+  open(caller: Caller, device: string, kind: string): () => void {
+    return this.#streams.open(caller, device, kind);
+  }
+
+  /** Takes a device's word; how others see its user now. */
+  beat({ tenantId, userId }: Caller, session: Session, status: StatusName): Promise<Seen> {
+    return this.#inTime(this.#apply(tenantId, userId, { op: 'beat', session, status }), 'unknown');
+  }
+
+  /** Takes what a user chose, once it is kept in the database. */
+  choose({ tenantId, userId }: Caller, chosen: ChosenRow): Promise<Seen> {
+    return this.#inTime(this.#apply(tenantId, userId, { op: 'choose', choice: toChoice(chosen) }), 'unknown');
+  }
+
+  /** How others see users of a tenant, in the order asked. */
+  async read(tenantId: bigint, userIds: readonly bigint[]): Promise<Seen[]> {
+    const found = await this.#inTime(this.#cache.read(tenantId, userIds), undefined);
+    if (found === undefined) return userIds.map(() => 'unknown');
+    return found.map(({ shown, known }) => (known || !this.#unsettled ? shown : 'unknown'));
+  }
+
+  /** Those of the users who are there; undefined while that is unknown. */
+  async filterOnline(tenantId: bigint, userIds: readonly bigint[]): Promise<Set<bigint> | undefined> {
+    if (this.#unsettled) return undefined;
+    return this.#inTime(this.#online.filter(tenantId, userIds), undefined);
+  }
+
+  /** How many users of a tenant are there; undefined while that is unknown. */
+  async count(tenantId: bigint): Promise<number | undefined> {
+    if (this.#unsettled) return undefined;
+    return this.#inTime(this.#online.count(tenantId), undefined);
+  }
+
+  /** Passes on what was noted. Streams must have ended. */
+  async close(): Promise<void> {
+    this.#redis.off('close', this.#lose);
+    this.#redis.off('ready', this.#regain);
+    clearTimeout(this.#settling);
+    await this.#sweeper.close();
+    await this.#streams.close();
+    await this.#changes.close();
+  }
+
+  get #unsettled(): boolean {
+    return this.#away || this.#settling !== undefined;
+  }
+
+  readonly #apply = async (tenantId: bigint, userId: bigint, change: Change): Promise<Shown> => {
+    let changed = await this.#cache.change(tenantId, userId, change);
+    if (changed.choice === 'none') {
+      const choice = await this.#choices.read(tenantId, userId);
+      changed = await this.#cache.change(tenantId, userId, { ...change, choice });
+    } else if (changed.choice === 'old') {
+      void this.#compare(tenantId, userId);
+    }
+    // After Redis has forgotten everybody, everybody seems to come; streams are told to ask for all instead.
+    const isNews = !this.#unsettled;
+    this.#changes.note(
+      tenantId,
+      userId,
+      isNews ? changed : { ...changed, before: changed.shown.status },
+      isNews && change.op === 'choose',
+    );
+    return changed.shown;
+  };
+
+  // The copy of what a user chose is compared now and then, for it may have been missed when it was made.
+  async #compare(tenantId: bigint, userId: bigint): Promise<void> {
+    try {
+      const choice = await this.#choices.read(tenantId, userId);
+      await this.#apply(tenantId, userId, { op: 'look', choice });
+    } catch (error) {
+      this.#log.debug({ err: error }, 'a chosen status was not compared; tried again with the next refresh');
+    }
+  }
+
+  async #inTime<T, U>(work: Promise<T>, otherwise: U): Promise<T | U> {
+    let timer: NodeJS.Timeout | undefined;
+    const late = new Promise<U>((resolve) => {
+      timer = setTimeout(() => resolve(otherwise), this.#config.readMs);
+    });
+    try {
+      return await Promise.race([work, late]);
+    } catch (error) {
+      this.#metrics.presenceFailures.inc();
+      this.#log.debug({ err: error }, 'presence is unknown');
+      return otherwise;
+    } finally {
+      clearTimeout(timer);
+    }
+  }
+
+  readonly #lose = () => {
+    if (this.#away) return;
+    this.#away = true;
+    clearTimeout(this.#settling);
+    this.#settling = undefined;
+    this.#live.reset();
+  };
+
+  readonly #regain = () => {
+    if (!this.#away) return;
+    this.#away = false;
+    this.#streams.tellAllWithin(this.#config.settleMs / 2);
+    this.#settling = setTimeout(() => {
+      this.#settling = undefined;
+      this.#live.reset();
+    }, this.#config.settleMs);
+  };
+}

@@ -1,0 +1,201 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, describe, it } from 'node:test';
+import { Code } from '@connectrpc/connect';
+import { Redis } from 'ioredis';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+const TTL_MS = 900;
+const EVERY_MS = 300;
+
+const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId });
+const [ana, binh, chi, stranger] = [user(1), user(2), user(3), user(4)];
+
+describe('typing', () => {
+  let the: App;
+  let redis: Redis;
+  const open: Subscriber[] = [];
+
+  before(async () => {
+    the = await app({
+      TYPING_TTL_MS: `${TTL_MS}`,
+      TYPING_EVERY_MS: `${EVERY_MS}`,
+      TYPING_MAX_MEMBERS: '3',
+      PRESENCE_SETTLE_MS: '100',
+    });
+    await the.start();
+    redis = new Redis(the.redis.url);
+    redis.on('error', () => {});
+  });
+  afterEach(async () => {
+    await Promise.all(open.splice(0).map((subscriber) => subscriber.disconnect()));
+  });
+  after(async () => {
+    redis.disconnect();
+    await the.close();
+  });
+
+  const client = (as: As, instance = 0) => the.client(PresenceService, as, 'grpc', instance);
+  const group = async (...members: As[]) => {
+    const { channel } = await the.client(ChannelService, ana).createChannel({
+      name: 'Gõ',
+      private: true,
+      memberUserIds: members.map(({ userId }) => userId),
+    });
+    return channel?.id ?? 0n;
+  };
+  const subscribe = async (as: As, channelId: bigint, instance = 0) => {
+    const subscriber = new Subscriber(the.client(EventService, as, 'grpc', instance), [channelId]);
+    open.push(subscriber);
+    return subscriber.connect();
+  };
+  /** What a stream was told of a user: true for typing, false for stopped. */
+  const told = (subscriber: Subscriber, { userId }: As) =>
+    subscriber.others.flatMap((payload) =>
+      payload.case === 'typing' && payload.value.userId === userId
+        ? [payload.value.expireTime !== undefined]
+        : [],
+    );
+  const toMs = (time: { seconds: bigint; nanos: number } | undefined) =>
+    Number(time?.seconds ?? 0n) * 1_000 + (time?.nanos ?? 0) / 1e6;
+  const pause = async (ms: number) => {
+    const end = Date.now() + ms;
+    await until(() => Date.now() > end);
+  };
+
+  it('shows the other members who types and until when, and keeps the set of the document', async () => {
+    const channelId = await group(binh, chi);
+    const streams = await Promise.all([subscribe(binh, channelId), subscribe(chi, channelId, 1)]);
+    const own = await Promise.all([subscribe(ana, channelId), subscribe(ana, channelId, 1)]);
+    const { expireTime } = await client(ana).startTyping({ channelId });
+    assert.ok(Math.abs(toMs(expireTime) - Date.now() - TTL_MS) < 500);
+    for (const stream of streams) {
+      await until(() => stream.count('typing') === 1);
+      assert.deepEqual(stream.last('typing')?.value.expireTime, expireTime);
+      assert.equal(stream.last('typing')?.value.channelId, channelId);
+    }
+    assert.deepEqual(await redis.smembers(`typing:${channelId}`), ['1']);
+    const left = await redis.pttl(`typing:${channelId}`);
+    assert.ok(left > 0 && left <= TTL_MS, `${left}`);
+    await client(ana, 1).stopTyping({ channelId });
+    for (const stream of streams) {
+      await until(() => stream.count('typing') === 2);
+      assert.deepEqual(told(stream, ana), [true, false]);
+    }
+    assert.deepEqual(await redis.smembers(`typing:${channelId}`), []);
+    for (const stream of own) assert.equal(stream.count('typing'), 0);
+  });
+
+  it('takes 10 s, and tells at most every 3 s, by default', () => {
+    const { typing } = the.config({ TYPING_TTL_MS: '', TYPING_EVERY_MS: '' });
+    assert.deepEqual([typing.ttlMs, typing.everyMs], [10_000, 3_000]);
+  });
+
+  it('ends each typist alone while others go on', async () => {
+    const channelId = await group(binh, chi);
+    await client(ana).startTyping({ channelId });
+    await client(binh).startTyping({ channelId });
+    const end = Date.now() + TTL_MS + 300;
+    await until(async () => {
+      await client(binh).startTyping({ channelId });
+      return Date.now() > end;
+    });
+    assert.deepEqual(await redis.smembers(`typing:${channelId}`), ['2']);
+    await until(async () => (await redis.exists(`typing:${channelId}`)) === 0);
+    await until(async () => (await redis.exists(`{typing:${channelId}}:until`)) === 0);
+  });
+
+  it('tells of one user once in a while, however often they type and stop, at whatever instance', async () => {
+    const channelId = await group(binh);
+    const stream = await subscribe(binh, channelId, 1);
+    const began = Date.now();
+    const end = began + 4 * EVERY_MS;
+    await until(async () => {
+      await Promise.all([0, 1].map((instance) => client(ana, instance).startTyping({ channelId })));
+      return Date.now() > end;
+    });
+    const most = Math.ceil((Date.now() - began) / EVERY_MS) + 1;
+    await pause(50);
+    assert.ok(told(stream, ana).length >= 3 && told(stream, ana).length <= most, `${told(stream, ana)}`);
+    const flood = Date.now();
+    const before = told(stream, ana).length;
+    for (let turn = 0; turn < 40; turn += 1) {
+      await client(ana, turn % 2).stopTyping({ channelId });
+      await client(ana, turn % 2).startTyping({ channelId });
+    }
+    const rounds = Math.ceil((Date.now() - flood) / EVERY_MS) + 1;
+    await pause(50);
+    assert.ok(told(stream, ana).length - before <= 2 * rounds, `${told(stream, ana).slice(before)}`);
+  });
+
+  it('is over with a message, also one sent at another instance, without another event', async () => {
+    const channelId = await group(binh);
+    const stream = await subscribe(binh, channelId, 1);
+    await client(ana).startTyping({ channelId });
+    await until(() => stream.count('typing') === 1);
+    await the.client(MessageService, ana, 'grpc', 1).sendMessage({ channelId, content: 'xong' });
+    await until(() => stream.events.length === 1);
+    await until(async () => (await redis.scard(`typing:${channelId}`)) === 0);
+    await client(ana).stopTyping({ channelId });
+    await pause(50);
+    assert.deepEqual(told(stream, ana), [true]);
+    await pause(EVERY_MS);
+    await client(ana).startTyping({ channelId });
+    await until(() => stream.count('typing') === 2);
+  });
+
+  it('is not told in large channels', async () => {
+    const channelId = await group(binh, chi, user(5));
+    const stream = await subscribe(binh, channelId);
+    assert.equal((await client(ana).startTyping({ channelId })).expireTime, undefined);
+    await client(ana).stopTyping({ channelId });
+    assert.equal(await redis.exists(`typing:${channelId}`), 0);
+    await the.client(MessageService, ana).sendMessage({ channelId, content: 'a' });
+    await until(() => stream.events.length === 1);
+    assert.equal(stream.count('typing'), 0);
+  });
+
+  it('is for members who may post, and reaches members alone', async () => {
+    const channelId = await group(binh, chi);
+    const stream = await subscribe(chi, channelId);
+    await the.client(MemberService, chi).leaveChannel({ channelId });
+    await until(() => stream.count('channelClosed') === 1);
+    await client(ana).startTyping({ channelId });
+    const others = await subscribe(binh, channelId);
+    await pause(EVERY_MS);
+    await client(ana).startTyping({ channelId });
+    await until(() => others.count('typing') === 1);
+    assert.equal(stream.count('typing'), 0);
+    for (const as of [stranger, chi, user(1, 2n)]) {
+      await rejects(client(as).startTyping({ channelId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
+      await rejects(client(as).stopTyping({ channelId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    }
+    await the.owner`update channel_members set status = 'MUTED' where channel_id = ${channelId} and user_id = 2`;
+    await rejects(client(binh).startTyping({ channelId }), Code.PermissionDenied, 'ROLE_TOO_LOW');
+    await the.client(ChannelService, ana).archiveChannel({ channelId });
+    await rejects(client(ana).startTyping({ channelId }), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
+  });
+
+  it('is not shown while Redis is away, keeps nobody from sending, and comes back', async () => {
+    const channelId = await group(binh);
+    const stream = await subscribe(binh, channelId, 1);
+    await client(ana).startTyping({ channelId });
+    await until(() => stream.count('typing') === 1);
+    await the.redis.stop();
+    assert.equal((await client(ana).startTyping({ channelId })).expireTime, undefined);
+    await client(ana).stopTyping({ channelId });
+    await the.client(MessageService, ana).sendMessage({ channelId, content: 'vẫn gửi' });
+    await the.redis.start();
+    await until(async () => {
+      await client(ana).startTyping({ channelId });
+      return stream.count('typing') === 2;
+    });
+  });
+});
