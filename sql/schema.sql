@@ -262,7 +262,7 @@ CREATE TRIGGER trigger_update_member_count AFTER INSERT ON public.channel_member
 comment on trigger trigger_update_member_count on channel_members is 'Counts new members.';
 CREATE TRIGGER trigger_update_member_count_on_delete AFTER DELETE ON public.channel_members REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_member_count();
 comment on trigger trigger_update_member_count_on_delete on channel_members is 'Counts off removed rows.';
-CREATE TRIGGER trigger_update_member_count_on_update AFTER UPDATE ON public.channel_members REFERENCING OLD TABLE AS before_change NEW TABLE AS after_change FOR EACH STATEMENT EXECUTE FUNCTION update_member_count();
+CREATE TRIGGER trigger_update_member_count_on_update AFTER UPDATE OF status ON public.channel_members FOR EACH ROW WHEN ((((old.status)::text = 'ACTIVE'::text) <> ((new.status)::text = 'ACTIVE'::text))) EXECUTE FUNCTION update_member_count();
 comment on trigger trigger_update_member_count_on_update on channel_members is 'Counts members whose status changes.';
 alter table channel_members enable row level security, force row level security;
 create policy member_access_policy on channel_members as permissive for select to discuss_service
@@ -540,8 +540,8 @@ CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, send
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that come without a number.';
-CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages REFERENCING NEW TABLE AS posted FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
-comment on trigger trigger_update_channel_stats on messages is 'Counts new messages.';
+CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_channel_stats();
+comment on trigger trigger_update_channel_stats on messages is 'Counts messages that plain SQL inserts; those with an event are counted by what posts them.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
 comment on trigger trigger_update_channel_stats_on_delete on messages is 'Counts off messages removed for good.';
 CREATE TRIGGER trigger_update_unread_counts AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.is_deleted OR (new.notice IS NOT NULL))) EXECUTE FUNCTION update_unread_counts();
@@ -1620,6 +1620,10 @@ CREATE OR REPLACE FUNCTION public.post_messages(_items json)
  SET enable_mergejoin TO 'off'
 AS $function$
 #variable_conflict use_column
+declare
+  -- Refusals of replies, by item. Not part of the statement below, as most batches hold none and it would look into
+  -- every partition of messages.
+  _parents jsonb := '{}';
 begin
   -- Statements after this one see everything that was committed while it waited.
   perform 1
@@ -1628,9 +1632,28 @@ begin
   order by c.id
   for no key update;
 
+  if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
+    select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
+    into _parents
+    from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
+    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
+    where r."parentId" is not null
+      and p.is_deleted is not false;
+  end if;
+
   return query
-  with request as materialized (
-    select r.*
+  with checked as materialized (
+    select
+      r.*,
+      case
+        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
+        when m.status = 'MUTED' then 'MEMBER_MUTED'
+        when c.is_archived then 'CHANNEL_ARCHIVED'
+        else _parents ->> r.item::text
+      end as refusal,
+      c.event_seq,
+      c.post_seq,
+      c.last_message_at
     from json_to_recordset(_items) as r(
       item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
       "requestId" uuid, "payloadHash" text,
@@ -1638,25 +1661,9 @@ begin
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
       payload text, "seqAt" int, "messageAt" int
     )
-  ),
-  checked as materialized (
-    select
-      r.*,
-      case
-        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
-        when m.status = 'MUTED' then 'MEMBER_MUTED'
-        when c.is_archived then 'CHANNEL_ARCHIVED'
-        when r."parentId" is not null and p.id is null then 'MESSAGE_NOT_FOUND'
-        when p.is_deleted then 'MESSAGE_DELETED'
-      end as refusal,
-      p.sender_id as root_sender_id,
-      p.thread_count as replies_before,
-      p.thread_user_count as users_before
-    from request r
     left join channels c on c.id = r."channelId" and c.tenant_id = r."tenantId" and c.deleted_at is null
     left join channel_members m
       on m.channel_id = c.id and m.user_id = r."userId" and m.status in ('ACTIVE', 'MUTED')
-    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
   ),
   -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
   numbered as materialized (
@@ -1674,70 +1681,40 @@ begin
     on conflict do nothing
     returning resource_id
   ),
-  fresh as materialized (
-    select n.*
+  placed as materialized (
+    select
+      n.*,
+      n.event_seq + row_number() over channel as seq,
+      n.post_seq + row_number() over channel as place,
+      greatest(n.last_message_at, now_ms()) as now
     from numbered n
     where n."requestId" is null or n.id in (select resource_id from claimed)
+    window channel as (partition by n."channelId" order by n.id)
+  ),
+  stamped as materialized (
+    select
+      p.item, p.id, p.place, p.now, p.seq, p."channelId", p."tenantId", p."userId",
+      stamp_event(
+        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
+      ) as event
+    from placed p
   ),
   advanced as (
     update channels c
     set
-      event_seq = c.event_seq + f.posts,
-      post_seq = c.post_seq + f.posts,
-      last_message_id = f.last_id
-    from (select "channelId", count(*) as posts, max(id) as last_id from fresh group by 1) as f
-    where c.id = f."channelId"
-    returning
-      c.id,
-      c.event_seq - f.posts as seq_before,
-      c.post_seq - f.posts as position_before,
-      greatest(c.last_message_at, now_ms()) as now
-  ),
-  placed as materialized (
-    select
-      f.*,
-      a.seq_before + row_number() over channel as seq,
-      a.position_before + row_number() over channel as place,
-      a.now
-    from fresh f
-    join advanced a on a.id = f."channelId"
-    window channel as (partition by f."channelId" order by f.id)
-  ),
-  replies as materialized (
-    select
-      p.*,
-      p."userId" > 0
-        and row_number() over (partition by p."parentId", p."userId" order by p.id) = 1
-        and not exists (
-          select 1
-          from thread_followers f
-          where f.tenant_id = p."tenantId"
-            and f.root_id = p."parentId"
-            and f.user_id = p."userId"
-            and f.replies > 0
-        ) as is_new_user
-    from placed p
-    where p."parentId" is not null
-  ),
-  threads as materialized (
-    select
-      r.id,
-      r.replies_before + row_number() over thread as replies,
-      r.users_before + sum(r.is_new_user::int) over thread as users
-    from replies r
-    window thread as (partition by r."parentId" order by r.id)
-  ),
-  stamped as materialized (
-    select
-      p.*,
-      case when t.id is null then s.event else stamp_thread(s.event, t.replies, t.users) end as event
-    from placed p
-    left join threads t on t.id = p.id
-    cross join lateral (
-      select stamp_event(
-        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
-      ) as event
-    ) as s
+      event_seq = a.seq,
+      post_seq = a.place,
+      last_message_id = a.id,
+      message_count = c.message_count + a.posts,
+      last_message_at = a.now,
+      updated_at = greatest(c.updated_at, a.now),
+      unread_version = c.unread_version + 1
+    from (
+      select "channelId", count(*)::int as posts, max(seq) as seq, max(place) as place, max(id) as id, max(now) as now
+      from placed
+      group by 1
+    ) as a
+    where c.id = a."channelId"
   ),
   inserted as (
     insert into messages
@@ -1761,65 +1738,13 @@ begin
     set own_posts = m.own_posts + s.posts
     from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
     where m.channel_id = s."channelId" and m.user_id = s."userId"
-  ),
-  replied as (
-    update messages p
-    set
-      thread_count = p.thread_count + r.replies,
-      thread_user_count = p.thread_user_count + coalesce(cardinality(r.new_users), 0),
-      thread_users = (p.thread_users || coalesce(r.new_users, '{}'))[:5],
-      last_reply_at = r.last_at,
-      event_seq = r.last_seq
-    from (
-      select
-        "parentId",
-        count(*) as replies,
-        array_agg("userId" order by id) filter (where is_new_user) as new_users,
-        max(now) as last_at,
-        max(seq) as last_seq
-      from replies
-      group by 1
-    ) as r
-    where p.id = r."parentId"
-  ),
-  -- Following: the author of the first message has all replies before them, who replies those after their
-  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
-  followed as (
-    insert into thread_followers as f
-      (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
-    select u.tenant_id, u.root_id, u.user_id, u.channel_id, min(u.read_id), sum(u.replies), min(u.first_reply_id)
-    from (
-      select
-        "tenantId" as tenant_id, "parentId" as root_id, "userId" as user_id, "channelId" as channel_id,
-        id as read_id, 1 as replies, id as first_reply_id
-      from replies
-      union all
-      select "tenantId", "parentId", root_sender_id, "channelId", 0, 0, null
-      from replies
-      union all
-      select "tenantId", "parentId", unnest(mentions), "channelId", id - 1, 0, null
-      from replies
-    ) as u
-    join channel_members m
-      on m.channel_id = u.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
-    group by u.tenant_id, u.root_id, u.user_id, u.channel_id
-    order by u.tenant_id, u.root_id, u.user_id
-    on conflict (tenant_id, root_id, user_id) do update
-    set
-      replies = f.replies + excluded.replies,
-      first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
-    where excluded.replies > 0
   )
-  select
-    c.item,
-    case when s.id is null then coalesce(c.refusal, 'REPEATED') end,
-    s.id,
-    s.place,
-    s.now,
-    s.seq,
-    s.event
+  select s.item, null::text, s.id, s.place, s.now, s.seq, s.event
+  from stamped s
+  union all
+  select c.item, coalesce(c.refusal, 'REPEATED'), null, null, null, null, null
   from checked c
-  left join stamped s on s.item = c.item;
+  where c.item not in (select s.item from stamped s);
 end
 $function$;
 alter function post_messages(json) owner to discuss_system;
@@ -2357,6 +2282,81 @@ revoke all on function record_reaction(bigint,bigint,text,text,boolean) from pub
 grant execute on function record_reaction(bigint,bigint,text,text,boolean) to discuss_service;
 comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; nothing unless _given. Returns it as JSON, or null.';
 
+CREATE OR REPLACE FUNCTION public.record_reply(_message_id bigint, _payload bytea)
+ RETURNS bytea
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+declare
+  _reply record;
+  _root record;
+  _is_new_user boolean;
+  _stamped bytea;
+begin
+  select r.id, r.tenant_id, r.channel_id, r.parent_id, r.sender_id, r.mentions, r.event_seq, r.created_at
+  into _reply
+  from messages r
+  where r.id = _message_id;
+
+  _is_new_user := _reply.sender_id > 0 and not exists (
+    select 1
+    from thread_followers f
+    where f.tenant_id = _reply.tenant_id
+      and f.root_id = _reply.parent_id
+      and f.user_id = _reply.sender_id
+      and f.replies > 0
+  );
+
+  update messages p
+  set
+    thread_count = p.thread_count + 1,
+    thread_user_count = p.thread_user_count + _is_new_user::int,
+    thread_users = case when _is_new_user then (p.thread_users || _reply.sender_id)[:5] else p.thread_users end,
+    last_reply_at = _reply.created_at,
+    event_seq = _reply.event_seq
+  where p.id = _reply.parent_id
+  returning p.sender_id, p.thread_count, p.thread_user_count into _root;
+
+  -- Following: the author of the first message has all replies before them, who replies those after their
+  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
+  insert into thread_followers as f
+    (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
+  select _reply.tenant_id, _reply.parent_id, u.user_id, _reply.channel_id, min(u.read_id), sum(u.replies), min(u.first_id)
+  from (
+    select _reply.sender_id as user_id, _reply.id as read_id, 1 as replies, _reply.id as first_id
+    union all
+    select _root.sender_id, 0, 0, null
+    union all
+    select unnest(_reply.mentions), _reply.id - 1, 0, null
+  ) as u
+  join channel_members m
+    on m.channel_id = _reply.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+  group by u.user_id
+  order by u.user_id
+  on conflict (tenant_id, root_id, user_id) do update
+  set
+    replies = f.replies + excluded.replies,
+    first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
+  where excluded.replies > 0;
+
+  _stamped := stamp_thread(_payload, _root.thread_count, _root.thread_user_count);
+  update channel_events e
+  set payload = _stamped
+  where e.channel_id = _reply.channel_id
+    and e.seq = _reply.event_seq
+    and e.created_at = _reply.created_at;
+  return _stamped;
+end
+$function$;
+alter function record_reply(bigint,bytea) owner to discuss_system;
+revoke all on function record_reply(bigint,bytea) from public;
+comment on function record_reply(bigint,bytea) is 'Counts a reply that was just posted in its thread, has its people follow it, and returns its event, as logged from now on, with how the thread stands; only send_messages() calls it.';
+
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS text
  LANGUAGE sql
@@ -2655,11 +2655,11 @@ CREATE OR REPLACE FUNCTION public.send_messages(_items json)
  SET enable_mergejoin TO 'off'
 AS $function$
 declare
-  -- Names of the senders of those that may concern somebody, by item.
-  _names jsonb;
+  -- Of those that may concern somebody, by item: the name of the sender, and whether it is a reply.
+  _concerning jsonb;
 begin
-  select jsonb_object_agg(i.item, coalesce(i."userName", ''))
-  into _names
+  select jsonb_object_agg(i.item, jsonb_build_object('name', coalesce(i."userName", ''), 'reply', i."parentId" is not null))
+  into _concerning
   from json_to_recordset(_items) as i(
     item int, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
   )
@@ -2670,8 +2670,11 @@ begin
     from post_messages(_items) as p
   loop
     activities := null;
-    if refusal is null and _names ? item::text then
-      activities := record_message(message_id, _names ->> item::text);
+    if refusal is null and _concerning ? item::text then
+      if (_concerning -> item::text ->> 'reply')::boolean then
+        payload := record_reply(message_id, payload);
+      end if;
+      activities := record_message(message_id, _concerning -> item::text ->> 'name');
     end if;
     return next;
   end loop;
@@ -2873,17 +2876,11 @@ AS $function$
 begin
   if tg_op = 'INSERT' then
     update channels c
-    set message_count = c.message_count + s.messages,
-        last_message_at = greatest(c.last_message_at, s.last_at),
-        updated_at = greatest(c.updated_at, s.last_at),
+    set message_count = c.message_count + 1,
+        last_message_at = greatest(c.last_message_at, new.created_at),
+        updated_at = greatest(c.updated_at, new.created_at),
         unread_version = c.unread_version + 1
-    from (
-      select p.channel_id, count(*)::int as messages, max(p.created_at) as last_at
-      from posted p
-      where p.notice is null
-      group by p.channel_id
-    ) as s
-    where c.id = s.channel_id;
+    where c.id = new.channel_id;
   else
     perform 1
     from channels c
@@ -2893,11 +2890,11 @@ begin
 
     update channels c
     set message_count = greatest(0, c.message_count - s.messages),
-        updated_at = now_ms()
+        updated_at = now_ms(),
+        unread_version = c.unread_version + 1
     from (
-      select r.channel_id, count(*)::int as messages
+      select r.channel_id, count(*) filter (where r.notice is null)::int as messages
       from removed r
-      where r.notice is null
       group by r.channel_id
     ) as s
     where c.id = s.channel_id;
@@ -2928,18 +2925,8 @@ begin
     where c.id = s.channel_id;
   elsif tg_op = 'UPDATE' then
     update channels c
-    set member_count = greatest(0, c.member_count + s.members)
-    from (
-      select
-        n.channel_id,
-        (count(*) filter (where n.status = 'ACTIVE') - count(*) filter (where o.status = 'ACTIVE'))::int as members
-      from before_change o
-      join after_change n on n.id = o.id
-      where n.status != o.status
-      group by n.channel_id
-    ) as s
-    where c.id = s.channel_id
-      and s.members != 0;
+    set member_count = greatest(0, c.member_count + (new.status = 'ACTIVE')::int - (old.status = 'ACTIVE')::int)
+    where c.id = new.channel_id;
   else
     update channels c
     set member_count = greatest(0, c.member_count - s.members)

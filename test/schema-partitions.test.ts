@@ -107,7 +107,7 @@ describe('partitions', () => {
   it('are made once by many callers at once', async () => {
     const later = NOW + 60 * DAY;
     await Promise.all([1, 2, 3].map(() => service`select pg_sleep(0.1)`));
-    const made = (await Promise.all([ensure(later), ensure(later), ensure(later)])).flat();
+    const made = (await Promise.all([1, 2, 3].map(() => ensurePatiently(later)))).flat();
     assert.ok(made.length >= 8);
     assert.equal(new Set(made).size, made.length);
   });
@@ -156,6 +156,18 @@ describe('partitions', () => {
   async function ensure(now: number): Promise<string[]> {
     const rows = await service<{ name: string }[]>`select ensure_partitions(${now}) as name`;
     return rows.map(({ name }) => name);
+  }
+
+  /** Like the job, which comes again when another was in the way for longer than a lock is waited for. */
+  async function ensurePatiently(now: number): Promise<string[]> {
+    for (let attempt = 0; ; attempt += 1) {
+      try {
+        return await ensure(now);
+      } catch (error) {
+        if (attempt === 20 || !(error instanceof postgres.PostgresError) || error.code !== '55P03')
+          throw error;
+      }
+    }
   }
 
   async function drop(days: number, now: number): Promise<string[]> {
