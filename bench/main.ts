@@ -11,6 +11,7 @@ import { sendFlat } from './send-flat.ts';
 import { sendVsDocument } from './send-vs-document.ts';
 import { sendVsNoop } from './send-vs-noop.ts';
 import { streamMemory } from './stream-memory.ts';
+import { tenThousandStreams } from './ten-thousand-streams.ts';
 
 type Bench = {
   readonly name: string;
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'stream_memory_grpc', goal: '<= 25 KB', run: (stack) => streamMemory(stack, 'grpc') },
   { name: 'stream_memory_web', goal: '<= 70 KB', run: (stack) => streamMemory(stack, 'web') },
   { name: 'latency', goal: 'none', run: latency },
+  { name: 'ten_thousand_streams', goal: '<= 25 KB', run: tenThousandStreams },
   { name: 'search', goal: '<= 0.5', run: search, byName: true },
 ];
 
