@@ -6,6 +6,7 @@ import { fanout } from './fanout.ts';
 import { latency } from './latency.ts';
 import type { Measurement } from './lib/measure.ts';
 import { Stack } from './lib/stack.ts';
+import { replay } from './replay.ts';
 import { search } from './search.ts';
 import { sendFlat } from './send-flat.ts';
 import { sendVsDocument } from './send-vs-document.ts';
@@ -32,6 +33,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'fanout_web', goal: '<= 2', run: (stack) => fanout(stack, 'web') },
   { name: 'stream_memory_grpc', goal: '<= 25 KB', run: (stack) => streamMemory(stack, 'grpc') },
   { name: 'stream_memory_web', goal: '<= 70 KB', run: (stack) => streamMemory(stack, 'web') },
+  { name: 'replay', goal: '>= 1', run: replay },
   { name: 'latency', goal: 'none', run: latency },
   { name: 'ten_thousand_streams', goal: '<= 25 KB', run: tenThousandStreams },
   { name: 'search', goal: '<= 0.5', run: search, byName: true },

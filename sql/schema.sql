@@ -182,7 +182,7 @@ create table channel_events (
   channel_id bigint not null,
   seq bigint not null,
   tenant_id bigint not null,
-  xid xid8 not null default pg_current_xact_id(),
+  xid xid8 not null default GREATEST(pg_current_xact_id(), (((((pg_snapshot_xmax(pg_current_snapshot()))::text)::bigint - 1))::text)::xid8),
   kind text not null,
   message_id bigint,
   actor_id bigint,
@@ -205,11 +205,11 @@ grant select on channel_events to discuss_service;
 grant delete, insert, select, update on channel_events to discuss_system;
 grant select, usage on sequence channel_events_id_seq to discuss_system;
 comment on table channel_events is 'The log of every channel: each change, in order, as the very bytes subscribers get. Kept 7 days, partitioned by day (channel_events_20261122, UTC), see ensure_partitions() and drop_old_event_partitions(). No foreign key, as the last events of a deleted channel must still reach its members.';
-comment on column channel_events.id is 'Order of insertion over all channels; only within one xid does it say anything.';
+comment on column channel_events.id is 'Order of insertion over all channels; says something only among equal xids.';
 comment on column channel_events.channel_id is 'Channel that changed.';
 comment on column channel_events.seq is 'Number of the event in its channel, 1..N without gaps in order of commit.';
 comment on column channel_events.tenant_id is 'Tenant of the channel.';
-comment on column channel_events.xid is 'Transaction that wrote it. Below pg_snapshot_xmin() nothing can appear any more, so (xid, id) is a cursor without gaps.';
+comment on column channel_events.xid is 'The transaction that wrote it, or the youngest that had ended by then, if that is younger. Below pg_snapshot_xmin() nothing can appear any more, so (xid, id) is a cursor without gaps; and in a channel it is the order of seq.';
 comment on column channel_events.kind is 'What happened: MESSAGE_CREATED, MEMBERS_JOINED, ...';
 comment on column channel_events.message_id is 'Message it is about, if any.';
 comment on column channel_events.actor_id is 'User who did it, if any.';
@@ -423,6 +423,26 @@ comment on column deleted_posts.channel_id is 'Channel of the message.';
 comment on column deleted_posts.post_seq is 'Number of the message in its channel.';
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';
 comment on column deleted_posts.sender_id is 'User who had posted it; own messages are counted apart.';
+
+create table event_feed (
+  tenant_id bigint not null default 0,
+  epoch bigint not null,
+  floor_xid xid8 not null default '0'::xid8,
+  floor_id bigint not null default 0,
+  constraint event_feed_of_all CHECK ((tenant_id = 0)),
+  constraint event_feed_pkey PRIMARY KEY (tenant_id)
+);
+alter table event_feed enable row level security, force row level security;
+create policy system_policy on event_feed as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on event_feed to discuss_service;
+grant delete, insert, select, update on event_feed to discuss_system;
+comment on table event_feed is 'One row: what cursors into the log of all tenants are held against, see read_event_feed().';
+comment on column event_feed.tenant_id is '0: the feed is of all tenants.';
+comment on column event_feed.epoch is 'Cursors given out under another epoch mean nothing; restart_event_feed() begins a new one.';
+comment on column event_feed.floor_xid is 'With floor_id, the last event in the order (xid, id) that was dropped from the log: cursors before it missed something.';
+comment on column event_feed.floor_id is 'See floor_xid.';
 
 create table idempotency_keys (
   tenant_id bigint not null,
@@ -1173,6 +1193,12 @@ AS $function$
 declare
   _day constant bigint := 86400000;
   _first_kept bigint := (p_now_ms / _day - p_days) * _day;
+  _raise_floor constant text := $raise$
+    update event_feed f
+    set floor_xid = e.xid, floor_id = e.id
+    from (select xid, id from %I where created_at < %s order by xid desc, id desc limit 1) as e
+    where (e.xid, e.id) > (f.floor_xid, f.floor_id)
+  $raise$;
   _name text;
 begin
   if p_days < 1 then
@@ -1190,6 +1216,7 @@ begin
     order by c.relname
   loop
     begin
+      execute format(_raise_floor, _name, _first_kept);
       execute format('drop table %I', _name);
       return next _name;
     exception
@@ -1199,12 +1226,13 @@ begin
     end;
   end loop;
 
+  execute format(_raise_floor, 'channel_events_default', _first_kept);
   delete from channel_events_default where created_at < _first_kept;
 end
 $function$;
 revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
-comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended p_days full days ago or earlier; returns what it dropped, warns of what it had to put off.';
+comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_feed how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
 
 CREATE OR REPLACE FUNCTION public.ensure_partitions(p_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
@@ -1913,6 +1941,83 @@ $function$;
 revoke all on function put_back_references() from public;
 comment on function put_back_references() is 'Restores what put_aside_references() copied, once the messages are in their partition.';
 
+CREATE OR REPLACE FUNCTION public.read_event_feed(_epoch bigint, _xid bigint, _id bigint, _tenants bigint[], _kinds text[], _limit integer, _bytes integer)
+ RETURNS TABLE(tenant_id bigint, xid bigint, id bigint, payload bytea, epoch bigint, lost text, held_ms bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+ SET enable_sort TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  -- Transactions below it have ended: no event can appear among theirs any more.
+  _horizon constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  _after constant xid8 := _xid::text::xid8;
+  -- Whoever wants little of the log reads past the rest in steps that end.
+  _scan constant int := 10 * _limit;
+  _scanned int := 0;
+  _full boolean := false;
+  _event record;
+  _feed event_feed;
+begin
+  if _after is not null then
+    for _event in
+      select e.tenant_id, e.kind, e.xid, e.id, e.payload
+      from channel_events e
+      where (e.xid, e.id) > (_after, _id)
+        and e.xid < _horizon
+      order by e.xid, e.id
+      limit _scan
+    loop
+      _scanned := _scanned + 1;
+      xid := _event.xid::text::bigint;
+      id := _event.id;
+      if (_tenants is null or _event.tenant_id = any(_tenants)) and (_kinds is null or _event.kind = any(_kinds)) then
+        tenant_id := _event.tenant_id;
+        payload := _event.payload;
+        return next;
+        _limit := _limit - 1;
+        _bytes := _bytes - octet_length(payload);
+        _full := _limit <= 0 or _bytes <= 0;
+      end if;
+      exit when _full;
+    end loop;
+  end if;
+
+  -- After the events: where days were dropped meanwhile, this sees it.
+  select f.* into strict _feed from event_feed f;
+  tenant_id := null;
+  payload := null;
+  epoch := _feed.epoch;
+  if _epoch != _feed.epoch or _after > _horizon then
+    lost := 'UNKNOWN';
+  elsif (_after, _id) < (_feed.floor_xid, _feed.floor_id) then
+    lost := 'EXPIRED';
+  end if;
+  if lost is not null then
+    xid := _feed.floor_xid::text::bigint;
+    id := _feed.floor_id;
+  elsif not _full and _scanned < _scan then
+    xid := _horizon::text::bigint;
+    id := 0;
+    held_ms := (
+      select greatest(now_ms() - e.created_at, 0)
+      from channel_events e
+      where e.xid >= _horizon
+      order by e.xid, e.id
+      limit 1
+    );
+  end if;
+  return next;
+end
+$function$;
+alter function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) owner to discuss_system;
+revoke all on function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
+grant execute on function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
+comment on function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id) and up to where every transaction has ended: those of some tenants and kinds, or of all where null is given; at most _limit of them, or somewhat over _bytes. A last row without payload says how far the log was read, with id 0 when to its end. There, lost says that a cursor of _epoch missed events (EXPIRED) or is of another log (UNKNOWN), and the place is where the log begins; held_ms, for how long a committed event has been waiting for an older transaction. Without _xid nothing is read. Checks no rights: who calls it does.';
+
 CREATE OR REPLACE FUNCTION public.recent_message_count(p_channel_id bigint)
  RETURNS bigint
  LANGUAGE sql
@@ -2356,6 +2461,22 @@ $function$;
 alter function record_reply(bigint,bytea) owner to discuss_system;
 revoke all on function record_reply(bigint,bytea) from public;
 comment on function record_reply(bigint,bytea) is 'Counts a reply that was just posted in its thread, has its people follow it, and returns its event, as logged from now on, with how the thread stands; only send_messages() calls it.';
+
+CREATE OR REPLACE FUNCTION public.restart_event_feed()
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update event_feed set epoch = epoch + 1 + (random() * 1000000000)::bigint;
+  -- Where a dump was restored, transactions are numbered anew, and these would be waited for.
+  update channel_events set xid = pg_current_xact_id() where xid > pg_current_xact_id();
+end
+$function$;
+alter function restart_event_feed() owner to discuss_system;
+revoke all on function restart_event_feed() from public;
+comment on function restart_event_feed() is 'To be called by the owner after the database was restored from a backup: cursors of StreamTenantEvents from before may be of events that are no more, so their holders are told to read anew.';
 
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS text

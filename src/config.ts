@@ -80,6 +80,9 @@ export function toConfig(env: Env) {
       replayPage: read.count('EVENT_REPLAY_PAGE', 500, 1),
       retentionDays: read.count('EVENT_RETENTION_DAYS', 7, 1),
       connections: read.count('EVENT_CONNECTIONS', 4, 1),
+      feeds: read.count('EVENT_FEEDS', 100),
+      feedConnections: read.count('EVENT_FEED_CONNECTIONS', 1, 1),
+      feedStatementMs: read.count('EVENT_FEED_STATEMENT_MS', 10_000, 1),
     },
     channel: {
       maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000),

@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { Database } from './db/database.ts';
 import { createMetrics, type Metrics } from './edge/metrics.ts';
+import { Feeds } from './event/feeds.ts';
 import { Hub } from './event/hub.ts';
 import { Relay } from './event/relay.ts';
 import { Sweep } from './event/sweep.ts';
@@ -19,6 +20,7 @@ export type Deps = {
   readonly db: Database;
   readonly redis: RedisClient;
   readonly hub: Hub;
+  readonly feeds: Feeds;
   readonly relay: Relay;
   readonly sends: SendQueue;
   readonly presence: Presence;
@@ -35,7 +37,8 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
   const db = new Database(config, log, metrics);
   const redis = openRedis(config.redis, log);
   const hub = new Hub({ config, pool: db.log, log, metrics, now });
-  const relay = new Relay({ hub, redis, config, metrics, log });
+  const feeds = new Feeds({ config, pool: db.feed, log, metrics, now });
+  const relay = new Relay({ hub, feeds, redis, config, metrics, log });
   const sweep = new Sweep({ hub, pool: db.log, config, metrics, log });
   const sends = new SendQueue({ pool: db.writes, relay, config, metrics, log });
   const presence = new Presence({ config, redis, pool: db.log, live: hub.live, relay, metrics, log });
@@ -48,6 +51,7 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
     db,
     redis,
     hub,
+    feeds,
     relay,
     sends,
     presence,

@@ -10,14 +10,21 @@ const HEADERS: Readonly<Record<Edge, Readonly<Record<string, string>>>> = {
   web: { 'content-type': 'application/connect+proto', 'connect-protocol-version': '1' },
 };
 
-/** Streams of one channel, or of all that their users are in, one for each token. A bare server takes the same and looks at none of it. */
+/**
+ * Streams of one channel, from now or after an event, or of all channels that their users are in, one for each
+ * token. A bare server takes the same and looks at none of it.
+ */
 export function subscription(
   edge: Edge,
   address: string,
   channelId: bigint | undefined,
   tokens: readonly string[],
+  after?: bigint,
 ): Opening {
-  const request = create(SubscribeRequestSchema, { channelIds: channelId === undefined ? [] : [channelId] });
+  const request = create(SubscribeRequestSchema, {
+    channelIds: channelId === undefined ? [] : [channelId],
+    cursors: channelId === undefined || after === undefined ? [] : [{ channelId, seq: after }],
+  });
   const message = Buffer.from(toBinary(SubscribeRequestSchema, request));
   const head = Buffer.alloc(5);
   head.writeUInt32BE(message.length, 1);

@@ -20,13 +20,15 @@ export type CallScope = {
 /**
  * The connections to PostgreSQL, all as the service's role, which owns nothing. Statements for a caller run
  * in a transaction that carries the caller's tenant and user in settings that row-level security reads; the
- * two pools are for the functions that check rights by themselves.
+ * other pools are for the functions that check rights by themselves.
  */
 export class Database {
   /** For batches of messages. Without a caller's settings: row-level security shows it nothing, only functions work. */
   readonly writes: Pool;
   /** For reading the log and housekeeping, likewise by functions only; apart, so that neither waits for the other. */
   readonly log: Pool;
+  /** For feeds of all tenants, who read more of the log than anybody and must keep nobody waiting. */
+  readonly feed: Pool;
   readonly #lanes: Lanes;
   readonly #maxDeadlineMs: number;
 
@@ -34,6 +36,7 @@ export class Database {
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
     this.writes = connect(config, log, config.write.batchConnections);
     this.log = connect(config, log, config.event.connections);
+    this.feed = connect(config, log, config.event.feedConnections, config.event.feedStatementMs);
     const lanes = Array.from({ length: config.db.connections }, () => connect(config, log, 1));
     this.#lanes = new Lanes(lanes, config.db.waitingCalls, metrics);
   }
@@ -73,7 +76,10 @@ export class Database {
 
   /** For when all calls are over; the driver never finishes by itself where a connection was lost before. */
   async close(): Promise<void> {
-    await Promise.all([this.#lanes.close(), this.writes.end({ timeout: 1 }), this.log.end({ timeout: 1 })]);
+    await Promise.all([
+      this.#lanes.close(),
+      ...[this.writes, this.log, this.feed].map((pool) => pool.end({ timeout: 1 })),
+    ]);
   }
 
   // The deadline goes along as statement_timeout, so that PostgreSQL stops by itself what nobody waits for.
@@ -91,7 +97,7 @@ export class Database {
   }
 }
 
-function connect(config: Config, log: Logger, max: number): Pool {
+function connect(config: Config, log: Logger, max: number, statementMs = config.call.maxDeadlineMs): Pool {
   return postgres(config.db.url, {
     max,
     prepare: config.db.prepare,
@@ -103,7 +109,7 @@ function connect(config: Config, log: Logger, max: number): Pool {
     transform: postgres.camel,
     connection: {
       application_name: `discuss/${config.instance}`,
-      statement_timeout: config.call.maxDeadlineMs,
+      statement_timeout: statementMs,
       // A frozen instance must not keep a channel's row locked.
       idle_in_transaction_session_timeout: 5_000,
     },

@@ -15,14 +15,8 @@ import type { Caller } from './call.ts';
 import { refuse } from './errors.ts';
 import type { Surrounding } from './surroundings.ts';
 
-/** What a token says of who holds it. */
-export type Identity = Caller & {
-  /** Tenants a service may act in; undefined: any. */
-  readonly tenants: ReadonlySet<bigint> | undefined;
-};
-
-/** Gives the identity a token proves; throws a refusal where it proves none. */
-export type TokenReader = (token: string) => Promise<Identity>;
+/** Gives whom a token proves its holder to be; throws a refusal where it proves nobody. */
+export type TokenReader = (token: string) => Promise<Caller>;
 
 type Header = (name: string) => string | undefined;
 
@@ -44,7 +38,7 @@ export async function callerOf(header: Header, readToken: TokenReader): Promise<
 /** Checks tokens, each one's signature once: what it proved is remembered until it expires. */
 export async function createTokenReader(config: Config['auth'], now: () => number): Promise<TokenReader> {
   const keys = await openKeys(config.jwks);
-  const known = new LRUCache<string, { identity: Identity; until: number }>({ max: config.rememberedTokens });
+  const known = new LRUCache<string, { identity: Caller; until: number }>({ max: config.rememberedTokens });
   return async (token) => {
     const fingerprint = hash('sha256', token, 'base64');
     const remembered = known.get(fingerprint);
@@ -92,7 +86,7 @@ function isKeyTrouble(error: unknown): boolean {
   return ['ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID', 'ERR_JWKS_TIMEOUT'].includes(error.code);
 }
 
-function identityOf(claims: JWTPayload): Identity {
+function identityOf(claims: JWTPayload): Caller {
   const roles = rolesOf(claims);
   const kind = roles.has('discuss.admin') ? 'operator' : roles.has('discuss.service') ? 'service' : 'user';
   const userId = kind === 'service' ? 0n : idOf(claims['uid']);
@@ -103,7 +97,7 @@ function identityOf(claims: JWTPayload): Identity {
 }
 
 /** A service says in metadata for whom it calls; from anybody else these headers mean nothing. */
-function actingFor(service: Identity, header: Header): Caller {
+function actingFor(service: Caller, header: Header): Caller {
   const userId = idHeader(header, 'x-user-id') ?? 0n;
   const tenantId = idHeader(header, 'x-tenant-id') ?? service.tenantId;
   const own = tenantId === service.tenantId;
@@ -112,7 +106,7 @@ function actingFor(service: Identity, header: Header): Caller {
   }
   if (userId !== 0n && tenantId === 0n)
     throw refuse.fieldInvalid('x-tenant-id', 'is required with x-user-id');
-  return { kind: 'service', tenantId, userId, name: '', roles: service.roles };
+  return { ...service, tenantId, userId, name: '' };
 }
 
 function rolesOf(claims: JWTPayload): ReadonlySet<string> {

@@ -18,6 +18,8 @@ export type Caller = {
   /** Display name from the token, for texts like "… mentioned you"; empty when the token has none. */
   readonly name: string;
   readonly roles: ReadonlySet<string>;
+  /** Tenants a service may act in besides its own; undefined: any. */
+  readonly tenants?: ReadonlySet<bigint> | undefined;
 };
 
 /** What a handler knows of the call besides its request. */

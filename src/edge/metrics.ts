@@ -99,6 +99,16 @@ export function createMetrics() {
       help: 'How late the last sweep for missed events began.',
       registers,
     }),
+    feedEvents: new Counter({
+      name: 'discuss_feed_events_total',
+      help: 'Events sent to feeds of tenants.',
+      registers,
+    }),
+    feedHeldSeconds: new Gauge({
+      name: 'discuss_feed_held_seconds',
+      help: 'How long a committed event has been kept from feeds by an older transaction that goes on.',
+      registers,
+    }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
       help: 'Calls that wait for a database connection.',

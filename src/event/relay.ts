@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import type { RedisClient } from '../redis/client.ts';
 import { Listener } from '../redis/listener.ts';
+import type { Feeds } from './feeds.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './frames.ts';
 import type { Hub } from './hub.ts';
 import type { PresenceNews, TypingNews } from './live.ts';
@@ -26,6 +27,7 @@ type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly res
  */
 export class Relay {
   readonly #hub: Hub;
+  readonly #feeds: Feeds;
   readonly #redis: RedisClient;
   readonly #listener: Listener;
   readonly #origin: string;
@@ -33,8 +35,16 @@ export class Relay {
   #shard = Math.floor(Math.random() * CHANNELS.length);
   #unsent = 0;
 
-  constructor(parts: { hub: Hub; redis: RedisClient; config: Config; metrics: Metrics; log: Logger }) {
+  constructor(parts: {
+    hub: Hub;
+    feeds: Feeds;
+    redis: RedisClient;
+    config: Config;
+    metrics: Metrics;
+    log: Logger;
+  }) {
     this.#hub = parts.hub;
+    this.#feeds = parts.feeds;
     this.#redis = parts.redis;
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
@@ -50,7 +60,9 @@ export class Relay {
   /** Delivers committed events, here and to the other instances. */
   publish(events: readonly LoggedEvent[]): void {
     for (const event of events) this.#hub.deliver(event);
-    if (events.length > 0) this.#send({ events: events.map(({ payload }) => payload) });
+    if (events.length === 0) return;
+    this.#feeds.wake();
+    this.#send({ events: events.map(({ payload }) => payload) });
   }
 
   /** Tells one user's streams something that is in no channel's log. */
@@ -116,6 +128,7 @@ export class Relay {
     const batch = fromBinary(BatchSchema, message);
     if (batch.origin === this.#origin) return;
     for (const event of batch.events) this.#hub.deliver(peekEvent(Buffer.from(event)));
+    if (batch.events.length > 0) this.#feeds.wake();
     for (const { tenantId, userId, response } of batch.signals) {
       this.#hub.signal(tenantId, userId, toReceivedFrame(response));
     }

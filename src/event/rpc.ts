@@ -1,10 +1,13 @@
 import { randomUUID } from 'node:crypto';
+import { type EventKind, EventKindSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import type { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../edge/call.ts';
+import type { Call, Caller, Handlers } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
 import type { Frame } from '../edge/frame.ts';
 import { findPresence, OTHER_KIND } from '../presence/find.ts';
 import { type ChannelState, toChannelState } from './channel-state.ts';
+import { fromCursor } from './feed-cursor.ts';
 import { toFrame } from './frames.ts';
 import { listChannelStates } from './sql.ts';
 
@@ -26,6 +29,17 @@ export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
         leave();
       }
     },
+
+    async streamTenantEvents({ cursor, kinds, fromOldest }, call, sink) {
+      if (call.caller.userId > 0n)
+        throw refuse.callerNotAllowed('a stream of tenants is for services that act for nobody');
+      const filter = {
+        tenants: tenantsOf(call.caller),
+        kinds: kinds.length === 0 ? undefined : kinds.map(kindName),
+      };
+      const from = fromCursor(cursor) ?? (fromOldest ? 'oldest' : 'now');
+      await deps.feeds.serve({ filter, from }, call, sink);
+    },
   };
 }
 
@@ -39,6 +53,16 @@ function offerPresence(
   findPresence(deps, call, userIds)
     .then((users) => stream.offer(toFrame({ case: 'presence', value: { users } })))
     .catch((error) => call.log.debug({ err: error }, 'a stream was not told the presence it asked for'));
+}
+
+/** The tenant a service names, or those it serves; undefined: all. */
+function tenantsOf({ tenantId, tenants }: Caller): readonly bigint[] | undefined {
+  if (tenantId > 0n) return [tenantId];
+  return tenants === undefined ? undefined : [...tenants];
+}
+
+function kindName(kind: EventKind): string {
+  return EventKindSchema.value[kind]?.name.slice('EVENT_KIND_'.length) ?? '';
 }
 
 async function listStates(

@@ -12,6 +12,7 @@ export interface TokenClaims {
   readonly tenantId: bigint;
   readonly name?: string;
   readonly roles?: readonly string[];
+  readonly tenants?: readonly bigint[];
   /** Seconds from now, default an hour; negative makes a token that has expired. */
   readonly expiresIn?: number;
 }
@@ -44,11 +45,12 @@ export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
     audience,
     jwksUrl: pathToFileURL(file).href,
     jwks,
-    sign({ userId, tenantId, name, roles = [], expiresIn = 3600 }) {
+    sign({ userId, tenantId, name, roles = [], tenants, expiresIn = 3600 }) {
       const now = Math.floor(Date.now() / 1000);
       const user = userId === 0n ? {} : { uid: `${userId}`, name: name ?? `User ${userId}` };
       const tenant = tenantId === 0n ? {} : { tid: `${tenantId}` };
-      return new SignJWT({ ...user, ...tenant, realm_access: { roles } })
+      const served = tenants === undefined ? {} : { tenants: tenants.map(String) };
+      return new SignJWT({ ...user, ...tenant, ...served, realm_access: { roles } })
         .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? '' })
         .setSubject(userId === 0n ? (name ?? 'service') : `${userId}`)
         .setIssuer(issuer)

@@ -2,8 +2,8 @@
 // @generated from file serp/discuss/v1/event.proto (package serp.discuss.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Channel } from "./channel_pb.ts";
@@ -12,13 +12,13 @@ import type { Member } from "./member_pb.ts";
 import { file_serp_discuss_v1_member } from "./member_pb.ts";
 import type { Message as Message$1, Poll, ThreadSummary } from "./message_pb.ts";
 import { file_serp_discuss_v1_message } from "./message_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/event.proto.
  */
 export const file_serp_discuss_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSLwBQoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIABI6Cg9tZW1iZXJzX2NoYW5nZWQYDiABKAsyHy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0NoYW5nZWRIABI6Cg9jaGFubmVsX2RlbGV0ZWQYDyABKAsyHy5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbERlbGV0ZWRIABI4Cg5tZXNzYWdlX2VkaXRlZBgUIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlRWRpdGVkSAASOgoPbWVzc2FnZV9kZWxldGVkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VEZWxldGVkSAASPAoQcmVhY3Rpb25fY2hhbmdlZBgWIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbkNoYW5nZWRIABI0Cgxwb2xsX2NoYW5nZWQYFyABKAsyHC5zZXJwLmRpc2N1c3MudjEuUG9sbENoYW5nZWRIABIyCgtwaW5fY2hhbmdlZBgYIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5QaW5DaGFuZ2VkSABCCAoGY2hhbmdlIo0BCg5NZXNzYWdlQ3JlYXRlZBIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEgoKcmVxdWVzdF9pZBgCIAEoCRIaChJ0aHJlYWRfcmVwbHlfY291bnQYAyABKAUSIAoYdGhyZWFkX3BhcnRpY2lwYW50X2NvdW50GAQgASgFIjoKDU1lc3NhZ2VFZGl0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlImsKDk1lc3NhZ2VEZWxldGVkEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIuCgZ0aHJlYWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3VtbWFyeSJUCg9SZWFjdGlvbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxINCgVlbW9qaRgCIAEoCRIPCgd1c2VyX2lkGAMgASgDEg0KBWFkZGVkGAQgASgIIkYKC1BvbGxDaGFuZ2VkEhIKCm1lc3NhZ2VfaWQYASABKAMSIwoEcG9sbBgCIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsImEKClBpbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxIsCghwaW5fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGlubmVyX2lkGAMgASgDIkwKDkNoYW5uZWxDaGFuZ2VkEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIPCgdjcmVhdGVkGAIgASgIIjkKDU1lbWJlcnNKb2luZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgDEg8KB3JlbW92ZWQYAiABKAgiOgoOTWVtYmVyc0NoYW5nZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiEAoOQ2hhbm5lbERlbGV0ZWRiBnByb3RvMw", [file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
+  fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSLwBQoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIABI6Cg9tZW1iZXJzX2NoYW5nZWQYDiABKAsyHy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0NoYW5nZWRIABI6Cg9jaGFubmVsX2RlbGV0ZWQYDyABKAsyHy5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbERlbGV0ZWRIABI4Cg5tZXNzYWdlX2VkaXRlZBgUIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlRWRpdGVkSAASOgoPbWVzc2FnZV9kZWxldGVkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VEZWxldGVkSAASPAoQcmVhY3Rpb25fY2hhbmdlZBgWIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbkNoYW5nZWRIABI0Cgxwb2xsX2NoYW5nZWQYFyABKAsyHC5zZXJwLmRpc2N1c3MudjEuUG9sbENoYW5nZWRIABIyCgtwaW5fY2hhbmdlZBgYIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5QaW5DaGFuZ2VkSABCCAoGY2hhbmdlIo0BCg5NZXNzYWdlQ3JlYXRlZBIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEgoKcmVxdWVzdF9pZBgCIAEoCRIaChJ0aHJlYWRfcmVwbHlfY291bnQYAyABKAUSIAoYdGhyZWFkX3BhcnRpY2lwYW50X2NvdW50GAQgASgFIjoKDU1lc3NhZ2VFZGl0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlImsKDk1lc3NhZ2VEZWxldGVkEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIuCgZ0aHJlYWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3VtbWFyeSJUCg9SZWFjdGlvbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxINCgVlbW9qaRgCIAEoCRIPCgd1c2VyX2lkGAMgASgDEg0KBWFkZGVkGAQgASgIIkYKC1BvbGxDaGFuZ2VkEhIKCm1lc3NhZ2VfaWQYASABKAMSIwoEcG9sbBgCIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsImEKClBpbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxIsCghwaW5fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGlubmVyX2lkGAMgASgDIkwKDkNoYW5uZWxDaGFuZ2VkEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIPCgdjcmVhdGVkGAIgASgIIjkKDU1lbWJlcnNKb2luZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgDEg8KB3JlbW92ZWQYAiABKAgiOgoOTWVtYmVyc0NoYW5nZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiEAoOQ2hhbm5lbERlbGV0ZWQq+wIKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASHgoaRVZFTlRfS0lORF9NRVNTQUdFX0NSRUFURUQQChIeChpFVkVOVF9LSU5EX0NIQU5ORUxfQ0hBTkdFRBALEh0KGUVWRU5UX0tJTkRfTUVNQkVSU19KT0lORUQQDBIaChZFVkVOVF9LSU5EX01FTUJFUl9MRUZUEA0SHgoaRVZFTlRfS0lORF9NRU1CRVJTX0NIQU5HRUQQDhIeChpFVkVOVF9LSU5EX0NIQU5ORUxfREVMRVRFRBAPEh0KGUVWRU5UX0tJTkRfTUVTU0FHRV9FRElURUQQFBIeChpFVkVOVF9LSU5EX01FU1NBR0VfREVMRVRFRBAVEh8KG0VWRU5UX0tJTkRfUkVBQ1RJT05fQ0hBTkdFRBAWEhsKF0VWRU5UX0tJTkRfUE9MTF9DSEFOR0VEEBcSGgoWRVZFTlRfS0lORF9QSU5fQ0hBTkdFRBAYYgZwcm90bzM", [file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
 
 /**
  * One change in a channel, as kept in the channel's log. Events of a channel are numbered without gaps in the
@@ -472,4 +472,108 @@ export type ChannelDeleted = Message<"serp.discuss.v1.ChannelDeleted"> & {
  */
 export const ChannelDeletedSchema: GenMessage<ChannelDeleted> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 11);
+
+/**
+ * Kind of an event: the field of `Event.change` that is set, under the same number.
+ *
+ * @generated from enum serp.discuss.v1.EventKind
+ */
+export const EventKind = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: EVENT_KIND_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * A message was posted.
+   *
+   * @generated from enum value: EVENT_KIND_MESSAGE_CREATED = 10;
+   */
+  MESSAGE_CREATED: 10,
+
+  /**
+   * The channel was created, or its settings changed.
+   *
+   * @generated from enum value: EVENT_KIND_CHANNEL_CHANGED = 11;
+   */
+  CHANNEL_CHANGED: 11,
+
+  /**
+   * People became members.
+   *
+   * @generated from enum value: EVENT_KIND_MEMBERS_JOINED = 12;
+   */
+  MEMBERS_JOINED: 12,
+
+  /**
+   * A person is no longer a member.
+   *
+   * @generated from enum value: EVENT_KIND_MEMBER_LEFT = 13;
+   */
+  MEMBER_LEFT: 13,
+
+  /**
+   * Members have another role or nickname.
+   *
+   * @generated from enum value: EVENT_KIND_MEMBERS_CHANGED = 14;
+   */
+  MEMBERS_CHANGED: 14,
+
+  /**
+   * The channel was deleted.
+   *
+   * @generated from enum value: EVENT_KIND_CHANNEL_DELETED = 15;
+   */
+  CHANNEL_DELETED: 15,
+
+  /**
+   * A message was edited.
+   *
+   * @generated from enum value: EVENT_KIND_MESSAGE_EDITED = 20;
+   */
+  MESSAGE_EDITED: 20,
+
+  /**
+   * A message was deleted.
+   *
+   * @generated from enum value: EVENT_KIND_MESSAGE_DELETED = 21;
+   */
+  MESSAGE_DELETED: 21,
+
+  /**
+   * Somebody reacted to a message, or took a reaction back.
+   *
+   * @generated from enum value: EVENT_KIND_REACTION_CHANGED = 22;
+   */
+  REACTION_CHANGED: 22,
+
+  /**
+   * Votes on a poll changed, or it was closed.
+   *
+   * @generated from enum value: EVENT_KIND_POLL_CHANGED = 23;
+   */
+  POLL_CHANGED: 23,
+
+  /**
+   * A message was pinned to the channel, or is no longer.
+   *
+   * @generated from enum value: EVENT_KIND_PIN_CHANGED = 24;
+   */
+  PIN_CHANGED: 24,
+} as const;
+
+/**
+ * Kind of an event: the field of `Event.change` that is set, under the same number.
+ *
+ * @generated from enum serp.discuss.v1.EventKind
+ */
+export type EventKind = (typeof EventKind)[keyof typeof EventKind] | UnknownEnum;
+
+/**
+ * Describes the enum serp.discuss.v1.EventKind.
+ */
+export const EventKindSchema: GenEnum<EventKind> = /*@__PURE__*/
+  enumDesc(file_serp_discuss_v1_event, 0);
 

@@ -9,7 +9,7 @@ import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Activity } from "./activity_pb.ts";
 import { file_serp_discuss_v1_activity } from "./activity_pb.ts";
-import type { Event } from "./event_pb.ts";
+import type { Event, EventKind } from "./event_pb.ts";
 import { file_serp_discuss_v1_event } from "./event_pb.ts";
 import type { Membership } from "./member_pb.ts";
 import { file_serp_discuss_v1_member } from "./member_pb.ts";
@@ -22,7 +22,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/event_service.proto.
  */
 export const file_serp_discuss_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAiyQEKEFN1YnNjcmliZVJlcXVlc3QSJAoLY2hhbm5lbF9pZHMYASADKANCD7pIDJIBCRDoByIEIgIgABI6CgdjdXJzb3JzGAIgAygLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDdXJzb3JCCbpIBpIBAxCIJxIqChFwcmVzZW5jZV91c2VyX2lkcxgKIAMoA0IPukgMkgEJEMgBIgQiAiAAEicKBmRldmljZRgLIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2Ui3QUKEVN1YnNjcmliZVJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50SAASMQoHc3RhcnRlZBgCIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1TdGFydGVkSAASLwoJaGVhcnRiZWF0GAMgASgLMhouc2VycC5kaXNjdXNzLnYxLkhlYXJ0YmVhdEgAEi4KBXJlc2V0GAQgASgLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZXNldEgAEjgKDmNoYW5uZWxfb3BlbmVkGAUgASgLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxPcGVuZWRIABI4Cg5jaGFubmVsX2Nsb3NlZBgGIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkSAASPQoRcmVhZF9tYXJrZXJfbW92ZWQYByABKAsyIC5zZXJwLmRpc2N1c3MudjEuUmVhZE1hcmtlck1vdmVkSAASQAoSbWVtYmVyc2hpcF9jaGFuZ2VkGAggASgLMiIuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXBDaGFuZ2VkSAASLQoIYWN0aXZpdHkYFCABKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHlIABI6Cg9hY3Rpdml0aWVzX3JlYWQYFSABKAsyHy5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdGllc1JlYWRIABI0CghwcmVzZW5jZRgeIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZUNoYW5nZWRIABI4Cg5wcmVzZW5jZV9yZXNldBgfIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVJlc2V0SAASMAoGdHlwaW5nGCAgASgLMh4uc2VycC5kaXNjdXNzLnYxLlR5cGluZ0NoYW5nZWRIAEIJCgdwYXlsb2FkInIKDVN0cmVhbVN0YXJ0ZWQSLwoIY2hhbm5lbHMYASADKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRIRCglkZXZpY2VfaWQYCiABKAkieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCJEChFNZW1iZXJzaGlwQ2hhbmdlZBIvCgptZW1iZXJzaGlwGAEgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAqhQEKE0NoYW5uZWxDbG9zZWRSZWFzb24SJQohQ0hBTk5FTF9DTE9TRURfUkVBU09OX1VOU1BFQ0lGSUVEEAASJAogQ0hBTk5FTF9DTE9TRURfUkVBU09OX05PVF9NRU1CRVIQARIhCh1DSEFOTkVMX0NMT1NFRF9SRUFTT05fREVMRVRFRBACMm4KDEV2ZW50U2VydmljZRJeCglTdWJzY3JpYmUSIS5zZXJwLmRpc2N1c3MudjEuU3Vic2NyaWJlUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXNwb25zZSIIiLUYAZC1GAMwAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAiyQEKEFN1YnNjcmliZVJlcXVlc3QSJAoLY2hhbm5lbF9pZHMYASADKANCD7pIDJIBCRDoByIEIgIgABI6CgdjdXJzb3JzGAIgAygLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDdXJzb3JCCbpIBpIBAxCIJxIqChFwcmVzZW5jZV91c2VyX2lkcxgKIAMoA0IPukgMkgEJEMgBIgQiAiAAEicKBmRldmljZRgLIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2Ui3QUKEVN1YnNjcmliZVJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50SAASMQoHc3RhcnRlZBgCIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1TdGFydGVkSAASLwoJaGVhcnRiZWF0GAMgASgLMhouc2VycC5kaXNjdXNzLnYxLkhlYXJ0YmVhdEgAEi4KBXJlc2V0GAQgASgLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZXNldEgAEjgKDmNoYW5uZWxfb3BlbmVkGAUgASgLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxPcGVuZWRIABI4Cg5jaGFubmVsX2Nsb3NlZBgGIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkSAASPQoRcmVhZF9tYXJrZXJfbW92ZWQYByABKAsyIC5zZXJwLmRpc2N1c3MudjEuUmVhZE1hcmtlck1vdmVkSAASQAoSbWVtYmVyc2hpcF9jaGFuZ2VkGAggASgLMiIuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXBDaGFuZ2VkSAASLQoIYWN0aXZpdHkYFCABKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHlIABI6Cg9hY3Rpdml0aWVzX3JlYWQYFSABKAsyHy5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdGllc1JlYWRIABI0CghwcmVzZW5jZRgeIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZUNoYW5nZWRIABI4Cg5wcmVzZW5jZV9yZXNldBgfIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVJlc2V0SAASMAoGdHlwaW5nGCAgASgLMh4uc2VycC5kaXNjdXNzLnYxLlR5cGluZ0NoYW5nZWRIAEIJCgdwYXlsb2FkInIKDVN0cmVhbVN0YXJ0ZWQSLwoIY2hhbm5lbHMYASADKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRIRCglkZXZpY2VfaWQYCiABKAkieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCJEChFNZW1iZXJzaGlwQ2hhbmdlZBIvCgptZW1iZXJzaGlwGAEgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAihwEKGVN0cmVhbVRlbmFudEV2ZW50c1JlcXVlc3QSFwoGY3Vyc29yGAEgASgJQge6SARyAhhkEjwKBWtpbmRzGAIgAygOMhouc2VycC5kaXNjdXNzLnYxLkV2ZW50S2luZEIRukgOkgELEDIiB4IBBBABIAASEwoLZnJvbV9vbGRlc3QYAyABKAgikQIKGlN0cmVhbVRlbmFudEV2ZW50c1Jlc3BvbnNlEg4KBmN1cnNvchgBIAEoCRItCgVldmVudBgCIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRFdmVudEgAEjcKB3N0YXJ0ZWQYAyABKAsyJC5zZXJwLmRpc2N1c3MudjEuVGVuYW50U3RyZWFtU3RhcnRlZEgAEjsKCWhlYXJ0YmVhdBgEIAEoCzImLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1IZWFydGJlYXRIABIzCgVyZXNldBgFIAEoCzIiLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1SZXNldEgAQgkKB3BheWxvYWQiRwoLVGVuYW50RXZlbnQSEQoJdGVuYW50X2lkGAEgASgDEiUKBWV2ZW50GAIgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50IjQKE1RlbmFudFN0cmVhbVN0YXJ0ZWQSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAEgASgFIkYKFVRlbmFudFN0cmVhbUhlYXJ0YmVhdBItCglzZW5kX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk0KEVRlbmFudFN0cmVhbVJlc2V0EjgKBnJlYXNvbhgBIAEoDjIoLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1SZXNldFJlYXNvbiqFAQoTQ2hhbm5lbENsb3NlZFJlYXNvbhIlCiFDSEFOTkVMX0NMT1NFRF9SRUFTT05fVU5TUEVDSUZJRUQQABIkCiBDSEFOTkVMX0NMT1NFRF9SRUFTT05fTk9UX01FTUJFUhABEiEKHUNIQU5ORUxfQ0xPU0VEX1JFQVNPTl9ERUxFVEVEEAIqlQEKF1RlbmFudFN0cmVhbVJlc2V0UmVhc29uEioKJlRFTkFOVF9TVFJFQU1fUkVTRVRfUkVBU09OX1VOU1BFQ0lGSUVEEAASJgoiVEVOQU5UX1NUUkVBTV9SRVNFVF9SRUFTT05fRVhQSVJFRBABEiYKIlRFTkFOVF9TVFJFQU1fUkVTRVRfUkVBU09OX1VOS05PV04QAjLpAQoMRXZlbnRTZXJ2aWNlEl4KCVN1YnNjcmliZRIhLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLlN1YnNjcmliZVJlc3BvbnNlIgiItRgBkLUYAzABEnkKElN0cmVhbVRlbmFudEV2ZW50cxIqLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1UZW5hbnRFdmVudHNSZXF1ZXN0Gisuc2VycC5kaXNjdXNzLnYxLlN0cmVhbVRlbmFudEV2ZW50c1Jlc3BvbnNlIgiItRgCkLUYAzABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
 
 /**
  * How far a client has processed a channel's log.
@@ -490,6 +490,195 @@ export const MembershipChangedSchema: GenMessage<MembershipChanged> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_event_service, 11);
 
 /**
+ * What to stream.
+ *
+ * @generated from message serp.discuss.v1.StreamTenantEventsRequest
+ */
+export type StreamTenantEventsRequest = Message<"serp.discuss.v1.StreamTenantEventsRequest"> & {
+  /**
+   * Cursor of the last message processed; empty: see `from_oldest`.
+   *
+   * @generated from field: string cursor = 1;
+   */
+  cursor: string;
+
+  /**
+   * Kinds of events wanted; empty: all, also those that are new to the client. An event that became the word of
+   * a deletion is still of the kind it was.
+   *
+   * @generated from field: repeated serp.discuss.v1.EventKind kinds = 2;
+   */
+  kinds: EventKind[];
+
+  /**
+   * Without a cursor: begin with the oldest event of the log, rather than with what is committed from now on.
+   *
+   * @generated from field: bool from_oldest = 3;
+   */
+  fromOldest: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.StreamTenantEventsRequest.
+ * Use `create(StreamTenantEventsRequestSchema)` to create a new message.
+ */
+export const StreamTenantEventsRequestSchema: GenMessage<StreamTenantEventsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 12);
+
+/**
+ * One message of the stream.
+ *
+ * @generated from message serp.discuss.v1.StreamTenantEventsResponse
+ */
+export type StreamTenantEventsResponse = Message<"serp.discuss.v1.StreamTenantEventsResponse"> & {
+  /**
+   * Where the stream goes on after this message; for the client without meaning.
+   *
+   * @generated from field: string cursor = 1;
+   */
+  cursor: string;
+
+  /**
+   * What it is. Unset when the client is older than the kind: store the cursor and go on.
+   *
+   * @generated from oneof serp.discuss.v1.StreamTenantEventsResponse.payload
+   */
+  payload: {
+    /**
+     * A change in a channel.
+     *
+     * @generated from field: serp.discuss.v1.TenantEvent event = 2;
+     */
+    value: TenantEvent;
+    case: "event";
+  } | {
+    /**
+     * The stream has started; the first message.
+     *
+     * @generated from field: serp.discuss.v1.TenantStreamStarted started = 3;
+     */
+    value: TenantStreamStarted;
+    case: "started";
+  } | {
+    /**
+     * The stream lives: nothing was sent for a while.
+     *
+     * @generated from field: serp.discuss.v1.TenantStreamHeartbeat heartbeat = 4;
+     */
+    value: TenantStreamHeartbeat;
+    case: "heartbeat";
+  } | {
+    /**
+     * Events are lost to this stream.
+     *
+     * @generated from field: serp.discuss.v1.TenantStreamReset reset = 5;
+     */
+    value: TenantStreamReset;
+    case: "reset";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message serp.discuss.v1.StreamTenantEventsResponse.
+ * Use `create(StreamTenantEventsResponseSchema)` to create a new message.
+ */
+export const StreamTenantEventsResponseSchema: GenMessage<StreamTenantEventsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 13);
+
+/**
+ * A change in a channel of a tenant.
+ *
+ * @generated from message serp.discuss.v1.TenantEvent
+ */
+export type TenantEvent = Message<"serp.discuss.v1.TenantEvent"> & {
+  /**
+   * The tenant.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * What changed.
+   *
+   * @generated from field: serp.discuss.v1.Event event = 2;
+   */
+  event?: Event | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.TenantEvent.
+ * Use `create(TenantEventSchema)` to create a new message.
+ */
+export const TenantEventSchema: GenMessage<TenantEvent> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 14);
+
+/**
+ * The stream has started.
+ *
+ * @generated from message serp.discuss.v1.TenantStreamStarted
+ */
+export type TenantStreamStarted = Message<"serp.discuss.v1.TenantStreamStarted"> & {
+  /**
+   * How often heartbeats come when nothing else does, in milliseconds.
+   *
+   * @generated from field: int32 heartbeat_interval_ms = 1;
+   */
+  heartbeatIntervalMs: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.TenantStreamStarted.
+ * Use `create(TenantStreamStartedSchema)` to create a new message.
+ */
+export const TenantStreamStartedSchema: GenMessage<TenantStreamStarted> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 15);
+
+/**
+ * The stream lives.
+ *
+ * @generated from message serp.discuss.v1.TenantStreamHeartbeat
+ */
+export type TenantStreamHeartbeat = Message<"serp.discuss.v1.TenantStreamHeartbeat"> & {
+  /**
+   * When it was sent.
+   *
+   * @generated from field: google.protobuf.Timestamp send_time = 1;
+   */
+  sendTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.TenantStreamHeartbeat.
+ * Use `create(TenantStreamHeartbeatSchema)` to create a new message.
+ */
+export const TenantStreamHeartbeatSchema: GenMessage<TenantStreamHeartbeat> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 16);
+
+/**
+ * Events between the cursor and the beginning of the log are lost to this stream; those the log holds follow.
+ * A consumer that keeps a copy of channels or messages reads them anew (ListMessages, acting for their tenant)
+ * and then goes on here, with this message's cursor: events older than what it read say nothing new.
+ *
+ * @generated from message serp.discuss.v1.TenantStreamReset
+ */
+export type TenantStreamReset = Message<"serp.discuss.v1.TenantStreamReset"> & {
+  /**
+   * Why.
+   *
+   * @generated from field: serp.discuss.v1.TenantStreamResetReason reason = 1;
+   */
+  reason: TenantStreamResetReason;
+};
+
+/**
+ * Describes the message serp.discuss.v1.TenantStreamReset.
+ * Use `create(TenantStreamResetSchema)` to create a new message.
+ */
+export const TenantStreamResetSchema: GenMessage<TenantStreamReset> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 17);
+
+/**
  * Why a stream no longer has a channel.
  *
  * @generated from enum serp.discuss.v1.ChannelClosedReason
@@ -531,6 +720,48 @@ export const ChannelClosedReasonSchema: GenEnum<ChannelClosedReason> = /*@__PURE
   enumDesc(file_serp_discuss_v1_event_service, 0);
 
 /**
+ * Why events are lost to a stream.
+ *
+ * @generated from enum serp.discuss.v1.TenantStreamResetReason
+ */
+export const TenantStreamResetReason = {
+  /**
+   * Not stated.
+   *
+   * @generated from enum value: TENANT_STREAM_RESET_REASON_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The log no longer reaches back to the cursor.
+   *
+   * @generated from enum value: TENANT_STREAM_RESET_REASON_EXPIRED = 1;
+   */
+  EXPIRED: 1,
+
+  /**
+   * The cursor is of another log: the database was restored from a backup. What the consumer knows may never
+   * have happened here.
+   *
+   * @generated from enum value: TENANT_STREAM_RESET_REASON_UNKNOWN = 2;
+   */
+  UNKNOWN: 2,
+} as const;
+
+/**
+ * Why events are lost to a stream.
+ *
+ * @generated from enum serp.discuss.v1.TenantStreamResetReason
+ */
+export type TenantStreamResetReason = (typeof TenantStreamResetReason)[keyof typeof TenantStreamResetReason] | UnknownEnum;
+
+/**
+ * Describes the enum serp.discuss.v1.TenantStreamResetReason.
+ */
+export const TenantStreamResetReasonSchema: GenEnum<TenantStreamResetReason> = /*@__PURE__*/
+  enumDesc(file_serp_discuss_v1_event_service, 1);
+
+/**
  * What happens, as it happens.
  *
  * @generated from service serp.discuss.v1.EventService
@@ -559,6 +790,33 @@ export const EventService: GenService<{
     methodKind: "server_streaming";
     input: typeof SubscribeRequestSchema;
     output: typeof SubscribeResponseSchema;
+  },
+  /**
+   * Streams the events of all channels of a tenant, or of all tenants, to a service that processes them: a
+   * search indexer, a notifier. For services that act for nobody. `x-tenant-id`, else the claim `tid` of the
+   * token, names the tenant; without either the stream is of all tenants, or of those in the claim `tenants`.
+   *
+   * Every event is delivered at least once, those of a channel in the order of their `seq`, and none is ever
+   * skipped. Each message has a `cursor`: once an event is processed, store it, and give it when the stream
+   * breaks or the consumer crashed; what follows it is sent then. Process an event twice as if it were once
+   * (`channel_id` and `seq` name it). An event is sent when every transaction older than its own has ended,
+   * which takes milliseconds as a rule.
+   *
+   * Heartbeats carry the cursor too, so that it moves on in quiet times and past what `kinds` leaves out:
+   * store it then as well. Cursors are good for as long as the log is kept, 7 days by default; to an older one
+   * the answer is `reset`. A consumer that reads slower than events come loses nothing: it is sent what it
+   * takes, from the log.
+   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the server stops: reconnect with the cursor.
+   * Errors: INVALID_ARGUMENT when `cursor` is none that this method gave out; PERMISSION_DENIED
+   * (CALLER_NOT_ALLOWED) with `x-user-id`, and for a tenant the service does not serve; RESOURCE_EXHAUSTED
+   * (RATE_LIMITED) beyond the streams a caller may have open, (OVERLOADED) beyond those of the instance.
+   *
+   * @generated from rpc serp.discuss.v1.EventService.StreamTenantEvents
+   */
+  streamTenantEvents: {
+    methodKind: "server_streaming";
+    input: typeof StreamTenantEventsRequestSchema;
+    output: typeof StreamTenantEventsResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_event_service, 0);
