@@ -1,10 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
-import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { Subscriber } from '../testing/stream.ts';
 import { until } from '../testing/until.ts';
@@ -19,7 +19,7 @@ const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId 
 
 describe('presence over Subscribe', () => {
   let the: App;
-  let redis: Redis;
+  let redis: RedisClient;
   let nextUser = 1_000;
   const open: Subscriber[] = [];
 
@@ -34,14 +34,12 @@ describe('presence over Subscribe', () => {
       PRESENCE_MAX_MEMBERS: '4',
     });
     await the.start();
-    redis = new Redis(the.redis.url);
-    redis.on('error', () => {});
+    redis = the.redis.client;
   });
   afterEach(async () => {
     await Promise.all(open.splice(0).map((subscriber) => subscriber.disconnect()));
   });
   after(async () => {
-    redis.disconnect();
     await the.close();
   });
 

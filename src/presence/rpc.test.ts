@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
-import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { PresenceStatus, type UserPresence } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { toTimestamp } from '../db/time.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { rejects } from '../testing/rejects.ts';
 import { until } from '../testing/until.ts';
@@ -17,7 +17,7 @@ const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId 
 
 describe('PresenceService', () => {
   let the: App;
-  let redis: Redis;
+  let redis: RedisClient;
 
   before(async () => {
     the = await app({
@@ -27,10 +27,9 @@ describe('PresenceService', () => {
       PRESENCE_SWEEP_MS: '100',
     });
     await the.start();
-    redis = new Redis(the.redis.url);
+    redis = the.redis.client;
   });
   after(async () => {
-    redis.disconnect();
     await the.close();
   });
 
@@ -116,7 +115,7 @@ describe('PresenceService', () => {
 
     it('outlives absence and a Redis that forgot everything', async () => {
       await client(user(111)).setStatus({ status: BUSY, text: 'Nghỉ phép' });
-      await redis.flushall();
+      await the.redis.forget();
       assert.equal((await beat(user(111), 'a')).status, BUSY);
       assert.equal((await see(user(99), 111)).text, 'Nghỉ phép');
     });

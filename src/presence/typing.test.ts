@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
-import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { rejects } from '../testing/rejects.ts';
 import { Subscriber } from '../testing/stream.ts';
@@ -20,7 +20,7 @@ const [ana, binh, chi, stranger] = [user(1), user(2), user(3), user(4)];
 
 describe('typing', () => {
   let the: App;
-  let redis: Redis;
+  let redis: RedisClient;
   const open: Subscriber[] = [];
 
   before(async () => {
@@ -31,14 +31,12 @@ describe('typing', () => {
       PRESENCE_SETTLE_MS: '100',
     });
     await the.start();
-    redis = new Redis(the.redis.url);
-    redis.on('error', () => {});
+    redis = the.redis.client;
   });
   afterEach(async () => {
     await Promise.all(open.splice(0).map((subscriber) => subscriber.disconnect()));
   });
   after(async () => {
-    redis.disconnect();
     await the.close();
   });
 

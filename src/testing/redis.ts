@@ -1,4 +1,5 @@
 import { once } from 'node:events';
+import { Cluster } from 'ioredis';
 import { pino } from 'pino';
 import { freePort } from '../../scripts/lib/processes.ts';
 import { startRedis } from '../../scripts/lib/redis.ts';
@@ -11,6 +12,8 @@ export interface FreshRedis {
   readonly cluster: boolean;
   /** A connection for arranging and looking behind. */
   readonly client: RedisClient;
+  /** Empties it. */
+  forget(): Promise<void>;
   /** Takes Redis away, all of it or one node of the cluster; what it held is lost. */
   stop(node?: number): Promise<void>;
   /** Brings it back, empty, at the same address. */
@@ -18,7 +21,7 @@ export interface FreshRedis {
   close(): Promise<void>;
 }
 
-type Server = Omit<FreshRedis, 'client'>;
+type Server = Omit<FreshRedis, 'client' | 'forget'>;
 
 /**
  * A Redis of its own: neither keys nor pub/sub are shared with other test files. With TEST_REDIS_CLUSTER=true in the
@@ -32,10 +35,15 @@ export async function freshRedis(
   const urls = server.url.split(',').map((url) => new URL(url));
   const client = openRedis({ urls, cluster }, pino({ level: 'silent' }));
   await once(client, 'ready');
-  if (!cluster) await client.flushdb();
+  const forget = async () => {
+    const servers = client instanceof Cluster ? client.nodes('master') : [client];
+    await Promise.all(servers.map((one) => one.flushdb()));
+  };
+  await forget();
   return {
     ...server,
     client,
+    forget,
     async close() {
       client.disconnect();
       await server.close();
