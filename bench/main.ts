@@ -2,6 +2,7 @@
 // Prints a line of JSON for each measurement; what it is doing goes to stderr.
 import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
+import { cacheGain } from './cache-gain.ts';
 import { fanout } from './fanout.ts';
 import { latency } from './latency.ts';
 import type { Measurement } from './lib/measure.ts';
@@ -36,6 +37,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'replay', goal: '>= 1', run: replay },
   { name: 'latency', goal: 'none', run: latency },
   { name: 'ten_thousand_streams', goal: '<= 25 KB', run: tenThousandStreams },
+  { name: 'cache_gain', goal: '<= 0.7, missed <= 1.3', run: cacheGain },
   { name: 'search', goal: '<= 0.5', run: search, byName: true },
 ];
 

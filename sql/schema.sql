@@ -395,7 +395,7 @@ comment on column channels.updated_at is 'When the channel last changed, epoch m
 comment on column channels.event_seq is 'seq of the last row of this channel in channel_events; taken under the row lock, so without gaps.';
 comment on column channels.post_seq is 'post_seq of the last message ever posted here; 1..N without gaps.';
 comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not, notices included.';
-comment on column channels.unread_version is 'Goes up with every change that may alter somebody''s unread number.';
+comment on column channels.unread_version is 'Counted up whenever unread numbers of the channel may change, and by what changes messages without an event.';
 comment on column channels.settled_version is 'unread_version for which all stored unread numbers were last found right; see settle_unread().';
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists for its members.';
 comment on column channels.merged_into is 'The channel in which the discussion of this TOPIC channel goes on since the two were merged; null otherwise. Such a channel is archived for good, and no longer that of its entity.';
@@ -560,6 +560,8 @@ CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, send
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that come without a number.';
+CREATE TRIGGER trigger_tell_of_changed_message AFTER UPDATE OF channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count, thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions, pinned_at, pinned_by, post_seq, created_at ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION tell_of_changed_message();
+comment on trigger trigger_tell_of_changed_message on messages is 'Notes a message that plain SQL changes.';
 CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_channel_stats();
 comment on trigger trigger_update_channel_stats on messages is 'Counts messages that plain SQL inserts; those with an event are counted by what posts them.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
@@ -1082,6 +1084,16 @@ alter function chosen_statuses(bigint[],bigint[]) owner to discuss_system;
 revoke all on function chosen_statuses(bigint[],bigint[]) from public;
 grant execute on function chosen_statuses(bigint[],bigint[]) to discuss_service;
 comment on function chosen_statuses(bigint[],bigint[]) is 'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
+
+CREATE OR REPLACE FUNCTION public.database_epoch()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+ SET search_path TO 'public', 'pg_temp'
+RETURN (hashtextextended((((((current_database())::text || ' '::text) || ('channels'::regclass)::oid) || ' '::text) || EXTRACT(epoch FROM pg_postmaster_start_time())), (0)::bigint))::text;
+revoke all on function database_epoch() from public;
+grant execute on function database_epoch() to discuss_service;
+comment on function database_epoch() is 'Tells this database from others, and from itself before it was restored: what is kept elsewhere under another one is void. Changes whenever PostgreSQL is started.';
 
 CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_at integer, _later bytea, _later_seq_at integer)
  RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
@@ -2976,6 +2988,23 @@ CREATE OR REPLACE FUNCTION public.stamp_thread(_payload bytea, _replies bigint, 
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN OVERLAY(_payload PLACING ((pb_varint5(_replies) || '\x20'::bytea) || pb_varint5(_users)) FROM (length(_payload) - 10));
 comment on function stamp_thread(bytea,bigint,bigint) is 'Writes thread_reply_count (field 3) and thread_participant_count (4) over the placeholders at the end of an encoded Event of a posted reply.';
+
+CREATE OR REPLACE FUNCTION public.tell_of_changed_message()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update channels c
+  set unread_version = c.unread_version + 1
+  where c.id in (old.channel_id, new.channel_id);
+  return null;
+end
+$function$;
+alter function tell_of_changed_message() owner to discuss_system;
+revoke all on function tell_of_changed_message() from public;
+comment on function tell_of_changed_message() is 'Counts channels.unread_version up for a message that was changed without an event.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer

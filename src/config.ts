@@ -114,6 +114,11 @@ export function toConfig(env: Env) {
       everyMs: read.count('TYPING_EVERY_MS', 3_000),
       maxMembers: read.count('TYPING_MAX_MEMBERS', 100),
     },
+    cache: {
+      messages: read.flag('CACHE_MESSAGES', true),
+      unread: read.flag('CACHE_UNREAD', true),
+      waitMs: read.count('CACHE_WAIT_MS', 100, 1),
+    },
     search: { learnMs: read.count('SEARCH_LEARN_MS', 5_000) },
     unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
     maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },

@@ -6,9 +6,12 @@ import { Feeds } from './event/feeds.ts';
 import { Hub } from './event/hub.ts';
 import { Relay } from './event/relay.ts';
 import { Sweep } from './event/sweep.ts';
+import { UnreadCache } from './member/cache.ts';
+import { MessageCache } from './message/cache.ts';
 import { SendQueue } from './message/send-queue.ts';
 import { Presence } from './presence/presence.ts';
 import { Typing } from './presence/typing.ts';
+import { CacheClient } from './redis/cache-client.ts';
 import { openRedis, type RedisClient } from './redis/client.ts';
 import { Jobs } from './retention/jobs.ts';
 
@@ -25,6 +28,8 @@ export type Deps = {
   readonly sends: SendQueue;
   readonly presence: Presence;
   readonly typing: Typing;
+  readonly messages: MessageCache;
+  readonly unread: UnreadCache;
   /** Epoch ms; tests may move it. */
   readonly now: () => number;
   /** To be awaited before the first call is served. */
@@ -43,6 +48,9 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
   const sends = new SendQueue({ pool: db.writes, relay, config, metrics, log });
   const presence = new Presence({ config, redis, pool: db.log, live: hub.live, relay, metrics, log });
   const typing = new Typing({ config, redis, live: hub.live, relay, metrics, log });
+  const cache = new CacheClient(redis, config.cache, metrics);
+  const messages = new MessageCache(cache, config.cache.messages);
+  const unread = new UnreadCache(cache, config.cache.unread);
   const jobs = new Jobs({ pool: db.log, config, log, now });
   return {
     config,
@@ -56,6 +64,8 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
     sends,
     presence,
     typing,
+    messages,
+    unread,
     now,
     start: () => sweep.start(),
     async close() {

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import { create, toBinary } from '@bufbuild/protobuf';
+import { create, type DescMethod, toBinary } from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { Health } from '#gen/grpc/health/v1/health_pb.ts';
 import { MessageService, SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -21,13 +21,18 @@ export class GrpcClient implements Disposable {
     );
   }
 
+  /** Any call with its request as bytes; answers the bytes that came. */
+  async call(index: number, method: DescMethod, request: Buffer, metadata: Metadata): Promise<Buffer> {
+    return this.#call(index, `/${method.parent.typeName}/${method.name}`, request, metadata);
+  }
+
   /** A health check, the call that does nothing. */
-  check(index: number, { metadata }: Caller): Promise<void> {
+  check(index: number, { metadata }: Caller): Promise<unknown> {
     return this.#call(index, `/${Health.typeName}/Check`, Buffer.alloc(0), metadata);
   }
 
   /** Resolves when the message is committed. */
-  send(index: number, { message, metadata }: Caller): Promise<void> {
+  send(index: number, { message, metadata }: Caller): Promise<unknown> {
     return this.#call(
       index,
       `/${MessageService.typeName}/SendMessage`,
@@ -40,12 +45,19 @@ export class GrpcClient implements Disposable {
     for (const client of this.#clients) client.close();
   }
 
-  #call(index: number, path: string, request: Buffer, metadata: Metadata): Promise<void> {
+  #call(index: number, path: string, request: Buffer, metadata: Metadata): Promise<Buffer> {
     return new Promise((resolve, reject) => {
-      this.#clients[index % CONNECTIONS]?.makeUnaryRequest(path, same, same, request, metadata, (error) => {
-        if (error === null) resolve();
-        else reject(error);
-      });
+      this.#clients[index % CONNECTIONS]?.makeUnaryRequest(
+        path,
+        same,
+        same,
+        request,
+        metadata,
+        (error, answer) => {
+          if (error === null) resolve(answer ?? Buffer.alloc(0));
+          else reject(error);
+        },
+      );
     });
   }
 }

@@ -88,10 +88,18 @@ export class Stack implements AsyncDisposable {
     );
   }
 
-  /** An instance of the service in a process of its own. */
-  service(database: BenchDatabase): Promise<Child<ServerCommands>> {
+  get redisUrl(): string {
+    return this.#redis.url;
+  }
+
+  /** An instance of the service in a process of its own; `changes` are of its configuration. */
+  service(
+    database: BenchDatabase,
+    changes: Readonly<Record<string, string>> = {},
+  ): Promise<Child<ServerCommands>> {
     const env = {
       ...UNLIMITED,
+      ...changes,
       GRPC_ADDR: '127.0.0.1:0',
       WEB_ADDR: '127.0.0.1:0',
       METRICS_ADDR: '127.0.0.1:0',

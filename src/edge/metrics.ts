@@ -109,6 +109,17 @@ export function createMetrics() {
       help: 'How long a committed event has been kept from feeds by an older transaction that goes on.',
       registers,
     }),
+    cacheReads: new Counter({
+      name: 'discuss_cache_reads_total',
+      help: 'Reads of a cache in Redis: hit when PostgreSQL said that what it held is current, else miss.',
+      labelNames: ['cache', 'result'],
+      registers,
+    }),
+    cacheFailures: new Counter({
+      name: 'discuss_cache_failures_total',
+      help: 'Times a cache in Redis was away or slow and did without for a second.',
+      registers,
+    }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
       help: 'Calls that wait for a database connection.',

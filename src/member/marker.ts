@@ -16,7 +16,7 @@ type MarkerHandlers = Pick<
 const SUMMARY_ENTRIES = 5_000;
 
 export function markerHandlers(deps: Deps): MarkerHandlers {
-  const { config, db } = deps;
+  const { config, db, unread, metrics } = deps;
   return {
     async markRead({ channelId, messageId }, call) {
       const { tenantId, userId } = call.caller;
@@ -47,7 +47,14 @@ export function markerHandlers(deps: Deps): MarkerHandlers {
 
     async getUnreadSummary(_request, call) {
       const { tenantId, userId } = call.caller;
-      const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES));
+      const known = await unread.find(userId);
+      const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES, known));
+      const counted = rows.flatMap((row) => {
+        const [epoch = '', state = ''] = row.state?.split(' ') ?? [];
+        return row.state === null ? [] : [{ ...row, epoch, state }];
+      });
+      unread.keep(userId, counted[0]?.epoch ?? '', counted, rows.length);
+      countReads(metrics, rows.length - counted.length, counted.length);
       return {
         entries: rows.map((row) => ({
           channelId: row.channelId,
@@ -61,6 +68,11 @@ export function markerHandlers(deps: Deps): MarkerHandlers {
       };
     },
   };
+}
+
+function countReads({ cacheReads }: Deps['metrics'], hits: number, misses: number): void {
+  cacheReads.inc({ cache: 'unread', result: 'hit' }, hits);
+  cacheReads.inc({ cache: 'unread', result: 'miss' }, misses);
 }
 
 function tellMarker({ relay }: Deps, call: Call, channelId: bigint, found: MarkerRow | undefined) {

@@ -1,5 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
+import type { KnownCounts } from './cache.ts';
 import { unread } from './sql.ts';
 
 /**
@@ -34,29 +35,56 @@ export type UnreadRow = {
   readonly lastReadMsgId: bigint | null;
   readonly lastMessageAt: bigint | null;
   readonly unreadMentionCount: number;
+  /** The epoch of the database and what the numbers were counted from; null where they were known. */
+  readonly state: string | null;
   /** Of all the user's channels that are not muted, also those beyond the limit. */
   readonly total: bigint;
   readonly totalMentions: bigint;
 };
 
-/** The user's channels with unread messages, the one with the latest message first. */
+/**
+ * The user's channels with unread messages, the one with the latest message first. Counted are those whose numbers are
+ * not known, or known for another state than that of channel and marker now.
+ */
 export function listUnread(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   limit: number,
+  known: KnownCounts,
 ): PendingQuery<UnreadRow[]> {
   return sql<UnreadRow[]>`
+    with known as materialized (
+      select k.channel_id, k.state, k.unread_count, k.unread_mention_count
+      from unnest(
+        ${known.channelIds}::text::bigint[], ${known.states}::text::text[],
+        ${known.unread}::text::bigint[], ${known.mentions}::text::bigint[]
+      ) as k(channel_id, state, unread_count, unread_mention_count)
+      where ${known.epoch} = (select database_epoch())
+    )
     select
-      u.channel_id, u.unread_count, u.last_read_msg_id, u.last_message_at, u.unread_mention_count,
+      u.channel_id, u.unread_count::int, u.last_read_msg_id, u.last_message_at, u.unread_mention_count::int, u.state,
       coalesce(sum(u.unread_count) filter (where not u.is_muted) over (), 0)::bigint as total,
       coalesce(sum(u.unread_mention_count) filter (where not u.is_muted) over (), 0)::bigint as total_mentions
     from (
       select
-        c.id as channel_id, ${unread(sql)} as unread_count, m.last_read_msg_id, c.last_message_at, m.is_muted,
-        ${mentionsAfter(sql, tenantId, userId, sql`c.id`, sql`m.last_read_msg_id`)} as unread_mention_count
+        c.id as channel_id, m.last_read_msg_id, c.last_message_at, m.is_muted,
+        case when k.channel_id is null then (select database_epoch()) || ' ' || s.state end as state,
+        case when k.channel_id is null then ${unread(sql)} else k.unread_count end as unread_count,
+        case
+          when k.channel_id is null
+            then ${mentionsAfter(sql, tenantId, userId, sql`c.id`, sql`m.last_read_msg_id`)}
+          else k.unread_mention_count
+        end as unread_mention_count
       from channel_members m
       join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
+      cross join lateral (
+        -- All that the numbers come from: the first two go up with every change of a message.
+        select
+          c.event_seq || '.' || c.unread_version || '.' || m.read_post_seq || '.' || coalesce(m.last_read_msg_id, 0)
+          || '.' || (m.own_posts - m.own_posts_read) as state
+      ) as s
+      left join known k on k.channel_id = c.id and k.state = s.state
       where m.tenant_id = ${tenantId}
         and m.user_id = ${userId}
         and m.status in ('ACTIVE', 'MUTED')

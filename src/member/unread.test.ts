@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
+import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
@@ -24,17 +25,27 @@ describe('unread numbers', () => {
   /** Members who marked something unread in the round: their markers may go back. */
   const back = new Set<string>();
   const random = createRandom(20_261_122);
+  let redis: Redis;
+  /** What an instance has counted and not yet kept. */
+  const late: (() => void)[] = [];
 
   before(async () => {
     the = await app({ UNREAD_SETTLE_MS: '200' });
     await the.start();
+    redis = new Redis(the.redis.url);
+    const cache = the.instances[0]?.deps.unread ?? assert.fail();
+    const keep = cache.keep.bind(cache);
+    cache.keep = (...counted) => void late.push(() => keep(...counted));
     for (const name of ['một', 'hai', 'ba']) {
       const memberUserIds = people.map(({ userId }) => userId);
       const { channel } = await the.client(ChannelService, owner).createChannel({ name, memberUserIds });
       channelIds.push(channel?.id ?? 0n);
     }
   });
-  after(() => the.close());
+  after(async () => {
+    redis.disconnect();
+    await the.close();
+  });
 
   it('equal a count by hand after any sends, deletions, markers, departures and returns at once', async () => {
     console.log(`# seed ${random.seed}`);
@@ -43,6 +54,7 @@ describe('unread numbers', () => {
     for (let round = 0; round < ROUNDS; round += 1) {
       const calls = Array.from({ length: AT_ONCE }, () => act(the, random, channelIds, back));
       for (const name of await Promise.all(calls)) done.set(name, (done.get(name) ?? 0) + 1);
+      await spoilCache(round);
       const expected = await countByHand(the);
       for (const [way, found] of await waysToAsk(the))
         assert.deepEqual(found, expected, `${way}, round ${round}`);
@@ -58,10 +70,37 @@ describe('unread numbers', () => {
       select count(*)::int as notices from messages where notice is not null
     `;
     assert.ok((row?.notices ?? 0) > 40, 'notices are among them');
-    for (const name of ['send', 'delete', 'markRead', 'markUnread', 'leave', 'remove', 'describe', 'add'])
+    for (const name of [
+      'send',
+      'edit',
+      'delete',
+      'markRead',
+      'markUnread',
+      'leave',
+      'remove',
+      'describe',
+      'add',
+    ])
       assert.ok((done.get(name) ?? 0) > 5, `${name} was done ${done.get(name) ?? 0} times: too few to tell`);
+    for (const result of ['hit', 'miss'] as const) {
+      const { values } = (await the.instances[1]?.deps.metrics.cacheReads.get()) ?? { values: [] };
+      const found = values.find(({ labels }) => labels.cache === 'unread' && labels.result === result);
+      assert.ok((found?.value ?? 0) > 50, `${result} of the cache: ${found?.value}`);
+    }
     await until(async () => (await unsettled(the)) === 0, 'settling the stored numbers');
   });
+
+  /** Cold, warm, half of it gone, or with old counts put back. */
+  async function spoilCache(round: number): Promise<void> {
+    for (const { userId } of people) {
+      const keys = [`unread:${userId}`, `{unread:${userId}}:states`];
+      const chance = random.below(8);
+      if (chance < 3) await redis.del(...(chance === 0 ? keys : [keys[chance - 1] ?? '']));
+      if (chance === 3) await redis.hset(`unread:${userId}`, `${random.pick(channelIds)}`, 999);
+    }
+    if (round % 3 === 0) for (const keep of late.splice(0)) keep();
+    await redis.ping();
+  }
 });
 
 type Random = ReturnType<typeof createRandom>;
@@ -87,7 +126,11 @@ async function act(
       });
       return 'send';
     }
-    if (chance < 54) {
+    if (chance < 50) {
+      await editMentions(the, channelId, random.pick(people).userId);
+      return 'edit';
+    }
+    if (chance < 56) {
       const messageId = await pickMessage(the, channelId, from * 5 + 1);
       back.add(`${channelId}/${as.userId}`);
       if (messageId > 0n) await members(as).markUnread({ channelId, messageId });
@@ -123,11 +166,28 @@ async function act(
     await members(owner).addMembers({ channelId, userIds: [as.userId, random.pick(people).userId] });
     return 'add';
   } catch (error) {
-    // Not a member at the moment.
+    // Not a member at the moment, or the message is deleted.
     const { code } = ConnectError.from(error);
-    if (code === Code.NotFound || code === Code.PermissionDenied) return 'refused';
+    if (code === Code.NotFound || code === Code.PermissionDenied || code === Code.FailedPrecondition)
+      return 'refused';
     throw error;
   }
+}
+
+/** Mentions somebody else in one of the channel's last messages. */
+async function editMentions(the: App, channelId: bigint, userId: bigint): Promise<void> {
+  const [row] = await the.owner<{ id: bigint; senderId: bigint }[]>`
+    select id, sender_id
+    from messages
+    where channel_id = ${channelId} and not is_deleted and notice is null
+    order by id desc
+    limit 1
+  `;
+  if (row === undefined) return;
+  const as = { userId: row.senderId, tenantId };
+  const updateMask = { paths: ['mention_user_ids'] };
+  const request = { channelId, messageId: row.id, mentionUserIds: [userId], updateMask };
+  await the.client(MessageService, as).editMessage(request);
 }
 
 /** A message of the channel; 0n, the newest, now and then. */
@@ -181,12 +241,21 @@ async function waysToAsk(the: App): Promise<[string, Map<string, Seen>][]> {
     GetChannel: [],
     ListChannels: [],
     GetUnreadSummary: [],
+    'GetUnreadSummary again': [],
+    'GetUnreadSummary of the other instance': [],
     view: [],
   };
   for (const as of people) {
     const { entries } = await the.client(ChannelService, as).listChannels({});
-    const summary = await the.client(MemberService, as, 'web', 1).getUnreadSummary({});
-    const unread = new Map(summary.entries.map((entry) => [entry.channelId, entry]));
+    const summaries = [];
+    for (const [name, instance] of [
+      ['GetUnreadSummary', 1],
+      ['GetUnreadSummary again', 1],
+      ['GetUnreadSummary of the other instance', 0],
+    ] as const) {
+      const summary = await the.client(MemberService, as, 'web', instance).getUnreadSummary({});
+      summaries.push({ name, unread: new Map(summary.entries.map((entry) => [entry.channelId, entry])) });
+    }
     for (const { channel, membership, unreadMentionCount: mentions } of entries) {
       const channelId = channel?.id ?? 0n;
       const key = `${channelId}/${as.userId}`;
@@ -194,9 +263,11 @@ async function waysToAsk(the: App): Promise<[string, Map<string, Seen>][]> {
       const read = await the.client(ChannelService, as, 'grpc', 1).getChannel({ channelId });
       found['ListChannels']?.push([key, { unread: membership?.unreadCount ?? -1, mentions, marker }]);
       found['GetChannel']?.push([key, { unread: read.membership?.unreadCount ?? -1, mentions, marker }]);
-      const entry = unread.get(channelId);
-      const summed = { unread: entry?.unreadCount ?? 0, mentions: entry?.unreadMentionCount ?? 0, marker };
-      found['GetUnreadSummary']?.push([key, summed]);
+      for (const { name, unread } of summaries) {
+        const entry = unread.get(channelId);
+        const summed = { unread: entry?.unreadCount ?? 0, mentions: entry?.unreadMentionCount ?? 0, marker };
+        found[name]?.push([key, summed]);
+      }
       const [row] = await the.owner<{ unreadCount: number }[]>`
         select unread_count from user_channels where channel_id = ${channelId} and user_id = ${as.userId}
       `;

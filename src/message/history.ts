@@ -1,7 +1,11 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { ListMessagesRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
-import type { HistoryRow } from './sql.ts';
+import type { Deps } from '../deps.ts';
+import type { Call } from '../edge/call.ts';
+import { refuse } from '../edge/errors.ts';
+import { type HistoryRow, listHistory, listNewest } from './history-sql.ts';
+import type { MessageRow } from './sql.ts';
 import { toMessage } from './view.ts';
 
 type ListRequest = MessageShape<typeof ListMessagesRequestSchema>;
@@ -63,7 +67,38 @@ export function toPage(request: ListRequest): Page {
   }
 }
 
-export function toHistory(rows: readonly HistoryRow[], page: Page) {
+/** A page of a channel, the newest one perhaps from the cache. */
+export async function readHistory(deps: Deps, call: Call, channelId: bigint, page: Page) {
+  if (page.pivot === LAST_ID && page.towards === 'older' && !page.withoutReplies)
+    return readNewest(deps, call, channelId, page);
+  const { tenantId, userId } = call.caller;
+  const rows = await deps.db.run(call, (sql) => listHistory(sql, tenantId, userId, channelId, page));
+  const [first] = rows;
+  if (first === undefined) throw refuse.channelNotFound();
+  return toHistory(rows, page, first.headSeq);
+}
+
+async function readNewest({ db, messages, metrics }: Deps, call: Call, channelId: bigint, page: Page) {
+  const { tenantId, userId } = call.caller;
+  const kept = await messages.find(channelId, page.size);
+  const rows = await db.run(call, (sql) => listNewest(sql, tenantId, userId, channelId, page.older, kept));
+  const [first] = rows;
+  if (first === undefined) throw refuse.channelNotFound();
+  if (kept?.version === first.version) {
+    metrics.cacheReads.inc({ cache: 'messages', result: 'hit' });
+    const hasOlder = kept.hasOlder || kept.messages.length > page.size;
+    return toAnswer(page, kept.messages.slice(-page.size), hasOlder, false, first.headSeq);
+  }
+  metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
+  const found = rows.filter((row) => row.id !== null);
+  const shown = found.slice(-page.size);
+  const hasOlder = found.length > page.size;
+  const { headSeq, version } = first;
+  messages.offer(channelId, { headSeq, version, messages: shown, hasOlder });
+  return toAnswer(page, shown, hasOlder, false, headSeq);
+}
+
+function toHistory(rows: readonly HistoryRow[], page: Page, headSeq: bigint) {
   const messages = rows.filter((row) => row.id !== null);
   const older = messages.filter((row) => !row.newer);
   const newer = messages.filter((row) => row.newer);
@@ -71,12 +106,22 @@ export function toHistory(rows: readonly HistoryRow[], page: Page) {
   const hasNewer = newer.length >= page.newer;
   const shownOlder = page.towards === 'newer' ? [] : older.slice(hasOlder ? 1 : 0);
   const shownNewer = page.towards === 'older' ? [] : newer.slice(0, page.newer - 1);
-  const shown = [...shownOlder, ...shownNewer];
+  return toAnswer(page, [...shownOlder, ...shownNewer], hasOlder, hasNewer, headSeq);
+}
+
+function toAnswer(
+  page: Page,
+  shown: readonly MessageRow[],
+  hasOlder: boolean,
+  hasNewer: boolean,
+  headSeq: bigint,
+) {
   return {
     messages: shown.map(toMessage),
     hasOlder,
     hasNewer,
     nextPageToken: toNextToken(page, shown, page.towards === 'newer' ? hasNewer : hasOlder),
+    headSeq,
   };
 }
 

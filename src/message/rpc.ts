@@ -14,10 +14,10 @@ import { threadHandlers } from '../thread/rpc.ts';
 import { lockMessage } from './access.ts';
 import { deleteMessage, listVersions } from './change-sql.ts';
 import { edit, requireEdit } from './edit.ts';
-import { toHistory, toPage } from './history.ts';
+import { readHistory, toPage } from './history.ts';
 import { leftOut } from './mention.ts';
 import { findSent, prepare, toSent } from './send.ts';
-import { findMessage, listHistory, type MessageRow } from './sql.ts';
+import { findMessage, type MessageRow } from './sql.ts';
 import { toMessage, toMessageDeleted, toScrubbed, toTombstone, toVersion } from './view.ts';
 
 /** All RPCs about messages; those on threads, reactions, polls and pins are in folders of their own. */
@@ -63,14 +63,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
     },
 
     async listMessages(request, call) {
-      const { tenantId, userId } = call.caller;
-      const page = toPage(request);
-      const rows = await deps.db.run(call, (sql) =>
-        listHistory(sql, tenantId, userId, request.channelId, page),
-      );
-      const [first] = rows;
-      if (first === undefined) throw refuse.channelNotFound();
-      return { ...toHistory(rows, page), headSeq: first.headSeq };
+      return readHistory(deps, call, request.channelId, toPage(request));
     },
 
     async editMessage(request, call) {
@@ -78,6 +71,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
       const { message, events, activities } = await deps.db.transaction(call, (sql) =>
         edit(sql, call.caller, deps.config, request),
       );
+      deps.messages.forget(request.channelId, events[0]?.seq);
       deps.relay.publish(events);
       signalActivities(deps.relay, activities);
       const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
@@ -106,6 +100,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
         const tombstone = toTombstone(row, row.now, call.caller.userId);
         return { message: tombstone, events: await remove(sql, call.caller, tombstone) };
       });
+      deps.messages.forget(channelId, events[0]?.seq);
       deps.relay.publish(events);
       return { message: toMessage(message) };
     },

@@ -1,0 +1,142 @@
+import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import type { Redis } from 'ioredis';
+import { GetUnreadSummaryRequestSchema, MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { Pool } from '../src/db/database.ts';
+import { type Channel, createChannels, users } from './lib/channels.ts';
+import type { Child } from './lib/child.ts';
+import { fillChannels } from './lib/fill.ts';
+import { authorization, GrpcClient } from './lib/grpc-client.ts';
+import { type Measurement, percentile, RUNS, toMeasurement } from './lib/measure.ts';
+import { type Stack, TENANT } from './lib/stack.ts';
+import { databaseCpu, openRedis, redisCpu } from './lib/store-usage.ts';
+import type { ServerCommands } from './server.ts';
+
+const CHANNELS = 500;
+const MESSAGES = 100;
+const READERS = 10;
+
+const IN_FLIGHT = 8;
+
+/** Per call: time, and CPU time in µs. */
+type Cost = { readonly ms: number; readonly server: number; readonly database: number; readonly all: number };
+
+type Work = {
+  readonly name: string;
+  readonly calls: number;
+  /** Calls before, so that caches and plans are warm. */
+  readonly warmUp: number;
+  /** The call, made again and again; `before` is not counted. */
+  call(client: GrpcClient, index: number): Promise<unknown>;
+  before?(index: number): Promise<unknown>;
+};
+
+/**
+ * What reads cost with the caches in Redis, over the same reads without: time until the answer, CPU of the service, of
+ * PostgreSQL, and of both and Redis together. Of the newest page where nothing changed, where the channel always did
+ * (`missed`, what the cache costs in vain), and of the unread numbers of 500 channels where one changed.
+ */
+export async function cacheGain(stack: Stack): Promise<Measurement[]> {
+  await using database = await stack.database();
+  await using redis = openRedis(stack.redisUrl);
+  const owner = database.owner(4);
+  const channels = await createChannels(
+    owner,
+    Array.from({ length: CHANNELS }, () => users(READERS)),
+  );
+  await fillChannels(owner, channels, MESSAGES);
+  await using cached = await stack.service(database, { INSTANCE_ID: 'cached' });
+  await using plain = await stack.service(database, { ...OFF, INSTANCE_ID: 'plain' });
+  const works = await toWorks(stack, owner, channels);
+  const measurements: Measurement[] = [];
+  for (const work of works) {
+    const measure = async (service: Child<ServerCommands>, calls = work.calls) => {
+      using client = new GrpcClient((await service.ask('addresses')).grpc);
+      return await costOf(work, calls, client, service, owner, redis);
+    };
+    await measure(cached, work.warmUp);
+    await measure(plain, work.warmUp);
+    const [values, baselines]: [Cost[], Cost[]] = [[], []];
+    for (let run = 0; run < RUNS; run++) {
+      values.push(await measure(cached));
+      baselines.push(await measure(plain));
+    }
+    for (const [kind, unit] of KINDS) {
+      const of = (costs: readonly Cost[]) => costs.map((cost) => cost[kind]);
+      const name = `cache_gain_${work.name}_${kind === 'ms' ? 'p50' : `${kind}_cpu`}`;
+      measurements.push(toMeasurement(name, unit, of(values), of(baselines)));
+    }
+  }
+  return measurements;
+}
+
+const OFF = { CACHE_MESSAGES: 'false', CACHE_UNREAD: 'false' };
+const KINDS = [
+  ['ms', 'ms'],
+  ['server', 'µs'],
+  ['database', 'µs'],
+  ['all', 'µs'],
+] as const;
+
+async function costOf(
+  work: Work,
+  calls: number,
+  client: GrpcClient,
+  service: Child<ServerCommands>,
+  owner: Pool,
+  redis: Redis,
+): Promise<Cost> {
+  const used = async () => ({
+    server: await service.ask('cpu'),
+    database: await databaseCpu(owner),
+    redis: await redisCpu(redis),
+  });
+  const times: number[] = [];
+  const before = await used();
+  let next = 0;
+  const callers = Array.from({ length: IN_FLIGHT }, async () => {
+    for (let index = next++; index < calls; index = next++) {
+      await work.before?.(index);
+      const began = performance.now();
+      await work.call(client, index);
+      times.push(performance.now() - began);
+    }
+  });
+  await Promise.all(callers);
+  const after = await used();
+  const server = (after.server - before.server) / calls;
+  const database = (after.database - before.database) / calls;
+  const all = server + database + (after.redis - before.redis) / calls;
+  return { ms: percentile(times, 0.5), server, database, all };
+}
+
+async function toWorks(stack: Stack, owner: Pool, channels: readonly Channel[]): Promise<Work[]> {
+  const metadata = authorization(await stack.tokens.sign({ userId: 1n, tenantId: TENANT }));
+  const pages = channels.map(({ id }) => bytes(ListMessagesRequestSchema, { channelId: id }));
+  const list = (client: GrpcClient, index: number) =>
+    client.call(index, MessageService.method.listMessages, at(pages, index), metadata);
+  const summary = bytes(GetUnreadSummaryRequestSchema, {});
+  const change = (index: number) =>
+    owner`update channels set event_seq = event_seq + 1 where id = ${at(channels, index).id}`;
+  return [
+    { name: 'messages', calls: 2_000, warmUp: 2_000, call: list },
+    { name: 'messages_missed', calls: 1_000, warmUp: 500, call: list, before: change },
+    {
+      name: 'unread',
+      calls: 120,
+      warmUp: 20,
+      call: (client, index) => client.call(index, MemberService.method.getUnreadSummary, summary, metadata),
+      before: change,
+    },
+  ];
+}
+
+function bytes<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Buffer {
+  return Buffer.from(toBinary(schema, create(schema, init)));
+}
+
+function at<T>(items: readonly T[], index: number): T {
+  const item = items[index % items.length];
+  if (item === undefined) throw new RangeError('nothing to pick from');
+  return item;
+}

@@ -1,0 +1,37 @@
+import { readFileSync } from 'node:fs';
+import { Redis } from 'ioredis';
+import type { Pool } from '../../src/db/database.ts';
+
+const NS_PER_US = 1_000;
+const US_PER_S = 1_000_000;
+
+/** CPU time used so far by the service's connections to a database, µs. Linux says it to the nanosecond. */
+export async function databaseCpu(sql: Pool): Promise<number> {
+  const rows = await sql<{ pid: number }[]>`
+    select pid
+    from pg_stat_activity
+    where datname = current_database() and application_name like 'discuss/%'
+  `;
+  return rows.reduce((sum, { pid }) => {
+    const [ns] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
+    return sum + Number(ns) / NS_PER_US;
+  }, 0);
+}
+
+/** CPU time used so far by Redis, µs. */
+export async function redisCpu(redis: Redis): Promise<number> {
+  const text = await redis.info('cpu');
+  return [...text.matchAll(/^used_cpu_(?:sys|user):([\d.]+)/gm)].reduce(
+    (sum, [, seconds]) => sum + Number(seconds) * US_PER_S,
+    0,
+  );
+}
+
+export function openRedis(url: string): Redis & AsyncDisposable {
+  const redis = new Redis(url);
+  return Object.assign(redis, {
+    async [Symbol.asyncDispose]() {
+      redis.disconnect();
+    },
+  });
+}

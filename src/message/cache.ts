@@ -1,0 +1,217 @@
+import { LRUCache } from 'lru-cache';
+import type { CacheClient } from '../redis/cache-client.ts';
+import type { MessageRow } from './sql.ts';
+
+const TTL_SECONDS = 3_600;
+const REMEMBERED_CHANNELS = 10_000;
+
+/** Which state of a channel. Any change of its messages, or of the whole database, makes another version. */
+export type Version = { readonly headSeq: bigint; readonly version: string };
+
+/** The newest messages of a channel in some version, oldest first. */
+export type Newest = Version & {
+  readonly messages: readonly MessageRow[];
+  /** Whether the channel has messages before them. */
+  readonly hasOlder: boolean;
+};
+
+// Members of one millisecond have no order of their own, so they are read all together, and put in order afterwards.
+const READ = `
+  local head = redis.call('get', KEYS[2])
+  if not head then return false end
+  return {head, '[' .. table.concat(redis.call('zrange', KEYS[1], 0, -1), ',') .. ']'}
+`;
+
+// A slow instance must not put back what another one knows to be over.
+const KEEP = `
+  local head = redis.call('get', KEYS[2])
+  if head and tonumber(string.match(head, '^%d+')) > tonumber(ARGV[2]) then return 0 end
+  redis.call('del', KEYS[1])
+  redis.call('zadd', KEYS[1], unpack(ARGV, 4))
+  redis.call('expire', KEYS[1], ARGV[1])
+  redis.call('set', KEYS[2], ARGV[3], 'ex', ARGV[1])
+  return 1
+`;
+
+// The head stays behind, and keeps away what was read before the change.
+const FORGET = `
+  local head = redis.call('get', KEYS[2])
+  if head and tonumber(string.match(head, '^%d+')) >= tonumber(ARGV[2]) then return 0 end
+  redis.call('del', KEYS[1])
+  redis.call('set', KEYS[2], ARGV[2], 'ex', ARGV[1])
+  return 1
+`;
+
+/**
+ * The newest messages of channels, each set with the version of the channel it was read in. It is used only when
+ * PostgreSQL says, in the statement that checks the reader's membership, that this is the version still; so nothing
+ * that is lost, late or left over here changes an answer. Holds nothing that depends on the reader.
+ */
+export class MessageCache {
+  readonly #client: CacheClient;
+  readonly #enabled: boolean;
+  /** Versions that pages were last read in from PostgreSQL. */
+  readonly #read = new LRUCache<bigint, string>({ max: REMEMBERED_CHANNELS });
+
+  constructor(client: CacheClient, enabled: boolean) {
+    this.#client = client;
+    this.#enabled = enabled;
+  }
+
+  /** What is known of the newest messages, when that is enough for a page of `size`. */
+  async find(channelId: bigint, size: number): Promise<Newest | undefined> {
+    if (!this.#enabled) return undefined;
+    const found = await this.#client.ask(READ, keysOf(channelId));
+    if (!Array.isArray(found)) return undefined;
+    const [, headSeq, version, count, older] = headPattern.exec(`${found[0]}`) ?? [];
+    if (headSeq === undefined || version === undefined) return undefined;
+    const hasOlder = older === '1';
+    if (hasOlder && Number(count) < size) return undefined;
+    const messages = toRows(channelId, `${found[1]}`);
+    if (messages?.length !== Number(count)) return undefined;
+    return { headSeq: BigInt(headSeq), version, messages, hasOlder };
+  }
+
+  /**
+   * Keeps what was read, if it is read for the second time without a change in between: where messages come faster than
+   * readers, keeping them would cost a third of each read and never save one.
+   */
+  offer(channelId: bigint, newest: Newest): void {
+    if (this.#read.get(channelId) === newest.version) this.keep(channelId, newest);
+    else this.#read.set(channelId, newest.version);
+  }
+
+  /** Keeps messages as they were read together with the version; waits for nothing. */
+  keep(channelId: bigint, { headSeq, version, messages, hasOlder }: Newest): void {
+    if (!this.#enabled || messages.length === 0) return;
+    const head = `${headSeq} ${version} ${messages.length} ${hasOlder ? 1 : 0}`;
+    const members = messages.flatMap((row) => [`${row.createdAt}`, JSON.stringify(toEntity(row))]);
+    this.#client.tell(KEEP, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members);
+  }
+
+  /** Removes what an event took away, so that it is not in Redis any longer either. */
+  forget(channelId: bigint, seq: bigint | undefined): void {
+    if (this.#enabled && seq !== undefined)
+      this.#client.tell(FORGET, keysOf(channelId), TTL_SECONDS, `${seq}`);
+  }
+}
+
+const headPattern = /^(\d+) (\S+) (\d+) ([01])$/;
+
+function toRows(channelId: bigint, json: string): MessageRow[] | undefined {
+  try {
+    const entities: Entity[] = JSON.parse(json);
+    return entities.map((entity) => toRow(channelId, entity)).sort((a, b) => (a.id < b.id ? -1 : 1));
+  } catch {
+    // Somebody else wrote to the key.
+    return undefined;
+  }
+}
+
+// The first is the document's. The second is named so that a cluster has it on the same node.
+function keysOf(channelId: bigint): [messages: string, head: string] {
+  const key = `channel:${channelId}:messages`;
+  return [key, `{${key}}:head`];
+}
+
+/** A number as JSON has them; a decimal string where that would not be exact. */
+type Exact = number | string;
+
+/** A message in JSON: its columns, without those that say nothing. */
+type Entity = {
+  readonly id: Exact;
+  readonly senderId: Exact;
+  readonly messageType: string;
+  readonly content: string;
+  readonly postSeq: Exact;
+  readonly createdAt: Exact;
+  readonly mentions?: readonly Exact[] | undefined;
+  readonly mentionScope?: string | undefined;
+  readonly parentId?: Exact | undefined;
+  readonly alsoInChannel?: boolean | undefined;
+  readonly threadCount?: number | undefined;
+  readonly threadUserCount?: number | undefined;
+  readonly threadUsers?: readonly Exact[] | undefined;
+  readonly lastReplyAt?: Exact | undefined;
+  readonly editedAt?: Exact | undefined;
+  readonly deletedAt?: Exact | undefined;
+  readonly deletedBy?: Exact | undefined;
+  readonly isDeleted?: boolean | undefined;
+  readonly metadata?: string | undefined;
+  readonly notice?: string | undefined;
+  readonly reactions?: string | undefined;
+  readonly votes?: string | undefined;
+  readonly pinnedAt?: Exact | undefined;
+  readonly pinnedBy?: Exact | undefined;
+};
+
+function toEntity(row: MessageRow): Entity {
+  return {
+    id: toExact(row.id),
+    senderId: toExact(row.senderId),
+    messageType: row.messageType,
+    content: row.content,
+    postSeq: toExact(row.postSeq),
+    createdAt: toExact(row.createdAt),
+    mentions: row.mentions.length === 0 ? undefined : row.mentions.map(toExact),
+    mentionScope: row.mentionScope ?? undefined,
+    parentId: toOptional(row.parentId),
+    alsoInChannel: row.alsoInChannel || undefined,
+    threadCount: row.threadCount || undefined,
+    threadUserCount: row.threadUserCount || undefined,
+    threadUsers: row.threadUsers.length === 0 ? undefined : row.threadUsers.map(toExact),
+    lastReplyAt: toOptional(row.lastReplyAt),
+    editedAt: toOptional(row.editedAt),
+    deletedAt: toOptional(row.deletedAt),
+    deletedBy: toOptional(row.deletedBy),
+    isDeleted: row.isDeleted || undefined,
+    metadata: row.metadata ?? undefined,
+    notice: row.notice ?? undefined,
+    reactions: row.reactions === '[]' ? undefined : row.reactions,
+    votes: row.votes ?? undefined,
+    pinnedAt: toOptional(row.pinnedAt),
+    pinnedBy: toOptional(row.pinnedBy),
+  };
+}
+
+function toRow(channelId: bigint, entity: Entity): MessageRow {
+  return {
+    id: BigInt(entity.id),
+    channelId,
+    senderId: BigInt(entity.senderId),
+    messageType: entity.messageType,
+    content: entity.content,
+    postSeq: BigInt(entity.postSeq),
+    createdAt: BigInt(entity.createdAt),
+    mentions: entity.mentions?.map(BigInt) ?? [],
+    mentionScope: entity.mentionScope ?? null,
+    parentId: toBigint(entity.parentId),
+    alsoInChannel: entity.alsoInChannel ?? false,
+    threadCount: entity.threadCount ?? 0,
+    threadUserCount: entity.threadUserCount ?? 0,
+    threadUsers: entity.threadUsers?.map(BigInt) ?? [],
+    lastReplyAt: toBigint(entity.lastReplyAt),
+    editedAt: toBigint(entity.editedAt),
+    deletedAt: toBigint(entity.deletedAt),
+    deletedBy: toBigint(entity.deletedBy),
+    isDeleted: entity.isDeleted ?? false,
+    metadata: entity.metadata ?? null,
+    notice: entity.notice ?? null,
+    reactions: entity.reactions ?? '[]',
+    votes: entity.votes ?? null,
+    pinnedAt: toBigint(entity.pinnedAt),
+    pinnedBy: toBigint(entity.pinnedBy),
+  };
+}
+
+function toExact(value: bigint): Exact {
+  return value <= Number.MAX_SAFE_INTEGER ? Number(value) : `${value}`;
+}
+
+function toOptional(value: bigint | null): Exact | undefined {
+  return value === null ? undefined : toExact(value);
+}
+
+function toBigint(value: Exact | undefined): bigint | null {
+  return value === undefined ? null : BigInt(value);
+}
