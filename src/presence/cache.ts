@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
+import { runScript } from '../redis/script.ts';
 import { type Session, type Shown, type StatusName, toShown } from './state.ts';
 
 /**
@@ -173,7 +174,7 @@ export type Changed = {
 };
 
 /** `known`: whether Redis holds anything of the user. */
-type Read = readonly { readonly shown: Shown; readonly known: boolean }[];
+type Read = readonly ({ readonly shown: Shown; readonly known: boolean } | 'failed')[];
 
 export type PresenceCache = ReturnType<typeof createPresenceCache>;
 
@@ -183,16 +184,18 @@ export function createPresenceCache(redis: RedisClient, config: Config['presence
   return {
     async change(tenantId: bigint, userId: bigint, change: Change): Promise<Changed> {
       const session = 'session' in change ? change.session : undefined;
-      const reply = await redis.changePresence(
-        presenceKey(userId),
-        change.op,
-        `${tenantId}`,
-        session?.device ?? '',
-        session?.id ?? '',
-        session?.kind ?? '',
-        'status' in change ? change.status : 'ONLINE',
-        change.choice ?? '',
-        ...limits,
+      const reply = await runScript(() =>
+        redis.changePresence(
+          presenceKey(userId),
+          change.op,
+          `${tenantId}`,
+          session?.device ?? '',
+          session?.id ?? '',
+          session?.kind ?? '',
+          'status' in change ? change.status : 'ONLINE',
+          change.choice ?? '',
+          ...limits,
+        ),
       );
       const [needs = '', before = '', ...rest] = reply.split(' ');
       return {
@@ -204,17 +207,20 @@ export function createPresenceCache(redis: RedisClient, config: Config['presence
     },
 
     /**
-     * How others see users, in the order asked. Who has gone long ago, and who is there unseen, must look alike.
+     * How others see users, in the order asked; `failed` where the node of the cluster that has them does not answer.
+     * Who has gone long ago, and who is there unseen, must look alike.
      */
     async read(tenantId: bigint, userIds: readonly bigint[]): Promise<Read> {
-      const [[seconds = 0, micros = 0], ...lines] = await Promise.all([
-        redis.time(),
-        ...userIds.map((userId) => redis.hget(presenceKey(userId), `t:${tenantId}`)),
+      const [asOf, ...lines] = await Promise.all([
+        findTime(redis),
+        ...userIds.map((userId) =>
+          redis.hget(presenceKey(userId), `t:${tenantId}`).catch(() => 'failed' as const),
+        ),
       ]);
-      const now = Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000);
-      const asOf = BigInt(seconds) * 1_000_000n + BigInt(micros);
+      const now = Number(asOf / 1_000n);
       const gone: Shown = { status: 'OFFLINE', next: 0, end: 0, seen: 0, version: asOf };
       return lines.map((line) => {
+        if (line === 'failed') return line;
         if (line === null) return { shown: gone, known: false };
         const shown = toShown(line);
         if (shown.end > now) return { shown, known: true };
@@ -224,6 +230,16 @@ export function createPresenceCache(redis: RedisClient, config: Config['presence
       });
     },
   };
+}
+
+/** Redis's clock, in µs; in a cluster, where the node that is asked may be dead, perhaps our own. */
+async function findTime(redis: RedisClient): Promise<bigint> {
+  try {
+    const [seconds = 0, micros = 0] = await redis.time();
+    return BigInt(seconds) * 1_000_000n + BigInt(micros);
+  } catch {
+    return BigInt(Date.now()) * 1_000n;
+  }
 }
 
 function presenceKey(userId: bigint): string {

@@ -98,7 +98,7 @@ export class Changes {
   async #mark(dirty: readonly Dirty[]): Promise<void> {
     const tenants = [...Map.groupBy(dirty, ({ tenantId }) => tenantId)];
     const there = tenants.filter(([, users]) => users.some(({ shown }) => shown.next > 0));
-    const latest = Math.max(0, ...dirty.map(({ at }) => at));
+    const latest = dirty.reduce((last, { at }) => Math.max(last, at), 0);
     try {
       await Promise.all([
         ...tenants.map(([tenantId, users]) => this.#online.mark(tenantId, users.map(this.#toMark))),

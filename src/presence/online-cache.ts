@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
+import { runScript } from '../redis/script.ts';
 
 // Ids of one command, and tenants asked at a time.
 const AT_ONCE = 1_000;
@@ -54,7 +55,7 @@ export function createOnlineCache(redis: RedisClient, config: Config['presence']
     async mark(tenantId: bigint, marks: readonly Mark[]): Promise<void> {
       for (const some of chunks(marks)) {
         const args = some.flatMap(({ userId, time }) => [`${userId}`, time]);
-        await redis.markOnline(tenantKey(tenantId), config.ttlMs, ...args);
+        await runScript(() => redis.markOnline(tenantKey(tenantId), config.ttlMs, ...args));
       }
     },
 
@@ -93,10 +94,8 @@ export function createOnlineCache(redis: RedisClient, config: Config['presence']
 
     /** Users whose time has come, each given to one caller, and how many of the tenant there are. */
     async claim(tenantId: bigint): Promise<{ readonly online: number; readonly due: readonly bigint[] }> {
-      const [online = '0', ...due] = await redis.claimOnline(
-        tenantKey(tenantId),
-        AT_ONCE,
-        Math.ceil(config.deviceMs / 2),
+      const [online = '0', ...due] = await runScript(() =>
+        redis.claimOnline(tenantKey(tenantId), AT_ONCE, Math.ceil(config.deviceMs / 2)),
       );
       return { online: Number(online), due: due.map(BigInt) };
     },

@@ -6,7 +6,7 @@ import type { Metrics } from '../edge/metrics.ts';
 import type { Live } from '../event/live.ts';
 import type { Relay } from '../event/relay.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type Change, createPresenceCache, type PresenceCache } from './cache.ts';
+import { type Change, type Changed, createPresenceCache, type PresenceCache } from './cache.ts';
 import { Changes } from './changes.ts';
 import { Choices, toChoice } from './choices.ts';
 import { createOnlineCache, type OnlineCache } from './online-cache.ts';
@@ -15,6 +15,9 @@ import type { Session, Shown, StatusName } from './state.ts';
 import { PresentStreams } from './streams.ts';
 import { Sweeper } from './sweeper.ts';
 import type { Seen } from './view.ts';
+
+// Of a cluster's client: a node came, went, or cannot be reached.
+const NODE_EVENTS = ['+node', '-node', 'node error'];
 
 /**
  * Who is there, as Redis has it. Nothing waits for Redis: while it is away everybody's presence is unknown, and for a
@@ -33,6 +36,8 @@ export class Presence {
   readonly #streams: PresentStreams;
   readonly #sweeper: Sweeper;
   #away = false;
+  #doubtUntil = 0;
+  #telling: NodeJS.Timeout | undefined;
   #settling: NodeJS.Timeout | undefined;
 
   constructor(parts: {
@@ -67,6 +72,7 @@ export class Presence {
     });
     parts.redis.on('close', this.#lose);
     parts.redis.on('ready', this.#regain);
+    for (const event of NODE_EVENTS) parts.redis.on(event, this.#doubt);
   }
 
   /** Makes the user of a stream present until the returned function is called. */
@@ -88,7 +94,14 @@ export class Presence {
   async read(tenantId: bigint, userIds: readonly bigint[]): Promise<Seen[]> {
     const found = await this.#inTime(this.#cache.read(tenantId, userIds), undefined);
     if (found === undefined) return userIds.map(() => 'unknown');
-    return found.map(({ shown, known }) => (known || !this.#unsettled ? shown : 'unknown'));
+    if (found.includes('failed')) this.#doubt();
+    const isWhole = !this.#unsettled && !this.#isDoubtful;
+    return found.map((one) => (one !== 'failed' && (one.known || isWhole) ? one.shown : 'unknown'));
+  }
+
+  /** Whether it makes sense to ask. */
+  get isKnown(): boolean {
+    return !this.#unsettled && this.#redis.status === 'ready';
   }
 
   /** Those of the users who are there; undefined while that is unknown. */
@@ -107,7 +120,9 @@ export class Presence {
   async close(): Promise<void> {
     this.#redis.off('close', this.#lose);
     this.#redis.off('ready', this.#regain);
+    for (const event of NODE_EVENTS) this.#redis.off(event, this.#doubt);
     clearTimeout(this.#settling);
+    clearTimeout(this.#telling);
     await this.#sweeper.close();
     await this.#streams.close();
     await this.#changes.close();
@@ -117,11 +132,35 @@ export class Presence {
     return this.#away || this.#settling !== undefined;
   }
 
+  // A node of the cluster is dead, or was: it comes back empty, and streams that were not due do not know.
+  get #isDoubtful(): boolean {
+    return Date.now() < this.#doubtUntil;
+  }
+
+  readonly #doubt = () => {
+    if (this.#redis.status !== 'ready') return;
+    const { settleMs } = this.#config;
+    this.#doubtUntil = Date.now() + 3 * settleMs;
+    this.#telling ??= setTimeout(() => {
+      this.#telling = undefined;
+      this.#streams.tellAllWithin(settleMs);
+    }, settleMs);
+  };
+
+  async #change(tenantId: bigint, userId: bigint, change: Change): Promise<Changed> {
+    try {
+      return await this.#cache.change(tenantId, userId, change);
+    } catch (error) {
+      this.#doubt();
+      throw error;
+    }
+  }
+
   readonly #apply = async (tenantId: bigint, userId: bigint, change: Change): Promise<Shown> => {
-    let changed = await this.#cache.change(tenantId, userId, change);
+    let changed = await this.#change(tenantId, userId, change);
     if (changed.choice === 'none') {
       const choice = await this.#choices.read(tenantId, userId);
-      changed = await this.#cache.change(tenantId, userId, { ...change, choice });
+      changed = await this.#change(tenantId, userId, { ...change, choice });
     } else if (changed.choice === 'old') {
       void this.#compare(tenantId, userId);
     }

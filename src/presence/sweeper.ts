@@ -67,8 +67,8 @@ export class Sweeper {
     let online = 0;
     for (let from = 0; from < tenants.length && !this.#closed; from += TENANTS_AT_ONCE) {
       const some = tenants.slice(from, from + TENANTS_AT_ONCE);
-      const counts = await Promise.all(some.map((tenantId) => this.#sweepTenant(tenantId)));
-      online += counts.reduce((sum, count) => sum + count, 0);
+      const counts = await Promise.allSettled(some.map((tenantId) => this.#sweepTenant(tenantId)));
+      for (const count of counts) if (count.status === 'fulfilled') online += count.value;
     }
     await this.#online.setTotal(online);
   }

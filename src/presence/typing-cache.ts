@@ -1,6 +1,7 @@
 import type { Result } from 'ioredis';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
+import { runScript } from '../redis/script.ts';
 
 /**
  * `typing:{channel}` is the customer's set of who types, which can only end as a whole. `{typing:<channel>}:until` has
@@ -62,13 +63,15 @@ export function createTypingCache(redis: RedisClient, { ttlMs, everyMs }: Config
   return {
     /** Notes that a user types, or stopped; `until` is 0 then. */
     async change(channelId: bigint, userId: bigint, starts: boolean) {
-      const [until, isTold] = await redis.changeTyping(
-        `typing:${channelId}`,
-        `{typing:${channelId}}:until`,
-        `${userId}`,
-        ttlMs,
-        everyMs,
-        starts ? '1' : '0',
+      const [until, isTold] = await runScript(() =>
+        redis.changeTyping(
+          `typing:${channelId}`,
+          `{typing:${channelId}}:until`,
+          `${userId}`,
+          ttlMs,
+          everyMs,
+          starts ? '1' : '0',
+        ),
       );
       return { until: Number(until), isTold: isTold === '1' };
     },
