@@ -1553,6 +1553,32 @@ revoke all on function member_ids(bigint,bigint,integer) from public;
 grant execute on function member_ids(bigint,bigint,integer) to discuss_service;
 comment on function member_ids(bigint,bigint,integer) is 'The next members of a channel by user id, for members and services; null for others. The policy of channel_members would ask for each row whether it may be seen.';
 
+CREATE OR REPLACE FUNCTION public.members_of(_channel_ids bigint[])
+ RETURNS TABLE(channel_id bigint, user_ids bigint[])
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  return query
+  select m.channel_id, array_agg(m.user_id)
+  from channel_members me
+  join channel_members m
+    on m.channel_id = me.channel_id
+    and m.tenant_id = me.tenant_id
+    and m.status in ('ACTIVE', 'MUTED')
+  where me.channel_id = any(_channel_ids)
+    and me.user_id = app_user_id()
+    and me.tenant_id = app_tenant_id()
+    and me.status in ('ACTIVE', 'MUTED')
+  group by m.channel_id;
+end
+$function$;
+alter function members_of(bigint[]) owner to discuss_system;
+revoke all on function members_of(bigint[]) from public;
+grant execute on function members_of(bigint[]) to discuss_service;
+comment on function members_of(bigint[]) is 'Members of those of the channels that the caller is in. For channels of few members: all of them are returned.';
+
 CREATE OR REPLACE FUNCTION public.misplaced_keys(p_default text, p_key text, p_span bigint)
  RETURNS SETOF bigint
  LANGUAGE plpgsql

@@ -32,12 +32,16 @@ type Preview = {
 };
 
 export type ListRow = ChannelRow &
-  MembershipRow & { readonly unreadMentionCount: number } & (Preview | { readonly messageId: null });
+  MembershipRow & {
+    readonly unreadMentionCount: number;
+    /** Null for channels with more members than were asked for. */
+    readonly memberIds: bigint[] | null;
+  } & (Preview | { readonly messageId: null });
 
 /**
  * A page of the user's channels, pinned ones first, then by last message, each with its newest message that is
  * not deleted. Unread numbers and messages are looked up for the channels of the page only, mentions for those of
- * them with unread messages.
+ * them with unread messages, members for those with at most `maxMembers`.
  */
 export function listChannels(
   sql: Sql,
@@ -46,6 +50,7 @@ export function listChannels(
   filter: ListFilter,
   after: ListPlace | undefined,
   limit: number,
+  maxMembers: number,
 ): PendingQuery<ListRow[]> {
   const place = sql`(m.is_pinned::int, coalesce(c.last_message_at, -1), c.id)`;
   return sql<ListRow[]>`
@@ -72,8 +77,11 @@ export function listChannels(
         when page.unread_count > 0
           then ${mentionsAfter(sql, tenantId, userId, sql`page.id`, sql`page.last_read_msg_id`)}
         else 0
-      end as unread_mention_count
+      end as unread_mention_count,
+      few.user_ids as member_ids
     from page
+    left join members_of((select array_agg(p.id) from page p where p.member_count <= ${maxMembers})) as few
+      on few.channel_id = page.id
     left join lateral (
       -- Nearly always the first branch, one row by its key, answers and the second is not run.
       (

@@ -36,7 +36,7 @@ type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
 type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
 
 export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
-  const { config, db, relay } = deps;
+  const { config, db, presence, relay } = deps;
   return {
     ...browseHandlers(deps),
     ...lifecycleHandlers(deps),
@@ -78,9 +78,18 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       const size = request.pageSize === 0 ? 50 : request.pageSize;
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
-      const rows = await db.run(call, (sql) => listChannels(sql, tenantId, userId, filter, place, size + 1));
+      // Without anybody to ask who is online, members need not be read.
+      const maxMembers = presence.isKnown ? config.presence.maxMembers : 0;
+      const rows = await db.run(call, (sql) =>
+        listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
+      );
       const shown = rows.slice(0, size);
-      return { entries: shown.map(toEntry), nextPageToken: toNextToken(shown, rows.length > size) };
+      const members = new Set(shown.flatMap(({ memberIds }) => memberIds ?? []));
+      const online = await presence.filterOnline(tenantId, [...members]);
+      return {
+        entries: shown.map((row) => toEntry(row, online)),
+        nextPageToken: toNextToken(shown, rows.length > size),
+      };
     },
 
     async updateChannel(request, call) {
@@ -108,13 +117,19 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
   };
 }
 
-function toEntry(row: ListRow): MessageInitShape<typeof ListChannelsResponse_EntrySchema> {
+function toEntry(
+  row: ListRow,
+  online: ReadonlySet<bigint> | undefined,
+): MessageInitShape<typeof ListChannelsResponse_EntrySchema> {
+  const { memberIds } = row;
+  const isCounted = online !== undefined && memberIds !== null;
   return {
     channel: toChannel(row),
     membership: toMembership(row.id, row),
     lastMessage: toPreview(row),
     headSeq: row.headSeq,
     unreadMentionCount: row.unreadMentionCount,
+    ...(isCounted ? { onlineMemberCount: memberIds.filter((id) => online.has(id)).length } : {}),
   };
 }
 

@@ -1,0 +1,73 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
+import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { until } from '../testing/until.ts';
+
+const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId });
+
+describe('ListChannels.online_member_count', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app({
+      PRESENCE_MAX_MEMBERS: '5',
+      PRESENCE_COALESCE_MS: '20',
+      PRESENCE_SETTLE_MS: '100',
+    });
+  });
+  after(() => the.close());
+
+  const group = async (owner: number, members: number[]) => {
+    const { channel } = await the
+      .client(ChannelService, user(owner))
+      .createChannel({ name: 'Tổ', private: true, memberUserIds: members.map(BigInt) });
+    return channel?.id ?? 0n;
+  };
+  const beat = (as: As) => the.client(PresenceService, as).heartbeat({ device: { id: 'a' } });
+  /** Numbers online by channel. */
+  const list = async (as: As) => {
+    const { entries } = await the.client(ChannelService, as).listChannels({});
+    return new Map(entries.map(({ channel, onlineMemberCount }) => [channel?.id, onlineMemberCount]));
+  };
+
+  it('counts the members of each channel who are there for others', async () => {
+    const few = await group(1, [2, 3]);
+    const many = await group(1, [2, 4, 5, 6]);
+    const large = await group(1, [2, 3, 4, 5, 6]);
+    const own = await group(1, []);
+    const { channel } = await the.client(ChannelService, user(1)).getOrCreateDirectChannel({ userId: 4n });
+    await the.owner`update channel_members set status = 'MUTED' where channel_id = ${many} and user_id = 5`;
+    await the.owner`update channel_members set status = 'LEFT' where channel_id = ${many} and user_id = 6`;
+    await Promise.all([1, 2, 4, 5, 6].map((id) => beat(user(id))));
+    // Of another tenant, with the id of a member.
+    await beat(user(3, 2n));
+    await the.client(PresenceService, user(2)).setStatus({ status: PresenceStatus.OFFLINE });
+    await until(async () => (await list(user(1))).get(many) === 3, 'the three who are there');
+    assert.deepEqual(
+      await list(user(1)),
+      new Map([
+        [few, 1],
+        [many, 3],
+        [large, undefined],
+        [own, 1],
+        [channel?.id, 2],
+      ]),
+    );
+    assert.deepEqual([...(await list(user(6))).keys()], [large]);
+  });
+
+  it('leaves it out while Redis is away', async () => {
+    const mine = await group(20, [21]);
+    await beat(user(20));
+    await until(async () => (await list(user(20))).get(mine) === 1);
+    await the.redis.stop();
+    assert.deepEqual(await list(user(20)), new Map([[mine, undefined]]));
+    await the.redis.start();
+    await until(async () => (await list(user(20))).get(mine) === 0);
+    await beat(user(21));
+    await until(async () => (await list(user(20))).get(mine) === 1);
+  });
+});
