@@ -154,9 +154,19 @@ begin
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
       payload text, "seqAt" int, "messageAt" int
     )
-    left join channels c on c.id = r."channelId" and c.tenant_id = r."tenantId" and c.deleted_at is null
-    left join channel_members m
-      on m.channel_id = c.id and m.user_id = r."userId" and m.status in ('ACTIVE', 'MUTED')
+    -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
+    left join lateral (
+      select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
+      from channels k
+      where k.id = r."channelId" and k.tenant_id = r."tenantId" and k.deleted_at is null
+      limit 1
+    ) as c on true
+    left join lateral (
+      select k.id, k.status
+      from channel_members k
+      where k.channel_id = c.id and k.user_id = r."userId" and k.status in ('ACTIVE', 'MUTED')
+      limit 1
+    ) as m on true
   ),
   -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
   numbered as materialized (
