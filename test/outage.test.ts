@@ -9,6 +9,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../src/testing/app.ts';
 import { Subscriber } from '../src/testing/stream.ts';
 import { until } from '../src/testing/until.ts';
+import { Wire } from './chaos/wire.ts';
 
 const ana: As = { userId: 1n, tenantId: 1n };
 const binh: As = { userId: 2n, tenantId: 1n };
@@ -80,6 +81,117 @@ describe('when PostgreSQL drops its connections', () => {
     function refused(error: unknown): false {
       refusals.push(ConnectError.from(error));
       return false;
+    }
+  });
+});
+
+describe('when PostgreSQL drops connections in the middle of transactions', () => {
+  let the: App;
+
+  before(async () => {
+    // Few, so that a connection serves the next call soon after it was lost.
+    the = await app({ DATABASE_CONNECTIONS: '2' });
+  });
+  after(() => the.close());
+
+  it('survives, keeps transactions whole and apart, and refuses as UNAVAILABLE', async () => {
+    const messages = the.client(MessageService, ana);
+    const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Lũ' });
+    const channelId = channel?.id ?? 0n;
+    const refusals: ConnectError[] = [];
+    const edited = new Map<bigint, string>();
+    let editing = true;
+    const editors = Array.from({ length: 6 }, edit);
+    for (let cut = 0; cut < 40; cut += 1) {
+      const before = edited.size + refusals.length;
+      await the.owner`
+        select pg_terminate_backend(pid)
+        from pg_stat_activity
+        where datname = current_database() and application_name like 'discuss/%'
+          and (state = 'idle in transaction' or ${cut % 4 === 0})
+      `;
+      await until(() => edited.size + refusals.length > before);
+    }
+    editing = false;
+    await Promise.all(editors);
+    assert.ok(refusals.length > 0, 'the cuts were felt');
+    for (const refusal of refusals) assert.equal(Code[refusal.code], 'Unavailable', refusal.message);
+    const rows = await the.owner<{ id: bigint; content: string; events: number; versions: number }[]>`
+      select
+        m.id,
+        m.content,
+        (select count(*) from channel_events e where e.message_id = m.id and e.kind = 'MESSAGE_EDITED')::int as events,
+        (select count(*) from message_edits v where v.message_id = m.id)::int as versions
+      from messages m
+    `;
+    assert.equal(rows.length, edited.size);
+    for (const { id, content, events, versions } of rows) {
+      assert.equal(content, edited.get(id));
+      assert.deepEqual({ events, versions }, { events: 1, versions: 1 }, 'an edit is whole or not there');
+    }
+
+    async function edit(_: unknown, editor: number): Promise<void> {
+      for (let index = 0; editing; index += 1) {
+        const request = { channelId, content: `${editor}:${index}`, requestId: randomUUID() };
+        const { message } = await insist(() => messages.sendMessage(request));
+        const messageId = message?.id ?? 0n;
+        const content = `sửa ${editor}:${index}`;
+        await insist(() =>
+          messages.editMessage({ channelId, messageId, content, updateMask: { paths: ['content'] } }),
+        );
+        edited.set(messageId, content);
+      }
+    }
+
+    async function insist<T>(call: () => Promise<T>): Promise<T> {
+      for (;;) {
+        try {
+          return await call();
+        } catch (error) {
+          refusals.push(ConnectError.from(error));
+        }
+      }
+    }
+  });
+});
+
+describe('when connections to PostgreSQL are reset', () => {
+  let the: App;
+  let wire: Wire;
+
+  before(async () => {
+    the = await app();
+    const url = new URL(the.database.serviceUrl);
+    wire = await Wire.open(Number(url.port), false);
+    url.port = `${wire.port}`;
+    await the.start({ DATABASE_URL: url.href, DATABASE_CONNECTIONS: '3', EVENT_CONNECTIONS: '1' });
+  });
+  after(async () => {
+    await the.close();
+    await wire.close();
+  });
+
+  it('answers everything afterwards, however much was waiting', async () => {
+    const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Sét' });
+    const channelId = channel?.id ?? 0n;
+    const messages = the.client(MessageService, ana, 'grpc', 1);
+    for (let round = 0; round < 20; round += 1) {
+      const calls = Array.from({ length: 30 }, (_, index) =>
+        index % 2 === 0
+          ? messages.sendMessage({ channelId, content: `${round}:${index}`, requestId: randomUUID() })
+          : messages.listMessages({ channelId }),
+      ).map((call) =>
+        call.then(
+          () => 'OK',
+          (error) => Code[ConnectError.from(error).code],
+        ),
+      );
+      setTimeout(() => wire.reset(), round % 10);
+      const answers = new Set(await Promise.all(calls));
+      assert.deepEqual(
+        [...answers].filter((answer) => answer !== 'OK' && answer !== 'Unavailable'),
+        [],
+      );
     }
   });
 });

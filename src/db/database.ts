@@ -4,7 +4,9 @@ import type { Config } from '../config.ts';
 import type { Caller } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import type { Metrics } from '../edge/metrics.ts';
+import { Connections } from './connections.ts';
 import { Lanes } from './lanes.ts';
+import { runTransaction } from './transaction.ts';
 import { type Types, types } from './types.ts';
 
 export type Sql = postgres.ISql<Types>;
@@ -29,15 +31,21 @@ export class Database {
   readonly log: Pool;
   /** For feeds of all tenants, who read more of the log than anybody and must keep nobody waiting. */
   readonly feed: Pool;
+  readonly #pools: readonly Connections[];
   readonly #lanes: Lanes;
   readonly #maxDeadlineMs: number;
 
   constructor(config: Config, log: Logger, metrics: Metrics) {
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
-    this.writes = connect(config, log, config.write.batchConnections);
-    this.log = connect(config, log, config.event.connections);
-    this.feed = connect(config, log, config.event.feedConnections, config.event.feedStatementMs);
-    const lanes = Array.from({ length: config.db.connections }, () => connect(config, log, 1));
+    const { write, event, db } = config;
+    const writes = open(config, log, write.batchConnections);
+    const events = open(config, log, event.connections);
+    const feed = open(config, log, event.feedConnections, event.feedStatementMs);
+    this.writes = writes.sql;
+    this.log = events.sql;
+    this.feed = feed.sql;
+    this.#pools = [writes, events, feed];
+    const lanes = Array.from({ length: db.connections }, () => open(config, log, 1));
     this.#lanes = new Lanes(lanes, config.db.waitingCalls, metrics);
   }
 
@@ -49,7 +57,7 @@ export class Database {
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
-    return this.#lanes.use(scope.signal, async (lane) => {
+    return this.#lanes.use(scope.signal, async ({ sql: lane }) => {
       const settings = this.#settings(lane, scope);
       const begin = lane`begin`.execute();
       settings.execute();
@@ -65,21 +73,14 @@ export class Database {
 
   /** Runs several statements in one transaction with the caller's rights; all or none take effect. */
   async transaction<T>(scope: CallScope, work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#lanes.use(scope.signal, async (lane) => {
-      const result = await lane.begin(async (sql) => {
-        await this.#settings(sql, scope);
-        return { value: await work(sql) };
-      });
-      return result.value;
-    });
+    return this.#lanes.use(scope.signal, (lane) =>
+      runTransaction(lane, (sql) => this.#settings(sql, scope), work),
+    );
   }
 
-  /** For when all calls are over; the driver never finishes by itself where a connection was lost before. */
+  /** For when all calls are over. */
   async close(): Promise<void> {
-    await Promise.all([
-      this.#lanes.close(),
-      ...[this.writes, this.log, this.feed].map((pool) => pool.end({ timeout: 1 })),
-    ]);
+    await Promise.all([this.#lanes.close(), ...this.#pools.map((pool) => pool.close())]);
   }
 
   // The deadline goes along as statement_timeout, so that PostgreSQL stops by itself what nobody waits for.
@@ -97,18 +98,31 @@ export class Database {
   }
 }
 
-function connect(config: Config, log: Logger, max: number, statementMs = config.call.maxDeadlineMs): Pool {
-  return postgres(config.db.url, {
+function open(
+  config: Config,
+  log: Logger,
+  max: number,
+  statementMs = config.call.maxDeadlineMs,
+): Connections {
+  const connect = (onclose: () => void) => openPool(config, log, { max, statementMs, onclose });
+  return new Connections(connect, max === 1 ? 0 : 1);
+}
+
+type Options = { readonly max: number; readonly statementMs: number; readonly onclose: () => void };
+
+function openPool({ db, instance }: Config, log: Logger, { max, statementMs, onclose }: Options): Pool {
+  return postgres(db.url, {
     max,
-    prepare: config.db.prepare,
-    connect_timeout: config.db.connectTimeoutMs / 1000,
+    onclose,
+    prepare: db.prepare,
+    connect_timeout: db.connectTimeoutMs / 1000,
     // The default grows to 20 s; a restarted database should be found at once.
     backoff: (retries) => Math.min(0.05 * 2 ** retries, 0.5),
     types,
     fetch_types: false,
     transform: postgres.camel,
     connection: {
-      application_name: `discuss/${config.instance}`,
+      application_name: `discuss/${instance}`,
       statement_timeout: statementMs,
       // A frozen instance must not keep a channel's row locked.
       idle_in_transaction_session_timeout: 5_000,
