@@ -84,6 +84,15 @@ describe('MessageService', () => {
     assert.equal(row?.['n'], 1);
   });
 
+  it('knows a repeated message whose metadata is written in another order', async () => {
+    const requestId = randomUUID();
+    await send('một', ana, { requestId, metadata: { a: 1, b: { c: 2, d: 3 } } });
+    const again = await send('một', ana, { requestId, metadata: { b: { d: 3, c: 2 }, a: 1 } });
+    assert.equal(again.repeatedRequest, true);
+    const other = send('một', ana, { requestId, metadata: { a: 1, b: { c: 2, d: 4 } } });
+    await rejects(other, Code.AlreadyExists, 'REQUEST_ID_REUSED');
+  });
+
   it('refuses a request id that was used for another message', async () => {
     const requestId = randomUUID();
     await send('một', ana, { requestId });
