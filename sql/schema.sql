@@ -349,6 +349,7 @@ create table channels (
   constraint valid_channel_type CHECK (((type)::text = ANY ((ARRAY['DIRECT'::character varying, 'GROUP'::character varying, 'TOPIC'::character varying])::text[])))
 ) with (fillfactor=70);
 CREATE INDEX idx_channels_created_by ON public.channels USING btree (created_by, tenant_id);
+CREATE INDEX idx_channels_deleted ON public.channels USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX idx_channels_entity ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (entity_type IS NOT NULL);
 CREATE INDEX idx_channels_last_message ON public.channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false);
 CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived);
@@ -1438,6 +1439,25 @@ revoke all on function list_events(bigint,bigint,integer) from public;
 grant execute on function list_events(bigint,bigint,integer) to discuss_service;
 comment on function list_events(bigint,bigint,integer) is 'Events of a channel after a seq, in order. For the hub, which checks who may have them.';
 
+CREATE OR REPLACE FUNCTION public.list_inactive_groups(_before bigint, _limit integer)
+ RETURNS TABLE(tenant_id bigint, channel_id bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select c.tenant_id, c.id
+  from channels c
+  where c.type = 'GROUP'
+    and not c.is_archived
+    and c.deleted_at is null
+    and greatest(c.last_message_at, c.updated_at, c.created_at) < _before
+  limit _limit
+$function$;
+alter function list_inactive_groups(bigint,integer) owner to discuss_system;
+revoke all on function list_inactive_groups(bigint,integer) from public;
+grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
+comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change since _before, epoch ms. Reads all channels.';
+
 CREATE OR REPLACE FUNCTION public.lock_public_group(_channel_id bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1936,6 +1956,137 @@ alter function prune_idempotency_keys(bigint,integer) owner to discuss_system;
 revoke all on function prune_idempotency_keys(bigint,integer) from public;
 grant execute on function prune_idempotency_keys(bigint,integer) to discuss_service;
 comment on function prune_idempotency_keys(bigint,integer) is 'Removes up to p_limit keys made before p_before_ms and returns how many; call it until it returns less than p_limit.';
+
+CREATE OR REPLACE FUNCTION public.purge_activities(_before bigint, _limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '250ms'
+AS $function$
+declare
+  _name text;
+  _rows int;
+  _purged int;
+begin
+  delete from activity_feed a
+  where (a.id, a."timestamp") in (
+    select d.id, d."timestamp" from activity_feed d where d."timestamp" < _before limit _limit
+  );
+  get diagnostics _purged = row_count;
+  if _purged > 0 then
+    return _purged;
+  end if;
+
+  -- Months that are over for good, empty by now.
+  for _name in
+    select c.relname
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'activity_feed'::regclass
+      and c.relname ~ '^activity_feed_[0-9]{4}_[0-9]{2}$'
+      and to_date(right(c.relname, 7), 'YYYY_MM') + interval '1 month'
+        <= (to_timestamp(_before / 1000) at time zone 'UTC')
+    order by c.relname
+  loop
+    begin
+      execute format('select count(*) from (select 1 from %I limit 1) as x', _name) into _rows;
+      if _rows = 0 then
+        execute format('drop table %I', _name);
+      end if;
+    exception
+      when lock_not_available or deadlock_detected then
+        raise warning 'dropping % is put off: %', _name, sqlerrm;
+        exit;
+    end;
+  end loop;
+  return 0;
+end
+$function$;
+revoke all on function purge_activities(bigint,integer) from public;
+grant execute on function purge_activities(bigint,integer) to discuss_service;
+comment on function purge_activities(bigint,integer) is 'Removes up to _limit activities from before _before, epoch ms, and returns how many; when there are none, drops the months that are over.';
+
+CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_before bigint, _limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _channel_id bigint;
+  _purged int;
+begin
+  select c.id
+  into _channel_id
+  from channels c
+  where c.deleted_at < _before
+  order by c.deleted_at
+  limit 1
+  for update skip locked;
+  if not found then
+    return 0;
+  end if;
+
+  -- The newest first, so that replies go before what they reply to.
+  delete from messages m
+  where m.id in (
+    select d.id from messages d where d.channel_id = _channel_id order by d.id desc limit _limit
+  );
+  get diagnostics _purged = row_count;
+  if _purged < _limit then
+    delete from channels c where c.id = _channel_id;
+    _purged := _purged + 1;
+  end if;
+  return _purged;
+end
+$function$;
+alter function purge_deleted_channels(bigint,integer) owner to discuss_system;
+revoke all on function purge_deleted_channels(bigint,integer) from public;
+grant execute on function purge_deleted_channels(bigint,integer) to discuss_service;
+comment on function purge_deleted_channels(bigint,integer) is 'Removes up to _limit messages for good of a channel that was deleted before _before, epoch ms, and the channel with the last of them. Returns how many rows went; 0 when there is no such channel.';
+
+CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_before bigint, _limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _ids bigint[];
+  _purged int;
+begin
+  -- Not the first message of a thread that still holds replies: without it they would be messages of the channel.
+  select array_agg(d.id)
+  into _ids
+  from (
+    select m.id
+    from messages m
+    where m.is_deleted
+      and m.deleted_at < _before
+      and not exists (select 1 from messages r where r.parent_id = m.id)
+    order by m.deleted_at
+    limit _limit
+  ) as d;
+
+  perform 1
+  from channels c
+  where c.id in (select m.channel_id from messages m where m.id = any(_ids))
+  order by c.id
+  for no key update;
+
+  delete from messages m
+  where m.id = any(_ids)
+    and m.is_deleted
+    and not exists (select 1 from messages r where r.parent_id = m.id);
+  get diagnostics _purged = row_count;
+  return _purged;
+end
+$function$;
+alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
+revoke all on function purge_deleted_messages(bigint,integer) from public;
+grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
+comment on function purge_deleted_messages(bigint,integer) is 'Removes up to _limit messages for good that were deleted before _before, epoch ms, with all that belongs to them, and returns how many. The first message of a thread stays as long as one of its replies.';
 
 CREATE OR REPLACE FUNCTION public.put_aside_references(p_from bigint, p_to bigint)
  RETURNS void

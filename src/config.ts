@@ -121,6 +121,12 @@ export function toConfig(env: Env) {
     },
     search: { learnMs: read.count('SEARCH_LEARN_MS', 5_000) },
     unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
+    retention: {
+      deletedDays: read.count('RETENTION_DELETED_DAYS', 90),
+      activityDays: read.count('RETENTION_ACTIVITY_DAYS', 365),
+      inactiveDays: read.count('RETENTION_INACTIVE_DAYS', 180),
+      everyMs: read.count('RETENTION_EVERY_MS', 3_600_000),
+    },
     maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
   };
   if (problems.length > 0) throw new ConfigError(problems);

@@ -51,7 +51,7 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
   const cache = new CacheClient(redis, config.cache, metrics);
   const messages = new MessageCache(cache, config.cache.messages);
   const unread = new UnreadCache(cache, config.cache.unread);
-  const jobs = new Jobs({ pool: db.log, config, log, now });
+  const jobs = new Jobs({ db, relay, config, log, now });
   return {
     config,
     log,

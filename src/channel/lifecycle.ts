@@ -1,7 +1,8 @@
 import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { CallScope } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../edge/call.ts';
+import type { Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
 import { appendEvent } from '../event/sql.ts';
 import { postNotices } from '../notice/sql.ts';
@@ -41,14 +42,20 @@ export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
   };
 }
 
-async function putAway(deps: Deps, call: Call, channelId: bigint, archived: boolean): Promise<ChannelRow> {
-  const { caller } = call;
+/** Archives a channel, or opens it again, with the caller's rights. */
+export async function putAway(
+  deps: Pick<Deps, 'db' | 'relay' | 'config'>,
+  scope: CallScope,
+  channelId: bigint,
+  archived: boolean,
+): Promise<ChannelRow> {
+  const { caller } = scope;
   const { tenantId, userId } = caller;
-  const { channel, events } = await deps.db.transaction(call, async (sql) => {
-    const before = await lockVisible(sql, call.caller, channelId);
-    requireRole(call.caller, before, 'GUEST');
+  const { channel, events } = await deps.db.transaction(scope, async (sql) => {
+    const before = await lockVisible(sql, caller, channelId);
+    requireRole(caller, before, 'GUEST');
     refuseDirect(before);
-    requireRole(call.caller, before, 'OWNER');
+    requireRole(caller, before, 'OWNER');
     if (before.isArchived === archived) return { channel: before, events: [] };
     if (before.mergedInto !== null) throw refuse.channelMerged();
     const [channel] = await updateArchived(sql, tenantId, channelId, archived);

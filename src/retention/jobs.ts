@@ -2,17 +2,21 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
 import { learnWords } from '../search/sql.ts';
+import { type PurgeParts, purge } from './purge.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
 
 const PRUNED_AT_ONCE = 5_000;
 const SETTLED_AT_ONCE = 500;
 const LEARNT_FROM_AT_ONCE = 2_000;
 
+export type JobParts = Omit<PurgeParts, 'isClosed'>;
+
 /**
  * Housekeeping, by every instance on its own clock: each job is one bounded statement that takes no harm from
  * being run twice, so nobody has to be in charge.
  */
 export class Jobs {
+  readonly #parts: JobParts;
   readonly #pool: Pool;
   readonly #config: Config;
   readonly #log: Logger;
@@ -20,14 +24,16 @@ export class Jobs {
   readonly #timers = new Set<NodeJS.Timeout>();
   #closed = false;
 
-  constructor(parts: { pool: Pool; config: Config; log: Logger; now: () => number }) {
-    this.#pool = parts.pool;
+  constructor(parts: JobParts) {
+    this.#parts = parts;
+    this.#pool = parts.db.log;
     this.#config = parts.config;
     this.#log = parts.log.child({ part: 'jobs' });
     this.#now = parts.now;
     this.#repeat('settle', this.#config.unread.settleMs, () => this.#settle());
     this.#repeat('learn', this.#config.search.learnMs, () => this.#learn());
     this.#repeat('maintain', this.#config.maintenance.everyMs, () => this.#maintain());
+    this.#repeat('retain', this.#config.retention.everyMs, () => this.#retain());
   }
 
   close(): void {
@@ -67,5 +73,10 @@ export class Jobs {
     const before = BigInt(this.#now() - this.#config.write.requestIdHours * 3_600_000);
     const [row] = await pruneRequestIds(this.#pool, before, PRUNED_AT_ONCE);
     this.#log.debug({ made: made.length, dropped: dropped.length, pruned: row?.pruned }, 'maintained');
+  }
+
+  async #retain(): Promise<void> {
+    const purged = await purge({ ...this.#parts, log: this.#log, isClosed: () => this.#closed });
+    this.#log.info(purged, 'retained');
   }
 }
