@@ -1,4 +1,3 @@
-import { create, type DescMessage, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Redis } from 'ioredis';
 import { GetUnreadSummaryRequestSchema, MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -6,7 +5,7 @@ import type { Pool } from '../src/db/database.ts';
 import { type Channel, createChannels, users } from './lib/channels.ts';
 import type { Child } from './lib/child.ts';
 import { fillChannels } from './lib/fill.ts';
-import { authorization, GrpcClient } from './lib/grpc-client.ts';
+import { authorization, encode, GrpcClient } from './lib/grpc-client.ts';
 import { type Measurement, percentile, RUNS, toMeasurement } from './lib/measure.ts';
 import { type Stack, TENANT } from './lib/stack.ts';
 import { databaseCpu, openRedis, redisCpu } from './lib/store-usage.ts';
@@ -112,10 +111,10 @@ async function costOf(
 
 async function toWorks(stack: Stack, owner: Pool, channels: readonly Channel[]): Promise<Work[]> {
   const metadata = authorization(await stack.tokens.sign({ userId: 1n, tenantId: TENANT }));
-  const pages = channels.map(({ id }) => bytes(ListMessagesRequestSchema, { channelId: id }));
+  const pages = channels.map(({ id }) => encode(ListMessagesRequestSchema, { channelId: id }));
   const list = (client: GrpcClient, index: number) =>
     client.call(index, MessageService.method.listMessages, at(pages, index), metadata);
-  const summary = bytes(GetUnreadSummaryRequestSchema, {});
+  const summary = encode(GetUnreadSummaryRequestSchema, {});
   const change = (index: number) =>
     owner`update channels set event_seq = event_seq + 1 where id = ${at(channels, index).id}`;
   return [
@@ -129,10 +128,6 @@ async function toWorks(stack: Stack, owner: Pool, channels: readonly Channel[]):
       before: change,
     },
   ];
-}
-
-function bytes<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Buffer {
-  return Buffer.from(toBinary(schema, create(schema, init)));
 }
 
 function at<T>(items: readonly T[], index: number): T {

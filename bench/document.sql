@@ -1,5 +1,5 @@
--- The customer's document as it stands: its tables, indexes and row triggers that a message touches. Only what
--- does not run is mended: search_vector is declared once, before its index.
+-- The customer's document as it stands: its tables, indexes and row triggers that a message touches, and the view of a
+-- user's channels. Only what does not run is mended: search_vector is declared once, before its index.
 
 create table channels (
   id bigserial primary key,
@@ -159,3 +159,34 @@ create trigger trigger_update_member_count
 after insert or update or delete on channel_members
 for each row
 execute function update_member_count();
+
+create view user_channels as
+select
+  cm.user_id,
+  cm.tenant_id,
+  c.id as channel_id,
+  c.name,
+  c.type,
+  c.entity_type,
+  c.entity_id,
+  c.last_message_at,
+  cm.unread_count,
+  cm.is_pinned,
+  cm.is_muted,
+  cm.role,
+  (
+    select content
+    from messages m
+    where m.channel_id = c.id
+      and m.is_deleted = false
+    order by m.created_at desc
+    limit 1
+  ) as last_message_preview,
+  c.member_count
+from channel_members cm
+join channels c on c.id = cm.channel_id
+where cm.status = 'ACTIVE'
+  and c.is_archived = false
+order by
+  cm.is_pinned desc,
+  c.last_message_at desc nulls last;

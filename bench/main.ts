@@ -4,9 +4,12 @@ import { constants } from 'node:os';
 import { parseArgs } from 'node:util';
 import { cacheGain } from './cache-gain.ts';
 import { fanout } from './fanout.ts';
+import { historyPage } from './history-page.ts';
 import { latency } from './latency.ts';
 import type { Measurement } from './lib/measure.ts';
 import { Stack } from './lib/stack.ts';
+import { listChannels } from './list-channels.ts';
+import { reactionsHot } from './reactions-hot.ts';
 import { replay } from './replay.ts';
 import { search } from './search.ts';
 import { sendFlat } from './send-flat.ts';
@@ -37,6 +40,9 @@ const BENCHES: readonly Bench[] = [
   { name: 'replay', goal: '>= 1', run: replay },
   { name: 'latency', goal: 'none', run: latency },
   { name: 'ten_thousand_streams', goal: '<= 25 KB', run: tenThousandStreams },
+  { name: 'list_channels', goal: '<= 3', run: listChannels },
+  { name: 'history_page', goal: '<= 4', run: historyPage },
+  { name: 'reactions_hot', goal: '>= 2', run: reactionsHot },
   { name: 'cache_gain', goal: '<= 0.7, missed <= 1.3', run: cacheGain },
   { name: 'search', goal: '<= 0.5', run: search, byName: true },
 ];

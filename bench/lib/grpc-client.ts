@@ -1,5 +1,11 @@
 import { randomUUID } from 'node:crypto';
-import { create, type DescMethod, toBinary } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  type MessageInitShape,
+  toBinary,
+} from '@bufbuild/protobuf';
 import { Client, credentials, Metadata } from '@grpc/grpc-js';
 import { Health } from '#gen/grpc/health/v1/health_pb.ts';
 import { MessageService, SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -78,6 +84,10 @@ export class EncodedMessage {
     bytes.write(randomUUID(), this.#requestIdAt, 'latin1');
     return bytes;
   }
+}
+
+export function encode<S extends DescMessage>(schema: S, init: MessageInitShape<S>): Buffer {
+  return Buffer.from(toBinary(schema, create(schema, init)));
 }
 
 export function authorization(token: string): Metadata {

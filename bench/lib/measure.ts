@@ -52,6 +52,17 @@ export function percentile(numbers: readonly number[], share: number): number {
   return low + (high - low) * (rank - Math.floor(rank));
 }
 
+/** Median time of calls made one after the other, ms. */
+export async function p50(calls: number, call: (index: number) => PromiseLike<unknown>): Promise<number> {
+  const times: number[] = [];
+  for (let index = 0; index < calls; index++) {
+    const began = performance.now();
+    await call(index);
+    times.push(performance.now() - began);
+  }
+  return median(times);
+}
+
 function round(number: number): number {
   return Number(number.toPrecision(4));
 }

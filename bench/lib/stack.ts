@@ -22,7 +22,14 @@ export const TENANT = 1n;
 
 const TEMPLATE = 'discuss_template';
 // What anybody gives a server that is meant to work; commits stay durable.
-const SETTINGS = ['shared_buffers=512MB', 'max_wal_size=8GB', 'checkpoint_timeout=30min'];
+const SETTINGS = [
+  'shared_buffers=512MB',
+  'max_wal_size=8GB',
+  'checkpoint_timeout=30min',
+  // Counts nothing unless a database asks for it.
+  'shared_preload_libraries=pg_stat_statements',
+  'pg_stat_statements.track=none',
+];
 const UNLIMITED = {
   LIMIT_SEND_PER_MINUTE: '0',
   LIMIT_READ_PER_MINUTE: '0',
@@ -83,8 +90,12 @@ export class Stack implements AsyncDisposable {
         ? sql`create database ${sql(name)} template ${sql(TEMPLATE)} strategy file_copy`
         : sql`create database ${sql(name)}`,
     );
-    return new BenchDatabase(databaseUrl(this.#postgres.url, name), databaseUrl(this.#serviceUrl, name), () =>
-      this.#administer((sql) => sql`drop database ${sql(name)} with (force)`),
+    const drop = () => this.#administer((sql) => sql`drop database ${sql(name)} with (force)`);
+    return new BenchDatabase(
+      name,
+      databaseUrl(this.#postgres.url, name),
+      databaseUrl(this.#serviceUrl, name),
+      drop,
     );
   }
 
@@ -129,12 +140,14 @@ export class Stack implements AsyncDisposable {
 
 /** A database for one measurement, dropped with it. */
 export class BenchDatabase implements AsyncDisposable {
+  readonly name: string;
   readonly serviceUrl: string;
   readonly #ownerUrl: string;
   readonly #drop: () => Promise<void>;
   readonly #pools: Pool[] = [];
 
-  constructor(ownerUrl: string, serviceUrl: string, drop: () => Promise<void>) {
+  constructor(name: string, ownerUrl: string, serviceUrl: string, drop: () => Promise<void>) {
+    this.name = name;
     this.#ownerUrl = ownerUrl;
     this.serviceUrl = serviceUrl;
     this.#drop = drop;
