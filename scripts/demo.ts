@@ -6,6 +6,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { readDeclarations } from './demo/declaration.ts';
 import { Listener } from './demo/listener.ts';
 import { type Edge, meetPeople, type Person } from './demo/people.ts';
+import { Scene } from './demo/scene.ts';
 import { type Sent, Speaker } from './demo/speaker.ts';
 import { account, isClean, latencySummary, sendingSummary, table } from './demo/summary.ts';
 
@@ -49,7 +50,11 @@ async function main(signal: AbortSignal): Promise<number> {
     const seconds = (performance.now() - began) / 1000;
     const sent = speakers.flatMap((speaker) => speaker.sent);
     await untilDelivered(listeners, sent.length, signal);
-    return await report({ channelId, listeners, speakers, sent, seconds });
+    const isConversationClean = await report({ channelId, listeners, speakers, sent, seconds });
+    const isSceneClean = await playScene(people, signal);
+    const clean = isConversationClean && isSceneClean;
+    console.log(clean ? 'Everything arrived, once and in order.' : 'Something is wrong.');
+    return clean ? 0 : 1;
   } finally {
     done.abort();
   }
@@ -90,7 +95,7 @@ type Run = {
   readonly seconds: number;
 };
 
-async function report({ channelId, listeners, speakers, sent, seconds }: Run): Promise<number> {
+async function report({ channelId, listeners, speakers, sent, seconds }: Run): Promise<boolean> {
   const history = await readHistory(at(speakers, 0).person, channelId);
   const accounts = listeners.map((listener) => account(listener, [...history.keys()]));
   const asSent = sent.every(({ messageId, content }) => history.get(messageId) === content);
@@ -100,9 +105,23 @@ async function report({ channelId, listeners, speakers, sent, seconds }: Run): P
   console.log(latencySummary(listeners, sent));
   if (!complete)
     console.log(`The history has ${history.size} messages, not the ${sent.length} acknowledged.`);
-  const clean = complete && accounts.every(isClean);
-  console.log(clean ? 'Everything arrived, once and in order.' : 'Something is wrong.');
-  return clean ? 0 : 1;
+  return complete && accounts.every(isClean);
+}
+
+async function playScene(people: readonly Person[], signal: AbortSignal): Promise<boolean> {
+  console.log(
+    '\nThen they agree on a delivery. What subscribers make of the events is held against what is read:\n',
+  );
+  const { held, listeners } = await Scene.play(people, edgeOf, signal);
+  const sum = (count: (listener: Listener) => number) => listeners.reduce((all, one) => all + count(one), 0);
+  const gaps = sum((listener) => listener.gaps + listener.resets);
+  const duplicates = sum((listener) => listener.duplicates);
+  const events = sum((listener) => listener.events.length);
+  console.log(
+    `\n${events} events delivered to ${listeners.length} subscribers, ${sum(({ reconnects }) => reconnects)} of ` +
+      `them cut off in between: ${duplicates} duplicates, ${gaps} gaps.`,
+  );
+  return held && gaps + duplicates === 0;
 }
 
 /** Contents by message id, oldest first. */

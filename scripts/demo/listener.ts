@@ -25,6 +25,7 @@ export class Listener {
   readonly person: Person;
   readonly edge: Edge;
   readonly deliveries: Delivery[] = [];
+  readonly events: Event[] = [];
   gaps = 0;
   duplicates = 0;
   resets = 0;
@@ -39,6 +40,11 @@ export class Listener {
     this.edge = edge;
     this.#channelId = channelId;
     this.#cutAfter = [...cutAfter];
+  }
+
+  /** seq of the last event it has. */
+  get cursor(): bigint {
+    return this.#cursor ?? 0n;
   }
 
   /** Listens until the signal; resolves once it does for the first time. */
@@ -95,7 +101,9 @@ export class Listener {
     }
   }
 
-  #takeEvent({ seq, change }: Event, openSince: number): void {
+  #takeEvent(event: Event, openSince: number): void {
+    const { seq, change } = event;
+    this.events.push(event);
     const expected = (this.#cursor ?? 0n) + 1n;
     if (seq < expected) this.duplicates += 1;
     if (seq > expected) this.gaps += 1;
@@ -109,5 +117,15 @@ export class Listener {
       at: performance.now(),
       openSince,
     });
+  }
+}
+
+const ALL_DELIVERED_MS = 10_000;
+
+/** Waits until each listener has the events of its channel up to `head`, for some seconds at most. */
+export async function untilHeads(listeners: readonly Listener[], head: bigint, signal: AbortSignal) {
+  const deadline = performance.now() + ALL_DELIVERED_MS;
+  while (listeners.some(({ cursor }) => cursor < head) && performance.now() < deadline) {
+    await sleep(10, undefined, { signal });
   }
 }
