@@ -1,9 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { until } from '../testing/until.ts';
 
@@ -14,16 +14,13 @@ const STATES = '{unread:2}:states';
 
 describe('the cache of unread numbers', () => {
   let the: App;
-  let redis: Redis;
+  let redis: RedisClient;
 
   before(async () => {
     the = await app();
-    redis = new Redis(the.redis.url);
+    redis = the.redis.client;
   });
-  after(async () => {
-    redis.disconnect();
-    await the.close();
-  });
+  after(() => the.close());
 
   const post = async (as: As, count: number, mentioned = false): Promise<bigint> => {
     const { channel } = await the

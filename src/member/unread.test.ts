@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { createRandom } from '../testing/random.ts';
 import { until } from '../testing/until.ts';
@@ -25,14 +25,14 @@ describe('unread numbers', () => {
   /** Members who marked something unread in the round: their markers may go back. */
   const back = new Set<string>();
   const random = createRandom(20_261_122);
-  let redis: Redis;
+  let redis: RedisClient;
   /** What an instance has counted and not yet kept. */
   const late: (() => void)[] = [];
 
   before(async () => {
     the = await app({ UNREAD_SETTLE_MS: '200' });
     await the.start();
-    redis = new Redis(the.redis.url);
+    redis = the.redis.client;
     const cache = the.instances[0]?.deps.unread ?? assert.fail();
     const keep = cache.keep.bind(cache);
     cache.keep = (...counted) => void late.push(() => keep(...counted));
@@ -42,10 +42,7 @@ describe('unread numbers', () => {
       channelIds.push(channel?.id ?? 0n);
     }
   });
-  after(async () => {
-    redis.disconnect();
-    await the.close();
-  });
+  after(() => the.close());
 
   it('equal a count by hand after any sends, deletions, markers, departures and returns at once', async () => {
     console.log(`# seed ${random.seed}`);

@@ -2,13 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { setTimeout as sleep, setImmediate as turn } from 'node:timers/promises';
 import { toJson } from '@bufbuild/protobuf';
-import { Redis } from 'ioredis';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import {
   type ListMessagesResponse,
   ListMessagesResponseSchema,
   MessageService,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { createRandom } from '../testing/random.ts';
 
@@ -29,7 +29,7 @@ type Acknowledged = { value: string; changing: boolean; changes: number };
 
 describe('readers of the newest messages', () => {
   let the: App;
-  let redis: Redis;
+  let redis: RedisClient;
   let channelId: bigint;
   const random = createRandom(20_261_122);
   const texts = new Map<bigint, Acknowledged>();
@@ -53,7 +53,7 @@ describe('readers of the newest messages', () => {
     the = await app();
     await the.start();
     await the.start({ CACHE_MESSAGES: 'false' });
-    redis = new Redis(the.redis.url);
+    redis = the.redis.client;
     const memberUserIds = people.map(({ userId }) => userId);
     const { channel } = await the
       .client(ChannelService, people[0] as As)
@@ -65,10 +65,7 @@ describe('readers of the newest messages', () => {
     const keep = cache.keep.bind(cache);
     cache.keep = (...read) => void late.push(() => keep(...read));
   });
-  after(async () => {
-    redis.disconnect();
-    await the.close();
-  });
+  after(() => the.close());
 
   it('never see less than was acknowledged before, nor what others do not see', async () => {
     console.log(`# seed ${random.seed}`);
@@ -173,7 +170,7 @@ describe('readers of the newest messages', () => {
 
   async function fillLate(): Promise<void> {
     await sleep(random.below(16));
-    if (random.below(8) === 0) await redis.flushall();
+    if (random.below(8) === 0) await the.redis.forget();
     for (const fill of late.splice(0)) {
       fill();
       done.lateFills += 1;
@@ -188,11 +185,7 @@ describe('readers of the newest messages', () => {
   }
 
   async function read(instance: number, pageSize: number): Promise<void> {
-    const before = {
-      ids: ids.slice(-pageSize),
-      texts: snapshot(texts),
-      reactions: snapshot(reactions),
-    };
+    const before = { ids: ids.slice(-pageSize), texts: snapshot(texts), reactions: snapshot(reactions) };
     const as = random.pick(people);
     const answer = await the
       .client(MessageService, as, 'grpc', instance)
