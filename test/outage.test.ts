@@ -9,7 +9,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../src/testing/app.ts';
 import { Subscriber } from '../src/testing/stream.ts';
 import { until } from '../src/testing/until.ts';
-import { Wire } from './chaos/wire.ts';
+import { Wire } from '../src/testing/wire.ts';
 
 const ana: As = { userId: 1n, tenantId: 1n };
 const binh: As = { userId: 2n, tenantId: 1n };
@@ -168,6 +168,8 @@ describe('when connections to PostgreSQL are reset', () => {
   });
   after(async () => {
     await the.close();
+    // One that was left would keep the process from ending.
+    await until(() => wire.connections === 0, 'the end of all connections');
     await wire.close();
   });
 

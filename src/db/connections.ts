@@ -1,6 +1,10 @@
 import type { Pool } from './database.ts';
+import { Sockets } from './sockets.ts';
 
 const CLOSE_SECONDS = 1;
+
+/** Opens a pool of the driver with these options. */
+type Open = (options: { readonly onclose: () => void; readonly socket: Sockets['open'] }) => Pool;
 
 /**
  * A pool of the driver that is given up for a new one whenever one of its connections is lost. The driver cannot be
@@ -11,14 +15,15 @@ const CLOSE_SECONDS = 1;
 export class Connections {
   /** The pool, whichever it is at the moment. */
   readonly sql: Pool;
-  readonly #open: (onclose: () => void) => Pool;
+  readonly #open: Open;
   readonly #graceSeconds: number;
   #current: Pool;
+  #sockets = new Sockets();
   #losses = 0;
   #closed = false;
 
   /** `graceSeconds`: how long what is under way on the other connections may take when one is lost. */
-  constructor(open: (onclose: () => void) => Pool, graceSeconds: number) {
+  constructor(open: Open, graceSeconds: number) {
     this.#open = open;
     this.#graceSeconds = graceSeconds;
     this.#current = this.#start();
@@ -33,21 +38,29 @@ export class Connections {
     return this.#losses;
   }
 
-  /** For when nothing is asked any more; the driver never finishes by itself where a connection was lost before. */
+  /** For when nothing is asked any more. */
   async close(): Promise<void> {
     this.#closed = true;
-    await this.#current.end({ timeout: CLOSE_SECONDS });
+    await end(this.#current, this.#sockets, CLOSE_SECONDS);
   }
 
   #start(): Pool {
-    const pool = this.#open(() => this.#renew(pool));
+    const pool = this.#open({ onclose: () => this.#renew(pool), socket: this.#sockets.open });
     return pool;
   }
 
-  #renew(pool: Pool): void {
-    if (pool !== this.#current || this.#closed) return;
+  #renew(lost: Pool): void {
+    if (lost !== this.#current || this.#closed) return;
+    const sockets = this.#sockets;
     this.#losses += 1;
+    this.#sockets = new Sockets();
     this.#current = this.#start();
-    void pool.end({ timeout: this.#graceSeconds });
+    void end(lost, sockets, this.#graceSeconds);
   }
+}
+
+// The driver never finishes by itself where a connection was lost.
+async function end(pool: Pool, sockets: Sockets, timeout: number): Promise<void> {
+  await pool.end({ timeout });
+  sockets.close();
 }

@@ -104,20 +104,19 @@ function open(
   max: number,
   statementMs = config.call.maxDeadlineMs,
 ): Connections {
-  const connect = (onclose: () => void) => openPool(config, log, { max, statementMs, onclose });
-  return new Connections(connect, max === 1 ? 0 : 1);
+  const options = toOptions(config, log, statementMs);
+  return new Connections(
+    (parts) => postgres(config.db.url, { ...options, ...parts, max }),
+    max === 1 ? 0 : 1,
+  );
 }
 
-type Options = { readonly max: number; readonly statementMs: number; readonly onclose: () => void };
-
-function openPool({ db, instance }: Config, log: Logger, { max, statementMs, onclose }: Options): Pool {
-  return postgres(db.url, {
-    max,
-    onclose,
+function toOptions({ db, instance }: Config, log: Logger, statementMs: number) {
+  return {
     prepare: db.prepare,
     connect_timeout: db.connectTimeoutMs / 1000,
     // The default grows to 20 s; a restarted database should be found at once.
-    backoff: (retries) => Math.min(0.05 * 2 ** retries, 0.5),
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.5),
     types,
     fetch_types: false,
     transform: postgres.camel,
@@ -127,8 +126,8 @@ function openPool({ db, instance }: Config, log: Logger, { max, statementMs, onc
       // A frozen instance must not keep a channel's row locked.
       idle_in_transaction_session_timeout: 5_000,
     },
-    onnotice: (notice) => log.debug({ notice: notice['message'] }, 'database notice'),
-  });
+    onnotice: (notice: postgres.Notice) => log.debug({ notice: notice['message'] }, 'database notice'),
+  };
 }
 
 /** Asks PostgreSQL to stop the query when the caller has gone; the returned function waits for that to be over. */

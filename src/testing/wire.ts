@@ -43,6 +43,11 @@ export class Wire {
     for (const socket of this.#sockets) if (mode !== 'stall') socket.resume();
   }
 
+  /** Connections through it. */
+  get connections(): number {
+    return this.#sockets.size / 2;
+  }
+
   /** Breaks all connections at once: whoever holds one is told by a reset. */
   reset(): void {
     for (const socket of this.#sockets) socket.resetAndDestroy();
