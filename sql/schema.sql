@@ -35,6 +35,7 @@ create table activity_feed (
   collapse_key character varying(200),
   occurrences integer not null default 1,
   xid xid8 not null default pg_current_xact_id(),
+  gathered jsonb,
   constraint activity_feed_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint activity_feed_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint activity_feed_pkey PRIMARY KEY (id, "timestamp"),
@@ -81,6 +82,7 @@ comment on column activity_feed.created_at is 'When it was recorded, epoch ms.';
 comment on column activity_feed.collapse_key is 'While an activity with a key is unread, what happens under the same key changes it instead of adding one; null: always one of its own.';
 comment on column activity_feed.occurrences is 'How many times it happened since the user last read it, 1 without a collapse_key.';
 comment on column activity_feed.xid is 'Transaction that wrote it last. Whether a snapshot held it tells exactly what somebody was shown, which a time does not: activities commit in another order than they are timed.';
+comment on column activity_feed.gathered is 'For reactions: the last 100 that are in this activity, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for others.';
 
 create table attachments (
   id bigint not null default nextval('attachments_id_seq'::regclass),
@@ -1068,6 +1070,71 @@ end
 $function$;
 comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. refusal is null when it is as asked now; seq is null when it was so before.';
 
+CREATE OR REPLACE FUNCTION public.channel_truth(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, member_count integer, members integer, message_count integer, messages integer, last_message_at bigint, last_at bigint, last_message_id bigint, last_id bigint, post_seq bigint, last_post bigint, event_seq bigint, last_event bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ WITH posted AS MATERIALIZED (
+          SELECT m.channel_id,
+             m.id,
+             m.post_seq,
+             m.created_at,
+             (m.notice IS NULL) AS counts
+            FROM messages m
+           WHERE (m.channel_id = ANY (channel_truth._ids))
+         ), newest AS (
+          SELECT p.channel_id,
+             (count(*) FILTER (WHERE p.counts))::integer AS messages,
+             max(p.created_at) FILTER (WHERE p.counts) AS last_at,
+             max(p.post_seq) FILTER (WHERE p.counts) AS last_counting,
+             max(p.id) AS last_id,
+             max(p.post_seq) AS last_post
+            FROM posted p
+           GROUP BY p.channel_id
+         ), noted AS (
+          SELECT d_1.channel_id,
+             max(d_1.post_seq) AS last_noted,
+             max(d_1.post_seq) FILTER (WHERE (p.id IS NULL)) AS last_removed
+            FROM (deleted_posts d_1
+              LEFT JOIN posted p ON (((p.channel_id = d_1.channel_id) AND (p.post_seq = d_1.post_seq))))
+           WHERE (d_1.channel_id = ANY (channel_truth._ids))
+           GROUP BY d_1.channel_id
+         )
+  SELECT c.id,
+     c.member_count,
+     ( SELECT (count(*))::integer AS count
+            FROM channel_members m
+           WHERE ((m.channel_id = c.id) AND ((m.status)::text = 'ACTIVE'::text))) AS count,
+     c.message_count,
+     COALESCE(n.messages, 0) AS "coalesce",
+     c.last_message_at,
+         CASE
+             WHEN (d.last_removed > COALESCE(n.last_counting, (0)::bigint)) THEN GREATEST(c.last_message_at, n.last_at)
+             ELSE n.last_at
+         END AS last_at,
+     c.last_message_id,
+         CASE
+             WHEN (d.last_removed > COALESCE(n.last_post, (0)::bigint)) THEN GREATEST(c.last_message_id, n.last_id)
+             ELSE n.last_id
+         END AS last_id,
+     c.post_seq,
+     GREATEST(n.last_post, d.last_noted, (0)::bigint) AS "greatest",
+     c.event_seq,
+     GREATEST(c.event_seq, ( SELECT max(e.seq) AS max
+            FROM channel_events e
+           WHERE (e.channel_id = c.id))) AS "greatest"
+    FROM ((channels c
+      LEFT JOIN newest n ON ((n.channel_id = c.id)))
+      LEFT JOIN noted d ON ((d.channel_id = c.id)))
+   WHERE (c.id = ANY (channel_truth._ids));
+END;
+alter function channel_truth(bigint[]) owner to discuss_system;
+revoke all on function channel_truth(bigint[]) from public;
+comment on function channel_truth(bigint[]) is 'Numbers of channels as stored, each followed by what it should be, counted by hand.';
+
 CREATE OR REPLACE FUNCTION public.chosen_statuses(_tenant_ids bigint[], _user_ids bigint[])
  RETURNS TABLE(tenant_id bigint, user_id bigint, status text, expires_at bigint, updated_at bigint)
  LANGUAGE plpgsql
@@ -1086,6 +1153,35 @@ revoke all on function chosen_statuses(bigint[],bigint[]) from public;
 grant execute on function chosen_statuses(bigint[],bigint[]) to discuss_service;
 comment on function chosen_statuses(bigint[],bigint[]) is 'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
 
+CREATE OR REPLACE FUNCTION public.count_tenants()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH RECURSIVE tenants AS (
+         ( SELECT c.tenant_id
+            FROM channels c
+           ORDER BY c.tenant_id
+          LIMIT 1)
+         UNION ALL
+          SELECT ( SELECT c.tenant_id
+                    FROM channels c
+                   WHERE (c.tenant_id > t_1.tenant_id)
+                   ORDER BY c.tenant_id
+                  LIMIT 1) AS tenant_id
+            FROM tenants t_1
+           WHERE (t_1.tenant_id IS NOT NULL)
+         )
+  SELECT count(t.tenant_id) AS count
+    FROM tenants t
+   WHERE (current_setting('app.role'::text, true) = 'operator'::text);
+END;
+alter function count_tenants() owner to discuss_system;
+revoke all on function count_tenants() from public;
+grant execute on function count_tenants() to discuss_service;
+comment on function count_tenants() is 'How many tenants have or had a channel. For operators; 0 for others.';
+
 CREATE OR REPLACE FUNCTION public.database_epoch()
  RETURNS text
  LANGUAGE sql
@@ -1095,6 +1191,38 @@ RETURN (hashtextextended((((((current_database())::text || ' '::text) || ('chann
 revoke all on function database_epoch() from public;
 grant execute on function database_epoch() to discuss_service;
 comment on function database_epoch() is 'Tells this database from others, and from itself before it was restored: what is kept elsewhere under another one is void. Changes whenever PostgreSQL is started.';
+
+CREATE OR REPLACE FUNCTION public.database_stats()
+ RETURNS TABLE(name text, rows_estimate bigint, bytes bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT t.name,
+     (sum(GREATEST(p.reltuples, (0)::real)))::bigint AS sum,
+     (sum(pg_total_relation_size((p.oid)::regclass)))::bigint AS sum
+    FROM ((( SELECT c.oid,
+             (c.relname)::text AS name
+            FROM pg_class c
+           WHERE ((c.relnamespace = ('public'::regnamespace)::oid) AND (c.relkind = ANY (ARRAY['r'::"char", 'p'::"char"])) AND (NOT c.relispartition))
+         UNION ALL
+          SELECT c.oid,
+             (c.relname)::text AS relname
+            FROM (pg_inherits i
+              JOIN pg_class c ON ((c.oid = i.inhrelid)))
+           WHERE (i.inhparent = ('channel_events'::regclass)::oid)) t
+      CROSS JOIN LATERAL ( SELECT q.relid AS oid
+            FROM pg_partition_tree((t.oid)::regclass) q(relid, parentrelid, isleaf, level)
+           WHERE q.isleaf) l)
+      JOIN pg_class p ON ((p.oid = (l.oid)::oid)))
+   WHERE (current_setting('app.role'::text, true) = 'operator'::text)
+   GROUP BY t.name
+   ORDER BY t.name;
+END;
+alter function database_stats() owner to discuss_system;
+revoke all on function database_stats() from public;
+grant execute on function database_stats() to discuss_service;
+comment on function database_stats() is 'Size of each table and of each day of the log, rows as PostgreSQL estimates them. For operators; nothing for others.';
 
 CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_at integer, _later bytea, _later_seq_at integer)
  RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
@@ -1184,6 +1312,41 @@ alter function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,in
 revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) from public;
 grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
 comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Deletes a message of the caller''s tenant softly: its edits, votes, reactions and pin go, its events in the log are replaced by _created (the first one) and _later, and its thread is counted anew. Returns the thread as it is now when the message was a reply. The event of the deletion is the caller''s to append, next, as are the checks of who may.';
+
+CREATE OR REPLACE FUNCTION public.deleted_post_truth(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_noted boolean, is_due boolean)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ SELECT c.id,
+     n.post_seq,
+     c.tenant_id,
+     COALESCE(m.sender_id, (0)::bigint) AS "coalesce",
+     (d.post_seq IS NOT NULL),
+     ((m.id IS NULL) OR (NOT m.counts))
+    FROM (((channels c
+      CROSS JOIN LATERAL generate_series((1)::bigint, GREATEST(( SELECT x.post_seq
+            FROM messages x
+           WHERE (x.channel_id = c.id)
+           ORDER BY x.id DESC
+          LIMIT 1), ( SELECT max(x.post_seq) AS max
+            FROM deleted_posts x
+           WHERE (x.channel_id = c.id)))) n(post_seq))
+      LEFT JOIN ( SELECT x.channel_id,
+             x.post_seq,
+             x.id,
+             x.sender_id,
+             ((NOT x.is_deleted) AND (x.notice IS NULL)) AS counts
+            FROM messages x
+           WHERE (x.channel_id = ANY (deleted_post_truth._ids))) m ON (((m.channel_id = c.id) AND (m.post_seq = n.post_seq))))
+      LEFT JOIN deleted_posts d ON (((d.channel_id = c.id) AND (d.post_seq = n.post_seq))))
+   WHERE (c.id = ANY (deleted_post_truth._ids));
+END;
+alter function deleted_post_truth(bigint[]) owner to discuss_system;
+revoke all on function deleted_post_truth(bigint[]) from public;
+comment on function deleted_post_truth(bigint[]) is 'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
 
 CREATE OR REPLACE FUNCTION public.derived_unread(p_channel_id bigint, p_user_id bigint, p_post_seq bigint, p_read_post_seq bigint, p_own_posts bigint, p_own_posts_read bigint)
  RETURNS integer
@@ -1332,6 +1495,38 @@ begin
 end
 $function$;
 comment on function fold_text(text) is 'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
+
+CREATE OR REPLACE FUNCTION public.follower_truth(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, tenant_id bigint, root_id bigint, user_id bigint, replies integer, counted integer, first_reply_id bigint, first_id bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ SELECT f.channel_id,
+     f.tenant_id,
+     f.root_id,
+     f.user_id,
+     f.replies,
+     COALESCE(r.replies, 0) AS "coalesce",
+     f.first_reply_id,
+         CASE
+             WHEN (r.replies > 0) THEN LEAST(f.first_reply_id, r.first_id)
+             ELSE NULL::bigint
+         END AS "case"
+    FROM (thread_followers f
+      LEFT JOIN ( SELECT x.parent_id,
+             x.sender_id,
+             (count(*))::integer AS replies,
+             min(x.id) AS first_id
+            FROM messages x
+           WHERE ((x.channel_id = ANY (follower_truth._ids)) AND (x.parent_id IS NOT NULL) AND (NOT x.is_deleted))
+           GROUP BY x.parent_id, x.sender_id) r ON (((r.parent_id = f.root_id) AND (r.sender_id = f.user_id))))
+   WHERE (f.channel_id = ANY (follower_truth._ids));
+END;
+alter function follower_truth(bigint[]) owner to discuss_system;
+revoke all on function follower_truth(bigint[]) from public;
+comment on function follower_truth(bigint[]) is 'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
 
 CREATE OR REPLACE FUNCTION public.keep_channel_name()
  RETURNS trigger
@@ -1573,6 +1768,73 @@ revoke all on function member_ids(bigint,bigint,integer) from public;
 grant execute on function member_ids(bigint,bigint,integer) to discuss_service;
 comment on function member_ids(bigint,bigint,integer) is 'The next members of a channel by user id, for members and services; null for others. The policy of channel_members would ask for each row whether it may be seen.';
 
+CREATE OR REPLACE FUNCTION public.member_truth(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, id bigint, read_post_seq bigint, marker bigint, own_posts bigint, own bigint, own_posts_read bigint, own_read bigint, unread_count integer, unread integer)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH posted AS MATERIALIZED (
+          SELECT x.channel_id,
+             array_agg(x.id ORDER BY x.id) AS ids,
+             array_agg(x.post_seq ORDER BY x.id) AS posts
+            FROM messages x
+           WHERE (x.channel_id = ANY (member_truth._ids))
+           GROUP BY x.channel_id
+         ), own AS MATERIALIZED (
+          SELECT o.channel_id,
+             o.sender_id,
+             array_agg(o.post_seq ORDER BY o.post_seq) AS posts
+            FROM ( SELECT x.channel_id,
+                     x.sender_id,
+                     x.post_seq
+                    FROM messages x
+                   WHERE ((x.channel_id = ANY (member_truth._ids)) AND (NOT x.is_deleted) AND (x.notice IS NULL))
+                 UNION ALL
+                  SELECT d.channel_id,
+                     d.sender_id,
+                     d.post_seq
+                    FROM deleted_posts d
+                   WHERE (d.channel_id = ANY (member_truth._ids))) o
+           GROUP BY o.channel_id, o.sender_id
+         )
+  SELECT t.channel_id,
+     t.id,
+     t.read_post_seq,
+     t.marker,
+     t.own_posts,
+     t.own,
+     t.own_posts_read,
+     t.own_read,
+     t.unread_count,
+         CASE
+             WHEN t.is_settled THEN derived_unread(t.channel_id, t.user_id, LEAST(t.post_seq, (t.marker + 2147483647)), t.marker, t.own, t.own_read)
+             ELSE t.unread_count
+         END AS unread_count
+    FROM ( SELECT m.channel_id,
+             m.id,
+             m.user_id,
+             m.read_post_seq,
+             k.marker,
+             m.own_posts,
+             m.own_posts_read,
+             m.unread_count,
+             c.post_seq,
+             (COALESCE(cardinality(o.posts), 0))::bigint AS own,
+             (COALESCE(width_bucket(k.marker, o.posts), 0))::bigint AS own_read,
+             (((m.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])) AND (c.unread_version = c.settled_version)) AS is_settled
+            FROM (((((channel_members m
+              JOIN channels c ON ((c.id = m.channel_id)))
+              LEFT JOIN own o ON (((o.channel_id = m.channel_id) AND (o.sender_id = m.user_id))))
+              LEFT JOIN posted p ON ((p.channel_id = m.channel_id)))
+              CROSS JOIN LATERAL ( SELECT COALESCE(width_bucket(m.last_read_msg_id, p.ids), 0) AS place) l)
+              CROSS JOIN LATERAL ( SELECT LEAST(GREATEST(m.read_post_seq, p.posts[l.place]), COALESCE((p.posts[(l.place + 1)] - 1), c.post_seq)) AS marker) k)
+           WHERE (m.channel_id = ANY (member_truth._ids))) t;
+END;
+alter function member_truth(bigint[]) owner to discuss_system;
+revoke all on function member_truth(bigint[]) from public;
+comment on function member_truth(bigint[]) is 'Numbers of memberships as stored, each followed by what it should be, counted by hand.';
+
 CREATE OR REPLACE FUNCTION public.members_of(_channel_ids bigint[])
  RETURNS TABLE(channel_id bigint, user_ids bigint[])
  LANGUAGE plpgsql
@@ -1598,6 +1860,182 @@ alter function members_of(bigint[]) owner to discuss_system;
 revoke all on function members_of(bigint[]) from public;
 grant execute on function members_of(bigint[]) to discuss_service;
 comment on function members_of(bigint[]) is 'Members of those of the channels that the caller is in. For channels of few members: all of them are returned.';
+
+CREATE OR REPLACE FUNCTION public.mend_channels(_ids bigint[])
+ RETURNS TABLE(kind text, mended bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH truth AS MATERIALIZED (
+          SELECT channel_truth.channel_id,
+             channel_truth.member_count,
+             channel_truth.members,
+             channel_truth.message_count,
+             channel_truth.messages,
+             channel_truth.last_message_at,
+             channel_truth.last_at,
+             channel_truth.last_message_id,
+             channel_truth.last_id,
+             channel_truth.post_seq,
+             channel_truth.last_post,
+             channel_truth.event_seq,
+             channel_truth.last_event
+            FROM channel_truth(mend_channels._ids) channel_truth(channel_id, member_count, members, message_count, messages, last_message_at, last_at, last_message_id, last_id, post_seq, last_post, event_seq, last_event)
+         ), updated AS (
+          UPDATE channels c SET member_count = t_1.members, message_count = t_1.messages, last_message_at = t_1.last_at, last_message_id = t_1.last_id, post_seq = t_1.last_post, event_seq = t_1.last_event, unread_version = (c.unread_version +
+                 CASE
+                     WHEN (c.post_seq = t_1.last_post) THEN 0
+                     ELSE 1
+                 END)
+            FROM truth t_1
+           WHERE ((c.id = t_1.channel_id) AND ((((((t_1.member_count IS DISTINCT FROM t_1.members) OR (t_1.message_count IS DISTINCT FROM t_1.messages)) OR (t_1.last_message_at IS DISTINCT FROM t_1.last_at)) OR (t_1.last_message_id IS DISTINCT FROM t_1.last_id)) OR (t_1.post_seq IS DISTINCT FROM t_1.last_post)) OR (t_1.event_seq IS DISTINCT FROM t_1.last_event)))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (truth t
+      CROSS JOIN LATERAL ( VALUES ('channels.member_count'::text,(t.member_count <> t.members)), ('channels.message_count'::text,(t.message_count <> t.messages)), ('channels.last_message_at'::text,(t.last_message_at IS DISTINCT FROM t.last_at)), ('channels.last_message_id'::text,(t.last_message_id IS DISTINCT FROM t.last_id)), ('channels.post_seq'::text,(t.post_seq <> t.last_post)), ('channels.event_seq'::text,(t.event_seq <> t.last_event))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function mend_channels(bigint[]) owner to discuss_system;
+revoke all on function mend_channels(bigint[]) from public;
+comment on function mend_channels(bigint[]) is 'Mends the numbers of locked channels, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.mend_deleted_posts(_ids bigint[])
+ RETURNS TABLE(kind text, mended bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH truth AS MATERIALIZED (
+          SELECT t_1.channel_id,
+             t_1.post_seq,
+             t_1.tenant_id,
+             t_1.sender_id,
+             t_1.is_noted,
+             t_1.is_due
+            FROM deleted_post_truth(mend_deleted_posts._ids) t_1(channel_id, post_seq, tenant_id, sender_id, is_noted, is_due)
+           WHERE (t_1.is_noted <> t_1.is_due)
+         ), added AS (
+          INSERT INTO deleted_posts (channel_id, post_seq, tenant_id, sender_id)  SELECT t_1.channel_id,
+                     t_1.post_seq,
+                     t_1.tenant_id,
+                     t_1.sender_id
+                    FROM truth t_1
+                   WHERE t_1.is_due ON CONFLICT DO NOTHING
+         ), removed AS (
+          DELETE FROM deleted_posts d
+            USING truth t_1
+           WHERE ((NOT t_1.is_due) AND (d.channel_id = t_1.channel_id) AND (d.post_seq = t_1.post_seq))
+         ), unsettled AS (
+          UPDATE channels c SET unread_version = (c.unread_version + 1)
+           WHERE (c.id IN ( SELECT t_1.channel_id
+                    FROM truth t_1))
+         )
+  SELECT 'deleted_posts'::text,
+     count(*) AS count
+    FROM truth t;
+END;
+alter function mend_deleted_posts(bigint[]) owner to discuss_system;
+revoke all on function mend_deleted_posts(bigint[]) from public;
+comment on function mend_deleted_posts(bigint[]) is 'Mends which numbers of locked channels count for nobody, and how many.';
+
+CREATE OR REPLACE FUNCTION public.mend_followers(_ids bigint[])
+ RETURNS TABLE(kind text, mended bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH truth AS MATERIALIZED (
+          SELECT follower_truth.channel_id,
+             follower_truth.tenant_id,
+             follower_truth.root_id,
+             follower_truth.user_id,
+             follower_truth.replies,
+             follower_truth.counted,
+             follower_truth.first_reply_id,
+             follower_truth.first_id
+            FROM follower_truth(mend_followers._ids) follower_truth(channel_id, tenant_id, root_id, user_id, replies, counted, first_reply_id, first_id)
+         ), updated AS (
+          UPDATE thread_followers f SET replies = t_1.counted, first_reply_id = t_1.first_id
+            FROM truth t_1
+           WHERE ((f.tenant_id = t_1.tenant_id) AND (f.root_id = t_1.root_id) AND (f.user_id = t_1.user_id) AND ((t_1.replies IS DISTINCT FROM t_1.counted) OR (t_1.first_reply_id IS DISTINCT FROM t_1.first_id)))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (truth t
+      CROSS JOIN LATERAL ( VALUES ('thread_followers.replies'::text,(t.replies <> t.counted)), ('thread_followers.first_reply_id'::text,(t.first_reply_id IS DISTINCT FROM t.first_id))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function mend_followers(bigint[]) owner to discuss_system;
+revoke all on function mend_followers(bigint[]) from public;
+comment on function mend_followers(bigint[]) is 'Mends the replies of those who follow threads of locked channels, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.mend_members(_ids bigint[])
+ RETURNS TABLE(kind text, mended bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH truth AS MATERIALIZED (
+          SELECT member_truth.channel_id,
+             member_truth.id,
+             member_truth.read_post_seq,
+             member_truth.marker,
+             member_truth.own_posts,
+             member_truth.own,
+             member_truth.own_posts_read,
+             member_truth.own_read,
+             member_truth.unread_count,
+             member_truth.unread
+            FROM member_truth(mend_members._ids) member_truth(channel_id, id, read_post_seq, marker, own_posts, own, own_posts_read, own_read, unread_count, unread)
+         ), updated AS (
+          UPDATE channel_members m SET read_post_seq = t_1.marker, own_posts = t_1.own, own_posts_read = t_1.own_read
+            FROM truth t_1
+           WHERE ((m.id = t_1.id) AND ((t_1.read_post_seq <> t_1.marker) OR (t_1.own_posts <> t_1.own) OR (t_1.own_posts_read <> t_1.own_read) OR (t_1.unread_count <> t_1.unread)))
+           RETURNING m.channel_id
+         ), told AS (
+          UPDATE channels c SET unread_version = (c.unread_version + 1)
+           WHERE (c.id IN ( SELECT u.channel_id
+                    FROM updated u))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (truth t
+      CROSS JOIN LATERAL ( VALUES ('channel_members.read_post_seq'::text,(t.read_post_seq <> t.marker)), ('channel_members.own_posts'::text,(t.own_posts <> t.own)), ('channel_members.own_posts_read'::text,(t.own_posts_read <> t.own_read)), ('channel_members.unread_count'::text,(t.unread_count <> t.unread))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function mend_members(bigint[]) owner to discuss_system;
+revoke all on function mend_members(bigint[]) from public;
+comment on function mend_members(bigint[]) is 'Mends the numbers of locked memberships, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.mend_threads(_ids bigint[])
+ RETURNS TABLE(kind text, mended bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH truth AS MATERIALIZED (
+          SELECT thread_truth.channel_id,
+             thread_truth.id,
+             thread_truth.thread_count,
+             thread_truth.replies,
+             thread_truth.thread_user_count,
+             thread_truth.users,
+             thread_truth.thread_users,
+             thread_truth.first_users,
+             thread_truth.last_reply_at,
+             thread_truth.last_at
+            FROM thread_truth(mend_threads._ids) thread_truth(channel_id, id, thread_count, replies, thread_user_count, users, thread_users, first_users, last_reply_at, last_at)
+         ), updated AS (
+          UPDATE messages m SET thread_count = t_1.replies, thread_user_count = t_1.users, thread_users = t_1.first_users, last_reply_at = t_1.last_at
+            FROM truth t_1
+           WHERE ((m.id = t_1.id) AND ((((t_1.thread_count IS DISTINCT FROM t_1.replies) OR (t_1.thread_user_count IS DISTINCT FROM t_1.users)) OR (t_1.thread_users IS DISTINCT FROM t_1.first_users)) OR (t_1.last_reply_at IS DISTINCT FROM t_1.last_at)))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (truth t
+      CROSS JOIN LATERAL ( VALUES ('messages.thread_count'::text,(t.thread_count <> t.replies)), ('messages.thread_user_count'::text,(t.thread_user_count <> t.users)), ('messages.thread_users'::text,(t.thread_users <> t.first_users)), ('messages.last_reply_at'::text,(t.last_reply_at IS DISTINCT FROM t.last_at))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function mend_threads(bigint[]) owner to discuss_system;
+revoke all on function mend_threads(bigint[]) from public;
+comment on function mend_threads(bigint[]) is 'Mends what messages of locked channels show of their threads, and how many of each kind.';
 
 CREATE OR REPLACE FUNCTION public.misplaced_keys(p_default text, p_key text, p_span bigint)
  RETURNS SETOF bigint
@@ -1625,6 +2063,25 @@ CREATE OR REPLACE FUNCTION public.now_ms()
  PARALLEL SAFE
 RETURN (floor((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric)))::bigint;
 comment on function now_ms() is 'The database clock in epoch milliseconds, the unit of every time column.';
+
+CREATE OR REPLACE FUNCTION public.page_of_channels(_tenant_id bigint, _after bigint, _limit integer, _budget bigint)
+ RETURNS bigint[]
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT array_agg(p.id ORDER BY p.id) FILTER (WHERE ((p.place = 1) OR (p.work <= (page_of_channels._budget)::numeric))) AS array_agg
+    FROM ( SELECT c.id,
+             row_number() OVER (ORDER BY c.id) AS place,
+             sum((c.post_seq + c.member_count)) OVER (ORDER BY c.id) AS work
+            FROM channels c
+           WHERE (((page_of_channels._tenant_id = 0) OR (c.tenant_id = page_of_channels._tenant_id)) AND (c.id > page_of_channels._after) AND (c.deleted_at IS NULL))
+           ORDER BY c.id
+          LIMIT page_of_channels._limit) p;
+END;
+alter function page_of_channels(bigint,bigint,integer,bigint) owner to discuss_system;
+revoke all on function page_of_channels(bigint,bigint,integer,bigint) from public;
+comment on function page_of_channels(bigint,bigint,integer,bigint) is 'The next channels of a tenant, or (0) of all, with at most so many messages and members together, and one at least; null when there are none.';
 
 CREATE OR REPLACE FUNCTION public.partition_columns(p_table regclass)
  RETURNS text
@@ -2235,6 +2692,73 @@ revoke all on function recent_message_count(bigint) from public;
 grant execute on function recent_message_count(bigint) to discuss_service;
 comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted ones and notices, in a channel the caller may see; 0 in any other.';
 
+CREATE OR REPLACE FUNCTION public.reconcile_counters(_tenant_id bigint, _after bigint, _limit integer)
+ RETURNS TABLE(kind text, checked bigint, mended bigint, next_after bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  _ids bigint[] := page_of_channels(_tenant_id, _after, _limit, 50000);
+  _next bigint := _ids[cardinality(_ids)];
+  _wrong bigint[];
+  _checked jsonb;
+  _mended jsonb;
+begin
+  if current_setting('app.role', true) is distinct from 'operator' then
+    raise exception 'reconcile_counters: for operators' using errcode = 'insufficient_privilege';
+  end if;
+  if page_of_channels(_tenant_id, _next, 1, 0) is null then
+    _next := null;
+  end if;
+
+  with found as materialized (select * from wrong_channels(_ids))
+  select
+    (select jsonb_object_agg(f.part, f.checked) from found f),
+    (select array_agg(distinct w.id) from found f cross join lateral unnest(f.wrong) as w(id))
+  into _checked, _wrong;
+
+  -- All at once and in the order of all who lock several; then the members, whose markers move without that lock.
+  perform 1
+  from channels c
+  where c.id = any(_wrong)
+  order by c.id
+  for no key update;
+  perform 1
+  from channel_members m
+  where m.channel_id = any(_wrong)
+  order by m.id
+  for no key update;
+
+  if _wrong is not null then
+    -- One after the other, as the later ones are derived from the earlier ones.
+    select jsonb_object_agg(m.kind, m.mended) into _mended from mend_channels(_wrong) m;
+    select _mended || jsonb_object_agg(m.kind, m.mended) into _mended from mend_deleted_posts(_wrong) m;
+    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_members(_wrong) m;
+    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_followers(_wrong) m;
+    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_threads(_wrong) m;
+  end if;
+  return query
+  select
+    k.kind,
+    (_checked ->> split_part(k.kind, '.', 1))::bigint,
+    coalesce((_mended ->> k.kind)::bigint, 0),
+    _next
+  from unnest(array[
+    'channels.member_count', 'channels.message_count', 'channels.last_message_at', 'channels.last_message_id',
+    'channels.post_seq', 'channels.event_seq', 'deleted_posts', 'channel_members.read_post_seq',
+    'channel_members.own_posts', 'channel_members.own_posts_read', 'channel_members.unread_count',
+    'thread_followers.replies', 'thread_followers.first_reply_id', 'messages.thread_count',
+    'messages.thread_user_count', 'messages.thread_users', 'messages.last_reply_at'
+  ]) as k(kind);
+end
+$function$;
+alter function reconcile_counters(bigint,bigint,integer) owner to discuss_system;
+revoke all on function reconcile_counters(bigint,bigint,integer) from public;
+grant execute on function reconcile_counters(bigint,bigint,integer) to discuss_service;
+comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and mended, and where to go on (null: all done). For operators.';
+
 CREATE OR REPLACE FUNCTION public.record_activities(_items json, _request_id uuid, _payload_hash bytea)
  RETURNS TABLE(refusal text, activities text)
  LANGUAGE plpgsql
@@ -2519,14 +3043,20 @@ declare
   _target record;
   _open activity_feed;
   _recorded activity_feed;
+  _mine constant jsonb := jsonb_build_object('user_id', app_user_id(), 'emoji', _emoji);
+  _gathered jsonb;
+  _last jsonb;
 begin
-  if _given is not true then
+  if _given is null then
     return null;
   end if;
   select
     p.tenant_id, p.sender_id, p.content, t.now, c.name, 'reaction:' || p.id as key,
-    activity_text('REACTION_RECEIVED', _actor_name, c.name, _emoji) as description,
-    jsonb_build_object('actor_name', _actor_name, 'channel_name', c.name, 'emoji', _emoji) as metadata
+    wants_activity(m.is_muted, m.notification_level, false) as wants,
+    -- It is so: the caller is a member and did react, or took it back.
+    p.reactions @> jsonb_build_array(
+      jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
+    ) as reacted
   into _target
   from messages p
   join channels c on c.id = p.channel_id
@@ -2536,13 +3066,8 @@ begin
     and p.channel_id = _channel_id
     and p.tenant_id = app_tenant_id()
     and p.sender_id != app_user_id()
-    and m.status in ('ACTIVE', 'MUTED')
-    and wants_activity(m.is_muted, m.notification_level, false)
-    -- It is there: the caller is a member and did react.
-    and p.reactions @> jsonb_build_array(
-      jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
-    );
-  if not found then
+    and m.status in ('ACTIVE', 'MUTED');
+  if not found or _target.reacted != _given or (_given and not _target.wants) then
     return null;
   end if;
 
@@ -2554,27 +3079,52 @@ begin
     and a.collapse_key = _target.key
     and not a.is_read
   for no key update;
-  if not found then
+  _gathered := coalesce(_open.gathered, '[]');
+  if (_gathered @> jsonb_build_array(_mine)) = _given then
+    return null;
+  end if;
+  if _given then
+    _gathered := case when jsonb_array_length(_gathered) < 100 then _gathered else _gathered - 0 end
+      || jsonb_build_array(_mine || jsonb_build_object('name', _actor_name));
+  else
+    select coalesce(jsonb_agg(g.reaction order by g.place), '[]')
+    into _gathered
+    from jsonb_array_elements(_gathered) with ordinality as g(reaction, place)
+    where not g.reaction @> _mine;
+  end if;
+
+  if _gathered = '[]' then
+    delete from activity_feed a
+    where a.id = _open.id and a."timestamp" = _open."timestamp"
+    returning a.* into _recorded;
+    _recorded.occurrences := 0;
+    return json_build_array(activity_json(_recorded, _target.content))::text;
+  end if;
+
+  _last := _gathered -> -1;
+  if _open.id is null then
     insert into activity_feed
       (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
-       collapse_key, "timestamp", created_at)
+       collapse_key, gathered, "timestamp", created_at)
     values (
       _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', app_user_id(), _channel_id, _message_id,
-      _target.description, nullif(left(_target.name, 255), ''), _target.metadata, _target.key,
-      _target.now, _target.now
+      activity_text('REACTION_RECEIVED', _actor_name, _target.name, _emoji), nullif(left(_target.name, 255), ''),
+      jsonb_build_object('actor_name', _actor_name, 'channel_name', _target.name, 'emoji', _emoji),
+      _target.key, _gathered, _target.now, _target.now
     )
     returning * into _recorded;
-  elsif _open.actor_id = app_user_id() and _open.metadata ->> 'emoji' = _emoji then
-    -- Taken back and given again: nothing to tell.
-    return null;
   else
     update activity_feed a
-    set occurrences = a.occurrences + 1,
-        actor_id = app_user_id(),
-        description = _target.description,
-        metadata = _target.metadata,
-        "timestamp" = greatest(a."timestamp", _target.now),
-        xid = pg_current_xact_id()
+    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_gathered)),
+        actor_id = (_last ->> 'user_id')::bigint,
+        description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
+        metadata = jsonb_build_object(
+          'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
+        ),
+        gathered = _gathered,
+        -- What is taken back is nothing new: it comes no higher, and who was shown the activity has seen it.
+        "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
+        xid = case when _given then pg_current_xact_id() else a.xid end
     where a.id = _open.id and a."timestamp" = _open."timestamp"
     returning a.* into _recorded;
   end if;
@@ -2584,7 +3134,7 @@ $function$;
 alter function record_reaction(bigint,bigint,text,text,boolean) owner to discuss_system;
 revoke all on function record_reaction(bigint,bigint,text,text,boolean) from public;
 grant execute on function record_reaction(bigint,bigint,text,text,boolean) to discuss_service;
-comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; nothing unless _given. Returns it as JSON, or null.';
+comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; or, if not _given, takes a reaction that was taken back out of it again. Returns the activity as JSON, with 0 occurrences where nothing is left of it, or null.';
 
 CREATE OR REPLACE FUNCTION public.record_reply(_message_id bigint, _payload bytea)
  RETURNS bytea
@@ -3193,6 +3743,52 @@ alter function tell_of_changed_message() owner to discuss_system;
 revoke all on function tell_of_changed_message() from public;
 comment on function tell_of_changed_message() is 'Counts channels.unread_version up for a message that was changed without an event.';
 
+CREATE OR REPLACE FUNCTION public.thread_truth(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, id bigint, thread_count integer, replies integer, thread_user_count integer, users integer, thread_users bigint[], first_users bigint[], last_reply_at bigint, last_at bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ WITH authors AS MATERIALIZED (
+          SELECT x.parent_id,
+             x.sender_id,
+             count(*) AS replies,
+             max(x.id) AS last_id,
+             COALESCE(min(f.first_reply_id), min(x.id)) AS first_id
+            FROM (messages x
+              LEFT JOIN thread_followers f ON (((f.tenant_id = x.tenant_id) AND (f.root_id = x.parent_id) AND (f.user_id = x.sender_id))))
+           WHERE ((x.channel_id = ANY (thread_truth._ids)) AND (x.parent_id IS NOT NULL) AND (NOT x.is_deleted))
+           GROUP BY x.parent_id, x.sender_id
+         ), threads AS MATERIALIZED (
+          SELECT a.parent_id,
+             (sum(a.replies))::integer AS replies,
+             (count(*) FILTER (WHERE (a.sender_id > 0)))::integer AS users,
+             (array_agg(a.sender_id ORDER BY a.first_id) FILTER (WHERE (a.sender_id > 0)))[:5] AS first_users,
+             max(a.last_id) AS last_id
+            FROM authors a
+           GROUP BY a.parent_id
+         )
+  SELECT m.channel_id,
+     m.id,
+     m.thread_count,
+     COALESCE(t.replies, 0) AS "coalesce",
+     m.thread_user_count,
+     COALESCE(t.users, 0) AS "coalesce",
+     m.thread_users,
+     COALESCE(t.first_users, '{}'::bigint[]) AS "coalesce",
+     m.last_reply_at,
+     ( SELECT x.created_at
+            FROM messages x
+           WHERE (x.id = t.last_id)) AS created_at
+    FROM (messages m
+      LEFT JOIN threads t ON ((t.parent_id = m.id)))
+   WHERE (m.channel_id = ANY (thread_truth._ids));
+END;
+alter function thread_truth(bigint[]) owner to discuss_system;
+revoke all on function thread_truth(bigint[]) from public;
+comment on function thread_truth(bigint[]) is 'What messages show of their threads as stored, nothing where there is none, each followed by what it should be, counted by hand.';
+
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer
  LANGUAGE sql
@@ -3367,6 +3963,41 @@ CREATE OR REPLACE FUNCTION public.with_reaction(_reactions jsonb, _emoji text, _
  IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN (NOT _added) THEN (SELECT COALESCE(jsonb_agg(r.reaction ORDER BY r.nth), '[]'::jsonb) AS "coalesce" FROM (SELECT t.nth, CASE WHEN ((t.reaction ->> 'emoji'::text) = with_reaction._emoji) THEN jsonb_build_object('emoji', with_reaction._emoji, 'users', (SELECT COALESCE(jsonb_agg(u.id ORDER BY u.place), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements((t.reaction -> 'users'::text)) WITH ORDINALITY u(id, place) WHERE (u.id <> to_jsonb(with_reaction._user_id)))) ELSE t.reaction END AS reaction FROM jsonb_array_elements(with_reaction._reactions) WITH ORDINALITY t(reaction, nth)) r WHERE ((r.reaction -> 'users'::text) <> '[]'::jsonb)) WHEN (NOT (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN (_reactions || jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(_user_id)))) ELSE (SELECT jsonb_agg(CASE WHEN (((t.reaction ->> 'emoji'::text) = with_reaction._emoji) AND (NOT ((t.reaction -> 'users'::text) @> to_jsonb(with_reaction._user_id)))) THEN jsonb_build_object('emoji', with_reaction._emoji, 'users', ((t.reaction -> 'users'::text) || to_jsonb(with_reaction._user_id))) ELSE t.reaction END ORDER BY t.nth) AS jsonb_agg FROM jsonb_array_elements(with_reaction._reactions) WITH ORDINALITY t(reaction, nth)) END;
 comment on function with_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';
+
+CREATE OR REPLACE FUNCTION public.wrong_channels(_ids bigint[])
+ RETURNS TABLE(part text, checked bigint, wrong bigint[])
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT 'channels'::text,
+     count(*) AS count,
+     array_agg(t.channel_id) FILTER (WHERE ((((((t.member_count IS DISTINCT FROM t.members) OR (t.message_count IS DISTINCT FROM t.messages)) OR (t.last_message_at IS DISTINCT FROM t.last_at)) OR (t.last_message_id IS DISTINCT FROM t.last_id)) OR (t.post_seq IS DISTINCT FROM t.last_post)) OR (t.event_seq IS DISTINCT FROM t.last_event))) AS array_agg
+    FROM channel_truth(wrong_channels._ids) t(channel_id, member_count, members, message_count, messages, last_message_at, last_at, last_message_id, last_id, post_seq, last_post, event_seq, last_event)
+ UNION ALL
+  SELECT 'deleted_posts'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE (t.is_noted <> t.is_due)) AS array_agg
+    FROM deleted_post_truth(wrong_channels._ids) t(channel_id, post_seq, tenant_id, sender_id, is_noted, is_due)
+ UNION ALL
+  SELECT 'channel_members'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((t.read_post_seq <> t.marker) OR (t.own_posts <> t.own) OR (t.own_posts_read <> t.own_read) OR (t.unread_count <> t.unread))) AS array_agg
+    FROM member_truth(wrong_channels._ids) t(channel_id, id, read_post_seq, marker, own_posts, own, own_posts_read, own_read, unread_count, unread)
+ UNION ALL
+  SELECT 'thread_followers'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((t.replies IS DISTINCT FROM t.counted) OR (t.first_reply_id IS DISTINCT FROM t.first_id))) AS array_agg
+    FROM follower_truth(wrong_channels._ids) t(channel_id, tenant_id, root_id, user_id, replies, counted, first_reply_id, first_id)
+ UNION ALL
+  SELECT 'messages'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((((t.thread_count IS DISTINCT FROM t.replies) OR (t.thread_user_count IS DISTINCT FROM t.users)) OR (t.thread_users IS DISTINCT FROM t.first_users)) OR (t.last_reply_at IS DISTINCT FROM t.last_at))) AS array_agg
+    FROM thread_truth(wrong_channels._ids) t(channel_id, id, thread_count, replies, thread_user_count, users, thread_users, first_users, last_reply_at, last_at);
+END;
+alter function wrong_channels(bigint[]) owner to discuss_system;
+revoke all on function wrong_channels(bigint[]) from public;
+comment on function wrong_channels(bigint[]) is 'For each table how many rows were compared with a count by hand, and the channels in which any is wrong.';
 
 -- Schema
 

@@ -100,6 +100,10 @@ const trials: Readonly<Record<string, Trial>> = {
   'PresenceService/GetOnlineStats': { lists: {} },
   // For services that act for nobody: the outsiders, who act for users, are refused.
   'EventService/StreamTenantEvents': { lists: { fromOldest: true } },
+  'AdminService/ReconcileCounters': { makes: {} },
+  'AdminService/GetStats': { makes: {} },
+  'AdminService/EnsurePartitions': { makes: {} },
+  'AdminService/RunRetention': { makes: {} },
   'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
 };
 

@@ -65,6 +65,7 @@ describe('ActivityService', () => {
   const apply = (state: Map<bigint, Activity>, subscriber: Subscriber) => {
     for (const payload of subscriber.others.splice(0)) {
       if (payload.case === 'activity') state.set(payload.value.id, payload.value);
+      if (payload.case === 'activityRemoved') state.delete(payload.value.activityId);
       if (payload.case !== 'activitiesRead') continue;
       assert.equal(payload.value.more, false);
       for (const id of payload.value.activityIds) {
@@ -511,6 +512,141 @@ describe('ActivityService', () => {
     assert.equal(recordedCount, 10_000);
   });
 
+  it('are read with their messages, up to the marker, on every device', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channelId = await group(lan, minh, thu);
+    const elsewhere = await group(lan, minh);
+    const own = await send(minh, channelId, 'của Minh');
+    await mention(lan, channelId, minh, thu);
+    const reply = await send(lan, channelId, 'trả lời', { parentId: own });
+    await messages(thu).addReaction({ channelId, messageId: own, emoji: '👍' });
+    const later = await mention(lan, channelId, minh);
+    await mention(lan, elsewhere, minh);
+    await the.client(ActivityService, crm).recordActivities({ activities: [task([minh], { channelId })] });
+    const stream = await new Subscriber(the.client(EventService, minh, 'web', 1)).connect();
+    const unread = async (as: As) =>
+      (await feed(as).listActivities({ unreadOnly: true })).activities.map(({ messageId }) => messageId);
+    const members = the.client(MemberService, minh);
+    const before = await list(minh);
+    await members.markRead({ channelId, messageId: reply });
+    assert.equal((await unread(minh)).length, 3);
+    assert.ok((await unread(minh)).includes(later));
+    assert.equal((await unread(thu)).length, 1);
+    await until(() => stream.count('activitiesRead') === 1);
+    const told = stream.last('activitiesRead')?.value;
+    const expected = before.filter(
+      ({ messageId, channelId: id }) => id === channelId && messageId > 0n && messageId <= reply,
+    );
+    assert.deepEqual(told?.activityIds.toSorted(), expected.map(({ id }) => id).toSorted());
+    assert.equal(expected.length, 3);
+    // What comes later to what was read is read by reading again.
+    await messages(lan).addReaction({ channelId, messageId: own, emoji: '🎉' });
+    assert.equal((await unread(minh)).length, 4);
+    await members.markRead({ channelId, messageId: reply });
+    await members.markRead({ channelId, messageId: reply });
+    await until(() => stream.count('activitiesRead') === 2);
+    await members.markRead({ channelId });
+    await until(() => stream.count('activitiesRead') === 3);
+    assert.equal((await unread(minh)).length, 2, 'what is elsewhere, and what is about no message');
+    await members.markUnread({ channelId, messageId: own });
+    assert.equal((await unread(minh)).length, 2);
+    await stream.disconnect();
+  });
+
+  it('are read with the replies of a thread, and not those beside it', async () => {
+    const [lan, minh] = [someone('Lan'), someone('Minh')];
+    const channelId = await group(lan, minh);
+    const root = await send(minh, channelId, 'gốc');
+    await send(lan, channelId, 'một', { parentId: root });
+    await mention(lan, channelId, minh);
+    await send(lan, channelId, 'hai', { parentId: root, mentionUserIds: [minh.userId] });
+    await send(lan, channelId, 'ba', { parentId: root });
+    const [, second] = (await list(minh)).map(({ messageId }) => messageId);
+    await messages(minh).markThreadRead({ channelId, rootMessageId: root, messageId: second ?? 0n });
+    const { activities } = await feed(minh).listActivities({ unreadOnly: true });
+    assert.deepEqual(
+      activities.map(({ type }) => type),
+      ['REPLY_RECEIVED', 'MENTION_RECEIVED'],
+    );
+  });
+
+  it('lose the reactions that are taken back while they are unread', async () => {
+    const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
+    const channelId = await group(lan, minh, thu);
+    const messageId = await send(minh, channelId, 'hay');
+    const stream = await new Subscriber(the.client(EventService, minh, 'grpc', 1)).connect();
+    const react = (as: As, emoji: string) => messages(as).addReaction({ channelId, messageId, emoji });
+    const unreact = (as: As, emoji: string) => messages(as).removeReaction({ channelId, messageId, emoji });
+    const shown = async () =>
+      (await list(minh)).map(({ actorId, count, read, description }) => [actorId, count, read, description]);
+    const text = (name: string, emoji: string) => `${name} reacted ${emoji} to your message in Kho vận`;
+    await react(lan, '👍');
+    await react(thu, '🎉');
+    await react(thu, '👍');
+    const { shownToken } = await feed(minh).listActivities({});
+    await unreact(thu, '👍');
+    assert.deepEqual(await shown(), [[thu.userId, 2, false, text('Thu', '🎉')]]);
+    await unreact(thu, '🎉');
+    await unreact(thu, '🎉');
+    assert.deepEqual(await shown(), [[lan.userId, 1, false, text('Lan', '👍')]]);
+    await feed(minh).markAllActivitiesRead({ shownToken });
+    assert.deepEqual(await shown(), [[lan.userId, 1, true, text('Lan', '👍')]], 'it was shown, and more');
+    await react(thu, '🚀');
+    // One that was read already is not in the new one.
+    await unreact(lan, '👍');
+    assert.deepEqual((await shown())[0], [thu.userId, 1, false, text('Thu', '🚀')]);
+    const [gone] = await list(minh);
+    await unreact(thu, '🚀');
+    assert.deepEqual(await shown(), [[lan.userId, 1, true, text('Lan', '👍')]]);
+    await until(() => stream.last('activityRemoved')?.value.activityId === gone?.id);
+    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 0);
+    await stream.disconnect();
+  });
+
+  it('count exactly the reactions there are after any were given and taken back at once', async () => {
+    const people = Array.from({ length: 12 }, (_, index) => someone(`Người ${index}`));
+    const minh = someone('Minh');
+    const channelId = await group(minh, ...people);
+    const messageId = await send(minh, channelId, 'hay');
+    for (let round = 0; round < 4; round += 1) {
+      await Promise.all(
+        people.flatMap((as) => [
+          messages(as).addReaction({ channelId, messageId, emoji: '👍' }),
+          messages(as).removeReaction({ channelId, messageId, emoji: '👍' }),
+          messages(as).addReaction({ channelId, messageId, emoji: '🎉' }),
+        ]),
+      );
+      const { message } = await messages(minh).getMessage({ channelId, messageId });
+      const given = (message?.reactions ?? []).reduce((sum, { userIds }) => sum + userIds.length, 0);
+      assert.deepEqual(
+        (await list(minh)).map(({ count }) => count),
+        [given],
+      );
+    }
+  });
+
+  it('are not unread any more when their message was deleted', async () => {
+    const [lan, minh] = [someone('Lan'), someone('Minh')];
+    const channelId = await group(lan, minh);
+    const kept = await mention(lan, channelId, minh);
+    const messageId = await mention(lan, channelId, minh);
+    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 2);
+    await messages(lan).deleteMessage({ channelId, messageId });
+    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 1);
+    const { activities } = await feed(minh).listActivities({ unreadOnly: true });
+    assert.deepEqual(
+      activities.map((activity) => activity.messageId),
+      [kept],
+    );
+    assert.deepEqual(
+      (await list(minh)).map(({ read, messageDeleted }) => [read, messageDeleted]),
+      [
+        [true, true],
+        [false, false],
+      ],
+    );
+  });
+
   it('keeps a user’s streams on both instances as a fresh list would be', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
@@ -526,6 +662,10 @@ describe('ActivityService', () => {
     await send(lan, channelId, 'trả lời', { parentId: messageId });
     await messages(lan).addReaction({ channelId, messageId, emoji: '👍' });
     await messages(thu).addReaction({ channelId, messageId, emoji: '🎉' });
+    await messages(thu).removeReaction({ channelId, messageId, emoji: '🎉' });
+    const taken = await send(minh, channelId, 'của Minh');
+    await messages(thu).addReaction({ channelId, messageId: taken, emoji: '🎉' });
+    await messages(thu).removeReaction({ channelId, messageId: taken, emoji: '🎉' });
     await feed(crm).recordActivities({
       activities: [task([minh], { collapseKey: 'đơn', title: 'Đơn', metadata: { a: [1, { b: 'c' }] } })],
     });
@@ -545,7 +685,7 @@ describe('ActivityService', () => {
     const fresh = summary(await list(minh));
     assert.equal(fresh.length, 7);
     for (const [index, stream] of streams.entries()) {
-      await until(() => stream.count('activitiesRead') === 1 && stream.count('activity') >= 8);
+      await until(() => stream.count('activitiesRead') === 1 && stream.count('activity') >= 10);
       assert.deepEqual(summary(apply(states[index] ?? new Map(), stream).values()), fresh);
     }
     assert.equal(other.count('activity'), 0, 'it is nobody else’s business');

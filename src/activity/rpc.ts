@@ -9,25 +9,16 @@ import { toMetadataJson } from '../channel/metadata.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Caller, Handlers } from '../edge/call.ts';
+import type { Caller, Handlers } from '../edge/call.ts';
 import { refuse } from '../edge/errors.ts';
+import { type MarkedRow, markAllRead, markRead } from './mark-sql.ts';
 import { fromShownToken, toShownToken } from './shown-token.ts';
-import {
-  type ActivityPlace,
-  countUnread,
-  listActivities,
-  type MarkedRow,
-  markAllRead,
-  markRead,
-  type NewItem,
-  recordActivities,
-} from './sql.ts';
-import { signalActivities, toActivity } from './view.ts';
+import { type ActivityPlace, countUnread, listActivities, type NewItem, recordActivities } from './sql.ts';
+import { signalActivities, signalRead, toActivity } from './view.ts';
 
 type RecordRequest = MessageShape<typeof RecordActivitiesRequestSchema>;
 
 const RECORDED_AT_ONCE = 10_000;
-const SIGNALLED_IDS = 1_000;
 
 export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
   const { db, relay } = deps;
@@ -55,7 +46,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
     async markActivityRead({ activityIds }, call) {
       const { tenantId, userId } = call.caller;
       const marked = await db.run(call, (sql) => markRead(sql, tenantId, userId, activityIds));
-      signalRead(deps, call, marked);
+      signalRead(relay, call.caller, marked.map(toId));
       return { markedCount: marked.length };
     },
 
@@ -67,7 +58,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
           upToTime === undefined ? undefined : upToTime.seconds * 1000n + BigInt(upToTime.nanos) / 1_000_000n,
       };
       const marked = await db.run(call, (sql) => markAllRead(sql, tenantId, userId, upTo));
-      signalRead(deps, call, marked);
+      signalRead(relay, call.caller, marked.map(toId));
       return { markedCount: marked.length };
     },
 
@@ -99,18 +90,11 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
   };
 }
 
+const toId = ({ id }: MarkedRow) => id;
+
 function toPlace(pageToken: string): ActivityPlace | undefined {
   const keys = fromPageToken(pageToken, 2);
   return keys === undefined ? undefined : [keys[0] ?? 0n, keys[1] ?? 0n];
-}
-
-function signalRead({ relay }: Deps, { caller }: Call, marked: readonly MarkedRow[]): void {
-  if (marked.length === 0) return;
-  const activityIds = marked.slice(0, SIGNALLED_IDS).map(({ id }) => id);
-  relay.signal(caller.tenantId, caller.userId, {
-    case: 'activitiesRead',
-    value: { activityIds, more: marked.length > activityIds.length },
-  });
 }
 
 function requireRecordable({ activities }: RecordRequest): void {

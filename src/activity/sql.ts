@@ -35,6 +35,9 @@ function shown(sql: Sql, tenantId: bigint, userId: bigint) {
       and me.status in ('ACTIVE', 'MUTED')
     left join messages m
       on m.id = a.message_id and m.channel_id = me.channel_id and m.tenant_id = ${tenantId}
+    cross join lateral (
+      select coalesce(m.is_deleted, a.message_id is not null) as is_message_deleted
+    ) as d
     where a.tenant_id = ${tenantId}
       and a.user_id = ${userId}
       and (a.channel_id is null or me.id is not null)
@@ -70,11 +73,11 @@ export function listActivities(
     left join (
       select
         a.id, a.action_type, a.actor_id, a.entity_type, a.entity_id, a.channel_id, a.message_id, a.description,
-        a.title, a.is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
+        a.title, a.is_read or d.is_message_deleted as is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
         case when m.is_deleted then '' else left(m.content, 200) end as preview,
-        coalesce(m.is_deleted, a.message_id is not null) as is_message_deleted
+        d.is_message_deleted
       from ${shown(sql, tenantId, userId)}
-        ${unreadOnly ? sql`and a.is_read = false` : sql``}
+        ${unreadOnly ? sql`and a.is_read = false and not d.is_message_deleted` : sql``}
         ${types.length === 0 ? sql`` : sql`and a.action_type in ${sql([...types])}`}
         ${entityType === '' ? sql`` : sql`and a.entity_type = ${entityType}`}
         ${entityId === 0n ? sql`` : sql`and a.entity_id = ${entityId}`}
@@ -101,74 +104,10 @@ export function countUnread(sql: Sql, tenantId: bigint, userId: bigint): Pending
       select a.action_type as type, count(*)::int as unread
       from ${shown(sql, tenantId, userId)}
         and a.is_read = false
+        and not d.is_message_deleted
       group by a.action_type
     ) as u on true
     order by u.type collate "C"
-  `;
-}
-
-export type MarkedRow = { readonly id: bigint };
-
-/** Marks some of the user's activities as read; those that were not. */
-export function markRead(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  ids: readonly bigint[],
-): PendingQuery<MarkedRow[]> {
-  return mark(sql, tenantId, userId, sql`and a.id = any(${sql.array([...ids], 1016)})`);
-}
-
-/** Marks as read what a snapshot held, up to a time; those that were not. */
-export function markAllRead(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  upTo: { readonly snapshot: string | undefined; readonly timestamp: bigint | undefined },
-): PendingQuery<MarkedRow[]> {
-  const { snapshot, timestamp } = upTo;
-  // A transaction that lies ahead is one of the server this database was copied from.
-  const held = sql`
-    and (
-      pg_visible_in_snapshot(a.xid, ${snapshot ?? ''}::text::pg_snapshot)
-      or a.xid >= pg_snapshot_xmax(pg_current_snapshot())
-    )
-  `;
-  return mark(
-    sql,
-    tenantId,
-    userId,
-    sql`
-      ${snapshot === undefined ? sql`` : held}
-      ${timestamp === undefined ? sql`` : sql`and a."timestamp" <= ${timestamp}`}
-    `,
-  );
-}
-
-// Locks in the order in which record_activities() does.
-function mark(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  condition: PendingQuery<never[]>,
-): PendingQuery<MarkedRow[]> {
-  return sql<MarkedRow[]>`
-    with unread as materialized (
-      select a.id, a."timestamp"
-      from activity_feed a
-      where a.tenant_id = ${tenantId}
-        and a.user_id = ${userId}
-        and a.is_read = false
-        ${condition}
-      order by a.id
-      for no key update
-    )
-    update activity_feed a
-    set is_read = true,
-        read_at = now_ms()
-    from unread u
-    where a.id = u.id and a."timestamp" = u."timestamp"
-    returning a.id
   `;
 }
 

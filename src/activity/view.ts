@@ -3,6 +3,7 @@ import type { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
 import { fromMetadataJson } from '../channel/metadata.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { toTimestamp } from '../db/time.ts';
+import type { Caller } from '../edge/call.ts';
 import type { Relay } from '../event/relay.ts';
 import type { ActivityRow } from './sql.ts';
 
@@ -34,7 +35,7 @@ export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySc
   };
 }
 
-/** Tells the streams of their users what a function has recorded; returns how much that was. After the commit. */
+/** Tells the streams of their users what a function has recorded or taken back; returns how much that was. After the commit. */
 export function signalActivities(relay: Relay, json: string | null | undefined): number {
   if (json === null || json === undefined) return 0;
   const recorded = parseExactly<RecordedActivity[]>(json);
@@ -42,8 +43,24 @@ export function signalActivities(relay: Relay, json: string | null | undefined):
     recorded.map(({ tenantId, userId, occurrences, ...row }) => ({
       tenantId,
       userId,
-      payload: { case: 'activity', value: toActivity({ ...row, occurrences: Number(occurrences) }) },
+      payload:
+        occurrences === 0n
+          ? ({ case: 'activityRemoved', value: { activityId: row.id } } as const)
+          : ({
+              case: 'activity',
+              value: toActivity({ ...row, occurrences: Number(occurrences) }),
+            } as const),
     })),
   );
   return recorded.length;
+}
+
+const SIGNALLED_IDS = 1_000;
+
+/** Tells the streams of the caller which activities they have read, if any. After the commit. */
+export function signalRead(relay: Relay, { tenantId, userId }: Caller, ids: readonly bigint[]): void {
+  if (ids.length === 0) return;
+  const activityIds = ids.slice(0, SIGNALLED_IDS);
+  const more = ids.length > activityIds.length;
+  relay.signal(tenantId, userId, { case: 'activitiesRead', value: { activityIds, more } });
 }

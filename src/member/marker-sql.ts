@@ -1,4 +1,5 @@
 import type { PendingQuery } from 'postgres';
+import { markSeen } from '../activity/mark-sql.ts';
 import type { Sql } from '../db/database.ts';
 import { type Role, unread } from './sql.ts';
 
@@ -11,6 +12,8 @@ export type MarkerRow = {
   readonly moved: boolean;
   readonly lastReadMsgId: bigint | null;
   readonly unreadCount: number;
+  /** Activities that were read with their messages. */
+  readonly activityIds: bigint[];
 };
 
 /**
@@ -19,7 +22,7 @@ export type MarkerRow = {
  * Own messages up to the new marker are counted either from the old marker on or back from the head, whichever
  * is nearer. Everything counted is of one snapshot, in which that number is a fact that no later change alters;
  * the row is then written by greatest(), so that of two moves at once the farther one stands. Its trigger
- * settles unread_count.
+ * settles unread_count. What the user was told of messages up to it is read with them.
  */
 export function updateMarker(
   sql: Sql,
@@ -108,7 +111,19 @@ export function updateMarker(
         and m.user_id = ${userId}
         and m.status in ('ACTIVE', 'MUTED')
       returning m.last_read_msg_id, m.unread_count
-    )
+    ),
+    ${markSeen(
+      sql,
+      tenantId,
+      userId,
+      channelId,
+      sql`(
+        select coalesce(moved.last_read_msg_id, h.marker_id)
+        from here h
+        left join moved on true
+        where h.role is not null
+      )`,
+    )}
     select
       h.type, h.is_private,
       -- A membership that ended while its row was waited for.
@@ -116,7 +131,8 @@ export function updateMarker(
       exists (select 1 from target) as is_there,
       moved.unread_count is not null as moved,
       coalesce(moved.last_read_msg_id, h.marker_id) as last_read_msg_id,
-      coalesce(moved.unread_count, h.unread_count) as unread_count
+      coalesce(moved.unread_count, h.unread_count) as unread_count,
+      array(select s.id from seen_activities s) as activity_ids
     from here h
     left join moved on true
   `;
@@ -213,7 +229,8 @@ export function updateMarkerBack(
       exists (select 1 from target) as is_there,
       moved.unread_count is not null as moved,
       case when moved.unread_count is null then h.marker_id else moved.last_read_msg_id end as last_read_msg_id,
-      coalesce(moved.unread_count, h.unread_count) as unread_count
+      coalesce(moved.unread_count, h.unread_count) as unread_count,
+      '{}'::bigint[] as activity_ids
     from here h
     left join moved on true
   `;

@@ -1,4 +1,5 @@
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { signalRead } from '../activity/view.ts';
 import { requireRole, requireVisible } from '../channel/access.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
@@ -83,5 +84,6 @@ function tellMarker({ relay }: Deps, call: Call, channelId: bigint, found: Marke
   const state = { lastReadMessageId: marker.lastReadMsgId ?? 0n, unreadCount: marker.unreadCount };
   if (marker.moved)
     relay.signal(tenantId, userId, { case: 'readMarkerMoved', value: { channelId, ...state } });
+  signalRead(relay, call.caller, marker.activityIds);
   return state;
 }

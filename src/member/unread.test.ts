@@ -8,6 +8,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { createRandom } from '../testing/random.ts';
+import { assertNothingToMend } from '../testing/reconcile.ts';
 import { until } from '../testing/until.ts';
 
 const tenantId = 1n;
@@ -85,6 +86,7 @@ describe('unread numbers', () => {
       assert.ok((found?.value ?? 0) > 50, `${result} of the cache: ${found?.value}`);
     }
     await until(async () => (await unsettled(the)) === 0, 'settling the stored numbers');
+    await assertNothingToMend(the);
   });
 
   /** Cold, warm, half of it gone, or with old counts put back. */

@@ -8,6 +8,7 @@ import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/m
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { createRandom } from '../testing/random.ts';
+import { assertNothingToMend } from '../testing/reconcile.ts';
 import { Replica } from '../testing/replica.ts';
 import { Subscriber } from '../testing/stream.ts';
 import { until } from '../testing/until.ts';
@@ -77,8 +78,10 @@ describe('events of messages', () => {
     }
     await assertThreads(the, state);
     await assertNothingLeft(the, state);
+    await assertNothingToMend(the);
     for (const name of [
       'send',
+      'notice',
       'reply',
       'edit',
       'delete',
@@ -109,6 +112,7 @@ describe('events of messages', () => {
       authors.set(message?.id ?? 0n, as);
     };
     try {
+      if (messageId > 0n && written % 12 === 0) return await notice(the, content).then(() => 'notice');
       if (messageId === 0n || chance < 10) return await post({}).then(() => 'send');
       if (chance < 16) {
         const poll = { options: ['a', 'b', 'c'], multiple: true, anonymous: random.below(2) === 0 };
@@ -138,6 +142,17 @@ describe('events of messages', () => {
       if (code === Code.FailedPrecondition || code === Code.PermissionDenied) return 'refused';
       throw error;
     }
+  }
+
+  /** Lets a notice be posted, which others may act on as on any message. */
+  async function notice(the: App, description: string): Promise<void> {
+    const updateMask = { paths: ['description'] };
+    await the.client(ChannelService, owner).updateChannel({ channelId, description, updateMask });
+    const [row] = await the.owner<{ id: bigint }[]>`
+      select max(id) as id from messages where channel_id = ${channelId} and notice is not null
+    `;
+    ids.push(row?.id ?? 0n);
+    authors.set(row?.id ?? 0n, owner);
   }
 
   async function vote(client: ReturnType<typeof the.client<typeof MessageService>>, optionIds: number[]) {
@@ -200,7 +215,7 @@ describe('events of messages', () => {
         where e.channel_id = m.channel_id and position(convert_to(m.content, 'UTF8') in e.payload) > 0
       ) as left
       from messages m
-      where m.channel_id = ${channelId} and m.is_deleted
+      where m.channel_id = ${channelId} and m.is_deleted and m.notice is null
     `;
     assert.ok(rows.length > 5);
     assert.deepEqual(

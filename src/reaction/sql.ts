@@ -22,7 +22,7 @@ export type ReactionRow = {
   /** null when nothing changed. */
   readonly seq: bigint | null;
   readonly payload: Buffer;
-  /** Recorded for the sender of the message, for `signalActivities`. */
+  /** Recorded for the sender of the message, or taken back, for `signalActivities`. */
   readonly activities: string | null;
 };
 
@@ -41,7 +41,7 @@ export function changeReaction(
       ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqAt}
     ) as r
     cross join lateral record_reaction(
-      ${channelId}, ${messageId}, ${emoji}, ${actorName}, ${added} and r.seq is not null
+      ${channelId}, ${messageId}, ${emoji}, ${actorName}, case when r.seq is not null then ${added}::boolean end
     ) as a(activities)
   `;
 }

@@ -5,11 +5,15 @@ import { learnWords } from '../search/sql.ts';
 import { type PurgeParts, purge } from './purge.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
 
-const PRUNED_AT_ONCE = 5_000;
 const SETTLED_AT_ONCE = 500;
 const LEARNT_FROM_AT_ONCE = 2_000;
 
 export type JobParts = Omit<PurgeParts, 'isClosed'>;
+
+/** Before when request ids are forgotten, epoch ms. */
+export function oldestRequestMs({ write }: Config, nowMs: number): bigint {
+  return BigInt(nowMs - write.requestIdHours * 3_600_000);
+}
 
 /**
  * Housekeeping, by every instance on its own clock: each job is one bounded statement that takes no harm from
@@ -70,8 +74,7 @@ export class Jobs {
   async #maintain(): Promise<void> {
     const made = await ensurePartitions(this.#pool);
     const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
-    const before = BigInt(this.#now() - this.#config.write.requestIdHours * 3_600_000);
-    const [row] = await pruneRequestIds(this.#pool, before, PRUNED_AT_ONCE);
+    const [row] = await pruneRequestIds(this.#pool, oldestRequestMs(this.#config, this.#now()));
     this.#log.debug({ made: made.length, dropped: dropped.length, pruned: row?.pruned }, 'maintained');
   }
 

@@ -6,6 +6,7 @@ import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../testing/app.ts';
+import { assertNothingToMend } from '../testing/reconcile.ts';
 import { Subscriber } from '../testing/stream.ts';
 import { until } from '../testing/until.ts';
 
@@ -64,6 +65,7 @@ describe('retention', () => {
     await until(async () => !(await ids(channelId)).includes(gone));
     assert.deepEqual((await ids(channelId)).slice(-2), [kept, late]);
     assert.equal(await unread(channelId), before - 1);
+    await assertNothingToMend(the);
   });
 
   it('keeps the first message of a thread as long as its replies', async () => {

@@ -2,10 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
 
 const user = (id: bigint): As => ({ userId: id, tenantId: 1n });
 const [ana, binh, chi, dung] = [user(1n), user(2n), user(3n), user(4n)];
@@ -113,6 +116,30 @@ describe('threads', () => {
     await rejects(mark(rootMessageId), Code.NotFound, 'MESSAGE_NOT_FOUND');
     const stranger = messages(chi).markThreadRead({ channelId, rootMessageId });
     await rejects(stranger, Code.NotFound, 'MESSAGE_NOT_FOUND');
+  });
+
+  it('tell the caller’s other devices where the marker is', async () => {
+    await start();
+    const first = await reply(binh);
+    await reply(binh);
+    const [own, other] = await Promise.all(
+      [ana, binh].map((as) => new Subscriber(the.client(EventService, as, 'web')).connect()),
+    );
+    const mark = (messageId = 0n) => messages(ana).markThreadRead({ channelId, rootMessageId, messageId });
+    const told = () => {
+      const moved = own?.last('threadMarkerMoved')?.value;
+      assert.deepEqual([moved?.channelId, moved?.rootMessageId], [channelId, rootMessageId]);
+      return [moved?.lastReadMessageId, moved?.unreadCount];
+    };
+    await mark(first);
+    await until(() => own?.count('threadMarkerMoved') === 1);
+    assert.deepEqual(told(), [first, 1]);
+    await mark(first);
+    const { state } = await mark();
+    await until(() => own?.count('threadMarkerMoved') === 2);
+    assert.deepEqual(told(), [state?.lastReadMessageId, 0]);
+    assert.equal(other?.count('threadMarkerMoved'), 0);
+    await Promise.all([own?.disconnect(), other?.disconnect()]);
   });
 
   it('are not followed again by replies or mentions once unfollowed, and from now on when followed', async () => {

@@ -1,4 +1,5 @@
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { signalRead } from '../activity/view.ts';
 import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../edge/call.ts';
@@ -12,7 +13,7 @@ type ThreadHandlers = Pick<
   'listThread' | 'listThreads' | 'followThread' | 'unfollowThread' | 'markThreadRead'
 >;
 
-export function threadHandlers({ db }: Deps): ThreadHandlers {
+export function threadHandlers({ db, relay }: Deps): ThreadHandlers {
   return {
     async listThread(request, call) {
       const { tenantId, userId } = call.caller;
@@ -71,6 +72,13 @@ export function threadHandlers({ db }: Deps): ThreadHandlers {
       const { tenantId, userId } = call.caller;
       const [row] = await db.run(call, (sql) => updateThreadMarker(sql, tenantId, userId, request));
       if (row === undefined) throw refuse.messageNotFound();
+      if (row.moved) {
+        const { channelId, rootMessageId } = request;
+        const { readReplyId, unreadCount } = row;
+        const value = { channelId, rootMessageId, lastReadMessageId: readReplyId ?? 0n, unreadCount };
+        relay.signal(tenantId, userId, { case: 'threadMarkerMoved', value });
+      }
+      signalRead(relay, call.caller, row.activityIds);
       return { state: toState(row) };
     },
   };

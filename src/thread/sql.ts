@@ -1,4 +1,5 @@
 import type { PendingQuery } from 'postgres';
+import { markSeen } from '../activity/mark-sql.ts';
 import type { Sql } from '../db/database.ts';
 import { type MessageRow, messageColumns } from '../message/sql.ts';
 
@@ -152,15 +153,31 @@ export function updateFollowing(
   `;
 }
 
-/** Moves the user's marker in a followed thread forward to a reply, 0n being the last; no row where there is none. */
+export type ThreadMarkerRow = StateRow & {
+  readonly moved: boolean;
+  /** Activities that were read with their replies. */
+  readonly activityIds: bigint[];
+};
+
+/**
+ * Moves the user's marker in a followed thread forward to a reply, 0n being the last; no row where there is none. What
+ * the user was told of replies up to it is read with them.
+ */
 export function updateThreadMarker(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   thread: { readonly channelId: bigint; readonly rootMessageId: bigint; readonly messageId: bigint },
-): PendingQuery<StateRow[]> {
-  return sql<StateRow[]>`
-    with target as materialized (
+): PendingQuery<ThreadMarkerRow[]> {
+  return sql<ThreadMarkerRow[]>`
+    with before as materialized (
+      select f.read_reply_id
+      from thread_followers f
+      where f.tenant_id = ${tenantId}
+        and f.root_id = ${thread.rootMessageId}
+        and f.user_id = ${userId}
+    ),
+    target as materialized (
       select max(r.id) as id
       from messages r
       where r.parent_id = ${thread.rootMessageId}
@@ -186,8 +203,27 @@ export function updateThreadMarker(
         )
         and (t.id is not null or ${thread.messageId}::bigint = 0)
       returning f.root_id, f.user_id, f.channel_id, f.is_following, f.read_reply_id
-    )
-    select ${stateColumns(sql)}
+    ),
+    ${markSeen(
+      sql,
+      tenantId,
+      userId,
+      thread.channelId,
+      sql`(select m.read_reply_id from moved m)`,
+      sql`
+        and exists (
+          select 1
+          from messages x
+          where x.id = a.message_id
+            and x.tenant_id = ${tenantId}
+            and x.parent_id = ${thread.rootMessageId}
+        )
+      `,
+    )}
+    select
+      ${stateColumns(sql)},
+      f.read_reply_id > (select b.read_reply_id from before b) as moved,
+      array(select s.id from seen_activities s) as activity_ids
     from moved f
     join channel_members me on me.channel_id = f.channel_id and me.user_id = f.user_id
     where me.tenant_id = ${tenantId}

@@ -101,14 +101,15 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
   preview: string;
 
   /**
-   * Whether that message was deleted. The activity stays, without its text.
+   * Whether that message was deleted. The activity stays, without its text, and is not unread any more; clients
+   * learn it from `message_deleted` of its channel.
    *
    * @generated from field: bool message_deleted = 12;
    */
   messageDeleted: boolean;
 
   /**
-   * Whether the user has seen it.
+   * Whether the user has seen it, by marking it or by reading its message in the channel, or nothing is left to see.
    *
    * @generated from field: bool read = 13;
    */
@@ -122,8 +123,8 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
   readTime?: Timestamp | undefined;
 
   /**
-   * How many times it happened since the user last looked. Above 1 for reactions to one message and for
-   * activities with a `collapse_key`; the other fields then tell of the last time.
+   * How many times it happened since the user last looked. Above 1 for reactions to one message, less those taken
+   * back, and for activities with a `collapse_key`; the other fields then tell of the last time.
    *
    * @generated from field: int32 count = 15;
    */

@@ -432,7 +432,7 @@ export const RecordActivitiesResponseSchema: GenMessage<RecordActivitiesResponse
  * left, or that was deleted, are neither shown nor counted; who comes back has theirs again.
  *
  * Streams of the caller get each activity as it is recorded or changes (`activity`: replace the one with the same
- * id), and what was read on another device (`activities_read`). Neither is kept for streams that are away: after
+ * id), what was read on another device (`activities_read`), and which one is no more (`activity_removed`). None is kept for streams that are away: after
  * connecting, list anew.
  *
  * @generated from service serp.discuss.v1.ActivityService

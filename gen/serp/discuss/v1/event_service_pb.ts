@@ -22,7 +22,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/event_service.proto.
  */
 export const file_serp_discuss_v1_event_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAiyQEKEFN1YnNjcmliZVJlcXVlc3QSJAoLY2hhbm5lbF9pZHMYASADKANCD7pIDJIBCRDoByIEIgIgABI6CgdjdXJzb3JzGAIgAygLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDdXJzb3JCCbpIBpIBAxCIJxIqChFwcmVzZW5jZV91c2VyX2lkcxgKIAMoA0IPukgMkgEJEMgBIgQiAiAAEicKBmRldmljZRgLIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2Ui3QUKEVN1YnNjcmliZVJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50SAASMQoHc3RhcnRlZBgCIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1TdGFydGVkSAASLwoJaGVhcnRiZWF0GAMgASgLMhouc2VycC5kaXNjdXNzLnYxLkhlYXJ0YmVhdEgAEi4KBXJlc2V0GAQgASgLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZXNldEgAEjgKDmNoYW5uZWxfb3BlbmVkGAUgASgLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxPcGVuZWRIABI4Cg5jaGFubmVsX2Nsb3NlZBgGIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkSAASPQoRcmVhZF9tYXJrZXJfbW92ZWQYByABKAsyIC5zZXJwLmRpc2N1c3MudjEuUmVhZE1hcmtlck1vdmVkSAASQAoSbWVtYmVyc2hpcF9jaGFuZ2VkGAggASgLMiIuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXBDaGFuZ2VkSAASLQoIYWN0aXZpdHkYFCABKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHlIABI6Cg9hY3Rpdml0aWVzX3JlYWQYFSABKAsyHy5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdGllc1JlYWRIABI0CghwcmVzZW5jZRgeIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZUNoYW5nZWRIABI4Cg5wcmVzZW5jZV9yZXNldBgfIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVJlc2V0SAASMAoGdHlwaW5nGCAgASgLMh4uc2VycC5kaXNjdXNzLnYxLlR5cGluZ0NoYW5nZWRIAEIJCgdwYXlsb2FkInIKDVN0cmVhbVN0YXJ0ZWQSLwoIY2hhbm5lbHMYASADKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRIRCglkZXZpY2VfaWQYCiABKAkieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCJEChFNZW1iZXJzaGlwQ2hhbmdlZBIvCgptZW1iZXJzaGlwGAEgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXAihwEKGVN0cmVhbVRlbmFudEV2ZW50c1JlcXVlc3QSFwoGY3Vyc29yGAEgASgJQge6SARyAhhkEjwKBWtpbmRzGAIgAygOMhouc2VycC5kaXNjdXNzLnYxLkV2ZW50S2luZEIRukgOkgELEDIiB4IBBBABIAASEwoLZnJvbV9vbGRlc3QYAyABKAgikQIKGlN0cmVhbVRlbmFudEV2ZW50c1Jlc3BvbnNlEg4KBmN1cnNvchgBIAEoCRItCgVldmVudBgCIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRFdmVudEgAEjcKB3N0YXJ0ZWQYAyABKAsyJC5zZXJwLmRpc2N1c3MudjEuVGVuYW50U3RyZWFtU3RhcnRlZEgAEjsKCWhlYXJ0YmVhdBgEIAEoCzImLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1IZWFydGJlYXRIABIzCgVyZXNldBgFIAEoCzIiLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1SZXNldEgAQgkKB3BheWxvYWQiRwoLVGVuYW50RXZlbnQSEQoJdGVuYW50X2lkGAEgASgDEiUKBWV2ZW50GAIgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50IjQKE1RlbmFudFN0cmVhbVN0YXJ0ZWQSHQoVaGVhcnRiZWF0X2ludGVydmFsX21zGAEgASgFIkYKFVRlbmFudFN0cmVhbUhlYXJ0YmVhdBItCglzZW5kX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIk0KEVRlbmFudFN0cmVhbVJlc2V0EjgKBnJlYXNvbhgBIAEoDjIoLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1SZXNldFJlYXNvbiqFAQoTQ2hhbm5lbENsb3NlZFJlYXNvbhIlCiFDSEFOTkVMX0NMT1NFRF9SRUFTT05fVU5TUEVDSUZJRUQQABIkCiBDSEFOTkVMX0NMT1NFRF9SRUFTT05fTk9UX01FTUJFUhABEiEKHUNIQU5ORUxfQ0xPU0VEX1JFQVNPTl9ERUxFVEVEEAIqlQEKF1RlbmFudFN0cmVhbVJlc2V0UmVhc29uEioKJlRFTkFOVF9TVFJFQU1fUkVTRVRfUkVBU09OX1VOU1BFQ0lGSUVEEAASJgoiVEVOQU5UX1NUUkVBTV9SRVNFVF9SRUFTT05fRVhQSVJFRBABEiYKIlRFTkFOVF9TVFJFQU1fUkVTRVRfUkVBU09OX1VOS05PV04QAjLpAQoMRXZlbnRTZXJ2aWNlEl4KCVN1YnNjcmliZRIhLnNlcnAuZGlzY3Vzcy52MS5TdWJzY3JpYmVSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLlN1YnNjcmliZVJlc3BvbnNlIgiItRgBkLUYAzABEnkKElN0cmVhbVRlbmFudEV2ZW50cxIqLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1UZW5hbnRFdmVudHNSZXF1ZXN0Gisuc2VycC5kaXNjdXNzLnYxLlN0cmVhbVRlbmFudEV2ZW50c1Jlc3BvbnNlIgiItRgCkLUYAzABYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAiyQEKEFN1YnNjcmliZVJlcXVlc3QSJAoLY2hhbm5lbF9pZHMYASADKANCD7pIDJIBCRDoByIEIgIgABI6CgdjdXJzb3JzGAIgAygLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDdXJzb3JCCbpIBpIBAxCIJxIqChFwcmVzZW5jZV91c2VyX2lkcxgKIAMoA0IPukgMkgEJEMgBIgQiAiAAEicKBmRldmljZRgLIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2Ui3gYKEVN1YnNjcmliZVJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50SAASMQoHc3RhcnRlZBgCIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1TdGFydGVkSAASLwoJaGVhcnRiZWF0GAMgASgLMhouc2VycC5kaXNjdXNzLnYxLkhlYXJ0YmVhdEgAEi4KBXJlc2V0GAQgASgLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZXNldEgAEjgKDmNoYW5uZWxfb3BlbmVkGAUgASgLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxPcGVuZWRIABI4Cg5jaGFubmVsX2Nsb3NlZBgGIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkSAASPQoRcmVhZF9tYXJrZXJfbW92ZWQYByABKAsyIC5zZXJwLmRpc2N1c3MudjEuUmVhZE1hcmtlck1vdmVkSAASQAoSbWVtYmVyc2hpcF9jaGFuZ2VkGAggASgLMiIuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXBDaGFuZ2VkSAASLQoIYWN0aXZpdHkYFCABKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHlIABI6Cg9hY3Rpdml0aWVzX3JlYWQYFSABKAsyHy5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdGllc1JlYWRIABI8ChBhY3Rpdml0eV9yZW1vdmVkGBYgASgLMiAuc2VycC5kaXNjdXNzLnYxLkFjdGl2aXR5UmVtb3ZlZEgAEkEKE3RocmVhZF9tYXJrZXJfbW92ZWQYFyABKAsyIi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkTWFya2VyTW92ZWRIABI0CghwcmVzZW5jZRgeIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZUNoYW5nZWRIABI4Cg5wcmVzZW5jZV9yZXNldBgfIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVJlc2V0SAASMAoGdHlwaW5nGCAgASgLMh4uc2VycC5kaXNjdXNzLnYxLlR5cGluZ0NoYW5nZWRIAEIJCgdwYXlsb2FkInIKDVN0cmVhbVN0YXJ0ZWQSLwoIY2hhbm5lbHMYASADKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRIRCglkZXZpY2VfaWQYCiABKAkieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCImCg9BY3Rpdml0eVJlbW92ZWQSEwoLYWN0aXZpdHlfaWQYASABKAMidAoRVGhyZWFkTWFya2VyTW92ZWQSEgoKY2hhbm5lbF9pZBgBIAEoAxIXCg9yb290X21lc3NhZ2VfaWQYAiABKAMSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAyABKAMSFAoMdW5yZWFkX2NvdW50GAQgASgFIkQKEU1lbWJlcnNoaXBDaGFuZ2VkEi8KCm1lbWJlcnNoaXAYASABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCKHAQoZU3RyZWFtVGVuYW50RXZlbnRzUmVxdWVzdBIXCgZjdXJzb3IYASABKAlCB7pIBHICGGQSPAoFa2luZHMYAiADKA4yGi5zZXJwLmRpc2N1c3MudjEuRXZlbnRLaW5kQhG6SA6SAQsQMiIHggEEEAEgABITCgtmcm9tX29sZGVzdBgDIAEoCCKRAgoaU3RyZWFtVGVuYW50RXZlbnRzUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEi0KBWV2ZW50GAIgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRlbmFudEV2ZW50SAASNwoHc3RhcnRlZBgDIAEoCzIkLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1TdGFydGVkSAASOwoJaGVhcnRiZWF0GAQgASgLMiYuc2VycC5kaXNjdXNzLnYxLlRlbmFudFN0cmVhbUhlYXJ0YmVhdEgAEjMKBXJlc2V0GAUgASgLMiIuc2VycC5kaXNjdXNzLnYxLlRlbmFudFN0cmVhbVJlc2V0SABCCQoHcGF5bG9hZCJHCgtUZW5hbnRFdmVudBIRCgl0ZW5hbnRfaWQYASABKAMSJQoFZXZlbnQYAiABKAsyFi5zZXJwLmRpc2N1c3MudjEuRXZlbnQiNAoTVGVuYW50U3RyZWFtU3RhcnRlZBIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYASABKAUiRgoVVGVuYW50U3RyZWFtSGVhcnRiZWF0Ei0KCXNlbmRfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTQoRVGVuYW50U3RyZWFtUmVzZXQSOAoGcmVhc29uGAEgASgOMiguc2VycC5kaXNjdXNzLnYxLlRlbmFudFN0cmVhbVJlc2V0UmVhc29uKoUBChNDaGFubmVsQ2xvc2VkUmVhc29uEiUKIUNIQU5ORUxfQ0xPU0VEX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIENIQU5ORUxfQ0xPU0VEX1JFQVNPTl9OT1RfTUVNQkVSEAESIQodQ0hBTk5FTF9DTE9TRURfUkVBU09OX0RFTEVURUQQAiqVAQoXVGVuYW50U3RyZWFtUmVzZXRSZWFzb24SKgomVEVOQU5UX1NUUkVBTV9SRVNFVF9SRUFTT05fVU5TUEVDSUZJRUQQABImCiJURU5BTlRfU1RSRUFNX1JFU0VUX1JFQVNPTl9FWFBJUkVEEAESJgoiVEVOQU5UX1NUUkVBTV9SRVNFVF9SRUFTT05fVU5LTk9XThACMukBCgxFdmVudFNlcnZpY2USXgoJU3Vic2NyaWJlEiEuc2VycC5kaXNjdXNzLnYxLlN1YnNjcmliZVJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuU3Vic2NyaWJlUmVzcG9uc2UiCIi1GAGQtRgDMAESeQoSU3RyZWFtVGVuYW50RXZlbnRzEiouc2VycC5kaXNjdXNzLnYxLlN0cmVhbVRlbmFudEV2ZW50c1JlcXVlc3QaKy5zZXJwLmRpc2N1c3MudjEuU3RyZWFtVGVuYW50RXZlbnRzUmVzcG9uc2UiCIi1GAKQtRgDMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
 
 /**
  * How far a client has processed a channel's log.
@@ -187,6 +187,22 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
      */
     value: ActivitiesRead;
     case: "activitiesRead";
+  } | {
+    /**
+     * An activity of the caller is no more.
+     *
+     * @generated from field: serp.discuss.v1.ActivityRemoved activity_removed = 22;
+     */
+    value: ActivityRemoved;
+    case: "activityRemoved";
+  } | {
+    /**
+     * The caller's own marker in a thread moved, here or on another device.
+     *
+     * @generated from field: serp.discuss.v1.ThreadMarkerMoved thread_marker_moved = 23;
+     */
+    value: ThreadMarkerMoved;
+    case: "threadMarkerMoved";
   } | {
     /**
      * Users who share a channel with the caller, or were asked for, became present or absent.
@@ -469,6 +485,69 @@ export const ActivitiesReadSchema: GenMessage<ActivitiesRead> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 10);
 
 /**
+ * An activity of the caller is no more: what it told of was taken back before the caller read it.
+ *
+ * @generated from message serp.discuss.v1.ActivityRemoved
+ */
+export type ActivityRemoved = Message<"serp.discuss.v1.ActivityRemoved"> & {
+  /**
+   * The activity.
+   *
+   * @generated from field: int64 activity_id = 1;
+   */
+  activityId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ActivityRemoved.
+ * Use `create(ActivityRemovedSchema)` to create a new message.
+ */
+export const ActivityRemovedSchema: GenMessage<ActivityRemoved> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 11);
+
+/**
+ * The caller's own marker in a followed thread moved forward.
+ *
+ * @generated from message serp.discuss.v1.ThreadMarkerMoved
+ */
+export type ThreadMarkerMoved = Message<"serp.discuss.v1.ThreadMarkerMoved"> & {
+  /**
+   * The channel.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * The first message of the thread.
+   *
+   * @generated from field: int64 root_message_id = 2;
+   */
+  rootMessageId: bigint;
+
+  /**
+   * The newest reply read.
+   *
+   * @generated from field: int64 last_read_message_id = 3;
+   */
+  lastReadMessageId: bigint;
+
+  /**
+   * Unread replies that remain.
+   *
+   * @generated from field: int32 unread_count = 4;
+   */
+  unreadCount: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ThreadMarkerMoved.
+ * Use `create(ThreadMarkerMovedSchema)` to create a new message.
+ */
+export const ThreadMarkerMovedSchema: GenMessage<ThreadMarkerMoved> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event_service, 12);
+
+/**
  * The caller's own settings for a channel changed.
  *
  * @generated from message serp.discuss.v1.MembershipChanged
@@ -487,7 +566,7 @@ export type MembershipChanged = Message<"serp.discuss.v1.MembershipChanged"> & {
  * Use `create(MembershipChangedSchema)` to create a new message.
  */
 export const MembershipChangedSchema: GenMessage<MembershipChanged> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 11);
+  messageDesc(file_serp_discuss_v1_event_service, 13);
 
 /**
  * What to stream.
@@ -523,7 +602,7 @@ export type StreamTenantEventsRequest = Message<"serp.discuss.v1.StreamTenantEve
  * Use `create(StreamTenantEventsRequestSchema)` to create a new message.
  */
 export const StreamTenantEventsRequestSchema: GenMessage<StreamTenantEventsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 12);
+  messageDesc(file_serp_discuss_v1_event_service, 14);
 
 /**
  * One message of the stream.
@@ -583,7 +662,7 @@ export type StreamTenantEventsResponse = Message<"serp.discuss.v1.StreamTenantEv
  * Use `create(StreamTenantEventsResponseSchema)` to create a new message.
  */
 export const StreamTenantEventsResponseSchema: GenMessage<StreamTenantEventsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 13);
+  messageDesc(file_serp_discuss_v1_event_service, 15);
 
 /**
  * A change in a channel of a tenant.
@@ -611,7 +690,7 @@ export type TenantEvent = Message<"serp.discuss.v1.TenantEvent"> & {
  * Use `create(TenantEventSchema)` to create a new message.
  */
 export const TenantEventSchema: GenMessage<TenantEvent> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 14);
+  messageDesc(file_serp_discuss_v1_event_service, 16);
 
 /**
  * The stream has started.
@@ -632,7 +711,7 @@ export type TenantStreamStarted = Message<"serp.discuss.v1.TenantStreamStarted">
  * Use `create(TenantStreamStartedSchema)` to create a new message.
  */
 export const TenantStreamStartedSchema: GenMessage<TenantStreamStarted> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 15);
+  messageDesc(file_serp_discuss_v1_event_service, 17);
 
 /**
  * The stream lives.
@@ -653,7 +732,7 @@ export type TenantStreamHeartbeat = Message<"serp.discuss.v1.TenantStreamHeartbe
  * Use `create(TenantStreamHeartbeatSchema)` to create a new message.
  */
 export const TenantStreamHeartbeatSchema: GenMessage<TenantStreamHeartbeat> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 16);
+  messageDesc(file_serp_discuss_v1_event_service, 18);
 
 /**
  * Events between the cursor and the beginning of the log are lost to this stream; those the log holds follow.
@@ -676,7 +755,7 @@ export type TenantStreamReset = Message<"serp.discuss.v1.TenantStreamReset"> & {
  * Use `create(TenantStreamResetSchema)` to create a new message.
  */
 export const TenantStreamResetSchema: GenMessage<TenantStreamReset> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event_service, 17);
+  messageDesc(file_serp_discuss_v1_event_service, 19);
 
 /**
  * Why a stream no longer has a channel.

@@ -838,6 +838,9 @@ export const MemberService: GenService<{
    * Moves the caller's read marker forward to a message; never back. The caller's streams are told of it on all
    * devices (`read_marker_moved`).
    *
+   * Mentions, replies and reactions that the caller's activities tell of are read with their messages, up to the
+   * marker: at most 1,000 by one call, the oldest first (`activities_read`).
+   *
    * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel.
    *
    * @generated from rpc serp.discuss.v1.MemberService.MarkRead

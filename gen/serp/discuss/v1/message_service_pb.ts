@@ -1472,7 +1472,9 @@ export const MessageService: GenService<{
     output: typeof UnfollowThreadResponseSchema;
   },
   /**
-   * Moves the caller's marker in a followed thread forward to a reply; never back.
+   * Moves the caller's marker in a followed thread forward to a reply; never back. The caller's streams are told of
+   * it on all devices (`thread_marker_moved`). Activities that tell of replies up to the marker are read with them, as
+   * by MarkRead.
    *
    * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the caller does not follow the thread, or the reply is not in it.
    *
@@ -1496,7 +1498,8 @@ export const MessageService: GenService<{
     output: typeof AddReactionResponseSchema;
   },
   /**
-   * Takes the caller's reaction back.
+   * Takes the caller's reaction back, also out of the activity by which the sender of the message is told, while that
+   * is unread; without any reaction left it is no more (`activity_removed`).
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED).
    *

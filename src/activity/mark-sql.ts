@@ -1,0 +1,107 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+
+export type MarkedRow = { readonly id: bigint };
+
+/** Marks some of the user's activities as read; those that were not. */
+export function markRead(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  ids: readonly bigint[],
+): PendingQuery<MarkedRow[]> {
+  return mark(sql, tenantId, userId, sql`and a.id = any(${sql.array([...ids], 1016)})`);
+}
+
+/** Marks as read what a snapshot held, up to a time; those that were not. */
+export function markAllRead(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  upTo: { readonly snapshot: string | undefined; readonly timestamp: bigint | undefined },
+): PendingQuery<MarkedRow[]> {
+  const { snapshot, timestamp } = upTo;
+  // A transaction that lies ahead is one of the server this database was copied from.
+  const held = sql`
+    and (
+      pg_visible_in_snapshot(a.xid, ${snapshot ?? ''}::text::pg_snapshot)
+      or a.xid >= pg_snapshot_xmax(pg_current_snapshot())
+    )
+  `;
+  return mark(
+    sql,
+    tenantId,
+    userId,
+    sql`
+      ${snapshot === undefined ? sql`` : held}
+      ${timestamp === undefined ? sql`` : sql`and a."timestamp" <= ${timestamp}`}
+    `,
+  );
+}
+
+// Locks in the order in which record_activities() does.
+function mark(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  condition: PendingQuery<never[]>,
+): PendingQuery<MarkedRow[]> {
+  return sql<MarkedRow[]>`
+    with unread as materialized (
+      select a.id, a."timestamp"
+      from activity_feed a
+      where a.tenant_id = ${tenantId}
+        and a.user_id = ${userId}
+        and a.is_read = false
+        ${condition}
+      order by a.id
+      for no key update
+    )
+    update activity_feed a
+    set is_read = true,
+        read_at = now_ms()
+    from unread u
+    where a.id = u.id and a."timestamp" = u."timestamp"
+    returning a.id
+  `;
+}
+
+const SEEN_AT_ONCE = 1_000;
+
+/**
+ * For `with`: marks as read what tells the user of messages of a channel up to one, and of those that meet a condition
+ * on `a.message_id`. `seen_activities` has their ids.
+ */
+export function markSeen(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  upTo: PendingQuery<never[]>,
+  condition: PendingQuery<never[]> = sql``,
+) {
+  return sql`
+    unseen_activities as materialized (
+      select a.id, a."timestamp"
+      from activity_feed a
+      where a.tenant_id = ${tenantId}
+        and a.user_id = ${userId}
+        and a.is_read = false
+        and a.channel_id = ${channelId}
+        and a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED', 'REACTION_RECEIVED')
+        and a.message_id <= ${upTo}
+        ${condition}
+      order by a.id
+      limit ${SEEN_AT_ONCE}
+      for no key update
+    ),
+    seen_activities as (
+      update activity_feed a
+      set is_read = true,
+          read_at = now_ms()
+      from unseen_activities u
+      where a.id = u.id and a."timestamp" = u."timestamp"
+      returning a.id
+    )
+  `;
+}

@@ -1,0 +1,62 @@
+import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { fromPageToken, toPageToken } from '../db/page-token.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../edge/call.ts';
+import { oldestRequestMs } from '../retention/jobs.ts';
+import { purge } from '../retention/purge.ts';
+import { dropOldEvents, ensurePartitions, pruneRequestIds } from '../retention/sql.ts';
+import { listStats, reconcileCounters } from './sql.ts';
+
+const PURGE_MS = 5_000;
+
+export function adminRoutes({ config, db, relay, now }: Deps): Handlers<typeof AdminService> {
+  return {
+    async reconcileCounters({ tenantId, pageSize, pageToken }, call) {
+      const limit = pageSize === 0 ? 200 : pageSize;
+      const after = fromPageToken(pageToken, 1)?.[0] ?? 0n;
+      const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, limit));
+      const next = rows[0]?.nextAfter ?? null;
+      return {
+        kinds: rows.map(({ kind, checked, mended }) => ({
+          name: kind,
+          checkedCount: checked,
+          mendedCount: mended,
+        })),
+        nextPageToken: next === null ? '' : toPageToken([next]),
+      };
+    },
+
+    async getStats(_request, call) {
+      const rows = await db.run(call, listStats);
+      return {
+        tenantCount: rows[0]?.tenants ?? 0n,
+        tables: rows.map(({ name, rowsEstimate, bytes }) => ({
+          name,
+          estimatedRowCount: rowsEstimate,
+          byteCount: bytes,
+        })),
+      };
+    },
+
+    async ensurePartitions(_request, call) {
+      const rows = await db.run(call, ensurePartitions);
+      return { made: rows.map(({ made }) => made) };
+    },
+
+    async runRetention(_request, call) {
+      const dropped = await db.run(call, (sql) => dropOldEvents(sql, config.event.retentionDays));
+      const [row] = await db.run(call, (sql) => pruneRequestIds(sql, oldestRequestMs(config, now())));
+      const end = performance.now() + PURGE_MS;
+      const isClosed = () => call.signal.aborted || performance.now() > end;
+      const purged = await purge({ db, relay, config, log: call.log, now, isClosed });
+      return {
+        dropped: dropped.map((day) => day.dropped),
+        forgottenRequestCount: row?.pruned ?? 0,
+        removedMessageCount: purged.messages,
+        removedChannelRowCount: purged.channels,
+        removedActivityCount: purged.activities,
+        archivedChannelCount: purged.archived,
+      };
+    },
+  };
+}

@@ -1,0 +1,40 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+
+export type KindRow = {
+  readonly kind: string;
+  readonly checked: bigint;
+  readonly mended: bigint;
+  /** Last channel of the page; null when there are none after it. */
+  readonly nextAfter: bigint | null;
+};
+
+/** Compares the stored numbers of the channels after one with a count by hand, of one tenant or (0n) of all. */
+export function reconcileCounters(
+  sql: Sql,
+  tenantId: bigint,
+  after: bigint,
+  limit: number,
+): PendingQuery<KindRow[]> {
+  return sql<KindRow[]>`
+    select kind, checked, mended, next_after
+    from reconcile_counters(${tenantId}, ${after}, ${limit})
+  `;
+}
+
+export type StatRow = {
+  readonly tenants: bigint;
+  readonly name: string;
+  readonly rowsEstimate: bigint;
+  readonly bytes: bigint;
+};
+
+/** Sizes of the tables and of the days of the log. */
+export function listStats(sql: Sql): PendingQuery<StatRow[]> {
+  return sql<StatRow[]>`
+    select t.tenants, s.name, s.rows_estimate, s.bytes
+    from database_stats() s
+    cross join (select count_tenants() as tenants) as t
+    order by s.name
+  `;
+}
