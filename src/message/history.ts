@@ -90,6 +90,8 @@ async function readNewest({ db, messages, metrics }: Deps, call: Call, channelId
     return toAnswer(page, kept.messages.slice(-page.size), hasOlder, false, first.headSeq);
   }
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
+  // Or the next ones would fetch and parse it for nothing, too.
+  if (kept !== undefined) messages.forget(channelId, first.headSeq);
   const found = rows.filter((row) => row.id !== null);
   const shown = found.slice(-page.size);
   const hasOlder = found.length > page.size;
