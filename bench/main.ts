@@ -9,6 +9,7 @@ import { latency } from './latency.ts';
 import type { Measurement } from './lib/measure.ts';
 import { Stack } from './lib/stack.ts';
 import { listChannels } from './list-channels.ts';
+import { noisyNeighbour } from './noisy-neighbour.ts';
 import { reactionsHot } from './reactions-hot.ts';
 import { replay } from './replay.ts';
 import { search } from './search.ts';
@@ -38,6 +39,7 @@ const BENCHES: readonly Bench[] = [
   { name: 'stream_memory_grpc', goal: '<= 25 KB', run: (stack) => streamMemory(stack, 'grpc') },
   { name: 'stream_memory_web', goal: '<= 70 KB', run: (stack) => streamMemory(stack, 'web') },
   { name: 'replay', goal: '>= 1', run: replay },
+  { name: 'noisy_neighbour', goal: '<= 5', run: noisyNeighbour },
   { name: 'latency', goal: 'none', run: latency },
   { name: 'ten_thousand_streams', goal: '<= 25 KB', run: tenThousandStreams },
   { name: 'list_channels', goal: '<= 3', run: listChannels },

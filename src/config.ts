@@ -52,6 +52,9 @@ export function toConfig(env: Env) {
       searchPerMinute: read.count('LIMIT_SEARCH_PER_MINUTE', 30),
       tenantPerMinute: read.count('LIMIT_TENANT_PER_MINUTE', 10_000),
       streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 20),
+      streamsPerTenant: read.count('LIMIT_STREAMS_PER_TENANT', 20_000),
+      streamsTtlMs: read.count('LIMIT_STREAMS_TTL_MS', 60_000, 1),
+      redisMs: read.count('LIMIT_REDIS_MS', 100, 1),
     },
     db: {
       url: read.text('DATABASE_URL'),

@@ -6,6 +6,7 @@ import { Feeds } from './event/feeds.ts';
 import { Hub } from './event/hub.ts';
 import { Relay } from './event/relay.ts';
 import { Sweep } from './event/sweep.ts';
+import { SharedLimiter } from './limit/limiter.ts';
 import { UnreadCache } from './member/cache.ts';
 import { MessageCache } from './message/cache.ts';
 import { SendQueue } from './message/send-queue.ts';
@@ -22,6 +23,7 @@ export type Deps = {
   readonly metrics: Metrics;
   readonly db: Database;
   readonly redis: RedisClient;
+  readonly limiter: SharedLimiter;
   readonly hub: Hub;
   readonly feeds: Feeds;
   readonly relay: Relay;
@@ -41,6 +43,7 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
   const metrics = createMetrics();
   const db = new Database(config, log, metrics);
   const redis = openRedis(config.redis, log);
+  const limiter = new SharedLimiter({ config, redis, metrics, log, now });
   const hub = new Hub({ config, pool: db.log, log, metrics, now });
   const feeds = new Feeds({ config, pool: db.feed, log, metrics, now });
   const relay = new Relay({ hub, feeds, redis, config, metrics, log });
@@ -58,6 +61,7 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
     metrics,
     db,
     redis,
+    limiter,
     hub,
     feeds,
     relay,
@@ -74,6 +78,7 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
       sweep.close();
       hub.close();
       relay.close();
+      limiter.close();
       redis.disconnect();
       await db.close();
     },

@@ -27,7 +27,7 @@ export async function openService(config: Config, log: Logger): Promise<Service>
     await assertServiceRole(deps.db.log);
     await deps.start();
     let draining = false;
-    const api = await createApi(routes(deps), { config, log, metrics: deps.metrics, now: deps.now });
+    const api = await createApi(routes(deps), deps);
     const parts = { api, config, log, now: deps.now };
     const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => !draining);
     closing.unshift(() => metrics.close());

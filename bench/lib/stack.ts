@@ -30,13 +30,20 @@ const SETTINGS = [
   'shared_preload_libraries=pg_stat_statements',
   'pg_stat_statements.track=none',
 ];
+// Nobody is held back, as most measurements want it.
 const UNLIMITED = {
   LIMIT_SEND_PER_MINUTE: '0',
   LIMIT_READ_PER_MINUTE: '0',
   LIMIT_SEARCH_PER_MINUTE: '0',
   LIMIT_TENANT_PER_MINUTE: '0',
   LIMIT_STREAMS_PER_USER: '0',
+  LIMIT_STREAMS_PER_TENANT: '0',
 };
+
+/** Limits as they are where nobody sets them: an empty variable is none. */
+export const DEFAULT_LIMITS: Readonly<Record<string, string>> = Object.fromEntries(
+  Object.keys(UNLIMITED).map((name) => [name, '']),
+);
 
 /** PostgreSQL on disk with every commit flushed, and Redis, for one run of the bench. */
 export class Stack implements AsyncDisposable {

@@ -37,6 +37,6 @@ export function subscription(
   };
 }
 
-export function tokensOf(stack: Stack, userIds: readonly bigint[]): Promise<string[]> {
-  return Promise.all(userIds.map((userId) => stack.tokens.sign({ userId, tenantId: TENANT })));
+export function tokensOf(stack: Stack, userIds: readonly bigint[], tenantId = TENANT): Promise<string[]> {
+  return Promise.all(userIds.map((userId) => stack.tokens.sign({ userId, tenantId })));
 }

@@ -57,7 +57,7 @@ export class Database {
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
-    return this.#lanes.use(scope.signal, async ({ sql: lane }) => {
+    return this.#lanes.use(scope.caller.tenantId, scope.signal, async ({ sql: lane }) => {
       const settings = this.#settings(lane, scope);
       const begin = lane`begin`.execute();
       settings.execute();
@@ -73,7 +73,7 @@ export class Database {
 
   /** Runs several statements in one transaction with the caller's rights; all or none take effect. */
   async transaction<T>(scope: CallScope, work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#lanes.use(scope.signal, (lane) =>
+    return this.#lanes.use(scope.caller.tenantId, scope.signal, (lane) =>
       runTransaction(lane, (sql) => this.#settings(sql, scope), work),
     );
   }

@@ -1,8 +1,9 @@
 import { refuse } from '../edge/errors.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import type { Connections } from './connections.ts';
+import { FairQueue } from './fair-queue.ts';
 
-type Waiter = { readonly start: (lane: Connections) => void; readonly signal: AbortSignal };
+type Waiter = { readonly start: (lane: Connections) => void; readonly refuse: (reason: unknown) => void };
 
 /**
  * Single connections, each used by one call at a time. With a pool of its own per connection, queries written
@@ -11,20 +12,22 @@ type Waiter = { readonly start: (lane: Connections) => void; readonly signal: Ab
 export class Lanes {
   readonly #all: readonly Connections[];
   readonly #idle: Connections[];
-  readonly #waiting = new Set<Waiter>();
-  readonly #maxWaiting: number;
+  readonly #waiting: FairQueue<Waiter>;
   readonly #metrics: Metrics;
 
   constructor(lanes: readonly Connections[], maxWaiting: number, metrics: Metrics) {
     this.#all = lanes;
     this.#idle = [...lanes];
-    this.#maxWaiting = maxWaiting;
+    this.#waiting = new FairQueue(maxWaiting);
     this.#metrics = metrics;
   }
 
-  /** Runs `work` on a connection of its own; waits for one in turn, and refuses when too many wait already. */
-  async use<T>(signal: AbortSignal, work: (lane: Connections) => Promise<T>): Promise<T> {
-    const lane = this.#idle.pop() ?? (await this.#wait(signal));
+  /**
+   * Runs `work` on a connection of its own; waits for one while there is none. Tenants are served in turn, and where
+   * too many calls wait one is refused.
+   */
+  async use<T>(tenantId: bigint, signal: AbortSignal, work: (lane: Connections) => Promise<T>): Promise<T> {
+    const lane = this.#idle.pop() ?? (await this.#wait(tenantId, signal));
     try {
       return await work(lane);
     } finally {
@@ -36,33 +39,40 @@ export class Lanes {
     await Promise.all(this.#all.map((lane) => lane.close()));
   }
 
-  #wait(signal: AbortSignal): Promise<Connections> {
-    if (this.#waiting.size >= this.#maxWaiting) throw refuse.overloaded('database connections', 1_000);
+  #wait(tenantId: bigint, signal: AbortSignal): Promise<Connections> {
     return new Promise((resolve, reject) => {
       const onAbort = () => {
-        this.#waiting.delete(waiter);
-        this.#metrics.databaseWaiting.set(this.#waiting.size);
+        this.#waiting.delete(tenantId, waiter);
+        this.#count();
         reject(signal.reason);
       };
-      const start = (lane: Connections) => {
-        signal.removeEventListener('abort', onAbort);
-        resolve(lane);
+      const waiter: Waiter = {
+        start: (lane) => {
+          signal.removeEventListener('abort', onAbort);
+          resolve(lane);
+        },
+        refuse: (reason) => {
+          signal.removeEventListener('abort', onAbort);
+          reject(reason);
+        },
       };
-      const waiter: Waiter = { start, signal };
-      this.#waiting.add(waiter);
-      this.#metrics.databaseWaiting.set(this.#waiting.size);
       signal.addEventListener('abort', onAbort, { once: true });
+      this.#waiting.push(tenantId, waiter)?.refuse(refuse.overloaded('database connections', 1_000));
+      this.#count();
     });
   }
 
   #release(lane: Connections): void {
-    const [next] = this.#waiting;
+    const next = this.#waiting.shift();
     if (next === undefined) {
       this.#idle.push(lane);
       return;
     }
-    this.#waiting.delete(next);
-    this.#metrics.databaseWaiting.set(this.#waiting.size);
+    this.#count();
     next.start(lane);
+  }
+
+  #count(): void {
+    this.#metrics.databaseWaiting.set(this.#waiting.size);
   }
 }

@@ -1,5 +1,4 @@
 import { getOption } from '@bufbuild/protobuf';
-import { LRUCache } from 'lru-cache';
 import { Quota, quota as quotaOption } from '#gen/serp/discuss/v1/options_pb.ts';
 import type { Config } from '../config.ts';
 import type { Caller } from './call.ts';
@@ -7,68 +6,89 @@ import { refuse } from './errors.ts';
 import type { RunningCall } from './running-call.ts';
 import type { Surrounding } from './surroundings.ts';
 
-/** Takes one call from the bucket `key`: 0 when it was there, else the ms until there will be one. */
-export type Limiter = (key: string, perMinute: number) => number | Promise<number>;
+/** A minute's worth of calls: this many may come at once, and it fills evenly. */
+export type Bucket = {
+  /** `{tenant}:…`: what has the same tenant can be asked for together. */
+  readonly key: string;
+  readonly perMinute: number;
+  readonly quota: QuotaText;
+};
 
-// Buckets kept at most. One forgotten is a full one, which only matters with more active callers than this.
-const maxBuckets = 100_000;
+/** Where only so many may be at a time. */
+export type Room = { readonly key: string; readonly limit: number; readonly quota: QuotaText };
+
+/** The place of the bucket or room that has nothing left, and how long it will have nothing. */
+export type Shortage = { readonly index: number; readonly waitMs: number };
+
+export type Limiter = {
+  /** Takes one call from each bucket, or from none when one of them is empty. */
+  take(buckets: readonly Bucket[]): Shortage | undefined | Promise<Shortage | undefined>;
+  /** Enters all rooms, or none when one of them is full; the function answered leaves them again. */
+  enter(rooms: readonly Room[]): Promise<Shortage | (() => void)>;
+};
+
+/** What clients are told of a quota that was used up. */
+type QuotaText = { readonly subject: string; readonly description: string };
 
 /**
- * Holds callers to their quota: a bucket of calls per user and kind (reads, writes, searches) and one per tenant, and a
- * number of streams at a time per user. A service that acts for a user draws on that user's buckets, the same
- * the user draws on directly: users have one allowance whichever front end they come through, and a service
- * cannot be used to get round it. Calls by services and operators for nobody count for their tenant alone.
+ * Holds callers to their quota: a bucket of calls per user and kind (reads, writes, searches) and one per tenant, and
+ * numbers of streams at a time per user and per tenant. A service that acts for a user draws on that user's buckets,
+ * the same the user draws on directly: users have one allowance whichever front end they come through, and a service
+ * cannot be used to get round it. Calls by services and operators for nobody count for their tenant alone; their
+ * streams count together as those of one user.
  * A limit of 0 is off.
  */
-export function limits(take: Limiter, config: Config['limits']): Surrounding {
-  const streams = new Map<string, number>();
+export function limits(limiter: Limiter, config: Config['limits']): Surrounding {
   return (method, next) => {
     const quota = getOption(method, quotaOption);
-    const [kind, rate] = toBucket(quota, config);
     const counted = async (call: RunningCall) => {
-      const { caller } = call;
-      if (quota !== Quota.STREAM && caller.userId > 0n)
-        await draw(take, `${kind}:${userKey(caller)}`, rate, `${plurals[kind]} per minute and user`);
-      if (caller.tenantId > 0n)
-        await draw(take, `tenant:${caller.tenantId}`, config.tenantPerMinute, 'calls per minute and tenant');
+      const buckets = toBuckets(call.caller, quota, config);
+      const shortage = buckets.length === 0 ? undefined : await limiter.take(buckets);
+      if (shortage !== undefined) throw exceeded(buckets[shortage.index], shortage);
       return next(call);
     };
-    if (quota !== Quota.STREAM || config.streamsPerUser === 0) return counted;
+    if (quota !== Quota.STREAM) return counted;
     return async (call) => {
-      const release = occupy(streams, userKey(call.caller), config.streamsPerUser);
+      const rooms = toRooms(call.caller, config);
+      if (rooms.length === 0) return counted(call);
+      const entered = await limiter.enter(rooms);
+      if (typeof entered !== 'function') throw exceeded(rooms[entered.index], entered);
       try {
         return await counted(call);
       } finally {
-        release();
+        entered();
       }
     };
   };
 }
 
-/**
- * Token buckets in this process's memory: each holds a minute's worth of calls, so that this many may come at
- * once, and fills evenly.
- */
-export function createLimiter(now: () => number): Limiter {
-  const buckets = new LRUCache<string, { calls: number; at: number }>({ max: maxBuckets });
-  return (key, perMinute) => {
-    const perMs = perMinute / 60_000;
-    const at = now();
-    const bucket = buckets.get(key) ?? { calls: perMinute, at };
-    bucket.calls = Math.min(perMinute, bucket.calls + Math.max(0, at - bucket.at) * perMs);
-    bucket.at = at;
-    buckets.set(key, bucket);
-    if (bucket.calls < 1) return (1 - bucket.calls) / perMs;
-    bucket.calls -= 1;
-    return 0;
-  };
-}
-
-type Kind = keyof typeof plurals;
-
 const plurals = { read: 'reads', write: 'writes', search: 'searches' } as const;
 
-function toBucket(quota: Quota, config: Config['limits']): [kind: Kind, perMinute: number] {
+function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Bucket[] {
+  const { tenantId, userId } = caller;
+  const buckets: Bucket[] = [];
+  const [kind, perMinute] = toKind(quota, config);
+  if (quota !== Quota.STREAM && userId > 0n && perMinute > 0) {
+    const description = `${perMinute} ${plurals[kind]} per minute and user`;
+    buckets.push({
+      key: `{${tenantId}}:${kind}:${userId}`,
+      perMinute,
+      quota: { subject: `user:${userId}`, description },
+    });
+  }
+  if (tenantId > 0n && config.tenantPerMinute > 0) {
+    const description = `${config.tenantPerMinute} calls per minute and tenant`;
+    const subject = `tenant:${tenantId}`;
+    buckets.push({
+      key: `{${tenantId}}:calls`,
+      perMinute: config.tenantPerMinute,
+      quota: { subject, description },
+    });
+  }
+  return buckets;
+}
+
+function toKind(quota: Quota, config: Config['limits']): [kind: keyof typeof plurals, perMinute: number] {
   switch (quota) {
     case Quota.WRITE:
       return ['write', config.sendPerMinute];
@@ -79,23 +99,22 @@ function toBucket(quota: Quota, config: Config['limits']): [kind: Kind, perMinut
   }
 }
 
-async function draw(take: Limiter, key: string, perMinute: number, limit: string): Promise<void> {
-  if (perMinute === 0) return;
-  const waitMs = await take(key, perMinute);
-  if (waitMs > 0) throw refuse.rateLimited(key, `${perMinute} ${limit}`, waitMs);
+function toRooms({ tenantId, userId }: Caller, config: Config['limits']): Room[] {
+  const rooms: Room[] = [];
+  if (config.streamsPerUser > 0) {
+    const description = `${config.streamsPerUser} streams at a time and user`;
+    const quota = { subject: `user:${userId}`, description };
+    rooms.push({ key: `{${tenantId}}:streams:${userId}`, limit: config.streamsPerUser, quota });
+  }
+  if (config.streamsPerTenant > 0 && tenantId > 0n) {
+    const description = `${config.streamsPerTenant} streams at a time and tenant`;
+    const quota = { subject: `tenant:${tenantId}`, description };
+    rooms.push({ key: `{${tenantId}}:streams`, limit: config.streamsPerTenant, quota });
+  }
+  return rooms;
 }
 
-function occupy(streams: Map<string, number>, key: string, limit: number): () => void {
-  const open = streams.get(key) ?? 0;
-  if (open >= limit) throw refuse.rateLimited(`streams:${key}`, `${limit} streams at a time and user`, 1_000);
-  streams.set(key, open + 1);
-  return () => {
-    const left = (streams.get(key) ?? 1) - 1;
-    if (left === 0) streams.delete(key);
-    else streams.set(key, left);
-  };
-}
-
-function userKey(caller: Caller): string {
-  return `${caller.tenantId}:${caller.userId}`;
+function exceeded(limit: Bucket | Room | undefined, { waitMs }: Shortage): Error {
+  const { subject = '', description = '' } = limit?.quota ?? {};
+  return refuse.rateLimited(subject, description, waitMs);
 }

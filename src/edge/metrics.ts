@@ -120,6 +120,11 @@ export function createMetrics() {
       help: 'Times a cache in Redis was away or slow and did without for a second.',
       registers,
     }),
+    limitFallbacks: new Counter({
+      name: 'discuss_limit_fallbacks_total',
+      help: 'Questions about limits that Redis did not answer in time.',
+      registers,
+    }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
       help: 'Calls that wait for a database connection.',

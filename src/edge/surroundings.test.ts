@@ -5,6 +5,7 @@ import { Code } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { QuotaFailureSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { toConfig } from '../config.ts';
+import { LocalLimiter } from '../limit/local.ts';
 import { route } from './call.ts';
 import { createLogger } from './log.ts';
 import { createMetrics } from './metrics.ts';
@@ -17,6 +18,7 @@ const parts = {
   config: toConfig(testEnv),
   log: createLogger('silent'),
   metrics: createMetrics(),
+  limiter: new LocalLimiter(Date.now),
   now: Date.now,
 };
 

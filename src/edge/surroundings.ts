@@ -5,7 +5,7 @@ import { access } from './access.ts';
 import { authenticate, createTokenReader, type TokenReader } from './auth.ts';
 import type { Call, Route, Sink } from './call.ts';
 import { errors } from './error-map.ts';
-import { createLimiter, limits } from './limits.ts';
+import { type Limiter, limits } from './limits.ts';
 import type { Metrics } from './metrics.ts';
 import { record } from './record.ts';
 import type { RunningCall } from './running-call.ts';
@@ -51,9 +51,9 @@ export type Edge = {
 /** Puts the surroundings around the handlers of the routes. */
 export async function createApi(
   routes: readonly Route[],
-  parts: { config: Config; log: Logger; metrics: Metrics; now: () => number },
+  parts: { config: Config; log: Logger; metrics: Metrics; limiter: Limiter; now: () => number },
 ): Promise<Api> {
-  const { config, log, metrics, now } = parts;
+  const { config, log, metrics, limiter, now } = parts;
   const readToken = await createTokenReader(config.auth, now);
   // From the outside in: every call is recorded, with the code its errors became; who calls is known before
   // what they may do, and only who may call uses up a limit; the request is decoded and looked at last.
@@ -62,7 +62,7 @@ export async function createApi(
     errors,
     authenticate(readToken),
     access,
-    limits(createLimiter(now), config.limits),
+    limits(limiter, config.limits),
     validate,
   ];
   const rpcs = routes.flatMap((route) =>

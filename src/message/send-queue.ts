@@ -3,6 +3,7 @@ import postgres from 'postgres';
 import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
+import { FairQueue } from '../db/fair-queue.ts';
 import { refuse } from '../edge/errors.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import type { Relay } from '../event/relay.ts';
@@ -16,12 +17,12 @@ type Waiting = {
 };
 
 /** Messages of some of the channels, of which one batch at a time is being committed. */
-type Lane = { readonly waiting: Waiting[]; busy: boolean };
+type Lane = { readonly waiting: FairQueue<Waiting>; busy: boolean };
 
 /**
  * Groups messages that are sent at the same time: while one batch is being committed the next one collects.
  * A lone message goes out at once; under load one commit carries many. Callers and tenants share a batch,
- * which is safe because `send_messages` checks each item by itself.
+ * which is safe because `send_messages` checks each item by itself; tenants take turns for places in it.
  *
  * A channel always goes the same lane: batches that share a channel would wait for its lock, and for each
  * other's commit, which made two connections as slow as one.
@@ -33,7 +34,6 @@ export class SendQueue {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #lanes: readonly Lane[];
-  #waiting = 0;
 
   constructor(parts: { pool: Pool; relay: Relay; config: Config; metrics: Metrics; log: Logger }) {
     this.#pool = parts.pool;
@@ -41,18 +41,22 @@ export class SendQueue {
     this.#config = parts.config.write;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'send-queue' });
-    this.#lanes = Array.from({ length: this.#config.batchConnections }, () => ({ waiting: [], busy: false }));
+    const { waiting, batchConnections } = this.#config;
+    this.#lanes = Array.from({ length: batchConnections }, () => ({
+      waiting: new FairQueue(Math.ceil(waiting / batchConnections)),
+      busy: false,
+    }));
   }
 
   /** Resolves once the message is committed, or refused by the database function. */
   send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
-    if (this.#waiting >= this.#config.waiting) throw refuse.overloaded('messages to write', 1_000);
     signal.throwIfAborted();
     const lane = this.#lanes[laneOf(item.channelId, this.#lanes.length)];
     if (lane === undefined) throw new RangeError('no lane');
     return new Promise((resolve, reject) => {
-      lane.waiting.push({ item, signal, resolve, reject });
-      this.#count(1);
+      const dropped = lane.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
+      dropped?.reject(refuse.overloaded('messages to write', 1_000));
+      this.#count();
       if (!lane.busy) this.#start(lane);
     });
   }
@@ -61,14 +65,14 @@ export class SendQueue {
   #start(lane: Lane): void {
     lane.busy = true;
     setImmediate(async () => {
-      while (lane.waiting.length > 0) await this.#commitNext(lane);
+      while (lane.waiting.size > 0) await this.#commitNext(lane);
       lane.busy = false;
     });
   }
 
   async #commitNext(lane: Lane): Promise<void> {
-    const taken = lane.waiting.splice(0, this.#config.batchSize);
-    this.#count(-taken.length);
+    const taken = takeNext(lane.waiting, this.#config.batchSize);
+    this.#count();
     const batch = taken.filter(({ signal }) => !signal.aborted);
     for (const { signal, reject } of taken) if (signal.aborted) reject(signal.reason);
     if (batch.length === 0) return;
@@ -76,9 +80,8 @@ export class SendQueue {
     await this.#commit(batch);
   }
 
-  #count(change: number): void {
-    this.#waiting += change;
-    this.#metrics.writesWaiting.set(this.#waiting);
+  #count(): void {
+    this.#metrics.writesWaiting.set(this.#lanes.reduce((sum, { waiting }) => sum + waiting.size, 0));
   }
 
   async #commit(batch: readonly Waiting[]): Promise<void> {
@@ -109,6 +112,16 @@ export class SendQueue {
     this.#log.warn({ err: error, items: batch.length }, 'a batch failed; its messages are posted one by one');
     for (const waiting of batch) await this.#commit([waiting]);
   }
+}
+
+function takeNext(queue: FairQueue<Waiting>, limit: number): Waiting[] {
+  const taken: Waiting[] = [];
+  while (taken.length < limit) {
+    const next = queue.shift();
+    if (next === undefined) break;
+    taken.push(next);
+  }
+  return taken;
 }
 
 // Data exceptions (22) and integrity violations (23) come from an item, everything else from the database.

@@ -71,6 +71,7 @@ export class App {
       LIMIT_SEARCH_PER_MINUTE: '0',
       LIMIT_TENANT_PER_MINUTE: '0',
       LIMIT_STREAMS_PER_USER: '0',
+      LIMIT_STREAMS_PER_TENANT: '0',
       EVENT_SWEEP_MS: '100',
       DRAIN_MS: '2000',
       ...this.#env,

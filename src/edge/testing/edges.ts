@@ -8,6 +8,7 @@ import {
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type Config, toConfig } from '../../config.ts';
+import { LocalLimiter } from '../../limit/local.ts';
 import { createTokenSigner, type TokenSigner } from '../../testing/tokens.ts';
 import { type Handlers, type Route, route } from '../call.ts';
 import { Frame } from '../frame.ts';
@@ -48,7 +49,7 @@ export async function openEdges(
   const logger = createLogger('debug', { write: (line) => void log.push(JSON.parse(line)) });
   const metrics = createMetrics();
   const routes: Route[] = [route(EchoService, { ...defaults, ...handlers })];
-  const api = await createApi(routes, { config, log: logger, metrics, now });
+  const api = await createApi(routes, { config, log: logger, metrics, limiter: new LocalLimiter(now), now });
   const parts = { api, config, log: logger, now };
   const [grpc, web] = await Promise.all([openGrpcEdge(parts), openWebEdge(parts)]);
   return {

@@ -1,0 +1,56 @@
+// Sends as fast as it is let, whatever the answers are. A process of its own, so that what flooding costs the sender
+// is in nobody's figures.
+import { serveCommands } from './lib/child.ts';
+import { authorization, EncodedMessage, GrpcClient } from './lib/grpc-client.ts';
+import { textAt } from './lib/texts.ts';
+
+export type FloodCommands = typeof commands;
+
+export type Flood = {
+  readonly address: string;
+  readonly channelId: string;
+  readonly tokens: readonly string[];
+  readonly inFlight: number;
+};
+
+let flooding: { readonly done: Promise<unknown>; readonly client: GrpcClient } | undefined;
+let stopped = false;
+let [sent, refused] = [0, 0];
+
+const commands = {
+  start({ address, channelId, tokens, inFlight }: Flood): void {
+    stopped = false;
+    const client = new GrpcClient(address);
+    const callers = tokens.map((token, index) => {
+      const message = new EncodedMessage(BigInt(channelId), textAt(index));
+      return { metadata: authorization(token), message: () => message };
+    });
+    const senders = Array.from({ length: inFlight }, async (_, index) => {
+      const caller = callers[index % callers.length];
+      while (caller !== undefined && !stopped) {
+        await client.send(index, caller).then(
+          () => {
+            sent += 1;
+          },
+          () => {
+            refused += 1;
+          },
+        );
+      }
+    });
+    flooding = { done: Promise.all(senders), client };
+  },
+
+  /** How many messages were posted and refused. */
+  async stop(): Promise<{ sent: number; refused: number }> {
+    stopped = true;
+    await flooding?.done;
+    flooding?.client[Symbol.dispose]();
+    const answer = { sent, refused };
+    [sent, refused] = [0, 0];
+    return answer;
+  },
+};
+
+process.once('SIGTERM', () => process.exit());
+serveCommands(commands);

@@ -1,0 +1,215 @@
+import assert from 'node:assert/strict';
+import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { Redis } from 'ioredis';
+import { QuotaFailureSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { type App, type As, app } from '../testing/app.ts';
+import { rejects } from '../testing/rejects.ts';
+import { Subscriber } from '../testing/stream.ts';
+import { until } from '../testing/until.ts';
+
+describe('limits over several instances', () => {
+  let the: App;
+  let lastTenant = 0n;
+  let tenantId: bigint;
+  let redis: Redis;
+  const open: Subscriber[] = [];
+
+  before(async () => {
+    the = await app({
+      LIMIT_READ_PER_MINUTE: '20',
+      LIMIT_TENANT_PER_MINUTE: '50',
+      LIMIT_STREAMS_PER_USER: '3',
+      LIMIT_STREAMS_PER_TENANT: '5',
+      LIMIT_STREAMS_TTL_MS: '1500',
+      // This process plays all parts and may be slow.
+      LIMIT_REDIS_MS: '2000',
+    });
+    await the.start();
+    for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
+    redis = new Redis(the.redis.url);
+    redis.on('error', () => {});
+  });
+  beforeEach(() => {
+    lastTenant += 1n;
+    tenantId = lastTenant;
+  });
+  afterEach(() => Promise.all(open.splice(0).map((subscriber) => subscriber.disconnect())));
+  after(async () => {
+    redis.disconnect();
+    await the.close();
+  });
+
+  const user = (userId: number): As => ({ userId: BigInt(userId), tenantId });
+  const read = (as: As, instance: number) =>
+    the.client(MemberService, as, instance % 2 === 0 ? 'grpc' : 'web', instance % 2).getUnreadSummary({});
+  /** How many of so many calls at the same time, half of them at each instance, are answered; and why others are not. */
+  const readAtOnce = async (count: number, as: (index: number) => As) => {
+    const began = performance.now();
+    const errors: ConnectError[] = [];
+    const calls = Array.from({ length: count }, (_, index) =>
+      read(as(index), index).catch((error) => errors.push(ConnectError.from(error))),
+    );
+    await Promise.all(calls);
+    return { answered: count - errors.length, errors, ms: performance.now() - began };
+  };
+  // A bucket fills while calls are made, and this machine may be slow.
+  const isExactly = (answered: number, perMinute: number, ms: number) =>
+    assert.ok(
+      answered >= perMinute && answered <= perMinute + (ms * perMinute) / 60_000,
+      `${answered} of ${perMinute} per minute in ${ms} ms`,
+    );
+  const subscribe = (as: As, instance: number) => {
+    const edge = instance === 0 ? 'grpc' : 'web';
+    const subscriber = new Subscriber(the.client(EventService, as, edge, instance));
+    open.push(subscriber);
+    return subscriber.connect();
+  };
+
+  it('let a user make exactly as many calls as allowed, and say which limit it was and when to try again', async () => {
+    const { answered, errors, ms } = await readAtOnce(60, () => user(1));
+    isExactly(answered, 20, ms);
+    for (const error of errors) {
+      assert.equal(Code[error.code], 'ResourceExhausted');
+      const [quota] = error.findDetails(QuotaFailureSchema);
+      assert.deepEqual(
+        quota?.violations.map(({ subject, description }) => [subject, description]),
+        [['user:1', '20 reads per minute and user']],
+      );
+      const { seconds = 0n, nanos = 0 } = error.findDetails(RetryInfoSchema)[0]?.retryDelay ?? {};
+      const retryMs = Number(seconds) * 1000 + nanos / 1e6;
+      assert.ok(retryMs > 0 && retryMs <= 3_000, `${retryMs} ms`);
+    }
+  });
+
+  it('let a tenant make exactly as many calls as allowed, and take nothing from it for a user who has none left', async () => {
+    const flooding = await readAtOnce(100, () => user(1));
+    isExactly(flooding.answered, 20, flooding.ms);
+    const others = await readAtOnce(60, (index) => user(2 + (index % 10)));
+    isExactly(flooding.answered + others.answered, 50, flooding.ms + others.ms);
+    assert.equal(
+      others.errors[0]?.findDetails(QuotaFailureSchema)[0]?.violations[0]?.description,
+      '50 calls per minute and tenant',
+    );
+  });
+
+  it('do not ask Redis for who is known to have nothing left', async () => {
+    await readAtOnce(40, () => user(1));
+    await rejects(read(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
+    const monitor = await redis.monitor();
+    let asked = 0;
+    monitor.on('monitor', (_time: string, [command, ...words]: string[]) => {
+      if (command === 'evalsha' && words.some((word) => word.startsWith(`limit:{${tenantId}}`))) asked += 1;
+    });
+    for (let call = 0; call < 20; call += 1)
+      await rejects(read(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
+    await read(user(2), 0);
+    await until(() => asked > 0);
+    monitor.disconnect();
+    assert.equal(asked, 1);
+  });
+
+  it('hold streams of a user and of a tenant, wherever they are open, and one that ends makes room', async () => {
+    await Promise.all([subscribe(user(1), 0), subscribe(user(1), 1), subscribe(user(1), 0)]);
+    for (const instance of [0, 1])
+      await rejects(subscribe(user(1), instance), Code.ResourceExhausted, 'RATE_LIMITED');
+    await Promise.all([subscribe(user(2), 1), subscribe(user(3), 0)]);
+    for (const instance of [0, 1])
+      await rejects(subscribe(user(4), instance), Code.ResourceExhausted, 'RATE_LIMITED');
+    await open[1]?.disconnect();
+    await until(() =>
+      subscribe(user(1), 0).then(
+        () => true,
+        () => false,
+      ),
+    );
+    await rejects(subscribe(user(1), 1), Code.ResourceExhausted, 'RATE_LIMITED');
+  });
+
+  it('let exactly as many streams open at the same time as allowed', async () => {
+    const results = await Promise.allSettled(
+      Array.from({ length: 12 }, (_, index) => subscribe(user(1), index % 2)),
+    );
+    assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 3);
+  });
+
+  it('forget the streams of an instance that was killed, and not those that stay open', async () => {
+    await subscribe(user(1), 0);
+    // What an instance that is gone has left behind.
+    const [seconds = 0] = await redis.time();
+    await redis.hset(`limit:{${tenantId}}:streams:1`, 'killed', `2 ${(Number(seconds) + 3) * 1000}`);
+    await rejects(subscribe(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
+    await until(() =>
+      subscribe(user(1), 1).then(
+        () => true,
+        () => false,
+      ),
+    );
+    // By now the first one would have been forgotten, had it not been said again.
+    await subscribe(user(1), 1);
+    await rejects(subscribe(user(1), 1), Code.ResourceExhausted, 'RATE_LIMITED');
+  });
+
+  it('are those of each instance while Redis is away, and common again when it is back', async () => {
+    await subscribe(user(2), 0);
+    await the.redis.stop();
+    for (const { deps } of the.instances) await until(() => deps.redis.status !== 'ready');
+    const alone = await readAtOnce(100, () => user(1));
+    isExactly(alone.answered, 40, alone.ms);
+    await Promise.all([subscribe(user(2), 1), subscribe(user(2), 1), subscribe(user(2), 1)]);
+    await rejects(subscribe(user(2), 1), Code.ResourceExhausted, 'RATE_LIMITED');
+    await the.redis.start();
+    for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
+    // Those that were open are counted again, without anybody's doing.
+    await until(async () => (await redis.hlen(`limit:{${tenantId}}:streams:2`)) === 2);
+    await rejects(subscribe(user(2), 0), Code.ResourceExhausted, 'RATE_LIMITED');
+    const together = await readAtOnce(60, () => user(3));
+    isExactly(together.answered, 20, together.ms);
+  });
+});
+
+describe('waiting calls', () => {
+  it('of one tenant leave room for those of another', async () => {
+    const the = await app({ DATABASE_CONNECTIONS: '1', DATABASE_WAITING_CALLS: '5' });
+    const clients = [1n, 2n].map((tenantId) => the.client(ChannelService, { userId: 1n, tenantId }));
+    const served: number[] = [];
+    let refused = 0;
+    const list = (tenant: number) =>
+      clients[tenant]?.listChannels({}).then(
+        () => void served.push(tenant),
+        (error) => {
+          refused += 1;
+          assert.equal(ConnectError.from(error).code, Code.ResourceExhausted);
+        },
+      );
+    for (const tenant of [0, 1]) await list(tenant);
+    served.length = 0;
+    const { metrics } = the.instances[0]?.deps ?? {};
+    const waiting = async () => (await metrics?.databaseWaiting.get())?.values[0]?.value ?? 0;
+    const { promise: release, resolve } = Promise.withResolvers<void>();
+    // The only connection stands still in the first call.
+    const locked = the.owner.begin(async (sql) => {
+      await sql`lock table channels in access exclusive mode`;
+      await release;
+    });
+    await until(async () => {
+      const [row] =
+        await the.owner`select count(*)::int as locks from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'channels'::regclass`;
+      return row?.['locks'] === 1;
+    });
+    // One is being served, five wait, one is refused.
+    const calls = Array.from({ length: 7 }, () => list(0));
+    await until(async () => refused === 1 && (await waiting()) === 5);
+    // Those of another tenant take the places of two.
+    calls.push(list(1), list(1));
+    await until(() => refused === 3);
+    resolve();
+    await locked;
+    await Promise.all(calls);
+    assert.deepEqual(served, [0, 0, 1, 0, 1, 0]);
+    await the.close();
+  });
+});
