@@ -10,6 +10,7 @@ import type { Measurement } from './lib/measure.ts';
 import { Stack } from './lib/stack.ts';
 import { listChannels } from './list-channels.ts';
 import { noisyNeighbour } from './noisy-neighbour.ts';
+import { presenceStorm } from './presence-storm.ts';
 import { reactionsHot } from './reactions-hot.ts';
 import { replay } from './replay.ts';
 import { search } from './search.ts';
@@ -18,6 +19,7 @@ import { sendVsDocument } from './send-vs-document.ts';
 import { sendVsNoop } from './send-vs-noop.ts';
 import { streamMemory } from './stream-memory.ts';
 import { tenThousandStreams } from './ten-thousand-streams.ts';
+import { typingFanout } from './typing-fanout.ts';
 
 type Bench = {
   readonly name: string;
@@ -46,6 +48,8 @@ const BENCHES: readonly Bench[] = [
   { name: 'history_page', goal: '<= 4', run: historyPage },
   { name: 'reactions_hot', goal: '>= 2', run: reactionsHot },
   { name: 'cache_gain', goal: '<= 0.9, missed <= 1.15', run: cacheGain },
+  { name: 'presence_storm', goal: 'each <= 1', run: presenceStorm },
+  { name: 'typing_fanout', goal: '<= 2', run: typingFanout },
   { name: 'search', goal: '<= 0.5', run: search, byName: true },
 ];
 

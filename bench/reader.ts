@@ -2,7 +2,7 @@
 // what reading costs is in nobody's figures.
 import http2, { type ClientHttp2Session } from 'node:http2';
 import { serveCommands } from './lib/child.ts';
-import { Feed } from './lib/feed.ts';
+import { type Counted, Feed } from './lib/feed.ts';
 import { percentile } from './lib/measure.ts';
 
 export type ReaderCommands = typeof commands;
@@ -15,6 +15,8 @@ export type Opening = {
   readonly body: string;
   /** One stream for each. */
   readonly tokens: readonly string[];
+  /** Events when unset. */
+  readonly counted?: Counted;
 };
 
 const STREAMS_PER_SESSION = 125;
@@ -48,6 +50,11 @@ const commands = {
   /** Waits until every stream of a set has had so many events in all. */
   async waitFor({ set, events }: { set: number; events: number }): Promise<void> {
     await Promise.all(feedsOf(set).map((feed) => feed.waitFor(events)));
+  },
+
+  /** How many events all streams of a set have had together. */
+  count(set: number): number {
+    return feedsOf(set).reduce((sum, { events }) => sum + events, 0);
   },
 
   /** The last event that came, in base64, as it came. */

@@ -2,21 +2,29 @@ import type { ClientHttp2Session } from 'node:http2';
 import type { Opening } from '../reader.ts';
 import { readStamp } from './stamp.ts';
 
-// First byte of a SubscribeResponse that holds an event.
-const EVENT_TAG = 0x0a;
+/** What a feed counts, by the first bytes of a SubscribeResponse that holds it. */
+export type Counted = keyof typeof TAGS;
+
+const TAGS = {
+  event: Buffer.of(0x0a),
+  presence: Buffer.of(0xf2, 0x01),
+  typing: Buffer.of(0x82, 0x02),
+};
 const HEAD_BYTES = 5;
 
-/** One stream of events, as the reader sees it. */
+/** One stream, of whose messages one kind is counted, as the reader sees it. */
 export class Feed {
   /** Resolves with the first message. */
   readonly started: Promise<void>;
   lastEvent: Buffer = Buffer.alloc(0);
+  readonly #tag: Buffer;
   #events = 0;
   #latencies: number[] = [];
   #rest: Buffer | undefined;
   #waiting: { readonly events: number; readonly resolve: () => void } | undefined;
 
-  constructor(session: ClientHttp2Session, { path, headers, body }: Opening, token: string) {
+  constructor(session: ClientHttp2Session, { path, headers, body, counted }: Opening, token: string) {
+    this.#tag = TAGS[counted ?? 'event'];
     const stream = session.request({
       ':method': 'POST',
       ':path': path,
@@ -31,6 +39,10 @@ export class Feed {
     });
     this.started.catch(() => {});
     stream.end(Buffer.from(body, 'base64'));
+  }
+
+  get events(): number {
+    return this.#events;
   }
 
   waitFor(events: number): Promise<void> {
@@ -51,7 +63,8 @@ export class Feed {
     while (bytes.length >= HEAD_BYTES) {
       const end = HEAD_BYTES + bytes.readUInt32BE(1);
       if (bytes.length < end) break;
-      if (bytes[HEAD_BYTES] === EVENT_TAG) this.#takeEvent(bytes.subarray(0, end));
+      const from = bytes.subarray(HEAD_BYTES, HEAD_BYTES + this.#tag.length);
+      if (from.equals(this.#tag)) this.#takeEvent(bytes.subarray(0, end));
       bytes = bytes.subarray(end);
     }
     this.#rest = bytes.length === 0 ? undefined : bytes;

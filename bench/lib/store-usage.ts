@@ -27,6 +27,15 @@ export async function redisCpu(redis: Redis): Promise<number> {
   );
 }
 
+/** Commands Redis has run so far, those of scripts among them. */
+export async function redisCommands(redis: Redis): Promise<number> {
+  const text = await redis.info('commandstats');
+  return [...text.matchAll(/^cmdstat_(?!info)[^:]+:calls=(\d+)/gm)].reduce(
+    (sum, [, calls]) => sum + Number(calls),
+    0,
+  );
+}
+
 export function openRedis(url: string): Redis & AsyncDisposable {
   const redis = new Redis(url);
   return Object.assign(redis, {
