@@ -229,6 +229,31 @@ describe('presence over Subscribe', () => {
     for (const [index, one] of seen.entries()) assert.notEqual(one, seen[index - 1]);
   });
 
+  it('drops what another instance tells too late', async () => {
+    const [ana, binh] = [fresh(), fresh()];
+    const channelId = await group(ana, binh);
+    const watching = await subscribe(binh);
+    await subscribe(ana);
+    await told(watching, ana, ONLINE);
+    const version = watching.last('presence')?.value.users[0]?.version ?? 0n;
+    const tell = (status: PresenceStatus, at: bigint) =>
+      the.instances[1]?.deps.relay.presence([
+        {
+          ...ana,
+          version: at,
+          channelIds: [channelId],
+          payload: { case: 'presence', value: { users: [{ userId: ana.userId, status, version: at }] } },
+        },
+      ]);
+    tell(OFFLINE, version - 1n);
+    tell(AWAY, version + 1n);
+    tell(BUSY, version);
+    await the
+      .client(PresenceService, ana)
+      .heartbeat({ device: { id: open.at(-1)?.last('started')?.value.deviceId ?? '' }, status: BUSY });
+    await told(watching, ana, ONLINE, AWAY, BUSY);
+  });
+
   it('finds the users of an instance that died', async () => {
     const [ana, binh] = [fresh(), fresh()];
     await group(ana, binh);

@@ -163,14 +163,19 @@ describe('PresenceService', () => {
       for (const { status } of seen) assert.equal(status, OFFLINE);
     });
 
-    it('takes the later choice, whatever order the copies come in', async () => {
+    it('takes the later of two choices, whatever order the copies come in', async () => {
       await beat(user(115), 'a');
-      const statuses = [BUSY, AWAY, ONLINE];
+      await client(user(115)).setStatus({ status: AWAY });
+      const late = { status: 'BUSY', statusText: '', expiresAt: null, updatedAt: 1n } as const;
+      const caller = { ...user(115), kind: 'user', name: '', roles: new Set<string>() } as const;
+      await the.instances[1]?.deps.presence.choose(caller, late);
+      assert.equal((await see(user(99), 115)).status, AWAY);
       await Promise.all(
         Array.from({ length: 60 }, (_, index) =>
-          client(user(115), index % 2).setStatus({ status: statuses[index % 3] ?? ONLINE, text: `${index}` }),
+          client(user(115), index % 2).setStatus({ status: [BUSY, AWAY, ONLINE][index % 3] ?? ONLINE }),
         ),
       );
+      await beat(user(115), 'a');
       const { chosen, status } = await see(user(115), 115);
       assert.equal(status, chosen?.status);
     });
