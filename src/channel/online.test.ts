@@ -1,9 +1,11 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { type App, type As, app } from '../testing/app.ts';
+import { Subscriber } from '../testing/stream.ts';
 import { until } from '../testing/until.ts';
 
 const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId });
@@ -59,15 +61,17 @@ describe('ListChannels.online_member_count', () => {
     assert.deepEqual([...(await list(user(6))).keys()], [large]);
   });
 
-  it('leaves it out while Redis is away', async () => {
+  it('leaves it out while Redis is away, and counts those on streams as soon as it is back', async () => {
     const mine = await group(20, [21]);
+    const stream = await new Subscriber(the.client(EventService, user(21))).connect();
     await beat(user(20));
-    await until(async () => (await list(user(20))).get(mine) === 1);
+    await until(async () => (await list(user(20))).get(mine) === 2);
     await the.redis.stop();
     assert.deepEqual(await list(user(20)), new Map([[mine, undefined]]));
     await the.redis.start();
-    await until(async () => (await list(user(20))).get(mine) === 0);
-    await beat(user(21));
     await until(async () => (await list(user(20))).get(mine) === 1);
+    await beat(user(20));
+    await until(async () => (await list(user(20))).get(mine) === 2);
+    await stream.disconnect();
   });
 });

@@ -1,7 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
-import type { Caller } from '../edge/call.ts';
 import type { Metrics } from '../edge/metrics.ts';
 import type { Live } from '../event/live.ts';
 import type { Relay } from '../event/relay.ts';
@@ -10,7 +9,7 @@ import { type Change, type Changed, createPresenceCache, type PresenceCache } fr
 import { Changes } from './changes.ts';
 import { Choices, toChoice } from './choices.ts';
 import { createOnlineCache, type OnlineCache } from './online-cache.ts';
-import type { ChosenRow } from './sql.ts';
+import type { ChosenRow, UserKey } from './sql.ts';
 import type { Session, Shown, StatusName } from './state.ts';
 import { PresentStreams } from './streams.ts';
 import { Sweeper } from './sweeper.ts';
@@ -76,17 +75,17 @@ export class Presence {
   }
 
   /** Makes the user of a stream present until the returned function is called. */
-  open(caller: Caller, device: string, kind: string): () => void {
-    return this.#streams.open(caller, device, kind);
+  open(user: UserKey, device: string, kind: string): () => void {
+    return this.#streams.open(user, device, kind);
   }
 
   /** Takes a device's word; how others see its user now. */
-  beat({ tenantId, userId }: Caller, session: Session, status: StatusName): Promise<Seen> {
+  beat({ tenantId, userId }: UserKey, session: Session, status: StatusName): Promise<Seen> {
     return this.#inTime(this.#apply(tenantId, userId, { op: 'beat', session, status }), 'unknown');
   }
 
   /** Takes what a user chose, once it is kept in the database. */
-  choose({ tenantId, userId }: Caller, chosen: ChosenRow): Promise<Seen> {
+  choose({ tenantId, userId }: UserKey, chosen: ChosenRow): Promise<Seen> {
     return this.#inTime(this.#apply(tenantId, userId, { op: 'choose', choice: toChoice(chosen) }), 'unknown');
   }
 

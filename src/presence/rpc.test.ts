@@ -167,8 +167,7 @@ describe('PresenceService', () => {
       await beat(user(115), 'a');
       await client(user(115)).setStatus({ status: AWAY });
       const late = { status: 'BUSY', statusText: '', expiresAt: null, updatedAt: 1n } as const;
-      const caller = { ...user(115), kind: 'user', name: '', roles: new Set<string>() } as const;
-      await the.instances[1]?.deps.presence.choose(caller, late);
+      await the.instances[1]?.deps.presence.choose(user(115), late);
       assert.equal((await see(user(99), 115)).status, AWAY);
       await Promise.all(
         Array.from({ length: 60 }, (_, index) =>

@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
-import type { Caller } from '../edge/call.ts';
 import type { Change } from './cache.ts';
+import type { UserKey } from './sql.ts';
 import type { Session } from './state.ts';
 
 const TICK_MS = 250;
@@ -40,7 +40,7 @@ export class PresentStreams {
   }
 
   /** Makes a user present until the returned function is called, and the grace time after that. */
-  open({ tenantId, userId }: Caller, device: string, kind: string): () => void {
+  open({ tenantId, userId }: UserKey, device: string, kind: string): () => void {
     const session = { device, kind, id: randomBytes(6).toString('base64url') };
     const open: Open = { tenantId, userId, session, dueAt: 0 };
     this.#open.add(open);
