@@ -6,7 +6,14 @@ import { launch, scratchFolder, stop } from './lib/processes.ts';
 
 const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts'];
 // What talks through Redis is also tested on a Redis Cluster of three nodes.
-const ON_CLUSTER = ['src/event/', 'src/presence/', 'src/message/cache', 'src/member/cache', 'test/outage'];
+const ON_CLUSTER = [
+  'src/event/',
+  'src/presence/',
+  'src/limit/',
+  'src/message/cache',
+  'src/member/cache',
+  'test/outage',
+];
 const TEST_TIMEOUT_MS = 120_000;
 const STOP_MS = 5_000;
 

@@ -1,11 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { Redis } from 'ioredis';
+import { Cluster } from 'ioredis';
 import { QuotaFailureSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import type { RedisClient } from '../redis/client.ts';
 import { type App, type As, app } from '../testing/app.ts';
 import { rejects } from '../testing/rejects.ts';
 import { Subscriber } from '../testing/stream.ts';
@@ -15,7 +16,7 @@ describe('limits over several instances', () => {
   let the: App;
   let lastTenant = 0n;
   let tenantId: bigint;
-  let redis: Redis;
+  let redis: RedisClient;
   const open: Subscriber[] = [];
 
   before(async () => {
@@ -30,18 +31,14 @@ describe('limits over several instances', () => {
     });
     await the.start();
     for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
-    redis = new Redis(the.redis.url);
-    redis.on('error', () => {});
+    redis = the.redis.client;
   });
   beforeEach(() => {
     lastTenant += 1n;
     tenantId = lastTenant;
   });
   afterEach(() => Promise.all(open.splice(0).map((subscriber) => subscriber.disconnect())));
-  after(async () => {
-    redis.disconnect();
-    await the.close();
-  });
+  after(() => the.close());
 
   const user = (userId: number): As => ({ userId: BigInt(userId), tenantId });
   const read = (as: As, instance: number) =>
@@ -99,16 +96,18 @@ describe('limits over several instances', () => {
   it('do not ask Redis for who is known to have nothing left', async () => {
     await readAtOnce(40, () => user(1));
     await rejects(read(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
-    const monitor = await redis.monitor();
+    const servers = redis instanceof Cluster ? redis.nodes('master') : [redis];
+    const monitors = await Promise.all(servers.map((server) => server.monitor()));
     let asked = 0;
-    monitor.on('monitor', (_time: string, [command, ...words]: string[]) => {
-      if (command === 'evalsha' && words.some((word) => word.startsWith(`limit:{${tenantId}}`))) asked += 1;
-    });
+    for (const monitor of monitors)
+      monitor.on('monitor', (_time: string, [command, ...words]: string[]) => {
+        if (command === 'evalsha' && words.some((word) => word.startsWith(`limit:{${tenantId}}`))) asked += 1;
+      });
     for (let call = 0; call < 20; call += 1)
       await rejects(read(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
     await read(user(2), 0);
     await until(() => asked > 0);
-    monitor.disconnect();
+    for (const monitor of monitors) monitor.disconnect();
     assert.equal(asked, 1);
   });
 

@@ -1,6 +1,6 @@
 // Loaded into the process of every test file.
 const { ppid } = process;
-const deadlineMs = Number(process.env['TEST_FILE_TIMEOUT_MS'] ?? 180_000);
+const deadlineMs = Number(process.env['TEST_FILE_TIMEOUT_MS'] ?? 300_000);
 
 // When the runner is killed, its test processes must not live on.
 setInterval(() => {
