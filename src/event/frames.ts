@@ -7,6 +7,9 @@ import type { LoggedEvent } from './sql.ts';
 
 const EVENT_TAG = 0x0a;
 
+/** Field of `Event.change` after which something that was in the log is there no more. */
+export const MESSAGE_DELETED = 21;
+
 /** The stream message that carries an event: its bytes as logged behind `SubscribeResponse.event`'s tag and length. */
 export function toEventFrame(payload: Buffer): Frame {
   const head = [EVENT_TAG];

@@ -5,7 +5,7 @@ import type { Metrics } from '../edge/metrics.ts';
 import { toFrame } from './frames.ts';
 import type { Stream } from './stream.ts';
 import type { Subscribers } from './subscribers.ts';
-import type { Topic } from './topic.ts';
+import type { Topics } from './topics.ts';
 
 const REMEMBERED = 50_000;
 
@@ -30,14 +30,14 @@ export type TypingNews = {
  * without.
  */
 export class Live {
-  readonly #topics: ReadonlyMap<bigint, Topic>;
+  readonly #topics: Topics;
   readonly #subscribers: Subscribers;
   readonly #metrics: Metrics;
   // What instances tell of one user may come in another order than it happened.
   readonly #versions = new LRUCache<string, bigint>({ max: REMEMBERED });
   readonly #typing = new LRUCache<string, number>({ max: REMEMBERED });
 
-  constructor(topics: ReadonlyMap<bigint, Topic>, subscribers: Subscribers, metrics: Metrics) {
+  constructor(topics: Topics, subscribers: Subscribers, metrics: Metrics) {
     this.#topics = topics;
     this.#subscribers = subscribers;
     this.#metrics = metrics;
