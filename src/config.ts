@@ -55,6 +55,7 @@ export function toConfig(env: Env) {
       streamsPerTenant: read.count('LIMIT_STREAMS_PER_TENANT', 20_000),
       streamsTtlMs: read.count('LIMIT_STREAMS_TTL_MS', 60_000, 1),
       redisMs: read.count('LIMIT_REDIS_MS', 100, 1),
+      refusalMs: read.count('LIMIT_REFUSAL_MS', 1_000),
     },
     db: {
       url: read.text('DATABASE_URL'),

@@ -28,6 +28,7 @@ describe('limits over several instances', () => {
       LIMIT_STREAMS_TTL_MS: '1500',
       // This process plays all parts and may be slow.
       LIMIT_REDIS_MS: '2000',
+      LIMIT_REFUSAL_MS: '20',
     });
     await the.start();
     for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
@@ -109,6 +110,17 @@ describe('limits over several instances', () => {
     await until(() => asked > 0);
     for (const monitor of monitors) monitor.disconnect();
     assert.equal(asked, 1);
+  });
+
+  it('answer late who was refused a moment ago and asks again', async () => {
+    await the.start({ LIMIT_REFUSAL_MS: '300' });
+    const as = user(1);
+    const late = the.client(MemberService, as, 'grpc', 2);
+    await readAtOnce(30, () => as);
+    await rejects(late.getUnreadSummary({}), Code.ResourceExhausted, 'RATE_LIMITED');
+    const began = performance.now();
+    await rejects(late.getUnreadSummary({}), Code.ResourceExhausted, 'RATE_LIMITED');
+    assert.ok(performance.now() - began >= 145);
   });
 
   it('hold streams of a user and of a tenant, wherever they are open, and one that ends makes room', async () => {

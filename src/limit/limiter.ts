@@ -24,6 +24,8 @@ export class SharedLimiter implements Limiter {
   readonly #local: LocalLimiter;
   // Until when buckets are known to be empty: who floods is refused here, and costs Redis nothing.
   readonly #empty = new LRUCache<string, number>({ max: MAX_EMPTY });
+  // When callers were last refused.
+  readonly #refused = new LRUCache<string, number>({ max: MAX_EMPTY });
   // Until when nothing is asked for a tenant: of a cluster, one node may be away.
   readonly #away = new LRUCache<string, number>({ max: MAX_EMPTY });
   readonly #refreshing: NodeJS.Timeout;
@@ -55,7 +57,7 @@ export class SharedLimiter implements Limiter {
     const began = performance.now();
     for (const [index, { key }] of buckets.entries()) {
       const until = this.#empty.get(key);
-      if (until !== undefined && until > began) return { index, waitMs: until - began };
+      if (until !== undefined && until > began) return this.#refuse(key, { index, waitMs: until - began });
     }
     const [first] = buckets;
     if (first === undefined) return undefined;
@@ -77,8 +79,22 @@ export class SharedLimiter implements Limiter {
     const answer = await this.#ask(buckets[0]?.key ?? '', this.#cache.take(buckets));
     if (answer === 'none') return this.#local.take(buckets);
     const key = buckets[answer?.index ?? -1]?.key;
-    if (answer !== undefined && key !== undefined) this.#empty.set(key, began + answer.waitMs);
-    return answer;
+    if (answer === undefined || key === undefined) return answer;
+    this.#empty.set(key, began + answer.waitMs);
+    return this.#refuse(key, answer);
+  }
+
+  // Refusing is work, too. Who was refused a moment ago is answered late: a client that does not wait as it was told,
+  // with so many calls running at a time, can then not make more of it than that.
+  async #refuse(key: string, shortage: Shortage): Promise<Shortage> {
+    // Not all at the same time again.
+    const ms = this.#config.refusalMs * (0.5 + Math.random());
+    const now = performance.now();
+    const isFirst = (this.#refused.get(key) ?? Number.NEGATIVE_INFINITY) < now - ms;
+    this.#refused.set(key, now);
+    if (isFirst) return shortage;
+    await new Promise((resolve) => setTimeout(resolve, ms));
+    return { ...shortage, waitMs: Math.max(1, shortage.waitMs - ms) };
   }
 
   #leave(rooms: readonly Room[]): void {

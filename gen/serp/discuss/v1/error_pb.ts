@@ -112,7 +112,7 @@ export const ErrorReason = {
 
   /**
    * RESOURCE_EXHAUSTED: more calls than the limit allows; `google.rpc.RetryInfo` says when to try again and
-   * `google.rpc.QuotaFailure` which limit it was.
+   * `google.rpc.QuotaFailure` which limit it was. Who asks again before is answered late.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 13;
    */
