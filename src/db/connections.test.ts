@@ -25,7 +25,14 @@ describe('a connection', () => {
     const url = new URL(database.serviceUrl);
     url.port = `${wire.port}`;
     return new Connections(
-      (parts) => postgres(url.href, { types, max: 1, backoff: () => BACKOFF_MS / 1_000, ...parts }),
+      (parts) =>
+        postgres(url.href, {
+          types,
+          fetch_types: false,
+          max: 1,
+          backoff: () => BACKOFF_MS / 1_000,
+          ...parts,
+        }),
       0,
     );
   }

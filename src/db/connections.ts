@@ -50,8 +50,9 @@ export class Connections {
   }
 
   #renew(lost: Pool): void {
-    if (lost !== this.#current || this.#closed) return;
     const sockets = this.#sockets;
+    // One that could not be opened is no loss, and no reason to take the others away.
+    if (lost !== this.#current || this.#closed || !sockets.takeLost()) return;
     this.#losses += 1;
     this.#sockets = new Sockets();
     this.#current = this.#start();

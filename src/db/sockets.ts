@@ -24,11 +24,21 @@ export class Sockets {
     const [host = '', port = 0] = [hosts[at], ports[at]];
     const socket = path === false ? connect({ host, port }) : connect({ path });
     this.#open.add(socket);
-    socket.once('close', () => this.#open.delete(socket));
     if (this.#closed) socket.destroy();
     // The driver names them in errors, and the host to whoever shows a certificate.
     return Object.assign(socket, { host, port });
   };
+
+  /** Forgets those that have closed; whether PostgreSQL had ever said anything through one of them. */
+  takeLost(): boolean {
+    let lost = false;
+    for (const socket of this.#open) {
+      if (!socket.destroyed) continue;
+      this.#open.delete(socket);
+      if (socket.bytesRead > 0) lost = true;
+    }
+    return lost;
+  }
 
   close(): void {
     this.#closed = true;

@@ -16,9 +16,11 @@ export async function runTransaction<T>(
   const { losses } = lane;
   const isLost = () => lane.losses !== losses;
   const sql = guard(lane.sql, isLost);
-  const start = first(sql);
+  const settings = first(sql);
+  const [begin, set] = await Promise.allSettled([sql`begin`, settings]);
+  if (begin.status === 'rejected') throw begin.reason;
   try {
-    await Promise.all([sql`begin`, start]);
+    if (set.status === 'rejected') throw set.reason;
     const result = await work(sql);
     const { command } = await sql`commit`;
     // What PostgreSQL makes of a commit after a statement failed.
