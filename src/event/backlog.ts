@@ -26,6 +26,8 @@ export class Backlog {
     maxSize: CACHED_BYTES,
     sizeCalculation: ({ frames }) => frames.reduce((sum, frame) => sum + frame.binary.length + 200, 1),
     ttl: 60_000,
+    // Else they would stay until others need the room.
+    ttlAutopurge: true,
   });
 
   constructor(pool: Pool, pageSize: number) {
