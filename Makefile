@@ -38,6 +38,10 @@ schema: ## Write sql/schema.sql from the migrations
 bench: ## Measure; one JSON line for each figure
 	@$(NODE) bench/main.ts $(ARGS)
 
+.PHONY: chaos
+chaos: ## Break things under load, for some minutes; one JSON line for each fault
+	@$(NODE) scripts/chaos.ts $(ARGS)
+
 .PHONY: demo
 demo: ## Hold a conversation against the running service and count what arrives
 	@$(NODE) scripts/demo.ts $(ARGS)

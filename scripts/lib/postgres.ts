@@ -102,6 +102,14 @@ export function randomPassword(): string {
   return randomBytes(18).toString('base64url');
 }
 
+/** Whether `startPostgres` finds a PostgreSQL on this machine. */
+export function hasPostgresProgram(): Promise<boolean> {
+  return findBinaries().then(
+    () => true,
+    () => false,
+  );
+}
+
 async function findBinaries(): Promise<string> {
   const given = process.env['POSTGRES_BIN'];
   if (given !== undefined && given !== '') return given;

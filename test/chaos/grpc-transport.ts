@@ -1,0 +1,124 @@
+import {
+  create,
+  type DescMessage,
+  type DescMethod,
+  fromBinary,
+  type MessageInitShape,
+  type MessageShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { Code, ConnectError, type Transport } from '@connectrpc/connect';
+import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
+import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
+
+const CODES = new Map(
+  Object.values(Code)
+    .filter((code) => typeof code === 'number')
+    .map((code) => [Number(code), code]),
+);
+// As microservices set it that want to notice a dead peer within seconds.
+const OPTIONS = {
+  'grpc.keepalive_time_ms': 1_000,
+  'grpc.keepalive_timeout_ms': 3_000,
+  'grpc.initial_reconnect_backoff_ms': 100,
+  'grpc.max_reconnect_backoff_ms': 500,
+  'grpc.use_local_subchannel_pool': 1,
+};
+
+/**
+ * grpc-js, the client that services use, as a transport: it has keepalive, reconnects by itself, and tells of a lost
+ * connection with the code that gRPC has for it.
+ */
+export class GrpcTransport implements Transport, Disposable {
+  readonly #client: Client;
+  readonly #metadata = new Metadata();
+
+  constructor(address: string, token: string) {
+    this.#client = new Client(address, credentials.createInsecure(), OPTIONS);
+    this.#metadata.set('authorization', `Bearer ${token}`);
+  }
+
+  unary: Transport['unary'] = (method, signal, timeoutMs, _header, input) =>
+    new Promise((resolve, reject) => {
+      const call = this.#client.makeUnaryRequest(
+        pathOf(method),
+        encoder(method.input),
+        decoder(method.output),
+        create(method.input, input),
+        this.#metadata,
+        timeoutMs === undefined ? {} : { deadline: Date.now() + timeoutMs },
+        (error, message) => {
+          if (error !== null || message === undefined) reject(toConnectError(error));
+          else resolve({ ...responseTo(method), stream: false, method, message });
+        },
+      );
+      signal?.addEventListener('abort', () => call.cancel(), { once: true });
+    });
+
+  stream: Transport['stream'] = async (method, signal, _timeoutMs, _header, input) => {
+    const message = create(method.input, await first(input));
+    const call = this.#client.makeServerStreamRequest(
+      pathOf(method),
+      encoder(method.input),
+      decoder(method.output),
+      message,
+      this.#metadata,
+    );
+    signal?.addEventListener('abort', () => call.cancel(), { once: true });
+    return { ...responseTo(method), stream: true, method, message: read(call) };
+  };
+
+  [Symbol.dispose](): void {
+    this.#client.close();
+  }
+}
+
+async function* read<T>(call: ClientReadableStream<T>): AsyncGenerator<T> {
+  try {
+    for await (const message of call) yield message;
+  } catch (error) {
+    throw toConnectError(error);
+  } finally {
+    call.cancel();
+  }
+}
+
+function responseTo(method: DescMethod) {
+  return { service: method.parent, header: new Headers(), trailer: new Headers() };
+}
+
+function pathOf(method: DescMethod): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+function encoder<I extends DescMessage>(schema: I): (message: MessageShape<I>) => Buffer {
+  return (message) => Buffer.from(toBinary(schema, message));
+}
+
+function decoder<O extends DescMessage>(schema: O): (bytes: Buffer) => MessageShape<O> {
+  return (bytes) => fromBinary(schema, bytes);
+}
+
+async function first<I extends DescMessage>(
+  input: AsyncIterable<MessageInitShape<I>>,
+): Promise<MessageInitShape<I>> {
+  for await (const message of input) return message;
+  throw new Error('a request is missing');
+}
+
+function toConnectError(error: unknown): ConnectError {
+  if (!isServiceError(error)) return ConnectError.from(error);
+  const converted = new ConnectError(error.details, CODES.get(error.code) ?? Code.Unknown);
+  const [status] = error.metadata.get('grpc-status-details-bin');
+  if (status instanceof Buffer) {
+    converted.details = fromBinary(StatusSchema, status).details.map(({ typeUrl, value }) => ({
+      type: typeUrl.slice(typeUrl.lastIndexOf('/') + 1),
+      value,
+    }));
+  }
+  return converted;
+}
+
+function isServiceError(error: unknown): error is ServiceError {
+  return error instanceof Error && 'code' in error && 'metadata' in error && 'details' in error;
+}

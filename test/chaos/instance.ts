@@ -1,0 +1,148 @@
+import type { ChildProcess } from 'node:child_process';
+import { once } from 'node:events';
+import { createInterface } from 'node:readline';
+import { freePort, hasEnded, launch, stop, waitUntil } from '../../scripts/lib/processes.ts';
+
+const START_MS = 20_000;
+const DRAIN_MS = 15_000;
+const COLLECT_MS = 5_000;
+
+type Ports = { readonly grpc: number; readonly web: number; readonly metrics: number };
+
+/** A line of the log that is worth a look. */
+export type LogLine = { readonly level: string; readonly msg: string; readonly err?: { message?: string } };
+
+/** Memory in use once the garbage has been collected, and all that the process holds; in bytes. */
+export type Memory = { readonly live: number; readonly resident: number };
+
+/** One instance of the service: `src/main.ts` in a process of its own, at addresses that outlive its restarts. */
+export class Instance {
+  readonly name: string;
+  readonly grpcAddress: string;
+  readonly webUrl: string;
+  /** Warnings and worse since the last `takeLog`. */
+  #log: LogLine[] = [];
+  readonly #metricsUrl: string;
+  readonly #env: Readonly<Record<string, string>>;
+  #process: ChildProcess | undefined;
+
+  private constructor(name: string, ports: Ports, env: Readonly<Record<string, string>>) {
+    this.name = name;
+    this.grpcAddress = `127.0.0.1:${ports.grpc}`;
+    this.webUrl = `http://127.0.0.1:${ports.web}`;
+    this.#metricsUrl = `http://127.0.0.1:${ports.metrics}`;
+    this.#env = {
+      ...env,
+      INSTANCE_ID: name,
+      GRPC_ADDR: this.grpcAddress,
+      WEB_ADDR: `127.0.0.1:${ports.web}`,
+      METRICS_ADDR: `127.0.0.1:${ports.metrics}`,
+    };
+  }
+
+  static async start(name: string, env: Readonly<Record<string, string>>): Promise<Instance> {
+    const ports = { grpc: await freePort(), web: await freePort(), metrics: await freePort() };
+    const instance = new Instance(name, ports, env);
+    await instance.start();
+    return instance;
+  }
+
+  /** Resolves when it serves. */
+  async start(): Promise<void> {
+    this.launch();
+    await this.ready();
+  }
+
+  /** Starts the process and does not wait for it. */
+  launch(): void {
+    const child = launch({
+      command: [process.execPath, '--expose-gc', '--import=./test/chaos/garbage.ts', 'src/main.ts'],
+      orphanSignal: 'SIGKILL',
+      env: { ...process.env, ...this.#env },
+      stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
+    });
+    this.#process = child;
+    if (child.stdout === null) throw new Error('no output');
+    createInterface(child.stdout).on('line', (line) => this.#read(line));
+  }
+
+  async ready(): Promise<void> {
+    await waitUntil(`${this.name} serves`, START_MS, async () => {
+      if (hasEnded(this.#running())) throw new Error(`${this.name} did not start: ${this.#lastLine()}`);
+      return (await this.isHealthy()) ? true : undefined;
+    });
+  }
+
+  async isHealthy(): Promise<boolean> {
+    const answer = await fetch(`${this.#metricsUrl}/healthz`, { signal: AbortSignal.timeout(1_000) }).catch(
+      () => undefined,
+    );
+    await answer?.body?.cancel();
+    return answer?.status === 200;
+  }
+
+  signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
+    this.#running().kill(signal);
+  }
+
+  /** Ends it as a crash would, and waits until it is gone. */
+  kill(): Promise<void> {
+    return stop(this.#running(), 'SIGKILL', DRAIN_MS);
+  }
+
+  /** Asks it to end, and waits for that; says what went wrong, if anything did. */
+  async drain(): Promise<string | undefined> {
+    const process = this.#running();
+    await stop(process, 'SIGTERM', DRAIN_MS);
+    if (process.exitCode === 0) return undefined;
+    return `${this.name} did not end after SIGTERM: ${process.signalCode ?? process.exitCode} ${this.#lastLine()}`;
+  }
+
+  async close(): Promise<void> {
+    const process = this.#process;
+    if (process === undefined) return;
+    process.kill('SIGCONT');
+    await stop(process, 'SIGTERM', DRAIN_MS);
+  }
+
+  takeLog(): LogLine[] {
+    const log = this.#log;
+    this.#log = [];
+    return log;
+  }
+
+  /** Samples of /metrics without labels, and sums over the labels of those with. */
+  async metrics(): Promise<Map<string, number>> {
+    const answer = await fetch(`${this.#metricsUrl}/metrics`, { signal: AbortSignal.timeout(COLLECT_MS) });
+    const values = new Map<string, number>();
+    for (const line of (await answer.text()).split('\n')) {
+      const [, name, value] = /^(\w+)(?:\{.*\})? (\S+)/.exec(line) ?? [];
+      if (name !== undefined) values.set(name, (values.get(name) ?? 0) + Number(value));
+    }
+    return values;
+  }
+
+  async memory(): Promise<Memory> {
+    const process = this.#running();
+    const answer = once(process, 'message', { signal: AbortSignal.timeout(COLLECT_MS) });
+    process.send('collect');
+    const [usage]: NodeJS.MemoryUsage[] = await answer;
+    if (usage === undefined) throw new Error(`${this.name} says nothing about its memory`);
+    return { live: usage.heapUsed + usage.external, resident: usage.rss };
+  }
+
+  #running(): ChildProcess {
+    if (this.#process === undefined) throw new Error(`${this.name} was never started`);
+    return this.#process;
+  }
+
+  #read(line: string): void {
+    const { level, msg, err }: LogLine = JSON.parse(line);
+    if (level !== 'info') this.#log.push({ level, msg, ...(err !== undefined && { err }) });
+  }
+
+  #lastLine(): string {
+    const last = this.#log.at(-1);
+    return last === undefined ? 'it said nothing' : `${last.msg} ${last.err?.message ?? ''}`;
+  }
+}

@@ -1,0 +1,123 @@
+import { join } from 'node:path';
+import { Redis as Client } from 'ioredis';
+import postgres from 'postgres';
+import {
+  createDatabase,
+  createServiceLogin,
+  databaseUrl,
+  type Postgres,
+  randomPassword,
+  startPostgres,
+} from '../../scripts/lib/postgres.ts';
+import { freePort, scratchFolder } from '../../scripts/lib/processes.ts';
+import { type Redis, startRedis } from '../../scripts/lib/redis.ts';
+import { migrate } from '../../src/db/migrate.ts';
+
+const DATABASE = 'discuss';
+const AGAIN_MS = 100;
+const ATTEMPTS = 50;
+
+type Folder = ReturnType<typeof scratchFolder>;
+
+export type Owner = postgres.Sql<{ bigint: bigint }>;
+
+/** PostgreSQL and Redis, servers of their own that can be taken away. */
+export class Stores implements AsyncDisposable {
+  readonly serviceUrl: string;
+  /** The database past row-level security; finds its way back by itself after a restart. */
+  readonly owner: Owner;
+  readonly postgresPort: number;
+  readonly redisPort: number;
+  readonly #folder: Folder;
+  #postgres: Postgres;
+  #redis: Redis | undefined;
+
+  private constructor(parts: { folder: Folder; postgres: Postgres; redis: Redis; serviceUrl: string }) {
+    this.#folder = parts.folder;
+    this.#postgres = parts.postgres;
+    this.#redis = parts.redis;
+    this.postgresPort = parts.postgres.port;
+    this.redisPort = parts.redis.port;
+    this.serviceUrl = parts.serviceUrl;
+    this.owner = postgres(databaseUrl(parts.postgres.url, DATABASE), {
+      max: 3,
+      types: { bigint: postgres.BigInt },
+      transform: postgres.camel,
+      backoff: () => 0.1,
+      onnotice() {},
+    });
+  }
+
+  static async open(): Promise<Stores> {
+    const folder = scratchFolder('discuss-chaos');
+    const [server, redis] = await Promise.all([
+      startPostgres({ dataDir: dataDirIn(folder), port: await freePort(), durable: true }),
+      startRedis({ port: await freePort(), durable: false }),
+    ]);
+    await createDatabase(server.url, DATABASE);
+    const ownerUrl = databaseUrl(server.url, DATABASE);
+    await migrate(ownerUrl);
+    const serviceUrl = await createServiceLogin(ownerUrl, 'discuss_chaos', randomPassword());
+    return new Stores({ folder, postgres: server, redis, serviceUrl });
+  }
+
+  /** PostgreSQL ends without a checkpoint and without goodbye, as in a crash, and has to recover. */
+  async crashPostgres(): Promise<void> {
+    process.kill(this.#postgres.pid, 'SIGQUIT');
+    await this.#postgres.ended;
+  }
+
+  async startPostgres(): Promise<void> {
+    const options = { dataDir: dataDirIn(this.#folder), port: this.postgresPort, durable: true };
+    // What the old server held is free only when its last child has gone.
+    this.#postgres = await again(() => startPostgres(options));
+  }
+
+  /** Cuts all connections of the instances. */
+  async cutConnections(): Promise<number> {
+    const cut = await this.owner`
+      select pg_terminate_backend(pid)
+      from pg_stat_activity
+      where application_name like 'discuss/%'
+    `;
+    return cut.length;
+  }
+
+  /** Takes Redis away, with all that it held. */
+  async killRedis(): Promise<void> {
+    await this.#redis?.kill();
+    this.#redis = undefined;
+  }
+
+  async startRedis(): Promise<void> {
+    this.#redis ??= await startRedis({ port: this.redisPort, durable: false });
+  }
+
+  async flushRedis(): Promise<void> {
+    const client = new Client(this.redisPort, '127.0.0.1');
+    await client.flushall();
+    client.disconnect();
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    await this.owner.end({ timeout: 1 });
+    await this.#redis?.stop();
+    await this.#postgres.stop();
+    this.#folder.remove();
+  }
+}
+
+function dataDirIn({ path }: Folder): string {
+  return join(path, 'postgres');
+}
+
+async function again<T>(start: () => Promise<T>): Promise<T> {
+  for (let attempt = 1; ; attempt += 1) {
+    try {
+      return await start();
+    } catch (error) {
+      if (attempt === ATTEMPTS) throw error;
+      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+    }
+  }
+}

@@ -1,0 +1,215 @@
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { createRandom } from '../../src/testing/random.ts';
+import { createTokenSigner, type TokenSigner } from '../../src/testing/tokens.ts';
+import { until } from '../../src/testing/until.ts';
+import { Wire } from '../../src/testing/wire.ts';
+import { Instance } from './instance.ts';
+import { Ledger } from './ledger.ts';
+import { Person, TENANT } from './person.ts';
+import { Roamer } from './roamer.ts';
+import { Beacon, Board, Sender } from './sender.ts';
+import { Stores } from './stores.ts';
+
+/** How much goes on in it. */
+export type Size = {
+  readonly channels: number;
+  readonly senders: number;
+  readonly subscribers: number;
+  /** Writes and reads of all senders together, per second. */
+  readonly perSecond: number;
+};
+
+/** What the instances are given beside addresses: production's defaults, with short times to notice a dead peer. */
+export const SETTINGS = {
+  LIMIT_SEND_PER_MINUTE: '0',
+  LIMIT_READ_PER_MINUTE: '0',
+  LIMIT_SEARCH_PER_MINUTE: '30',
+  LIMIT_TENANT_PER_MINUTE: '0',
+  EVENT_HEARTBEAT_MS: '1000',
+  GRPC_KEEPALIVE_MS: '1000',
+  GRPC_KEEPALIVE_TIMEOUT_MS: '3000',
+  DRAIN_MS: '2000',
+  DATABASE_CONNECTIONS: '6',
+  DATABASE_WAITING_CALLS: '50',
+  DATABASE_CONNECT_TIMEOUT_MS: '2000',
+  EVENT_STREAM_BUFFER_BYTES: '262144',
+};
+
+export const STREAM_BUFFER_BYTES = Number(SETTINGS.EVENT_STREAM_BUFFER_BYTES);
+
+const HOME_MS = 10_000;
+const START_MS = 30_000;
+
+/** Two instances with their stores, and the people who use them. */
+export class World implements AsyncDisposable {
+  readonly stores: Stores;
+  /** Before Redis and before PostgreSQL. */
+  readonly redis: Wire;
+  readonly postgres: Wire;
+  readonly instances: readonly [Instance, Instance];
+  readonly random: ReturnType<typeof createRandom>;
+  readonly ledger = new Ledger();
+  readonly tokens: TokenSigner;
+  readonly senders: Sender[] = [];
+  readonly roamers: Roamer[] = [];
+  /** Channels; everybody is in the first one. */
+  readonly channelIds: bigint[] = [];
+  readonly #beacons: Beacon[] = [];
+  readonly #people: Person[] = [];
+  #lastUserId = 0n;
+  #sending: Promise<unknown> = Promise.resolve();
+  #stopSending = new AbortController();
+  readonly #stopListening = new AbortController();
+  readonly #owned: AsyncDisposableStack;
+
+  private constructor(parts: {
+    stores: Stores;
+    redis: Wire;
+    postgres: Wire;
+    instances: readonly [Instance, Instance];
+    tokens: TokenSigner;
+    seed: number;
+    owned: AsyncDisposableStack;
+  }) {
+    this.stores = parts.stores;
+    this.redis = parts.redis;
+    this.postgres = parts.postgres;
+    this.instances = parts.instances;
+    this.tokens = parts.tokens;
+    this.random = createRandom(parts.seed);
+    this.#owned = parts.owned;
+  }
+
+  static async open(
+    size: Size,
+    seed: number,
+    settings: Readonly<Record<string, string>> = {},
+  ): Promise<World> {
+    await using owned = new AsyncDisposableStack();
+    const stores = owned.use(await Stores.open());
+    const redis = owned.adopt(await Wire.open(stores.redisPort, true), (wire) => wire.close());
+    const postgres = owned.adopt(await Wire.open(stores.postgresPort, false), (wire) => wire.close());
+    const tokens = await createTokenSigner();
+    const env = { ...SETTINGS, ...settings, ...environment(stores, redis, postgres, tokens) };
+    const start = async (name: string) =>
+      owned.adopt(await Instance.start(name, env), (instance) => instance.close());
+    const instances = await Promise.all([start('một'), start('hai')]);
+    const world = new World({ stores, redis, postgres, instances, tokens, seed, owned: owned.move() });
+    await world.#populate(size);
+    return world;
+  }
+
+  /** Somebody new, at home at an instance. */
+  async meet(edge: Person['edge'], home: number): Promise<Person> {
+    this.#lastUserId += 1n;
+    const userId = this.#lastUserId;
+    const token = await this.tokens.sign({ userId, tenantId: TENANT, expiresIn: 7_200 });
+    const person = new Person({ userId, edge, home, token, instances: this.instances, ledger: this.ledger });
+    this.#people.push(person);
+    return person;
+  }
+
+  /** Everybody is where they were before a fault drove them away. */
+  async goHome(): Promise<void> {
+    for (const { person } of this.senders) person.goHome();
+    for (const roamer of this.roamers) roamer.goHome();
+    await this.untilCaughtUp(HOME_MS);
+  }
+
+  /** Waits until every subscriber has what the log held when this was called. */
+  async untilCaughtUp(deadlineMs: number): Promise<ReadonlyMap<bigint, bigint>> {
+    const heads = await this.heads();
+    await until(() => this.roamers.every((roamer) => roamer.isAt(heads)), 'catching up', deadlineMs).catch(
+      () => {},
+    );
+    return heads;
+  }
+
+  /** `seq` of the last event of each channel. */
+  async heads(): Promise<ReadonlyMap<bigint, bigint>> {
+    const rows = await this.stores.owner<
+      { id: bigint; eventSeq: bigint }[]
+    >`select id, event_seq from channels`;
+    return new Map(rows.map(({ id, eventSeq }) => [id, eventSeq]));
+  }
+
+  startSending(): void {
+    this.#stopSending = new AbortController();
+    const { signal } = this.#stopSending;
+    this.#sending = Promise.all([...this.senders, ...this.#beacons].map((one) => one.run(signal)));
+    // Whoever stops them hears of it; until then a failure is not an unhandled one.
+    this.#sending.catch(() => {});
+  }
+
+  /** Lets senders finish what they have begun. */
+  async stopSending(): Promise<void> {
+    this.#stopSending.abort();
+    await this.#sending;
+  }
+
+  async [Symbol.asyncDispose](): Promise<void> {
+    this.#stopListening.abort();
+    this.#stopSending.abort();
+    for (const person of this.#people) person[Symbol.dispose]();
+    await this.#owned.disposeAsync();
+  }
+
+  async #populate({ channels, senders, subscribers, perSecond }: Size): Promise<void> {
+    const people = await Promise.all(
+      Array.from({ length: senders + subscribers }, (_, index) =>
+        this.meet(index % 2 === 0 ? 'grpc' : 'web', (index >> 1) % 2),
+      ),
+    );
+    await this.#createChannels(channels, people, senders);
+    const board = new Board();
+    const everyMs = (1_000 * senders) / perSecond;
+    for (const person of people.slice(0, senders)) {
+      const parts = {
+        person,
+        channelIds: this.channelIds.slice(0, channels),
+        board,
+        random: this.random,
+        everyMs,
+      };
+      this.senders.push(new Sender(parts));
+    }
+    for (const instance of [0, 1]) {
+      const [sender, channelId] = [this.senders[instance], this.channelIds[channels + instance]];
+      if (sender === undefined || channelId === undefined) throw new RangeError('the world is too small');
+      this.#beacons.push(new Beacon(sender, channelId, instance));
+    }
+    for (const person of people.slice(senders)) this.roamers.push(new Roamer(person));
+    for (const roamer of this.roamers) void roamer.run(this.#stopListening.signal);
+    await until(() => this.roamers.every(({ started }) => started), 'all streams', START_MS);
+    this.startSending();
+  }
+
+  /** The first one with everybody, then some with all senders and half the others, and two for the beacons. */
+  async #createChannels(count: number, people: readonly Person[], senders: number): Promise<void> {
+    const [first, ...others] = people;
+    if (first === undefined) throw new RangeError('nobody is there');
+    for (let index = 0; index < count + 2; index += 1) {
+      const isForAll = index === 0 || index >= count;
+      const memberUserIds = others
+        .filter((_, at) => isForAll || at + 1 < senders || at % 2 === index % 2)
+        .map(({ userId }) => userId);
+      const { channel } = await first
+        .client(ChannelService, 0)
+        .createChannel({ name: `Bão ${index}`, memberUserIds });
+      this.channelIds.push(channel?.id ?? 0n);
+    }
+  }
+}
+
+function environment(stores: Stores, redis: Wire, database: Wire, tokens: TokenSigner) {
+  const databaseUrl = new URL(stores.serviceUrl);
+  databaseUrl.port = `${database.port}`;
+  return {
+    DATABASE_URL: databaseUrl.href,
+    REDIS_URL: `redis://127.0.0.1:${redis.port}`,
+    REDIS_CLUSTER: 'false',
+    AUTH_JWKS_URL: tokens.jwksUrl,
+    AUTH_ISSUER: tokens.issuer,
+    AUTH_AUDIENCE: tokens.audience,
+  };
+}
