@@ -15,7 +15,7 @@ const FAULTS = [
   postgresCrashed(500),
   postgresReset(4),
   instanceKilled(1),
-  rollingRestart(2),
+  rollingRestart(1),
 ];
 
 const skip = (await hasPostgresProgram()) ? false : 'no PostgreSQL of our own to hurt: set POSTGRES_BIN';

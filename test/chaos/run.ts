@@ -95,7 +95,7 @@ export type Conclusion = Damage & {
   readonly broken: readonly string[];
 };
 
-/** Stops all senders and looks at everything. */
+/** Stops all senders and looks at everything; at memory where it was measured before. */
 export async function conclude(world: World, memoryBefore: readonly Memory[]): Promise<Conclusion> {
   world.ledger.reset();
   for (const roamer of world.roamers) roamer.reset();
@@ -103,7 +103,7 @@ export async function conclude(world: World, memoryBefore: readonly Memory[]): P
   await world.stopSending();
   await world.untilCaughtUp(RECOVERY_MS);
   const { damage, broken } = await lookAtAll(world);
-  const memoryAfter = await untilMemoryReturned(world, memoryBefore);
+  const memoryAfter = memoryBefore.length === 0 ? [] : await untilMemoryReturned(world, memoryBefore);
   const grown = memoryAfter.filter((after, index) => hasGrown(after, memoryBefore[index]));
   return {
     fault: 'all',
