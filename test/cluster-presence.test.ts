@@ -28,6 +28,8 @@ describe('presence on a Redis Cluster of three nodes', () => {
   after(async () => {
     await Promise.all(streams.map((stream) => stream.disconnect()));
     await the.close();
+    // The driver may go on connecting to a cluster that is gone.
+    setTimeout(() => process.exit(), 5_000).unref();
   });
 
   const subscribe = async (as: As, instance: number) => {

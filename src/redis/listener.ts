@@ -67,8 +67,9 @@ export class Listener {
     this.#looking = true;
     try {
       const served = await findNodes(cluster, this.#channels);
-      if (this.#closed) return;
       for (const [key, { node, channels }] of served) {
+        // Also in the middle: a connection opened after close() would try for ever.
+        if (this.#closed) return;
         const connection = this.#connections.get(key);
         if (connection === undefined) this.#connect(key, node, channels);
         else await this.#subscribe(connection, channels);
