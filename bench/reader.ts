@@ -2,7 +2,7 @@
 // what reading costs is in nobody's figures.
 import http2, { type ClientHttp2Session } from 'node:http2';
 import { serveCommands } from './lib/child.ts';
-import { type Counted, Feed } from './lib/feed.ts';
+import { type Counted, TenantStream } from './lib/feed.ts';
 import { percentile } from './lib/measure.ts';
 
 export type ReaderCommands = typeof commands;
@@ -22,7 +22,7 @@ export type Opening = {
 const STREAMS_PER_SESSION = 125;
 const OPENING_AT_ONCE = 50;
 
-const sets = new Map<number, Feed[]>();
+const sets = new Map<number, TenantStream[]>();
 const sessions = new Map<number, ClientHttp2Session[]>();
 
 const commands = {
@@ -33,13 +33,13 @@ const commands = {
       connect(opening.address),
     );
     sessions.set(set, opened);
-    const feeds: Feed[] = [];
+    const feeds: TenantStream[] = [];
     sets.set(set, feeds);
     for (let from = 0; from < opening.tokens.length; from += OPENING_AT_ONCE) {
       const group = opening.tokens.slice(from, from + OPENING_AT_ONCE).map((token, place) => {
         const session = opened[Math.floor((from + place) / STREAMS_PER_SESSION)];
         if (session === undefined) throw new RangeError('no such session');
-        return new Feed(session, opening, token);
+        return new TenantStream(session, opening, token);
       });
       feeds.push(...group);
       await Promise.all(group.map(({ started }) => started));
@@ -75,7 +75,7 @@ const commands = {
   },
 };
 
-function feedsOf(set: number): readonly Feed[] {
+function feedsOf(set: number): readonly TenantStream[] {
   return sets.get(set) ?? [];
 }
 

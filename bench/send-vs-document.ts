@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from '../src/db/database.ts';
-import { PLACEHOLDER_ID, placeholderTime, toStampable } from '../src/event/stamp.ts';
+import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../src/event/log/patch.ts';
 import { laneOf } from '../src/message/send-queue.ts';
 import { type SendItem, sendMessages } from '../src/message/sql.ts';
 import { type Channel, createChannels, users } from './lib/channels.ts';
@@ -65,7 +65,7 @@ function batchSender(sql: Pool, channels: readonly Channel[]): (lane: number) =>
 
 function toItem(channelId: bigint, senderId: bigint, content: string): SendItem {
   const message = { id: PLACEHOLDER_ID, position: PLACEHOLDER_ID, createTime: placeholderTime };
-  const event = toStampable({
+  const event = toPatchable({
     channelId,
     actorId: senderId,
     change: {
@@ -89,7 +89,7 @@ function toItem(channelId: bigint, senderId: bigint, content: string): SendItem 
     alsoInChannel: false,
     metadata: null,
     payload: event.payload.toString('base64'),
-    seqAt: event.seqAt,
+    seqOffset: event.seqOffset,
     messageAt: event.messageAt,
   };
 }

@@ -1,7 +1,7 @@
 // An instance of the service, as the bench's stack starts it.
 import { toConfig } from '../src/config.ts';
-import { createLogger } from '../src/edge/log.ts';
 import { openService } from '../src/service.ts';
+import { createLogger } from '../src/telemetry/log.ts';
 import { serveCommands } from './lib/child.ts';
 import { usage } from './lib/usage.ts';
 

@@ -18,7 +18,7 @@ import {
 } from '../test/chaos/faults/redis.ts';
 import { conclusionLines, heading, reportLines } from '../test/chaos/print.ts';
 import { conclude, type Fault, inflict, measureMemory } from '../test/chaos/run.ts';
-import { World } from '../test/chaos/world.ts';
+import { TestCluster } from '../test/chaos/world.ts';
 
 const FAULTS: readonly Fault[] = [
   instanceKilled(4),
@@ -57,7 +57,7 @@ async function main(wanted: readonly string[]): Promise<boolean> {
     throw new Error(`no fault of that name; there are ${FAULTS.map(({ name }) => name)}`);
   const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
   console.error(`seed ${seed} (give it as TEST_SEED for the same choices)`);
-  await using world = await World.open(SIZE, seed);
+  await using world = await TestCluster.open(SIZE, seed);
   await sleep(WARM_MS);
   const before = await measureMemory(world);
   world.startSending();

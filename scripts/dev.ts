@@ -1,5 +1,5 @@
 import { constants } from 'node:os';
-import { createTokenSigner, type TokenSigner } from '../src/testing/tokens.ts';
+import { createTokenSigner, type TokenSigner } from '../test/kit/tokens.ts';
 import { type Demo, LAN, MINH, STRANGER, seedDemo } from './lib/dev-demo.ts';
 import { serviceLog, startService } from './lib/dev-service.ts';
 import { chooseStackPort, DEV_FOLDER, holdStack, removeEnvFile, writeEnvFile } from './lib/dev-state.ts';

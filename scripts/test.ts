@@ -1,7 +1,7 @@
 // usage: npm test [-- file or folder or part of a path ...]
 import { globSync } from 'node:fs';
 import { constants } from 'node:os';
-import { openTestServices } from '../src/testing/services.ts';
+import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
 const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts'];
@@ -63,7 +63,7 @@ async function runFiles(
       `--test-concurrency=${concurrency}`,
       `--test-timeout=${TEST_TIMEOUT_MS}`,
       '--test-reporter=spec',
-      '--import=./src/testing/global.ts',
+      '--import=./test/kit/global.ts',
       ...files,
     ],
     orphanSignal: 'SIGKILL',

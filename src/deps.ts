@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { Database } from './db/database.ts';
-import { createMetrics, type Metrics } from './edge/metrics.ts';
-import { Feeds } from './event/feeds.ts';
-import { Hub } from './event/hub.ts';
+import { LogPoller } from './event/log-poller.ts';
 import { Relay } from './event/relay.ts';
-import { Sweep } from './event/sweep.ts';
+import { Hub } from './event/subscribe/hub.ts';
+import { TenantStreams } from './event/tenant-stream/tenant-streams.ts';
+import { Jobs } from './jobs/jobs.ts';
 import { SharedLimiter } from './limit/limiter.ts';
 import { UnreadCache } from './member/cache.ts';
 import { MessageCache } from './message/cache.ts';
@@ -14,7 +14,7 @@ import { Presence } from './presence/presence.ts';
 import { Typing } from './presence/typing.ts';
 import { CacheClient } from './redis/cache-client.ts';
 import { openRedis, type RedisClient } from './redis/client.ts';
-import { Jobs } from './retention/jobs.ts';
+import { createMetrics, type Metrics } from './telemetry/metrics.ts';
 
 /** What handlers are given: the parts with a lifecycle, opened and closed in one place. */
 export type Deps = {
@@ -25,7 +25,7 @@ export type Deps = {
   readonly redis: RedisClient;
   readonly limiter: SharedLimiter;
   readonly hub: Hub;
-  readonly feeds: Feeds;
+  readonly feeds: TenantStreams;
   readonly relay: Relay;
   readonly sends: SendQueue;
   readonly presence: Presence;
@@ -45,9 +45,9 @@ export function openDeps(config: Config, log: Logger, now: () => number = Date.n
   const redis = openRedis(config.redis, log);
   const limiter = new SharedLimiter({ config, redis, metrics, log, now });
   const hub = new Hub({ config, pool: db.log, log, metrics, now });
-  const feeds = new Feeds({ config, pool: db.feed, log, metrics, now });
+  const feeds = new TenantStreams({ config, pool: db.feed, log, metrics, now });
   const relay = new Relay({ hub, feeds, redis, config, metrics, log });
-  const sweep = new Sweep({ hub, pool: db.log, config, metrics, log });
+  const sweep = new LogPoller({ hub, pool: db.log, config, metrics, log });
   const sends = new SendQueue({ pool: db.writes, relay, config, metrics, log });
   const presence = new Presence({ config, redis, pool: db.log, live: hub.live, relay, metrics, log });
   const typing = new Typing({ config, redis, live: hub.live, relay, metrics, log });

@@ -1,6 +1,6 @@
 import { ConfigError, toConfig } from './config.ts';
-import { createLogger } from './edge/log.ts';
 import { openService } from './service.ts';
+import { createLogger } from './telemetry/log.ts';
 
 const log = createLogger(process.env['LOG_LEVEL'] ?? 'info');
 

@@ -10,11 +10,11 @@ import { activityRoutes } from './activity/rpc.ts';
 import { adminRoutes } from './admin/rpc.ts';
 import { channelRoutes } from './channel/rpc.ts';
 import type { Deps } from './deps.ts';
-import { type Route, route } from './edge/call.ts';
 import { eventRoutes } from './event/rpc.ts';
 import { memberRoutes } from './member/rpc.ts';
 import { messageRoutes } from './message/rpc.ts';
 import { presenceRoutes } from './presence/rpc.ts';
+import { type Route, route } from './rpc/call.ts';
 import { searchRoutes } from './search/rpc.ts';
 
 /** Everything the service answers to, on both edges. */

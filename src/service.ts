@@ -2,11 +2,11 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import { assertSchema, assertServiceRole } from './db/migrate.ts';
 import { type Deps, openDeps } from './deps.ts';
-import { openGrpcEdge } from './edge/grpc.ts';
-import { openMetricsServer } from './edge/metrics.ts';
-import { createApi } from './edge/surroundings.ts';
-import { openWebEdge } from './edge/web.ts';
+import { openGrpcEdge } from './edge/grpc/server.ts';
+import { openWebEdge } from './edge/web/server.ts';
 import { routes } from './routes.ts';
+import { createApi } from './rpc/api.ts';
+import { openMetricsServer } from './telemetry/metrics.ts';
 
 /** A running instance, for main.ts and for tests. */
 export type Service = {

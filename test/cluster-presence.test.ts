@@ -4,10 +4,10 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { type App, type As, app } from '../src/testing/app.ts';
-import { freshRedis } from '../src/testing/redis.ts';
-import { Subscriber } from '../src/testing/stream.ts';
-import { until } from '../src/testing/until.ts';
+import { type App, type As, app } from './kit/app.ts';
+import { freshRedis } from './kit/redis.ts';
+import { Subscriber } from './kit/stream.ts';
+import { until } from './kit/until.ts';
 
 const { OFFLINE, ONLINE, UNKNOWN } = PresenceStatus;
 const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });

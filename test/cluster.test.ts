@@ -3,10 +3,10 @@ import { after, before, describe, it } from 'node:test';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../src/testing/app.ts';
-import { freshRedis } from '../src/testing/redis.ts';
-import { Subscriber } from '../src/testing/stream.ts';
-import { until } from '../src/testing/until.ts';
+import { type App, type As, app } from './kit/app.ts';
+import { freshRedis } from './kit/redis.ts';
+import { Subscriber } from './kit/stream.ts';
+import { until } from './kit/until.ts';
 
 const ana: As = { userId: 1n, tenantId: 1n };
 const binh: As = { userId: 2n, tenantId: 1n };

@@ -8,10 +8,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { launch, scratchFolder } from '../scripts/lib/processes.ts';
-import { toStampable } from '../src/event/stamp.ts';
-import { type App, app } from '../src/testing/app.ts';
-import { createRandom } from '../src/testing/random.ts';
-import { until } from '../src/testing/until.ts';
+import { toPatchable } from '../src/event/log/patch.ts';
+import { type App, app } from './kit/app.ts';
+import { createRandom } from './kit/random.ts';
+import { until } from './kit/until.ts';
 
 const TENANTS = [1n, 2n];
 const WRITERS = 6;
@@ -97,10 +97,10 @@ describe('a consumer of StreamTenantEvents', () => {
       while (busy) {
         const { tenantId, channelId } = random.pick(own);
         const change = { case: 'channelChanged', value: {} } as const;
-        const { payload, seqAt } = toStampable({ channelId, actorId: 1n, change });
+        const { payload, seqOffset } = toPatchable({ channelId, actorId: 1n, change });
         await the.owner.begin(async (sql) => {
           await sql`select set_config('app.tenant_id', ${`${tenantId}`}, true), set_config('app.role', 'service', true)`;
-          await sql`select append_event(${channelId}, 'CHANNEL_CHANGED', 1, ${payload}, ${seqAt}, null)`;
+          await sql`select append_event(${channelId}, 'CHANNEL_CHANGED', 1, ${payload}, ${seqOffset}, null)`;
           await sleep(random.below(120));
         });
       }

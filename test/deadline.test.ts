@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type App, app } from '../src/testing/app.ts';
-import { until } from '../src/testing/until.ts';
+import { type App, app } from './kit/app.ts';
+import { until } from './kit/until.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
 

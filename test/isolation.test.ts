@@ -5,7 +5,7 @@ import { Code, ConnectError, type Transport } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { routes } from '../src/routes.ts';
-import { type App, type As, app } from '../src/testing/app.ts';
+import { type App, type As, app } from './kit/app.ts';
 
 type Victim = { readonly channelId: bigint; readonly messageId: bigint };
 

@@ -6,10 +6,10 @@ import { RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../src/testing/app.ts';
-import { Subscriber } from '../src/testing/stream.ts';
-import { until } from '../src/testing/until.ts';
-import { Wire } from '../src/testing/wire.ts';
+import { type App, type As, app } from './kit/app.ts';
+import { Subscriber } from './kit/stream.ts';
+import { until } from './kit/until.ts';
+import { FaultProxy } from './kit/wire.ts';
 
 const ana: As = { userId: 1n, tenantId: 1n };
 const binh: As = { userId: 2n, tenantId: 1n };
@@ -157,12 +157,12 @@ describe('when PostgreSQL drops connections in the middle of transactions', () =
 
 describe('when connections to PostgreSQL are reset', () => {
   let the: App;
-  let wire: Wire;
+  let wire: FaultProxy;
 
   before(async () => {
     the = await app();
     const url = new URL(the.database.serviceUrl);
-    wire = await Wire.open(Number(url.port), false);
+    wire = await FaultProxy.open(Number(url.port), false);
     url.port = `${wire.port}`;
     await the.start({ DATABASE_URL: url.href, DATABASE_CONNECTIONS: '3', EVENT_CONNECTIONS: '1' });
   });

@@ -7,7 +7,7 @@ import { after, afterEach, before, describe, it } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import postgres from 'postgres';
 import { assertSchema, migrate, SchemaError } from '../src/db/migrate.ts';
-import { type FreshDatabase, freshDatabase } from '../src/testing/database.ts';
+import { type FreshDatabase, freshDatabase } from './kit/database.ts';
 
 const MIGRATIONS = new URL('../sql/migrations/', import.meta.url);
 

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
-import { type FreshDatabase, freshDatabase } from '../src/testing/database.ts';
+import { type FreshDatabase, freshDatabase } from './kit/database.ts';
 
 type Caller = { readonly tenant: number; readonly user?: number; readonly role?: string };
 

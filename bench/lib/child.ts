@@ -7,7 +7,7 @@ const STOP_MS = 10_000;
 /** What a process does when asked. Arguments and answers travel as JSON, so ids are decimal strings. */
 export type Commands = Readonly<Record<string, (argument: never) => unknown>>;
 
-type Answer<C extends Commands, N extends keyof C> = Awaited<ReturnType<C[N]>>;
+type Response<C extends Commands, N extends keyof C> = Awaited<ReturnType<C[N]>>;
 
 /** A Node process of our own that is asked things. */
 export class Child<C extends Commands> implements AsyncDisposable {
@@ -47,13 +47,13 @@ export class Child<C extends Commands> implements AsyncDisposable {
     return new Child<C>(child);
   }
 
-  ask<N extends keyof C & string>(name: N, ...[argument]: Parameters<C[N]>): Promise<Answer<C, N>> {
+  ask<N extends keyof C & string>(name: N, ...[argument]: Parameters<C[N]>): Promise<Response<C, N>> {
     this.#lastId += 1;
     const id = `${this.#lastId}`;
     return new Promise((resolve, reject) => {
       this.#asked.set(id, (text) => {
         if (text === undefined) return reject(new Error(`the process has ended, asked for ${name}`));
-        const reply: { answer: Answer<C, N>; error?: string } = JSON.parse(text);
+        const reply: { answer: Response<C, N>; error?: string } = JSON.parse(text);
         if (reply.error === undefined) resolve(reply.answer);
         else reject(new Error(`${name}: ${reply.error}`));
       });

@@ -13,7 +13,7 @@ const TAGS = {
 const HEAD_BYTES = 5;
 
 /** One stream, of whose messages one kind is counted, as the reader sees it. */
-export class Feed {
+export class TenantStream {
   /** Resolves with the first message. */
   readonly started: Promise<void>;
   lastEvent: Buffer = Buffer.alloc(0);

@@ -12,7 +12,7 @@ import { type Redis, startRedis } from '../../scripts/lib/redis.ts';
 import type { Pool } from '../../src/db/database.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { types } from '../../src/db/types.ts';
-import { createTokenSigner, type TokenSigner } from '../../src/testing/tokens.ts';
+import { createTokenSigner, type TokenSigner } from '../../test/kit/tokens.ts';
 import type { ServerCommands } from '../server.ts';
 import { Child } from './child.ts';
 import { benchFolder } from './folder.ts';

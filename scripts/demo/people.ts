@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs';
 import type { Interceptor, Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
-import { createTokenSigner } from '../../src/testing/tokens.ts';
+import { createTokenSigner } from '../../test/kit/tokens.ts';
 import { LAN, MINH } from '../lib/dev-demo.ts';
 import { DEV_FOLDER, envFile } from '../lib/dev-state.ts';
 

@@ -5,7 +5,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { Replica } from '../../src/testing/replica.ts';
+import { EventProjection } from '../../test/kit/replica.ts';
 import { Listener, untilHeads } from './listener.ts';
 import type { Connection, Edge, Person } from './people.ts';
 
@@ -167,7 +167,7 @@ export class Scene {
     // What the service itself reports was there before they listened.
     const posted = messages.filter(({ notice }) => notice === undefined);
     const same = this.#listeners.filter((listener) => {
-      const replica = new Replica();
+      const replica = new EventProjection();
       for (const event of listener.events) replica.apply(event);
       return (
         replica.messages.size === posted.length &&

@@ -6,13 +6,13 @@ import {
 } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { requireTenant } from '../channel/access.ts';
 import { toMetadataJson } from '../channel/metadata.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
-import type { Caller, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { type MarkedRow, markAllRead, markRead } from './mark-sql.ts';
-import { fromShownToken, toShownToken } from './shown-token.ts';
+import { fromSnapshotToken, toSnapshotToken } from './snapshot-token.ts';
 import { type ActivityPlace, countUnread, listActivities, type NewItem, recordActivities } from './sql.ts';
 import { signalActivities, signalRead, toActivity } from './view.ts';
 
@@ -26,7 +26,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
     async listActivities(request, call) {
       const { tenantId, userId } = call.caller;
       if (request.entityId !== 0n && request.entityType === '')
-        throw refuse.fieldInvalid('entity_type', 'is required with entity_id');
+        throw errors.fieldInvalid('entity_type', 'is required with entity_id');
       const size = request.pageSize === 0 ? 50 : request.pageSize;
       const after = toPlace(request.pageToken);
       const rows = await db.run(call, (sql) =>
@@ -39,7 +39,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
         activities: shown.map(toActivity),
         nextPageToken:
           activities.length > size && last !== undefined ? toPageToken([last.timestamp, last.id]) : '',
-        shownToken: toShownToken(rows[0]?.snapshot ?? ''),
+        shownToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };
     },
 
@@ -53,7 +53,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
     async markAllActivitiesRead({ shownToken, upToTime }, call) {
       const { tenantId, userId } = call.caller;
       const upTo = {
-        snapshot: fromShownToken(shownToken),
+        snapshot: fromSnapshotToken(shownToken),
         timestamp:
           upToTime === undefined ? undefined : upToTime.seconds * 1000n + BigInt(upToTime.nanos) / 1_000_000n,
       };
@@ -71,7 +71,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       return {
         entries,
         unreadCount: entries.reduce((sum, { unreadCount }) => sum + unreadCount, 0),
-        shownToken: toShownToken(rows[0]?.snapshot ?? ''),
+        shownToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };
     },
 
@@ -83,7 +83,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       const requestId = request.requestId === '' ? null : request.requestId;
       const hash = hashRequest(RecordActivitiesRequestSchema, request);
       const [row] = await db.run(call, (sql) => recordActivities(sql, items, requestId, hash));
-      if (row?.refusal === 'REQUEST_ID_REUSED') throw refuse.requestIdReused();
+      if (row?.refusal === 'REQUEST_ID_REUSED') throw errors.requestIdReused();
       if (row?.refusal === 'REPEATED') return { repeatedRequest: true };
       return { recordedCount: signalActivities(relay, row?.activities) };
     },
@@ -100,7 +100,7 @@ function toPlace(pageToken: string): ActivityPlace | undefined {
 function requireRecordable({ activities }: RecordRequest): void {
   const users = activities.reduce((sum, { userIds }) => sum + userIds.length, 0);
   if (users > RECORDED_AT_ONCE)
-    throw refuse.fieldInvalid('activities', `must be for at most ${RECORDED_AT_ONCE} users altogether`);
+    throw errors.fieldInvalid('activities', `must be for at most ${RECORDED_AT_ONCE} users altogether`);
 }
 
 function toItem(caller: Caller, activity: NewActivity, item: number): NewItem {

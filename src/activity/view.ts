@@ -3,8 +3,8 @@ import type { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
 import { fromMetadataJson } from '../channel/metadata.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { toTimestamp } from '../db/time.ts';
-import type { Caller } from '../edge/call.ts';
 import type { Relay } from '../event/relay.ts';
+import type { Caller } from '../rpc/call.ts';
 import type { ActivityRow } from './sql.ts';
 
 type RecordedActivity = Omit<ActivityRow, 'occurrences'> & {

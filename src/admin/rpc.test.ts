@@ -5,9 +5,9 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { assertNothingToMend, reconcile } from '../testing/reconcile.ts';
-import { rejects } from '../testing/rejects.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { assertNothingToRepair, reconcile } from '../../test/kit/reconcile.ts';
+import { rejects } from '../../test/kit/rejects.ts';
 
 const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId });
 const [lan, minh, thu] = [user(1), user(2), user(3)];
@@ -104,7 +104,7 @@ describe('AdminService', () => {
 
   it('finds nothing to mend where nothing is wrong', async () => {
     const before = await dump();
-    await assertNothingToMend(the);
+    await assertNothingToRepair(the);
     assert.deepEqual(await dump(), before);
   });
 
@@ -117,7 +117,7 @@ describe('AdminService', () => {
       assert.ok(((await reconcile(the)).get(kind) ?? 0) > 0, kind);
       await the.owner`select settle_unread(1000)`;
       assert.deepEqual(await dump(), before);
-      await assertNothingToMend(the);
+      await assertNothingToRepair(the);
     });
   }
 
@@ -150,11 +150,11 @@ describe('AdminService', () => {
       }
       return sent;
     });
-    for (let round = 0; round < 20; round += 1) await assertNothingToMend(the);
+    for (let round = 0; round < 20; round += 1) await assertNothingToRepair(the);
     writing = false;
     for (const sent of await Promise.all(writers)) assert.ok(sent > 3);
     await the.owner`select settle_unread(1000)`;
-    await assertNothingToMend(the);
+    await assertNothingToRepair(the);
   });
 
   it('tells how much there is, makes partitions and drops old ones', async () => {
@@ -183,7 +183,7 @@ describe('AdminService', () => {
     assert.equal(counts.removedMessageCount, 1);
     const again = await admin.runRetention({});
     assert.deepEqual([again.dropped, again.forgottenRequestCount, again.removedMessageCount], [[], 0, 0]);
-    await assertNothingToMend(the);
+    await assertNothingToRepair(the);
   });
 
   it('is for operators', async () => {

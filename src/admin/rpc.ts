@@ -1,10 +1,10 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { oldestRequestMs } from '../retention/jobs.ts';
-import { purge } from '../retention/purge.ts';
-import { dropOldEvents, ensurePartitions, pruneRequestIds } from '../retention/sql.ts';
+import { oldestRequestMs } from '../jobs/jobs.ts';
+import { purge } from '../jobs/purge.ts';
+import { dropOldEvents, ensurePartitions, pruneRequestIds } from '../jobs/sql.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { listStats, reconcileCounters } from './sql.ts';
 
 const PURGE_MS = 5_000;

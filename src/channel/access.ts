@@ -1,11 +1,11 @@
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
-import type { Caller } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
 import type { Role } from '../member/sql.ts';
+import type { Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { type AccessRow, type ChannelType, findChannel, lockChannel, lockPublicGroup } from './sql.ts';
 
-type Seen = { readonly type: ChannelType; readonly isPrivate: boolean; readonly role: Role | null };
+type PresenceView = { readonly type: ChannelType; readonly isPrivate: boolean; readonly role: Role | null };
 
 const ranks: Readonly<Record<Role, number>> = { GUEST: 1, MEMBER: 2, ADMIN: 3, OWNER: 4 };
 
@@ -16,21 +16,21 @@ export function isManager(caller: Caller): boolean {
 
 /** A service that serves many tenants has to say which one it means. */
 export function requireTenant({ tenantId }: Caller): void {
-  if (tenantId === 0n) throw refuse.fieldInvalid('x-tenant-id', 'is required');
+  if (tenantId === 0n) throw errors.fieldInvalid('x-tenant-id', 'is required');
 }
 
 /** A channel the caller is a member of, a public one of the tenant, or to a manager any: else it does not exist. */
-export function requireVisible<Row extends Seen>(caller: Caller, row: Row | undefined): Row {
-  if (row === undefined) throw refuse.channelNotFound();
+export function requireVisible<Row extends PresenceView>(caller: Caller, row: Row | undefined): Row {
+  if (row === undefined) throw errors.channelNotFound();
   const isPublic = row.type === 'GROUP' && !row.isPrivate;
-  if (row.role === null && !isPublic && !isManager(caller)) throw refuse.channelNotFound();
+  if (row.role === null && !isPublic && !isManager(caller)) throw errors.channelNotFound();
   return row;
 }
 
 /** The caller has this role in the channel, or a higher one. */
 export function requireRole(caller: Caller, { role }: { readonly role: Role | null }, needed: Role): void {
   const allowed = isManager(caller) || (role !== null && ranks[role] >= ranks[needed]);
-  if (!allowed) throw refuse.roleTooLow(needed);
+  if (!allowed) throw errors.roleTooLow(needed);
 }
 
 /**
@@ -55,15 +55,15 @@ export async function lockToJoin(sql: Sql, caller: Caller, channelId: bigint): P
   return requireVisible(caller, row);
 }
 
-export function refuseDirect({ type }: { readonly type: ChannelType }): void {
-  if (type === 'DIRECT') throw refuse.channelIsDirect();
+export function rejectDirect({ type }: { readonly type: ChannelType }): void {
+  if (type === 'DIRECT') throw errors.channelIsDirect();
 }
 
-export function refuseArchived({ isArchived }: { readonly isArchived: boolean }): void {
-  if (isArchived) throw refuse.channelArchived();
+export function rejectArchived({ isArchived }: { readonly isArchived: boolean }): void {
+  if (isArchived) throw errors.channelArchived();
 }
 
 /** `members` is the number the channel would have. */
-export function refuseOverfull({ channel }: Config, members: number): void {
-  if (members > channel.maxMembers) throw refuse.channelFull(channel.maxMembers);
+export function rejectOverfull({ channel }: Config, members: number): void {
+  if (members > channel.maxMembers) throw errors.channelFull(channel.maxMembers);
 }

@@ -1,8 +1,8 @@
 import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { wordsOf } from '../search/query.ts';
 import { browseChannels, listTrending } from './browse-sql.ts';
 import { toChannel, toOwnMembership } from './view.ts';
@@ -16,7 +16,7 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
       const size = pageSize === 0 ? 50 : pageSize;
       const words = wordsOf(query);
       if (words.length === 0 && /\S/.test(query))
-        throw refuse.fieldInvalid('query', 'holds no word to look for');
+        throw errors.fieldInvalid('query', 'holds no word to look for');
       const [after = null] = fromPageToken(pageToken, 1) ?? [];
       const rows = await db.run(call, (sql) => browseChannels(sql, tenantId, userId, words, after, size + 1));
       const shown = rows.slice(0, size);

@@ -5,13 +5,13 @@ import { recordAdditions } from '../activity/sql.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
 import { hashRequest } from '../db/request-hash.ts';
-import type { Caller } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { insertMembers, type Role } from '../member/sql.ts';
 import { toMembersJoined } from '../member/view.ts';
 import { postNotices } from '../notice/sql.ts';
-import { refuseOverfull, requireVisible } from './access.ts';
+import type { Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { rejectOverfull, requireVisible } from './access.ts';
 import { toMetadataJson } from './metadata.ts';
 import {
   type AccessRow,
@@ -72,8 +72,8 @@ export async function createGroup(parts: Parts, request: GroupRequest): Promise<
 async function findCreated({ sql, caller }: Parts, requestId: string, hash: Buffer): Promise<Opened> {
   const { tenantId, userId } = caller;
   const [claim] = await findClaim(sql, tenantId, userId, requestId);
-  if (claim === undefined) throw refuse.conflict();
-  if (claim.method !== 'CreateChannel' || !claim.payloadHash.equals(hash)) throw refuse.requestIdReused();
+  if (claim === undefined) throw errors.conflict();
+  if (claim.method !== 'CreateChannel' || !claim.payloadHash.equals(hash)) throw errors.requestIdReused();
   const [row] = await findChannel(sql, tenantId, userId, claim.channelId);
   return { channel: requireVisible(caller, row), created: false, events: [] };
 }
@@ -99,7 +99,7 @@ export async function createDirect(parts: Parts, otherId: bigint): Promise<Opene
     ]);
   }
   const [channel] = await findDirectChannel(sql, tenantId, userId, otherId);
-  if (channel === undefined) throw refuse.conflict();
+  if (channel === undefined) throw errors.conflict();
   return { channel, created: false, events: [] };
 }
 
@@ -136,9 +136,9 @@ export async function join(
     ),
     findChannel(sql, tenantId, userId, channelId),
   ]);
-  if (channel === undefined) throw refuse.channelNotFound();
+  if (channel === undefined) throw errors.channelNotFound();
   const members = joined.flat();
-  if (members.length > 0) refuseOverfull(config, channel.memberCount);
+  if (members.length > 0) rejectOverfull(config, channel.memberCount);
   // The event after it counts the members.
   const empty = toChannelChanged({ ...channel, memberCount: 0 }, userId, true);
   const memberIds = members.map((member) => member.userId);

@@ -6,10 +6,10 @@ import { EventService, ChannelClosedReason as Reason } from '#gen/serp/discuss/v
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });
 const [ana, binh, chi, stranger] = [user(1), user(2), user(3), user(99)];

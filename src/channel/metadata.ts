@@ -1,5 +1,5 @@
 import type { JsonObject, JsonValue } from '@bufbuild/protobuf';
-import { refuse } from '../edge/errors.ts';
+import { errors } from '../rpc/errors.ts';
 
 const MAX_BYTES = 8_192;
 const MAX_DEPTH = 32;
@@ -14,9 +14,9 @@ export function toMetadata(field: string, metadata: JsonObject | undefined): Jso
 export function toMetadataJson(field: string, metadata: JsonObject | undefined): string | null {
   if (metadata === undefined) return null;
   const problem = findProblem(metadata, MAX_DEPTH);
-  if (problem !== undefined) throw refuse.fieldInvalid(field, problem);
+  if (problem !== undefined) throw errors.fieldInvalid(field, problem);
   const json = JSON.stringify(metadata);
-  if (Buffer.byteLength(json) > MAX_BYTES) throw refuse.fieldInvalid(field, 'must be at most 8 KB as JSON');
+  if (Buffer.byteLength(json) > MAX_BYTES) throw errors.fieldInvalid(field, 'must be at most 8 KB as JSON');
   return json;
 }
 

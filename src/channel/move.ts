@@ -2,12 +2,12 @@ import type { MessageShape } from '@bufbuild/protobuf';
 import { MoveTopicRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { hashRequest } from '../db/request-hash.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { insertMembers, type MemberRow } from '../member/sql.ts';
 import { toMembersJoined } from '../member/view.ts';
 import { postNotices } from '../notice/sql.ts';
-import { refuseArchived, refuseOverfull } from './access.ts';
+import { errors } from '../rpc/errors.ts';
+import { rejectArchived, rejectOverfull } from './access.ts';
 import type { Parts } from './create.ts';
 import { type ChannelRow, findChannel, findClaim } from './sql.ts';
 import {
@@ -44,7 +44,7 @@ const JOINED_AT_ONCE = 1_000;
 export function requireMove(request: MoveRequest): void {
   const { fromEntityType, fromEntityId, toEntityType, toEntityId } = request;
   if (fromEntityType === toEntityType && fromEntityId === toEntityId)
-    throw refuse.fieldInvalid('to_entity_id', 'is the entity to move from');
+    throw errors.fieldInvalid('to_entity_id', 'is the entity to move from');
 }
 
 /** Whether a channel is that of an entity now. */
@@ -62,7 +62,7 @@ export async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
   if (repeated !== undefined) return repeated;
   const { source, target } = await lockEnds(parts, from, to);
   const end = target ?? source;
-  if (end === undefined) throw refuse.channelNotFound();
+  if (end === undefined) throw errors.channelNotFound();
   const mergedId = source !== undefined && source.id !== end.id ? source.id : null;
   await claim(parts, request, end.id, mergedId);
   if (source === undefined) {
@@ -81,9 +81,9 @@ async function findMoved({ sql, caller }: Parts, request: MoveRequest): Promise<
   const [claim] = await findClaim(sql, tenantId, userId, request.requestId);
   if (claim === undefined) return undefined;
   const hash = hashRequest(MoveTopicRequestSchema, request);
-  if (claim.method !== 'MoveTopic' || !claim.payloadHash.equals(hash)) throw refuse.requestIdReused();
+  if (claim.method !== 'MoveTopic' || !claim.payloadHash.equals(hash)) throw errors.requestIdReused();
   const [channel] = await findChannel(sql, tenantId, userId, claim.channelId);
-  if (channel === undefined) throw refuse.channelNotFound();
+  if (channel === undefined) throw errors.channelNotFound();
   return { channel, mergedId: claim.resourceId, events: [] };
 }
 
@@ -103,7 +103,7 @@ async function claim(
     channelId,
     mergedId,
   });
-  if (taken.count === 0) throw refuse.requestIdReused();
+  if (taken.count === 0) throw errors.requestIdReused();
 }
 
 // As they are after the lock. While it was waited for, a channel may have been deleted, or merged by way of another
@@ -122,7 +122,7 @@ async function lockEnds({ sql, caller }: Parts, from: Entity, to: Entity): Promi
     if (lockedSource?.id === source?.id && lockedTarget?.id === target?.id)
       return { source: lockedSource, target: lockedTarget };
   }
-  throw refuse.conflict();
+  throw errors.conflict();
 }
 
 async function relocate(parts: Parts, source: ChannelRow, to: Entity): Promise<Moved> {
@@ -134,7 +134,7 @@ async function relocate(parts: Parts, source: ChannelRow, to: Entity): Promise<M
     deleteAlias(sql, tenantId, to),
     upsertAlias(sql, tenantId, old, source.id),
   ]);
-  if (channel === undefined) throw refuse.conflict();
+  if (channel === undefined) throw errors.conflict();
   const events = await Promise.all([
     appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, false)),
     ...postNotices(parts, channel.id, { kind: Kind.TOPIC_MOVED, fromEntity: old, toEntity: to }),
@@ -145,9 +145,9 @@ async function relocate(parts: Parts, source: ChannelRow, to: Entity): Promise<M
 async function merge(parts: Parts, source: ChannelRow, target: ChannelRow): Promise<Moved> {
   const { sql, caller, config } = parts;
   const { tenantId, userId } = caller;
-  refuseArchived(target);
+  rejectArchived(target);
   const newcomers = await listNewcomers(sql, tenantId, source.id, target.id);
-  refuseOverfull(config, target.memberCount + newcomers.length);
+  rejectOverfull(config, target.memberCount + newcomers.length);
   const groups = [...Map.groupBy(newcomers, ({ role }) => (role === 'GUEST' ? 'GUEST' : 'MEMBER'))];
   const [[merged], , , ...joined] = await Promise.all([
     updateMerged(sql, tenantId, source.id, target.id),
@@ -159,7 +159,7 @@ async function merge(parts: Parts, source: ChannelRow, target: ChannelRow): Prom
     }),
   ]);
   const [channel] = await findChannel(sql, tenantId, userId, target.id);
-  if (channel === undefined || merged === undefined) throw refuse.conflict();
+  if (channel === undefined || merged === undefined) throw errors.conflict();
   const ends = { fromEntity: entityOf(source), toEntity: entityOf(target) };
   const events = await Promise.all([
     ...inPortions(joined.flat()).map((members) =>

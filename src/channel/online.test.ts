@@ -4,9 +4,9 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId });
 

@@ -10,10 +10,10 @@ import { type Event, EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { type Member, MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../testing/app.ts';
-import { untilLocksAreAwaited } from '../testing/locks.ts';
-import { rejects } from '../testing/rejects.ts';
-import { isNotice } from '../testing/stream.ts';
+import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
+import { untilLocksAreAwaited } from '../../test/kit/locks.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { isNotice } from '../../test/kit/stream.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
 const binh = { userId: 2n, tenantId: 1n };

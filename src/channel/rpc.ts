@@ -7,15 +7,15 @@ import type {
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { signalActivities } from '../activity/view.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent } from '../event/sql.ts';
+import { appendEvent } from '../event/log/sql.ts';
 import { toMembership } from '../member/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { News } from '../notice/view.ts';
-import { lockVisible, refuseArchived, refuseDirect, requireRole, requireVisible } from './access.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { lockVisible, rejectArchived, rejectDirect, requireRole, requireVisible } from './access.ts';
 import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup } from './create.ts';
 import { lifecycleHandlers } from './lifecycle.ts';
@@ -74,7 +74,7 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
     async listChannels(request, call) {
       const { tenantId, userId } = call.caller;
       if (request.entityId !== 0n && request.entityType === '')
-        throw refuse.fieldInvalid('entity_type', 'is required with entity_id');
+        throw errors.fieldInvalid('entity_type', 'is required with entity_id');
       const size = request.pageSize === 0 ? 50 : request.pageSize;
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
@@ -99,12 +99,12 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       const { channel, events } = await db.transaction(call, async (sql) => {
         const before = await lockVisible(sql, call.caller, request.channelId);
         requireRole(call.caller, before, 'GUEST');
-        refuseDirect(before);
+        rejectDirect(before);
         requireRole(call.caller, before, 'ADMIN');
-        refuseArchived(before);
+        rejectArchived(before);
         refusePublicTopic(before.type, change);
         const [channel] = await updateChannel(sql, tenantId, request.channelId, change);
-        if (channel === undefined) throw refuse.channelNotFound();
+        if (channel === undefined) throw errors.channelNotFound();
         const events = await Promise.all([
           appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, false)),
           ...postNotices({ sql, caller, config }, channel.id, ...toNews(before, channel)),
@@ -147,12 +147,12 @@ function toNextToken(shown: readonly ListRow[], hasNext: boolean): string {
 
 function toChange(request: UpdateRequest): ChannelChange {
   const paths = new Set(request.updateMask?.paths);
-  if (paths.size === 0) throw refuse.fieldInvalid('update_mask', 'names no field');
+  if (paths.size === 0) throw errors.fieldInvalid('update_mask', 'names no field');
   for (const path of paths) {
     if (!changeable.has(path))
-      throw refuse.fieldInvalid('update_mask', 'names a field that cannot be changed');
+      throw errors.fieldInvalid('update_mask', 'names a field that cannot be changed');
   }
-  if (paths.has('name') && !/\S/.test(request.name)) throw refuse.fieldInvalid('name', 'must not be blank');
+  if (paths.has('name') && !/\S/.test(request.name)) throw errors.fieldInvalid('name', 'must not be blank');
   return {
     name: paths.has('name') ? request.name : undefined,
     description: paths.has('description') ? request.description : undefined,
@@ -178,5 +178,5 @@ const changeable: ReadonlySet<string> = new Set(['name', 'description', 'private
 
 function refusePublicTopic(type: ChannelType, { isPrivate }: ChannelChange): void {
   if (type === 'TOPIC' && isPrivate === false)
-    throw refuse.fieldInvalid('private', 'a topic channel stays private');
+    throw errors.fieldInvalid('private', 'a topic channel stays private');
 }

@@ -6,9 +6,9 @@ import type {
 import { signalActivities } from '../activity/view.ts';
 import type { Sql } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { refuseArchived, requireTenant } from './access.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { rejectArchived, requireTenant } from './access.ts';
 import { insertUnlessThere, join, type Opened, type Parts } from './create.ts';
 import { toMetadataJson } from './metadata.ts';
 import { isOf, move, requireMove } from './move.ts';
@@ -59,7 +59,7 @@ async function openTopic(parts: Parts, entity: Entity, request: TopicRequest): P
   await lockEntities(sql, tenantId, [entity]);
   const found = await lockTopic(sql, tenantId, entity, request.memberUserIds);
   if (found !== undefined) {
-    if (found.missing.length > 0) refuseArchived(found);
+    if (found.missing.length > 0) rejectArchived(found);
     return join(parts, found.id, false, [{ userIds: found.missing, role: 'MEMBER' }]);
   }
   const id = await insertUnlessThere(sql, tenantId, {
@@ -72,7 +72,7 @@ async function openTopic(parts: Parts, entity: Entity, request: TopicRequest): P
     isPrivate: true,
     metadata: toMetadataJson('metadata', request.metadata),
   });
-  if (id === undefined) throw refuse.conflict();
+  if (id === undefined) throw errors.conflict();
   const owners = userId === 0n ? [] : [userId];
   const others = request.memberUserIds.filter((memberId) => memberId !== userId);
   return join(parts, id, true, [
@@ -98,5 +98,5 @@ async function lockTopic(
     ]);
     if (locked?.id === found.id) return locked;
   }
-  throw refuse.conflict();
+  throw errors.conflict();
 }

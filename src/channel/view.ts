@@ -3,7 +3,7 @@ import { type ChannelSchema, ChannelType } from '#gen/serp/discuss/v1/channel_pb
 import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import type { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
 import { toMembership } from '../member/view.ts';
 import { toMessage } from '../message/view.ts';
 import type { ListRow } from './list-sql.ts';
@@ -62,14 +62,14 @@ export function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> 
 }
 
 /** The event that a channel was created or changed. */
-export function toChannelChanged(row: ChannelRow, actorId: bigint, created: boolean): StampableEvent {
+export function toChannelChanged(row: ChannelRow, actorId: bigint, created: boolean): PatchableEvent {
   const change = { case: 'channelChanged', value: { channel: toChannel(row), created } } as const;
-  return toStampable({ channelId: row.id, actorId, change });
+  return toPatchable({ channelId: row.id, actorId, change });
 }
 
 /** The event that a channel was deleted. */
-export function toChannelDeleted(channelId: bigint, actorId: bigint): StampableEvent {
-  return toStampable({ channelId, actorId, change: { case: 'channelDeleted', value: {} } });
+export function toChannelDeleted(channelId: bigint, actorId: bigint): PatchableEvent {
+  return toPatchable({ channelId, actorId, change: { case: 'channelDeleted', value: {} } });
 }
 
 const types: ReadonlyMap<string, ChannelType> = new Map([

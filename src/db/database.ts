@@ -1,11 +1,11 @@
 import type { Logger } from 'pino';
 import postgres from 'postgres';
 import type { Config } from '../config.ts';
-import type { Caller } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import type { Metrics } from '../edge/metrics.ts';
-import { Connections } from './connections.ts';
-import { Lanes } from './lanes.ts';
+import type { Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ConnectionPool } from './connection-pool.ts';
+import { ReconnectingPool } from './reconnecting-pool.ts';
 import { runTransaction } from './transaction.ts';
 import { type Types, types } from './types.ts';
 
@@ -31,8 +31,8 @@ export class Database {
   readonly log: Pool;
   /** For feeds of all tenants, who read more of the log than anybody and must keep nobody waiting. */
   readonly feed: Pool;
-  readonly #pools: readonly Connections[];
-  readonly #lanes: Lanes;
+  readonly #pools: readonly ReconnectingPool[];
+  readonly #lanes: ConnectionPool;
   readonly #maxDeadlineMs: number;
 
   constructor(config: Config, log: Logger, metrics: Metrics) {
@@ -46,7 +46,7 @@ export class Database {
     this.feed = feed.sql;
     this.#pools = [writes, events, feed];
     const lanes = Array.from({ length: db.connections }, () => open(config, log, 1));
-    this.#lanes = new Lanes(lanes, config.db.waitingCalls, metrics);
+    this.#lanes = new ConnectionPool(lanes, config.db.waitingCalls, metrics);
   }
 
   /**
@@ -87,7 +87,7 @@ export class Database {
   #settings(sql: Sql, { caller, deadline, signal }: CallScope) {
     signal.throwIfAborted();
     const left = deadline === undefined ? this.#maxDeadlineMs : deadline - Date.now();
-    if (left <= 0) throw refuse.deadlinePassed();
+    if (left <= 0) throw errors.deadlinePassed();
     return sql`
       select
         set_config('app.tenant_id', ${caller.tenantId.toString()}, true),
@@ -103,9 +103,9 @@ function open(
   log: Logger,
   max: number,
   statementMs = config.call.maxDeadlineMs,
-): Connections {
+): ReconnectingPool {
   const options = toOptions(config, log, statementMs);
-  return new Connections(
+  return new ReconnectingPool(
     (parts) => postgres(config.db.url, { ...options, ...parts, max }),
     max === 1 ? 0 : 1,
   );

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
 import type { CallScope, Database } from './database.ts';
 
 const ana: As = { userId: 1n, tenantId: 1n };

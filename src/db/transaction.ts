@@ -1,5 +1,5 @@
-import type { Connections } from './connections.ts';
 import type { Pool, Sql } from './database.ts';
+import type { ReconnectingPool } from './reconnecting-pool.ts';
 
 /**
  * Runs several statements in one transaction on a lane; all or none take effect. `first` goes along with `begin`.
@@ -9,7 +9,7 @@ import type { Pool, Sql } from './database.ts';
  * inside somebody else's (https://github.com/porsager/postgres/issues/1208). Here nothing runs after a loss.
  */
 export async function runTransaction<T>(
-  lane: Connections,
+  lane: ReconnectingPool,
   first: (sql: Sql) => PromiseLike<unknown>,
   work: (sql: Sql) => Promise<T>,
 ): Promise<T> {

@@ -3,8 +3,7 @@ import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, Code } from '@connectrpc/connect';
 import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
-import { refuse } from './errors.ts';
-import type { EchoService } from './testing/echo.ts';
+import type { EchoService } from '../../test/kit/edge/echo.ts';
 import {
   bearer,
   clientOf,
@@ -14,7 +13,8 @@ import {
   openEdges,
   protocols,
   type TestEdges,
-} from './testing/edges.ts';
+} from '../../test/kit/edge/edges.ts';
+import { errors } from '../rpc/errors.ts';
 
 let aborted: unknown[] = [];
 let edges: TestEdges;
@@ -23,7 +23,7 @@ before(async () => {
   edges = await openEdges(
     {
       async write({ content }, call) {
-        if (content === 'refuse') throw refuse.channelArchived();
+        if (content === 'refuse') throw errors.channelArchived();
         if (content === 'fail') throw new Error('relation "secrets" does not exist');
         if (content === 'wait') {
           call.signal.addEventListener('abort', () => aborted.push(call.signal.reason));
@@ -32,12 +32,12 @@ before(async () => {
         return { message: { content, senderId: call.caller.userId } };
       },
       async stream({ channelIds: [first = 0n] }, { signal }, sink) {
-        if (first === 404n) throw refuse.channelNotFound();
+        if (first === 404n) throw errors.channelNotFound();
         for (let seq = 1n; seq <= first; seq++) {
           sink.write(numberedFrame(seq));
           if (seq % 3n === 0n) await sleep(1);
         }
-        if (first === 5n) throw refuse.serverDraining();
+        if (first === 5n) throw errors.serverDraining();
         if (first !== 6n) return;
         await new Promise((resolve) => signal.addEventListener('abort', resolve));
         aborted.push(signal.reason);

@@ -7,8 +7,8 @@ import { test } from 'node:test';
 import { setImmediate as nextTurn, setTimeout as sleep } from 'node:timers/promises';
 import { fromBinary } from '@bufbuild/protobuf';
 import { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { numberedFrame, numberOf, openEdges, type TestEdges } from '../../test/kit/edge/edges.ts';
 import { StreamSink } from './sink.ts';
-import { numberedFrame, numberOf, openEdges, type TestEdges } from './testing/edges.ts';
 
 const cap = 256 * 1024;
 

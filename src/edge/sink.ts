@@ -1,6 +1,6 @@
 import type { Writable } from 'node:stream';
-import type { Sink } from './call.ts';
-import type { Frame } from './frame.ts';
+import type { Sink } from '../rpc/call.ts';
+import type { Frame } from '../rpc/frame.ts';
 
 /**
  * Writes frames straight on a response's stream, past the machinery that makes a message of each. What is

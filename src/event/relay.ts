@@ -3,14 +3,14 @@ import type { Logger } from 'pino';
 import { BatchSchema } from '#gen/serp/discuss/relay/v1/relay_pb.ts';
 import type { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../config.ts';
-import type { Metrics } from '../edge/metrics.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { Listener } from '../redis/listener.ts';
-import type { Feeds } from './feeds.ts';
-import { peekEvent, toFrame, toReceivedFrame } from './frames.ts';
-import type { Hub } from './hub.ts';
-import type { PresenceNews, TypingNews } from './live.ts';
-import type { LoggedEvent } from './sql.ts';
+import { Listener } from '../redis/subscriber.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { peekEvent, toFrame, toReceivedFrame } from './log/frames.ts';
+import type { LoggedEvent } from './log/sql.ts';
+import type { Hub } from './subscribe/hub.ts';
+import type { PresenceUpdate, TypingUpdate } from './subscribe/live.ts';
+import type { TenantStreams } from './tenant-stream/tenant-streams.ts';
 
 // Spread over the nodes of a cluster by their hash tags. An instance publishes on one of them and listens to all.
 const CHANNELS = Array.from({ length: 64 }, (_, shard) => `discuss:relay:{${shard}}`);
@@ -27,7 +27,7 @@ type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly res
  */
 export class Relay {
   readonly #hub: Hub;
-  readonly #feeds: Feeds;
+  readonly #feeds: TenantStreams;
   readonly #redis: RedisClient;
   readonly #listener: Listener;
   readonly #origin: string;
@@ -37,7 +37,7 @@ export class Relay {
 
   constructor(parts: {
     hub: Hub;
-    feeds: Feeds;
+    feeds: TenantStreams;
     redis: RedisClient;
     config: Config;
     metrics: Metrics;
@@ -81,7 +81,7 @@ export class Relay {
   }
 
   /** Tells who share a channel with these users, or asked for them. */
-  presence(news: readonly (PresenceNews & { readonly payload: Payload })[]): void {
+  presence(news: readonly (PresenceUpdate & { readonly payload: Payload })[]): void {
     const presence = news.map(({ payload, ...one }) => {
       const frame = toFrame(payload);
       this.#hub.live.presence(one, frame);
@@ -91,7 +91,7 @@ export class Relay {
   }
 
   /** Tells the other members of a channel that somebody types, or stopped. */
-  typing(news: TypingNews): void {
+  typing(news: TypingUpdate): void {
     this.#hub.live.typing(news);
     this.#send({ typing: [{ ...news, until: BigInt(news.until) }] });
   }

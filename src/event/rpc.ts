@@ -2,14 +2,14 @@ import { randomUUID } from 'node:crypto';
 import { type EventKind, EventKindSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import type { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Caller, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import type { Frame } from '../edge/frame.ts';
 import { findPresence, OTHER_KIND } from '../presence/find.ts';
-import { type ChannelState, toChannelState } from './channel-state.ts';
-import { fromCursor } from './feed-cursor.ts';
-import { toFrame } from './frames.ts';
-import { listChannelStates } from './sql.ts';
+import type { Call, Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import type { Frame } from '../rpc/frame.ts';
+import { toFrame } from './log/frames.ts';
+import { listChannelStates } from './log/sql.ts';
+import { type ChannelState, toChannelState } from './subscribe/channel-state.ts';
+import { fromCursor } from './tenant-stream/cursor.ts';
 
 export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
   return {
@@ -32,7 +32,7 @@ export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
 
     async streamTenantEvents({ cursor, kinds, fromOldest }, call, sink) {
       if (call.caller.userId > 0n)
-        throw refuse.callerNotAllowed('a stream of tenants is for services that act for nobody');
+        throw errors.callerNotAllowed('a stream of tenants is for services that act for nobody');
       const filter = {
         tenants: tenantsOf(call.caller),
         kinds: kinds.length === 0 ? undefined : kinds.map(kindName),

@@ -1,6 +1,6 @@
 import type { Result } from 'ioredis';
-import type { Bucket } from '../edge/limits.ts';
 import type { RedisClient } from '../redis/client.ts';
+import type { Bucket } from '../rpc/interceptors/rate-limit.ts';
 
 /**
  * `limit:{tenant}:…` holds, in µs of Redis's clock, when a bucket will be full; it is gone when it is. A call puts
@@ -72,7 +72,7 @@ declare module 'ioredis' {
 }
 
 /** How many are inside a room at this instance, and how many may be at all; 0: as many as there are. */
-export type Stay = { readonly key: string; readonly count: number; readonly limit: number };
+export type StreamLease = { readonly key: string; readonly count: number; readonly limit: number };
 
 export type LimitCache = ReturnType<typeof createLimitCache>;
 
@@ -94,7 +94,7 @@ export function createLimitCache(redis: RedisClient, instance: string, ttlMs: nu
     },
 
     /** Says how many are inside; the place of a room that would be too full, and then nothing was said. */
-    async stay([one, other]: readonly Stay[]): Promise<number | undefined> {
+    async stay([one, other]: readonly StreamLease[]): Promise<number | undefined> {
       if (one === undefined) return undefined;
       const says = [instance, ttlMs, one.count, one.limit];
       const place =

@@ -6,11 +6,11 @@ import { QuotaFailureSchema, RetryInfoSchema } from '#gen/google/rpc/error_detai
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
 
 describe('limits over several instances', () => {
   let the: App;

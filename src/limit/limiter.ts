@@ -1,9 +1,9 @@
 import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Bucket, Limiter, Room, Shortage } from '../edge/limits.ts';
-import type { Metrics } from '../edge/metrics.ts';
 import type { RedisClient } from '../redis/client.ts';
+import type { Bucket, ConcurrencyLimit, LimitExceeded, Limiter } from '../rpc/interceptors/rate-limit.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { createLimitCache, type LimitCache } from './cache.ts';
 import { LocalLimiter } from './local.ts';
 
@@ -53,7 +53,7 @@ export class SharedLimiter implements Limiter {
     this.#redis.off('ready', this.#onReady);
   }
 
-  take(buckets: readonly Bucket[]): Shortage | undefined | Promise<Shortage | undefined> {
+  take(buckets: readonly Bucket[]): LimitExceeded | undefined | Promise<LimitExceeded | undefined> {
     const began = performance.now();
     for (const [index, { key }] of buckets.entries()) {
       const until = this.#empty.get(key);
@@ -64,7 +64,7 @@ export class SharedLimiter implements Limiter {
     return this.#isAway(first.key) ? this.#local.take(buckets) : this.#takeShared(buckets, began);
   }
 
-  async enter(rooms: readonly Room[]): Promise<Shortage | (() => void)> {
+  async enter(rooms: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)> {
     const shortage = this.#local.tryEnter(rooms);
     if (shortage !== undefined) return shortage;
     const index = await this.#say(rooms);
@@ -75,7 +75,7 @@ export class SharedLimiter implements Limiter {
 
   readonly #onReady = () => void this.#refresh();
 
-  async #takeShared(buckets: readonly Bucket[], began: number): Promise<Shortage | undefined> {
+  async #takeShared(buckets: readonly Bucket[], began: number): Promise<LimitExceeded | undefined> {
     const answer = await this.#ask(buckets[0]?.key ?? '', this.#cache.take(buckets));
     if (answer === 'none') return this.#local.take(buckets);
     const key = buckets[answer?.index ?? -1]?.key;
@@ -86,7 +86,7 @@ export class SharedLimiter implements Limiter {
 
   // Refusing is work, too. Who was refused a moment ago is answered late: a client that does not wait as it was told,
   // with so many calls running at a time, can then not make more of it than that.
-  async #refuse(key: string, shortage: Shortage): Promise<Shortage> {
+  async #refuse(key: string, shortage: LimitExceeded): Promise<LimitExceeded> {
     // Not all at the same time again.
     const ms = this.#config.refusalMs * (0.5 + Math.random());
     const now = performance.now();
@@ -97,7 +97,7 @@ export class SharedLimiter implements Limiter {
     return { ...shortage, waitMs: Math.max(1, shortage.waitMs - ms) };
   }
 
-  #leave(rooms: readonly Room[]): void {
+  #leave(rooms: readonly ConcurrencyLimit[]): void {
     this.#local.leave(rooms);
     void this.#say(rooms.map(({ key }) => ({ key, limit: 0 })));
   }

@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Bucket, Limiter, Room, Shortage } from '../edge/limits.ts';
+import type { Bucket, ConcurrencyLimit, LimitExceeded, Limiter } from '../rpc/interceptors/rate-limit.ts';
 
 // Buckets kept at most. One forgotten is a full one, which only matters with more active callers than this.
 const MAX_BUCKETS = 100_000;
@@ -19,7 +19,7 @@ export class LocalLimiter implements Limiter {
     this.#now = now;
   }
 
-  take(buckets: readonly Bucket[]): Shortage | undefined {
+  take(buckets: readonly Bucket[]): LimitExceeded | undefined {
     const now = this.#now();
     const after: number[] = [];
     for (const [index, { key, perMinute }] of buckets.entries()) {
@@ -33,19 +33,19 @@ export class LocalLimiter implements Limiter {
     return undefined;
   }
 
-  async enter(rooms: readonly Room[]): Promise<Shortage | (() => void)> {
+  async enter(rooms: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)> {
     return this.tryEnter(rooms) ?? (() => this.leave(rooms));
   }
 
   /** Counts one more in each room, or in none. */
-  tryEnter(rooms: readonly Room[]): Shortage | undefined {
+  tryEnter(rooms: readonly ConcurrencyLimit[]): LimitExceeded | undefined {
     const index = rooms.findIndex(({ key, limit }) => this.count(key) >= limit);
     if (index >= 0) return { index, waitMs: RETRY_MS };
     for (const { key } of rooms) this.#inside.set(key, this.count(key) + 1);
     return undefined;
   }
 
-  leave(rooms: readonly Room[]): void {
+  leave(rooms: readonly ConcurrencyLimit[]): void {
     for (const { key } of rooms) {
       const left = this.count(key) - 1;
       if (left > 0) this.#inside.set(key, left);

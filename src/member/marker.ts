@@ -3,8 +3,8 @@ import { signalRead } from '../activity/view.ts';
 import { requireRole, requireVisible } from '../channel/access.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { type MarkerRow, updateMarker, updateMarkerBack } from './marker-sql.ts';
 import { listReaders } from './reader-sql.ts';
 import { listUnread } from './unread-sql.ts';
@@ -41,8 +41,8 @@ export function markerHandlers(deps: Deps): MarkerHandlers {
       );
       const row = requireVisible(call.caller, found);
       requireRole(call.caller, row, 'GUEST');
-      if (row.readers === null) throw refuse.messageNotFound();
-      if (row.memberCount > readersMaxMembers) throw refuse.channelTooLarge(readersMaxMembers);
+      if (row.readers === null) throw errors.messageNotFound();
+      if (row.memberCount > readersMaxMembers) throw errors.channelTooLarge(readersMaxMembers);
       return { userIds: row.readers };
     },
 
@@ -79,8 +79,8 @@ function countReads({ cacheReads }: Deps['metrics'], hits: number, misses: numbe
 function tellMarker({ relay }: Deps, call: Call, channelId: bigint, found: MarkerRow | undefined) {
   const { tenantId, userId } = call.caller;
   const marker = requireVisible(call.caller, found);
-  if (marker.role === null) throw refuse.memberNotFound();
-  if (!marker.isThere) throw refuse.messageNotFound();
+  if (marker.role === null) throw errors.memberNotFound();
+  if (!marker.isThere) throw errors.messageNotFound();
   const state = { lastReadMessageId: marker.lastReadMsgId ?? 0n, unreadCount: marker.unreadCount };
   if (marker.moved)
     relay.signal(tenantId, userId, { case: 'readMarkerMoved', value: { channelId, ...state } });

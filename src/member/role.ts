@@ -1,11 +1,11 @@
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
-import { isManager, lockVisible, refuseArchived, refuseDirect, requireRole } from '../channel/access.ts';
+import { isManager, lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent } from '../event/sql.ts';
+import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { findRoled, updateOwner, updateRole } from './role-sql.ts';
 import { toMember, toMembersChanged, toRole, toRoleColumn } from './view.ts';
 
@@ -20,17 +20,17 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
       const { member, events } = await db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
-        refuseDirect(channel);
+        rejectDirect(channel);
         requireRole(call.caller, channel, 'ADMIN');
-        refuseArchived(channel);
+        rejectArchived(channel);
         const [before] = await findRoled(sql, tenantId, channelId, memberId);
-        if (before === undefined) throw refuse.memberNotFound();
+        if (before === undefined) throw errors.memberNotFound();
         requireRole(call.caller, channel, before.role);
         requireRole(call.caller, channel, wanted);
         if (before.role === wanted) return { member: before, events: [] };
-        if (before.isOnlyOwner) throw refuse.lastOwner();
+        if (before.isOnlyOwner) throw errors.lastOwner();
         const [member] = await updateRole(sql, tenantId, channelId, memberId, wanted);
-        if (member === undefined) throw refuse.memberNotFound();
+        if (member === undefined) throw errors.memberNotFound();
         const news = { kind: SystemNoticeKind.ROLE_CHANGED, userIds: [memberId], role: toRole(wanted) };
         const events = await Promise.all([
           appendEvent(
@@ -51,15 +51,15 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
     async transferOwnership({ channelId, userId: memberId }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
-      if (memberId === userId) throw refuse.fieldInvalid('user_id', 'is the caller');
+      if (memberId === userId) throw errors.fieldInvalid('user_id', 'is the caller');
       const { members, events } = await db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
-        refuseDirect(channel);
+        rejectDirect(channel);
         requireRole(call.caller, channel, 'OWNER');
-        refuseArchived(channel);
+        rejectArchived(channel);
         const [before] = await findRoled(sql, tenantId, channelId, memberId);
-        if (before === undefined) throw refuse.memberNotFound();
+        if (before === undefined) throw errors.memberNotFound();
         const from = isManager(call.caller) ? undefined : userId;
         const changed = await updateOwner(sql, tenantId, channelId, memberId, from);
         if (changed.length === 0) return { members: [], events: [] };

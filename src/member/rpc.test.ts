@@ -9,11 +9,11 @@ import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../testing/app.ts';
-import { untilLocksAreAwaited } from '../testing/locks.ts';
-import { rejects } from '../testing/rejects.ts';
-import { isNotice, Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
+import { untilLocksAreAwaited } from '../../test/kit/locks.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { isNotice, Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const MAX_MEMBERS = 40;
 

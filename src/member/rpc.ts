@@ -5,20 +5,20 @@ import { signalActivities } from '../activity/view.ts';
 import {
   lockToJoin,
   lockVisible,
-  refuseArchived,
-  refuseDirect,
-  refuseOverfull,
+  rejectArchived,
+  rejectDirect,
+  rejectOverfull,
   requireRole,
   requireVisible,
 } from '../channel/access.ts';
 import { findChannel } from '../channel/sql.ts';
 import { toChannel } from '../channel/view.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent } from '../event/sql.ts';
+import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { markerHandlers } from './marker.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
@@ -39,13 +39,13 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
       const { added, events, recorded } = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
-        refuseDirect(channel);
+        rejectDirect(channel);
         requireRole(call.caller, channel, channel.isPrivate ? 'ADMIN' : 'MEMBER');
         requireRole(call.caller, channel, wanted);
-        refuseArchived(channel);
+        rejectArchived(channel);
         const added = await insertMembers(sql, tenantId, channelId, [...new Set(userIds)], wanted);
         if (added.length === 0) return { added, events: [], recorded: [] };
-        refuseOverfull(config, channel.memberCount + added.length);
+        rejectOverfull(config, channel.memberCount + added.length);
         const joined = toMembersJoined(channelId, userId, added);
         const addedIds = added.map((member) => member.userId);
         const news = { kind: SystemNoticeKind.MEMBERS_ADDED, userIds: addedIds };
@@ -67,13 +67,13 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
       const { channel, events } = await deps.db.transaction(call, async (sql) => {
         const channel = await lockToJoin(sql, call.caller, channelId);
         if (channel.role !== null) return { channel, events: [] };
-        refuseArchived(channel);
-        refuseOverfull(config, channel.memberCount + 1);
+        rejectArchived(channel);
+        rejectOverfull(config, channel.memberCount + 1);
         const [added, [joined]] = await Promise.all([
           insertMembers(sql, tenantId, channelId, [userId], 'MEMBER'),
           findChannel(sql, tenantId, userId, channelId),
         ]);
-        if (joined === undefined || joined.role === null) throw refuse.channelNotFound();
+        if (joined === undefined || joined.role === null) throw errors.channelNotFound();
         const events = await Promise.all([
           appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, toMembersJoined(channelId, userId, added)),
           ...postNotices({ sql, caller, config }, channelId, { kind: SystemNoticeKind.MEMBER_JOINED }),
@@ -88,16 +88,16 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
       const { caller } = call;
       const { tenantId, userId } = caller;
       if (memberId === userId)
-        throw refuse.fieldInvalid('user_id', 'is the caller: one leaves by LeaveChannel');
+        throw errors.fieldInvalid('user_id', 'is the caller: one leaves by LeaveChannel');
       const events = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
-        refuseDirect(channel);
+        rejectDirect(channel);
         requireRole(call.caller, channel, 'ADMIN');
         const [member] = await findDeparting(sql, tenantId, channelId, memberId);
-        if (member === undefined) throw refuse.memberNotFound();
+        if (member === undefined) throw errors.memberNotFound();
         requireRole(call.caller, channel, member.role);
-        if (member.isLastOwner) throw refuse.lastOwner();
+        if (member.isLastOwner) throw errors.lastOwner();
         const news = { kind: SystemNoticeKind.MEMBER_REMOVED, userIds: [memberId] };
         const [, ...events] = await Promise.all([
           updateDeparted(sql, tenantId, channelId, memberId, userId),
@@ -116,9 +116,9 @@ export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
       const events = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         const [member] = await findDeparting(sql, tenantId, channelId, userId);
-        if (member === undefined) throw refuse.memberNotFound();
-        refuseDirect(channel);
-        if (member.isLastOwner) throw refuse.lastOwner();
+        if (member === undefined) throw errors.memberNotFound();
+        rejectDirect(channel);
+        if (member.isLastOwner) throw errors.lastOwner();
         const [, ...events] = await Promise.all([
           updateDeparted(sql, tenantId, channelId, userId, userId),
           appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, userId)),

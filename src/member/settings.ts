@@ -3,9 +3,9 @@ import type { MemberService, UpdateMembershipRequestSchema } from '#gen/serp/dis
 import { lockVisible } from '../channel/access.ts';
 import { fromMetadataJson, toMetadataJson } from '../channel/metadata.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent } from '../event/sql.ts';
+import { appendEvent } from '../event/log/sql.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { type SettingsChange, updateSettings } from './settings-sql.ts';
 import { toLevelColumn, toMembersChanged, toMembership } from './view.ts';
 
@@ -22,9 +22,9 @@ export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
       const change = toChange(request);
       const { row, events } = await db.transaction(call, async (sql) => {
         const before = await lockVisible(sql, call.caller, channelId);
-        if (before.role === null) throw refuse.memberNotFound();
+        if (before.role === null) throw errors.memberNotFound();
         const [row] = await updateSettings(sql, tenantId, userId, channelId, change);
-        if (row === undefined) throw refuse.memberNotFound();
+        if (row === undefined) throw errors.memberNotFound();
         const nickname = toNickname(row.memberMetadata);
         if (nickname === toNickname(before.memberMetadata)) return { row, events: [] };
         const changed = toMembersChanged(channelId, userId, [{ ...row, userId, nickname }]);
@@ -40,10 +40,10 @@ export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
 
 function toChange(request: SettingsRequest): SettingsChange {
   const paths = new Set(request.updateMask?.paths);
-  if (paths.size === 0) throw refuse.fieldInvalid('update_mask', 'names no field');
+  if (paths.size === 0) throw errors.fieldInvalid('update_mask', 'names no field');
   for (const path of paths) {
     if (!changeable.has(path))
-      throw refuse.fieldInvalid('update_mask', 'names a field that cannot be changed');
+      throw errors.fieldInvalid('update_mask', 'names a field that cannot be changed');
   }
   if (paths.has('metadata')) requireNickname(request);
   return {
@@ -58,16 +58,16 @@ const changeable: ReadonlySet<string> = new Set(['pinned', 'muted', 'notificatio
 
 function toLevel({ notificationLevel }: SettingsRequest): string {
   const level = toLevelColumn(notificationLevel);
-  if (level === undefined) throw refuse.fieldInvalid('notification_level', 'is required');
+  if (level === undefined) throw errors.fieldInvalid('notification_level', 'is required');
   return level;
 }
 
 function requireNickname({ metadata }: SettingsRequest): void {
   const nickname = metadata?.['nickname'];
   if (nickname === undefined || nickname === null) return;
-  if (typeof nickname !== 'string') throw refuse.fieldInvalid('metadata', 'nickname must be a text');
+  if (typeof nickname !== 'string') throw errors.fieldInvalid('metadata', 'nickname must be a text');
   if ([...nickname].length > MAX_NICKNAME)
-    throw refuse.fieldInvalid('metadata', `nickname must be at most ${MAX_NICKNAME} characters`);
+    throw errors.fieldInvalid('metadata', `nickname must be at most ${MAX_NICKNAME} characters`);
 }
 
 function toNickname(metadata: string | null): string {

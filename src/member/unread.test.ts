@@ -5,11 +5,11 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { createRandom } from '../../test/kit/random.ts';
+import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
+import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { createRandom } from '../testing/random.ts';
-import { assertNothingToMend } from '../testing/reconcile.ts';
-import { until } from '../testing/until.ts';
 
 const tenantId = 1n;
 const service: As = { userId: 0n, tenantId, roles: ['discuss.service'] };
@@ -18,7 +18,7 @@ const people: readonly As[] = [1n, 2n, 3n, 4n, 5n].map((userId) => ({ userId, te
 const ROUNDS = 40;
 const AT_ONCE = 12;
 
-type Seen = { readonly unread: number; readonly mentions: number; readonly marker: bigint };
+type PresenceView = { readonly unread: number; readonly mentions: number; readonly marker: bigint };
 
 describe('unread numbers', () => {
   let the: App;
@@ -48,7 +48,7 @@ describe('unread numbers', () => {
   it('equal a count by hand after any sends, deletions, markers, departures and returns at once', async () => {
     console.log(`# seed ${random.seed}`);
     const done = new Map<string, number>();
-    let before = new Map<string, Seen>();
+    let before = new Map<string, PresenceView>();
     for (let round = 0; round < ROUNDS; round += 1) {
       const calls = Array.from({ length: AT_ONCE }, () => act(the, random, channelIds, back));
       for (const name of await Promise.all(calls)) done.set(name, (done.get(name) ?? 0) + 1);
@@ -86,7 +86,7 @@ describe('unread numbers', () => {
       assert.ok((found?.value ?? 0) > 50, `${result} of the cache: ${found?.value}`);
     }
     await until(async () => (await unsettled(the)) === 0, 'settling the stored numbers');
-    await assertNothingToMend(the);
+    await assertNothingToRepair(the);
   });
 
   /** Cold, warm, half of it gone, or with old counts put back. */
@@ -203,8 +203,8 @@ async function pickMessage(the: App, channelId: bigint, from: number): Promise<b
   return row?.id ?? 0n;
 }
 
-async function countByHand(the: App): Promise<Map<string, Seen>> {
-  const rows = await the.owner<({ key: string } & Seen)[]>`
+async function countByHand(the: App): Promise<Map<string, PresenceView>> {
+  const rows = await the.owner<({ key: string } & PresenceView)[]>`
     select
       m.channel_id || '/' || m.user_id as key,
       (
@@ -235,8 +235,8 @@ async function countByHand(the: App): Promise<Map<string, Seen>> {
 }
 
 /** The same numbers from every RPC that shows them, and from the view. */
-async function waysToAsk(the: App): Promise<[string, Map<string, Seen>][]> {
-  const found: Record<string, [string, Seen][]> = {
+async function waysToAsk(the: App): Promise<[string, Map<string, PresenceView>][]> {
+  const found: Record<string, [string, PresenceView][]> = {
     GetChannel: [],
     ListChannels: [],
     GetUnreadSummary: [],

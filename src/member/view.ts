@@ -7,7 +7,7 @@ import {
 } from '#gen/serp/discuss/v1/member_pb.ts';
 import { fromMetadataJson } from '../channel/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
 import type { MemberRow, MembershipRow, Role, StateRow } from './sql.ts';
 
 /** A member as everybody in the channel sees them. */
@@ -49,15 +49,15 @@ export function toMembersJoined(
   channelId: bigint,
   actorId: bigint,
   rows: readonly MemberRow[],
-): StampableEvent {
+): PatchableEvent {
   const change = { case: 'membersJoined', value: { members: rows.map(toMember) } } as const;
-  return toStampable({ channelId, actorId, change });
+  return toPatchable({ channelId, actorId, change });
 }
 
 /** The event that a member left, or was removed by the actor. */
-export function toMemberLeft(channelId: bigint, actorId: bigint, userId: bigint): StampableEvent {
+export function toMemberLeft(channelId: bigint, actorId: bigint, userId: bigint): PatchableEvent {
   const change = { case: 'memberLeft', value: { userId, removed: userId !== actorId } } as const;
-  return toStampable({ channelId, actorId, change });
+  return toPatchable({ channelId, actorId, change });
 }
 
 /** The event that members have another role or nickname. */
@@ -65,9 +65,9 @@ export function toMembersChanged(
   channelId: bigint,
   actorId: bigint,
   rows: readonly MemberRow[],
-): StampableEvent {
+): PatchableEvent {
   const change = { case: 'membersChanged', value: { members: rows.map(toMember) } } as const;
-  return toStampable({ channelId, actorId, change });
+  return toPatchable({ channelId, actorId, change });
 }
 
 const roles: ReadonlyMap<Role, MemberRole> = new Map([

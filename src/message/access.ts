@@ -1,8 +1,8 @@
 import { isManager } from '../channel/access.ts';
 import { lockChannel } from '../channel/sql.ts';
 import type { Sql } from '../db/database.ts';
-import type { Caller } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
+import type { Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { findLocked, type LockedRow } from './sql.ts';
 
 /**
@@ -20,12 +20,12 @@ export async function lockMessage(
     lockChannel(sql, caller.tenantId, channelId),
     findLocked(sql, caller.tenantId, caller.userId, channelId, messageId),
   ]);
-  if (row === undefined || (row.role === null && !isManager(caller))) throw refuse.messageNotFound();
-  if (row.status === 'MUTED') throw refuse.roleTooLow('to post');
-  if (row.isArchived) throw refuse.channelArchived();
+  if (row === undefined || (row.role === null && !isManager(caller))) throw errors.messageNotFound();
+  if (row.status === 'MUTED') throw errors.roleTooLow('to post');
+  if (row.isArchived) throw errors.channelArchived();
   return row;
 }
 
-export function refuseDeleted({ isDeleted }: { readonly isDeleted: boolean }): void {
-  if (isDeleted) throw refuse.messageDeleted();
+export function rejectDeleted({ isDeleted }: { readonly isDeleted: boolean }): void {
+  if (isDeleted) throw errors.messageDeleted();
 }

@@ -8,9 +8,9 @@ import {
   ListMessagesResponseSchema,
   MessageService,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { createRandom } from '../../test/kit/random.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { createRandom } from '../testing/random.ts';
 
 const tenantId = 1n;
 const people: readonly As[] = Array.from({ length: 12 }, (_, index) => ({

@@ -11,10 +11,10 @@ import {
   ListMessagesResponseSchema,
   MessageService,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { until } from '../testing/until.ts';
 
 const tenantId = 1n;
 const ana: As = { userId: 1n, tenantId };

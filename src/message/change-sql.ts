@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import type { StampableEvent } from '../event/stamp.ts';
+import type { PatchableEvent } from '../event/log/patch.ts';
 import { type MessageRow, messageColumns, type ThreadColumns } from './sql.ts';
 
 const VERSIONS_KEPT = 100;
@@ -117,14 +117,14 @@ export function deleteMessage(
   message: { readonly channelId: bigint; readonly id: bigint },
   actorId: bigint,
   now: bigint,
-  created: StampableEvent,
-  later: StampableEvent,
+  created: PatchableEvent,
+  later: PatchableEvent,
 ): PendingQuery<ShortenedRow[]> {
   return sql<ShortenedRow[]>`
     select root_id, thread_count, thread_user_count, thread_users, last_reply_at
     from delete_message(
       ${message.channelId}, ${message.id}, ${actorId}, ${now},
-      ${created.payload}, ${created.seqAt}, ${later.payload}, ${later.seqAt}
+      ${created.payload}, ${created.seqOffset}, ${later.payload}, ${later.seqOffset}
     )
   `;
 }

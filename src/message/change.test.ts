@@ -9,11 +9,11 @@ import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MentionScope, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { toEvent } from '../event/frames.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
+import { toEvent } from '../event/log/frames.ts';
 
 const user = (id: bigint, tenantId = 1n): As => ({ userId: id, tenantId });
 const [ana, binh, admin, stranger, foreigner] = [user(1n), user(2n), user(3n), user(4n), user(1n, 2n)];

@@ -1,4 +1,4 @@
-import { refuse } from '../edge/errors.ts';
+import { errors } from '../rpc/errors.ts';
 
 const MAX_CHARACTERS = 10_000;
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
@@ -8,12 +8,12 @@ const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
  * units than that is taken apart, which costs 1 to 6 ms; its bytes are bounded by the proto.
  */
 export function requireContent(content: string): void {
-  if (!/\S/.test(content)) throw refuse.fieldInvalid('content', 'must not be blank');
+  if (!/\S/.test(content)) throw errors.fieldInvalid('content', 'must not be blank');
   if (content.length <= MAX_CHARACTERS) return;
   let count = 0;
   for (const _ of graphemes.segment(content)) {
     count += 1;
     if (count > MAX_CHARACTERS)
-      throw refuse.fieldInvalid('content', `must be at most ${MAX_CHARACTERS} characters`);
+      throw errors.fieldInvalid('content', `must be at most ${MAX_CHARACTERS} characters`);
   }
 }

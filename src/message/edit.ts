@@ -5,10 +5,10 @@ import { recordMentions } from '../activity/sql.ts';
 import { toMetadataJson } from '../channel/metadata.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
-import type { Caller } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent, type LoggedEvent } from '../event/sql.ts';
-import { lockMessage, refuseDeleted } from './access.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import type { Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { lockMessage, rejectDeleted } from './access.ts';
 import { type Content, deleteOldVersions, insertVersion, updateContent } from './change-sql.ts';
 import { requireContent } from './content.ts';
 import { keepMentions } from './mention.ts';
@@ -36,7 +36,7 @@ export async function edit(sql: Sql, caller: Caller, config: Config, request: Ed
   const { tenantId, userId } = caller;
   await Promise.all([insertVersion(sql, tenantId, before.id), deleteOldVersions(sql, tenantId, before.id)]);
   const [message] = await updateContent(sql, tenantId, before.id, content);
-  if (message === undefined) throw refuse.messageNotFound();
+  if (message === undefined) throw errors.messageNotFound();
   const edited = toMessageEdited(message, userId);
   const events = await appendEvent(sql, message.channelId, 'MESSAGE_EDITED', userId, edited, message.id);
   const added = message.mentions.filter((id) => !before.mentions.includes(id));
@@ -47,21 +47,21 @@ export async function edit(sql: Sql, caller: Caller, config: Config, request: Ed
 /** Checks what needs no look at the message. */
 export function requireEdit(request: EditRequest): void {
   const paths = new Set(request.updateMask?.paths);
-  if (paths.size === 0) throw refuse.fieldInvalid('update_mask', 'names no field');
+  if (paths.size === 0) throw errors.fieldInvalid('update_mask', 'names no field');
   for (const path of paths) {
     if (!changeable.has(path))
-      throw refuse.fieldInvalid('update_mask', 'names a field that cannot be changed');
+      throw errors.fieldInvalid('update_mask', 'names a field that cannot be changed');
   }
   if (paths.has('content')) requireContent(request.content);
   if (paths.has('metadata')) toMetadataJson('metadata', request.metadata);
 }
 
 function requireEditable({ message }: Config, caller: Caller, row: LockedRow): void {
-  if (caller.userId === 0n || row.senderId !== caller.userId) throw refuse.notAuthor();
-  refuseDeleted(row);
-  if (row.messageType !== 'TEXT' && row.messageType !== 'CODE') throw refuse.messageTypeWrong();
+  if (caller.userId === 0n || row.senderId !== caller.userId) throw errors.notAuthor();
+  rejectDeleted(row);
+  if (row.messageType !== 'TEXT' && row.messageType !== 'CODE') throw errors.messageTypeWrong();
   const hours = message.editWindowHours;
-  if (hours > 0 && row.now - row.createdAt > BigInt(hours) * HOUR_MS) throw refuse.editWindowOver(hours);
+  if (hours > 0 && row.now - row.createdAt > BigInt(hours) * HOUR_MS) throw errors.editWindowOver(hours);
 }
 
 async function toContent(

@@ -1,9 +1,9 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { ListMessagesRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
-import type { Call } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
+import type { Call } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { type HistoryRow, listHistory, listNewest } from './history-sql.ts';
 import type { MessageRow } from './sql.ts';
 import { toMessage } from './view.ts';
@@ -74,7 +74,7 @@ export async function readHistory(deps: Deps, call: Call, channelId: bigint, pag
   const { tenantId, userId } = call.caller;
   const rows = await deps.db.run(call, (sql) => listHistory(sql, tenantId, userId, channelId, page));
   const [first] = rows;
-  if (first === undefined) throw refuse.channelNotFound();
+  if (first === undefined) throw errors.channelNotFound();
   return toHistory(rows, page, first.headSeq);
 }
 
@@ -83,7 +83,7 @@ async function readNewest({ db, messages, metrics }: Deps, call: Call, channelId
   const kept = await messages.find(channelId, page.size);
   const rows = await db.run(call, (sql) => listNewest(sql, tenantId, userId, channelId, page.older, kept));
   const [first] = rows;
-  if (first === undefined) throw refuse.channelNotFound();
+  if (first === undefined) throw errors.channelNotFound();
   if (kept?.version === first.version) {
     metrics.cacheReads.inc({ cache: 'messages', result: 'hit' });
     const hasOlder = kept.hasOlder || kept.messages.length > page.size;

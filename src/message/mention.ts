@@ -1,6 +1,6 @@
 import { isManager } from '../channel/access.ts';
 import type { Config } from '../config.ts';
-import type { Caller } from '../edge/call.ts';
+import type { Caller } from '../rpc/call.ts';
 import type { AudienceRow } from './sql.ts';
 
 /** Each user once, and in a private channel its members alone. */

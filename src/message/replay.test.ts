@@ -6,12 +6,12 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { createRandom } from '../testing/random.ts';
-import { assertNothingToMend } from '../testing/reconcile.ts';
-import { Replica } from '../testing/replica.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { createRandom } from '../../test/kit/random.ts';
+import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
+import { EventProjection } from '../../test/kit/replica.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const tenantId = 1n;
 // Ids beyond what a JavaScript number holds exactly.
@@ -78,7 +78,7 @@ describe('events of messages', () => {
     }
     await assertThreads(the, state);
     await assertNothingLeft(the, state);
-    await assertNothingToMend(the);
+    await assertNothingToRepair(the);
     for (const name of [
       'send',
       'notice',
@@ -228,7 +228,7 @@ describe('events of messages', () => {
 });
 
 function replay(events: Subscriber['events'], state: ReadonlyMap<bigint, Message> = new Map()) {
-  const replica = new Replica();
+  const replica = new EventProjection();
   for (const message of state.values()) {
     const event = { change: { case: 'messageEdited', value: { message } } };
     replica.apply(event as (typeof events)[number]);

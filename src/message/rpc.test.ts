@@ -6,8 +6,8 @@ import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
+import { type App, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
 const binh = { userId: 2n, tenantId: 1n };
@@ -260,7 +260,7 @@ describe('MessageService', () => {
     const [row] = await the.owner`
       select payload from channel_events where message_id = ${message?.id ?? 0n}
     `;
-    const { toEvent } = await import('../event/frames.ts');
+    const { toEvent } = await import('../event/log/frames.ts');
     const { change } = toEvent(row?.['payload']);
     assert.equal(change.case, 'messageCreated');
     assert.deepEqual(change.value.message, message);

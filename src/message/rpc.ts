@@ -4,12 +4,12 @@ import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/database.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
-import type { Caller, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent, type LoggedEvent } from '../event/sql.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { pinHandlers } from '../pin/rpc.ts';
 import { pollHandlers } from '../poll/rpc.ts';
 import { reactionHandlers } from '../reaction/rpc.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { threadHandlers } from '../thread/rpc.ts';
 import { lockMessage } from './access.ts';
 import { deleteMessage, listVersions } from './change-sql.ts';
@@ -41,15 +41,15 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
         case 'REPEATED':
           return toSent(request, await findSent(deps, call, request), true);
         case 'MEMBER_MUTED':
-          throw refuse.roleTooLow('to post');
+          throw errors.roleTooLow('to post');
         case 'CHANNEL_ARCHIVED':
-          throw refuse.channelArchived();
+          throw errors.channelArchived();
         case 'MESSAGE_NOT_FOUND':
-          throw refuse.messageNotFound();
+          throw errors.messageNotFound();
         case 'MESSAGE_DELETED':
-          throw refuse.messageDeleted();
+          throw errors.messageDeleted();
         case 'CHANNEL_NOT_FOUND':
-          throw refuse.channelNotFound();
+          throw errors.channelNotFound();
       }
     },
 
@@ -58,7 +58,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
       const [row] = await deps.db.run(call, (sql) =>
         findMessage(sql, tenantId, userId, channelId, messageId),
       );
-      if (row === undefined) throw refuse.messageNotFound();
+      if (row === undefined) throw errors.messageNotFound();
       return { message: toMessage(row) };
     },
 
@@ -83,7 +83,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
       const rows = await deps.db.run(call, (sql) =>
         listVersions(sql, tenantId, userId, channelId, messageId),
       );
-      if (rows.length === 0) throw refuse.messageNotFound();
+      if (rows.length === 0) throw errors.messageNotFound();
       return {
         versions: rows.flatMap((row) =>
           row.version === null ? [] : [toVersion({ ...row, version: row.version })],

@@ -4,9 +4,9 @@ import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
 import { FairQueue } from '../db/fair-queue.ts';
-import { refuse } from '../edge/errors.ts';
-import type { Metrics } from '../edge/metrics.ts';
 import type { Relay } from '../event/relay.ts';
+import { errors } from '../rpc/errors.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { type SendItem, type SentRow, sendMessages } from './sql.ts';
 
 type Waiting = {
@@ -55,7 +55,7 @@ export class SendQueue {
     if (lane === undefined) throw new RangeError('no lane');
     return new Promise((resolve, reject) => {
       const dropped = lane.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
-      dropped?.reject(refuse.overloaded('messages to write', 1_000));
+      dropped?.reject(errors.overloaded('messages to write', 1_000));
       this.#count();
       if (!lane.busy) this.#start(lane);
     });

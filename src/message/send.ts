@@ -8,10 +8,10 @@ import { isManager, requireTenant } from '../channel/access.ts';
 import { toMetadata } from '../channel/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Caller } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toStampable } from '../event/stamp.ts';
+import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/patch.ts';
 import { POLL_DATA, toPoll, toPollJson } from '../poll/view.ts';
+import type { Call, Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { requireContent } from './content.ts';
 import { keepMentions, leftOut, mayMentionAll } from './mention.ts';
 import { findAudience, findMessage, findRepeated, type SendItem } from './sql.ts';
@@ -55,15 +55,15 @@ export async function prepare(deps: Deps, call: Call, request: SendRequest): Pro
 function requireSendable(caller: Caller, request: SendRequest): void {
   const isSystem = request.type === MessageType.SYSTEM;
   if (isSystem && caller.kind !== 'service')
-    throw refuse.callerNotAllowed('SYSTEM messages are posted by services');
+    throw errors.callerNotAllowed('SYSTEM messages are posted by services');
   if (isManager(caller)) {
     requireTenant(caller);
-    if (!isSystem) throw refuse.callerNotAllowed('a service that acts for nobody posts SYSTEM messages only');
+    if (!isSystem) throw errors.callerNotAllowed('a service that acts for nobody posts SYSTEM messages only');
   }
   if ((request.type === MessageType.POLL) !== (request.poll !== undefined))
-    throw refuse.fieldInvalid('poll', 'is for messages of type POLL, and required there');
+    throw errors.fieldInvalid('poll', 'is for messages of type POLL, and required there');
   if (request.metadata?.[POLL_DATA] !== undefined)
-    throw refuse.fieldInvalid('metadata', `must not hold ${POLL_DATA}`);
+    throw errors.fieldInvalid('metadata', `must not hold ${POLL_DATA}`);
   requireContent(request.content);
 }
 
@@ -75,8 +75,8 @@ async function findThread(deps: Deps, call: Call, { channelId, parentId }: SendR
   const [parent] = await deps.db.run(call, (sql) =>
     findMessage(sql, tenantId, userId, channelId, parentId, isManager(call.caller)),
   );
-  if (parent === undefined) throw refuse.messageNotFound();
-  if (parent.isDeleted) throw refuse.messageDeleted();
+  if (parent === undefined) throw errors.messageNotFound();
+  if (parent.isDeleted) throw errors.messageDeleted();
   return parent.parentId ?? parent.id;
 }
 
@@ -105,7 +105,7 @@ function toItem(
 ): SendItem {
   const { parentId = 0n, mentionUserIds = [] } = message;
   const count = parentId === 0n ? 0 : PLACEHOLDER_COUNT;
-  const event = toStampable({
+  const event = toPatchable({
     channelId: request.channelId,
     actorId: caller.userId,
     change: {
@@ -135,7 +135,7 @@ function toItem(
     alsoInChannel: message.alsoInChannel ?? false,
     metadata: metadata ?? null,
     payload: event.payload.toString('base64'),
-    seqAt: event.seqAt,
+    seqOffset: event.seqOffset,
     messageAt: event.messageAt,
   };
 }
@@ -145,7 +145,7 @@ export async function findSent(deps: Deps, call: Call, request: SendRequest): Pr
   const { tenantId, userId } = call.caller;
   const [row] = await deps.db.run(call, (sql) => findRepeated(sql, tenantId, userId, request.requestId));
   if (row === undefined || !row.payloadHash.equals(hashRequest(SendMessageRequestSchema, request)))
-    throw refuse.requestIdReused();
+    throw errors.requestIdReused();
   return toMessage(row);
 }
 

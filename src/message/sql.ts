@@ -81,7 +81,7 @@ export type SendItem = {
   readonly alsoInChannel: boolean;
   readonly metadata: unknown;
   readonly payload: string;
-  readonly seqAt: number;
+  readonly seqOffset: number;
   readonly messageAt: number;
 };
 

@@ -8,7 +8,7 @@ import {
 } from '#gen/serp/discuss/v1/message_pb.ts';
 import { fromMetadataJson } from '../channel/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
 import { fromNoticeJson, toSentence } from '../notice/view.ts';
 import { POLL_DATA, toPoll } from '../poll/view.ts';
 import { toReactions } from '../reaction/view.ts';
@@ -80,9 +80,9 @@ export function toVersion(
 }
 
 /** The event that a message was edited. */
-export function toMessageEdited(row: MessageRow, actorId: bigint): StampableEvent {
+export function toMessageEdited(row: MessageRow, actorId: bigint): PatchableEvent {
   const change = { case: 'messageEdited', value: { message: toMessage(row) } } as const;
-  return toStampable({ channelId: row.channelId, actorId, change });
+  return toPatchable({ channelId: row.channelId, actorId, change });
 }
 
 /** The event that a message was deleted, and its thread shortened if it was a reply. */
@@ -90,12 +90,12 @@ export function toMessageDeleted(
   tombstone: MessageRow,
   actorId: bigint,
   shortened: ShortenedRow | undefined,
-): StampableEvent {
+): PatchableEvent {
   const value = {
     message: toMessage(tombstone),
     thread: shortened === undefined ? undefined : toSummary(shortened),
   };
-  return toStampable({
+  return toPatchable({
     channelId: tombstone.channelId,
     actorId,
     change: { case: 'messageDeleted', value },
@@ -103,9 +103,9 @@ export function toMessageDeleted(
 }
 
 /** What the log says of a deleted message instead of what was posted. Its thread is for the events that follow. */
-export function toScrubbed(tombstone: MessageRow): StampableEvent {
+export function toScrubbed(tombstone: MessageRow): PatchableEvent {
   const bare = { ...tombstone, threadCount: 0, threadUserCount: 0, threadUsers: [], lastReplyAt: null };
-  return toStampable({
+  return toPatchable({
     channelId: tombstone.channelId,
     actorId: tombstone.senderId,
     change: { case: 'messageCreated', value: { message: toMessage(bare) } },

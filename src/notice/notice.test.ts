@@ -10,10 +10,10 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind as Kind, type Message, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const user = (id: number, name = ''): As => ({ userId: BigInt(id), tenantId: 1n, name });
 const [lan, minh, chi] = [user(1, 'Lan'), user(2, 'Minh'), user(3)];

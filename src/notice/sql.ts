@@ -2,8 +2,8 @@ import type { PendingQuery } from 'postgres';
 import type { SystemNotice } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
-import type { Caller } from '../edge/call.ts';
-import type { LoggedEvent } from '../event/sql.ts';
+import type { LoggedEvent } from '../event/log/sql.ts';
+import type { Caller } from '../rpc/call.ts';
 import { type News, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
 
 /**
@@ -21,11 +21,11 @@ export function postNotices(
 }
 
 function postNotice(sql: Sql, channelId: bigint, notice: SystemNotice): PendingQuery<LoggedEvent[]> {
-  const { payload, seqAt, messageAt } = toNoticePosted(channelId, notice);
+  const { payload, seqOffset, messageAt } = toNoticePosted(channelId, notice);
   return sql<LoggedEvent[]>`
     select channel_id, seq, payload
     from post_notice(
-      ${channelId}, ${toNoticeJson(notice)}::text::jsonb, ${notice.actorId}, ${payload}, ${seqAt}, ${messageAt}
+      ${channelId}, ${toNoticeJson(notice)}::text::jsonb, ${notice.actorId}, ${payload}, ${seqOffset}, ${messageAt}
     )
   `;
 }

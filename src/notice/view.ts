@@ -7,8 +7,8 @@ import {
   type SystemNotice,
   SystemNoticeSchema,
 } from '#gen/serp/discuss/v1/message_pb.ts';
-import type { Caller } from '../edge/call.ts';
-import { PLACEHOLDER_ID, placeholderTime, type StampableEvent, toStampable } from '../event/stamp.ts';
+import { type PatchableEvent, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/patch.ts';
+import type { Caller } from '../rpc/call.ts';
 
 /** What there is to report besides who did it. */
 export type News = Omit<
@@ -30,7 +30,7 @@ export function toNotice(caller: Caller, { userIds = [], ...news }: News): Syste
 }
 
 /** The event that posts a notice. */
-export function toNoticePosted(channelId: bigint, notice: SystemNotice): StampableEvent {
+export function toNoticePosted(channelId: bigint, notice: SystemNotice): PatchableEvent {
   const message = {
     id: PLACEHOLDER_ID,
     position: PLACEHOLDER_ID,
@@ -41,7 +41,7 @@ export function toNoticePosted(channelId: bigint, notice: SystemNotice): Stampab
     notice,
   };
   const change = { case: 'messageCreated', value: { message } } as const;
-  return toStampable({ channelId, actorId: notice.actorId, change });
+  return toPatchable({ channelId, actorId: notice.actorId, change });
 }
 
 /** A notice as the column keeps it. */

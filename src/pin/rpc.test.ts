@@ -5,8 +5,8 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
 
 const user = (id: bigint): As => ({ userId: id, tenantId: 1n });
 const [ana, binh, guest] = [user(1n), user(2n), user(3n)];

@@ -2,12 +2,12 @@ import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts'
 import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
-import type { Caller, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent, type LoggedEvent } from '../event/sql.ts';
-import { lockMessage, refuseDeleted } from '../message/access.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import { lockMessage, rejectDeleted } from '../message/access.ts';
 import type { MessageRow } from '../message/sql.ts';
 import { toMessage } from '../message/view.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { countPins, listPins, updatePin } from './sql.ts';
 import { toPinChanged } from './view.ts';
 
@@ -21,10 +21,10 @@ export function pinHandlers({ db, relay, config }: Deps): PinHandlers {
       const { message, events } = await db.transaction(call, async (sql): Promise<Changed> => {
         const row = await lockMessage(sql, call.caller, channelId, messageId);
         requireRole(call.caller, row, 'MEMBER');
-        refuseDeleted(row);
+        rejectDeleted(row);
         if (row.pinnedAt !== null) return { message: row, events: [] };
         const [found] = await countPins(sql, tenantId, channelId);
-        if ((found?.pins ?? 0) >= config.channel.maxPins) throw refuse.pinLimit(config.channel.maxPins);
+        if ((found?.pins ?? 0) >= config.channel.maxPins) throw errors.pinLimit(config.channel.maxPins);
         return change(sql, call.caller, messageId, { at: row.now, by: userId });
       });
       relay.publish(events);
@@ -45,7 +45,7 @@ export function pinHandlers({ db, relay, config }: Deps): PinHandlers {
     async listPins({ channelId }, call) {
       const { tenantId, userId } = call.caller;
       const rows = await db.run(call, (sql) => listPins(sql, tenantId, userId, channelId));
-      if (rows.length === 0) throw refuse.channelNotFound();
+      if (rows.length === 0) throw errors.channelNotFound();
       return { messages: rows.flatMap((row) => (row.id === null ? [] : [toMessage(row)])) };
     },
   };
@@ -58,7 +58,7 @@ async function change(
   pin: { readonly at: bigint; readonly by: bigint } | null,
 ): Promise<Changed> {
   const [message] = await updatePin(sql, tenantId, messageId, pin);
-  if (message === undefined) throw refuse.messageNotFound();
+  if (message === undefined) throw errors.messageNotFound();
   const changed = toPinChanged(message, userId);
   return {
     message,

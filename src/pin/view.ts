@@ -1,9 +1,9 @@
 import { toTimestamp } from '../db/time.ts';
-import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
 import type { MessageRow } from '../message/sql.ts';
 
 /** The event that a message was pinned, or is no longer. */
-export function toPinChanged(row: MessageRow, actorId: bigint): StampableEvent {
+export function toPinChanged(row: MessageRow, actorId: bigint): PatchableEvent {
   const value = { messageId: row.id, pinTime: toTimestamp(row.pinnedAt), pinnerId: row.pinnedBy ?? 0n };
-  return toStampable({ channelId: row.channelId, actorId, change: { case: 'pinChanged', value } });
+  return toPatchable({ channelId: row.channelId, actorId, change: { case: 'pinChanged', value } });
 }

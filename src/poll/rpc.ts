@@ -5,11 +5,11 @@ import { requireRole } from '../channel/access.ts';
 import { fromMetadataJson } from '../channel/metadata.ts';
 import type { Sql } from '../db/database.ts';
 import type { Deps } from '../deps.ts';
-import type { Caller, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { appendEvent, type LoggedEvent } from '../event/sql.ts';
-import { lockMessage, refuseDeleted } from '../message/access.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import { lockMessage, rejectDeleted } from '../message/access.ts';
 import { findMessage, type MessageRow } from '../message/sql.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { deleteOtherVotes, insertVotes, listVotes, updatePoll } from './sql.ts';
 import { type PollData, readPoll, toPoll, toPollChanged } from './view.ts';
 
@@ -54,7 +54,7 @@ export function pollHandlers({ db, relay }: Deps): PollHandlers {
           findMessage(sql, tenantId, userId, channelId, messageId),
           listVotes(sql, tenantId, userId, messageId),
         ]);
-        if (row === undefined) throw refuse.messageNotFound();
+        if (row === undefined) throw errors.messageNotFound();
         requirePoll(row);
         return { poll: toShown(row), ownOptionIds: votes.map(({ optionId }) => optionId) };
       });
@@ -63,20 +63,20 @@ export function pollHandlers({ db, relay }: Deps): PollHandlers {
 }
 
 function requirePoll(row: MessageRow): PollData {
-  refuseDeleted(row);
+  rejectDeleted(row);
   const metadata = fromMetadataJson(row.metadata);
-  if (row.messageType !== 'POLL' || metadata === undefined) throw refuse.messageTypeWrong();
+  if (row.messageType !== 'POLL' || metadata === undefined) throw errors.messageTypeWrong();
   return readPoll(metadata);
 }
 
 function requireOpen({ closeAt, closedAt }: PollData, now: bigint): void {
-  if (closedAt !== null || (closeAt !== null && closeAt <= now)) throw refuse.pollClosed();
+  if (closedAt !== null || (closeAt !== null && closeAt <= now)) throw errors.pollClosed();
 }
 
 function requireOptions({ options, multiple }: PollData, chosen: readonly number[]): void {
   if (chosen.some((id) => !options.some((option) => option.id === id)))
-    throw refuse.fieldInvalid('option_ids', 'names an option that the poll does not have');
-  if (!multiple && chosen.length > 1) throw refuse.fieldInvalid('option_ids', 'must name one option here');
+    throw errors.fieldInvalid('option_ids', 'names an option that the poll does not have');
+  if (!multiple && chosen.length > 1) throw errors.fieldInvalid('option_ids', 'must name one option here');
 }
 
 function toShown(row: MessageRow): Poll {
@@ -90,7 +90,7 @@ async function change(
   closedAt: bigint | null,
 ): Promise<Changed> {
   const [row] = await updatePoll(sql, tenantId, messageId, closedAt);
-  if (row === undefined) throw refuse.messageNotFound();
+  if (row === undefined) throw errors.messageNotFound();
   const poll = toShown(row);
   const changed = toPollChanged(row.channelId, row.id, userId, poll);
   return { poll, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', userId, changed, row.id) };

@@ -4,7 +4,7 @@ import type { PollSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { NewPollSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type StampableEvent, toStampable } from '../event/stamp.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
 
 /** Where in a message's metadata the poll is. */
 export const POLL_DATA = 'poll_data';
@@ -68,8 +68,8 @@ export function toPollChanged(
   messageId: bigint,
   actorId: bigint,
   poll: MessageInitShape<typeof PollSchema>,
-): StampableEvent {
-  return toStampable({
+): PatchableEvent {
+  return toPatchable({
     channelId,
     actorId,
     change: { case: 'pollChanged', value: { messageId, poll } },

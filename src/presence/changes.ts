@@ -1,8 +1,8 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
-import type { Metrics } from '../edge/metrics.ts';
 import type { Relay } from '../event/relay.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { Changed } from './cache.ts';
 import { chunks, type Mark, type OnlineCache } from './online-cache.ts';
 import { type AudienceRow, listAudiences, type UserKey } from './sql.ts';

@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { UserPresenceSchema } from '#gen/serp/discuss/v1/presence_pb.ts';
 import type { Deps } from '../deps.ts';
-import type { Call } from '../edge/call.ts';
+import type { Call } from '../rpc/call.ts';
 import { findChosen, findTexts } from './sql.ts';
 import { toUserPresence, toUserStatus } from './view.ts';
 

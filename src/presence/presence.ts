@@ -1,19 +1,19 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/database.ts';
-import type { Metrics } from '../edge/metrics.ts';
-import type { Live } from '../event/live.ts';
 import type { Relay } from '../event/relay.ts';
+import type { Live } from '../event/subscribe/live.ts';
 import type { RedisClient } from '../redis/client.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { type Change, type Changed, createPresenceCache, type PresenceCache } from './cache.ts';
 import { Changes } from './changes.ts';
-import { Choices, toChoice } from './choices.ts';
+import { ExpiryPoller } from './expiry-poller.ts';
 import { createOnlineCache, type OnlineCache } from './online-cache.ts';
 import type { ChosenRow, UserKey } from './sql.ts';
 import type { Session, Shown, StatusName } from './state.ts';
+import { StatusOverrides, toStatusOverride } from './status-override.ts';
 import { PresentStreams } from './streams.ts';
-import { Sweeper } from './sweeper.ts';
-import type { Seen } from './view.ts';
+import type { PresenceView } from './view.ts';
 
 // Of a cluster's client: a node came, went, or cannot be reached.
 const NODE_EVENTS = ['+node', '-node', 'node error'];
@@ -30,10 +30,10 @@ export class Presence {
   readonly #log: Logger;
   readonly #cache: PresenceCache;
   readonly #online: OnlineCache;
-  readonly #choices: Choices;
+  readonly #choices: StatusOverrides;
   readonly #changes: Changes;
   readonly #streams: PresentStreams;
-  readonly #sweeper: Sweeper;
+  readonly #sweeper: ExpiryPoller;
   #away = false;
   #doubtUntil = 0;
   #telling: NodeJS.Timeout | undefined;
@@ -58,10 +58,10 @@ export class Presence {
     this.#log = log;
     this.#cache = createPresenceCache(parts.redis, config);
     this.#online = createOnlineCache(parts.redis, config);
-    this.#choices = new Choices(parts.pool);
+    this.#choices = new StatusOverrides(parts.pool);
     this.#changes = new Changes({ ...parts, config, online: this.#online, log });
     this.#streams = new PresentStreams({ config, apply: this.#apply, isReady });
-    this.#sweeper = new Sweeper({
+    this.#sweeper = new ExpiryPoller({
       config,
       instance: parts.config.instance,
       online: this.#online,
@@ -80,17 +80,20 @@ export class Presence {
   }
 
   /** Takes a device's word; how others see its user now. */
-  beat({ tenantId, userId }: UserKey, session: Session, status: StatusName): Promise<Seen> {
+  beat({ tenantId, userId }: UserKey, session: Session, status: StatusName): Promise<PresenceView> {
     return this.#inTime(this.#apply(tenantId, userId, { op: 'beat', session, status }), 'unknown');
   }
 
   /** Takes what a user chose, once it is kept in the database. */
-  choose({ tenantId, userId }: UserKey, chosen: ChosenRow): Promise<Seen> {
-    return this.#inTime(this.#apply(tenantId, userId, { op: 'choose', choice: toChoice(chosen) }), 'unknown');
+  choose({ tenantId, userId }: UserKey, chosen: ChosenRow): Promise<PresenceView> {
+    return this.#inTime(
+      this.#apply(tenantId, userId, { op: 'choose', choice: toStatusOverride(chosen) }),
+      'unknown',
+    );
   }
 
   /** How others see users of a tenant, in the order asked. */
-  async read(tenantId: bigint, userIds: readonly bigint[]): Promise<Seen[]> {
+  async read(tenantId: bigint, userIds: readonly bigint[]): Promise<PresenceView[]> {
     const found = await this.#inTime(this.#cache.read(tenantId, userIds), undefined);
     if (found === undefined) return userIds.map(() => 'unknown');
     if (found.includes('failed')) this.#doubt();

@@ -5,11 +5,11 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { PresenceStatus, type UserPresence } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { until } from '../../test/kit/until.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { until } from '../testing/until.ts';
 
 const { AWAY, BUSY, OFFLINE, ONLINE, UNKNOWN } = PresenceStatus;
 

@@ -1,11 +1,11 @@
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import type { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { requireTenant } from '../channel/access.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import { toMs, toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { findPresence, OTHER_KIND } from './find.ts';
 import { chooseStatus, findTypist, listMemberIds, type TypistRow } from './sql.ts';
 import { toStatus, toStatusName } from './state.ts';
@@ -48,7 +48,7 @@ export function presenceRoutes(deps: Deps): Handlers<typeof PresenceService> {
       const { tenantId } = call.caller;
       const after = fromPageToken(request.pageToken, 1)?.[0] ?? 0n;
       const [found] = await db.run(call, (sql) => listMemberIds(sql, request.channelId, after, LOOKED_AT));
-      if (found?.userIds == null) throw refuse.channelNotFound();
+      if (found?.userIds == null) throw errors.channelNotFound();
       const members = found.userIds;
       const online = await presence.filterOnline(tenantId, members);
       if (online === undefined) return { unknown: true };
@@ -66,8 +66,8 @@ export function presenceRoutes(deps: Deps): Handlers<typeof PresenceService> {
 
     async startTyping({ channelId }, call) {
       const row = await requireTypist(deps, call, channelId);
-      if (row.memberStatus === 'MUTED') throw refuse.roleTooLow('to post');
-      if (row.isArchived) throw refuse.channelArchived();
+      if (row.memberStatus === 'MUTED') throw errors.roleTooLow('to post');
+      if (row.isArchived) throw errors.channelArchived();
       if (row.memberCount > config.typing.maxMembers) return {};
       const until = await typing.start(channelId, call.caller.userId);
       return until === undefined ? {} : { expireTime: toTimestamp(BigInt(until)) };
@@ -90,6 +90,6 @@ export function presenceRoutes(deps: Deps): Handlers<typeof PresenceService> {
 async function requireTypist({ db }: Deps, call: Call, channelId: bigint): Promise<TypistRow> {
   const { tenantId, userId } = call.caller;
   const [row] = await db.run(call, (sql) => findTypist(sql, tenantId, userId, channelId));
-  if (row === undefined) throw refuse.channelNotFound();
+  if (row === undefined) throw errors.channelNotFound();
   return row;
 }

@@ -6,11 +6,11 @@ import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
 
 const TTL_MS = 2_000;
 const EVERY_MS = 300;

@@ -1,9 +1,9 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Metrics } from '../edge/metrics.ts';
-import type { Live } from '../event/live.ts';
 import type { Relay } from '../event/relay.ts';
+import type { Live } from '../event/subscribe/live.ts';
 import type { RedisClient } from '../redis/client.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { createTypingCache, type TypingCache } from './typing-cache.ts';
 
 /** Who types where. Lives in Redis alone and matters to nobody when that is away. */

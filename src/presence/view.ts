@@ -9,14 +9,14 @@ import type { ChosenRow } from './sql.ts';
 import { type Shown, toStatus } from './state.ts';
 
 /** A user's presence; `unknown` while Redis cannot tell. */
-export type Seen = Shown | 'unknown';
+export type PresenceView = Shown | 'unknown';
 
 type Text = { readonly statusText: string | null; readonly expiresAt: bigint | null };
 
 /** A user as others see them; `chosen` for the user alone. */
 export function toUserPresence(
   userId: bigint,
-  seen: Seen,
+  seen: PresenceView,
   text: Text | undefined,
   chosen?: MessageInitShape<typeof UserStatusSchema>,
 ): MessageInitShape<typeof UserPresenceSchema> {

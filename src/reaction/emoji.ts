@@ -1,4 +1,4 @@
-import { refuse } from '../edge/errors.ts';
+import { errors } from '../rpc/errors.ts';
 
 // `v` knows emoji made of several code points: flags, families, skin tones, keycaps.
 const emojiPattern = /^\p{RGI_Emoji}$/v;
@@ -10,6 +10,6 @@ const unqualified = /(?!\p{Emoji_Presentation})(?![0-9#*])\p{Emoji}(?!\uFE0F|\p{
 export function toEmoji(text: string): string {
   if (namePattern.test(text)) return text;
   const qualified = text.replace(unqualified, '$&\uFE0F');
-  if (!emojiPattern.test(qualified)) throw refuse.fieldInvalid('emoji', 'must be one emoji or a :name:');
+  if (!emojiPattern.test(qualified)) throw errors.fieldInvalid('emoji', 'must be one emoji or a :name:');
   return qualified;
 }

@@ -3,8 +3,8 @@ import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
 import { toEmoji } from './emoji.ts';
 
 const FIRST = 9_007_199_254_740_993n;

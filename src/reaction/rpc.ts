@@ -3,9 +3,9 @@ import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
-import { toStampable } from '../event/stamp.ts';
+import { toPatchable } from '../event/log/patch.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { toEmoji } from './emoji.ts';
 import { changeReaction, type ReactionChange } from './sql.ts';
 import { toReactions } from './view.ts';
@@ -32,7 +32,7 @@ async function change(
   const { userId } = call.caller;
   const { channelId, messageId, added } = request;
   const emoji = toEmoji(request.emoji);
-  const event = toStampable({
+  const event = toPatchable({
     channelId,
     actorId: userId,
     change: { case: 'reactionChanged', value: { messageId, emoji, userId, added } },
@@ -46,14 +46,14 @@ async function change(
       signalActivities(relay, row.activities);
       return toReactions(row.reactions);
     case 'MESSAGE_DELETED':
-      throw refuse.messageDeleted();
+      throw errors.messageDeleted();
     case 'CHANNEL_ARCHIVED':
-      throw refuse.channelArchived();
+      throw errors.channelArchived();
     case 'MEMBER_MUTED':
-      throw refuse.roleTooLow('to post');
+      throw errors.roleTooLow('to post');
     case 'REACTION_LIMIT':
-      throw refuse.reactionLimit();
+      throw errors.reactionLimit();
     default:
-      throw refuse.messageNotFound();
+      throw errors.messageNotFound();
   }
 }

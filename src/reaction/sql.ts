@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import type { StampableEvent } from '../event/stamp.ts';
+import type { PatchableEvent } from '../event/log/patch.ts';
 
 export type ReactionChange = {
   readonly channelId: bigint;
@@ -31,14 +31,14 @@ export function changeReaction(
   sql: Sql,
   { channelId, messageId, emoji, added }: ReactionChange,
   limits: { readonly maxReactions: number; readonly maxReactionUsers: number },
-  event: StampableEvent,
+  event: PatchableEvent,
   actorName: string,
 ): PendingQuery<ReactionRow[]> {
   return sql<ReactionRow[]>`
     select r.refusal, r.reactions, r.seq, r.payload, a.activities
     from change_reaction(
       ${channelId}, ${messageId}, ${emoji}, ${added},
-      ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqAt}
+      ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqOffset}
     ) as r
     cross join lateral record_reaction(
       ${channelId}, ${messageId}, ${emoji}, ${actorName}, case when r.seq is not null then ${added}::boolean end

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Metrics } from '../edge/metrics.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import type { RedisClient } from './client.ts';
 
 const REST_MS = 1_000;

@@ -1,4 +1,4 @@
-import { refuse } from '../edge/errors.ts';
+import { errors } from '../rpc/errors.ts';
 
 /** One thing a message must hold, or must not. */
 export type Term = {
@@ -21,13 +21,13 @@ export function parseQuery(query: string): Term[] {
       .replaceAll(/[“”„«»]/g, '"')
       .matchAll(pieces),
   ].flatMap(([, minus = '', quoted, bare = '']) => toTerm(minus !== '', quoted, bare));
-  if (terms.length === 0) throw refuse.fieldInvalid('query', 'holds no word to look for');
+  if (terms.length === 0) throw errors.fieldInvalid('query', 'holds no word to look for');
   if (terms.every(({ negated }) => negated))
-    throw refuse.fieldInvalid('query', 'says what to leave out, but not what to find');
+    throw errors.fieldInvalid('query', 'says what to leave out, but not what to find');
   if (terms.flatMap(({ words }) => words).length > MAX_WORDS)
-    throw refuse.fieldInvalid('query', `has more than ${MAX_WORDS} words`);
+    throw errors.fieldInvalid('query', `has more than ${MAX_WORDS} words`);
   if (terms.filter(isOpen).length > MAX_OPEN)
-    throw refuse.fieldInvalid('query', `has more than ${MAX_OPEN} words with *`);
+    throw errors.fieldInvalid('query', `has more than ${MAX_OPEN} words with *`);
   return terms;
 }
 
@@ -62,12 +62,12 @@ function toTerm(negated: boolean, quoted: string | undefined, bare: string): Ter
   const [first = ''] = found;
   if (bare.startsWith('*')) {
     if (found.length > 1 || length(first) < MIN_OPEN)
-      throw refuse.fieldInvalid('query', `a part of a word is one word of ${MIN_OPEN} letters or more`);
+      throw errors.fieldInvalid('query', `a part of a word is one word of ${MIN_OPEN} letters or more`);
     return [{ words: found, kind: 'PART', negated }];
   }
   if (bare.endsWith('*')) {
     if (found.length === 1 && length(first) < MIN_OPEN)
-      throw refuse.fieldInvalid('query', `the beginning of a word has ${MIN_OPEN} letters or more`);
+      throw errors.fieldInvalid('query', `the beginning of a word has ${MIN_OPEN} letters or more`);
     return [{ words: found, kind: 'PREFIX', negated }];
   }
   return [{ words: found, kind: 'WORD', negated }];

@@ -13,11 +13,11 @@ import {
   SearchMatch,
   SearchService,
 } from '#gen/serp/discuss/v1/search_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { createRandom } from '../../test/kit/random.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { until } from '../../test/kit/until.ts';
 import { types } from '../db/types.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { createRandom } from '../testing/random.ts';
-import { rejects } from '../testing/rejects.ts';
-import { until } from '../testing/until.ts';
 import { parseQuery } from './query.ts';
 import { searchMessages } from './sql.ts';
 

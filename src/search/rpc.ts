@@ -7,12 +7,12 @@ import {
   type SearchService,
 } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { toTypeColumns as toChannelTypeColumns } from '../channel/view.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import { toMs } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
 import { toTypeColumn } from '../message/view.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { parseQuery, type Term, toParts, wordsOf } from './query.ts';
 import {
   type FoundMessageRow,
@@ -48,7 +48,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
     async searchChannels(request, call) {
       const { tenantId, userId } = call.caller;
       const words = wordsOf(request.query);
-      if (words.length === 0) throw refuse.fieldInvalid('query', 'holds no letter and no digit');
+      if (words.length === 0) throw errors.fieldInvalid('query', 'holds no letter and no digit');
       const size = request.pageSize === 0 ? PAGE : request.pageSize;
       const token = fromPageToken(request.pageToken, 3);
       const place = token && ([token[0] ?? 0n, token[1] ?? -1n, token[2] ?? 0n] as const);

@@ -5,10 +5,10 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../testing/app.ts';
-import { rejects } from '../testing/rejects.ts';
-import { Subscriber } from '../testing/stream.ts';
-import { until } from '../testing/until.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const user = (id: bigint): As => ({ userId: id, tenantId: 1n });
 const [ana, binh, chi, dung] = [user(1n), user(2n), user(3n), user(4n)];

@@ -1,10 +1,10 @@
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalRead } from '../activity/view.ts';
-import { fromPageToken, toPageToken } from '../db/page-token.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../edge/call.ts';
-import { refuse } from '../edge/errors.ts';
 import { toMessage } from '../message/view.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { listFollowed, listThread, updateFollowing, updateThreadMarker } from './sql.ts';
 import { toState } from './view.ts';
 
@@ -23,7 +23,7 @@ export function threadHandlers({ db, relay }: Deps): ThreadHandlers {
         listThread(sql, tenantId, userId, request, after ?? 0n, size + 1),
       );
       const [first] = rows;
-      if (first === undefined) throw refuse.messageNotFound();
+      if (first === undefined) throw errors.messageNotFound();
       const messages = rows.flatMap((row) => (row.id === null ? [] : [row]));
       const root = messages.find(({ id }) => id === request.rootMessageId);
       const replies = messages.filter(({ id }) => id !== request.rootMessageId);
@@ -56,22 +56,22 @@ export function threadHandlers({ db, relay }: Deps): ThreadHandlers {
     async followThread(request, call) {
       const { tenantId, userId } = call.caller;
       const [row] = await db.run(call, (sql) => updateFollowing(sql, tenantId, userId, request, true));
-      if (row === undefined) throw refuse.messageNotFound();
-      if (row.isDeleted) throw refuse.messageDeleted();
+      if (row === undefined) throw errors.messageNotFound();
+      if (row.isDeleted) throw errors.messageDeleted();
       return { state: toState(row) };
     },
 
     async unfollowThread(request, call) {
       const { tenantId, userId } = call.caller;
       const [row] = await db.run(call, (sql) => updateFollowing(sql, tenantId, userId, request, false));
-      if (row === undefined) throw refuse.messageNotFound();
+      if (row === undefined) throw errors.messageNotFound();
       return {};
     },
 
     async markThreadRead(request, call) {
       const { tenantId, userId } = call.caller;
       const [row] = await db.run(call, (sql) => updateThreadMarker(sql, tenantId, userId, request));
-      if (row === undefined) throw refuse.messageNotFound();
+      if (row === undefined) throw errors.messageNotFound();
       if (row.moved) {
         const { channelId, rootMessageId } = request;
         const { readReplyId, unreadCount } = row;

@@ -5,7 +5,7 @@ import { instanceKilled, rollingRestart } from './faults/instances.ts';
 import { postgresCrashed, postgresReset } from './faults/postgres.ts';
 import { redisDropping, redisStopped } from './faults/redis.ts';
 import { conclude, inflict } from './run.ts';
-import { World } from './world.ts';
+import { TestCluster } from './world.ts';
 
 const SIZE = { channels: 4, senders: 6, subscribers: 12, perSecond: 60 };
 // `npm run chaos` has more of them, and for longer.
@@ -21,11 +21,11 @@ const FAULTS = [
 const skip = (await hasPostgresProgram()) ? false : 'no PostgreSQL of our own to hurt: set POSTGRES_BIN';
 
 describe('two instances under load, while things go wrong', { skip }, () => {
-  let world: World;
+  let world: TestCluster;
 
   before(async () => {
     // A sweep twice as often as by default: other tests keep the machine busy.
-    world = await World.open(SIZE, 20_261_122, { EVENT_SWEEP_MS: '500' });
+    world = await TestCluster.open(SIZE, 20_261_122, { EVENT_SWEEP_MS: '500' });
     console.log(`# seed ${world.random.seed}`);
   });
   after(() => world[Symbol.asyncDispose]());

@@ -1,13 +1,13 @@
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { type Person, TENANT } from './person.ts';
-import type { World } from './world.ts';
+import type { TestCluster } from './world.ts';
 
 /** What is wrong; all 0 when the promises are kept. */
 export type Damage = { readonly lost: number; readonly duplicated: number; readonly outOfOrder: number };
 
 /** What the subscribers have so far, and whether the messages acknowledged since the last look are there. */
-export async function lookAtStreams(world: World, heads: ReadonlyMap<bigint, bigint>): Promise<Damage> {
-  const sum = (of: (roamer: World['roamers'][number]) => number) =>
+export async function lookAtStreams(world: TestCluster, heads: ReadonlyMap<bigint, bigint>): Promise<Damage> {
+  const sum = (of: (roamer: TestCluster['roamers'][number]) => number) =>
     world.roamers.reduce((total, roamer) => total + of(roamer), 0);
   const acknowledged = [...world.ledger.acknowledged.keys()];
   const [row] = await world.stores.owner<{ stored: number }[]>`
@@ -24,7 +24,7 @@ export async function lookAtStreams(world: World, heads: ReadonlyMap<bigint, big
 }
 
 /** When nobody sends any more: the database, each subscriber and each unread number against one another. */
-export async function lookAtAll(world: World): Promise<{ damage: Damage; broken: string[] }> {
+export async function lookAtAll(world: TestCluster): Promise<{ damage: Damage; broken: string[] }> {
   const broken: string[] = [];
   const stored = await storedMessages(world);
   const ids = new Set([...stored.values()].flat());
@@ -45,7 +45,7 @@ export async function lookAtAll(world: World): Promise<{ damage: Damage; broken:
 }
 
 /** Ids by channel, in the order of posting. */
-async function storedMessages(world: World): Promise<Map<bigint, bigint[]>> {
+async function storedMessages(world: TestCluster): Promise<Map<bigint, bigint[]>> {
   const rows = await world.stores.owner<{ channelId: bigint; id: bigint }[]>`
     select channel_id, id from messages order by channel_id, post_seq
   `;
@@ -54,7 +54,7 @@ async function storedMessages(world: World): Promise<Map<bigint, bigint[]>> {
 }
 
 /** Unread numbers that either instance tells and that differ from a count by hand. */
-async function wrongCounts(world: World): Promise<string[]> {
+async function wrongCounts(world: TestCluster): Promise<string[]> {
   const expected = await countByHand(world);
   const wrong: string[] = [];
   const people = [...world.senders, ...world.roamers].map(({ person }) => person);
@@ -81,7 +81,7 @@ async function unreadOf(person: Person, instance: number): Promise<Map<bigint, n
   return new Map(entries.map(({ channelId, unreadCount }) => [channelId, unreadCount]));
 }
 
-async function countByHand(world: World): Promise<Map<string, number>> {
+async function countByHand(world: TestCluster): Promise<Map<string, number>> {
   const rows = await world.stores.owner<{ key: string; unread: number }[]>`
     select
       m.channel_id || '/' || m.user_id as key,

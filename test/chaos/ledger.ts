@@ -1,6 +1,6 @@
 import { Code, type ConnectError } from '@connectrpc/connect';
 import { ErrorInfoSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
-import { codeName } from '../../src/edge/errors.ts';
+import { codeName } from '../../src/rpc/errors.ts';
 
 // What fetch makes of a connection that breaks, or that nobody takes.
 const LOST = 'CONNECTION_LOST';

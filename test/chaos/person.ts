@@ -9,7 +9,7 @@ import {
 } from '@connectrpc/connect';
 import { createConnectTransport } from '@connectrpc/connect-web';
 import { RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
-import type { Edge } from '../../src/testing/app.ts';
+import type { Edge } from '../kit/app.ts';
 import { GrpcTransport } from './grpc-transport.ts';
 import type { Instance } from './instance.ts';
 import type { Ledger } from './ledger.ts';

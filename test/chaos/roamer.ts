@@ -16,7 +16,7 @@ type Place = { seq: bigint; readonly missing: Set<bigint>; readonly posted: Set<
  * A subscriber that goes to the other instance when its own is gone, with its cursors, and keeps account of what
  * came: of events that never came, came twice, or came after later ones.
  */
-export class Roamer {
+export class ReconnectingSubscriber {
   readonly person: Person;
   readonly places = new Map<bigint, Place>();
   duplicated = 0;

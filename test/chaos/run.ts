@@ -1,18 +1,18 @@
 import { setTimeout as sleep } from 'node:timers/promises';
-import { until } from '../../src/testing/until.ts';
+import { until } from '../kit/until.ts';
 import { type Damage, lookAtAll, lookAtStreams } from './checks.ts';
 import type { Memory } from './instance.ts';
-import type { World } from './world.ts';
+import type { TestCluster } from './world.ts';
 
 /** Something that goes wrong in a running world. */
 export type Fault = {
   readonly name: string;
   /** Does the harm, and takes it back: when it resolves, the fault is over. Says what it saw broken meanwhile. */
-  run(world: World): Promise<void>;
+  run(world: TestCluster): Promise<void>;
   /** What was measured beside. */
   readonly figures?: () => Readonly<Record<string, number>>;
   /** Promises that go beyond those that always hold. */
-  readonly promises?: (report: Report, world: World) => string[];
+  readonly promises?: (report: Report, world: TestCluster) => string[];
 };
 
 /** What a fault did; one line of the report. Seconds. */
@@ -54,7 +54,7 @@ const COUNTERS = [
 ] as const;
 
 /** Does a fault to the world and says what became of it. */
-export async function inflict(world: World, fault: Fault): Promise<Report> {
+export async function inflict(world: TestCluster, fault: Fault): Promise<Report> {
   await world.goHome();
   await sleep(CALM_MS);
   const before = await takeStock(world);
@@ -79,7 +79,7 @@ export async function inflict(world: World, fault: Fault): Promise<Report> {
 }
 
 /** What the instances use while nobody sends, once they have been in use for a while. */
-export async function measureMemory(world: World): Promise<Memory[]> {
+export async function measureMemory(world: TestCluster): Promise<Memory[]> {
   await world.goHome();
   await world.stopSending();
   await sleep(QUIET_MS);
@@ -96,7 +96,7 @@ export type Conclusion = Damage & {
 };
 
 /** Stops all senders and looks at everything; at memory where it was measured before. */
-export async function conclude(world: World, memoryBefore: readonly Memory[]): Promise<Conclusion> {
+export async function conclude(world: TestCluster, memoryBefore: readonly Memory[]): Promise<Conclusion> {
   world.ledger.reset();
   for (const roamer of world.roamers) roamer.reset();
   await world.goHome();
@@ -123,7 +123,7 @@ export async function conclude(world: World, memoryBefore: readonly Memory[]): P
 }
 
 // What was read for subscribers who were behind is kept for a minute.
-async function untilMemoryReturned(world: World, before: readonly Memory[]): Promise<Memory[]> {
+async function untilMemoryReturned(world: TestCluster, before: readonly Memory[]): Promise<Memory[]> {
   const end = performance.now() + MEMORY_MS;
   for (;;) {
     const after = await measureMemory(world);
@@ -136,16 +136,16 @@ function hasGrown(after: Memory, before: Memory | undefined): boolean {
   return before !== undefined && after.live > before.live * MEMORY_GROWTH;
 }
 
-type Stock = { readonly acknowledged: number; readonly metrics: ReadonlyMap<string, number> };
+type Baseline = { readonly acknowledged: number; readonly metrics: ReadonlyMap<string, number> };
 
-async function takeStock(world: World): Promise<Stock> {
+async function takeStock(world: TestCluster): Promise<Baseline> {
   world.ledger.reset();
   for (const roamer of world.roamers) roamer.reset();
   for (const instance of world.instances) instance.takeLog();
   return { acknowledged: world.ledger.acknowledged.size, metrics: await counters(world) };
 }
 
-async function compare(world: World, before: Stock) {
+async function compare(world: TestCluster, before: Baseline) {
   const { ledger, roamers, instances } = world;
   const metrics: Record<string, number> = {};
   for (const [name, value] of await counters(world)) {
@@ -171,7 +171,7 @@ async function compare(world: World, before: Stock) {
 }
 
 /** How long after the fault each instance posts again, and all subscribers hear of it. */
-async function recover(world: World, ended: number) {
+async function recover(world: TestCluster, ended: number) {
   const [channelId] = world.channelIds;
   const [sender] = world.senders;
   if (channelId === undefined || sender === undefined) throw new RangeError('nobody is there to ask');
@@ -190,7 +190,7 @@ async function recover(world: World, ended: number) {
   };
 }
 
-async function counters({ instances }: World): Promise<Map<string, number>> {
+async function counters({ instances }: TestCluster): Promise<Map<string, number>> {
   const sums = new Map<string, number>();
   for (const values of await Promise.all(instances.map((instance) => instance.metrics())))
     for (const name of COUNTERS) sums.set(name, (sums.get(name) ?? 0) + (values.get(name) ?? 0));

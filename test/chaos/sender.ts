@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import type { createRandom } from '../../src/testing/random.ts';
+import type { createRandom } from '../kit/random.ts';
 import type { Person } from './person.ts';
 
 type Random = ReturnType<typeof createRandom>;
@@ -32,7 +32,7 @@ export class Board {
  * Posts at an instance and no other, to a channel that nobody else posts to: to the streams of the other instance its
  * messages come through Redis or, without any other event to tell of them, by the log.
  */
-export class Beacon {
+export class InstanceWriter {
   readonly #sender: Sender;
   readonly #channelId: bigint;
   readonly #instance: number;

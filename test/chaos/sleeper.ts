@@ -7,10 +7,10 @@ import {
   SubscribeRequestSchema,
   SubscribeResponseSchema,
 } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import type { Edge } from '../../src/testing/app.ts';
+import type { Edge } from '../kit/app.ts';
 
 /** Where one subscribes, to what, and as whom. */
-export type Bed = {
+export type PausedTarget = {
   readonly edge: Edge;
   readonly url: string;
   readonly token: string;
@@ -25,19 +25,19 @@ const HEAD_BYTES = 5;
 const AGAIN_MS = 200;
 
 /** A subscriber of one channel, on a connection of its own, that can stop reading from it. */
-export class Sleeper {
+export class PausedSubscriber {
   /** `seq` of the last event. */
   seq = 0n;
   /** Events that did not follow the one before, and resets. */
   gaps = 0;
   /** Times the stream ended, and was opened again from the cursor. */
   reconnects = 0;
-  readonly #bed: Bed;
+  readonly #bed: PausedTarget;
   #opened: Opened | undefined;
   #asleep = false;
   #rest: Buffer = Buffer.alloc(0);
 
-  constructor(bed: Bed) {
+  constructor(bed: PausedTarget) {
     this.#bed = bed;
   }
 
@@ -95,7 +95,7 @@ export class Sleeper {
   }
 }
 
-function requestOf({ channelId }: Bed, seq: bigint): Buffer {
+function requestOf({ channelId }: PausedTarget, seq: bigint): Buffer {
   const cursors = seq === 0n ? [] : [{ channelId, seq }];
   const subscription = create(SubscribeRequestSchema, { channelIds: [channelId], cursors });
   const message = toBinary(SubscribeRequestSchema, subscription);
@@ -104,7 +104,7 @@ function requestOf({ channelId }: Bed, seq: bigint): Buffer {
   return Buffer.concat([head, message]);
 }
 
-function openGrpc({ url, token }: Bed, body: Buffer): Promise<Opened> {
+function openGrpc({ url, token }: PausedTarget, body: Buffer): Promise<Opened> {
   const session = connect(url);
   session.on('error', () => {});
   const stream = session.request({
@@ -118,7 +118,7 @@ function openGrpc({ url, token }: Bed, body: Buffer): Promise<Opened> {
   return started(stream, () => session.destroy());
 }
 
-async function openWeb({ url, token }: Bed, body: Buffer): Promise<Opened> {
+async function openWeb({ url, token }: PausedTarget, body: Buffer): Promise<Opened> {
   const headers = {
     'content-type': 'application/connect+proto',
     'connect-protocol-version': '1',

@@ -1,24 +1,24 @@
 // Subscribers that sleep, in a thread of their own: what they have to read when they wake would keep the others waiting.
 import { once } from 'node:events';
 import { parentPort, Worker } from 'node:worker_threads';
-import { until } from '../../src/testing/until.ts';
-import { type Bed, Sleeper } from './sleeper.ts';
+import { until } from '../kit/until.ts';
+import { PausedSubscriber, type PausedTarget } from './sleeper.ts';
 
 /** What became of them. */
 export type Account = { readonly gaps: number; readonly behind: number; readonly reconnects: number };
 
 type Order =
-  | { readonly kind: 'open'; readonly beds: readonly Bed[] }
+  | { readonly kind: 'open'; readonly beds: readonly PausedTarget[] }
   | { readonly kind: 'sleep' }
   | { readonly kind: 'wake'; readonly head: bigint };
 
 const WAKING_MS = 60_000;
 
 /** The thread, seen from outside. */
-export class Sleepers implements AsyncDisposable {
+export class PausedSubscribers implements AsyncDisposable {
   readonly #worker = new Worker(new URL(import.meta.url));
 
-  async open(beds: readonly Bed[]): Promise<void> {
+  async open(beds: readonly PausedTarget[]): Promise<void> {
     await this.#order({ kind: 'open', beds });
   }
 
@@ -45,14 +45,14 @@ export class Sleepers implements AsyncDisposable {
   }
 }
 
-const sleepers: Sleeper[] = [];
+const sleepers: PausedSubscriber[] = [];
 let head = 0n;
 
 parentPort?.on('message', async (order: Order) => {
   if (order.kind === 'open') {
     // One after the other: so many at once would be refused as too much work.
     for (const bed of order.beds) {
-      const sleeper = new Sleeper(bed);
+      const sleeper = new PausedSubscriber(bed);
       await sleeper.open();
       sleepers.push(sleeper);
     }

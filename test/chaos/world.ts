@@ -1,13 +1,13 @@
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { createRandom } from '../../src/testing/random.ts';
-import { createTokenSigner, type TokenSigner } from '../../src/testing/tokens.ts';
-import { until } from '../../src/testing/until.ts';
-import { Wire } from '../../src/testing/wire.ts';
+import { createRandom } from '../kit/random.ts';
+import { createTokenSigner, type TokenSigner } from '../kit/tokens.ts';
+import { until } from '../kit/until.ts';
+import { FaultProxy } from '../kit/wire.ts';
 import { Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
 import { Person, TENANT } from './person.ts';
-import { Roamer } from './roamer.ts';
-import { Beacon, Board, Sender } from './sender.ts';
+import { ReconnectingSubscriber } from './roamer.ts';
+import { Board, InstanceWriter, Sender } from './sender.ts';
 import { Stores } from './stores.ts';
 
 /** How much goes on in it. */
@@ -41,20 +41,20 @@ const HOME_MS = 10_000;
 const START_MS = 30_000;
 
 /** Two instances with their stores, and the people who use them. */
-export class World implements AsyncDisposable {
+export class TestCluster implements AsyncDisposable {
   readonly stores: Stores;
   /** Before Redis and before PostgreSQL. */
-  readonly redis: Wire;
-  readonly postgres: Wire;
+  readonly redis: FaultProxy;
+  readonly postgres: FaultProxy;
   readonly instances: readonly [Instance, Instance];
   readonly random: ReturnType<typeof createRandom>;
   readonly ledger = new Ledger();
   readonly tokens: TokenSigner;
   readonly senders: Sender[] = [];
-  readonly roamers: Roamer[] = [];
+  readonly roamers: ReconnectingSubscriber[] = [];
   /** Channels; everybody is in the first one. */
   readonly channelIds: bigint[] = [];
-  readonly #beacons: Beacon[] = [];
+  readonly #beacons: InstanceWriter[] = [];
   readonly #people: Person[] = [];
   #lastUserId = 0n;
   #sending: Promise<unknown> = Promise.resolve();
@@ -64,8 +64,8 @@ export class World implements AsyncDisposable {
 
   private constructor(parts: {
     stores: Stores;
-    redis: Wire;
-    postgres: Wire;
+    redis: FaultProxy;
+    postgres: FaultProxy;
     instances: readonly [Instance, Instance];
     tokens: TokenSigner;
     seed: number;
@@ -84,17 +84,17 @@ export class World implements AsyncDisposable {
     size: Size,
     seed: number,
     settings: Readonly<Record<string, string>> = {},
-  ): Promise<World> {
+  ): Promise<TestCluster> {
     await using owned = new AsyncDisposableStack();
     const stores = owned.use(await Stores.open());
-    const redis = owned.adopt(await Wire.open(stores.redisPort, true), (wire) => wire.close());
-    const postgres = owned.adopt(await Wire.open(stores.postgresPort, false), (wire) => wire.close());
+    const redis = owned.adopt(await FaultProxy.open(stores.redisPort, true), (wire) => wire.close());
+    const postgres = owned.adopt(await FaultProxy.open(stores.postgresPort, false), (wire) => wire.close());
     const tokens = await createTokenSigner();
     const env = { ...SETTINGS, ...settings, ...environment(stores, redis, postgres, tokens) };
     const start = async (name: string) =>
       owned.adopt(await Instance.start(name, env), (instance) => instance.close());
     const instances = await Promise.all([start('một'), start('hai')]);
-    const world = new World({ stores, redis, postgres, instances, tokens, seed, owned: owned.move() });
+    const world = new TestCluster({ stores, redis, postgres, instances, tokens, seed, owned: owned.move() });
     await world.#populate(size);
     return world;
   }
@@ -176,9 +176,9 @@ export class World implements AsyncDisposable {
     for (const instance of [0, 1]) {
       const [sender, channelId] = [this.senders[instance], this.channelIds[channels + instance]];
       if (sender === undefined || channelId === undefined) throw new RangeError('the world is too small');
-      this.#beacons.push(new Beacon(sender, channelId, instance));
+      this.#beacons.push(new InstanceWriter(sender, channelId, instance));
     }
-    for (const person of people.slice(senders)) this.roamers.push(new Roamer(person));
+    for (const person of people.slice(senders)) this.roamers.push(new ReconnectingSubscriber(person));
     for (const roamer of this.roamers) void roamer.run(this.#stopListening.signal);
     await until(() => this.roamers.every(({ started }) => started), 'all streams', START_MS);
     this.startSending();
@@ -201,7 +201,7 @@ export class World implements AsyncDisposable {
   }
 }
 
-function environment(stores: Stores, redis: Wire, database: Wire, tokens: TokenSigner) {
+function environment(stores: Stores, redis: FaultProxy, database: FaultProxy, tokens: TokenSigner) {
   const databaseUrl = new URL(stores.serviceUrl);
   databaseUrl.port = `${database.port}`;
   return {

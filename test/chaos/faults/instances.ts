@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../instance.ts';
 import type { Fault } from '../run.ts';
-import type { World } from '../world.ts';
+import type { TestCluster } from '../world.ts';
 
 const DOWN_MS = 500;
 
@@ -52,6 +52,6 @@ export function rollingRestart(rounds: number): Fault {
   };
 }
 
-function pick({ instances }: World, round: number): Instance {
+function pick({ instances }: TestCluster, round: number): Instance {
   return instances[round % 2 === 0 ? 0 : 1];
 }

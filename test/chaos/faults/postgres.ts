@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectError } from '@connectrpc/connect';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Fault, Report } from '../run.ts';
-import type { World } from '../world.ts';
+import type { TestCluster } from '../world.ts';
 import { streamsStayed } from './promises.ts';
 
 const FLOOD = 400;
@@ -80,7 +80,7 @@ export function poolFull(ms: number): Fault {
   };
 }
 
-function flood({ senders, channelIds, ledger }: World): Promise<void>[] {
+function flood({ senders, channelIds, ledger }: TestCluster): Promise<void>[] {
   const [channelId = 0n] = channelIds;
   return Array.from({ length: FLOOD }, async (_, index) => {
     const person = senders[index % senders.length]?.person;

@@ -2,9 +2,9 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import type { Fault } from '../run.ts';
 import type { Sender } from '../sender.ts';
-import type { Bed } from '../sleeper.ts';
-import { type Account, Sleepers } from '../sleepers.ts';
-import { STREAM_BUFFER_BYTES, type World } from '../world.ts';
+import type { PausedTarget } from '../sleeper.ts';
+import { type Account, PausedSubscribers } from '../sleepers.ts';
+import { STREAM_BUFFER_BYTES, type TestCluster } from '../world.ts';
 
 const STREAMS_PER_USER = 10;
 const LOOK_MS = 250;
@@ -23,7 +23,7 @@ export function readersAsleep(count: number, ms: number, perSecond: number): Fau
     async run(world) {
       const [sender] = world.senders;
       if (sender === undefined) throw new RangeError('nobody is there to send');
-      await using sleepers = new Sleepers();
+      await using sleepers = new PausedSubscribers();
       const { channelId, beds } = await gather(world, sender, count);
       await sleepers.open(beds);
       const watching = watchMemory(world, await residentBytes(world));
@@ -47,7 +47,7 @@ export function readersAsleep(count: number, ms: number, perSecond: number): Fau
 }
 
 /** A channel with members of its own, so that only those who sleep get what is sent there. */
-async function gather(world: World, sender: Sender, count: number) {
+async function gather(world: TestCluster, sender: Sender, count: number) {
   const people = await Promise.all(
     Array.from({ length: Math.ceil(count / STREAMS_PER_USER) }, () => world.meet('grpc', 0)),
   );
@@ -55,7 +55,7 @@ async function gather(world: World, sender: Sender, count: number) {
     client.createChannel({ name: 'Ngủ', memberUserIds: people.map(({ userId }) => userId) }, options),
   );
   const channelId = channel?.id ?? 0n;
-  const beds = Array.from({ length: count }, (_, index): Bed => {
+  const beds = Array.from({ length: count }, (_, index): PausedTarget => {
     const instance = world.instances[index % 2 === 0 ? 0 : 1];
     const edge = index % 4 < 2 ? 'web' : 'grpc';
     const url = edge === 'web' ? instance.webUrl : `http://${instance.grpcAddress}`;
@@ -82,7 +82,7 @@ function faultsOf({ gaps, behind }: Account): string[] {
 }
 
 /** The most that any instance has grown until `stop`. */
-function watchMemory(world: World, before: readonly number[]): { stop(): Promise<number> } {
+function watchMemory(world: TestCluster, before: readonly number[]): { stop(): Promise<number> } {
   let peak = 0;
   const look = async () => {
     const now = await residentBytes(world);
@@ -98,7 +98,7 @@ function watchMemory(world: World, before: readonly number[]): { stop(): Promise
   };
 }
 
-function residentBytes({ instances }: World): Promise<number[]> {
+function residentBytes({ instances }: TestCluster): Promise<number[]> {
   return Promise.all(
     instances.map(async (instance) => (await instance.metrics()).get('process_resident_memory_bytes') ?? 0),
   );

@@ -2,7 +2,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import type { Fault, Report } from '../run.ts';
-import { SETTINGS, type World } from '../world.ts';
+import { SETTINGS, type TestCluster } from '../world.ts';
 import { streamsStayed } from './promises.ts';
 
 // What a subscriber waits at most for a message that Redis did not bring: a sweep of the log, and the way there.
@@ -95,7 +95,7 @@ function withoutRedis(report: Report): string[] {
   ];
 }
 
-async function searchTooMuch(world: World): Promise<void> {
+async function searchTooMuch(world: TestCluster): Promise<void> {
   const person = await world.meet('grpc', 0);
   const client = person.client(SearchService, 0);
   const limit = Number(SETTINGS.LIMIT_SEARCH_PER_MINUTE);

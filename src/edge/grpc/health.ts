@@ -1,0 +1,82 @@
+import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
+import {
+  type Server,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+  status,
+} from '@grpc/grpc-js';
+import {
+  HealthCheckRequestSchema,
+  HealthCheckResponseSchema,
+  HealthListResponseSchema,
+  Health as HealthService,
+  HealthCheckResponse_ServingStatus as ServingStatus,
+} from '#gen/grpc/health/v1/health_pb.ts';
+import { asBuffer, serviceDefinition } from './service-definition.ts';
+
+type Watch = ServerWritableStream<Buffer, Buffer>;
+
+/** `grpc.health.v1`: of the server as a whole, under the name "", and of each service. Needs no token. */
+export class Health {
+  readonly #names: ReadonlySet<string>;
+  readonly #watches = new Map<Watch, string>();
+  #serving = true;
+
+  constructor(services: readonly string[]) {
+    this.#names = new Set(['', ...services]);
+  }
+
+  addTo(server: Server): void {
+    server.addService(serviceDefinition(HealthService), {
+      check: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+        const name = serviceOf(call.request);
+        if (this.#names.has(name)) answer(null, this.#response(name));
+        else answer({ code: status.NOT_FOUND, details: 'unknown service' });
+      },
+      watch: (call: Watch) => {
+        const name = serviceOf(call.request);
+        this.#watches.set(call, name);
+        call.on('cancelled', () => this.#watches.delete(call));
+        call.write(this.#response(name));
+      },
+      list: (_call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+        const statuses = Object.fromEntries(
+          [...this.#names].map((name) => [name, { status: this.#status(name) }]),
+        );
+        answer(
+          null,
+          asBuffer(toBinary(HealthListResponseSchema, create(HealthListResponseSchema, { statuses }))),
+        );
+      },
+    });
+  }
+
+  /** NOT_SERVING from now on. Those who watch are told so. */
+  drain(): void {
+    this.#serving = false;
+    for (const [call, name] of this.#watches) call.write(this.#response(name));
+  }
+
+  /** Ends the watches, which would keep the server open. */
+  close(): void {
+    for (const call of this.#watches.keys()) {
+      call.emit('error', { code: status.UNAVAILABLE, details: 'the server is stopping' });
+    }
+    this.#watches.clear();
+  }
+
+  #status(name: string): ServingStatus {
+    if (!this.#names.has(name)) return ServingStatus.SERVICE_UNKNOWN;
+    return this.#serving ? ServingStatus.SERVING : ServingStatus.NOT_SERVING;
+  }
+
+  #response(name: string): Buffer {
+    const response = create(HealthCheckResponseSchema, { status: this.#status(name) });
+    return asBuffer(toBinary(HealthCheckResponseSchema, response));
+  }
+}
+
+function serviceOf(request: Buffer): string {
+  return fromBinary(HealthCheckRequestSchema, request).service;
+}

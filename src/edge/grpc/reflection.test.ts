@@ -1,0 +1,97 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { create, createFileRegistry, fromBinary, getOption } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import { field as fieldRules } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
+import { Code, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import { ServerReflection } from '#gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { Access, access } from '#gen/serp/discuss/v1/options_pb.ts';
+import { bearer, failureOf, openEdges } from '../../../test/kit/edge/edges.ts';
+
+for (const [name, service] of [
+  ['v1', ServerReflection],
+  ['v1alpha', ServerReflectionAlpha],
+] as const) {
+  test(`reflection ${name} lists all services and gives descriptors with their options`, async () => {
+    await using edges = await openEdges();
+    const client = createClient(service, createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
+    const questions = [
+      { messageRequest: { case: 'listServices', value: '' } },
+      { messageRequest: { case: 'fileContainingSymbol', value: 'test.EchoService.Write' } },
+      { messageRequest: { case: 'fileContainingSymbol', value: 'test.Nothing' } },
+      {
+        messageRequest: {
+          case: 'fileContainingExtension',
+          value: { containingType: 'google.protobuf.MethodOptions', extensionNumber: access.number },
+        },
+      },
+    ] as const;
+    const answers = [];
+    for await (const answer of client.serverReflectionInfo(stream(questions), bearer(edges.token))) {
+      answers.push(answer.messageResponse);
+    }
+    assert.ok(answers[0]?.case === 'listServicesResponse');
+    assert.deepEqual(answers[0].value.service.map((entry) => entry.name).sort(), [
+      'grpc.health.v1.Health',
+      'grpc.reflection.v1.ServerReflection',
+      'grpc.reflection.v1alpha.ServerReflection',
+      'test.EchoService',
+    ]);
+    assert.ok(answers[1]?.case === 'fileDescriptorResponse');
+    const file = answers[1].value.fileDescriptorProto.map((bytes) =>
+      fromBinary(FileDescriptorProtoSchema, bytes),
+    );
+    const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: inOrder(file) }));
+    const write = registry.getService('test.EchoService')?.method['write'];
+    assert.ok(write !== undefined);
+    assert.equal(getOption(write, access), Access.USER);
+    const channelId = write.input.fields.find((field) => field.name === 'channel_id');
+    assert.ok(channelId !== undefined);
+    assert.equal(getOption(channelId, fieldRules).type.case, 'int64');
+    assert.equal(answers[2]?.case, 'errorResponse');
+    assert.equal(answers[3]?.case, 'fileDescriptorResponse');
+  });
+}
+
+test('reflection wants a token, unless it is opened', async () => {
+  const questions = [{ messageRequest: { case: 'listServices', value: '' } }] as const;
+  await using edges = await openEdges();
+  const client = createClient(
+    ServerReflection,
+    createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }),
+  );
+  const refused = client.serverReflectionInfo(stream(questions))[Symbol.asyncIterator]().next();
+  assert.equal((await failureOf(refused)).error.code, Code.Unauthenticated);
+  await using open = await openEdges({}, { GRPC_OPEN_REFLECTION: 'true' });
+  const anybody = createClient(
+    ServerReflection,
+    createGrpcTransport({ baseUrl: `http://${open.grpc.address}` }),
+  );
+  for await (const { messageResponse } of anybody.serverReflectionInfo(stream(questions))) {
+    assert.equal(messageResponse.case, 'listServicesResponse');
+  }
+});
+
+async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+}
+
+/** A registry wants files after what they import; reflection may give them in any order. */
+function inOrder<T extends { name: string; dependency: string[] }>(
+  files: T[],
+  done = new Map<string, T>(),
+): T[] {
+  const visit = (file: T): void => {
+    if (done.has(file.name)) return;
+    for (const name of file.dependency) {
+      const imported = files.find((other) => other.name === name);
+      assert.ok(imported !== undefined, `${file.name} imports ${name}, which is not given`);
+      visit(imported);
+    }
+    done.set(file.name, file);
+  };
+  files.forEach(visit);
+  return [...done.values()];
+}

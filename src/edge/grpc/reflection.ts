@@ -1,0 +1,160 @@
+import {
+  create,
+  type DescEnum,
+  type DescExtension,
+  type DescFile,
+  type DescMessage,
+  type DescService,
+  fromBinary,
+  type MessageInitShape,
+  toBinary,
+} from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
+import type { Server, ServerDuplexStream } from '@grpc/grpc-js';
+import { Code } from '#gen/google/rpc/code_pb.ts';
+import {
+  ServerReflection,
+  type ServerReflectionRequest,
+  ServerReflectionRequestSchema,
+  ServerReflectionResponseSchema,
+} from '#gen/grpc/reflection/v1/reflection_pb.ts';
+import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { callerOf, type TokenReader } from '../../rpc/interceptors/authenticate.ts';
+import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
+import { toStatus } from './status.ts';
+
+type Response = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>;
+
+/**
+ * Server reflection, v1 and v1alpha, whose messages are the same on the wire. Served from the very descriptors
+ * the service runs on: @grpc/reflection re-encodes them and so loses our options and protovalidate's rules.
+ * Wants a token like every RPC but health, unless `readToken` is undefined.
+ */
+export function addReflection(
+  server: Server,
+  services: readonly DescService[],
+  readToken: TokenReader | undefined,
+): void {
+  const all = [...services, ServerReflection, ServerReflectionAlpha];
+  const answer = createReflection(all);
+  const serverReflectionInfo = (call: ServerDuplexStream<Buffer, Buffer>) => {
+    const admitted =
+      readToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), readToken);
+    admitted.then(
+      () => {
+        call.on('data', (request: Buffer) => call.write(asBuffer(answer(request))));
+        call.on('end', () => call.end());
+      },
+      (error) => call.emit('error', toStatus(error, 'reflection')),
+    );
+  };
+  server.addService(serviceDefinition(ServerReflection), { serverReflectionInfo });
+  server.addService(serviceDefinition(ServerReflectionAlpha), { serverReflectionInfo });
+}
+
+function createReflection(services: readonly DescService[]): (request: Uint8Array) => Uint8Array {
+  const index = new DescriptorIndex();
+  for (const service of services) index.addFile(service.file);
+  const names = services.map(({ typeName }) => ({ name: typeName }));
+  return (bytes) => {
+    const request = fromBinary(ServerReflectionRequestSchema, bytes);
+    const response = create(ServerReflectionResponseSchema, {
+      validHost: request.host,
+      originalRequest: request,
+      messageResponse: answerTo(request.messageRequest, index, names),
+    });
+    return toBinary(ServerReflectionResponseSchema, response);
+  };
+}
+
+function answerTo(
+  question: ServerReflectionRequest['messageRequest'],
+  index: DescriptorIndex,
+  service: { name: string }[],
+): Response {
+  switch (question.case) {
+    case 'listServices':
+      return { case: 'listServicesResponse', value: { service } };
+    case 'fileByFilename':
+      return fileAnswer(index.files.get(question.value));
+    case 'fileContainingSymbol':
+      return fileAnswer(index.symbols.get(question.value));
+    case 'fileContainingExtension': {
+      const { containingType, extensionNumber } = question.value;
+      return fileAnswer(index.extensions.get(containingType)?.get(extensionNumber));
+    }
+    case 'allExtensionNumbersOfType': {
+      const numbers = index.extensions.get(question.value);
+      if (numbers === undefined && !index.symbols.has(question.value)) return fileAnswer(undefined);
+      const extensionNumber = [...(numbers?.keys() ?? [])];
+      return {
+        case: 'allExtensionNumbersResponse',
+        value: { baseTypeName: question.value, extensionNumber },
+      };
+    }
+    default:
+      return {
+        case: 'errorResponse',
+        value: { errorCode: Code.UNIMPLEMENTED, errorMessage: 'unknown question' },
+      };
+  }
+}
+
+function fileAnswer(file: DescFile | undefined): Response {
+  if (file === undefined) {
+    return { case: 'errorResponse', value: { errorCode: Code.NOT_FOUND, errorMessage: 'not found' } };
+  }
+  const fileDescriptorProto = [...withDependencies(file)].map(({ proto }) =>
+    toBinary(FileDescriptorProtoSchema, proto),
+  );
+  return { case: 'fileDescriptorResponse', value: { fileDescriptorProto } };
+}
+
+function withDependencies(file: DescFile, seen = new Set<DescFile>()): Set<DescFile> {
+  if (seen.has(file)) return seen;
+  seen.add(file);
+  for (const dependency of file.dependencies) withDependencies(dependency, seen);
+  return seen;
+}
+
+/** In which file each symbol is, of the files given and all they import. */
+class DescriptorIndex {
+  readonly files = new Map<string, DescFile>();
+  readonly symbols = new Map<string, DescFile>();
+  readonly extensions = new Map<string, Map<number, DescFile>>();
+
+  addFile(file: DescFile): void {
+    if (this.files.has(file.proto.name)) return;
+    this.files.set(file.proto.name, file);
+    for (const dependency of file.dependencies) this.addFile(dependency);
+    for (const message of file.messages) this.#addMessage(message);
+    for (const desc of file.enums) this.#addEnum(desc);
+    for (const extension of file.extensions) this.#addExtension(extension);
+    for (const service of file.services) {
+      this.symbols.set(service.typeName, file);
+      for (const method of service.methods) this.symbols.set(`${service.typeName}.${method.name}`, file);
+    }
+  }
+
+  #addMessage(message: DescMessage): void {
+    this.symbols.set(message.typeName, message.file);
+    for (const field of message.fields) this.symbols.set(`${message.typeName}.${field.name}`, message.file);
+    for (const oneof of message.oneofs) this.symbols.set(`${message.typeName}.${oneof.name}`, message.file);
+    for (const nested of message.nestedMessages) this.#addMessage(nested);
+    for (const desc of message.nestedEnums) this.#addEnum(desc);
+    for (const extension of message.nestedExtensions) this.#addExtension(extension);
+  }
+
+  #addEnum(desc: DescEnum): void {
+    this.symbols.set(desc.typeName, desc.file);
+    const scope = desc.typeName.slice(0, -desc.name.length);
+    for (const value of desc.values) this.symbols.set(`${scope}${value.name}`, desc.file);
+  }
+
+  #addExtension(extension: DescExtension): void {
+    this.symbols.set(extension.typeName, extension.file);
+    const extendee = extension.extendee.typeName;
+    const byNumber = this.extensions.get(extendee) ?? new Map<number, DescFile>();
+    this.extensions.set(extendee, byNumber.set(extension.number, extension.file));
+  }
+}

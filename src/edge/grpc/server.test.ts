@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { connect } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
+import { Code, createClient } from '@connectrpc/connect';
+import { createGrpcTransport } from '@connectrpc/connect-node';
+import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js';
+import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
+import { Health, HealthCheckResponse_ServingStatus as Serving } from '#gen/grpc/health/v1/health_pb.ts';
+import {
+  SendMessageRequestSchema,
+  SendMessageResponseSchema,
+} from '#gen/serp/discuss/v1/message_service_pb.ts';
+import {
+  bearer,
+  clientOf,
+  failureOf,
+  numberedFrame,
+  numberOf,
+  openEdges,
+} from '../../../test/kit/edge/edges.ts';
+
+const gzip = { 'grpc.default_compression_algorithm': 2 } as const;
+
+test('a compressed request is understood', async () => {
+  await using edges = await openEdges();
+  const content = 'the same again '.repeat(100);
+  const answer = await ask(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip);
+  assert.equal(fromBinary(SendMessageResponseSchema, answer).message?.content, content);
+});
+
+test('a request that inflates beyond the limit is refused', async () => {
+  await using edges = await openEdges({}, { MAX_MESSAGE_BYTES: '10000' });
+  const content = 'x'.repeat(5_000_000);
+  const error = await ask(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip).catch(
+    (reason) => reason,
+  );
+  assert.equal(error.code, status.RESOURCE_EXHAUSTED);
+});
+
+test('error details come as grpc-status-details-bin', async () => {
+  await using edges = await openEdges({}, { MAX_MESSAGE_BYTES: '10000' });
+  const large = ask(edges.grpc.address, edges.token, { channelId: 1n, content: 'x'.repeat(20_000) });
+  const error = await large.catch((reason) => reason);
+  assert.equal(error.code, status.RESOURCE_EXHAUSTED);
+  const [details] = error.metadata.get('grpc-status-details-bin');
+  assert.ok(details instanceof Buffer);
+  assert.match(JSON.stringify(fromBinary(StatusSchema, details).details[0]?.typeUrl), /google.rpc.ErrorInfo/);
+  assert.match(details.toString('latin1'), /REQUEST_TOO_LARGE/);
+});
+
+test('bytes that are no message are a wrong argument, not a defect', async () => {
+  await using edges = await openEdges();
+  const error = await askBytes(edges.grpc.address, edges.token, Buffer.from('garbage')).catch(
+    (reason) => reason,
+  );
+  assert.equal(error.code, status.INVALID_ARGUMENT);
+  assert.match(error.details, /is no serp.discuss.v1.SendMessageRequest/);
+});
+
+test('health needs no token and knows the server and each service', async () => {
+  await using edges = await openEdges();
+  const health = createClient(Health, createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
+  assert.equal((await health.check({})).status, Serving.SERVING);
+  assert.equal((await health.check({ service: 'test.EchoService' })).status, Serving.SERVING);
+  const { error } = await failureOf(health.check({ service: 'test.Nothing' }));
+  assert.equal(error.code, Code.NotFound);
+  assert.deepEqual(Object.keys((await health.list({})).statuses).sort(), ['', 'test.EchoService']);
+});
+
+test('draining lets a running call finish, refuses new ones and ends streams', async () => {
+  const finish = Promise.withResolvers<void>();
+  await using edges = await openEdges({
+    async write() {
+      await finish.promise;
+      return { message: { content: 'done' } };
+    },
+    async stream(_request, { signal }, sink) {
+      sink.write(numberedFrame(1n));
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+  });
+  const transport = createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` });
+  const client = clientOf(transport);
+  const health = createClient(Health, transport);
+  const watched: Serving[] = [];
+  const watch = failureOf(
+    (async () => {
+      for await (const answer of health.watch({})) watched.push(answer.status);
+    })(),
+  );
+  const running = client.write({ channelId: 1n, content: 'x' }, bearer(edges.token));
+  const streamed = client.stream({}, bearer(edges.token))[Symbol.asyncIterator]();
+  assert.equal(numberOf((await streamed.next()).value), 1n);
+  const drained = edges.grpc.drain();
+
+  const streamEnd = await failureOf(Promise.resolve(streamed.next()));
+  assert.equal(streamEnd.error.code, Code.Unavailable);
+  assert.equal(streamEnd.reason, 'SERVER_DRAINING');
+  const refused = await failureOf(client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
+  assert.equal(refused.error.code, Code.Unavailable);
+  assert.equal(refused.reason, 'SERVER_DRAINING');
+  assert.equal((await health.check({})).status, Serving.NOT_SERVING);
+
+  finish.resolve();
+  assert.equal((await running).message?.content, 'done');
+  await drained;
+  assert.equal((await watch).error.code, Code.Unavailable);
+  assert.deepEqual(watched, [Serving.SERVING, Serving.NOT_SERVING]);
+  assert.equal(await connects(edges.grpc.address), false);
+});
+
+test('a call that runs longer than the drain is ended, and the drain is over', async () => {
+  await using edges = await openEdges({ write: () => new Promise(() => {}) }, { DRAIN_MS: '100' });
+  const client = clientOf(createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
+  const running = failureOf(client.write({ channelId: 1n, content: 'x' }, bearer(edges.token)));
+  await sleep(50);
+  const began = performance.now();
+  await edges.grpc.drain();
+  assert.ok(performance.now() - began < 1_500);
+  assert.equal((await running).reason, 'SERVER_DRAINING');
+});
+
+test('a stream on a connection that grows old ends for its client to resume it', async () => {
+  await using edges = await openEdges(
+    {
+      async stream(_request, { signal }, sink) {
+        sink.write(numberedFrame(1n));
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      },
+    },
+    { GRPC_CONNECTION_AGE_MS: '100', GRPC_CONNECTION_AGE_GRACE_MS: '2000' },
+  );
+  const client = clientOf(createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
+  const streamed = client.stream({}, bearer(edges.token))[Symbol.asyncIterator]();
+  await streamed.next();
+  const { error, reason } = await failureOf(Promise.resolve(streamed.next()));
+  assert.equal(error.code, Code.Unavailable);
+  assert.equal(reason, 'SERVER_DRAINING');
+});
+
+async function ask(
+  address: string,
+  token: string,
+  request: MessageInitShape<typeof SendMessageRequestSchema>,
+  options = {},
+): Promise<Buffer> {
+  return askBytes(address, token, encode(SendMessageRequestSchema, request), options);
+}
+
+/** Calls Write with the mesh's usual client. */
+async function askBytes(address: string, token: string, request: Buffer, options = {}): Promise<Buffer> {
+  const client = new Client(address, credentials.createInsecure(), options);
+  const metadata = new Metadata();
+  metadata.set('authorization', `Bearer ${token}`);
+  const same = (bytes: Buffer) => bytes;
+  try {
+    return await new Promise((resolve, reject) => {
+      client.makeUnaryRequest(
+        '/test.EchoService/Write',
+        same,
+        same,
+        request,
+        metadata,
+        (error: ServiceError | null, answer) =>
+          error === null ? resolve(answer ?? Buffer.alloc(0)) : reject(error),
+      );
+    });
+  } finally {
+    client.close();
+  }
+}
+
+function encode<Desc extends DescMessage>(desc: Desc, init: MessageInitShape<Desc>): Buffer {
+  return Buffer.from(toBinary(desc, create(desc, init)));
+}
+
+function connects(address: string): Promise<boolean> {
+  const [host = '', port] = address.split(':');
+  return new Promise((resolve) => {
+    const socket = connect(Number(port), host);
+    socket.on('connect', () => {
+      socket.destroy();
+      resolve(true);
+    });
+    socket.on('error', () => resolve(false));
+  });
+}

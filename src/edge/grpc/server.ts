@@ -1,0 +1,192 @@
+import type { ServerHttp2Stream } from 'node:http2';
+import { Duplex } from 'node:stream';
+import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
+import {
+  Metadata,
+  Server,
+  ServerCredentials,
+  type ServerOptions,
+  type ServerUnaryCall,
+  type ServerWritableStream,
+  type sendUnaryData,
+} from '@grpc/grpc-js';
+import { Health as HealthService } from '#gen/grpc/health/v1/health_pb.ts';
+import type { Config } from '../../config.ts';
+import { ActiveCalls } from '../../rpc/active-calls.ts';
+import type { Edge, EdgeParts } from '../../rpc/api.ts';
+import type { Sink } from '../../rpc/call.ts';
+import type { IncomingCall } from '../../rpc/call-context.ts';
+import { errors } from '../../rpc/errors.ts';
+import type { Response, Rpc } from '../../rpc/interceptor.ts';
+import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+import { StreamSink } from '../sink.ts';
+import { ConnectionAgeMonitor } from './connection-age-monitor.ts';
+import { Health } from './health.ts';
+import { addReflection } from './reflection.ts';
+import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
+import { toStatus } from './status.ts';
+
+type GrpcCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
+
+// How long connections have, once all calls are over, to take the last bytes.
+const closingMs = 1_000;
+
+/** Opens the mesh edge: gRPC on grpc-js, with health checking and server reflection. */
+export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
+  const server = new Server(serverOptions(config));
+  const calls = new ActiveCalls(config.call, log, now);
+  const streams = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
+  const { maxMessageBytes } = config.call;
+  const health = new Health(api.services.map(({ typeName }) => typeName));
+  for (const service of api.services) {
+    const rpcs = api.rpcs.filter(({ method }) => method.parent === service);
+    const handlers = rpcs.map((rpc) => [
+      rpc.method.localName,
+      rpc.method.methodKind === 'unary'
+        ? serveUnary(rpc, calls, maxMessageBytes)
+        : serveStream(rpc, calls, streams, maxMessageBytes),
+    ]);
+    server.addService(serviceDefinition(service), Object.fromEntries(handlers));
+  }
+  health.addTo(server);
+  const reflectionToken = config.grpc.openReflection ? undefined : api.readToken;
+  addReflection(server, [...api.services, HealthService], reflectionToken);
+  return {
+    address: await bind(server, config.grpc.address),
+    async drain() {
+      health.drain();
+      await calls.drain();
+      streams.close();
+      health.close();
+      await shutDown(server);
+    },
+    async close() {
+      streams.close();
+      server.forceShutdown();
+    },
+  };
+}
+
+function serverOptions({ grpc, call }: Config): ServerOptions {
+  return {
+    ...(grpc.keepaliveMs > 0 && {
+      'grpc.keepalive_time_ms': grpc.keepaliveMs,
+      'grpc.keepalive_timeout_ms': grpc.keepaliveTimeoutMs,
+    }),
+    ...(grpc.connectionAgeMs > 0 && {
+      'grpc.max_connection_age_ms': grpc.connectionAgeMs,
+      'grpc.max_connection_age_grace_ms': grpc.connectionAgeGraceMs,
+    }),
+    'grpc.max_concurrent_streams': grpc.maxConcurrentStreams,
+    // Up to four times the limit are read, so that the refusal can say what the limit is.
+    'grpc.max_receive_message_length': 4 * call.maxMessageBytes,
+    // It costs on every call, and the metrics tell as much.
+    'grpc.enable_channelz': 0,
+  };
+}
+
+function serveUnary({ method, run }: Rpc, calls: ActiveCalls, maxBytes: number) {
+  return (grpcCall: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+    const call = calls.open(arrivalOf(grpcCall, method, maxBytes, undefined));
+    grpcCall.on('cancelled', () => call.leave());
+    calls
+      .serve(call, run)
+      .then((message) => {
+        const bytes = encode(method, message);
+        grpcCall.sendMetadata(headersOf(call.requestId));
+        answer(null, bytes);
+      })
+      .catch((error) => answer(toStatus(error, call.requestId)));
+  };
+}
+
+function serveStream(
+  { method, run }: Rpc,
+  calls: ActiveCalls,
+  streams: ConnectionAgeMonitor,
+  maxBytes: number,
+) {
+  return (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
+    const output = http2StreamOf(grpcCall);
+    const sink = new StreamSink('binary', () => {
+      grpcCall.sendMetadata(headersOf(call.requestId));
+      return output;
+    });
+    const call = calls.open(arrivalOf(grpcCall, method, maxBytes, sink));
+    grpcCall.on('cancelled', () => call.leave());
+    streams.watch(call, output);
+    calls
+      .serve(call, run)
+      .finally(() => {
+        streams.forget(call);
+        sink.end();
+      })
+      .then(
+        () => grpcCall.end(),
+        (error) => grpcCall.emit('error', toStatus(error, call.requestId)),
+      );
+  };
+}
+
+function arrivalOf(
+  grpcCall: GrpcCall,
+  method: DescMethod,
+  maxBytes: number,
+  sink: Sink | undefined,
+): IncomingCall {
+  const until = Number(grpcCall.getDeadline());
+  return {
+    edge: 'grpc',
+    method,
+    header: headerOf(grpcCall.metadata),
+    request: () => decode(method, grpcCall.request, maxBytes),
+    timeoutMs: Number.isFinite(until) ? until - Date.now() : undefined,
+    sink,
+  };
+}
+
+function decode(method: DescMethod, bytes: Buffer, maxBytes: number): Message {
+  if (bytes.length > maxBytes) throw errors.requestTooLarge(maxBytes);
+  try {
+    return fromBinary(method.input, bytes);
+  } catch {
+    throw errors.fieldInvalid('request', `is no ${method.input.typeName}`);
+  }
+}
+
+function encode(method: DescMethod, answer: Response): Buffer {
+  return asBuffer(toBinary(method.output, create(method.output, answer)));
+}
+
+function headersOf(requestId: string): Metadata {
+  const headers = new Metadata();
+  headers.set('x-request-id', requestId);
+  return headers;
+}
+
+/** The HTTP/2 stream below a call. Not part of grpc-js's interface, so its version is pinned; see StreamSink. */
+function http2StreamOf(grpcCall: GrpcCall): ServerHttp2Stream {
+  const stream: unknown = Reflect.get(Object(Reflect.get(grpcCall, 'call')), 'stream');
+  if (!isHttp2Stream(stream)) throw new Error('grpc-js keeps its HTTP/2 stream somewhere else');
+  return stream;
+}
+
+function isHttp2Stream(stream: unknown): stream is ServerHttp2Stream {
+  return stream instanceof Duplex && 'session' in stream;
+}
+
+async function bind(server: Server, address: string): Promise<string> {
+  const port = await new Promise<number>((resolve, reject) => {
+    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
+      if (error === null) resolve(bound);
+      else reject(error);
+    });
+  });
+  return joinAddress(splitAddress(address).host, port);
+}
+
+async function shutDown(server: Server): Promise<void> {
+  const timer = setTimeout(() => server.forceShutdown(), closingMs);
+  await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
+  clearTimeout(timer);
+}

@@ -1,0 +1,189 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http from 'node:http';
+import { connect, type Socket } from 'node:net';
+import { test } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { Code } from '@connectrpc/connect';
+import { createConnectTransport } from '@connectrpc/connect-node';
+import {
+  bearer,
+  clientOf,
+  failureOf,
+  numberedFrame,
+  numberOf,
+  openEdges,
+  protocols,
+  type TestEdges,
+} from '../../../test/kit/edge/edges.ts';
+
+const page = 'https://app.example';
+const write = '/test.EchoService/Write';
+
+test('a page of a listed origin may call and read the answer', async () => {
+  await using edges = await openEdges({}, { WEB_ORIGINS: `https://other.example, ${page}` });
+  const asked = await fetchFrom(edges, 'OPTIONS', {
+    origin: page,
+    'access-control-request-method': 'POST',
+    'access-control-request-headers': 'authorization,connect-protocol-version,content-type',
+  });
+  assert.equal(asked.status, 204);
+  assert.equal(asked.headers.get('access-control-allow-origin'), page);
+  assert.match(asked.headers.get('access-control-allow-methods') ?? '', /POST/);
+  for (const header of [
+    'authorization',
+    'connect-protocol-version',
+    'content-type',
+    'x-grpc-web',
+    'x-request-id',
+  ]) {
+    assert.ok(asked.headers.get('access-control-allow-headers')?.toLowerCase().includes(header), header);
+  }
+  const answer = await fetchFrom(edges, 'POST', { origin: page }, '{"channelId":"1","content":"hello"}');
+  assert.equal(answer.status, 200);
+  assert.equal(answer.headers.get('access-control-allow-origin'), page);
+  assert.match(answer.headers.get('access-control-expose-headers') ?? '', /grpc-status/i);
+  assert.match(answer.headers.get('vary') ?? '', /origin/i);
+  assert.match(await answer.text(), /"content":"hello"/);
+});
+
+test('a page of another origin gets no permission', async () => {
+  await using edges = await openEdges({}, { WEB_ORIGINS: page });
+  for (const origin of ['https://evil.example', `${page}.evil.example`, 'null']) {
+    const asked = await fetchFrom(edges, 'OPTIONS', { origin });
+    assert.equal(asked.status, 403);
+    assert.equal(asked.headers.get('access-control-allow-origin'), null);
+    const answer = await fetchFrom(edges, 'POST', { origin }, '{"channelId":"1","content":"x"}');
+    assert.equal(answer.headers.get('access-control-allow-origin'), null);
+  }
+});
+
+test('a read may be asked for with GET', async () => {
+  await using edges = await openEdges();
+  const transport = createConnectTransport({
+    baseUrl: `http://${edges.web.address}`,
+    httpVersion: '1.1',
+    useHttpGet: true,
+  });
+  const { message } = await clientOf(transport).read({ channelId: 1n, messageId: 1n }, bearer(edges.token));
+  assert.equal(message?.senderId, 7n);
+});
+
+test('what is no RPC is not found', async () => {
+  await using edges = await openEdges();
+  for (const path of ['/', '/test.EchoService/Nothing', '//', '/%']) {
+    const answer = await fetch(`http://${edges.web.address}${path}`);
+    assert.equal(answer.status, 404, path);
+  }
+});
+
+test('streams are not compressed, whatever the client takes', async () => {
+  await using edges = await openEdges({
+    stream: async (_request, _call, sink) => sink.write(numberedFrame(1n, 50_000)),
+  });
+  const answer = await fetch(`http://${edges.web.address}/test.EchoService/Stream`, {
+    method: 'POST',
+    headers: {
+      ...bearer(edges.token).headers,
+      'content-type': 'application/connect+proto',
+      'connect-accept-encoding': 'gzip',
+    },
+    body: Buffer.alloc(5),
+  });
+  assert.equal(answer.headers.get('connect-content-encoding'), null);
+  const body = Buffer.from(await answer.arrayBuffer());
+  assert.equal(body[0], 0);
+});
+
+test('draining ends streams, lets a call finish, and closes connections that are idle', async () => {
+  const finish = Promise.withResolvers<void>();
+  await using edges = await openEdges({
+    async write() {
+      await finish.promise;
+      return { message: { content: 'done' } };
+    },
+    async stream(_request, { signal }, sink) {
+      sink.write(numberedFrame(1n));
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+  });
+  const clients = protocols
+    .filter(({ name }) => !name.includes('mesh'))
+    .map(({ open }) => clientOf(open(edges)));
+  const running = clients.map((client) => client.write({ channelId: 1n, content: 'x' }, bearer(edges.token)));
+  const streams = clients.map((client) => client.stream({}, bearer(edges.token))[Symbol.asyncIterator]());
+  for (const stream of streams) assert.equal(numberOf((await stream.next()).value), 1n);
+  const idle = await openSocket(edges);
+  const drained = edges.web.drain();
+  for (const stream of streams) {
+    const { error, reason } = await failureOf(Promise.resolve(stream.next()));
+    assert.equal(error.code, Code.Unavailable);
+    assert.equal(reason, 'SERVER_DRAINING');
+  }
+  for (const client of clients) {
+    const refused = await failureOf(client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
+    assert.equal(refused.reason, 'SERVER_DRAINING');
+  }
+  finish.resolve();
+  for (const call of running) assert.equal((await call).message?.content, 'done');
+  const began = performance.now();
+  await drained;
+  assert.ok(performance.now() - began < 900, 'it waited for connections that nobody used');
+  await closed(idle);
+});
+
+test('a client that dawdles over its headers or its body is cut off', async () => {
+  await using edges = await openEdges({}, { WEB_HEADER_TIMEOUT_MS: '200', MAX_DEADLINE_MS: '300' });
+  const silent = await openSocket(edges);
+  const preface = await openSocket(edges);
+  preface.write('PRI * HT');
+  const body = http.request(`http://${edges.web.address}${write}`, {
+    method: 'POST',
+    headers: { ...bearer(edges.token).headers, 'content-type': 'application/proto', 'content-length': '100' },
+  });
+  const cut = new Promise((resolve) => body.on('error', resolve));
+  body.write('x');
+  await Promise.all([closed(silent), closed(preface), cut]);
+});
+
+test('garbage instead of HTTP harms nobody', async () => {
+  await using edges = await openEdges();
+  for (const bytes of [
+    '\0\0\0\0',
+    'GET\r\n\r\n',
+    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage that is no frame at all',
+  ]) {
+    const socket = await openSocket(edges);
+    socket.write(bytes);
+    socket.resume();
+    await closed(socket);
+  }
+  assert.equal((await fetchFrom(edges, 'POST', {}, '{"channelId":"1","content":"x"}')).status, 200);
+});
+
+function fetchFrom(
+  { web, token }: TestEdges,
+  method: 'OPTIONS' | 'POST',
+  headers: Record<string, string>,
+  body: string | null = null,
+): Promise<Response> {
+  const call = method === 'POST' ? { ...bearer(token).headers, 'content-type': 'application/json' } : {};
+  return fetch(`http://${web.address}${write}`, { method, headers: { ...headers, ...call }, body });
+}
+
+async function openSocket(edges: TestEdges): Promise<Socket> {
+  const [host = '', port] = edges.web.address.split(':');
+  const socket = connect(Number(port), host);
+  socket.on('error', () => {});
+  await once(socket, 'connect');
+  return socket;
+}
+
+async function closed(socket: Socket): Promise<void> {
+  socket.resume();
+  if (!socket.closed)
+    await Promise.race([
+      once(socket, 'close'),
+      sleep(3_000, undefined, { ref: false }).then(() => assert.fail('still open')),
+    ]);
+}

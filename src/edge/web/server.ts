@@ -1,0 +1,129 @@
+import { ServerResponse } from 'node:http';
+import type { DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
+import {
+  type ConnectRouter,
+  createConnectRouter,
+  createContextKey,
+  createContextValues,
+} from '@connectrpc/connect';
+import {
+  compressionBrotli,
+  compressionGzip,
+  universalRequestFromNodeRequest,
+  universalResponseToNodeResponse,
+} from '@connectrpc/connect-node';
+import { ActiveCalls } from '../../rpc/active-calls.ts';
+import type { Edge, EdgeParts } from '../../rpc/api.ts';
+import { errors } from '../../rpc/errors.ts';
+import type { Rpc, Run } from '../../rpc/interceptor.ts';
+import { toConnectError } from './connect-error.ts';
+import { handleCors } from './cors.ts';
+import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
+import { Exchange } from './exchange.ts';
+import { serveStream } from './stream.ts';
+
+/** Serves one method; the promise settles when there is nothing more to do. */
+type Serve = (exchange: Exchange) => Promise<void>;
+
+const exchangeKey = createContextKey<Exchange | undefined>(undefined);
+
+// How long connections have, once all calls are over, to take the last bytes.
+const closingMs = 1_000;
+
+/** Opens the web edge: Connect, gRPC-Web and gRPC, over HTTP/1.1 and HTTP/2 on one port. */
+export async function openWebEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
+  const calls = new ActiveCalls(config.call, log, now);
+  const serving = new Map([
+    ...unaryMethods(api.rpcs, calls, config.call.maxMessageBytes),
+    ...streamMethods(api.rpcs, calls, config.call.maxMessageBytes),
+  ]);
+  const port = new DualProtocolServer(
+    config,
+    httpHandler(serving, calls, new Set(config.web.origins), config.call.maxDeadlineMs),
+  );
+  return {
+    address: await port.listen(config.web.address),
+    async drain() {
+      await calls.drain();
+      await port.close(closingMs);
+    },
+    close: () => port.close(0),
+  };
+}
+
+/** Unary methods, each served by Connect in all protocols. */
+function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
+  const router = createConnectRouter({
+    acceptCompression: [compressionGzip, compressionBrotli],
+    readMaxBytes: maxBytes,
+    requestGate(context) {
+      const length = Number(context.requestHeader.get('content-length') ?? 0);
+      // gRPC puts five bytes before the message.
+      if (length > maxBytes + 5) throw toConnectError(errors.requestTooLarge(maxBytes));
+    },
+  });
+  for (const { method, run } of rpcs) if (isUnary(method)) addUnary(router, method, run, calls);
+  return router.handlers.map((handler) => [
+    handler.requestPath,
+    async (exchange) => {
+      const { request, response } = exchange;
+      const values = createContextValues().set(exchangeKey, exchange);
+      const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
+      await universalResponseToNodeResponse(answer, response);
+    },
+  ]);
+}
+
+function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, calls: ActiveCalls): void {
+  router.rpc(method, async (request, context) => {
+    const exchange = context.values.get(exchangeKey);
+    if (exchange === undefined) throw new Error('the call did not come through this server');
+    const timeoutMs = context.timeoutMs();
+    const call = calls.open({
+      edge: 'web',
+      method,
+      header: exchange.header,
+      request: () => request,
+      timeoutMs,
+      sink: undefined,
+    });
+    exchange.begin(call);
+    context.responseHeader.set('x-request-id', call.requestId);
+    try {
+      return (await calls.serve(call, run)) ?? {};
+    } catch (error) {
+      throw toConnectError(error);
+    }
+  });
+}
+
+function streamMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
+  return rpcs
+    .filter(({ method }) => !isUnary(method))
+    .map((rpc) => [`/${rpc.method.parent.typeName}/${rpc.method.name}`, serveStream(rpc, calls, maxBytes)]);
+}
+
+function httpHandler(
+  serving: ReadonlyMap<string, Serve>,
+  calls: ActiveCalls,
+  origins: ReadonlySet<string>,
+  bodyMs: number,
+): HttpHandler {
+  return (request, response) => {
+    response.on('error', () => {});
+    if (calls.draining && response instanceof ServerResponse) response.setHeader('connection', 'close');
+    if (handleCors(origins, request, response)) return;
+    const serve = serving.get(request.url?.split('?', 1)[0] ?? '');
+    if (serve === undefined) {
+      response.statusCode = 404;
+      response.end();
+      return;
+    }
+    // What fails here is the connection: its client has gone, or speaks no HTTP.
+    serve(new Exchange(request, response, bodyMs)).catch(() => response.destroy());
+  };
+}
+
+function isUnary(method: DescMethod): method is DescMethodUnary {
+  return method.methodKind === 'unary';
+}

@@ -1,0 +1,102 @@
+import { type DescMethod, fromBinary, fromJsonString, type Message } from '@bufbuild/protobuf';
+import { Code, ConnectError } from '@connectrpc/connect';
+import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
+import type { ActiveCalls } from '../../rpc/active-calls.ts';
+import { errors, RpcError } from '../../rpc/errors.ts';
+import type { Rpc } from '../../rpc/interceptor.ts';
+import { StreamSink } from '../sink.ts';
+import { toConnectError } from './connect-error.ts';
+import type { HttpRequest } from './dual-protocol-server.ts';
+import type { Exchange } from './exchange.ts';
+import { type StreamProtocol, streamProtocolOf } from './stream-protocols.ts';
+
+/**
+ * Serves a stream in the protocol its client speaks, without Connect's own handler, which keeps some hundred
+ * closures and generators for each stream that is open: memory per idle stream, 1,000 of them over 4 connections,
+ * 79–85 KB with it and 18 KB without; with a connection each 109 and 52, over HTTP/1.1 95 and 32.
+ */
+export function serveStream({ method, run }: Rpc, calls: ActiveCalls, maxBytes: number) {
+  return async (exchange: Exchange): Promise<void> => {
+    const { request, response } = exchange;
+    const protocol = streamProtocolOf(exchange.header('content-type'));
+    if (protocol === undefined || request.method !== 'POST') {
+      response.statusCode = request.method === 'POST' ? 415 : 405;
+      response.end();
+      return;
+    }
+    const asked = await readRequest(exchange, protocol, method, maxBytes).catch(asRefusal);
+    const sendHeaders = () => exchange.sendHeaders(protocol.contentType, call.requestId);
+    const sink = new StreamSink(protocol.codec, () => {
+      sendHeaders();
+      return exchange.output;
+    });
+    const call = calls.open({
+      edge: 'web',
+      method,
+      header: exchange.header,
+      request: () => {
+        if (asked instanceof RpcError) throw asked;
+        return asked.message;
+      },
+      timeoutMs: asked instanceof RpcError ? undefined : asked.timeoutMs,
+      sink,
+    });
+    exchange.begin(call);
+    const error = await calls.serve(call, run).then(() => undefined, toConnectError);
+    sink.end();
+    if (response.destroyed) return;
+    if (!response.headersSent) sendHeaders();
+    protocol.end(response, error);
+  };
+}
+
+type Asked = { readonly message: Message; readonly timeoutMs: number | undefined };
+
+async function readRequest(
+  { request, header }: Exchange,
+  protocol: StreamProtocol,
+  method: DescMethod,
+  maxBytes: number,
+): Promise<Asked> {
+  const body = await readBody(request, maxBytes + 5);
+  if (body.length < 5 || body.length !== 5 + body.readUInt32BE(1)) {
+    throw errors.fieldInvalid('request', 'is not one message in an envelope');
+  }
+  const compressed = (body.readUInt8(0) & 1) === 1;
+  const bytes = compressed
+    ? await decompress(body.subarray(5), header(protocol.encodingHeader), maxBytes)
+    : body.subarray(5);
+  return { message: decode(method, protocol, bytes), timeoutMs: protocol.timeoutMs(request.headers) };
+}
+
+function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
+  return new Promise((resolve, reject) => {
+    const chunks: Buffer[] = [];
+    let length = 0;
+    request.on('data', (chunk: Buffer) => {
+      length += chunk.length;
+      if (length <= maxBytes) chunks.push(chunk);
+      else reject(errors.requestTooLarge(maxBytes));
+    });
+    request.once('end', () => resolve(Buffer.concat(chunks)));
+    request.once('error', reject);
+  });
+}
+
+function decompress(bytes: Uint8Array, encoding: string | undefined, maxBytes: number): Promise<Uint8Array> {
+  const compression = [compressionGzip, compressionBrotli].find(({ name }) => name === encoding);
+  if (compression === undefined) throw errors.fieldInvalid('request', 'is compressed in an unknown way');
+  return compression.decompress(bytes, maxBytes);
+}
+
+function decode(method: DescMethod, { codec }: StreamProtocol, bytes: Uint8Array): Message {
+  if (codec === 'binary') return fromBinary(method.input, bytes);
+  return fromJsonString(method.input, new TextDecoder().decode(bytes), { ignoreUnknownFields: true });
+}
+
+// Whatever else goes wrong with a request is its client's doing, and said to be so without more words.
+function asRefusal(error: unknown): RpcError {
+  if (error instanceof RpcError) return error;
+  const tooLarge = error instanceof ConnectError && error.code === Code.ResourceExhausted;
+  return errors.fieldInvalid('request', tooLarge ? 'is too large' : 'cannot be decoded');
+}

@@ -1,0 +1,100 @@
+import type { PendingQuery } from 'postgres';
+import type { Pool, Sql } from '../../db/database.ts';
+import { type MembershipRow, membershipColumns } from '../../member/sql.ts';
+import type { PatchableEvent } from './patch.ts';
+
+/** An event as committed: what the relay carries and streams deliver. */
+export type LoggedEvent = { readonly channelId: bigint; readonly seq: bigint; readonly payload: Buffer };
+
+/** Kind of an event as the log's column names it: the case of `Event.change` in upper case. */
+export type EventKind =
+  | 'CHANNEL_CHANGED'
+  | 'MEMBERS_JOINED'
+  | 'MEMBER_LEFT'
+  | 'MEMBERS_CHANGED'
+  | 'CHANNEL_DELETED'
+  | 'MESSAGE_EDITED'
+  | 'MESSAGE_DELETED'
+  | 'POLL_CHANGED'
+  | 'PIN_CHANGED';
+
+/**
+ * Appends an event, perhaps about a message, to a channel's log within the caller's transaction and returns it as logged. Locks the
+ * channel's row until commit, which is what keeps `seq` free of gaps and in commit order.
+ */
+export function appendEvent(
+  sql: Sql,
+  channelId: bigint,
+  kind: EventKind,
+  actorId: bigint,
+  event: PatchableEvent,
+  messageId: bigint | null = null,
+): PendingQuery<LoggedEvent[]> {
+  return sql<LoggedEvent[]>`
+    select channel_id, seq, payload
+    from append_event(${channelId}, ${kind}, ${actorId}, ${event.payload}, ${event.seqOffset}, ${messageId})
+  `;
+}
+
+/** Events of a channel after a `seq`, in order. Checks no rights: the hub does. */
+export function listEvents(
+  sql: Pool,
+  channelId: bigint,
+  after: bigint,
+  limit: number,
+): PendingQuery<LoggedEvent[]> {
+  return sql<LoggedEvent[]>`
+    select channel_id, seq, payload
+    from list_events(${channelId}, ${after}, ${limit})
+  `;
+}
+
+export type ChangedChannel = {
+  readonly channelId: bigint;
+  readonly head: bigint;
+  /** MEMBERS_JOINED events among the changes. */
+  readonly joins: readonly Buffer[];
+};
+
+/** End of the log as of now: everything before it is committed or never will be. */
+export function findHorizon(sql: Pool): PendingQuery<{ horizon: string }[]> {
+  return sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
+}
+
+/** Heads of the channels whose log grew between two horizons. */
+export function listChangedChannels(sql: Pool, from: string, to: string): PendingQuery<ChangedChannel[]> {
+  return sql<ChangedChannel[]>`
+    select channel_id, head, joins
+    from list_changed_channels(${from}::text::xid8, ${to}::text::xid8)
+  `;
+}
+
+export type ChannelStateRow = MembershipRow & { readonly channelId: bigint; readonly headSeq: bigint };
+
+/**
+ * Where a user's channels stand, the most recently used first; all of them, or those named that are the
+ * user's.
+ */
+export function listChannelStates(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelIds: readonly bigint[] | undefined,
+  limit: number,
+): PendingQuery<ChannelStateRow[]> {
+  const named =
+    channelIds === undefined ? sql`` : sql`and m.channel_id = any(${sql.array([...channelIds], 1016)})`;
+  return sql<ChannelStateRow[]>`
+    select c.id as channel_id, c.event_seq as head_seq, ${membershipColumns(sql)}
+    from channel_members m
+    join channels c on c.id = m.channel_id
+    where m.user_id = ${userId}
+      and m.tenant_id = ${tenantId}
+      and m.status in ('ACTIVE', 'MUTED')
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      ${named}
+    order by c.last_message_at desc nulls last, c.id desc
+    limit ${limit}
+  `;
+}

@@ -1,0 +1,66 @@
+import { LRUCache } from 'lru-cache';
+import type { Pool } from '../../db/database.ts';
+import type { Frame } from '../../rpc/frame.ts';
+import { toEventFrame } from '../log/frames.ts';
+import { listEvents } from '../log/sql.ts';
+
+/** A stretch of a channel's log, encoded for streams. */
+export type Page = {
+  /** `seq` of the first frame; 0n when there is none. */
+  readonly first: bigint;
+  readonly frames: readonly Frame[];
+};
+
+const CACHED_BYTES = 33_554_432;
+
+/**
+ * Reads the log for streams that are behind. Streams that resume together want the same pages: each page is
+ * read and encoded once for all of them.
+ */
+export class Backlog {
+  readonly #pool: Pool;
+  readonly #pageSize: number;
+  readonly #reading = new Map<string, Promise<Page>>();
+  // Only full pages are kept: a page that ends at the head grows, the others change by deletions alone.
+  readonly #full = new LRUCache<string, Page>({
+    maxSize: CACHED_BYTES,
+    sizeCalculation: ({ frames }) => frames.reduce((sum, frame) => sum + frame.binary.length + 200, 1),
+    ttl: 60_000,
+    // Else they would stay until others need the room.
+    ttlAutopurge: true,
+  });
+
+  constructor(pool: Pool, pageSize: number) {
+    this.#pool = pool;
+    this.#pageSize = pageSize;
+  }
+
+  /** Events after a `seq`, up to a page; none when the log ends there. */
+  async read(channelId: bigint, after: bigint): Promise<Page> {
+    const key = `${channelId}:${after}`;
+    const known = this.#full.get(key) ?? this.#reading.get(key);
+    if (known !== undefined) return known;
+    const reading = this.#load(channelId, after);
+    this.#reading.set(key, reading);
+    try {
+      const page = await reading;
+      const isCurrent = this.#reading.get(key) === reading;
+      if (isCurrent && page.frames.length === this.#pageSize) this.#full.set(key, page);
+      return page;
+    } finally {
+      if (this.#reading.get(key) === reading) this.#reading.delete(key);
+    }
+  }
+
+  /** Forgets what was read of a channel's log, for something was deleted from it. */
+  forget(channelId: bigint): void {
+    const prefix = `${channelId}:`;
+    for (const key of this.#full.keys()) if (key.startsWith(prefix)) this.#full.delete(key);
+    for (const key of this.#reading.keys()) if (key.startsWith(prefix)) this.#reading.delete(key);
+  }
+
+  async #load(channelId: bigint, after: bigint): Promise<Page> {
+    const rows = await listEvents(this.#pool, channelId, after, this.#pageSize);
+    return { first: rows[0]?.seq ?? 0n, frames: rows.map(({ payload }) => toEventFrame(payload)) };
+  }
+}

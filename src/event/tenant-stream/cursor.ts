@@ -1,0 +1,37 @@
+import { errors } from '../../rpc/errors.ts';
+
+/**
+ * A place in the log of all tenants, in the order (xid, id): after an event, or, with id 0n, before all events of
+ * a transaction. Holds for one epoch, see `event_feed`.
+ */
+export type Position = { readonly epoch: bigint; readonly xid: bigint; readonly id: bigint };
+
+const BYTES = 24;
+
+/** Makes the opaque cursor of a place: three numbers of eight bytes, 32 characters. */
+export function toCursor({ epoch, xid, id }: Position): string {
+  const bytes = Buffer.allocUnsafe(BYTES);
+  bytes.writeBigUInt64BE(epoch, 0);
+  bytes.writeBigUInt64BE(xid, 8);
+  bytes.writeBigUInt64BE(id, 16);
+  return bytes.toString('base64url');
+}
+
+/** Reads a cursor back; undefined when it is empty, refused as INVALID_ARGUMENT when it is none. */
+export function fromCursor(cursor: string): Position | undefined {
+  if (cursor === '') return undefined;
+  const bytes = Buffer.from(cursor, 'base64url');
+  const [epoch, xid, id] = [0, 8, 16].map((at) => (bytes.length === BYTES ? bytes.readBigInt64BE(at) : -1n));
+  const isGiven = bytes.toString('base64url') === cursor;
+  if (
+    !isGiven ||
+    epoch === undefined ||
+    xid === undefined ||
+    id === undefined ||
+    epoch < 0n ||
+    xid < 0n ||
+    id < 0n
+  )
+    throw errors.fieldInvalid('cursor', 'is no cursor this method gave out');
+  return { epoch, xid, id };
+}

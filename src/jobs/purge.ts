@@ -1,0 +1,81 @@
+import type { Logger } from 'pino';
+import { setArchived } from '../channel/lifecycle.ts';
+import type { Config } from '../config.ts';
+import type { Database, Pool } from '../db/database.ts';
+import type { Relay } from '../event/relay.ts';
+import { listInactiveGroups, purgeActivities, purgeChannels, purgeMessages } from './purge-sql.ts';
+
+const DAY_MS = 86_400_000;
+const AT_ONCE = 2_000;
+const GROUPS_AT_ONCE = 100;
+const ARCHIVE_MS = 10_000;
+
+export type PurgeParts = {
+  readonly db: Database;
+  readonly relay: Relay;
+  readonly config: Config;
+  readonly log: Logger;
+  readonly now: () => number;
+  readonly isClosed: () => boolean;
+};
+
+/** What a run of the retention rules came to. */
+export type Purged = {
+  readonly messages: number;
+  readonly channels: number;
+  readonly activities: number;
+  readonly archived: number;
+};
+
+/** Applies the retention rules until nothing is left to do. */
+export async function purge(parts: PurgeParts): Promise<Purged> {
+  const { retention } = parts.config;
+  const all = async (days: number, step: typeof purgeMessages) =>
+    days === 0 ? 0 : purgeAll(parts, before(parts, days), step);
+  return {
+    messages: await all(retention.deletedDays, purgeMessages),
+    channels: await all(retention.deletedDays, purgeChannels),
+    activities: await all(retention.activityDays, purgeActivities),
+    archived: retention.inactiveDays === 0 ? 0 : await archiveInactive(parts),
+  };
+}
+
+async function purgeAll(
+  { db, isClosed }: PurgeParts,
+  beforeMs: bigint,
+  step: (sql: Pool, beforeMs: bigint, limit: number) => ReturnType<typeof purgeMessages>,
+): Promise<number> {
+  let purged = 0;
+  while (!isClosed()) {
+    const [row] = await step(db.log, beforeMs, AT_ONCE);
+    if (row === undefined || row.purged === 0) break;
+    purged += row.purged;
+  }
+  return purged;
+}
+
+// As by a service of the tenant: with the event and the notice that any other archiving has.
+async function archiveInactive(parts: PurgeParts): Promise<number> {
+  const { db, config } = parts;
+  const since = before(parts, config.retention.inactiveDays);
+  let archived = 0;
+  for (const { tenantId, channelId } of await listInactiveGroups(db.log, since, GROUPS_AT_ONCE)) {
+    if (parts.isClosed()) break;
+    const caller = { kind: 'service', tenantId, userId: 0n, name: '', roles: new Set<string>() } as const;
+    const signal = AbortSignal.timeout(ARCHIVE_MS);
+    try {
+      await setArchived(parts, { caller, signal, deadline: Date.now() + ARCHIVE_MS }, channelId, true);
+      archived += 1;
+    } catch (error) {
+      parts.log.warn(
+        { err: error, channelId: `${channelId}` },
+        'a group was not archived; tried again later',
+      );
+    }
+  }
+  return archived;
+}
+
+function before({ now }: PurgeParts, days: number): bigint {
+  return BigInt(now() - days * DAY_MS);
+}

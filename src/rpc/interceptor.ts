@@ -1,0 +1,17 @@
+import type { DescMessage, DescMethod, MessageInitShape } from '@bufbuild/protobuf';
+import type { CallContext } from './call-context.ts';
+
+/** Response of a handler; undefined for streams, which write to their sink. */
+export type Response = MessageInitShape<DescMessage> | undefined;
+
+/** Serves a call: the rest of the interceptors, then the handler. */
+export type Run = (call: CallContext) => Promise<Response>;
+
+/**
+ * One step around every handler. It is applied to each method once at startup, so that a contract it cannot
+ * serve fails the start and not the first call.
+ */
+export type Interceptor = (method: DescMethod, next: Run) => Run;
+
+/** An RPC with its interceptors applied. */
+export type Rpc = { readonly method: DescMethod; readonly run: Run };

@@ -1,0 +1,135 @@
+import type { DescService } from '@bufbuild/protobuf';
+import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
+import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
+import postgres from 'postgres';
+import { type Config, toConfig } from '../../src/config.ts';
+import { openService, type Service } from '../../src/service.ts';
+import { createLogger } from '../../src/telemetry/log.ts';
+import { type FreshDatabase, freshDatabase } from './database.ts';
+import { type FreshRedis, freshRedis } from './redis.ts';
+import { createTokenSigner, type TokenSigner } from './tokens.ts';
+
+/** Whom a test calls as. */
+export type As = {
+  readonly userId: bigint;
+  readonly tenantId: bigint;
+  readonly name?: string;
+  readonly roles?: readonly string[];
+  /** Tenants a service serves; any when absent. */
+  readonly tenants?: readonly bigint[];
+};
+
+export type Edge = 'grpc' | 'web';
+
+/**
+ * The service as it runs, on a database and a Redis of its own: one or more instances with both edges, called
+ * over the network like anybody would.
+ */
+export class App {
+  readonly instances: Service[] = [];
+  readonly database: FreshDatabase;
+  readonly redis: FreshRedis;
+  /** The database past row-level security, for arranging and looking behind. */
+  readonly owner: postgres.Sql<{ bigint: bigint }>;
+  readonly tokens: TokenSigner;
+  readonly #env: Record<string, string>;
+  readonly #transports = new Map<string, Transport>();
+
+  constructor(parts: {
+    database: FreshDatabase;
+    redis: FreshRedis;
+    tokens: TokenSigner;
+    env: Record<string, string>;
+  }) {
+    this.database = parts.database;
+    this.redis = parts.redis;
+    this.tokens = parts.tokens;
+    this.#env = parts.env;
+    this.owner = postgres(this.database.ownerUrl, {
+      max: 4,
+      types: { bigint: postgres.BigInt },
+      transform: postgres.camel,
+      onnotice() {},
+    });
+  }
+
+  /** The configuration instances of this test get, with changes. */
+  config(changes: Record<string, string> = {}): Config {
+    return toConfig({
+      INSTANCE_ID: `test-${this.instances.length}`,
+      GRPC_ADDR: '127.0.0.1:0',
+      WEB_ADDR: '127.0.0.1:0',
+      METRICS_ADDR: '127.0.0.1:0',
+      DATABASE_URL: this.database.serviceUrl,
+      REDIS_URL: this.redis.url,
+      REDIS_CLUSTER: String(this.redis.cluster),
+      AUTH_JWKS_URL: this.tokens.jwksUrl,
+      AUTH_ISSUER: this.tokens.issuer,
+      AUTH_AUDIENCE: this.tokens.audience,
+      LIMIT_SEND_PER_MINUTE: '0',
+      LIMIT_READ_PER_MINUTE: '0',
+      LIMIT_SEARCH_PER_MINUTE: '0',
+      LIMIT_TENANT_PER_MINUTE: '0',
+      LIMIT_STREAMS_PER_USER: '0',
+      LIMIT_STREAMS_PER_TENANT: '0',
+      EVENT_SWEEP_MS: '100',
+      DRAIN_MS: '2000',
+      ...this.#env,
+      ...changes,
+    });
+  }
+
+  /** Starts one more instance on the same database and Redis. */
+  async start(changes: Record<string, string> = {}): Promise<Service> {
+    const config = this.config(changes);
+    const service = await openService(config, createLogger(process.env['TEST_LOG_LEVEL'] ?? 'silent'));
+    this.instances.push(service);
+    return service;
+  }
+
+  /** A client of a service, signed in as somebody, over an edge of an instance (the first one, gRPC). */
+  client<S extends DescService>(service: S, as: As, edge: Edge = 'grpc', instance = 0): Client<S> {
+    return createClient(service, this.transport(as, edge, instance));
+  }
+
+  transport(as: As, edge: Edge, instance: number): Transport {
+    const { instances } = this;
+    const address = edge === 'grpc' ? instances[instance]?.grpcAddress : instances[instance]?.webAddress;
+    const token = this.tokens.sign(as);
+    const authorize: Interceptor = (next) => async (request) => {
+      request.header.set('authorization', `Bearer ${await token}`);
+      // What a service says to act for a user; the service ignores it from anybody else.
+      if (as.roles !== undefined && as.userId > 0n) request.header.set('x-user-id', `${as.userId}`);
+      return next(request);
+    };
+    const key = `${address} ${edge} ${JSON.stringify(as, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`;
+    let transport = this.#transports.get(key);
+    if (transport === undefined) {
+      const options = { baseUrl: `http://${address}`, interceptors: [authorize] };
+      transport =
+        edge === 'grpc'
+          ? createGrpcTransport(options)
+          : createConnectTransport({ ...options, httpVersion: '2' });
+      this.#transports.set(key, transport);
+    }
+    return transport;
+  }
+
+  async close(): Promise<void> {
+    await Promise.all(this.instances.map((instance) => instance.drain()));
+    await this.owner.end();
+    await this.redis.close();
+    await this.database.close();
+  }
+}
+
+/** Starts an app with one instance; `env` changes the configuration of all its instances. */
+export async function app(
+  env: Record<string, string> = {},
+  redisOf: () => Promise<FreshRedis> = () => freshRedis(),
+): Promise<App> {
+  const [database, redis, tokens] = await Promise.all([freshDatabase(), redisOf(), createTokenSigner()]);
+  const started = new App({ database, redis, tokens, env });
+  await started.start();
+  return started;
+}

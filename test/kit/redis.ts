@@ -1,0 +1,87 @@
+import { once } from 'node:events';
+import { Cluster } from 'ioredis';
+import { pino } from 'pino';
+import { freePort } from '../../scripts/lib/processes.ts';
+import { startRedis } from '../../scripts/lib/redis.ts';
+import { startRedisCluster } from '../../scripts/lib/redis-cluster.ts';
+import { openRedis, type RedisClient } from '../../src/redis/client.ts';
+
+export interface FreshRedis {
+  /** Its address; the addresses of the nodes, separated by commas, when it is a cluster. */
+  readonly url: string;
+  readonly cluster: boolean;
+  /** A connection for arranging and looking behind. */
+  readonly client: RedisClient;
+  /** Empties it. */
+  forget(): Promise<void>;
+  /** Takes Redis away, all of it or one node of the cluster; what it held is lost. */
+  stop(node?: number): Promise<void>;
+  /** Brings it back, empty, at the same address. */
+  start(node?: number): Promise<void>;
+  close(): Promise<void>;
+}
+
+type Server = Omit<FreshRedis, 'client' | 'forget'>;
+
+/**
+ * A Redis of its own: neither keys nor pub/sub are shared with other test files. With TEST_REDIS_CLUSTER=true in the
+ * environment it is a cluster of three nodes.
+ */
+export async function freshRedis(
+  cluster = process.env['TEST_REDIS_CLUSTER'] === 'true',
+): Promise<FreshRedis> {
+  const given = process.env['TEST_REDIS_URL'] ?? '';
+  const server = cluster ? await freshCluster() : given === '' ? await freshServer() : givenServer(given);
+  const urls = server.url.split(',').map((url) => new URL(url));
+  const client = openRedis({ urls, cluster }, pino({ level: 'silent' }));
+  await once(client, 'ready');
+  const forget = async () => {
+    const servers = client instanceof Cluster ? client.nodes('master') : [client];
+    await Promise.all(servers.map((one) => one.flushdb()));
+  };
+  await forget();
+  return {
+    ...server,
+    client,
+    forget,
+    async close() {
+      client.disconnect();
+      await server.close();
+    },
+  };
+}
+
+async function freshServer(): Promise<Server> {
+  const port = await freePort();
+  let server: Awaited<ReturnType<typeof startRedis>> | undefined;
+  const stop = async () => {
+    await server?.stop();
+    server = undefined;
+  };
+  const start = async () => {
+    server ??= await startRedis({ port, durable: false });
+  };
+  await start();
+  return { url: server?.url ?? '', cluster: false, stop, start, close: stop };
+}
+
+async function freshCluster(): Promise<Server> {
+  const nodes = await startRedisCluster();
+  const on = (act: (node: number) => Promise<void>) => async (node?: number) => {
+    await Promise.all(node === undefined ? [0, 1, 2].map(act) : [act(node)]);
+  };
+  return {
+    url: nodes.url,
+    cluster: true,
+    stop: on(nodes.stopNode),
+    start: on(nodes.startNode),
+    close: nodes.close,
+  };
+}
+
+function givenServer(url: string): Server {
+  const errors = async () => {
+    throw new Error('the Redis of TEST_REDIS_URL is not ours to stop; unset it to run this test');
+  };
+  return { url, cluster: false, stop: errors, start: errors, close: async () => {} };
+}

@@ -1,0 +1,82 @@
+import { clone, create } from '@bufbuild/protobuf';
+import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
+import { type Message, MessageSchema, ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+
+/** The messages of a channel as a client keeps them that reads nothing but the channel's events. */
+export class EventProjection {
+  readonly messages = new Map<bigint, Message>();
+
+  apply({ change }: Event): void {
+    switch (change.case) {
+      case 'messageCreated':
+        this.#created(change.value);
+        break;
+      case 'messageEdited':
+        this.#put(change.value.message);
+        break;
+      case 'messageDeleted':
+        this.#deleted(change.value);
+        break;
+      case 'reactionChanged':
+        this.#reacted(change.value);
+        break;
+      case 'pollChanged':
+        this.#change(change.value.messageId, (message) => {
+          if (change.value.poll !== undefined) message.poll = change.value.poll;
+        });
+        break;
+      case 'pinChanged':
+        this.#change(change.value.messageId, (message) => {
+          delete message.pinTime;
+          if (change.value.pinTime !== undefined) message.pinTime = change.value.pinTime;
+          message.pinnerId = change.value.pinnerId;
+        });
+        break;
+      default:
+    }
+  }
+
+  #put(message: Message | undefined): void {
+    if (message !== undefined) this.messages.set(message.id, clone(MessageSchema, message));
+  }
+
+  #change(messageId: bigint, change: (message: Message) => void): void {
+    const message = this.messages.get(messageId);
+    if (message !== undefined && message.deleteTime === undefined) change(message);
+  }
+
+  #created(value: Extract<Event['change'], { case: 'messageCreated' }>['value']): void {
+    const { message, threadReplyCount, threadParticipantCount } = value;
+    this.#put(message);
+    const root = this.messages.get(message?.parentId ?? 0n);
+    if (message === undefined || root === undefined || threadReplyCount === 0) return;
+    root.replyCount = threadReplyCount;
+    if (message.createTime !== undefined) root.lastReplyTime = message.createTime;
+    if (threadParticipantCount > root.participantCount && root.participantUserIds.length < 5)
+      root.participantUserIds.push(message.senderId);
+    root.participantCount = threadParticipantCount;
+  }
+
+  #deleted({ message, thread }: Extract<Event['change'], { case: 'messageDeleted' }>['value']): void {
+    this.#put(message);
+    const root = this.messages.get(thread?.rootMessageId ?? 0n);
+    if (thread === undefined || root === undefined) return;
+    root.replyCount = thread.replyCount;
+    root.participantCount = thread.participantCount;
+    root.participantUserIds = [...thread.participantUserIds];
+    delete root.lastReplyTime;
+    if (thread.lastReplyTime !== undefined) root.lastReplyTime = thread.lastReplyTime;
+  }
+
+  #reacted(value: Extract<Event['change'], { case: 'reactionChanged' }>['value']): void {
+    this.#change(value.messageId, (message) => {
+      const reaction = message.reactions.find(({ emoji }) => emoji === value.emoji);
+      const others = reaction?.userIds.filter((userId) => userId !== value.userId) ?? [];
+      const userIds = value.added ? [...others, value.userId] : others;
+      if (reaction === undefined)
+        message.reactions.push(create(ReactionSchema, { emoji: value.emoji, userIds }));
+      else reaction.userIds = userIds;
+      message.reactions = message.reactions.filter(({ userIds }) => userIds.length > 0);
+    });
+  }
+}
