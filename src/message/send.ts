@@ -135,7 +135,7 @@ function toItem(
     alsoInChannel: message.alsoInChannel ?? false,
     metadata: metadata ?? null,
     payload: event.payload.toString('base64'),
-    seqOffset: event.seqOffset,
+    seqAt: event.seqOffset,
     messageAt: event.messageAt,
   };
 }

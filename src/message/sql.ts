@@ -81,7 +81,7 @@ export type SendItem = {
   readonly alsoInChannel: boolean;
   readonly metadata: unknown;
   readonly payload: string;
-  readonly seqOffset: number;
+  readonly seqAt: number;
   readonly messageAt: number;
 };
 
