@@ -89,7 +89,7 @@ function toItem(channelId: bigint, senderId: bigint, content: string): SendItem 
     alsoInChannel: false,
     metadata: null,
     payload: event.payload.toString('base64'),
-    seqOffset: event.seqOffset,
+    seqAt: event.seqOffset,
     messageAt: event.messageAt,
   };
 }
