@@ -10,6 +10,7 @@ COPY --from=packages /app/node_modules ./node_modules
 COPY package.json LICENSE ./
 COPY gen ./gen
 COPY sql/migrations ./sql/migrations
+COPY sql/functions ./sql/functions
 COPY scripts/migrate.ts ./scripts/migrate.ts
 COPY src ./src
 USER node

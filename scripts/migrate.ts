@@ -1,4 +1,5 @@
-import { migrate, SchemaError } from '../src/db/migrate.ts';
+import { migrate } from '../src/db/migrate.ts';
+import { SchemaError } from '../src/db/schema-files.ts';
 
 const url = process.env['DATABASE_OWNER_URL'];
 if (url === undefined || url === '') {

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { type App, app } from '../test/kit/app.ts';
-import { SchemaError } from './db/migrate.ts';
+import { SchemaError } from './db/schema-files.ts';
 
 describe('openService', () => {
   let the: App;

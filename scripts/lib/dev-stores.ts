@@ -1,6 +1,7 @@
 import { join } from 'node:path';
 import postgres from 'postgres';
-import { migrate, SchemaError } from '../../src/db/migrate.ts';
+import { migrate } from '../../src/db/migrate.ts';
+import { SchemaError } from '../../src/db/schema-files.ts';
 import { chooseStackPort, DEV_FOLDER, keptSecret } from './dev-state.ts';
 import {
   createDatabase,

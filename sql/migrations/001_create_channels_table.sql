@@ -1,43 +1,3 @@
-create extension if not exists pgcrypto;
-create extension if not exists pg_trgm;
-create extension if not exists unaccent;
-
-create function now_ms() returns bigint
-language sql volatile parallel safe
-return floor(extract(epoch from clock_timestamp()) * 1000)::bigint;
-comment on function now_ms() is
-  'The database clock in epoch milliseconds, the unit of every time column.';
-
-create function app_tenant_id() returns bigint
-language sql stable parallel safe
-return nullif(current_setting('app.tenant_id', true), '')::bigint;
-comment on function app_tenant_id() is
-  'Tenant of the caller, from the setting app.tenant_id; null when unset, which no policy lets through.';
-
-create function app_user_id() returns bigint
-language sql stable parallel safe
-return nullif(current_setting('app.user_id', true), '')::bigint;
-comment on function app_user_id() is
-  'User the caller is or acts for, from the setting app.user_id; null when unset.';
-
-create function app_is_service() returns boolean
-language sql stable parallel safe
-return coalesce(current_setting('app.role', true) = 'service', false);
-comment on function app_is_service() is
-  'Whether the caller is a service with rights over its whole tenant: the setting app.role is ''service''.';
-
--- unaccent() is only stable, as its rules may change; an index needs immutable.
--- plpgsql keeps its plan for the session, an SQL function would plan for every statement.
-create function fold_text(p_text text) returns text
-language plpgsql immutable strict parallel safe
-as $$
-begin
-  return lower(public.unaccent('public.unaccent', normalize(p_text, nfc)));
-end
-$$;
-comment on function fold_text(text) is
-  'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
-
 create table channels (
   id bigserial primary key,
 
@@ -70,6 +30,7 @@ create table channels (
   unread_version bigint not null default 0,
   settled_version bigint not null default 0,
   deleted_at bigint,
+  merged_into bigint,
 
   constraint valid_channel_type check (type in ('DIRECT', 'GROUP', 'TOPIC')),
   constraint topic_has_entity check (
@@ -94,14 +55,19 @@ comment on column channels.entity_id is 'Business entity of a TOPIC channel; for
 comment on column channels.is_private is 'Whether only members may find a GROUP channel.';
 comment on column channels.is_archived is 'Whether the channel is put away and read-only.';
 comment on column channels.member_count is 'Members with status ACTIVE, kept by trigger_update_member_count.';
-comment on column channels.message_count is 'Messages not yet removed for good, deleted ones included, kept by trigger_update_channel_stats.';
-comment on column channels.last_message_at is 'created_at of the newest message, epoch ms; never goes back.';
+comment on column channels.message_count is
+  'Messages not yet removed for good, deleted ones included, notices not; kept by trigger_update_channel_stats.';
+comment on column channels.last_message_at is
+  'created_at of the newest message that is no notice, epoch ms; never goes back.';
 comment on column channels.metadata is 'Free settings of the user interface, such as colour and icon.';
 comment on column channels.created_at is 'When the channel was made, epoch ms.';
 comment on column channels.updated_at is 'When the channel last changed, epoch ms.';
 comment on column channels.event_seq is 'seq of the last row of this channel in channel_events; taken under the row lock, so without gaps.';
 comment on column channels.post_seq is 'post_seq of the last message ever posted here; 1..N without gaps.';
-comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not.';
-comment on column channels.unread_version is 'Goes up with every change that may alter somebody''s unread number.';
+comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not, notices included.';
+comment on column channels.unread_version is
+  'Counted up whenever unread numbers of the channel may change, and by what changes messages without an event.';
 comment on column channels.settled_version is 'unread_version for which all stored unread numbers were last found right; see settle_unread().';
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists for its members.';
+comment on column channels.merged_into is
+  'The channel in which the discussion of this TOPIC channel goes on since the two were merged; null otherwise. Such a channel is archived for good, and no longer that of its entity.';

@@ -35,8 +35,11 @@ create table messages (
   read_by bigint[] not null default '{}',
 
   search_vector tsvector generated always as (
-    to_tsvector('pg_catalog.english', normalize(content, nfc))
-    || to_tsvector('public.discuss_simple', normalize(content, nfc))
+    setweight(
+      to_tsvector('public.discuss_simple', translate(normalize(content, nfc), '-_/.@+<>&', '         ')),
+      'A'
+    )
+    || to_tsvector('pg_catalog.english', content)
   ) stored,
 
   metadata jsonb,
@@ -46,13 +49,24 @@ create table messages (
 
   post_seq bigint not null,
   event_seq bigint not null default 0,
+  posted_seq bigint,
+  mention_scope varchar(50),
+  also_in_channel boolean not null default false,
+  thread_user_count int not null default 0,
+  thread_users bigint[] not null default '{}',
+  last_reply_at bigint,
+  pinned_at bigint,
+  pinned_by bigint,
+  pin_seq bigint,
+  notice jsonb,
 
   constraint valid_message_type check (
     message_type in ('TEXT', 'IMAGE', 'FILE', 'SYSTEM', 'CODE', 'POLL')
   ),
   constraint content_not_empty check (
     char_length(trim(content)) > 0 or message_type != 'TEXT'
-  )
+  ),
+  constraint valid_mention_scope check (mention_scope in ('CHANNEL', 'HERE'))
 ) partition by range (id);
 
 comment on table messages is
@@ -65,7 +79,7 @@ comment on column messages.content is 'The text.';
 comment on column messages.message_type is 'TEXT, IMAGE, FILE, SYSTEM, CODE or POLL.';
 comment on column messages.mentions is 'Users mentioned with @.';
 comment on column messages.parent_id is 'Message this one replies to.';
-comment on column messages.thread_count is 'Replies to this message.';
+comment on column messages.thread_count is 'Replies to this message that are not deleted.';
 comment on column messages.is_edited is 'Whether the content was changed after posting.';
 comment on column messages.edited_at is 'When the content was last changed, epoch ms.';
 comment on column messages.is_deleted is 'Whether the message was deleted; the row goes 90 days later.';
@@ -73,12 +87,24 @@ comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
 comment on column messages.read_by is 'Users who read it; filled in the background and for small channels only, as read markers hold the truth.';
-comment on column messages.search_vector is 'Words of the content, stemmed in English, then as typed without diacritics (discuss_simple).';
+comment on column messages.search_vector is
+  'Words of the content as typed, without diacritics (discuss_simple, label A), then stemmed in English (label D).';
 comment on column messages.metadata is 'What the type needs besides the text: language of code, options of a poll.';
 comment on column messages.created_at is 'When it was posted, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
 comment on column messages.post_seq is 'Number of the message in its channel, 1..N; null on insert means: take the next one.';
 comment on column messages.event_seq is 'seq of the event of channel_events that last changed the message.';
+comment on column messages.mention_scope is 'CHANNEL or HERE when everybody, or everybody online, is mentioned; null otherwise.';
+comment on column messages.also_in_channel is 'Whether a reply is shown in the channel as well as in its thread.';
+comment on column messages.thread_user_count is 'Users with a reply to this message that is not deleted.';
+comment on column messages.thread_users is 'The first five of them, in the order of their first replies.';
+comment on column messages.last_reply_at is 'When the last reply that is not deleted was posted, epoch ms; null without replies.';
+comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null when it is not.';
+comment on column messages.pinned_by is 'User who pinned it.';
+comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
+comment on column messages.posted_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
+comment on column messages.notice is
+  'What the service itself reports, a SystemNotice of message.proto as JSON: who joined, was removed, ... Such a message is of sender 0 and has no content, which is made of the notice, so that searches do not find it. It counts for nothing but its place in the channel: not as unread, as newest message, or in message_count. null for what somebody posted.';
 
 create table messages_default partition of messages default;
 comment on table messages_default is
@@ -97,7 +123,7 @@ create table deleted_posts (
 );
 
 comment on table deleted_posts is
-  'Numbers of the messages that count as unread for nobody: deleted, or removed for good. Kept by update_unread_counts(), outlives the message.';
+  'Numbers of the messages that count as unread for nobody: deleted, removed for good, or notices. Kept by update_unread_counts(), outlives the message.';
 comment on column deleted_posts.channel_id is 'Channel of the message.';
 comment on column deleted_posts.post_seq is 'Number of the message in its channel.';
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';

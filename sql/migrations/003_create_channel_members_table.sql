@@ -62,31 +62,3 @@ comment on column channel_members.updated_at is 'When the user or an admin last 
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
 comment on column channel_members.own_posts is 'Messages this user ever posted in the channel.';
 comment on column channel_members.own_posts_read is 'Those of own_posts at or below the marker.';
-
--- own_posts can only be right when a member's messages are inserted after the membership.
-create function derived_unread(
-  p_channel_id bigint,
-  p_user_id bigint,
-  p_post_seq bigint,
-  p_read_post_seq bigint,
-  p_own_posts bigint,
-  p_own_posts_read bigint
-) returns int
-language sql stable parallel safe
-begin atomic
-  select greatest(
-    0,
-    p_post_seq
-    - p_read_post_seq
-    - (p_own_posts - p_own_posts_read)
-    - (
-      select count(*)
-      from deleted_posts d
-      where d.channel_id = p_channel_id
-        and d.post_seq > p_read_post_seq
-        and d.sender_id != p_user_id
-    )
-  )::int;
-end;
-comment on function derived_unread(bigint, bigint, bigint, bigint, bigint, bigint) is
-  'The exact unread number of a member: messages after the marker, without own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';

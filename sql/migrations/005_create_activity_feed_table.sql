@@ -27,6 +27,11 @@ create table activity_feed (
 
   created_at bigint not null,
 
+  collapse_key varchar(200),
+  occurrences int not null default 1,
+  xid xid8 not null default pg_current_xact_id(),
+  gathered jsonb,
+
   -- A partitioned table's key must hold the partition column.
   primary key (id, "timestamp"),
   constraint has_entity_or_channel check (
@@ -53,6 +58,13 @@ comment on column activity_feed.read_at is 'When the user saw it, epoch ms.';
 comment on column activity_feed.metadata is 'More context, such as priority of a task.';
 comment on column activity_feed."timestamp" is 'When it happened, epoch ms.';
 comment on column activity_feed.created_at is 'When it was recorded, epoch ms.';
+comment on column activity_feed.collapse_key is
+  'While an activity with a key is unread, what happens under the same key changes it instead of adding one; null: always one of its own.';
+comment on column activity_feed.occurrences is 'How many times it happened since the user last read it, 1 without a collapse_key.';
+comment on column activity_feed.xid is
+  'Transaction that wrote it last. Whether a snapshot held it tells exactly what somebody was shown, which a time does not: activities commit in another order than they are timed.';
+comment on column activity_feed.gathered is
+  'For reactions: the last 100 that are in this activity, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for others.';
 
 create table activity_feed_default partition of activity_feed default;
 comment on table activity_feed_default is

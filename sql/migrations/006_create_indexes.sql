@@ -21,17 +21,22 @@ create index idx_channels_last_message
 -- One DIRECT channel per pair, whoever began it; a pair of one (self) too. See direct_has_peer.
 create unique index idx_direct_channel_unique
   on channels (tenant_id, least(created_by, entity_id), greatest(created_by, entity_id))
-  where type = 'DIRECT';
+  where type = 'DIRECT' and deleted_at is null;
 
 -- One TOPIC channel per entity: GetOrCreateTopicChannel.
 create unique index idx_topic_channel_unique
   on channels (tenant_id, entity_type, entity_id)
-  where type = 'TOPIC';
+  where type = 'TOPIC' and deleted_at is null and merged_into is null;
 
 -- Channels whose stored unread numbers may be stale: settle_unread().
 create index idx_channels_unsettled
   on channels (id)
   where unread_version != settled_version;
+
+-- Deleted channels: purge_deleted_channels().
+create index idx_channels_deleted
+  on channels (deleted_at)
+  where deleted_at is not null;
 
 -- messages
 
@@ -58,14 +63,35 @@ create index idx_messages_mentions
   on messages using gin (mentions)
   where mentions != '{}';
 
--- Full-text search.
+\ir ../functions/search/search_scope.sql
+
+-- Full-text search. With the scope in the same index, a search reads from the table only what is in the caller's
+-- channels, newest first, whatever else holds the same word.
 create index idx_messages_search
-  on messages using gin (search_vector);
+  on messages using gin (
+    search_vector,
+    search_scope(id, tenant_id, channel_id, sender_id, message_type)
+  );
 
 -- Deleted messages whose 90 days are over: retention.
 create index idx_messages_deleted
   on messages (deleted_at)
   where is_deleted;
+
+-- Replies in their order: ListThread, and the unread replies of a thread.
+create index idx_messages_thread
+  on messages (parent_id, id)
+  where parent_id is not null;
+
+-- Pinned messages of a channel, latest first: ListPins.
+create index idx_messages_pinned
+  on messages (channel_id, pin_seq desc)
+  where pin_seq is not null;
+
+-- Messages of a channel that mention somebody: unread mentions of ListChannels and GetUnreadSummary.
+create index idx_messages_mentioning
+  on messages (channel_id, id)
+  where mentions != '{}' or mention_scope = 'CHANNEL';
 
 -- channel_members
 
@@ -88,6 +114,21 @@ create index idx_channel_members_unread
 create index idx_channel_members_role
   on channel_members (channel_id, role)
   where status = 'ACTIVE';
+
+-- Channels of a user: ListChannels, GetUnreadSummary, Subscribe.
+create index idx_channel_members_active
+  on channel_members (tenant_id, user_id)
+  where status in ('ACTIVE', 'MUTED');
+
+-- Members of a channel by role and then by user: ListMembers, and whether another owner remains.
+create index idx_channel_members_rank
+  on channel_members (
+    tenant_id,
+    channel_id,
+    (case role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end),
+    user_id
+  )
+  where status in ('ACTIVE', 'MUTED');
 
 -- attachments
 
@@ -133,3 +174,8 @@ create index idx_activity_feed_channel
 create index idx_activity_feed_message
   on activity_feed (message_id)
   where message_id is not null;
+
+-- The unread activity that takes in what happens next under its key.
+create index idx_activity_feed_collapse
+  on activity_feed (tenant_id, user_id, collapse_key)
+  where collapse_key is not null and not is_read;

@@ -1,29 +1,28 @@
-import { createHash } from 'node:crypto';
-import { readdirSync, readFileSync } from 'node:fs';
 import postgres from 'postgres';
+import { applyFunction, applyFunctions, recordFile, runFile } from './apply-functions.ts';
+import { type Migration, readSchemaFiles, SchemaError, type SchemaFiles } from './schema-files.ts';
 
 export type MigrateOptions = {
-  /** Told each migration as it is applied. */
+  /** Called for each file that is applied. */
   readonly log?: (line: string) => void;
-  /** Where the migrations are; tests give a folder of their own. */
+  /** A folder with `migrations/` and `functions/`; the default is sql/ of this build. */
   readonly folder?: URL;
 };
 
-type Migration = { readonly name: string; readonly text: string; readonly checksum: string };
-
 type AppliedRow = { name: string; checksum: string };
 
-const FOLDER = new URL('../../sql/migrations/', import.meta.url);
 const OLDEST_SERVER = 150_000;
 
 /**
- * Brings the database up to this build, each migration in a transaction of its own. Safe to call from many
- * processes at once. Refuses a database that a newer build has migrated, and one whose applied migrations
- * are not those of this build.
+ * Brings the database up to this build: the migrations that are missing, each in its own transaction, then the files of
+ * sql/functions/ that changed, in the transaction of the last migration. A function whose signature or result changes,
+ * or which is removed, must be dropped in a migration, because `create or replace` would leave the old one or fail.
+ * Safe to call from many processes at once. Rejects a database that a newer build has migrated, and one whose applied
+ * migrations are not those of this build.
  */
 export async function migrate(ownerUrl: string, options: MigrateOptions = {}): Promise<void> {
-  const { log = () => {}, folder = FOLDER } = options;
-  const migrations = readMigrations(folder);
+  const { log = () => {}, folder } = options;
+  const files = readSchemaFiles(folder);
   const sql = postgres(ownerUrl, {
     max: 1,
     onnotice() {},
@@ -31,32 +30,40 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
   });
   try {
     await checkServer(sql);
-    for (;;) {
-      const applied = await sql.begin((tx) => applyNext(tx, migrations));
-      if (applied === undefined) return;
-      log(`applied ${applied}`);
+    for (let done = false; !done; ) {
+      const lines: string[] = [];
+      done = await sql.begin((tx) => applyNext(tx, files, (line) => lines.push(line)));
+      for (const line of lines) log(line);
     }
   } finally {
     await sql.end();
   }
 }
 
-/** Refuses to start on a schema that is not the one this build was made for; `sql` may be the service's role. */
+/** Rejects a schema other than the one of this build; `sql` may be the service's role. */
 export async function assertSchema<T extends Record<string, unknown>>(
   sql: postgres.Sql<T>,
-  folder: URL = FOLDER,
+  folder?: URL,
 ): Promise<void> {
-  const migrations = readMigrations(folder);
+  const { migrations, functions } = readSchemaFiles(folder);
+  const applied = await listSchemaFiles(sql);
   const wanted = migrations.at(-1)?.name;
-  const found = await findSchemaVersion(sql);
-  if (found === wanted) return;
+  const found = [...applied.keys()]
+    .filter((name) => !name.startsWith('functions/'))
+    .sort()
+    .at(-1);
   if (found === undefined) throw new SchemaError('the database has no schema yet: run make migrate');
-  const known = migrations.some((migration) => migration.name === found);
-  throw new SchemaError(
-    known
-      ? `the schema is older than this build (${found}, wanted ${wanted}): run make migrate`
-      : `the schema is not of this build (${found}, wanted ${wanted}): run the build that migrated it, or a newer one`,
-  );
+  if (found !== wanted)
+    throw new SchemaError(
+      migrations.some((migration) => migration.name === found)
+        ? `the schema is older than this build (${found}, wanted ${wanted}): run make migrate`
+        : `the schema is not of this build (${found}, wanted ${wanted}): run the build that migrated it, or a newer one`,
+    );
+  const own = new Map([...functions.values()].map(({ name, checksum }) => [name, checksum]));
+  const names = new Set([...applied.keys(), ...own.keys()].filter((name) => name.startsWith('functions/')));
+  const different = [...names].filter((name) => applied.get(name) !== own.get(name)).sort();
+  if (different.length > 0)
+    throw new SchemaError(`functions differ from this build (${different.join(', ')}): run make migrate`);
 }
 
 /** Refuses a login that row-level security does not hold: one that owns tables or may pass by the policies. */
@@ -77,21 +84,6 @@ export async function assertServiceRole<T extends Record<string, unknown>>(
     );
 }
 
-/** The database and this build do not fit together; trying again does not help. */
-export class SchemaError extends Error {
-  override readonly name = 'SchemaError';
-}
-
-function readMigrations(folder: URL): Migration[] {
-  return readdirSync(folder)
-    .filter((name) => /^\d{3}_\w+\.sql$/.test(name))
-    .sort()
-    .map((name) => {
-      const text = readFileSync(new URL(name, folder), 'utf8');
-      return { name, text, checksum: createHash('sha256').update(text).digest('hex') };
-    });
-}
-
 async function checkServer(sql: postgres.Sql): Promise<void> {
   const [server] = await sql<{ version: number; encoding: string }[]>`
     select
@@ -106,26 +98,26 @@ async function checkServer(sql: postgres.Sql): Promise<void> {
   }
 }
 
-/** Applies the first migration that is missing and returns its name. */
+/** Applies the first migration that is missing, and the functions after the last one. True when nothing is left. */
 async function applyNext(
   tx: postgres.TransactionSql,
-  migrations: readonly Migration[],
-): Promise<string | undefined> {
+  { migrations, functions }: SchemaFiles,
+  log: (line: string) => void,
+): Promise<boolean> {
   // A lock of the transaction, not of the session: it cannot outlive a lost connection or confuse a pooler.
   await tx`select pg_advisory_xact_lock(hashtext('discuss.migrate'))`;
   await createTable(tx);
-  const next = findNext(migrations, await listApplied(tx));
-  if (next === undefined) return undefined;
-  try {
-    await tx.unsafe(next.text).simple();
-  } catch (error) {
-    throw new Error(`migration ${next.name} failed: ${describe(error)}`, { cause: error });
+  const [next, ...rest] = findMissing(migrations, await listApplied(tx));
+  for (const part of next?.parts ?? [])
+    if ('include' in part) await applyFunction(tx, functions, part.include, log);
+    else await runFile(tx, `migration ${next?.name}`, part.text);
+  if (next !== undefined) {
+    await recordFile(tx, next.name, next.checksum);
+    log(`applied ${next.name}`);
   }
-  await tx`
-    insert into schema_migrations (name, checksum, applied_at)
-    values (${next.name}, ${next.checksum}, floor(extract(epoch from clock_timestamp()) * 1000)::bigint)
-  `;
-  return next.name;
+  if (rest.length > 0) return false;
+  await applyFunctions(tx, functions, log);
+  return true;
 }
 
 async function createTable(tx: postgres.TransactionSql): Promise<void> {
@@ -139,10 +131,10 @@ async function createTable(tx: postgres.TransactionSql): Promise<void> {
       checksum text not null,
       applied_at bigint not null
     );
-    comment on table schema_migrations is 'Migrations applied to this database, in the order of their names.';
-    comment on column schema_migrations.name is 'File name of the migration.';
-    comment on column schema_migrations.checksum is 'SHA-256 of the file as it was applied.';
-    comment on column schema_migrations.applied_at is 'When it was applied, epoch ms.';
+    comment on table schema_migrations is 'Files of sql/ applied to this database: migrations, and functions/<feature>/<name>.sql.';
+    comment on column schema_migrations.name is 'File name of the migration, or path of the function file.';
+    comment on column schema_migrations.checksum is 'SHA-256 of the file as it was applied, of a migration without its include lines.';
+    comment on column schema_migrations.applied_at is 'When it was last applied, epoch ms.';
   `);
 }
 
@@ -150,11 +142,12 @@ async function listApplied(tx: postgres.TransactionSql): Promise<AppliedRow[]> {
   return tx<AppliedRow[]>`
     select name, checksum
     from schema_migrations
+    where name not like 'functions/%'
     order by name
   `;
 }
 
-function findNext(migrations: readonly Migration[], applied: readonly AppliedRow[]): Migration | undefined {
+function findMissing(migrations: readonly Migration[], applied: readonly AppliedRow[]): readonly Migration[] {
   for (const [index, row] of applied.entries()) {
     const known = migrations.find((migration) => migration.name === row.name);
     if (known === undefined) {
@@ -168,21 +161,17 @@ function findNext(migrations: readonly Migration[], applied: readonly AppliedRow
       throw new SchemaError(`migration ${expected.name} comes before ${row.name}, which is applied already`);
     }
   }
-  return migrations[applied.length];
+  return migrations.slice(applied.length);
 }
 
-async function findSchemaVersion<T extends Record<string, unknown>>(
+/** The checksums of the applied files by name; empty without a schema. */
+async function listSchemaFiles<T extends Record<string, unknown>>(
   sql: postgres.Sql<T>,
-): Promise<string | undefined> {
+): Promise<ReadonlyMap<string, string>> {
   const [found] = await sql<{ exists: boolean }[]>`
-    select to_regproc('public.schema_version') is not null as exists
+    select to_regproc('public.list_schema_files') is not null as exists
   `;
-  if (!found?.exists) return undefined;
-  const [row] = await sql<{ version: string | null }[]>`select schema_version() as version`;
-  return row?.version ?? undefined;
-}
-
-function describe(error: unknown): string {
-  if (!(error instanceof postgres.PostgresError)) return String(error);
-  return [error.message, error.detail, error.where].filter(Boolean).join('; ');
+  if (!found?.exists) return new Map();
+  const rows = await sql<AppliedRow[]>`select name, checksum from list_schema_files()`;
+  return new Map(rows.map(({ name, checksum }) => [name, checksum]));
 }

@@ -1,0 +1,109 @@
+create or replace function record_reaction(
+  _channel_id bigint,
+  _message_id bigint,
+  _emoji text,
+  _actor_name text,
+  _given boolean
+) returns text
+language plpgsql security definer
+set search_path = public, pg_temp
+set plan_cache_mode = force_generic_plan
+as $$
+declare
+  _target record;
+  _open activity_feed;
+  _recorded activity_feed;
+  _mine constant jsonb := jsonb_build_object('user_id', app_user_id(), 'emoji', _emoji);
+  _gathered jsonb;
+  _last jsonb;
+begin
+  if _given is null then
+    return null;
+  end if;
+  select
+    p.tenant_id, p.sender_id, p.content, t.now, c.name, 'reaction:' || p.id as key,
+    wants_activity(m.is_muted, m.notification_level, false) as wants,
+    -- It is so: the caller is a member and did react, or took it back.
+    p.reactions @> jsonb_build_array(
+      jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
+    ) as reacted
+  into _target
+  from messages p
+  join channels c on c.id = p.channel_id
+  join channel_members m on m.channel_id = c.id and m.user_id = p.sender_id
+  cross join (select now_ms() as now) as t
+  where p.id = _message_id
+    and p.channel_id = _channel_id
+    and p.tenant_id = app_tenant_id()
+    and p.sender_id != app_user_id()
+    and m.status in ('ACTIVE', 'MUTED');
+  if not found or _target.reacted != _given or (_given and not _target.wants) then
+    return null;
+  end if;
+
+  select a.*
+  into _open
+  from activity_feed a
+  where a.tenant_id = _target.tenant_id
+    and a.user_id = _target.sender_id
+    and a.collapse_key = _target.key
+    and not a.is_read
+  for no key update;
+  _gathered := coalesce(_open.gathered, '[]');
+  if (_gathered @> jsonb_build_array(_mine)) = _given then
+    return null;
+  end if;
+  if _given then
+    _gathered := case when jsonb_array_length(_gathered) < 100 then _gathered else _gathered - 0 end
+      || jsonb_build_array(_mine || jsonb_build_object('name', _actor_name));
+  else
+    select coalesce(jsonb_agg(g.reaction order by g.place), '[]')
+    into _gathered
+    from jsonb_array_elements(_gathered) with ordinality as g(reaction, place)
+    where not g.reaction @> _mine;
+  end if;
+
+  if _gathered = '[]' then
+    delete from activity_feed a
+    where a.id = _open.id and a."timestamp" = _open."timestamp"
+    returning a.* into _recorded;
+    _recorded.occurrences := 0;
+    return json_build_array(activity_json(_recorded, _target.content))::text;
+  end if;
+
+  _last := _gathered -> -1;
+  if _open.id is null then
+    insert into activity_feed
+      (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
+       collapse_key, gathered, "timestamp", created_at)
+    values (
+      _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', app_user_id(), _channel_id, _message_id,
+      activity_text('REACTION_RECEIVED', _actor_name, _target.name, _emoji), nullif(left(_target.name, 255), ''),
+      jsonb_build_object('actor_name', _actor_name, 'channel_name', _target.name, 'emoji', _emoji),
+      _target.key, _gathered, _target.now, _target.now
+    )
+    returning * into _recorded;
+  else
+    update activity_feed a
+    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_gathered)),
+        actor_id = (_last ->> 'user_id')::bigint,
+        description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
+        metadata = jsonb_build_object(
+          'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
+        ),
+        gathered = _gathered,
+        -- What is taken back is nothing new: it comes no higher, and who was shown the activity has seen it.
+        "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
+        xid = case when _given then pg_current_xact_id() else a.xid end
+    where a.id = _open.id and a."timestamp" = _open."timestamp"
+    returning a.* into _recorded;
+  end if;
+  return json_build_array(activity_json(_recorded, _target.content))::text;
+end
+$$;
+comment on function record_reaction(bigint, bigint, text, text, boolean) is
+  'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; or, if not _given, takes a reaction that was taken back out of it again. Returns the activity as JSON, with 0 occurrences where nothing is left of it, or null.';
+
+alter function record_reaction(bigint, bigint, text, text, boolean) owner to discuss_system;
+revoke all on function record_reaction(bigint, bigint, text, text, boolean) from public;
+grant execute on function record_reaction(bigint, bigint, text, text, boolean) to discuss_service;

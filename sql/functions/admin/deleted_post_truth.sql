@@ -1,0 +1,29 @@
+create or replace function deleted_post_truth(_ids bigint[])
+returns table (channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_noted boolean, is_due boolean)
+language sql stable
+set search_path = public, pg_temp
+set enable_nestloop = off
+begin atomic
+  select c.id, n.post_seq, c.tenant_id, coalesce(m.sender_id, 0), d.post_seq is not null, m.id is null or not m.counts
+  from channels c
+  -- As many as there are, whatever the channel says.
+  cross join lateral generate_series(
+    1,
+    greatest(
+      (select x.post_seq from messages x where x.channel_id = c.id order by x.id desc limit 1),
+      (select max(x.post_seq) from deleted_posts x where x.channel_id = c.id)
+    )
+  ) as n(post_seq)
+  left join (
+    select x.channel_id, x.post_seq, x.id, x.sender_id, not x.is_deleted and x.notice is null as counts
+    from messages x
+    where x.channel_id = any(_ids)
+  ) as m on m.channel_id = c.id and m.post_seq = n.post_seq
+  left join deleted_posts d on d.channel_id = c.id and d.post_seq = n.post_seq
+  where c.id = any(_ids);
+end;
+comment on function deleted_post_truth(bigint[]) is
+  'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
+
+alter function deleted_post_truth(bigint[]) owner to discuss_system;
+revoke all on function deleted_post_truth(bigint[]) from public;

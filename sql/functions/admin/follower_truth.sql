@@ -1,0 +1,33 @@
+create or replace function follower_truth(_ids bigint[])
+returns table (
+  channel_id bigint,
+  tenant_id bigint,
+  root_id bigint,
+  user_id bigint,
+  replies int, counted int,
+  first_reply_id bigint, first_id bigint
+)
+language sql stable
+set search_path = public, pg_temp
+set enable_nestloop = off
+begin atomic
+  select
+    f.channel_id, f.tenant_id, f.root_id, f.user_id,
+    f.replies, coalesce(r.replies, 0),
+    f.first_reply_id,
+    -- It stays when that reply is deleted and others are left.
+    case when r.replies > 0 then least(f.first_reply_id, r.first_id) end
+  from thread_followers f
+  left join (
+    select x.parent_id, x.sender_id, count(*)::int as replies, min(x.id) as first_id
+    from messages x
+    where x.channel_id = any(_ids) and x.parent_id is not null and not x.is_deleted
+    group by x.parent_id, x.sender_id
+  ) as r on r.parent_id = f.root_id and r.sender_id = f.user_id
+  where f.channel_id = any(_ids);
+end;
+comment on function follower_truth(bigint[]) is
+  'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
+
+alter function follower_truth(bigint[]) owner to discuss_system;
+revoke all on function follower_truth(bigint[]) from public;

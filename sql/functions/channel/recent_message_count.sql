@@ -1,0 +1,30 @@
+create or replace function recent_message_count(p_channel_id bigint) returns bigint
+language sql stable security definer
+set search_path = public, pg_temp
+begin atomic
+  select count(*)
+  from channels c
+  join messages m on m.channel_id = c.id
+  where c.id = p_channel_id
+    and c.tenant_id = app_tenant_id()
+    and (
+      app_is_service()
+      or (c.type = 'GROUP' and not c.is_private)
+      or exists (
+        select 1
+        from channel_members cm
+        where cm.channel_id = c.id
+          and cm.user_id = app_user_id()
+          and cm.status in ('ACTIVE', 'MUTED')
+      )
+    )
+    and m.is_deleted = false
+    and m.notice is null
+    and m.created_at > (select now_ms()) - 86400000;
+end;
+comment on function recent_message_count(bigint) is
+  'Messages of the last 24 hours, without deleted ones and notices, in a channel the caller may see; 0 in any other.';
+
+alter function recent_message_count(bigint) owner to discuss_system;
+revoke all on function recent_message_count(bigint) from public;
+grant execute on function recent_message_count(bigint) to discuss_service;

@@ -1,0 +1,36 @@
+create or replace function append_event(
+  _channel_id bigint,
+  _kind text,
+  _actor_id bigint,
+  _payload bytea,
+  _seq_at int,
+  _message_id bigint default null
+)
+returns table (channel_id bigint, seq bigint, payload bytea)
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
+declare
+  _seq bigint;
+  _now bigint := now_ms();
+  _stamped bytea;
+begin
+  update channels c
+  set event_seq = c.event_seq + 1
+  where c.id = _channel_id and c.tenant_id = app_tenant_id()
+  returning c.event_seq into _seq;
+  if not found then
+    raise exception 'append_event: channel % is not of the tenant', _channel_id using errcode = 'insufficient_privilege';
+  end if;
+  _stamped := stamp_event(_payload, _seq_at, _seq, _now);
+  insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+  values (_channel_id, _seq, app_tenant_id(), _kind, _message_id, _actor_id, _now, _stamped);
+  return query select _channel_id, _seq, _stamped;
+end
+$$;
+comment on function append_event(bigint, text, bigint, bytea, int, bigint) is
+  'Appends an event, perhaps about a message, to the log of a channel of the caller''s tenant and returns it as logged. Keeps the channel''s row locked until commit.';
+
+alter function append_event(bigint, text, bigint, bytea, int, bigint) owner to discuss_system;
+revoke all on function append_event(bigint, text, bigint, bytea, int, bigint) from public;
+grant execute on function append_event(bigint, text, bigint, bytea, int, bigint) to discuss_service;

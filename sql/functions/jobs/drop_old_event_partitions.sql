@@ -1,0 +1,50 @@
+create or replace function drop_old_event_partitions(p_days int, p_now_ms bigint default now_ms()) returns setof text
+language plpgsql security definer
+set search_path = public, pg_temp
+set lock_timeout = '250ms'
+as $$
+declare
+  _day constant bigint := 86400000;
+  _first_kept bigint := (p_now_ms / _day - p_days) * _day;
+  _raise_floor constant text := $raise$
+    update event_feed f
+    set floor_xid = e.xid, floor_id = e.id
+    from (select xid, id from %I where created_at < %s order by xid desc, id desc limit 1) as e
+    where (e.xid, e.id) > (f.floor_xid, f.floor_id)
+  $raise$;
+  _name text;
+begin
+  if p_days < 1 then
+    raise exception 'the log must be kept for a day at least, not %', p_days using errcode = 'invalid_parameter_value';
+  end if;
+  perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
+
+  for _name in
+    select c.relname
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = 'channel_events'::regclass
+      and c.relname ~ '^channel_events_[0-9]{8}$'
+      and to_date(right(c.relname, 8), 'YYYYMMDD') < (to_timestamp(_first_kept / 1000) at time zone 'UTC')::date
+    order by c.relname
+  loop
+    begin
+      execute format(_raise_floor, _name, _first_kept);
+      execute format('drop table %I', _name);
+      return next _name;
+    exception
+      when lock_not_available or deadlock_detected then
+        raise warning 'dropping % and the rest is put off: %', _name, sqlerrm;
+        exit;
+    end;
+  end loop;
+
+  execute format(_raise_floor, 'channel_events_default', _first_kept);
+  delete from channel_events_default where created_at < _first_kept;
+end
+$$;
+comment on function drop_old_event_partitions(int, bigint) is
+  'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_feed how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
+
+revoke all on function drop_old_event_partitions(int, bigint) from public;
+grant execute on function drop_old_event_partitions(int, bigint) to discuss_service;

@@ -1,0 +1,55 @@
+create or replace function make_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint) returns boolean
+language plpgsql
+as $$
+declare
+  _default text := p_parent || '_default';
+  _columns text := partition_columns(p_parent::regclass);
+  _misplaced boolean;
+begin
+  if to_regclass(p_name) is not null then
+    return false;
+  end if;
+
+  -- In the order in which writers take them; attaching would take most of them later, in its own order.
+  -- Readers are kept out of the default partition only, and for as long as it takes to look into it.
+  if p_parent != 'channel_events' then
+    lock table channels in share row exclusive mode;
+    lock table only messages in share row exclusive mode;
+  end if;
+  execute format('lock table %I in access exclusive mode', _default);
+
+  execute format(
+    'create table %I (like %I including defaults including constraints including generated including storage)',
+    p_name, p_parent
+  );
+  -- No policy: nobody but the owner sees a row by the partition's own name.
+  execute format('alter table %I enable row level security', p_name);
+
+  execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, p_key, p_key)
+  into _misplaced
+  using p_from, p_to;
+
+  if _misplaced then
+    if p_parent = 'messages' then
+      perform put_aside_references(p_from, p_to);
+    end if;
+    execute format(
+      'insert into %I (%s) select %s from %I where %I >= $1 and %I < $2',
+      p_name, _columns, _columns, _default, p_key, p_key
+    ) using p_from, p_to;
+    execute format('delete from %I where %I >= $1 and %I < $2', _default, p_key, p_key)
+    using p_from, p_to;
+  end if;
+
+  execute format('alter table %I attach partition %I for values from (%s) to (%s)', p_parent, p_name, p_from, p_to);
+
+  if _misplaced and p_parent = 'messages' then
+    perform put_back_references();
+  end if;
+  return true;
+end
+$$;
+comment on function make_partition(text, text, text, bigint, bigint) is
+  'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
+
+revoke all on function make_partition(text, text, text, bigint, bigint) from public;

@@ -1,0 +1,20 @@
+create or replace function misplaced_keys(p_default text, p_key text, p_span bigint) returns setof bigint
+language plpgsql
+as $$
+declare
+  _key bigint;
+  _from bigint := 0;
+begin
+  -- Jumps from range to range by the index; twelve ranges are enough for one call.
+  for _i in 1..12 loop
+    execute format('select min(%I) from %I where %I >= $1', p_key, p_default, p_key) into _key using _from;
+    exit when _key is null;
+    return next _key;
+    _from := (_key / p_span + 1) * p_span;
+  end loop;
+end
+$$;
+comment on function misplaced_keys(text, text, bigint) is
+  'One key out of each range, p_span wide, of which the default partition holds rows.';
+
+revoke all on function misplaced_keys(text, text, bigint) from public;

@@ -1,0 +1,14 @@
+create or replace function partition_columns(p_table regclass) returns text
+language sql stable
+begin atomic
+  select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+  from pg_attribute a
+  where a.attrelid = p_table
+    and a.attnum > 0
+    and not a.attisdropped
+    and a.attgenerated = '';
+end;
+comment on function partition_columns(regclass) is
+  'Names of the columns a row can be copied by: all but the generated ones.';
+
+revoke all on function partition_columns(regclass) from public;

@@ -1,0 +1,41 @@
+create or replace function purge_deleted_messages(_before bigint, _limit int) returns int
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
+declare
+  _ids bigint[];
+  _purged int;
+begin
+  -- Not the first message of a thread that still holds replies: without it they would be messages of the channel.
+  select array_agg(d.id)
+  into _ids
+  from (
+    select m.id
+    from messages m
+    where m.is_deleted
+      and m.deleted_at < _before
+      and not exists (select 1 from messages r where r.parent_id = m.id)
+    order by m.deleted_at
+    limit _limit
+  ) as d;
+
+  perform 1
+  from channels c
+  where c.id in (select m.channel_id from messages m where m.id = any(_ids))
+  order by c.id
+  for no key update;
+
+  delete from messages m
+  where m.id = any(_ids)
+    and m.is_deleted
+    and not exists (select 1 from messages r where r.parent_id = m.id);
+  get diagnostics _purged = row_count;
+  return _purged;
+end
+$$;
+comment on function purge_deleted_messages(bigint, int) is
+  'Removes up to _limit messages for good that were deleted before _before, epoch ms, with all that belongs to them, and returns how many. The first message of a thread stays as long as one of its replies.';
+
+alter function purge_deleted_messages(bigint, int) owner to discuss_system;
+revoke all on function purge_deleted_messages(bigint, int) from public;
+grant execute on function purge_deleted_messages(bigint, int) to discuss_service;

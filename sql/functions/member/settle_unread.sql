@@ -1,0 +1,129 @@
+create or replace function settle_unread(p_limit int) returns int
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
+declare
+  _start bigint;
+  _channel_ids bigint[];
+  _versions bigint[];
+  _differing bigint[];
+  _locked bigint[];
+  _mended int;
+begin
+  -- One at a time over all instances; the others have nothing to add.
+  if not pg_try_advisory_xact_lock(hashtext('discuss.settle_unread')) then
+    return 0;
+  end if;
+
+  -- A random start, so that a channel that is never quiet does not keep the others waiting.
+  select floor(random() * (last_value + 1))::bigint into _start from channels_id_seq;
+
+  -- As many channels as have about p_limit members together, and one at least.
+  with candidates as (
+    (
+      select 1 as pass, c.id, c.unread_version, c.member_count
+      from channels c
+      where c.unread_version != c.settled_version and c.id >= _start
+      order by c.id
+      limit p_limit
+    )
+    union all
+    (
+      select 2 as pass, c.id, c.unread_version, c.member_count
+      from channels c
+      where c.unread_version != c.settled_version and c.id < _start
+      order by c.id
+      limit p_limit
+    )
+  ),
+  budgeted as (
+    select
+      a.id, a.unread_version,
+      sum(a.member_count) over (order by a.pass, a.id) - a.member_count as members_before,
+      row_number() over (order by a.pass, a.id) as place
+    from candidates a
+  )
+  select array_agg(b.id), array_agg(b.unread_version)
+  into _channel_ids, _versions
+  from budgeted b
+  where b.members_before < p_limit
+    and b.place <= p_limit;
+
+  -- Deleted messages after a marker by binary search in one sorted list per channel: asking the table
+  -- for each of 10,000 members took 1.3 s with 1,000 deleted messages.
+  with deleted as materialized (
+    select d.channel_id, array_agg(d.post_seq order by d.post_seq) as posts
+    from deleted_posts d
+    where d.channel_id = any(_channel_ids)
+    group by d.channel_id
+  ),
+  deleted_own as materialized (
+    select d.channel_id, d.sender_id, array_agg(d.post_seq order by d.post_seq) as posts
+    from deleted_posts d
+    where d.channel_id = any(_channel_ids)
+    group by d.channel_id, d.sender_id
+  )
+  select array_agg(f.id)
+  into _differing
+  from (
+    select m.id
+    from channels c
+    join channel_members m on m.channel_id = c.id and m.status in ('ACTIVE', 'MUTED')
+    left join deleted d on d.channel_id = c.id
+    left join deleted_own o on o.channel_id = c.id and o.sender_id = m.user_id
+    where c.id = any(_channel_ids)
+      and m.unread_count != greatest(
+        0,
+        c.post_seq
+        - m.read_post_seq
+        - (m.own_posts - m.own_posts_read)
+        - coalesce(cardinality(d.posts) - width_bucket(m.read_post_seq, d.posts), 0)
+        + coalesce(cardinality(o.posts) - width_bucket(m.read_post_seq, o.posts), 0)
+      )
+    limit p_limit + 1
+  ) as f;
+
+  -- Members are locked here without the lock of their channel, against the usual order: so wait for
+  -- nobody. Computing comes after locking, or a marker that moved in between would be overwritten.
+  select array_agg(l.id)
+  into _locked
+  from (
+    select m.id
+    from channel_members m
+    where m.id = any(_differing[:p_limit])
+    for no key update skip locked
+  ) as l;
+
+  update channel_members m
+  set unread_count = derived_unread(
+    m.channel_id, m.user_id, c.post_seq, m.read_post_seq, m.own_posts, m.own_posts_read
+  )
+  from channels c
+  where c.id = m.channel_id
+    and m.id = any(_locked);
+  get diagnostics _mended = row_count;
+
+  -- What was skipped or cut off leaves its channels unsettled for the next call, and so does a
+  -- change since the versions were read.
+  if coalesce(cardinality(_differing), 0) <= _mended then
+    update channels c
+    set settled_version = s.version
+    from unnest(_channel_ids, _versions) as s(id, version)
+    where c.id = s.id
+      and c.id in (
+        select l.id
+        from channels l
+        where l.id = any(_channel_ids)
+        for no key update skip locked
+      );
+  end if;
+
+  return _mended;
+end
+$$;
+comment on function settle_unread(int) is
+  'Writes the exact unread number into up to p_limit memberships of channels that changed, and returns how many. Call it every few seconds; it waits for no lock and does nothing where another call is at work.';
+
+alter function settle_unread(int) owner to discuss_system;
+revoke all on function settle_unread(int) from public;
+grant execute on function settle_unread(int) to discuss_service;

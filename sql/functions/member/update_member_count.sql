@@ -1,0 +1,38 @@
+create or replace function update_member_count() returns trigger
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
+begin
+  if tg_op = 'INSERT' then
+    update channels c
+    set member_count = c.member_count + s.members
+    from (
+      select a.channel_id, count(*)::int as members
+      from added a
+      where a.status = 'ACTIVE'
+      group by a.channel_id
+    ) as s
+    where c.id = s.channel_id;
+  elsif tg_op = 'UPDATE' then
+    update channels c
+    set member_count = greatest(0, c.member_count + (new.status = 'ACTIVE')::int - (old.status = 'ACTIVE')::int)
+    where c.id = new.channel_id;
+  else
+    update channels c
+    set member_count = greatest(0, c.member_count - s.members)
+    from (
+      select r.channel_id, count(*)::int as members
+      from removed r
+      where r.status = 'ACTIVE'
+      group by r.channel_id
+    ) as s
+    where c.id = s.channel_id;
+  end if;
+  return null;
+end
+$$;
+comment on function update_member_count() is
+  'Keeps channels.member_count: members with status ACTIVE, counted at every change of status, rejoining included.';
+
+alter function update_member_count() owner to discuss_system;
+revoke all on function update_member_count() from public;

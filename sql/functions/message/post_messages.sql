@@ -1,0 +1,161 @@
+create or replace function post_messages(_items json)
+returns table (
+  item int,
+  refusal text,
+  message_id bigint,
+  "position" bigint,
+  created_at bigint,
+  seq bigint,
+  payload bytea
+)
+language plpgsql security definer
+set search_path = public, pg_temp
+-- Every join here looks single rows up by key. A plan that is kept from the day the tables were small would
+-- scan them whole for as long as it is cached.
+set enable_seqscan = off
+set enable_hashjoin = off
+set enable_mergejoin = off
+as $$
+#variable_conflict use_column
+declare
+  -- Refusals of replies, by item. Not part of the statement below, as most batches hold none and it would look into
+  -- every partition of messages.
+  _parents jsonb := '{}';
+begin
+  -- Statements after this one see everything that was committed while it waited.
+  perform 1
+  from channels c
+  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+  order by c.id
+  for no key update;
+
+  if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
+    select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
+    into _parents
+    from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
+    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
+    where r."parentId" is not null
+      and p.is_deleted is not false;
+  end if;
+
+  return query
+  with checked as materialized (
+    select
+      r.*,
+      case
+        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
+        when m.status = 'MUTED' then 'MEMBER_MUTED'
+        when c.is_archived then 'CHANNEL_ARCHIVED'
+        else _parents ->> r.item::text
+      end as refusal,
+      c.event_seq,
+      c.post_seq,
+      c.last_message_at
+    from json_to_recordset(_items) as r(
+      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
+      "requestId" uuid, "payloadHash" text,
+      type text, content text, mentions bigint[], "mentionScope" text,
+      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
+      payload text, "seqAt" int, "messageAt" int
+    )
+    -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
+    left join lateral (
+      select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
+      from channels k
+      where k.id = r."channelId" and k.tenant_id = r."tenantId" and k.deleted_at is null
+      limit 1
+    ) as c on true
+    left join lateral (
+      select k.id, k.status
+      from channel_members k
+      where k.channel_id = c.id and k.user_id = r."userId" and k.status in ('ACTIVE', 'MUTED')
+      limit 1
+    ) as m on true
+  ),
+  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
+  numbered as materialized (
+    select o.*, nextval('messages_id_seq') as id
+    from (select * from checked where refusal is null order by "channelId", item) as o
+  ),
+  claimed as (
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    select distinct on ("tenantId", "userId", "requestId")
+      "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
+    from numbered
+    where "requestId" is not null
+    order by "tenantId", "userId", "requestId", id
+    on conflict do nothing
+    returning resource_id
+  ),
+  placed as materialized (
+    select
+      n.*,
+      n.event_seq + row_number() over channel as seq,
+      n.post_seq + row_number() over channel as place,
+      greatest(n.last_message_at, now_ms()) as now
+    from numbered n
+    where n."requestId" is null or n.id in (select resource_id from claimed)
+    window channel as (partition by n."channelId" order by n.id)
+  ),
+  stamped as materialized (
+    select
+      p.item, p.id, p.place, p.now, p.seq, p."channelId", p."tenantId", p."userId",
+      stamp_event(
+        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
+      ) as event
+    from placed p
+  ),
+  advanced as (
+    update channels c
+    set
+      event_seq = a.seq,
+      post_seq = a.place,
+      last_message_id = a.id,
+      message_count = c.message_count + a.posts,
+      last_message_at = a.now,
+      updated_at = greatest(c.updated_at, a.now),
+      unread_version = c.unread_version + 1
+    from (
+      select "channelId", count(*)::int as posts, max(seq) as seq, max(place) as place, max(id) as id, max(now) as now
+      from placed
+      group by 1
+    ) as a
+    where c.id = a."channelId"
+  ),
+  inserted as (
+    insert into messages
+      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
+       also_in_channel, metadata, post_seq, event_seq, posted_seq, created_at, updated_at)
+    select
+      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
+      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
+    from placed
+    order by id
+  ),
+  logged as (
+    insert into channel_events
+      (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+    select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
+    from stamped
+    order by "channelId", seq
+  ),
+  counted as (
+    update channel_members m
+    set own_posts = m.own_posts + s.posts
+    from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
+    where m.channel_id = s."channelId" and m.user_id = s."userId"
+  )
+  select s.item, null::text, s.id, s.place, s.now, s.seq, s.event
+  from stamped s
+  union all
+  select c.item, coalesce(c.refusal, 'REPEATED'), null, null, null, null, null
+  from checked c
+  where c.item not in (select s.item from stamped s);
+end
+$$;
+comment on function post_messages(json) is
+  'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
+
+alter function post_messages(json) owner to discuss_system;
+revoke all on function post_messages(json) from public;

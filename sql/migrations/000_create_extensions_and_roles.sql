@@ -1,0 +1,43 @@
+create extension if not exists pgcrypto;
+create extension if not exists pg_trgm;
+create extension if not exists unaccent;
+
+-- discuss_service: what the service may do; its login role is a member. Owns nothing, bypasses nothing.
+-- discuss_system: owns the functions that work across callers, each of which checks for itself.
+-- Roles belong to the whole cluster: another database may be making them at this moment, and an
+-- operator may have made them beforehand because the owner here has no createrole.
+do $$
+declare
+  _role text;
+  _is_16 constant boolean := current_setting('server_version_num')::int >= 160000;
+begin
+  foreach _role in array array['discuss_service', 'discuss_system'] loop
+    if not exists (select 1 from pg_roles r where r.rolname = _role) then
+      begin
+        execute format('create role %I nologin', _role);
+      exception
+        when duplicate_object or unique_violation then
+          null;
+      end;
+    end if;
+  end loop;
+
+  -- The owner gives functions to discuss_system (set) and passes by its policies, as row-level security
+  -- is forced on owners too (inherit). From 16 on, who creates a role gets neither by itself.
+  if not pg_has_role('discuss_system', 'usage')
+    or (_is_16 and not pg_has_role('discuss_system', case when _is_16 then 'set' else 'usage' end)) then
+    begin
+      execute format(
+        'grant discuss_system to %I%s', current_user, case when _is_16 then ' with inherit true, set true' else '' end
+      );
+    exception
+      when unique_violation then
+        null;
+    end;
+  end if;
+end
+$$;
+
+grant usage on schema public to discuss_service, discuss_system;
+-- A function can only be given to a role that may create in its schema.
+grant create on schema public to discuss_system;

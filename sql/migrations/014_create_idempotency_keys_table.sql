@@ -1,0 +1,27 @@
+create table idempotency_keys (
+  tenant_id bigint not null,
+  user_id bigint not null,
+  request_id uuid not null,
+  method text not null,
+  payload_hash bytea not null,
+  channel_id bigint,
+  resource_id bigint,
+  created_at bigint not null,
+
+  primary key (tenant_id, user_id, request_id)
+);
+
+comment on table idempotency_keys is
+  'Requests already answered, so that a retry gets the first answer. Kept 24 hours at least.';
+comment on column idempotency_keys.tenant_id is 'Tenant of the caller.';
+comment on column idempotency_keys.user_id is 'User who asked.';
+comment on column idempotency_keys.request_id is 'Id the client gave the request; unique per user.';
+comment on column idempotency_keys.method is 'RPC that was called.';
+comment on column idempotency_keys.payload_hash is 'Hash of the request, to tell a retry from another request with the same id.';
+comment on column idempotency_keys.channel_id is 'Channel the answer is about.';
+comment on column idempotency_keys.resource_id is 'What the request made: message, channel, ...';
+comment on column idempotency_keys.created_at is 'When it was first asked, epoch ms.';
+
+-- The oldest keys: prune_idempotency_keys().
+create index idx_idempotency_keys_created
+  on idempotency_keys (created_at);
