@@ -31,7 +31,7 @@ migrate: ## Bring the database of DATABASE_OWNER_URL up to date
 	@$(NODE) scripts/migrate.ts
 
 .PHONY: schema
-schema: ## Write sql/schema.sql from the migrations
+schema: ## Write sql/schema.sql from a freshly migrated database
 	@$(NODE) scripts/schema.ts
 
 .PHONY: bench

@@ -13,7 +13,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['protos: format', () => passes('buf', 'format', 'proto', '--diff', '--exit-code')],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [
-    'sql/schema.sql is what make schema writes',
+    'sql/schema.sql and sql/functions/ are what a migrated database has',
     () => passes(process.execPath, 'scripts/schema.ts', '--check'),
   ],
 ];

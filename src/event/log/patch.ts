@@ -6,7 +6,7 @@ import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 /**
  * An encoded event with room for what only the database can know: `seq` and time, and for a posted message
  * also its id, position and time. PostgreSQL writes these over the placeholders in the statement that assigns
- * them (`stamp_event` and `stamp_message` in sql/migrations), so that one round trip commits the change and
+ * them (`stamp_event` and `stamp_message` in sql/functions/event), so that one round trip commits the change and
  * the very bytes subscribers get, and no row stays locked while a process encodes.
  */
 export type PatchableEvent = {
