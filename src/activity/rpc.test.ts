@@ -336,11 +336,11 @@ describe('ActivityService', () => {
   it('marks all that was shown, and leaves unread what came since', async () => {
     const minh = someone('Minh');
     await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
-    const { shownToken, activities } = await feed(minh).listActivities({});
+    const { snapshotToken, activities } = await feed(minh).listActivities({});
     assert.equal(activities.length, 2);
     await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
-    assert.equal((await feed(minh).markAllActivitiesRead({ shownToken })).markedCount, 1);
-    assert.equal((await feed(minh).markAllActivitiesRead({ shownToken })).markedCount, 0);
+    assert.equal((await feed(minh).markAllActivitiesRead({ snapshotToken })).markedCount, 1);
+    assert.equal((await feed(minh).markAllActivitiesRead({ snapshotToken })).markedCount, 0);
     assert.deepEqual(
       (await list(minh))
         .filter(({ read }) => !read)
@@ -349,7 +349,10 @@ describe('ActivityService', () => {
       [1, 2],
     );
     const counts = await feed(minh).getActivityCounts({});
-    assert.equal((await feed(minh).markAllActivitiesRead({ shownToken: counts.shownToken })).markedCount, 2);
+    assert.equal(
+      (await feed(minh).markAllActivitiesRead({ snapshotToken: counts.snapshotToken })).markedCount,
+      2,
+    );
     assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 0);
     for (const bad of [
       'x',
@@ -357,7 +360,7 @@ describe('ActivityService', () => {
       Buffer.from('1:9:5,3').toString('base64url'),
     ])
       await rejects(
-        feed(minh).markAllActivitiesRead({ shownToken: bad }),
+        feed(minh).markAllActivitiesRead({ snapshotToken: bad }),
         Code.InvalidArgument,
         'FIELD_INVALID',
       );
@@ -365,7 +368,7 @@ describe('ActivityService', () => {
 
   it('keeps unread what commits after it was shown, though it happened before', async () => {
     const minh = someone('Minh');
-    let shownToken = '';
+    let snapshotToken = '';
     await the.owner.begin(async (sql) => {
       await sql`
         insert into activity_feed
@@ -373,9 +376,9 @@ describe('ActivityService', () => {
         values (1, ${minh.userId}, 'TASK_ASSIGNED', 0, 'task', 1, 'chậm', now_ms() - 1000, now_ms())
       `;
       await feed(crm).recordActivities({ activities: [task([minh])] });
-      ({ shownToken } = await feed(minh).listActivities({}));
+      ({ snapshotToken } = await feed(minh).listActivities({}));
     });
-    await feed(minh).markAllActivitiesRead({ shownToken });
+    await feed(minh).markAllActivitiesRead({ snapshotToken });
     assert.deepEqual(
       (await list(minh)).map(({ description, read }) => `${description} ${read}`),
       ['Việc mới true', 'chậm false'],
@@ -583,13 +586,13 @@ describe('ActivityService', () => {
     await react(lan, '👍');
     await react(thu, '🎉');
     await react(thu, '👍');
-    const { shownToken } = await feed(minh).listActivities({});
+    const { snapshotToken } = await feed(minh).listActivities({});
     await unreact(thu, '👍');
     assert.deepEqual(await shown(), [[thu.userId, 2, false, text('Thu', '🎉')]]);
     await unreact(thu, '🎉');
     await unreact(thu, '🎉');
     assert.deepEqual(await shown(), [[lan.userId, 1, false, text('Lan', '👍')]]);
-    await feed(minh).markAllActivitiesRead({ shownToken });
+    await feed(minh).markAllActivitiesRead({ snapshotToken });
     assert.deepEqual(await shown(), [[lan.userId, 1, true, text('Lan', '👍')]], 'it was shown, and more');
     await react(thu, '🚀');
     // One that was read already is not in the new one.

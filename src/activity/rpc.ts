@@ -39,7 +39,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
         activities: shown.map(toActivity),
         nextPageToken:
           activities.length > size && last !== undefined ? toPageToken([last.timestamp, last.id]) : '',
-        shownToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
+        snapshotToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };
     },
 
@@ -50,10 +50,10 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       return { markedCount: marked.length };
     },
 
-    async markAllActivitiesRead({ shownToken, upToTime }, call) {
+    async markAllActivitiesRead({ snapshotToken, upToTime }, call) {
       const { tenantId, userId } = call.caller;
       const upTo = {
-        snapshot: fromSnapshotToken(shownToken),
+        snapshot: fromSnapshotToken(snapshotToken),
         timestamp:
           upToTime === undefined ? undefined : upToTime.seconds * 1000n + BigInt(upToTime.nanos) / 1_000_000n,
       };
@@ -71,7 +71,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       return {
         entries,
         unreadCount: entries.reduce((sum, { unreadCount }) => sum + unreadCount, 0),
-        shownToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
+        snapshotToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };
     },
 

@@ -9,7 +9,8 @@ export function toSnapshotToken(snapshot: string): string {
 export function fromSnapshotToken(token: string): string | undefined {
   if (token === '') return undefined;
   const snapshot = Buffer.from(token, 'base64url').toString();
-  if (!isSnapshot(snapshot)) throw errors.fieldInvalid('shown_token', 'is not a token this service gave out');
+  if (!isSnapshot(snapshot))
+    throw errors.fieldInvalid('snapshot_token', 'is not a token this service gave out');
   return snapshot;
 }
 

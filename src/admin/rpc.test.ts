@@ -124,12 +124,12 @@ describe('AdminService', () => {
   it('mends one tenant alone where asked, in pages of any size', async () => {
     const before = await dump(channelId);
     await the.owner`update channels set member_count = 50`;
-    const { kinds, nextPageToken } = await the
+    const { counters, nextPageToken } = await the
       .client(AdminService, operator)
       .reconcileCounters({ tenantId: 2n, pageSize: 1 });
     assert.equal(nextPageToken, '');
-    const counts = kinds.find(({ name }) => name === 'channels.member_count');
-    assert.deepEqual([counts?.checkedCount, counts?.mendedCount], [1n, 1n]);
+    const counts = counters.find(({ name }) => name === 'channels.member_count');
+    assert.deepEqual([counts?.checkedCount, counts?.repairedCount], [1n, 1n]);
     assert.notDeepEqual(await dump(channelId), before);
     assert.equal((await reconcile(the, 0n, 1)).get('channels.member_count'), 1);
     assert.deepEqual(await dump(channelId), before);
@@ -167,7 +167,7 @@ describe('AdminService', () => {
     assert.ok((sizes.get('messages')?.byteCount ?? 0n) > 8_192n);
     const day = `channel_events_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
     assert.ok((sizes.get('channel_events')?.byteCount ?? 0n) >= (sizes.get(day)?.byteCount ?? 1n << 60n));
-    assert.deepEqual((await admin.ensurePartitions({})).made, []);
+    assert.deepEqual((await admin.ensurePartitions({})).createdPartitions, []);
     await the.owner`select ensure_partitions(now_ms() - 20 * 86400000::bigint)`;
     await the.owner`
       insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)
@@ -177,12 +177,15 @@ describe('AdminService', () => {
     const messageId = gone.message?.id ?? 0n;
     await messages(lan).deleteMessage({ channelId, messageId });
     await the.owner`update messages set deleted_at = now_ms() - 91 * 86400000::bigint where id = ${messageId}`;
-    const { dropped, ...counts } = await admin.runRetention({});
-    assert.ok(dropped.length >= 8, `${dropped}`);
-    assert.equal(counts.forgottenRequestCount, 1);
+    const { droppedPartitions, ...counts } = await admin.runRetention({});
+    assert.ok(droppedPartitions.length >= 8, `${droppedPartitions}`);
+    assert.equal(counts.prunedRequestIdCount, 1);
     assert.equal(counts.removedMessageCount, 1);
     const again = await admin.runRetention({});
-    assert.deepEqual([again.dropped, again.forgottenRequestCount, again.removedMessageCount], [[], 0, 0]);
+    assert.deepEqual(
+      [again.droppedPartitions, again.prunedRequestIdCount, again.removedMessageCount],
+      [[], 0, 0],
+    );
     await assertNothingToRepair(the);
   });
 

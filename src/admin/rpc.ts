@@ -17,10 +17,10 @@ export function adminRoutes({ config, db, relay, now }: Deps): Handlers<typeof A
       const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, limit));
       const next = rows[0]?.nextAfter ?? null;
       return {
-        kinds: rows.map(({ kind, checked, mended }) => ({
+        counters: rows.map(({ kind, checked, mended }) => ({
           name: kind,
           checkedCount: checked,
-          mendedCount: mended,
+          repairedCount: mended,
         })),
         nextPageToken: next === null ? '' : toPageToken([next]),
       };
@@ -40,7 +40,7 @@ export function adminRoutes({ config, db, relay, now }: Deps): Handlers<typeof A
 
     async ensurePartitions(_request, call) {
       const rows = await db.run(call, ensurePartitions);
-      return { made: rows.map(({ made }) => made) };
+      return { createdPartitions: rows.map(({ made }) => made) };
     },
 
     async runRetention(_request, call) {
@@ -50,8 +50,8 @@ export function adminRoutes({ config, db, relay, now }: Deps): Handlers<typeof A
       const isClosed = () => call.signal.aborted || performance.now() > end;
       const purged = await purge({ db, relay, config, log: call.log, now, isClosed });
       return {
-        dropped: dropped.map((day) => day.dropped),
-        forgottenRequestCount: row?.pruned ?? 0,
+        droppedPartitions: dropped.map((day) => day.dropped),
+        prunedRequestIdCount: row?.pruned ?? 0,
         removedMessageCount: purged.messages,
         removedChannelRowCount: purged.channels,
         removedActivityCount: purged.activities,

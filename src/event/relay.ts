@@ -93,7 +93,8 @@ export class Relay {
   /** Tells the other members of a channel that somebody types, or stopped. */
   typing(news: TypingUpdate): void {
     this.#hub.live.typing(news);
-    this.#send({ typing: [{ ...news, until: BigInt(news.until) }] });
+    const { channelId, userId, until } = news;
+    this.#send({ typing: [{ channelId, userId, expireTimeMs: BigInt(until) }] });
   }
 
   close(): void {
@@ -133,6 +134,8 @@ export class Relay {
       this.#hub.signal(tenantId, userId, toReceivedFrame(response));
     }
     for (const news of batch.presence) this.#hub.live.presence(news, toReceivedFrame(news.response));
-    for (const news of batch.typing) this.#hub.live.typing({ ...news, until: Number(news.until) });
+    for (const { channelId, userId, expireTimeMs } of batch.typing) {
+      this.#hub.live.typing({ channelId, userId, until: Number(expireTimeMs) });
+    }
   }
 }

@@ -127,9 +127,9 @@ describe('changing messages', () => {
         'FIELD_INVALID',
       );
       await the.owner`update messages set created_at = created_at - 86400001 where id = ${id}`;
-      await rejects(edit(id, 'x'), Code.FailedPrecondition, 'EDIT_WINDOW_OVER');
+      await rejects(edit(id, 'x'), Code.FailedPrecondition, 'EDIT_WINDOW_EXPIRED');
       const poll = await send('hỏi', ana, { type: MessageType.POLL, poll: { options: ['a', 'b'] } });
-      await rejects(edit(poll.id, 'x'), Code.FailedPrecondition, 'MESSAGE_TYPE_WRONG');
+      await rejects(edit(poll.id, 'x'), Code.FailedPrecondition, 'MESSAGE_TYPE_UNSUPPORTED');
       assert.equal((await read(id))?.content, 'của ana');
     });
   });
@@ -236,10 +236,10 @@ describe('changing messages', () => {
         requestId: randomUUID(),
       };
       const first = await messages(ana).sendMessage(request);
-      assert.deepEqual([first.message?.mentionUserIds, first.notMemberUserIds], [[2n], [77n]]);
+      assert.deepEqual([first.message?.mentionUserIds, first.ignoredMentionUserIds], [[2n], [77n]]);
       const again = await messages(ana).sendMessage(request);
       assert.deepEqual(
-        [again.message, again.notMemberUserIds, again.repeatedRequest],
+        [again.message, again.ignoredMentionUserIds, again.repeatedRequest],
         [first.message, [77n], true],
       );
       assert.deepEqual(await read(first.message?.id ?? 0n), first.message);
@@ -247,12 +247,12 @@ describe('changing messages', () => {
 
     it('keep everybody in a public channel', async () => {
       const open = await group(false);
-      const { message, notMemberUserIds } = await messages(ana).sendMessage({
+      const { message, ignoredMentionUserIds } = await messages(ana).sendMessage({
         channelId: open,
         content: '@77',
         mentionUserIds: [77n],
       });
-      assert.deepEqual([message?.mentionUserIds, notMemberUserIds], [[77n], []]);
+      assert.deepEqual([message?.mentionUserIds, ignoredMentionUserIds], [[77n], []]);
     });
 
     it('of everybody are for admins, and in small channels for all; else they are left out and the answer says so', async () => {
@@ -261,16 +261,16 @@ describe('changing messages', () => {
         messages(as).sendMessage({ channelId: id, content: '@channel', mentionScope });
       const large = await mention(ana, channelId);
       assert.deepEqual(
-        [large.message?.mentionScope, large.mentionDowngraded],
+        [large.message?.mentionScope, large.mentionScopeIgnored],
         [MentionScope.UNSPECIFIED, true],
       );
       const byAdmin = await mention(admin, channelId);
-      assert.deepEqual([byAdmin.message?.mentionScope, byAdmin.mentionDowngraded], [mentionScope, false]);
+      assert.deepEqual([byAdmin.message?.mentionScope, byAdmin.mentionScopeIgnored], [mentionScope, false]);
       const { channel } = await the
         .client(ChannelService, ana)
         .createChannel({ name: 'nhỏ', memberUserIds: [2n, 3n] });
       const small = await mention(binh, channel?.id ?? 0n);
-      assert.deepEqual([small.message?.mentionScope, small.mentionDowngraded], [mentionScope, false]);
+      assert.deepEqual([small.message?.mentionScope, small.mentionScopeIgnored], [mentionScope, false]);
     });
   });
 

@@ -75,7 +75,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
       deps.relay.publish(events);
       signalActivities(deps.relay, activities);
       const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
-      return { message: toMessage(message), notMemberUserIds: leftOut(asked, message.mentions) };
+      return { message: toMessage(message), ignoredMentionUserIds: leftOut(asked, message.mentions) };
     },
 
     async listEdits({ channelId, messageId }, call) {

@@ -159,8 +159,8 @@ export function toSent(
   return {
     message,
     repeatedRequest,
-    notMemberUserIds: leftOut(request.mentionUserIds, message.mentionUserIds),
-    mentionDowngraded:
+    ignoredMentionUserIds: leftOut(request.mentionUserIds, message.mentionUserIds),
+    mentionScopeIgnored:
       request.mentionScope !== MentionScope.UNSPECIFIED && message.mentionScope !== request.mentionScope,
   };
 }

@@ -99,7 +99,7 @@ describe('polls', () => {
     await rejects(vote(ana, id, 1, 2), Code.InvalidArgument, 'FIELD_INVALID');
     await rejects(vote({ userId: 99n, tenantId: 1n }, id, 1), Code.NotFound, 'MESSAGE_NOT_FOUND');
     const { message } = await messages(ana).sendMessage({ channelId, content: 'x' });
-    await rejects(vote(ana, message?.id ?? 0n, 1), Code.FailedPrecondition, 'MESSAGE_TYPE_WRONG');
+    await rejects(vote(ana, message?.id ?? 0n, 1), Code.FailedPrecondition, 'MESSAGE_TYPE_UNSUPPORTED');
     await messages(ana).deleteMessage({ channelId, messageId: id });
     await rejects(vote(ana, id, 1), Code.FailedPrecondition, 'MESSAGE_DELETED');
   });

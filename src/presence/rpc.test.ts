@@ -102,11 +102,11 @@ describe('PresenceService', () => {
     it('shows what was chosen while the user is there, and the text always', async () => {
       const { presence } = await client(user(110)).setStatus({ status: BUSY, text: 'Họp' });
       assert.equal(presence?.status, OFFLINE);
-      assert.deepEqual([presence.chosen?.status, presence.chosen?.text], [BUSY, 'Họp']);
+      assert.deepEqual([presence.statusOverride?.status, presence.statusOverride?.text], [BUSY, 'Họp']);
       assert.equal((await beat(user(110), 'a')).status, BUSY);
       const seen = await see(user(99), 110, 1);
-      assert.deepEqual([seen.status, seen.text, seen.chosen], [BUSY, 'Họp', undefined]);
-      assert.equal((await see(user(110), 110)).chosen?.status, BUSY);
+      assert.deepEqual([seen.status, seen.text, seen.statusOverride], [BUSY, 'Họp', undefined]);
+      assert.equal((await see(user(110), 110)).statusOverride?.status, BUSY);
       await client(user(110), 1).setStatus({ status: AWAY });
       assert.deepEqual([(await see(user(99), 110)).status, (await see(user(99), 110)).text], [AWAY, '']);
       await client(user(110)).setStatus({ status: ONLINE });
@@ -130,7 +130,7 @@ describe('PresenceService', () => {
       clearInterval(keeping);
       const { text } = await see(user(99), 112);
       assert.equal(text, '');
-      assert.deepEqual((await see(user(112), 112)).chosen?.status, ONLINE);
+      assert.deepEqual((await see(user(112), 112)).statusOverride?.status, ONLINE);
     });
 
     it('hides who does not want to be seen, without a trace', async () => {
@@ -175,8 +175,8 @@ describe('PresenceService', () => {
         ),
       );
       await beat(user(115), 'a');
-      const { chosen, status } = await see(user(115), 115);
-      assert.equal(status, chosen?.status);
+      const { statusOverride, status } = await see(user(115), 115);
+      assert.equal(status, statusOverride?.status);
     });
 
     it('refuses no status, a long text and an end in the past', async () => {

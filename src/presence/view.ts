@@ -1,8 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import {
   PresenceStatus,
+  type StatusOverrideSchema,
   type UserPresenceSchema,
-  type UserStatusSchema,
 } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { ChosenRow } from './sql.ts';
@@ -13,14 +13,14 @@ export type PresenceView = Shown | 'unknown';
 
 type Text = { readonly statusText: string | null; readonly expiresAt: bigint | null };
 
-/** A user as others see them; `chosen` for the user alone. */
+/** A user as others see them; `statusOverride` for the user alone. */
 export function toUserPresence(
   userId: bigint,
   seen: PresenceView,
   text: Text | undefined,
-  chosen?: MessageInitShape<typeof UserStatusSchema>,
+  statusOverride?: MessageInitShape<typeof StatusOverrideSchema>,
 ): MessageInitShape<typeof UserPresenceSchema> {
-  const own = { userId, ...toText(text), ...(chosen === undefined ? {} : { chosen }) };
+  const own = { userId, ...toText(text), ...(statusOverride === undefined ? {} : { statusOverride }) };
   if (seen === 'unknown') return { ...own, status: PresenceStatus.UNKNOWN };
   const { status, version } = seen;
   const isTold = status === 'OFFLINE' && seen.seen > 0;
@@ -39,7 +39,7 @@ function toText(text: Text | undefined) {
 }
 
 /** What the caller chose; without a row, nothing. */
-export function toUserStatus(row: ChosenRow | undefined): MessageInitShape<typeof UserStatusSchema> {
+export function toUserStatus(row: ChosenRow | undefined): MessageInitShape<typeof StatusOverrideSchema> {
   if (row === undefined) return { status: PresenceStatus.ONLINE };
   return {
     status: toStatus(row.status),

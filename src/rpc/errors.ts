@@ -52,7 +52,7 @@ export const errors = {
   keysUnavailable: (cause?: unknown) =>
     new RpcError(
       Code.UNAVAILABLE,
-      ErrorReason.KEYS_UNAVAILABLE,
+      ErrorReason.SIGNING_KEYS_UNAVAILABLE,
       'tokens cannot be checked at the moment',
       [retryAfter(1_000)],
       cause,
@@ -90,9 +90,9 @@ export const errors = {
       'only the author may do that to the message',
     ),
   editWindowOver: (hours: number) =>
-    failed(ErrorReason.EDIT_WINDOW_OVER, `a message may be edited for ${hours} hours`),
+    failed(ErrorReason.EDIT_WINDOW_EXPIRED, `a message may be edited for ${hours} hours`),
   messageTypeWrong: () =>
-    failed(ErrorReason.MESSAGE_TYPE_WRONG, 'that cannot be done to a message of this type'),
+    failed(ErrorReason.MESSAGE_TYPE_UNSUPPORTED, 'that cannot be done to a message of this type'),
   reactionLimit: () => failed(ErrorReason.REACTION_LIMIT, 'the message has as many reactions as it may have'),
   pollClosed: () => failed(ErrorReason.POLL_CLOSED, 'voting on the poll has ended'),
   pinLimit: (limit: number) =>
@@ -133,7 +133,7 @@ export const errors = {
       cause,
     ),
   deadlinePassed: (cause?: unknown) =>
-    new RpcError(Code.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_PASSED, 'the deadline has passed', [], cause),
+    new RpcError(Code.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_EXCEEDED, 'the deadline has passed', [], cause),
   cancelled: () => new RpcError(Code.CANCELLED, ErrorReason.UNSPECIFIED, 'the client has gone'),
   internal: (requestId: string, cause?: unknown) =>
     new RpcError(Code.INTERNAL, ErrorReason.INTERNAL, `internal error, request ${requestId}`, [], cause),

@@ -11,8 +11,8 @@ export async function reconcile(the: App, tenantId = 0n, pageSize = 0): Promise<
     const page = await the
       .client(AdminService, operator)
       .reconcileCounters({ tenantId, pageSize, pageToken });
-    for (const { name, mendedCount } of page.kinds)
-      mended.set(name, (mended.get(name) ?? 0) + Number(mendedCount));
+    for (const { name, repairedCount } of page.counters)
+      mended.set(name, (mended.get(name) ?? 0) + Number(repairedCount));
     if (page.nextPageToken === '') return mended;
     pageToken = page.nextPageToken;
   }

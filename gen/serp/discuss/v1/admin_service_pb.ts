@@ -12,7 +12,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInMKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAASHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIrcBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEj4KBWtpbmRzGAEgAygLMi8uc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuS2luZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaQQoES2luZBIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFAoMbWVuZGVkX2NvdW50GAMgASgDIhEKD0dldFN0YXRzUmVxdWVzdCKpAQoQR2V0U3RhdHNSZXNwb25zZRIUCgx0ZW5hbnRfY291bnQYASABKAMSNwoGdGFibGVzGAIgAygLMicuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UuVGFibGUaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiKAoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEgwKBG1hZGUYASADKAkiFQoTUnVuUmV0ZW50aW9uUmVxdWVzdCLKAQoUUnVuUmV0ZW50aW9uUmVzcG9uc2USDwoHZHJvcHBlZBgBIAMoCRIfChdmb3Jnb3R0ZW5fcmVxdWVzdF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUyxQMKDEFkbWluU2VydmljZRJ3ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSILkAICiLUYA5C1GAESXAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiC5ACAYi1GAOQtRgBEnQKEEVuc3VyZVBhcnRpdGlvbnMSKC5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlIguQAgKItRgDkLUYAhJoCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSILkAICiLUYA5C1GAJiBnByb3RvMw", [file_buf_validate_validate, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInMKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAASHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIsIBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEkQKCGNvdW50ZXJzGAEgAygLMjIuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuQ291bnRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRgoHQ291bnRlchIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFgoOcmVwYWlyZWRfY291bnQYAyABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0IqkBChBHZXRTdGF0c1Jlc3BvbnNlEhQKDHRlbmFudF9jb3VudBgBIAEoAxI3CgZ0YWJsZXMYAiADKAsyJy5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5UYWJsZRpGCgVUYWJsZRIMCgRuYW1lGAEgASgJEhsKE2VzdGltYXRlZF9yb3dfY291bnQYAiABKAMSEgoKYnl0ZV9jb3VudBgDIAEoAyIZChdFbnN1cmVQYXJ0aXRpb25zUmVxdWVzdCI2ChhFbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2USGgoSY3JlYXRlZF9wYXJ0aXRpb25zGAEgAygJIhUKE1J1blJldGVudGlvblJlcXVlc3Qi1QEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUyxQMKDEFkbWluU2VydmljZRJ3ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSILkAICiLUYA5C1GAESXAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiC5ACAYi1GAOQtRgBEnQKEEVuc3VyZVBhcnRpdGlvbnMSKC5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlIguQAgKItRgDkLUYAhJoCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSILkAICiLUYA5C1GAJiBnByb3RvMw", [file_buf_validate_validate, file_serp_discuss_v1_options]);
 
 /**
  * Which channels to look at.
@@ -58,9 +58,9 @@ export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCounte
   /**
    * Every kind there is, in a fixed order.
    *
-   * @generated from field: repeated serp.discuss.v1.ReconcileCountersResponse.Kind kinds = 1;
+   * @generated from field: repeated serp.discuss.v1.ReconcileCountersResponse.Counter counters = 1;
    */
-  kinds: ReconcileCountersResponse_Kind[];
+  counters: ReconcileCountersResponse_Counter[];
 
   /**
    * Token of the next page; empty when all were looked at.
@@ -80,9 +80,9 @@ export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersRespon
 /**
  * One kind of number.
  *
- * @generated from message serp.discuss.v1.ReconcileCountersResponse.Kind
+ * @generated from message serp.discuss.v1.ReconcileCountersResponse.Counter
  */
-export type ReconcileCountersResponse_Kind = Message<"serp.discuss.v1.ReconcileCountersResponse.Kind"> & {
+export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.ReconcileCountersResponse.Counter"> & {
   /**
    * Table and column, such as `channels.member_count`; `deleted_posts` for which messages count for nobody.
    *
@@ -100,16 +100,16 @@ export type ReconcileCountersResponse_Kind = Message<"serp.discuss.v1.ReconcileC
   /**
    * How many of them were wrong and are right now.
    *
-   * @generated from field: int64 mended_count = 3;
+   * @generated from field: int64 repaired_count = 3;
    */
-  mendedCount: bigint;
+  repairedCount: bigint;
 };
 
 /**
- * Describes the message serp.discuss.v1.ReconcileCountersResponse.Kind.
- * Use `create(ReconcileCountersResponse_KindSchema)` to create a new message.
+ * Describes the message serp.discuss.v1.ReconcileCountersResponse.Counter.
+ * Use `create(ReconcileCountersResponse_CounterSchema)` to create a new message.
  */
-export const ReconcileCountersResponse_KindSchema: GenMessage<ReconcileCountersResponse_Kind> = /*@__PURE__*/
+export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCountersResponse_Counter> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_admin_service, 1, 0);
 
 /**
@@ -214,9 +214,9 @@ export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitions
   /**
    * Their names; those that were there already are not among them.
    *
-   * @generated from field: repeated string made = 1;
+   * @generated from field: repeated string created_partitions = 1;
    */
-  made: string[];
+  createdPartitions: string[];
 };
 
 /**
@@ -250,16 +250,16 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
   /**
    * Names of the days of the log that were dropped.
    *
-   * @generated from field: repeated string dropped = 1;
+   * @generated from field: repeated string dropped_partitions = 1;
    */
-  dropped: string[];
+  droppedPartitions: string[];
 
   /**
    * How many request ids were forgotten; with 5,000 there may be more.
    *
-   * @generated from field: int32 forgotten_request_count = 2;
+   * @generated from field: int32 pruned_request_id_count = 2;
    */
-  forgottenRequestCount: number;
+  prunedRequestIdCount: number;
 
   /**
    * How many deleted messages were removed for good.

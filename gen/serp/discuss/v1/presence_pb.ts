@@ -13,7 +13,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/presence.proto.
  */
 export const file_serp_discuss_v1_presence: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvcHJlc2VuY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSJcCgZEZXZpY2USKQoCaWQYASABKAlCHbpIGnIYMhZeW0EtWmEtejAtOV8uLV17MCw2NH0kEicKBGtpbmQYAiABKAlCGbpIFnIUMhJeW2EtejAtOV8tXXswLDIwfSQifAoKVXNlclN0YXR1cxIvCgZzdGF0dXMYASABKA4yHy5zZXJwLmRpc2N1c3MudjEuUHJlc2VuY2VTdGF0dXMSDAoEdGV4dBgCIAEoCRIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAihgIKDFVzZXJQcmVzZW5jZRIPCgd1c2VyX2lkGAEgASgDEi8KBnN0YXR1cxgCIAEoDjIfLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVN0YXR1cxIyCg5sYXN0X3NlZW5fdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdGV4dBgEIAEoCRI0ChB0ZXh0X2V4cGlyZV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIPCgd2ZXJzaW9uGAYgASgDEisKBmNob3NlbhgHIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5Vc2VyU3RhdHVzIj8KD1ByZXNlbmNlQ2hhbmdlZBIsCgV1c2VycxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5Vc2VyUHJlc2VuY2UiDwoNUHJlc2VuY2VSZXNldCJlCg1UeXBpbmdDaGFuZ2VkEhIKCmNoYW5uZWxfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquwEKDlByZXNlbmNlU3RhdHVzEh8KG1BSRVNFTkNFX1NUQVRVU19VTlNQRUNJRklFRBAAEhsKF1BSRVNFTkNFX1NUQVRVU19VTktOT1dOEAESGwoXUFJFU0VOQ0VfU1RBVFVTX09GRkxJTkUQAhIYChRQUkVTRU5DRV9TVEFUVVNfQVdBWRADEhgKFFBSRVNFTkNFX1NUQVRVU19CVVNZEAQSGgoWUFJFU0VOQ0VfU1RBVFVTX09OTElORRAFYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
+  fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvcHJlc2VuY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSJcCgZEZXZpY2USKQoCaWQYASABKAlCHbpIGnIYMhZeW0EtWmEtejAtOV8uLV17MCw2NH0kEicKBGtpbmQYAiABKAlCGbpIFnIUMhJeW2EtejAtOV8tXXswLDIwfSQigAEKDlN0YXR1c092ZXJyaWRlEi8KBnN0YXR1cxgBIAEoDjIfLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVN0YXR1cxIMCgR0ZXh0GAIgASgJEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKTAgoMVXNlclByZXNlbmNlEg8KB3VzZXJfaWQYASABKAMSLwoGc3RhdHVzGAIgASgOMh8uc2VycC5kaXNjdXNzLnYxLlByZXNlbmNlU3RhdHVzEjIKDmxhc3Rfc2Vlbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIMCgR0ZXh0GAQgASgJEjQKEHRleHRfZXhwaXJlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3ZlcnNpb24YBiABKAMSOAoPc3RhdHVzX292ZXJyaWRlGAcgASgLMh8uc2VycC5kaXNjdXNzLnYxLlN0YXR1c092ZXJyaWRlIj8KD1ByZXNlbmNlQ2hhbmdlZBIsCgV1c2VycxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5Vc2VyUHJlc2VuY2UiDwoNUHJlc2VuY2VSZXNldCJlCg1UeXBpbmdDaGFuZ2VkEhIKCmNoYW5uZWxfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIvCgtleHBpcmVfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAquwEKDlByZXNlbmNlU3RhdHVzEh8KG1BSRVNFTkNFX1NUQVRVU19VTlNQRUNJRklFRBAAEhsKF1BSRVNFTkNFX1NUQVRVU19VTktOT1dOEAESGwoXUFJFU0VOQ0VfU1RBVFVTX09GRkxJTkUQAhIYChRQUkVTRU5DRV9TVEFUVVNfQVdBWRADEhgKFFBSRVNFTkNFX1NUQVRVU19CVVNZEAQSGgoWUFJFU0VOQ0VfU1RBVFVTX09OTElORRAFYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp]);
 
 /**
  * A device of a user: a browser tab, an app.
@@ -47,9 +47,9 @@ export const DeviceSchema: GenMessage<Device> = /*@__PURE__*/
 /**
  * What a user has chosen to be shown as. Kept while the user is away.
  *
- * @generated from message serp.discuss.v1.UserStatus
+ * @generated from message serp.discuss.v1.StatusOverride
  */
-export type UserStatus = Message<"serp.discuss.v1.UserStatus"> & {
+export type StatusOverride = Message<"serp.discuss.v1.StatusOverride"> & {
   /**
    * ONLINE: as the user's devices say. AWAY and BUSY: that, while the user is there. OFFLINE: the user is not to be
    * seen, and looks to others like anybody who is not there.
@@ -74,10 +74,10 @@ export type UserStatus = Message<"serp.discuss.v1.UserStatus"> & {
 };
 
 /**
- * Describes the message serp.discuss.v1.UserStatus.
- * Use `create(UserStatusSchema)` to create a new message.
+ * Describes the message serp.discuss.v1.StatusOverride.
+ * Use `create(StatusOverrideSchema)` to create a new message.
  */
-export const UserStatusSchema: GenMessage<UserStatus> = /*@__PURE__*/
+export const StatusOverrideSchema: GenMessage<StatusOverride> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_presence, 1);
 
 /**
@@ -132,9 +132,9 @@ export type UserPresence = Message<"serp.discuss.v1.UserPresence"> & {
   /**
    * What the caller has chosen; set only where the user is the caller, in the answers of GetPresence and SetStatus.
    *
-   * @generated from field: serp.discuss.v1.UserStatus chosen = 7;
+   * @generated from field: serp.discuss.v1.StatusOverride status_override = 7;
    */
-  chosen?: UserStatus | undefined;
+  statusOverride?: StatusOverride | undefined;
 };
 
 /**

@@ -81,7 +81,7 @@ export const HeartbeatResponseSchema: GenMessage<HeartbeatResponse> = /*@__PURE_
  */
 export type SetStatusRequest = Message<"serp.discuss.v1.SetStatusRequest"> & {
   /**
-   * ONLINE, AWAY, BUSY or OFFLINE, as in `UserStatus`.
+   * ONLINE, AWAY, BUSY or OFFLINE, as in `StatusOverride`.
    *
    * @generated from field: serp.discuss.v1.PresenceStatus status = 1;
    */

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/relay/v1/relay.proto.
  */
 export const file_serp_discuss_relay_v1_relay: GenFile = /*@__PURE__*/
-  fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSLBAQoFQmF0Y2gSDgoGb3JpZ2luGAEgASgJEg4KBmV2ZW50cxgCIAMoDBIuCgdzaWduYWxzGAMgAygLMh0uc2VycC5kaXNjdXNzLnJlbGF5LnYxLlNpZ25hbBI1CghwcmVzZW5jZRgKIAMoCzIjLnNlcnAuZGlzY3Vzcy5yZWxheS52MS5QcmVzZW5jZU5ld3MSMQoGdHlwaW5nGAsgAygLMiEuc2VycC5kaXNjdXNzLnJlbGF5LnYxLlR5cGluZ05ld3MiPgoGU2lnbmFsEhEKCXRlbmFudF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDEhAKCHJlc3BvbnNlGAMgASgMImoKDFByZXNlbmNlTmV3cxIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIPCgd2ZXJzaW9uGAMgASgDEhMKC2NoYW5uZWxfaWRzGAQgAygDEhAKCHJlc3BvbnNlGAUgASgMIkAKClR5cGluZ05ld3MSEgoKY2hhbm5lbF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDEg0KBXVudGlsGAMgASgDYgZwcm90bzM");
+  fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSLFAQoFQmF0Y2gSDgoGb3JpZ2luGAEgASgJEg4KBmV2ZW50cxgCIAMoDBIuCgdzaWduYWxzGAMgAygLMh0uc2VycC5kaXNjdXNzLnJlbGF5LnYxLlNpZ25hbBI3CghwcmVzZW5jZRgKIAMoCzIlLnNlcnAuZGlzY3Vzcy5yZWxheS52MS5QcmVzZW5jZVVwZGF0ZRIzCgZ0eXBpbmcYCyADKAsyIy5zZXJwLmRpc2N1c3MucmVsYXkudjEuVHlwaW5nVXBkYXRlIj4KBlNpZ25hbBIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIQCghyZXNwb25zZRgDIAEoDCJsCg5QcmVzZW5jZVVwZGF0ZRIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIPCgd2ZXJzaW9uGAMgASgDEhMKC2NoYW5uZWxfaWRzGAQgAygDEhAKCHJlc3BvbnNlGAUgASgMIksKDFR5cGluZ1VwZGF0ZRISCgpjaGFubmVsX2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKAMSFgoOZXhwaXJlX3RpbWVfbXMYAyABKANiBnByb3RvMw");
 
 /**
  * What instances tell each other through Redis after a commit. Not part of the API.
@@ -42,16 +42,16 @@ export type Batch = Message<"serp.discuss.relay.v1.Batch"> & {
   /**
    * Users whose presence changed.
    *
-   * @generated from field: repeated serp.discuss.relay.v1.PresenceNews presence = 10;
+   * @generated from field: repeated serp.discuss.relay.v1.PresenceUpdate presence = 10;
    */
-  presence: PresenceNews[];
+  presence: PresenceUpdate[];
 
   /**
    * Members who type, or stopped.
    *
-   * @generated from field: repeated serp.discuss.relay.v1.TypingNews typing = 11;
+   * @generated from field: repeated serp.discuss.relay.v1.TypingUpdate typing = 11;
    */
-  typing: TypingNews[];
+  typing: TypingUpdate[];
 };
 
 /**
@@ -99,9 +99,9 @@ export const SignalSchema: GenMessage<Signal> = /*@__PURE__*/
 /**
  * A user's presence changed.
  *
- * @generated from message serp.discuss.relay.v1.PresenceNews
+ * @generated from message serp.discuss.relay.v1.PresenceUpdate
  */
-export type PresenceNews = Message<"serp.discuss.relay.v1.PresenceNews"> & {
+export type PresenceUpdate = Message<"serp.discuss.relay.v1.PresenceUpdate"> & {
   /**
    * Tenant of the user.
    *
@@ -139,18 +139,18 @@ export type PresenceNews = Message<"serp.discuss.relay.v1.PresenceNews"> & {
 };
 
 /**
- * Describes the message serp.discuss.relay.v1.PresenceNews.
- * Use `create(PresenceNewsSchema)` to create a new message.
+ * Describes the message serp.discuss.relay.v1.PresenceUpdate.
+ * Use `create(PresenceUpdateSchema)` to create a new message.
  */
-export const PresenceNewsSchema: GenMessage<PresenceNews> = /*@__PURE__*/
+export const PresenceUpdateSchema: GenMessage<PresenceUpdate> = /*@__PURE__*/
   messageDesc(file_serp_discuss_relay_v1_relay, 2);
 
 /**
  * A member types, or stopped.
  *
- * @generated from message serp.discuss.relay.v1.TypingNews
+ * @generated from message serp.discuss.relay.v1.TypingUpdate
  */
-export type TypingNews = Message<"serp.discuss.relay.v1.TypingNews"> & {
+export type TypingUpdate = Message<"serp.discuss.relay.v1.TypingUpdate"> & {
   /**
    * The channel; all its streams get it but the member's own.
    *
@@ -168,15 +168,15 @@ export type TypingNews = Message<"serp.discuss.relay.v1.TypingNews"> & {
   /**
    * Until when, epoch ms; 0: stopped.
    *
-   * @generated from field: int64 until = 3;
+   * @generated from field: int64 expire_time_ms = 3;
    */
-  until: bigint;
+  expireTimeMs: bigint;
 };
 
 /**
- * Describes the message serp.discuss.relay.v1.TypingNews.
- * Use `create(TypingNewsSchema)` to create a new message.
+ * Describes the message serp.discuss.relay.v1.TypingUpdate.
+ * Use `create(TypingUpdateSchema)` to create a new message.
  */
-export const TypingNewsSchema: GenMessage<TypingNews> = /*@__PURE__*/
+export const TypingUpdateSchema: GenMessage<TypingUpdate> = /*@__PURE__*/
   messageDesc(file_serp_discuss_relay_v1_relay, 3);
 
