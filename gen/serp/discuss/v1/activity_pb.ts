@@ -15,133 +15,134 @@ export const file_serp_discuss_v1_activity: GenFile = /*@__PURE__*/
   fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHkucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKUAwoIQWN0aXZpdHkSCgoCaWQYASABKAMSMQoNYWN0aXZpdHlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxINCgV0aXRsZRgFIAEoCRITCgtkZXNjcmlwdGlvbhgGIAEoCRITCgtlbnRpdHlfdHlwZRgHIAEoCRIRCgllbnRpdHlfaWQYCCABKAMSEgoKY2hhbm5lbF9pZBgJIAEoAxISCgptZXNzYWdlX2lkGAogASgDEg8KB3ByZXZpZXcYCyABKAkSFwoPbWVzc2FnZV9kZWxldGVkGAwgASgIEgwKBHJlYWQYDSABKAgSLQoJcmVhZF90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVjb3VudBgPIAEoBRIUCgxjb2xsYXBzZV9rZXkYECABKAkSKQoIbWV0YWRhdGEYESABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0YgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * Something that happened and concerns a user: in a channel, or in another module of the ERP.
+ * An entry of a user's activity feed: something that concerns the user, in a channel or in another module of the ERP.
+ * Other users never receive it.
  *
  * @generated from message serp.discuss.v1.Activity
  */
 export type Activity = Message<"serp.discuss.v1.Activity"> & {
   /**
-   * Id of the activity, unique in the service. Grows with time, but not in the order of lists.
+   * Unique across all tenants. Lists are ordered by `activity_time`, not by id.
    *
    * @generated from field: int64 id = 1;
    */
   id: bigint;
 
   /**
-   * When it happened, the last time where it happened more than once, by the database's clock.
+   * Time of the most recent occurrence, from the database clock.
    *
    * @generated from field: google.protobuf.Timestamp activity_time = 2;
    */
   activityTime?: Timestamp | undefined;
 
   /**
-   * What happened, in upper snake case. Of this service: MENTION_RECEIVED, REPLY_RECEIVED (in a thread the user
-   * began or follows), REACTION_RECEIVED (to a message of the user's), ADDED_TO_CHANNEL. Others, such as
-   * TASK_ASSIGNED, are those of the services that record them.
+   * Kind of occurrence in upper snake case. This service records MENTION_RECEIVED, REPLY_RECEIVED (in a thread that the
+   * user started or follows), REACTION_RECEIVED (to a message of the user) and ADDED_TO_CHANNEL. Other types, such as
+   * TASK_ASSIGNED, come from the services that record them.
    *
    * @generated from field: string type = 3;
    */
   type: string;
 
   /**
-   * Who did it; 0 when a service did so for nobody.
+   * User who caused it; 0 for a service acting for itself.
    *
    * @generated from field: int64 actor_id = 4;
    */
   actorId: bigint;
 
   /**
-   * Short title; for what happened in a channel, its name at the time. May be empty.
+   * Short title, at most 255 characters; may be empty. For an activity of this service, the channel's name at the time.
    *
    * @generated from field: string title = 5;
    */
   title: string;
 
   /**
-   * A sentence for people, in English where it is of this service: `Lan mentioned you in Kho vận`.
+   * One sentence for display, in English if this service recorded it: `Lan mentioned you in Kho vận`.
    *
    * @generated from field: string description = 6;
    */
   description: string;
 
   /**
-   * Kind of the business entity it happened to; empty when there is none.
+   * Type of the business entity concerned; empty if there is none.
    *
    * @generated from field: string entity_type = 7;
    */
   entityType: string;
 
   /**
-   * Id of the business entity; 0 when there is none.
+   * Id of the business entity concerned; 0 if there is none.
    *
    * @generated from field: int64 entity_id = 8;
    */
   entityId: bigint;
 
   /**
-   * Channel it happened in; 0 when in none.
+   * Channel concerned; 0 if there is none.
    *
    * @generated from field: int64 channel_id = 9;
    */
   channelId: bigint;
 
   /**
-   * Message it is about: the one that mentions or replies, or the one reacted to; 0 when about none.
+   * Message concerned: the mention, the reply, or the message reacted to; 0 if there is none.
    *
    * @generated from field: int64 message_id = 10;
    */
   messageId: bigint;
 
   /**
-   * The first 200 characters of that message as it is now; empty when it was deleted. An activity that came over a
-   * stream holds the text of that moment: follow `message_edited` and `message_deleted` of its channel.
+   * The first 200 characters of that message at the time of the response; empty if it is deleted. An activity received
+   * on a stream is not updated later: apply `message_edited` and `message_deleted` of the channel to it.
    *
    * @generated from field: string preview = 11;
    */
   preview: string;
 
   /**
-   * Whether that message was deleted. The activity stays, without its text, and is not unread any more; clients
-   * learn it from `message_deleted` of its channel.
+   * True if that message is deleted. The activity remains, without preview and as read. Streams report the deletion as
+   * `message_deleted` of the channel only.
    *
    * @generated from field: bool message_deleted = 12;
    */
   messageDeleted: boolean;
 
   /**
-   * Whether the user has seen it, by marking it or by reading its message in the channel, or nothing is left to see.
+   * True if the user marked the activity as read or read its message in the channel, or if its message is deleted.
    *
    * @generated from field: bool read = 13;
    */
   read: boolean;
 
   /**
-   * When the user saw it; unset when not.
+   * Time at which it was marked as read; unset if it is unread.
    *
    * @generated from field: google.protobuf.Timestamp read_time = 14;
    */
   readTime?: Timestamp | undefined;
 
   /**
-   * How many times it happened since the user last looked. Above 1 for reactions to one message, less those taken
-   * back, and for activities with a `collapse_key`; the other fields then tell of the last time.
+   * Number of occurrences while the activity was unread. Greater than 1 only for reactions to one message, without
+   * removed ones, and for activities with a `collapse_key`; the other fields then describe the most recent occurrence.
    *
    * @generated from field: int32 count = 15;
    */
   count: number;
 
   /**
-   * What is recorded under the same key while this is unread changes it, instead of adding one; empty: nothing does.
+   * A later occurrence with the same key updates this activity while it is unread instead of adding another. Empty:
+   * activities are never collapsed.
    *
    * @generated from field: string collapse_key = 16;
    */
   collapseKey: string;
 
   /**
-   * Free data of the service that recorded it. In those of this service, for clients that make their own
-   * sentences: `actor_name`, `channel_name`, both perhaps empty; `emoji` of a reaction; `root_message_id` of a
-   * mention or reply in a thread, as a string; and why the user is told as `reason`: NAMED or EVERYBODY of a mention,
-   * THREAD_STARTED or THREAD_FOLLOWED of a reply.
+   * Data of the service that recorded the activity. This service sets `actor_name` and `channel_name`, either of which
+   * may be empty; `emoji` for a reaction; `root_message_id`, as a string, for a mention or reply in a thread; and
+   * `reason`: NAMED or EVERYBODY for a mention, THREAD_STARTED or THREAD_FOLLOWED for a reply.
    *
    * @generated from field: google.protobuf.Struct metadata = 17;
    */

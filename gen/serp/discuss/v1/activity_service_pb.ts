@@ -19,48 +19,48 @@ export const file_serp_discuss_v1_activity_service: GenFile = /*@__PURE__*/
   fileDesc("CiZzZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHlfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxItkBChVMaXN0QWN0aXZpdGllc1JlcXVlc3QSEwoLdW5yZWFkX29ubHkYASABKAgSNQoFdHlwZXMYAiADKAlCJrpII5IBIBAUGAEiGnIYMhZeW0EtWl1bQS1aMC05X117MCw5OX0kEhwKC2VudGl0eV90eXBlGAMgASgJQge6SARyAhhkEhoKCWVudGl0eV9pZBgEIAEoA0IHukgEIgIoABIcCglwYWdlX3NpemUYBSABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxjIASJ4ChZMaXN0QWN0aXZpdGllc1Jlc3BvbnNlEi0KCmFjdGl2aXRpZXMYASADKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhYKDnNuYXBzaG90X3Rva2VuGAMgASgJIkEKF01hcmtBY3Rpdml0eVJlYWRSZXF1ZXN0EiYKDGFjdGl2aXR5X2lkcxgBIAMoA0IQukgNkgEKCAEQZCIEIgIgACIwChhNYXJrQWN0aXZpdHlSZWFkUmVzcG9uc2USFAoMbWFya2VkX2NvdW50GAEgASgFIoMBChxNYXJrQWxsQWN0aXZpdGllc1JlYWRSZXF1ZXN0EiAKDnNuYXBzaG90X3Rva2VuGAEgASgJQgi6SAVyAxigHxJBCgp1cF90b190aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgAiNQodTWFya0FsbEFjdGl2aXRpZXNSZWFkUmVzcG9uc2USFAoMbWFya2VkX2NvdW50GAEgASgFIhoKGEdldEFjdGl2aXR5Q291bnRzUmVxdWVzdCK5AQoZR2V0QWN0aXZpdHlDb3VudHNSZXNwb25zZRJBCgdlbnRyaWVzGAEgAygLMjAuc2VycC5kaXNjdXNzLnYxLkdldEFjdGl2aXR5Q291bnRzUmVzcG9uc2UuRW50cnkSFAoMdW5yZWFkX2NvdW50GAIgASgFEhYKDnNuYXBzaG90X3Rva2VuGAMgASgJGisKBUVudHJ5EgwKBHR5cGUYASABKAkSFAoMdW5yZWFkX2NvdW50GAIgASgFInkKF1JlY29yZEFjdGl2aXRpZXNSZXF1ZXN0Eh8KCnJlcXVlc3RfaWQYASABKAlCC7pICNgBAXIDsAEBEj0KCmFjdGl2aXRpZXMYAiADKAsyHC5zZXJwLmRpc2N1c3MudjEuTmV3QWN0aXZpdHlCC7pICJIBBQgBEPQDIrEFCgtOZXdBY3Rpdml0eRIjCgh1c2VyX2lkcxgBIAMoA0IRukgOkgELCAEQ6AciBCICIAASKwoEdHlwZRgCIAEoCUIdukgachgyFl5bQS1aXVtBLVowLTlfXXswLDk5fSQSGQoIYWN0b3JfaWQYAyABKANCB7pIBCICKAASHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSGgoJZW50aXR5X2lkGAUgASgDQge6SAQiAigAEhsKCmNoYW5uZWxfaWQYBiABKANCB7pIBCICKAASFwoFdGl0bGUYByABKAlCCLpIBXIDGP8BEh8KC2Rlc2NyaXB0aW9uGAggASgJQgq6SAdyBRABGOgHEikKCG1ldGFkYXRhGAkgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBJ1Cgxjb2xsYXBzZV9rZXkYCiABKAlCX7pIXLoBVAoUZm9yZWlnbl9jb2xsYXBzZV9rZXkSHW11c3Qgbm90IGJlZ2luIHdpdGggcmVhY3Rpb246Gh0hdGhpcy5zdGFydHNXaXRoKCdyZWFjdGlvbjonKXIDGMgBOoECukj9ARqQAQoVaGFzX2VudGl0eV9vcl9jaGFubmVsEi5uZWVkcyBlbnRpdHlfdHlwZSBhbmQgZW50aXR5X2lkLCBvciBjaGFubmVsX2lkGkcodGhpcy5lbnRpdHlfdHlwZSAhPSAnJyAmJiB0aGlzLmVudGl0eV9pZCAhPSAwKSB8fCB0aGlzLmNoYW5uZWxfaWQgIT0gMBpoCgx3aG9sZV9lbnRpdHkSJWVudGl0eV90eXBlIGFuZCBlbnRpdHlfaWQgZ28gdG9nZXRoZXIaMSh0aGlzLmVudGl0eV90eXBlID09ICcnKSA9PSAodGhpcy5lbnRpdHlfaWQgPT0gMCkiTAoYUmVjb3JkQWN0aXZpdGllc1Jlc3BvbnNlEhYKDnJlY29yZGVkX2NvdW50GAEgASgFEhgKEHJlcGVhdGVkX3JlcXVlc3QYAiABKAgy6QQKD0FjdGl2aXR5U2VydmljZRJuCg5MaXN0QWN0aXZpdGllcxImLnNlcnAuZGlzY3Vzcy52MS5MaXN0QWN0aXZpdGllc1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuTGlzdEFjdGl2aXRpZXNSZXNwb25zZSILkAIBiLUYAZC1GAESdAoQTWFya0FjdGl2aXR5UmVhZBIoLnNlcnAuZGlzY3Vzcy52MS5NYXJrQWN0aXZpdHlSZWFkUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5NYXJrQWN0aXZpdHlSZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEoMBChVNYXJrQWxsQWN0aXZpdGllc1JlYWQSLS5zZXJwLmRpc2N1c3MudjEuTWFya0FsbEFjdGl2aXRpZXNSZWFkUmVxdWVzdBouLnNlcnAuZGlzY3Vzcy52MS5NYXJrQWxsQWN0aXZpdGllc1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESdwoRR2V0QWN0aXZpdHlDb3VudHMSKS5zZXJwLmRpc2N1c3MudjEuR2V0QWN0aXZpdHlDb3VudHNSZXF1ZXN0Giouc2VycC5kaXNjdXNzLnYxLkdldEFjdGl2aXR5Q291bnRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEnEKEFJlY29yZEFjdGl2aXRpZXMSKC5zZXJwLmRpc2N1c3MudjEuUmVjb3JkQWN0aXZpdGllc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuUmVjb3JkQWN0aXZpdGllc1Jlc3BvbnNlIgiItRgCkLUYAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_options]);
 
 /**
- * Which activities to list.
+ * Filter and page of the caller's activities. All filters must match.
  *
  * @generated from message serp.discuss.v1.ListActivitiesRequest
  */
 export type ListActivitiesRequest = Message<"serp.discuss.v1.ListActivitiesRequest"> & {
   /**
-   * Only unread ones.
+   * Return only unread activities.
    *
    * @generated from field: bool unread_only = 1;
    */
   unreadOnly: boolean;
 
   /**
-   * Only these types; empty: all.
+   * Return only activities of these types, at most 20; empty: all types.
    *
    * @generated from field: repeated string types = 2;
    */
   types: string[];
 
   /**
-   * Only those of this kind of entity; empty: all.
+   * Return only activities about this entity type, at most 100 characters; empty: all activities.
    *
    * @generated from field: string entity_type = 3;
    */
   entityType: string;
 
   /**
-   * Only those of this entity, with `entity_type`; 0: all.
+   * Return only activities about this entity; requires `entity_type`. 0: all entities of the type.
    *
    * @generated from field: int64 entity_id = 4;
    */
   entityId: bigint;
 
   /**
-   * Activities per page, 50 when 0, at most 100.
+   * Maximum number of activities per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 6;
    */
@@ -75,28 +75,28 @@ export const ListActivitiesRequestSchema: GenMessage<ListActivitiesRequest> = /*
   messageDesc(file_serp_discuss_v1_activity_service, 0);
 
 /**
- * A page of activities.
+ * A page of the caller's activities.
  *
  * @generated from message serp.discuss.v1.ListActivitiesResponse
  */
 export type ListActivitiesResponse = Message<"serp.discuss.v1.ListActivitiesResponse"> & {
   /**
-   * The activities, the latest first.
+   * Activities in descending order of `activity_time`.
    *
    * @generated from field: repeated serp.discuss.v1.Activity activities = 1;
    */
   activities: Activity[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
 
   /**
-   * What this answer could show, for MarkAllActivitiesRead. That of the first page leaves out what came while the
-   * others were read.
+   * Set of activities visible to this response, for MarkAllActivitiesRead. The token of the first page excludes
+   * activities recorded while later pages are read.
    *
    * @generated from field: string snapshot_token = 3;
    */
@@ -111,13 +111,13 @@ export const ListActivitiesResponseSchema: GenMessage<ListActivitiesResponse> = 
   messageDesc(file_serp_discuss_v1_activity_service, 1);
 
 /**
- * Which activities were read.
+ * Activities to mark as read.
  *
  * @generated from message serp.discuss.v1.MarkActivityReadRequest
  */
 export type MarkActivityReadRequest = Message<"serp.discuss.v1.MarkActivityReadRequest"> & {
   /**
-   * The activities, 1 to 100.
+   * Activities of the caller, 1 to 100.
    *
    * @generated from field: repeated int64 activity_ids = 1;
    */
@@ -132,13 +132,13 @@ export const MarkActivityReadRequestSchema: GenMessage<MarkActivityReadRequest> 
   messageDesc(file_serp_discuss_v1_activity_service, 2);
 
 /**
- * They are read.
+ * Result of MarkActivityRead.
  *
  * @generated from message serp.discuss.v1.MarkActivityReadResponse
  */
 export type MarkActivityReadResponse = Message<"serp.discuss.v1.MarkActivityReadResponse"> & {
   /**
-   * How many of them were unread before.
+   * Number of these activities that were unread before.
    *
    * @generated from field: int32 marked_count = 1;
    */
@@ -153,20 +153,20 @@ export const MarkActivityReadResponseSchema: GenMessage<MarkActivityReadResponse
   messageDesc(file_serp_discuss_v1_activity_service, 3);
 
 /**
- * How far the caller has seen the activities.
+ * Limits of the activities to mark as read. All limits must match.
  *
  * @generated from message serp.discuss.v1.MarkAllActivitiesReadRequest
  */
 export type MarkAllActivitiesReadRequest = Message<"serp.discuss.v1.MarkAllActivitiesReadRequest"> & {
   /**
-   * Of the answer that showed them; empty: all there are.
+   * Token of the response that the caller has seen; empty: all activities.
    *
    * @generated from field: string snapshot_token = 1;
    */
   snapshotToken: string;
 
   /**
-   * Only those up to this time; unset: whenever they happened.
+   * Mark only activities whose `activity_time` is at most this; unset: no limit.
    *
    * @generated from field: google.protobuf.Timestamp up_to_time = 2;
    */
@@ -181,13 +181,13 @@ export const MarkAllActivitiesReadRequestSchema: GenMessage<MarkAllActivitiesRea
   messageDesc(file_serp_discuss_v1_activity_service, 4);
 
 /**
- * They are read.
+ * Result of MarkAllActivitiesRead.
  *
  * @generated from message serp.discuss.v1.MarkAllActivitiesReadResponse
  */
 export type MarkAllActivitiesReadResponse = Message<"serp.discuss.v1.MarkAllActivitiesReadResponse"> & {
   /**
-   * How many were unread before.
+   * Number of activities that were unread before.
    *
    * @generated from field: int32 marked_count = 1;
    */
@@ -202,7 +202,7 @@ export const MarkAllActivitiesReadResponseSchema: GenMessage<MarkAllActivitiesRe
   messageDesc(file_serp_discuss_v1_activity_service, 5);
 
 /**
- * Asks for the counts.
+ * Empty: counts all the caller's activities.
  *
  * @generated from message serp.discuss.v1.GetActivityCountsRequest
  */
@@ -217,7 +217,7 @@ export const GetActivityCountsRequestSchema: GenMessage<GetActivityCountsRequest
   messageDesc(file_serp_discuss_v1_activity_service, 6);
 
 /**
- * Unread activities.
+ * Number of the caller's unread activities.
  *
  * @generated from message serp.discuss.v1.GetActivityCountsResponse
  */
@@ -230,14 +230,14 @@ export type GetActivityCountsResponse = Message<"serp.discuss.v1.GetActivityCoun
   entries: GetActivityCountsResponse_Entry[];
 
   /**
-   * Unread activities of all types.
+   * Number of unread activities of all types.
    *
    * @generated from field: int32 unread_count = 2;
    */
   unreadCount: number;
 
   /**
-   * What this answer counted, for MarkAllActivitiesRead.
+   * Set of activities visible to this response, for MarkAllActivitiesRead.
    *
    * @generated from field: string snapshot_token = 3;
    */
@@ -252,20 +252,20 @@ export const GetActivityCountsResponseSchema: GenMessage<GetActivityCountsRespon
   messageDesc(file_serp_discuss_v1_activity_service, 7);
 
 /**
- * Unread activities of one type.
+ * Number of unread activities of one type.
  *
  * @generated from message serp.discuss.v1.GetActivityCountsResponse.Entry
  */
 export type GetActivityCountsResponse_Entry = Message<"serp.discuss.v1.GetActivityCountsResponse.Entry"> & {
   /**
-   * The type.
+   * Same value as `Activity.type`.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * How many.
+   * Never 0.
    *
    * @generated from field: int32 unread_count = 2;
    */
@@ -280,22 +280,21 @@ export const GetActivityCountsResponse_EntrySchema: GenMessage<GetActivityCounts
   messageDesc(file_serp_discuss_v1_activity_service, 7, 0);
 
 /**
- * What to record.
+ * Activities to record.
  *
  * @generated from message serp.discuss.v1.RecordActivitiesRequest
  */
 export type RecordActivitiesRequest = Message<"serp.discuss.v1.RecordActivitiesRequest"> & {
   /**
-   * Id of this request, a UUID made by the client, unique per service and tenant. Empty: repeating the call records
-   * again.
+   * UUID generated by the client, unique per service and tenant. Empty: a retry records the activities again.
    *
    * @generated from field: string request_id = 1;
    */
   requestId: string;
 
   /**
-   * The activities, 1 to 500, for at most 10,000 users altogether. In order: of several with one `collapse_key` for
-   * one user the last says what is shown.
+   * Activities in order, 1 to 500, for at most 10,000 users in total. Of several with the same `collapse_key` and user,
+   * the last determines the displayed content.
    *
    * @generated from field: repeated serp.discuss.v1.NewActivity activities = 2;
    */
@@ -310,78 +309,78 @@ export const RecordActivitiesRequestSchema: GenMessage<RecordActivitiesRequest> 
   messageDesc(file_serp_discuss_v1_activity_service, 8);
 
 /**
- * Something that happened, and whom it concerns. Names an entity, a channel or both.
+ * Activity to record for a set of users. Must have an entity, a channel, or both.
  *
  * @generated from message serp.discuss.v1.NewActivity
  */
 export type NewActivity = Message<"serp.discuss.v1.NewActivity"> & {
   /**
-   * Users it concerns, 1 to 1,000; repeated ids count once.
+   * Users whose feeds receive it, 1 to 1,000; duplicates count once.
    *
    * @generated from field: repeated int64 user_ids = 1;
    */
   userIds: bigint[];
 
   /**
-   * What happened, in upper snake case, up to 100 characters: TASK_ASSIGNED.
+   * Kind of occurrence in upper snake case, such as TASK_ASSIGNED; at most 100 characters.
    *
    * @generated from field: string type = 2;
    */
   type: string;
 
   /**
-   * Who did it; 0: the user the service acts for, or nobody.
+   * User who caused it; 0: the user that the service acts for, or none.
    *
    * @generated from field: int64 actor_id = 3;
    */
   actorId: bigint;
 
   /**
-   * Kind of the entity it happened to.
+   * Type of the business entity concerned; required together with `entity_id`.
    *
    * @generated from field: string entity_type = 4;
    */
   entityType: string;
 
   /**
-   * Id of the entity.
+   * Id of the business entity concerned; required together with `entity_type`.
    *
    * @generated from field: int64 entity_id = 5;
    */
   entityId: bigint;
 
   /**
-   * Channel it happened in; 0: none. Only its members are told, and see it while they are.
+   * Channel concerned; 0: none. Only its members receive the activity, and see it while they are members.
    *
    * @generated from field: int64 channel_id = 6;
    */
   channelId: bigint;
 
   /**
-   * Short title, up to 255 characters; may be empty.
+   * Short title, at most 255 characters; may be empty.
    *
    * @generated from field: string title = 7;
    */
   title: string;
 
   /**
-   * A sentence for people, 1 to 1,000 characters.
+   * One sentence for display, 1 to 1,000 characters.
    *
    * @generated from field: string description = 8;
    */
   description: string;
 
   /**
-   * Free data, up to 8 KB as JSON.
+   * Data of the recording service, at most 8 KB as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 9;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * While a user's activity with this key is unread, this one takes its place and adds to its `count`. Up to 200
-   * characters; empty: always an activity of its own. Keys are per tenant and user; begin them with the name of
-   * the service. `reaction:` is this service's own.
+   * While the user has an unread activity with this key, the new one replaces it and increments its `count`. At most
+   * 200 characters; empty: always adds an activity. Keys are scoped to tenant and user: begin them with the name of the
+   * service. The prefix `reaction:` is reserved for this service.
    *
    * @generated from field: string collapse_key = 10;
    */
@@ -396,20 +395,20 @@ export const NewActivitySchema: GenMessage<NewActivity> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_activity_service, 9);
 
 /**
- * What was recorded.
+ * Result of RecordActivities.
  *
  * @generated from message serp.discuss.v1.RecordActivitiesResponse
  */
 export type RecordActivitiesResponse = Message<"serp.discuss.v1.RecordActivitiesResponse"> & {
   /**
-   * Users' activities that were added or changed; 0 when repeated.
+   * Number of activities added or changed over all users; 0 for a repeated call.
    *
    * @generated from field: int32 recorded_count = 1;
    */
   recordedCount: number;
 
   /**
-   * Whether an earlier call with this `request_id` had recorded them already.
+   * True if an earlier call with the same `request_id` recorded the activities.
    *
    * @generated from field: bool repeated_request = 2;
    */
@@ -424,25 +423,26 @@ export const RecordActivitiesResponseSchema: GenMessage<RecordActivitiesResponse
   messageDesc(file_serp_discuss_v1_activity_service, 10);
 
 /**
- * What happened that concerns the caller: mentions, replies, reactions, additions to channels, and what other
- * services record. Nobody sees the activities of others.
+ * The caller's activity feed: mentions, replies, reactions, additions to channels, and entries recorded by other
+ * services. Other users never receive it.
  *
- * Nobody is told of what they did themselves, or of channels they are not in. Channels the caller muted, or whose
- * notification level is NONE, tell nothing; MENTIONS lets mentions through. Activities of a channel the caller
- * left, or that was deleted, are neither shown nor counted; who comes back has theirs again.
+ * A user gets no activity for the user's own actions, or from channels that the user is not a member of. Channels that
+ * the user muted, or with the notification level NONE, create no activities; MENTIONS lets only mentions through.
+ * Activities of a channel that the user left, or that was deleted, are neither listed nor counted; they reappear when
+ * the user rejoins.
  *
- * Streams of the caller get each activity as it is recorded or changes (`activity`: replace the one with the same
- * id), what was read on another device (`activities_read`), and which one is no more (`activity_removed`). None is kept for streams that are away: after
- * connecting, list anew.
+ * The user's streams receive each activity when it is recorded or changes (`activity`), is read on another device
+ * (`activities_read`), or is deleted (`activity_removed`). These messages are not stored for disconnected streams: call
+ * ListActivities after connecting.
  *
  * @generated from service serp.discuss.v1.ActivityService
  */
 export const ActivityService: GenService<{
   /**
-   * Lists the caller's activities, the latest first.
+   * Returns the caller's activities, newest first.
    *
-   * An activity that changes while pages are read moves to the front: it may be missing in a later page, and comes
-   * over the stream.
+   * An activity that changes between two pages moves to the front and can be missing from the later pages; the stream
+   * delivers it.
    *
    * @generated from rpc serp.discuss.v1.ActivityService.ListActivities
    */
@@ -452,7 +452,8 @@ export const ActivityService: GenService<{
     output: typeof ListActivitiesResponseSchema;
   },
   /**
-   * Marks activities as read; repeating it changes nothing. Ids that are none of the caller's are passed over.
+   * Marks activities as read. Repeating the call changes nothing. Ids that are not activities of the caller are
+   * ignored.
    *
    * @generated from rpc serp.discuss.v1.ActivityService.MarkActivityRead
    */
@@ -462,10 +463,10 @@ export const ActivityService: GenService<{
     output: typeof MarkActivityReadResponseSchema;
   },
   /**
-   * Marks all activities as read, or those the caller has been shown.
+   * Marks all the caller's activities as read, or those of a snapshot.
    *
-   * With `snapshot_token`, what was recorded or changed after that answer stays unread, whatever its time. Also marks
-   * those that are not shown because the caller left their channel.
+   * With `snapshot_token`, activities recorded or changed after that response remain unread, whatever their time. Also
+   * marks activities that are not listed because the caller left their channel.
    *
    * @generated from rpc serp.discuss.v1.ActivityService.MarkAllActivitiesRead
    */
@@ -475,8 +476,8 @@ export const ActivityService: GenService<{
     output: typeof MarkAllActivitiesReadResponseSchema;
   },
   /**
-   * Returns how many unread activities the caller has, of each type. Exact: as many as ListActivities with
-   * `unread_only` lists.
+   * Returns the exact number of unread activities by type, equal to the number that ListActivities returns with
+   * `unread_only`.
    *
    * @generated from rpc serp.discuss.v1.ActivityService.GetActivityCounts
    */
@@ -486,10 +487,11 @@ export const ActivityService: GenService<{
     output: typeof GetActivityCountsResponseSchema;
   },
   /**
-   * Records activities for users of the service's tenant, all or none.
+   * Records activities for users of the service's tenant, all or none. Requires a service.
    *
-   * Users who are the actor, and for activities of a channel those who are no members of it or do not want to be
-   * told of it, are passed over.
+   * Skips users who are the actor and, for activities of a channel, users who are not members or whose settings
+   * suppress them.
+   *
    * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED).
    *
    * @generated from rpc serp.discuss.v1.ActivityService.RecordActivities

@@ -15,27 +15,27 @@ export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
   fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInMKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAASHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIsIBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEkQKCGNvdW50ZXJzGAEgAygLMjIuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuQ291bnRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRgoHQ291bnRlchIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFgoOcmVwYWlyZWRfY291bnQYAyABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0IqkBChBHZXRTdGF0c1Jlc3BvbnNlEhQKDHRlbmFudF9jb3VudBgBIAEoAxI3CgZ0YWJsZXMYAiADKAsyJy5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5UYWJsZRpGCgVUYWJsZRIMCgRuYW1lGAEgASgJEhsKE2VzdGltYXRlZF9yb3dfY291bnQYAiABKAMSEgoKYnl0ZV9jb3VudBgDIAEoAyIZChdFbnN1cmVQYXJ0aXRpb25zUmVxdWVzdCI2ChhFbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2USGgoSY3JlYXRlZF9wYXJ0aXRpb25zGAEgAygJIhUKE1J1blJldGVudGlvblJlcXVlc3Qi1QEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUyxQMKDEFkbWluU2VydmljZRJ3ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSILkAICiLUYA5C1GAESXAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiC5ACAYi1GAOQtRgBEnQKEEVuc3VyZVBhcnRpdGlvbnMSKC5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlIguQAgKItRgDkLUYAhJoCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSILkAICiLUYA5C1GAJiBnByb3RvMw", [file_buf_validate_validate, file_serp_discuss_v1_options]);
 
 /**
- * Which channels to look at.
+ * Page of channels to check.
  *
  * @generated from message serp.discuss.v1.ReconcileCountersRequest
  */
 export type ReconcileCountersRequest = Message<"serp.discuss.v1.ReconcileCountersRequest"> & {
   /**
-   * Only channels of this tenant; 0: of all.
+   * Check only channels of this tenant; 0: of all tenants.
    *
    * @generated from field: int64 tenant_id = 1;
    */
   tenantId: bigint;
 
   /**
-   * Channels per page at most, 200 when 0, at most 1,000.
+   * Maximum number of channels per page: 0 means 200, at most 1,000.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. The tenant must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. `tenant_id` must be unchanged.
    *
    * @generated from field: string page_token = 3;
    */
@@ -50,20 +50,20 @@ export const ReconcileCountersRequestSchema: GenMessage<ReconcileCountersRequest
   messageDesc(file_serp_discuss_v1_admin_service, 0);
 
 /**
- * What was found in a page of channels.
+ * Result of checking one page of channels.
  *
  * @generated from message serp.discuss.v1.ReconcileCountersResponse
  */
 export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCountersResponse"> & {
   /**
-   * Every kind there is, in a fixed order.
+   * All kinds of counters in a fixed order.
    *
    * @generated from field: repeated serp.discuss.v1.ReconcileCountersResponse.Counter counters = 1;
    */
   counters: ReconcileCountersResponse_Counter[];
 
   /**
-   * Token of the next page; empty when all were looked at.
+   * Token of the next page; empty after the last channel.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -78,27 +78,28 @@ export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersRespon
   messageDesc(file_serp_discuss_v1_admin_service, 1);
 
 /**
- * One kind of number.
+ * Result for one kind of counter.
  *
  * @generated from message serp.discuss.v1.ReconcileCountersResponse.Counter
  */
 export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.ReconcileCountersResponse.Counter"> & {
   /**
-   * Table and column, such as `channels.member_count`; `deleted_posts` for which messages count for nobody.
+   * Table and column, such as `channels.member_count`; `deleted_posts` for the table of messages that do not count as
+   * unread.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * How many rows were looked at.
+   * Number of rows checked.
    *
    * @generated from field: int64 checked_count = 2;
    */
   checkedCount: bigint;
 
   /**
-   * How many of them were wrong and are right now.
+   * Number of rows that differed and were repaired.
    *
    * @generated from field: int64 repaired_count = 3;
    */
@@ -113,7 +114,7 @@ export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCounte
   messageDesc(file_serp_discuss_v1_admin_service, 1, 0);
 
 /**
- * Asks how much the database holds.
+ * Empty: the statistics cover all tenants.
  *
  * @generated from message serp.discuss.v1.GetStatsRequest
  */
@@ -128,20 +129,20 @@ export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_admin_service, 2);
 
 /**
- * How much the database holds.
+ * Sizes of the database's tables.
  *
  * @generated from message serp.discuss.v1.GetStatsResponse
  */
 export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
   /**
-   * Tenants that have or had a channel.
+   * Number of tenants that have or had a channel.
    *
    * @generated from field: int64 tenant_count = 1;
    */
   tenantCount: bigint;
 
   /**
-   * The tables by name; the log as a whole and by days.
+   * Tables in alphabetical order; the event log both as a whole and by daily partition.
    *
    * @generated from field: repeated serp.discuss.v1.GetStatsResponse.Table tables = 2;
    */
@@ -156,27 +157,27 @@ export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_admin_service, 3);
 
 /**
- * A table, or a day of the log.
+ * Size of one table or of one daily partition of the event log.
  *
  * @generated from message serp.discuss.v1.GetStatsResponse.Table
  */
 export type GetStatsResponse_Table = Message<"serp.discuss.v1.GetStatsResponse.Table"> & {
   /**
-   * Its name; a day of the log is named `channel_events_20261122`, in UTC.
+   * Table name. A daily partition is named by its UTC date, such as `channel_events_20261122`.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * Rows, as PostgreSQL last estimated them; 0 when it has not.
+   * Number of rows as last estimated by PostgreSQL; 0 if it has no estimate.
    *
    * @generated from field: int64 estimated_row_count = 2;
    */
   estimatedRowCount: bigint;
 
   /**
-   * Bytes on disk, indexes included.
+   * Size on disk in bytes, including indexes.
    *
    * @generated from field: int64 byte_count = 3;
    */
@@ -191,7 +192,7 @@ export const GetStatsResponse_TableSchema: GenMessage<GetStatsResponse_Table> = 
   messageDesc(file_serp_discuss_v1_admin_service, 3, 0);
 
 /**
- * Asks to make partitions.
+ * Empty: covers all partitioned tables.
  *
  * @generated from message serp.discuss.v1.EnsurePartitionsRequest
  */
@@ -206,13 +207,13 @@ export const EnsurePartitionsRequestSchema: GenMessage<EnsurePartitionsRequest> 
   messageDesc(file_serp_discuss_v1_admin_service, 4);
 
 /**
- * The partitions that were made.
+ * Result of EnsurePartitions.
  *
  * @generated from message serp.discuss.v1.EnsurePartitionsResponse
  */
 export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitionsResponse"> & {
   /**
-   * Their names; those that were there already are not among them.
+   * Names of the partitions that this call created, without those that existed.
    *
    * @generated from field: repeated string created_partitions = 1;
    */
@@ -227,7 +228,7 @@ export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse
   messageDesc(file_serp_discuss_v1_admin_service, 5);
 
 /**
- * Asks to remove what is kept no longer.
+ * Empty: applies all configured periods.
  *
  * @generated from message serp.discuss.v1.RunRetentionRequest
  */
@@ -242,48 +243,48 @@ export const RunRetentionRequestSchema: GenMessage<RunRetentionRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_admin_service, 6);
 
 /**
- * What was removed.
+ * Result of RunRetention.
  *
  * @generated from message serp.discuss.v1.RunRetentionResponse
  */
 export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse"> & {
   /**
-   * Names of the days of the log that were dropped.
+   * Names of the dropped daily partitions of the event log.
    *
    * @generated from field: repeated string dropped_partitions = 1;
    */
   droppedPartitions: string[];
 
   /**
-   * How many request ids were forgotten; with 5,000 there may be more.
+   * Number of request ids removed, at most 5,000 per call.
    *
    * @generated from field: int32 pruned_request_id_count = 2;
    */
   prunedRequestIdCount: number;
 
   /**
-   * How many deleted messages were removed for good.
+   * Number of deleted messages removed permanently.
    *
    * @generated from field: int32 removed_message_count = 3;
    */
   removedMessageCount: number;
 
   /**
-   * How many deleted channels and messages of such were removed for good.
+   * Number of deleted channels and of their messages removed permanently.
    *
    * @generated from field: int32 removed_channel_row_count = 4;
    */
   removedChannelRowCount: number;
 
   /**
-   * How many activities were removed.
+   * Number of activities removed.
    *
    * @generated from field: int32 removed_activity_count = 5;
    */
   removedActivityCount: number;
 
   /**
-   * How many groups were archived.
+   * Number of inactive groups archived.
    *
    * @generated from field: int32 archived_channel_count = 6;
    */
@@ -298,23 +299,23 @@ export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@_
   messageDesc(file_serp_discuss_v1_admin_service, 7);
 
 /**
- * What operators do besides configuring and watching the service. None of it is needed in normal operation: jobs of
- * the service settle, make partitions and drop old ones by themselves.
+ * Maintenance for operators. Normal operation does not require any of these RPCs: the service's own jobs repair
+ * counters, create partitions and remove expired data.
  *
  * @generated from service serp.discuss.v1.AdminService
  */
 export const AdminService: GenService<{
   /**
-   * Compares every stored number of a page of channels with a count by hand, and mends what is wrong. There should
-   * never be anything to mend: what is found is a defect, or was written past the service.
+   * Compares the stored counters of a page of channels with an exact count, and repairs those that differ. A difference
+   * indicates a defect, or a write that bypassed the service.
    *
-   * One call looks at channels with 50,000 messages and members together at most, or at one channel with more; go on
-   * with `next_page_token` until it is empty. What changes meanwhile is not taken for wrong. Channels with something
-   * wrong are locked while it is mended, others are not. Streams are not told of what was mended, and clients that
-   * hold the wrong number see the right one when they read it anew.
-   * Looked at are the numbers of channels and memberships, which messages count as unread, and what is stored of
-   * threads. Votes, mentions, reactions, pins and unread activities are counted when they are asked for. Deleted
-   * channels are left out.
+   * One call checks channels with at most 50,000 messages and members in total, or one larger channel; continue with
+   * `next_page_token` until it is empty. Concurrent changes are not reported as differences. Only channels with a
+   * difference are locked, during their repair. Streams do not report repairs: clients see the correct value when they
+   * next read it.
+   *
+   * Checks the counters of channels, memberships and threads, and the table `deleted_posts`. Votes, mentions,
+   * reactions, pins and unread activities have no stored counters. Deleted channels are skipped.
    *
    * @generated from rpc serp.discuss.v1.AdminService.ReconcileCounters
    */
@@ -324,7 +325,7 @@ export const AdminService: GenService<{
     output: typeof ReconcileCountersResponseSchema;
   },
   /**
-   * Returns how much the database holds.
+   * Returns the sizes of the database's tables.
    *
    * @generated from rpc serp.discuss.v1.AdminService.GetStats
    */
@@ -334,8 +335,8 @@ export const AdminService: GenService<{
     output: typeof GetStatsResponseSchema;
   },
   /**
-   * Makes the partitions of the coming days, months and message ids at once, as the job of the service does by
-   * itself. What is busy is put off: call again.
+   * Creates the partitions for the coming days, months and message ids immediately instead of with the next run of the
+   * service's job. Skips tables that are locked: call again.
    *
    * @generated from rpc serp.discuss.v1.AdminService.EnsurePartitions
    */
@@ -345,9 +346,9 @@ export const AdminService: GenService<{
     output: typeof EnsurePartitionsResponseSchema;
   },
   /**
-   * Removes at once what is kept no longer, and archives groups that nobody uses, as the jobs of the service do by
-   * themselves (EVENT_RETENTION_DAYS, WRITE_REQUEST_ID_HOURS, RETENTION_…). Stops after five seconds: call again until
-   * nothing is left to do.
+   * Removes expired data and archives inactive groups immediately instead of with the next run of the service's jobs.
+   * The configuration defines the periods (EVENT_RETENTION_DAYS, WRITE_REQUEST_ID_HOURS, RETENTION_DELETED_DAYS,
+   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS). Stops after 5 seconds: call again until all counts are 0.
    *
    * @generated from rpc serp.discuss.v1.AdminService.RunRetention
    */

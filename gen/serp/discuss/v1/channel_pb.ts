@@ -15,20 +15,20 @@ export const file_serp_discuss_v1_channel: GenFile = /*@__PURE__*/
   fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIiUKCUVudGl0eVJlZhIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgDIvEDCgdDaGFubmVsEgoKAmlkGAEgASgDEioKBHR5cGUYAiABKA4yHC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFR5cGUSDAoEbmFtZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIqCgZlbnRpdHkYBSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmEhcKD2RpcmVjdF91c2VyX2lkcxgGIAMoAxIPCgdwcml2YXRlGAcgASgIEhAKCGFyY2hpdmVkGAggASgIEhQKDG1lbWJlcl9jb3VudBgJIAEoBRIVCg1tZXNzYWdlX2NvdW50GAogASgFEjUKEWxhc3RfbWVzc2FnZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghtZXRhZGF0YRgMIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEgoKY3JlYXRvcl9pZBgNIAEoAxIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KFm1lcmdlZF9pbnRvX2NoYW5uZWxfaWQYECABKAMqdAoLQ2hhbm5lbFR5cGUSHAoYQ0hBTk5FTF9UWVBFX1VOU1BFQ0lGSUVEEAASFwoTQ0hBTk5FTF9UWVBFX0RJUkVDVBABEhYKEkNIQU5ORUxfVFlQRV9HUk9VUBACEhYKEkNIQU5ORUxfVFlQRV9UT1BJQxADYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * The business entity a topic channel belongs to.
+ * Reference to a business entity of another service.
  *
  * @generated from message serp.discuss.v1.EntityRef
  */
 export type EntityRef = Message<"serp.discuss.v1.EntityRef"> & {
   /**
-   * Kind of entity as the owning service names it, for example `customer`, `task`, `order`, `lead`.
+   * Kind of entity in the vocabulary of the owning service, for example `customer`, `task`, `order` or `lead`.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * Id of the entity within its kind.
+   * Id of the entity, unique within its type.
    *
    * @generated from field: int64 id = 2;
    */
@@ -43,63 +43,62 @@ export const EntityRefSchema: GenMessage<EntityRef> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_channel, 0);
 
 /**
- * A place where messages are exchanged. Holds nothing that depends on who reads it.
+ * A channel as all its readers see it; per-caller state is in `Membership`.
  *
  * @generated from message serp.discuss.v1.Channel
  */
 export type Channel = Message<"serp.discuss.v1.Channel"> & {
   /**
-   * Id of the channel, unique in the service.
+   * Unique across all tenants.
    *
    * @generated from field: int64 id = 1;
    */
   id: bigint;
 
   /**
-   * What the channel is for.
+   * Determines how the channel is created, found and managed.
    *
    * @generated from field: serp.discuss.v1.ChannelType type = 2;
    */
   type: ChannelType;
 
   /**
-   * Name for people, 1 to 255 characters. Empty for direct channels: clients show the other person's name.
+   * Display name, 1 to 255 characters. Empty for direct channels: clients display the other user's name.
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * What the channel is about, up to 2,000 characters.
+   * Purpose of the channel, at most 2,000 characters; may be empty.
    *
    * @generated from field: string description = 4;
    */
   description: string;
 
   /**
-   * The business entity the channel belongs to now; set for topic channels only. When it was merged into another
-   * one, the entity it belonged to last.
+   * Business entity that a topic channel belongs to. Unset for other types. A merged channel keeps its last entity.
    *
    * @generated from field: serp.discuss.v1.EntityRef entity = 5;
    */
   entity?: EntityRef | undefined;
 
   /**
-   * The one or two people of a direct channel, in ascending order; empty for other types.
+   * Users of a direct channel in ascending order: two, or one for notes. Empty for other types.
    *
    * @generated from field: repeated int64 direct_user_ids = 6;
    */
   directUserIds: bigint[];
 
   /**
-   * Whether only members can find the channel. Direct and topic channels always are private.
+   * True if only members can find and read the channel. Always true for direct and topic channels.
    *
    * @generated from field: bool private = 7;
    */
   private: boolean;
 
   /**
-   * Whether the channel is archived: readable, and closed for new messages.
+   * True if the channel is read-only and accepts no new members.
    *
    * @generated from field: bool archived = 8;
    */
@@ -113,51 +112,51 @@ export type Channel = Message<"serp.discuss.v1.Channel"> & {
   memberCount: number;
 
   /**
-   * Number of messages ever posted, deleted ones among them until they are purged; without notices
-   * (`Message.notice`).
+   * Number of messages ever posted, without notices (`Message.notice`). Includes deleted messages until they are
+   * purged.
    *
    * @generated from field: int32 message_count = 10;
    */
   messageCount: number;
 
   /**
-   * When the last message that is no notice was posted; unset when there is none.
+   * Creation time of the last message that is not a notice; unset if there is none.
    *
    * @generated from field: google.protobuf.Timestamp last_message_time = 11;
    */
   lastMessageTime?: Timestamp | undefined;
 
   /**
-   * Free settings of clients, such as colour and icon; up to 8 KB as JSON.
+   * Client-defined settings, such as color and icon; at most 8 KB as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 12;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * User who created the channel; 0 when a service did so for nobody.
+   * User who created the channel; 0 if a service acting for itself created it.
    *
    * @generated from field: int64 creator_id = 13;
    */
   creatorId: bigint;
 
   /**
-   * When the channel was created.
+   * Set by the database clock.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 14;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When the channel, its settings or its last message last changed.
+   * Time of the last change of the channel's settings or of its last message.
    *
    * @generated from field: google.protobuf.Timestamp update_time = 15;
    */
   updateTime?: Timestamp | undefined;
 
   /**
-   * For a topic channel that was merged into another: that one. The discussion goes on there; this one stays
-   * archived and readable. 0 for all others.
+   * Channel that this topic channel was merged into by MoveTopic; 0 if it was not merged. A merged channel stays
+   * readable and archived.
    *
    * @generated from field: int64 merged_into_channel_id = 16;
    */
@@ -172,34 +171,34 @@ export const ChannelSchema: GenMessage<Channel> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_channel, 1);
 
 /**
- * What a channel is for.
+ * Kind of a channel. It never changes.
  *
  * @generated from enum serp.discuss.v1.ChannelType
  */
 export const ChannelType = {
   /**
-   * Not stated. In a filter: any type.
+   * Never sent by the server. In a filter: any type.
    *
    * @generated from enum value: CHANNEL_TYPE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Two people, or one person's notes to themselves. Exactly one per pair and tenant.
+   * Conversation of two users, or a single user's notes. At most one per pair and tenant.
    *
    * @generated from enum value: CHANNEL_TYPE_DIRECT = 1;
    */
   DIRECT: 1,
 
   /**
-   * A named group, public to its tenant or private.
+   * Named channel, either private or public within its tenant.
    *
    * @generated from enum value: CHANNEL_TYPE_GROUP = 2;
    */
   GROUP: 2,
 
   /**
-   * The discussion of one business entity. Exactly one per entity and tenant.
+   * Discussion of one business entity. At most one per entity and tenant.
    *
    * @generated from enum value: CHANNEL_TYPE_TOPIC = 3;
    */
@@ -207,7 +206,7 @@ export const ChannelType = {
 } as const;
 
 /**
- * What a channel is for.
+ * Kind of a channel. It never changes.
  *
  * @generated from enum serp.discuss.v1.ChannelType
  */

@@ -23,49 +23,48 @@ export const file_serp_discuss_v1_channel_service: GenFile = /*@__PURE__*/
   fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi2gEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIfCgpyZXF1ZXN0X2lkGAYgASgJQgu6SAjYAQFyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKDAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EjMKC2VudGl0eV90eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSGgoJZW50aXR5X2lkGAIgASgDQge6SAQiAiAAEhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QicQofR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCBISCgpyZWRpcmVjdGVkGAMgASgIIuUBChBNb3ZlVG9waWNSZXF1ZXN0EjgKEGZyb21fZW50aXR5X3R5cGUYASABKAlCHrpIG3IZMhdeW2Etel1bYS16MC05Xy1dezAsOTl9JBIfCg5mcm9tX2VudGl0eV9pZBgCIAEoA0IHukgEIgIgABI2Cg50b19lbnRpdHlfdHlwZRgDIAEoCUIeukgbchkyF15bYS16XVthLXowLTlfLV17MCw5OX0kEh0KDHRvX2VudGl0eV9pZBgEIAEoA0IHukgEIgIgABIfCgpyZXF1ZXN0X2lkGAUgASgJQgu6SAjYAQFyA7ABASJZChFNb3ZlVG9waWNSZXNwb25zZRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSGQoRbWVyZ2VkX2NoYW5uZWxfaWQYAiABKAMiMAoRR2V0Q2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACKCAQoSR2V0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASEAoIaGVhZF9zZXEYAyABKAMihwIKE0xpc3RDaGFubmVsc1JlcXVlc3QSPgoFdHlwZXMYASADKA4yHC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFR5cGVCEbpIDpIBCxADIgeCAQQQASAAEhMKC3Bpbm5lZF9vbmx5GAIgASgIEhMKC3VucmVhZF9vbmx5GAMgASgIEhwKC2VudGl0eV90eXBlGAQgASgJQge6SARyAhhkEhAKCGFyY2hpdmVkGAUgASgIEhwKCXBhZ2Vfc2l6ZRgGIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YByABKAlCCLpIBXIDGMgBEhoKCWVudGl0eV9pZBgIIAEoA0IHukgEIgIoACLtAgoUTGlzdENoYW5uZWxzUmVzcG9uc2USPAoHZW50cmllcxgBIAMoCzIrLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAka/QEKBUVudHJ5EikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASLgoMbGFzdF9tZXNzYWdlGAMgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEAoIaGVhZF9zZXEYBCABKAMSHAoUdW5yZWFkX21lbnRpb25fY291bnQYBSABKAUSIAoTb25saW5lX21lbWJlcl9jb3VudBgKIAEoBUgAiAEBQhYKFF9vbmxpbmVfbWVtYmVyX2NvdW50It8BChRVcGRhdGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhYKBG5hbWUYAiABKAlCCLpIBXIDGP8BEh0KC2Rlc2NyaXB0aW9uGAMgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAQgASgIEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsImwKFUJyb3dzZUNoYW5uZWxzUmVxdWVzdBIXCgVxdWVyeRgBIAEoCUIIukgFcgMYyAESHAoJcGFnZV9zaXplGAIgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYyAEi1gEKFkJyb3dzZUNoYW5uZWxzUmVzcG9uc2USPgoHZW50cmllcxgBIAMoCzItLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpjCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIjsKG0xpc3RUcmVuZGluZ0NoYW5uZWxzUmVxdWVzdBIcCglwYWdlX3NpemUYASABKAVCCbpIBhoEGGQoACK2AQocTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXNwb25zZRJECgdlbnRyaWVzGAEgAygLMjMuc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UuRW50cnkaUAoFRW50cnkSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEhwKFHJlY2VudF9tZXNzYWdlX2NvdW50GAIgASgFIjQKFUFyY2hpdmVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIkMKFkFyY2hpdmVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsIjYKF1VuYXJjaGl2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiRQoYVW5hcmNoaXZlQ2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbCIzChREZWxldGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIhcKFURlbGV0ZUNoYW5uZWxSZXNwb25zZTL6CgoOQ2hhbm5lbFNlcnZpY2USawoNQ3JlYXRlQ2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5DcmVhdGVDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5DcmVhdGVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEowBChhHZXRPckNyZWF0ZURpcmVjdENoYW5uZWwSMC5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVEaXJlY3RDaGFubmVsUmVxdWVzdBoxLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISiQEKF0dldE9yQ3JlYXRlVG9waWNDaGFubmVsEi8uc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVxdWVzdBowLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZVRvcGljQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgCkLUYAhJfCglNb3ZlVG9waWMSIS5zZXJwLmRpc2N1c3MudjEuTW92ZVRvcGljUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5Nb3ZlVG9waWNSZXNwb25zZSILkAICiLUYApC1GAISYgoKR2V0Q2hhbm5lbBIiLnNlcnAuZGlzY3Vzcy52MS5HZXRDaGFubmVsUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5HZXRDaGFubmVsUmVzcG9uc2UiC5ACAYi1GASQtRgBEmgKDExpc3RDaGFubmVscxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARJuCg5Ccm93c2VDaGFubmVscxImLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuQnJvd3NlQ2hhbm5lbHNSZXNwb25zZSILkAIBiLUYAZC1GAESgAEKFExpc3RUcmVuZGluZ0NoYW5uZWxzEiwuc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5MaXN0VHJlbmRpbmdDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARJrCg1VcGRhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLlVwZGF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLlVwZGF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAISbgoOQXJjaGl2ZUNoYW5uZWwSJi5zZXJwLmRpc2N1c3MudjEuQXJjaGl2ZUNoYW5uZWxSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLkFyY2hpdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCEnQKEFVuYXJjaGl2ZUNoYW5uZWwSKC5zZXJwLmRpc2N1c3MudjEuVW5hcmNoaXZlQ2hhbm5lbFJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVW5hcmNoaXZlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAhJrCg1EZWxldGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
- * Asks for a new group.
+ * Group to create.
  *
  * @generated from message serp.discuss.v1.CreateChannelRequest
  */
 export type CreateChannelRequest = Message<"serp.discuss.v1.CreateChannelRequest"> & {
   /**
-   * Name for people, 1 to 255 characters, not only white space.
+   * Display name, 1 to 255 characters with at least one that is not white space.
    *
    * @generated from field: string name = 1;
    */
   name: string;
 
   /**
-   * What the channel is about, up to 2,000 characters.
+   * Purpose of the channel, at most 2,000 characters.
    *
    * @generated from field: string description = 2;
    */
   description: string;
 
   /**
-   * Whether only members can find the channel.
+   * True if only members can find and read the channel.
    *
    * @generated from field: bool private = 3;
    */
   private: boolean;
 
   /**
-   * Users to make members besides the caller, at most 1,000; repeated ids count once.
+   * Initial members in addition to the caller, with the role MEMBER; at most 1,000. Duplicates count once.
    *
    * @generated from field: repeated int64 member_user_ids = 4;
    */
   memberUserIds: bigint[];
 
   /**
-   * Free settings, up to 8 KB as JSON.
+   * Client-defined settings, at most 8 KB as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * Id of this request, a UUID made by the client, unique per user. Empty: repeating the call makes another
-   * channel.
+   * UUID generated by the client, unique per user. Empty: a retry creates another channel.
    *
    * @generated from field: string request_id = 6;
    */
@@ -80,20 +79,20 @@ export const CreateChannelRequestSchema: GenMessage<CreateChannelRequest> = /*@_
   messageDesc(file_serp_discuss_v1_channel_service, 0);
 
 /**
- * The new group.
+ * Result of CreateChannel.
  *
  * @generated from message serp.discuss.v1.CreateChannelResponse
  */
 export type CreateChannelResponse = Message<"serp.discuss.v1.CreateChannelResponse"> & {
   /**
-   * The channel.
+   * The new group, or the current state of the group that an earlier call created.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership.
+   * The caller's own state in the channel.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
@@ -108,13 +107,13 @@ export const CreateChannelResponseSchema: GenMessage<CreateChannelResponse> = /*
   messageDesc(file_serp_discuss_v1_channel_service, 1);
 
 /**
- * Asks for the direct channel with a user.
+ * Peer of the direct channel.
  *
  * @generated from message serp.discuss.v1.GetOrCreateDirectChannelRequest
  */
 export type GetOrCreateDirectChannelRequest = Message<"serp.discuss.v1.GetOrCreateDirectChannelRequest"> & {
   /**
-   * The other user, or the caller.
+   * The other user, or the caller for a channel for notes. Required.
    *
    * @generated from field: int64 user_id = 1;
    */
@@ -129,27 +128,27 @@ export const GetOrCreateDirectChannelRequestSchema: GenMessage<GetOrCreateDirect
   messageDesc(file_serp_discuss_v1_channel_service, 2);
 
 /**
- * The direct channel.
+ * Result of GetOrCreateDirectChannel.
  *
  * @generated from message serp.discuss.v1.GetOrCreateDirectChannelResponse
  */
 export type GetOrCreateDirectChannelResponse = Message<"serp.discuss.v1.GetOrCreateDirectChannelResponse"> & {
   /**
-   * The channel.
+   * The only direct channel of the two users.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership.
+   * The caller's own state in the channel.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
   membership?: Membership | undefined;
 
   /**
-   * Whether this call created the channel.
+   * True if this call created the channel.
    *
    * @generated from field: bool created = 3;
    */
@@ -164,48 +163,50 @@ export const GetOrCreateDirectChannelResponseSchema: GenMessage<GetOrCreateDirec
   messageDesc(file_serp_discuss_v1_channel_service, 3);
 
 /**
- * Asks for the channel of a business entity.
+ * Entity to return the channel of, and the settings of a new channel.
  *
  * @generated from message serp.discuss.v1.GetOrCreateTopicChannelRequest
  */
 export type GetOrCreateTopicChannelRequest = Message<"serp.discuss.v1.GetOrCreateTopicChannelRequest"> & {
   /**
-   * Kind of entity, as the owning service names it: lower-case letters, digits, `_` and `-`, up to 100.
+   * Type of the entity in the vocabulary of the owning service: at most 100 lower-case letters, digits, `_` and `-`,
+   * beginning with a letter.
    *
    * @generated from field: string entity_type = 1;
    */
   entityType: string;
 
   /**
-   * Id of the entity within its kind.
+   * Id of the entity, unique within its type. Required.
    *
    * @generated from field: int64 entity_id = 2;
    */
   entityId: bigint;
 
   /**
-   * Name of a channel that is created, 1 to 255 characters; not used when the channel exists.
+   * Name of a new channel, 1 to 255 characters with at least one that is not white space. Required; ignored if the
+   * channel exists.
    *
    * @generated from field: string name = 3;
    */
   name: string;
 
   /**
-   * Description of a channel that is created, up to 2,000 characters.
+   * Description of a new channel, at most 2,000 characters; ignored if the channel exists.
    *
    * @generated from field: string description = 4;
    */
   description: string;
 
   /**
-   * Users to make members, at most 1,000; those who are members already stay as they are.
+   * Users to add as members, at most 1,000. Existing members keep their roles.
    *
    * @generated from field: repeated int64 member_user_ids = 5;
    */
   memberUserIds: bigint[];
 
   /**
-   * Free settings of a channel that is created, up to 8 KB as JSON.
+   * Client-defined settings of a new channel, at most 8 KB as JSON; ignored if the channel exists.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */
@@ -220,27 +221,27 @@ export const GetOrCreateTopicChannelRequestSchema: GenMessage<GetOrCreateTopicCh
   messageDesc(file_serp_discuss_v1_channel_service, 4);
 
 /**
- * The channel of the entity.
+ * Result of GetOrCreateTopicChannel.
  *
  * @generated from message serp.discuss.v1.GetOrCreateTopicChannelResponse
  */
 export type GetOrCreateTopicChannelResponse = Message<"serp.discuss.v1.GetOrCreateTopicChannelResponse"> & {
   /**
-   * The channel.
+   * The channel that the entity resolves to.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * Whether this call created the channel.
+   * True if this call created the channel.
    *
    * @generated from field: bool created = 2;
    */
   created: boolean;
 
   /**
-   * Whether the entity's discussion has moved: `channel.entity` is another one than asked for.
+   * True if the discussion was moved: `channel.entity` differs from the requested entity.
    *
    * @generated from field: bool redirected = 3;
    */
@@ -255,42 +256,43 @@ export const GetOrCreateTopicChannelResponseSchema: GenMessage<GetOrCreateTopicC
   messageDesc(file_serp_discuss_v1_channel_service, 5);
 
 /**
- * Asks to move a discussion from one business entity to another.
+ * Move of a discussion between two business entities.
  *
  * @generated from message serp.discuss.v1.MoveTopicRequest
  */
 export type MoveTopicRequest = Message<"serp.discuss.v1.MoveTopicRequest"> & {
   /**
-   * Kind of the entity whose discussion moves, as in GetOrCreateTopicChannelRequest.
+   * Type of the entity whose discussion moves: at most 100 lower-case letters, digits, `_` and `-`, beginning with a
+   * letter.
    *
    * @generated from field: string from_entity_type = 1;
    */
   fromEntityType: string;
 
   /**
-   * Id of that entity within its kind.
+   * Id of the entity whose discussion moves. Required.
    *
    * @generated from field: int64 from_entity_id = 2;
    */
   fromEntityId: bigint;
 
   /**
-   * Kind of the entity it moves to.
+   * Type of the new entity, with the same limits.
    *
    * @generated from field: string to_entity_type = 3;
    */
   toEntityType: string;
 
   /**
-   * Id of that entity within its kind; another entity than the first.
+   * Id of the new entity, which must differ from the first. Required.
    *
    * @generated from field: int64 to_entity_id = 4;
    */
   toEntityId: bigint;
 
   /**
-   * Id of this request, a UUID made by the client, unique per user, or per tenant for services that act for nobody.
-   * Empty: a repeated call is another move.
+   * UUID generated by the client, unique per user that the service acts for, or per tenant for a service acting for
+   * itself. Empty: a retry is another move.
    *
    * @generated from field: string request_id = 5;
    */
@@ -305,20 +307,20 @@ export const MoveTopicRequestSchema: GenMessage<MoveTopicRequest> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_channel_service, 6);
 
 /**
- * Where the discussion is.
+ * Result of MoveTopic.
  *
  * @generated from message serp.discuss.v1.MoveTopicResponse
  */
 export type MoveTopicResponse = Message<"serp.discuss.v1.MoveTopicResponse"> & {
   /**
-   * The channel both entities lead to now.
+   * The channel that both entities now resolve to.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The channel that was merged into it; 0 when none was.
+   * Archived channel that was merged into it; 0 if there was none.
    *
    * @generated from field: int64 merged_channel_id = 2;
    */
@@ -333,13 +335,13 @@ export const MoveTopicResponseSchema: GenMessage<MoveTopicResponse> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_channel_service, 7);
 
 /**
- * Names a channel.
+ * Channel to return.
  *
  * @generated from message serp.discuss.v1.GetChannelRequest
  */
 export type GetChannelRequest = Message<"serp.discuss.v1.GetChannelRequest"> & {
   /**
-   * The channel.
+   * Channel to return. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -354,27 +356,27 @@ export const GetChannelRequestSchema: GenMessage<GetChannelRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_channel_service, 8);
 
 /**
- * A channel.
+ * A channel and the caller's own state in it.
  *
  * @generated from message serp.discuss.v1.GetChannelResponse
  */
 export type GetChannelResponse = Message<"serp.discuss.v1.GetChannelResponse"> & {
   /**
-   * The channel.
+   * Current state of the channel.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership; unset when the caller is no member of this public channel.
+   * The caller's own state in the channel; unset if the caller is not a member.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
   membership?: Membership | undefined;
 
   /**
-   * Head of the channel's log as of this answer: a stream resumed from it misses nothing.
+   * `seq` of the last event that this response includes. Used as a cursor in Subscribe, it delivers all later events.
    *
    * @generated from field: int64 head_seq = 3;
    */
@@ -389,63 +391,63 @@ export const GetChannelResponseSchema: GenMessage<GetChannelResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_channel_service, 9);
 
 /**
- * Which of the caller's channels to list.
+ * Filter and page of the caller's channels. All filters must match.
  *
  * @generated from message serp.discuss.v1.ListChannelsRequest
  */
 export type ListChannelsRequest = Message<"serp.discuss.v1.ListChannelsRequest"> & {
   /**
-   * Only channels of these types; empty: all.
+   * Return only channels of these types; empty: all types.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelType types = 1;
    */
   types: ChannelType[];
 
   /**
-   * Only channels the caller pinned.
+   * Return only channels that the caller has pinned.
    *
    * @generated from field: bool pinned_only = 2;
    */
   pinnedOnly: boolean;
 
   /**
-   * Only channels with unread messages.
+   * Return only channels with unread messages.
    *
    * @generated from field: bool unread_only = 3;
    */
   unreadOnly: boolean;
 
   /**
-   * Only topic channels of this kind of entity; empty: all.
+   * Return only topic channels of this entity type, at most 100 characters; empty: all channels.
    *
    * @generated from field: string entity_type = 4;
    */
   entityType: string;
 
   /**
-   * Archived channels instead of the others.
+   * True to return only archived channels, false to return only others.
    *
    * @generated from field: bool archived = 5;
    */
   archived: boolean;
 
   /**
-   * Channels per page, 50 when 0, at most 100.
+   * Maximum number of channels per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 6;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 7;
    */
   pageToken: string;
 
   /**
-   * Only the topic channel that this entity leads to, also when its discussion has moved to an entity of another
-   * kind; needs `entity_type`. 0: any entity of that kind.
+   * Return only the topic channel that this entity resolves to, even if its discussion was moved to an entity of
+   * another type. Requires `entity_type`; 0: all entities of the type.
    *
    * @generated from field: int64 entity_id = 8;
    */
@@ -460,20 +462,20 @@ export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_channel_service, 10);
 
 /**
- * A page of channels.
+ * A page of the caller's channels.
  *
  * @generated from message serp.discuss.v1.ListChannelsResponse
  */
 export type ListChannelsResponse = Message<"serp.discuss.v1.ListChannelsResponse"> & {
   /**
-   * The channels, in order.
+   * Channels in list order.
    *
    * @generated from field: repeated serp.discuss.v1.ListChannelsResponse.Entry entries = 1;
    */
   entries: ListChannelsResponse_Entry[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -488,50 +490,50 @@ export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@_
   messageDesc(file_serp_discuss_v1_channel_service, 11);
 
 /**
- * One line of a channel list.
+ * One row of a channel list.
  *
  * @generated from message serp.discuss.v1.ListChannelsResponse.Entry
  */
 export type ListChannelsResponse_Entry = Message<"serp.discuss.v1.ListChannelsResponse.Entry"> & {
   /**
-   * The channel.
+   * Current state of the channel.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership, with the exact unread count.
+   * The caller's own state in the channel.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
   membership?: Membership | undefined;
 
   /**
-   * The newest message that is neither deleted nor a notice, with the first 200 characters of its content and
-   * without its metadata; unset when there is none.
+   * Newest message that is neither deleted nor a notice, with the first 200 characters of its content and without
+   * metadata; unset if there is none.
    *
    * @generated from field: serp.discuss.v1.Message last_message = 3;
    */
   lastMessage?: Message$1 | undefined;
 
   /**
-   * Head of the channel's log as of this answer: a stream resumed from it misses nothing.
+   * `seq` of the last event that this entry includes. Used as a cursor in Subscribe, it delivers all later events.
    *
    * @generated from field: int64 head_seq = 4;
    */
   headSeq: bigint;
 
   /**
-   * Unread messages that mention the caller, by id or with everybody in the channel. Exact.
+   * Exact number of unread messages that mention the caller, individually or through `mention_scope`.
    *
    * @generated from field: int32 unread_mention_count = 5;
    */
   unreadMentionCount: number;
 
   /**
-   * Members who are there, the caller among them; unset when that is not known at the moment, or the channel has more
-   * members than are counted (100 by default).
+   * Number of members who are online, including the caller. Unset if presence is unavailable, or if the channel has
+   * more members than the limit of 100 by default.
    *
    * @generated from field: optional int32 online_member_count = 10;
    */
@@ -546,48 +548,49 @@ export const ListChannelsResponse_EntrySchema: GenMessage<ListChannelsResponse_E
   messageDesc(file_serp_discuss_v1_channel_service, 11, 0);
 
 /**
- * What to change of a channel.
+ * Change of a channel's settings.
  *
  * @generated from message serp.discuss.v1.UpdateChannelRequest
  */
 export type UpdateChannelRequest = Message<"serp.discuss.v1.UpdateChannelRequest"> & {
   /**
-   * The channel.
+   * Channel to change. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * New name, 1 to 255 characters, not only white space; looked at when `update_mask` names it.
+   * New name, 1 to 255 characters with at least one that is not white space.
    *
    * @generated from field: string name = 2;
    */
   name: string;
 
   /**
-   * New description, up to 2,000 characters.
+   * New description, at most 2,000 characters; empty: removes the description.
    *
    * @generated from field: string description = 3;
    */
   description: string;
 
   /**
-   * New privacy; a topic channel stays private.
+   * New privacy. Must be true for a topic channel.
    *
    * @generated from field: bool private = 4;
    */
   private: boolean;
 
   /**
-   * New metadata as a whole, up to 8 KB as JSON; unset: none.
+   * New metadata, which replaces all of the old; at most 8 KB as JSON. Unset: removes the metadata.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * Which of `name`, `description`, `private` and `metadata` to change; at least one.
+   * Fields to change: `name`, `description`, `private` and `metadata`; at least one. Other fields of the request are
+   * ignored.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 6;
    */
@@ -602,13 +605,13 @@ export const UpdateChannelRequestSchema: GenMessage<UpdateChannelRequest> = /*@_
   messageDesc(file_serp_discuss_v1_channel_service, 12);
 
 /**
- * The channel after the change.
+ * Result of UpdateChannel.
  *
  * @generated from message serp.discuss.v1.UpdateChannelResponse
  */
 export type UpdateChannelResponse = Message<"serp.discuss.v1.UpdateChannelResponse"> & {
   /**
-   * The channel.
+   * The channel after the change.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
@@ -623,27 +626,27 @@ export const UpdateChannelResponseSchema: GenMessage<UpdateChannelResponse> = /*
   messageDesc(file_serp_discuss_v1_channel_service, 13);
 
 /**
- * Which groups to browse.
+ * Filter and page of the public groups.
  *
  * @generated from message serp.discuss.v1.BrowseChannelsRequest
  */
 export type BrowseChannelsRequest = Message<"serp.discuss.v1.BrowseChannelsRequest"> & {
   /**
-   * Words of the name, or parts of them, up to 200 characters; empty: all groups.
+   * Words or parts of words of the name, at most 200 characters; empty: all public groups.
    *
    * @generated from field: string query = 1;
    */
   query: string;
 
   /**
-   * Groups per page, 50 when 0, at most 100.
+   * Maximum number of groups per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 3;
    */
@@ -664,14 +667,14 @@ export const BrowseChannelsRequestSchema: GenMessage<BrowseChannelsRequest> = /*
  */
 export type BrowseChannelsResponse = Message<"serp.discuss.v1.BrowseChannelsResponse"> & {
   /**
-   * The groups, in order.
+   * Groups in ascending order of their names.
    *
    * @generated from field: repeated serp.discuss.v1.BrowseChannelsResponse.Entry entries = 1;
    */
   entries: BrowseChannelsResponse_Entry[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -686,20 +689,20 @@ export const BrowseChannelsResponseSchema: GenMessage<BrowseChannelsResponse> = 
   messageDesc(file_serp_discuss_v1_channel_service, 15);
 
 /**
- * One group.
+ * One public group.
  *
  * @generated from message serp.discuss.v1.BrowseChannelsResponse.Entry
  */
 export type BrowseChannelsResponse_Entry = Message<"serp.discuss.v1.BrowseChannelsResponse.Entry"> & {
   /**
-   * The group.
+   * Current state of the group.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership; unset when the caller is no member.
+   * The caller's own state in the group; unset if the caller is not a member.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
@@ -714,13 +717,13 @@ export const BrowseChannelsResponse_EntrySchema: GenMessage<BrowseChannelsRespon
   messageDesc(file_serp_discuss_v1_channel_service, 15, 0);
 
 /**
- * How many groups to list.
+ * Size of the ranking.
  *
  * @generated from message serp.discuss.v1.ListTrendingChannelsRequest
  */
 export type ListTrendingChannelsRequest = Message<"serp.discuss.v1.ListTrendingChannelsRequest"> & {
   /**
-   * Groups to list, 20 when 0, at most 100.
+   * Maximum number of groups: 0 means 20, at most 100.
    *
    * @generated from field: int32 page_size = 1;
    */
@@ -735,13 +738,13 @@ export const ListTrendingChannelsRequestSchema: GenMessage<ListTrendingChannelsR
   messageDesc(file_serp_discuss_v1_channel_service, 16);
 
 /**
- * The busiest groups.
+ * The groups with the most recent messages.
  *
  * @generated from message serp.discuss.v1.ListTrendingChannelsResponse
  */
 export type ListTrendingChannelsResponse = Message<"serp.discuss.v1.ListTrendingChannelsResponse"> & {
   /**
-   * The groups, in order.
+   * Groups in descending order of `recent_message_count`.
    *
    * @generated from field: repeated serp.discuss.v1.ListTrendingChannelsResponse.Entry entries = 1;
    */
@@ -756,20 +759,20 @@ export const ListTrendingChannelsResponseSchema: GenMessage<ListTrendingChannels
   messageDesc(file_serp_discuss_v1_channel_service, 17);
 
 /**
- * One group.
+ * One group of the ranking.
  *
  * @generated from message serp.discuss.v1.ListTrendingChannelsResponse.Entry
  */
 export type ListTrendingChannelsResponse_Entry = Message<"serp.discuss.v1.ListTrendingChannelsResponse.Entry"> & {
   /**
-   * The group.
+   * Current state of the group.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * Messages of the last 24 hours, deleted ones and notices left out.
+   * Number of messages of the last 24 hours, without deleted messages and notices.
    *
    * @generated from field: int32 recent_message_count = 2;
    */
@@ -784,13 +787,13 @@ export const ListTrendingChannelsResponse_EntrySchema: GenMessage<ListTrendingCh
   messageDesc(file_serp_discuss_v1_channel_service, 17, 0);
 
 /**
- * Names a channel to put away.
+ * Channel to archive.
  *
  * @generated from message serp.discuss.v1.ArchiveChannelRequest
  */
 export type ArchiveChannelRequest = Message<"serp.discuss.v1.ArchiveChannelRequest"> & {
   /**
-   * The channel.
+   * Channel to archive. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -805,13 +808,13 @@ export const ArchiveChannelRequestSchema: GenMessage<ArchiveChannelRequest> = /*
   messageDesc(file_serp_discuss_v1_channel_service, 18);
 
 /**
- * The channel is archived.
+ * Result of ArchiveChannel.
  *
  * @generated from message serp.discuss.v1.ArchiveChannelResponse
  */
 export type ArchiveChannelResponse = Message<"serp.discuss.v1.ArchiveChannelResponse"> & {
   /**
-   * The channel.
+   * The archived channel.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
@@ -826,13 +829,13 @@ export const ArchiveChannelResponseSchema: GenMessage<ArchiveChannelResponse> = 
   messageDesc(file_serp_discuss_v1_channel_service, 19);
 
 /**
- * Names a channel to open again.
+ * Channel to unarchive.
  *
  * @generated from message serp.discuss.v1.UnarchiveChannelRequest
  */
 export type UnarchiveChannelRequest = Message<"serp.discuss.v1.UnarchiveChannelRequest"> & {
   /**
-   * The channel.
+   * Channel to unarchive. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -847,13 +850,13 @@ export const UnarchiveChannelRequestSchema: GenMessage<UnarchiveChannelRequest> 
   messageDesc(file_serp_discuss_v1_channel_service, 20);
 
 /**
- * The channel is open.
+ * Result of UnarchiveChannel.
  *
  * @generated from message serp.discuss.v1.UnarchiveChannelResponse
  */
 export type UnarchiveChannelResponse = Message<"serp.discuss.v1.UnarchiveChannelResponse"> & {
   /**
-   * The channel.
+   * The channel, no longer archived.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
@@ -868,13 +871,13 @@ export const UnarchiveChannelResponseSchema: GenMessage<UnarchiveChannelResponse
   messageDesc(file_serp_discuss_v1_channel_service, 21);
 
 /**
- * Names a channel to delete.
+ * Channel to delete.
  *
  * @generated from message serp.discuss.v1.DeleteChannelRequest
  */
 export type DeleteChannelRequest = Message<"serp.discuss.v1.DeleteChannelRequest"> & {
   /**
-   * The channel.
+   * Channel to delete. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -889,7 +892,7 @@ export const DeleteChannelRequestSchema: GenMessage<DeleteChannelRequest> = /*@_
   messageDesc(file_serp_discuss_v1_channel_service, 22);
 
 /**
- * The channel is deleted.
+ * Empty: the channel no longer exists.
  *
  * @generated from message serp.discuss.v1.DeleteChannelResponse
  */
@@ -904,25 +907,26 @@ export const DeleteChannelResponseSchema: GenMessage<DeleteChannelResponse> = /*
   messageDesc(file_serp_discuss_v1_channel_service, 23);
 
 /**
- * Channels: creating, finding and changing them.
+ * Creating, finding and changing channels.
  *
- * Every RPC works within the caller's tenant. A channel of another tenant, and a private channel the caller is
- * no member of, do not exist for the caller: NOT_FOUND (CHANNEL_NOT_FOUND). A public group exists for the whole
- * tenant; what is for its members is refused to others by PERMISSION_DENIED (ROLE_TOO_LOW).
+ * All RPCs are limited to the caller's tenant. A channel of another tenant, and a private channel that the caller is
+ * not a member of, return NOT_FOUND (CHANNEL_NOT_FOUND). Every user of the tenant can read the settings of a public
+ * group; operations that require membership return PERMISSION_DENIED (ROLE_TOO_LOW) to other users.
  *
- * A service that acts for a user has that user's rights; one that acts for nobody has every channel of its
- * tenant and may do there what an owner may.
+ * A service acting for a user has that user's rights. A service acting for itself has the rights of an owner in every
+ * channel of its tenant.
  *
  * @generated from service serp.discuss.v1.ChannelService
  */
 export const ChannelService: GenService<{
   /**
-   * Creates a group. The caller becomes its owner and the users given become members, in one step.
+   * Creates a group in one transaction with its members. The caller becomes its owner.
    *
-   * Repeating the call with the same `request_id` returns the channel made the first time, as it is now, for at
-   * least 24 hours and on every instance.
-   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) when the id was used with other arguments; FAILED_PRECONDITION
-   * (CHANNEL_FULL); NOT_FOUND for a repeated call when the caller is no longer a member.
+   * A call with the `request_id` of an earlier one returns the channel that the earlier call created, in its current
+   * state, for at least 24 hours and on every instance.
+   *
+   * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) if the earlier call had other arguments; FAILED_PRECONDITION
+   * (CHANNEL_FULL); NOT_FOUND (CHANNEL_NOT_FOUND) for a repeated call if the caller is no longer a member.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.CreateChannel
    */
@@ -932,11 +936,11 @@ export const ChannelService: GenService<{
     output: typeof CreateChannelResponseSchema;
   },
   /**
-   * Returns the direct channel of the caller and another user, and creates it where there is none yet.
+   * Returns the direct channel of the caller and another user. Creates it if it does not exist.
    *
-   * One channel per pair, whoever asks first and also when both ask at the same moment. Naming oneself gives
-   * a channel for notes to oneself. The service keeps no user directory: any id is taken.
-   * Both have the role MEMBER: nobody manages a direct channel, adds anyone to it, or leaves it.
+   * A pair of users has at most one channel, even if both call at the same moment. The caller's own id gives a channel
+   * for notes. The service has no user directory and accepts any user id. Both users have the role MEMBER: a direct
+   * channel cannot be managed, extended or left.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetOrCreateDirectChannel
    */
@@ -946,14 +950,14 @@ export const ChannelService: GenService<{
     output: typeof GetOrCreateDirectChannelResponseSchema;
   },
   /**
-   * Returns the channel of a business entity, and creates it where there is none yet. For services.
+   * Returns the channel of a business entity. Creates it if it does not exist.
    *
-   * One channel per tenant and entity. An entity whose discussion was moved by MoveTopic leads to the channel where
-   * it goes on: `channel.entity` says which entity that is of. The users given become members if they are not yet;
-   * nobody is removed.
-   * A service that acts for a user makes that user the owner of a channel it creates; otherwise the channel
-   * has no owner and the service manages it.
-   * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED) when there are members to add to an archived channel;
+   * An entity has at most one channel. An entity whose discussion was moved by MoveTopic resolves to the channel where
+   * the discussion continues; `channel.entity` is then the new entity. Adds the given users as members and removes
+   * none. If the call creates the channel, the user that the service acts for becomes its owner; a service acting for
+   * itself creates a channel without an owner.
+   *
+   * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED) if members would be added to an archived channel;
    * FAILED_PRECONDITION (CHANNEL_FULL).
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetOrCreateTopicChannel
@@ -964,24 +968,26 @@ export const ChannelService: GenService<{
     output: typeof GetOrCreateTopicChannelResponseSchema;
   },
   /**
-   * Moves the discussion of one business entity to another, as when a lead becomes an opportunity and that an order,
-   * or two customers turn out to be one. For services.
+   * Moves the discussion of a business entity to another entity, for example from a lead to the order that resulted
+   * from it, or between two customers that turn out to be one.
    *
-   * The channel goes along with its history, members and settings, archived or not. The earlier entity leads to it
-   * from then on, wherever it is moved later: GetOrCreateTopicChannel and ListChannels take both. So both entities
-   * may be given by any reference that ever led to a channel, and moving back is a move like any other. Moving a
-   * discussion along a way it has gone already changes nothing.
+   * The channel keeps its history, members, settings and archived state. The old entity remains a reference to it
+   * through all later moves: GetOrCreateTopicChannel and ListChannels accept both. Both entities of the request can be
+   * given by any reference that ever resolved to a channel, and moving back is an ordinary move. A move that was
+   * already made changes nothing.
    *
-   * Where the other entity has a discussion, the two are merged and no history is lost: the channel that moves is
-   * archived for good, with a notice that points to the other one and `merged_into_channel_id`; its members become
-   * members there, as guests where they were guests, without those who once left it or were removed; and the entity
-   * and all its earlier references lead there. Where only the other entity has one, only the reference is kept.
+   * If both entities have a channel, the channels are merged without loss of history. The moved channel is archived
+   * permanently, with a notice that refers to the other channel and `merged_into_channel_id`. Its members become
+   * members of the other channel, guests as guests, except those who once left it or were removed from it. The old
+   * entity and all its earlier references resolve to the other channel. If only the new entity has a channel, only the
+   * reference is added.
    *
-   * Repeating the call with the same `request_id` returns the first answer, the channel as it is now, for at least
-   * 24 hours and on every instance.
-   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) when neither entity has a channel, deleted ones not counted;
-   * FAILED_PRECONDITION (CHANNEL_ARCHIVED) when the other channel, into which to merge, is archived;
-   * FAILED_PRECONDITION (CHANNEL_FULL) when that would have too many members; ALREADY_EXISTS (REQUEST_ID_REUSED).
+   * A call with the `request_id` of an earlier one returns the result of the earlier call with the channel's current
+   * state, for at least 24 hours and on every instance.
+   *
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if neither entity has a channel that is not deleted; FAILED_PRECONDITION
+   * (CHANNEL_ARCHIVED) if the channel to merge into is archived; FAILED_PRECONDITION (CHANNEL_FULL) if it would have
+   * too many members; ALREADY_EXISTS (REQUEST_ID_REUSED) if the earlier call had other arguments.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.MoveTopic
    */
@@ -991,8 +997,8 @@ export const ChannelService: GenService<{
     output: typeof MoveTopicResponseSchema;
   },
   /**
-   * Returns a channel the caller is a member of, or a public one of the tenant; any one to a service that acts
-   * for nobody.
+   * Returns a channel that the caller is a member of, or a public group of the tenant. A service acting for itself can
+   * read every channel of the tenant.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetChannel
    */
@@ -1002,10 +1008,12 @@ export const ChannelService: GenService<{
     output: typeof GetChannelResponseSchema;
   },
   /**
-   * Lists the caller's channels with what a channel list shows: preview, unread and mention counts, role.
+   * Returns the caller's channels with everything that a channel list displays: preview, unread and mention counts,
+   * role.
    *
-   * Order: pinned ones first, then by last message, latest first, those without messages last. Channels that
-   * move up while pages are read are missed by the pages that follow; the stream of EventService tells of them.
+   * Pinned channels come first; then channels are ordered by their last message, newest first, and those without
+   * messages come last. A channel that moves up between two pages is missing from the later pages: the Subscribe stream
+   * reports it.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.ListChannels
    */
@@ -1015,10 +1023,11 @@ export const ChannelService: GenService<{
     output: typeof ListChannelsResponseSchema;
   },
   /**
-   * Lists the public groups of the tenant by name, those the caller is in among them, without archived ones.
+   * Returns the public groups of the tenant that are not archived, ordered by name, including those that the caller is
+   * a member of.
    *
-   * Names are compared without diacritics and case, and so ordered. With a query, each of its words must be in the
-   * name: words of three letters or more anywhere, shorter ones at the beginning of a word.
+   * Names are compared and ordered without diacritics and case. All words of the query must match: words of three or
+   * more letters match anywhere in the name, shorter ones match the beginning of a word.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.BrowseChannels
    */
@@ -1028,8 +1037,8 @@ export const ChannelService: GenService<{
     output: typeof BrowseChannelsResponseSchema;
   },
   /**
-   * Lists the groups with the most messages of the last 24 hours, the busiest first: public ones of the tenant and
-   * the caller's own, those without such messages left out.
+   * Returns the groups with the most messages of the last 24 hours, in descending order. Considers the public groups of
+   * the tenant and the caller's own groups, without those that have no such message.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.ListTrendingChannels
    */
@@ -1039,10 +1048,10 @@ export const ChannelService: GenService<{
     output: typeof ListTrendingChannelsResponseSchema;
   },
   /**
-   * Changes name, description, privacy or metadata. For admins of the channel and for services.
+   * Changes a channel's name, description, privacy or metadata. Requires the role ADMIN or a service acting for itself.
    *
-   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW) for lower roles; FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
-   * CHANNEL_ARCHIVED); INVALID_ARGUMENT for making a topic channel public.
+   * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_ARCHIVED);
+   * INVALID_ARGUMENT if a topic channel would become public.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.UpdateChannel
    */
@@ -1052,8 +1061,8 @@ export const ChannelService: GenService<{
     output: typeof UpdateChannelResponseSchema;
   },
   /**
-   * Puts a channel away: readable, and closed for new messages and members. For owners and services that act for
-   * nobody. An archived channel stays as it is.
+   * Makes a channel read-only and closes it for new members. Requires the role OWNER or a service acting for itself.
+   * Has no effect on an archived channel.
    *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT).
    *
@@ -1065,7 +1074,8 @@ export const ChannelService: GenService<{
     output: typeof ArchiveChannelResponseSchema;
   },
   /**
-   * Opens an archived channel again. For owners and services that act for nobody. An open channel stays as it is.
+   * Opens an archived channel again. Requires the role OWNER or a service acting for itself. Has no effect on a channel
+   * that is not archived.
    *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_MERGED).
    *
@@ -1077,12 +1087,12 @@ export const ChannelService: GenService<{
     output: typeof UnarchiveChannelResponseSchema;
   },
   /**
-   * Deletes a channel with all it holds; it no longer exists for anybody, and streams lose it at once
-   * (`channel_deleted`, then `channel_closed`). For owners; direct channels only by services that act for nobody.
-   * The entity or the pair may have a new channel afterwards.
+   * Deletes a channel and its content for all users. Streams lose it at once (`channel_deleted`, then
+   * `channel_closed`). Requires the role OWNER; for a direct channel, a service acting for itself. The entity or pair
+   * of users can have a new channel afterwards.
    *
-   * Errors: NOT_FOUND when the call is repeated; PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION
-   * (CHANNEL_IS_DIRECT).
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND), also for a repeated call; PERMISSION_DENIED (ROLE_TOO_LOW);
+   * FAILED_PRECONDITION (CHANNEL_IS_DIRECT).
    *
    * @generated from rpc serp.discuss.v1.ChannelService.DeleteChannel
    */

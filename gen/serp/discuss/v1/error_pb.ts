@@ -13,219 +13,224 @@ export const file_serp_discuss_v1_error: GenFile = /*@__PURE__*/
   fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXJyb3IucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSqCCAoLRXJyb3JSZWFzb24SHAoYRVJST1JfUkVBU09OX1VOU1BFQ0lGSUVEEAASHgoaRVJST1JfUkVBU09OX1RPS0VOX0lOVkFMSUQQARIjCh9FUlJPUl9SRUFTT05fQ0FMTEVSX05PVF9BTExPV0VEEAISHgoaRVJST1JfUkVBU09OX0ZJRUxEX0lOVkFMSUQQAxIiCh5FUlJPUl9SRUFTT05fQ0hBTk5FTF9OT1RfRk9VTkQQBBIiCh5FUlJPUl9SRUFTT05fTUVTU0FHRV9OT1RfRk9VTkQQBRIhCh1FUlJPUl9SRUFTT05fTUVNQkVSX05PVF9GT1VORBAGEh0KGUVSUk9SX1JFQVNPTl9ST0xFX1RPT19MT1cQBxIhCh1FUlJPUl9SRUFTT05fQ0hBTk5FTF9BUkNISVZFRBAIEiIKHkVSUk9SX1JFQVNPTl9DSEFOTkVMX0lTX0RJUkVDVBAJEhsKF0VSUk9SX1JFQVNPTl9MQVNUX09XTkVSEAoSHQoZRVJST1JfUkVBU09OX0NIQU5ORUxfRlVMTBALEiIKHkVSUk9SX1JFQVNPTl9SRVFVRVNUX0lEX1JFVVNFRBAMEh0KGUVSUk9SX1JFQVNPTl9SQVRFX0xJTUlURUQQDRIbChdFUlJPUl9SRUFTT05fT1ZFUkxPQURFRBAOEiIKHkVSUk9SX1JFQVNPTl9SRVFVRVNUX1RPT19MQVJHRRAPEiUKIUVSUk9SX1JFQVNPTl9EQVRBQkFTRV9VTkFWQUlMQUJMRRAQEiAKHEVSUk9SX1JFQVNPTl9TRVJWRVJfRFJBSU5JTkcQERIZChVFUlJPUl9SRUFTT05fQ09ORkxJQ1QQEhIiCh5FUlJPUl9SRUFTT05fREVBRExJTkVfRVhDRUVERUQQExIZChVFUlJPUl9SRUFTT05fSU5URVJOQUwQFBIgChxFUlJPUl9SRUFTT05fTUVTU0FHRV9ERUxFVEVEEBUSKQolRVJST1JfUkVBU09OX1NJR05JTkdfS0VZU19VTkFWQUlMQUJMRRAWEiIKHkVSUk9SX1JFQVNPTl9DSEFOTkVMX1RPT19MQVJHRRAXEiQKIEVSUk9SX1JFQVNPTl9FRElUX1dJTkRPV19FWFBJUkVEECgSKQolRVJST1JfUkVBU09OX01FU1NBR0VfVFlQRV9VTlNVUFBPUlRFRBApEh8KG0VSUk9SX1JFQVNPTl9SRUFDVElPTl9MSU1JVBAqEhwKGEVSUk9SX1JFQVNPTl9QT0xMX0NMT1NFRBArEhoKFkVSUk9SX1JFQVNPTl9QSU5fTElNSVQQLBIfChtFUlJPUl9SRUFTT05fQ0hBTk5FTF9NRVJHRUQQMmIGcHJvdG8z");
 
 /**
- * Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` in the error's details, without the
- * prefix, in the domain `discuss.serp`. Reasons are stable; the error's message is for people and may change.
+ * Cause of a failed call. The name without the prefix is the `reason` of the `google.rpc.ErrorInfo` in the error
+ * details, in the domain `discuss.serp`. Reasons are stable. The error's message is text for people and may change.
  *
  * @generated from enum serp.discuss.v1.ErrorReason
  */
 export const ErrorReason = {
   /**
-   * No reason stated.
+   * Never sent.
    *
    * @generated from enum value: ERROR_REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * UNAUTHENTICATED: no token, or one that is malformed, expired, or signed by nobody we trust.
+   * UNAUTHENTICATED: the token is missing, malformed, expired, or not signed by a trusted issuer.
    *
    * @generated from enum value: ERROR_REASON_TOKEN_INVALID = 1;
    */
   TOKEN_INVALID: 1,
 
   /**
-   * PERMISSION_DENIED: the RPC is for another kind of caller (user, service or operator).
+   * PERMISSION_DENIED: the RPC, or the requested operation, is reserved for another caller: another kind (user, service
+   * or operator), or the author of the message.
    *
    * @generated from enum value: ERROR_REASON_CALLER_NOT_ALLOWED = 2;
    */
   CALLER_NOT_ALLOWED: 2,
 
   /**
-   * INVALID_ARGUMENT: one or more fields break their bounds; `google.rpc.BadRequest` names them.
+   * INVALID_ARGUMENT: fields violate their constraints. `google.rpc.BadRequest` lists each of them.
    *
    * @generated from enum value: ERROR_REASON_FIELD_INVALID = 3;
    */
   FIELD_INVALID: 3,
 
   /**
-   * NOT_FOUND: no such channel, or the caller is no member of it and it is not public.
+   * NOT_FOUND: no such channel, or a private channel that the caller is not a member of.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_NOT_FOUND = 4;
    */
   CHANNEL_NOT_FOUND: 4,
 
   /**
-   * NOT_FOUND: no such message in a channel of the caller.
+   * NOT_FOUND: the channel has no such message.
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_NOT_FOUND = 5;
    */
   MESSAGE_NOT_FOUND: 5,
 
   /**
-   * NOT_FOUND: that user is no member of the channel.
+   * NOT_FOUND: the user is not a member of the channel.
    *
    * @generated from enum value: ERROR_REASON_MEMBER_NOT_FOUND = 6;
    */
   MEMBER_NOT_FOUND: 6,
 
   /**
-   * PERMISSION_DENIED: the caller's role in the channel does not allow it.
+   * PERMISSION_DENIED: the operation requires a higher role in the channel than the caller has.
    *
    * @generated from enum value: ERROR_REASON_ROLE_TOO_LOW = 7;
    */
   ROLE_TOO_LOW: 7,
 
   /**
-   * FAILED_PRECONDITION: the channel is archived.
+   * FAILED_PRECONDITION: the channel is archived and accepts no changes.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_ARCHIVED = 8;
    */
   CHANNEL_ARCHIVED: 8,
 
   /**
-   * FAILED_PRECONDITION: that cannot be done to a direct channel.
+   * FAILED_PRECONDITION: direct channels do not support the operation.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_IS_DIRECT = 9;
    */
   CHANNEL_IS_DIRECT: 9,
 
   /**
-   * FAILED_PRECONDITION: a channel keeps at least one owner.
+   * FAILED_PRECONDITION: the operation would leave the channel without an owner.
    *
    * @generated from enum value: ERROR_REASON_LAST_OWNER = 10;
    */
   LAST_OWNER: 10,
 
   /**
-   * FAILED_PRECONDITION: the channel has as many members as it may have.
+   * FAILED_PRECONDITION: the channel has reached its maximum number of members, 10,000 by default.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_FULL = 11;
    */
   CHANNEL_FULL: 11,
 
   /**
-   * ALREADY_EXISTS: the `request_id` was used before with another request.
+   * ALREADY_EXISTS: an earlier call with the same `request_id` had other arguments.
    *
    * @generated from enum value: ERROR_REASON_REQUEST_ID_REUSED = 12;
    */
   REQUEST_ID_REUSED: 12,
 
   /**
-   * RESOURCE_EXHAUSTED: more calls than the limit allows; `google.rpc.RetryInfo` says when to try again and
-   * `google.rpc.QuotaFailure` which limit it was. Who asks again before is answered late.
+   * RESOURCE_EXHAUSTED: the call exceeds a rate limit. `google.rpc.RetryInfo` states the delay before the next call and
+   * `google.rpc.QuotaFailure` names the limit. Responses to earlier calls are delayed.
    *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 13;
    */
   RATE_LIMITED: 13,
 
   /**
-   * RESOURCE_EXHAUSTED: the server has as much waiting work as it takes on; see `google.rpc.RetryInfo`.
+   * RESOURCE_EXHAUSTED: the server's queue for this work is full. `google.rpc.RetryInfo` states the delay before a
+   * retry.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 14;
    */
   OVERLOADED: 14,
 
   /**
-   * RESOURCE_EXHAUSTED: the request is larger than the server accepts.
+   * RESOURCE_EXHAUSTED: the request exceeds the maximum size, 1 MiB by default.
    *
    * @generated from enum value: ERROR_REASON_REQUEST_TOO_LARGE = 15;
    */
   REQUEST_TOO_LARGE: 15,
 
   /**
-   * UNAVAILABLE: the database cannot be reached; see `google.rpc.RetryInfo`.
+   * UNAVAILABLE: the database cannot be reached. `google.rpc.RetryInfo` states the delay before a retry.
    *
    * @generated from enum value: ERROR_REASON_DATABASE_UNAVAILABLE = 16;
    */
   DATABASE_UNAVAILABLE: 16,
 
   /**
-   * UNAVAILABLE: the server is stopping; reconnect, to another instance.
+   * UNAVAILABLE: the instance is shutting down. Reconnect: the load balancer selects another instance.
    *
    * @generated from enum value: ERROR_REASON_SERVER_DRAINING = 17;
    */
   SERVER_DRAINING: 17,
 
   /**
-   * ABORTED: the change met another one; the same call may be tried again.
+   * ABORTED: the transaction conflicted with another one and was rolled back. Retry the same call.
    *
    * @generated from enum value: ERROR_REASON_CONFLICT = 18;
    */
   CONFLICT: 18,
 
   /**
-   * DEADLINE_EXCEEDED: the deadline passed. The change may or may not have been made: repeat the call with the
-   * same `request_id`.
+   * DEADLINE_EXCEEDED: the deadline passed before the call completed. The change may have been committed: retry with
+   * the same `request_id`.
    *
    * @generated from enum value: ERROR_REASON_DEADLINE_EXCEEDED = 19;
    */
   DEADLINE_EXCEEDED: 19,
 
   /**
-   * INTERNAL: a defect of the server; the request id in the message finds it in the log.
+   * INTERNAL: a defect of the server. The message contains the id of the call, which the server's log also contains.
    *
    * @generated from enum value: ERROR_REASON_INTERNAL = 20;
    */
   INTERNAL: 20,
 
   /**
-   * FAILED_PRECONDITION: the message was deleted.
+   * FAILED_PRECONDITION: the message is deleted.
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_DELETED = 21;
    */
   MESSAGE_DELETED: 21,
 
   /**
-   * UNAVAILABLE: the keys that tokens are checked against cannot be fetched; see `google.rpc.RetryInfo`.
+   * UNAVAILABLE: the public keys that verify tokens cannot be fetched. `google.rpc.RetryInfo` states the delay before a
+   * retry.
    *
    * @generated from enum value: ERROR_REASON_SIGNING_KEYS_UNAVAILABLE = 22;
    */
   SIGNING_KEYS_UNAVAILABLE: 22,
 
   /**
-   * FAILED_PRECONDITION: the channel has too many members for that.
+   * FAILED_PRECONDITION: the channel has more members than the operation supports.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_TOO_LARGE = 23;
    */
   CHANNEL_TOO_LARGE: 23,
 
   /**
-   * FAILED_PRECONDITION: the message is too old to be edited.
+   * FAILED_PRECONDITION: the message is older than the period in which its author can edit it, 24 hours by default.
    *
    * @generated from enum value: ERROR_REASON_EDIT_WINDOW_EXPIRED = 40;
    */
   EDIT_WINDOW_EXPIRED: 40,
 
   /**
-   * FAILED_PRECONDITION: messages of this type cannot be changed that way.
+   * FAILED_PRECONDITION: the operation does not support messages of this type.
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_TYPE_UNSUPPORTED = 41;
    */
   MESSAGE_TYPE_UNSUPPORTED: 41,
 
   /**
-   * FAILED_PRECONDITION: the message has as many different reactions, or as many of this one, as it may have.
+   * FAILED_PRECONDITION: the message has the maximum number of different reactions (20 by default), or of users for
+   * this reaction (2,000 by default).
    *
    * @generated from enum value: ERROR_REASON_REACTION_LIMIT = 42;
    */
   REACTION_LIMIT: 42,
 
   /**
-   * FAILED_PRECONDITION: voting on the poll has ended.
+   * FAILED_PRECONDITION: the poll is closed.
    *
    * @generated from enum value: ERROR_REASON_POLL_CLOSED = 43;
    */
   POLL_CLOSED: 43,
 
   /**
-   * FAILED_PRECONDITION: the channel has as many pinned messages as it may have.
+   * FAILED_PRECONDITION: the channel has the maximum number of pinned messages, 50 by default.
    *
    * @generated from enum value: ERROR_REASON_PIN_LIMIT = 44;
    */
   PIN_LIMIT: 44,
 
   /**
-   * FAILED_PRECONDITION: the discussion goes on in another channel, `merged_into_channel_id` of this one.
+   * FAILED_PRECONDITION: the channel was merged into the channel `merged_into_channel_id`, where the discussion
+   * continues.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_MERGED = 50;
    */
@@ -233,8 +238,8 @@ export const ErrorReason = {
 } as const;
 
 /**
- * Why a call was refused: the `reason` of the `google.rpc.ErrorInfo` in the error's details, without the
- * prefix, in the domain `discuss.serp`. Reasons are stable; the error's message is for people and may change.
+ * Cause of a failed call. The name without the prefix is the `reason` of the `google.rpc.ErrorInfo` in the error
+ * details, in the domain `discuss.serp`. Reasons are stable. The error's message is text for people and may change.
  *
  * @generated from enum serp.discuss.v1.ErrorReason
  */

@@ -21,42 +21,48 @@ export const file_serp_discuss_v1_event: GenFile = /*@__PURE__*/
   fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSLwBQoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIABI6Cg9tZW1iZXJzX2NoYW5nZWQYDiABKAsyHy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0NoYW5nZWRIABI6Cg9jaGFubmVsX2RlbGV0ZWQYDyABKAsyHy5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbERlbGV0ZWRIABI4Cg5tZXNzYWdlX2VkaXRlZBgUIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlRWRpdGVkSAASOgoPbWVzc2FnZV9kZWxldGVkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VEZWxldGVkSAASPAoQcmVhY3Rpb25fY2hhbmdlZBgWIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbkNoYW5nZWRIABI0Cgxwb2xsX2NoYW5nZWQYFyABKAsyHC5zZXJwLmRpc2N1c3MudjEuUG9sbENoYW5nZWRIABIyCgtwaW5fY2hhbmdlZBgYIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5QaW5DaGFuZ2VkSABCCAoGY2hhbmdlIo0BCg5NZXNzYWdlQ3JlYXRlZBIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEgoKcmVxdWVzdF9pZBgCIAEoCRIaChJ0aHJlYWRfcmVwbHlfY291bnQYAyABKAUSIAoYdGhyZWFkX3BhcnRpY2lwYW50X2NvdW50GAQgASgFIjoKDU1lc3NhZ2VFZGl0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlImsKDk1lc3NhZ2VEZWxldGVkEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIuCgZ0aHJlYWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3VtbWFyeSJUCg9SZWFjdGlvbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxINCgVlbW9qaRgCIAEoCRIPCgd1c2VyX2lkGAMgASgDEg0KBWFkZGVkGAQgASgIIkYKC1BvbGxDaGFuZ2VkEhIKCm1lc3NhZ2VfaWQYASABKAMSIwoEcG9sbBgCIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsImEKClBpbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxIsCghwaW5fdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGlubmVyX2lkGAMgASgDIkwKDkNoYW5uZWxDaGFuZ2VkEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIPCgdjcmVhdGVkGAIgASgIIjkKDU1lbWJlcnNKb2luZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgDEg8KB3JlbW92ZWQYAiABKAgiOgoOTWVtYmVyc0NoYW5nZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiEAoOQ2hhbm5lbERlbGV0ZWQq+wIKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASHgoaRVZFTlRfS0lORF9NRVNTQUdFX0NSRUFURUQQChIeChpFVkVOVF9LSU5EX0NIQU5ORUxfQ0hBTkdFRBALEh0KGUVWRU5UX0tJTkRfTUVNQkVSU19KT0lORUQQDBIaChZFVkVOVF9LSU5EX01FTUJFUl9MRUZUEA0SHgoaRVZFTlRfS0lORF9NRU1CRVJTX0NIQU5HRUQQDhIeChpFVkVOVF9LSU5EX0NIQU5ORUxfREVMRVRFRBAPEh0KGUVWRU5UX0tJTkRfTUVTU0FHRV9FRElURUQQFBIeChpFVkVOVF9LSU5EX01FU1NBR0VfREVMRVRFRBAVEh8KG0VWRU5UX0tJTkRfUkVBQ1RJT05fQ0hBTkdFRBAWEhsKF0VWRU5UX0tJTkRfUE9MTF9DSEFOR0VEEBcSGgoWRVZFTlRfS0lORF9QSU5fQ0hBTkdFRBAYYgZwcm90bzM", [file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
 
 /**
- * One change in a channel, as kept in the channel's log. Events of a channel are numbered without gaps in the
- * order in which the changes were committed; everybody sees the same events. The log is kept for 7 days.
+ * One change in a channel, as stored in the channel's log. Events of a channel are numbered without gaps in commit
+ * order, and every subscriber receives the same events. The log keeps them for 7 days by default.
+ *
+ * Encoding: PostgreSQL overwrites `seq` and `event_time` inside the encoded event (see `src/event/log/`). They must
+ * remain adjacent, with these numbers and types. New fields outside `change` must have numbers from 5 to 9: `change`
+ * must remain last in the encoding, because the thread counts of `MessageCreated` are the last bytes of an event. The
+ * golden-bytes test in `src/event/log/wire.test.ts` fails if the layout changes.
  *
  * @generated from message serp.discuss.v1.Event
  */
 export type Event = Message<"serp.discuss.v1.Event"> & {
   /**
-   * The channel that changed.
+   * Channel that changed.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Place in the channel's log: 1 for the first.
+   * Sequence number in the channel's log: 1 for the first event.
    *
    * @generated from field: int64 seq = 2;
    */
   seq: bigint;
 
   /**
-   * When the change was made, by the database's clock.
+   * Time of the change, from the database clock.
    *
    * @generated from field: google.protobuf.Timestamp event_time = 3;
    */
   eventTime?: Timestamp | undefined;
 
   /**
-   * Who made the change; 0 when a service did so for nobody.
+   * User who made the change; 0 for a service acting for itself.
    *
    * @generated from field: int64 actor_id = 4;
    */
   actorId: bigint;
 
   /**
-   * What changed. Unset when the client is older than the kind of event: take note of `seq` and go on.
+   * Exactly one is set by the server. A client that finds none is older than the kind of event: it records `seq` and
+   * ignores the event.
    *
    * @generated from oneof serp.discuss.v1.Event.change
    */
@@ -78,7 +84,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "channelChanged";
   } | {
     /**
-     * People became members.
+     * Users joined or were added.
      *
      * @generated from field: serp.discuss.v1.MembersJoined members_joined = 12;
      */
@@ -86,7 +92,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "membersJoined";
   } | {
     /**
-     * A person is no longer a member.
+     * A member left or was removed.
      *
      * @generated from field: serp.discuss.v1.MemberLeft member_left = 13;
      */
@@ -94,7 +100,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "memberLeft";
   } | {
     /**
-     * Members have another role or nickname.
+     * The role or nickname of members changed.
      *
      * @generated from field: serp.discuss.v1.MembersChanged members_changed = 14;
      */
@@ -102,7 +108,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "membersChanged";
   } | {
     /**
-     * The channel was deleted: the last event.
+     * The channel was deleted. No event follows.
      *
      * @generated from field: serp.discuss.v1.ChannelDeleted channel_deleted = 15;
      */
@@ -126,7 +132,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "messageDeleted";
   } | {
     /**
-     * Somebody reacted to a message, or took a reaction back.
+     * A user added or removed a reaction.
      *
      * @generated from field: serp.discuss.v1.ReactionChanged reaction_changed = 22;
      */
@@ -134,7 +140,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "reactionChanged";
   } | {
     /**
-     * Votes on a poll changed, or it was closed.
+     * The votes of a poll changed, or the poll was closed.
      *
      * @generated from field: serp.discuss.v1.PollChanged poll_changed = 23;
      */
@@ -142,7 +148,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "pollChanged";
   } | {
     /**
-     * A message was pinned to the channel, or is no longer.
+     * A message was pinned or unpinned.
      *
      * @generated from field: serp.discuss.v1.PinChanged pin_changed = 24;
      */
@@ -161,34 +167,40 @@ export const EventSchema: GenMessage<Event> = /*@__PURE__*/
 /**
  * A message was posted.
  *
+ * Encoding: PostgreSQL overwrites the last 11 bytes of the encoded event of a reply, which hold `thread_reply_count`
+ * and `thread_participant_count` (see `src/event/log/`). They must remain the last fields of this message, with these
+ * numbers and types: a field with a higher number would be overwritten and corrupt the events of replies. The
+ * golden-bytes test in `src/event/log/wire.test.ts` fails if the layout changes.
+ *
  * @generated from message serp.discuss.v1.MessageCreated
  */
 export type MessageCreated = Message<"serp.discuss.v1.MessageCreated"> & {
   /**
-   * The message as posted; without its content when it was deleted since.
+   * The message as posted; without its content if it was deleted later.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
   message?: Message$1 | undefined;
 
   /**
-   * The `request_id` it was sent with, by which the sender's clients know their own message; empty when none.
+   * `request_id` of the SendMessage call, by which the sender's clients recognize their own message; empty if none was
+   * given.
    *
    * @generated from field: string request_id = 2;
    */
   requestId: string;
 
   /**
-   * For a reply: `reply_count` of the first message of the thread after it. The reply's time is that message's
-   * `last_reply_time` now. 0 for a reply that was deleted since: `message_deleted` says how the thread stands.
+   * For a reply: new `Message.reply_count` of the thread's first message; its `last_reply_time` is the creation time of
+   * this message. 0 if the reply was deleted later: `message_deleted` then contains the thread's state.
    *
    * @generated from field: int32 thread_reply_count = 3;
    */
   threadReplyCount: number;
 
   /**
-   * For a reply: `participant_count` of the first message of the thread after it. When it went up, the sender is
-   * next in `participant_user_ids`, where fewer than five are.
+   * For a reply: new `Message.participant_count` of the thread's first message. If it increased, append the sender to
+   * `participant_user_ids` while that has fewer than five.
    *
    * @generated from field: int32 thread_participant_count = 4;
    */
@@ -224,21 +236,22 @@ export const MessageEditedSchema: GenMessage<MessageEdited> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 2);
 
 /**
- * A message was deleted. In place of whatever happened to the message before, the log now says this as well, so
- * that it no longer holds what is gone: whoever reads it later may be told several times.
+ * A message was deleted. The deletion also redacts the message's earlier events in the log: `message_created` loses the
+ * content, and all others are replaced by `message_deleted`. A client that replays the log can therefore receive
+ * `message_deleted` several times for one message.
  *
  * @generated from message serp.discuss.v1.MessageDeleted
  */
 export type MessageDeleted = Message<"serp.discuss.v1.MessageDeleted"> & {
   /**
-   * What is left of the message.
+   * The message without its content.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
   message?: Message$1 | undefined;
 
   /**
-   * For a reply: how its thread stands without it.
+   * For a reply: state of its thread without the reply. Unset for other messages.
    *
    * @generated from field: serp.discuss.v1.ThreadSummary thread = 2;
    */
@@ -253,35 +266,35 @@ export const MessageDeletedSchema: GenMessage<MessageDeleted> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 3);
 
 /**
- * Somebody reacted to a message, or took a reaction back. A new emoji comes last among the reactions and a user
- * last among its users; an emoji goes with its last user.
+ * A user added or removed a reaction. Append a new emoji to the message's reactions and a user to the emoji's users;
+ * remove an emoji together with its last user.
  *
  * @generated from message serp.discuss.v1.ReactionChanged
  */
 export type ReactionChanged = Message<"serp.discuss.v1.ReactionChanged"> & {
   /**
-   * The message.
+   * Message reacted to.
    *
    * @generated from field: int64 message_id = 1;
    */
   messageId: bigint;
 
   /**
-   * The emoji, or a name like `:party_parrot:`.
+   * A fully qualified Unicode emoji, or a name between colons such as `:party_parrot:`.
    *
    * @generated from field: string emoji = 2;
    */
   emoji: string;
 
   /**
-   * Whose reaction.
+   * User whose reaction it is.
    *
    * @generated from field: int64 user_id = 3;
    */
   userId: bigint;
 
   /**
-   * Whether it was given, or taken back.
+   * True if the reaction was added, false if it was removed.
    *
    * @generated from field: bool added = 4;
    */
@@ -296,13 +309,13 @@ export const ReactionChangedSchema: GenMessage<ReactionChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 4);
 
 /**
- * Votes on a poll changed, or it was closed.
+ * The votes of a poll changed, or the poll was closed.
  *
  * @generated from message serp.discuss.v1.PollChanged
  */
 export type PollChanged = Message<"serp.discuss.v1.PollChanged"> & {
   /**
-   * The message that holds the poll.
+   * Message of type POLL.
    *
    * @generated from field: int64 message_id = 1;
    */
@@ -324,27 +337,27 @@ export const PollChangedSchema: GenMessage<PollChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 5);
 
 /**
- * A message was pinned to the channel, or is no longer.
+ * A message was pinned or unpinned.
  *
  * @generated from message serp.discuss.v1.PinChanged
  */
 export type PinChanged = Message<"serp.discuss.v1.PinChanged"> & {
   /**
-   * The message.
+   * Message that was pinned or unpinned.
    *
    * @generated from field: int64 message_id = 1;
    */
   messageId: bigint;
 
   /**
-   * When it was pinned; unset when it no longer is.
+   * Time of the pinning; unset if the message was unpinned.
    *
    * @generated from field: google.protobuf.Timestamp pin_time = 2;
    */
   pinTime?: Timestamp | undefined;
 
   /**
-   * Who pinned it; 0 when it no longer is.
+   * User who pinned the message; 0 if it was unpinned.
    *
    * @generated from field: int64 pinner_id = 3;
    */
@@ -359,8 +372,8 @@ export const PinChangedSchema: GenMessage<PinChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 6);
 
 /**
- * The channel was created, or its settings changed. Posts, joins and departures have events of their own, and
- * change the counts of the channel by what they hold, notices apart.
+ * The channel was created, or its settings changed. Messages, joins and departures have their own events, from which
+ * clients update the channel's counts; notices do not change the message count.
  *
  * @generated from message serp.discuss.v1.ChannelChanged
  */
@@ -373,8 +386,7 @@ export type ChannelChanged = Message<"serp.discuss.v1.ChannelChanged"> & {
   channel?: Channel | undefined;
 
   /**
-   * Whether this is the channel's first event. The channel is then without members: the event that follows
-   * tells of them.
+   * True for the channel's first event. The channel has no members yet: the next event adds the initial ones.
    *
    * @generated from field: bool created = 2;
    */
@@ -389,13 +401,13 @@ export const ChannelChangedSchema: GenMessage<ChannelChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 7);
 
 /**
- * People became members.
+ * Users joined or were added.
  *
  * @generated from message serp.discuss.v1.MembersJoined
  */
 export type MembersJoined = Message<"serp.discuss.v1.MembersJoined"> & {
   /**
-   * Those who joined.
+   * The new members.
    *
    * @generated from field: repeated serp.discuss.v1.Member members = 1;
    */
@@ -410,20 +422,20 @@ export const MembersJoinedSchema: GenMessage<MembersJoined> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 8);
 
 /**
- * A person is no longer a member.
+ * A member left or was removed.
  *
  * @generated from message serp.discuss.v1.MemberLeft
  */
 export type MemberLeft = Message<"serp.discuss.v1.MemberLeft"> & {
   /**
-   * Who left.
+   * The former member.
    *
    * @generated from field: int64 user_id = 1;
    */
   userId: bigint;
 
   /**
-   * Whether somebody else removed them; `actor_id` of the event says who.
+   * True if another user or a service removed the member (`Event.actor_id`).
    *
    * @generated from field: bool removed = 2;
    */
@@ -438,13 +450,13 @@ export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 9);
 
 /**
- * Members have another role or nickname.
+ * The role or nickname of members changed.
  *
  * @generated from message serp.discuss.v1.MembersChanged
  */
 export type MembersChanged = Message<"serp.discuss.v1.MembersChanged"> & {
   /**
-   * Those who changed, after the change.
+   * The members after the change.
    *
    * @generated from field: repeated serp.discuss.v1.Member members = 1;
    */
@@ -459,7 +471,7 @@ export const MembersChangedSchema: GenMessage<MembersChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 10);
 
 /**
- * The channel was deleted, with all it held.
+ * The channel and its content were deleted.
  *
  * @generated from message serp.discuss.v1.ChannelDeleted
  */
@@ -474,90 +486,90 @@ export const ChannelDeletedSchema: GenMessage<ChannelDeleted> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 11);
 
 /**
- * Kind of an event: the field of `Event.change` that is set, under the same number.
+ * Kind of an event. Each value has the number of the corresponding field of `Event.change`.
  *
  * @generated from enum serp.discuss.v1.EventKind
  */
 export const EventKind = {
   /**
-   * Not stated.
+   * Rejected in requests.
    *
    * @generated from enum value: EVENT_KIND_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * A message was posted.
+   * Events with `message_created`.
    *
    * @generated from enum value: EVENT_KIND_MESSAGE_CREATED = 10;
    */
   MESSAGE_CREATED: 10,
 
   /**
-   * The channel was created, or its settings changed.
+   * Events with `channel_changed`.
    *
    * @generated from enum value: EVENT_KIND_CHANNEL_CHANGED = 11;
    */
   CHANNEL_CHANGED: 11,
 
   /**
-   * People became members.
+   * Events with `members_joined`.
    *
    * @generated from enum value: EVENT_KIND_MEMBERS_JOINED = 12;
    */
   MEMBERS_JOINED: 12,
 
   /**
-   * A person is no longer a member.
+   * Events with `member_left`.
    *
    * @generated from enum value: EVENT_KIND_MEMBER_LEFT = 13;
    */
   MEMBER_LEFT: 13,
 
   /**
-   * Members have another role or nickname.
+   * Events with `members_changed`.
    *
    * @generated from enum value: EVENT_KIND_MEMBERS_CHANGED = 14;
    */
   MEMBERS_CHANGED: 14,
 
   /**
-   * The channel was deleted.
+   * Events with `channel_deleted`.
    *
    * @generated from enum value: EVENT_KIND_CHANNEL_DELETED = 15;
    */
   CHANNEL_DELETED: 15,
 
   /**
-   * A message was edited.
+   * Events with `message_edited`.
    *
    * @generated from enum value: EVENT_KIND_MESSAGE_EDITED = 20;
    */
   MESSAGE_EDITED: 20,
 
   /**
-   * A message was deleted.
+   * Events with `message_deleted`.
    *
    * @generated from enum value: EVENT_KIND_MESSAGE_DELETED = 21;
    */
   MESSAGE_DELETED: 21,
 
   /**
-   * Somebody reacted to a message, or took a reaction back.
+   * Events with `reaction_changed`.
    *
    * @generated from enum value: EVENT_KIND_REACTION_CHANGED = 22;
    */
   REACTION_CHANGED: 22,
 
   /**
-   * Votes on a poll changed, or it was closed.
+   * Events with `poll_changed`.
    *
    * @generated from enum value: EVENT_KIND_POLL_CHANGED = 23;
    */
   POLL_CHANGED: 23,
 
   /**
-   * A message was pinned to the channel, or is no longer.
+   * Events with `pin_changed`.
    *
    * @generated from enum value: EVENT_KIND_PIN_CHANGED = 24;
    */
@@ -565,7 +577,7 @@ export const EventKind = {
 } as const;
 
 /**
- * Kind of an event: the field of `Event.change` that is set, under the same number.
+ * Kind of an event. Each value has the number of the corresponding field of `Event.change`.
  *
  * @generated from enum serp.discuss.v1.EventKind
  */

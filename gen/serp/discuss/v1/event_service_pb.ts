@@ -25,20 +25,20 @@ export const file_serp_discuss_v1_event_service: GenFile = /*@__PURE__*/
   fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvZXZlbnRfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIkIKDUNoYW5uZWxDdXJzb3ISGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIUCgNzZXEYAiABKANCB7pIBCICKAAiyQEKEFN1YnNjcmliZVJlcXVlc3QSJAoLY2hhbm5lbF9pZHMYASADKANCD7pIDJIBCRDoByIEIgIgABI6CgdjdXJzb3JzGAIgAygLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDdXJzb3JCCbpIBpIBAxCIJxIqChFwcmVzZW5jZV91c2VyX2lkcxgKIAMoA0IPukgMkgEJEMgBIgQiAiAAEicKBmRldmljZRgLIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2Ui3gYKEVN1YnNjcmliZVJlc3BvbnNlEicKBWV2ZW50GAEgASgLMhYuc2VycC5kaXNjdXNzLnYxLkV2ZW50SAASMQoHc3RhcnRlZBgCIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5TdHJlYW1TdGFydGVkSAASLwoJaGVhcnRiZWF0GAMgASgLMhouc2VycC5kaXNjdXNzLnYxLkhlYXJ0YmVhdEgAEi4KBXJlc2V0GAQgASgLMh0uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZXNldEgAEjgKDmNoYW5uZWxfb3BlbmVkGAUgASgLMh4uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxPcGVuZWRIABI4Cg5jaGFubmVsX2Nsb3NlZBgGIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkSAASPQoRcmVhZF9tYXJrZXJfbW92ZWQYByABKAsyIC5zZXJwLmRpc2N1c3MudjEuUmVhZE1hcmtlck1vdmVkSAASQAoSbWVtYmVyc2hpcF9jaGFuZ2VkGAggASgLMiIuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXBDaGFuZ2VkSAASLQoIYWN0aXZpdHkYFCABKAsyGS5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdHlIABI6Cg9hY3Rpdml0aWVzX3JlYWQYFSABKAsyHy5zZXJwLmRpc2N1c3MudjEuQWN0aXZpdGllc1JlYWRIABI8ChBhY3Rpdml0eV9yZW1vdmVkGBYgASgLMiAuc2VycC5kaXNjdXNzLnYxLkFjdGl2aXR5UmVtb3ZlZEgAEkEKE3RocmVhZF9tYXJrZXJfbW92ZWQYFyABKAsyIi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkTWFya2VyTW92ZWRIABI0CghwcmVzZW5jZRgeIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZUNoYW5nZWRIABI4Cg5wcmVzZW5jZV9yZXNldBgfIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5QcmVzZW5jZVJlc2V0SAASMAoGdHlwaW5nGCAgASgLMh4uc2VycC5kaXNjdXNzLnYxLlR5cGluZ0NoYW5nZWRIAEIJCgdwYXlsb2FkInIKDVN0cmVhbVN0YXJ0ZWQSLwoIY2hhbm5lbHMYASADKAsyHS5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFN0YXRlEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgCIAEoBRIRCglkZXZpY2VfaWQYCiABKAkieAoMQ2hhbm5lbFN0YXRlEhIKCmNoYW5uZWxfaWQYASABKAMSEQoJc3RhcnRfc2VxGAIgASgDEhAKCGhlYWRfc2VxGAMgASgDEi8KCm1lbWJlcnNoaXAYBCABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJpCglIZWFydGJlYXQSLQoJc2VuZF90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBItCgVoZWFkcxgCIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ3Vyc29yIjQKDENoYW5uZWxSZXNldBISCgpjaGFubmVsX2lkGAEgASgDEhAKCGhlYWRfc2VxGAIgASgDIj8KDUNoYW5uZWxPcGVuZWQSLgoHY2hhbm5lbBgBIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsU3RhdGUiWQoNQ2hhbm5lbENsb3NlZBISCgpjaGFubmVsX2lkGAEgASgDEjQKBnJlYXNvbhgCIAEoDjIkLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsQ2xvc2VkUmVhc29uIlkKD1JlYWRNYXJrZXJNb3ZlZBISCgpjaGFubmVsX2lkGAEgASgDEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSI0Cg5BY3Rpdml0aWVzUmVhZBIUCgxhY3Rpdml0eV9pZHMYASADKAMSDAoEbW9yZRgCIAEoCCImCg9BY3Rpdml0eVJlbW92ZWQSEwoLYWN0aXZpdHlfaWQYASABKAMidAoRVGhyZWFkTWFya2VyTW92ZWQSEgoKY2hhbm5lbF9pZBgBIAEoAxIXCg9yb290X21lc3NhZ2VfaWQYAiABKAMSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAyABKAMSFAoMdW5yZWFkX2NvdW50GAQgASgFIkQKEU1lbWJlcnNoaXBDaGFuZ2VkEi8KCm1lbWJlcnNoaXAYASABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCKHAQoZU3RyZWFtVGVuYW50RXZlbnRzUmVxdWVzdBIXCgZjdXJzb3IYASABKAlCB7pIBHICGGQSPAoFa2luZHMYAiADKA4yGi5zZXJwLmRpc2N1c3MudjEuRXZlbnRLaW5kQhG6SA6SAQsQMiIHggEEEAEgABITCgtmcm9tX29sZGVzdBgDIAEoCCKRAgoaU3RyZWFtVGVuYW50RXZlbnRzUmVzcG9uc2USDgoGY3Vyc29yGAEgASgJEi0KBWV2ZW50GAIgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRlbmFudEV2ZW50SAASNwoHc3RhcnRlZBgDIAEoCzIkLnNlcnAuZGlzY3Vzcy52MS5UZW5hbnRTdHJlYW1TdGFydGVkSAASOwoJaGVhcnRiZWF0GAQgASgLMiYuc2VycC5kaXNjdXNzLnYxLlRlbmFudFN0cmVhbUhlYXJ0YmVhdEgAEjMKBXJlc2V0GAUgASgLMiIuc2VycC5kaXNjdXNzLnYxLlRlbmFudFN0cmVhbVJlc2V0SABCCQoHcGF5bG9hZCJHCgtUZW5hbnRFdmVudBIRCgl0ZW5hbnRfaWQYASABKAMSJQoFZXZlbnQYAiABKAsyFi5zZXJwLmRpc2N1c3MudjEuRXZlbnQiNAoTVGVuYW50U3RyZWFtU3RhcnRlZBIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYASABKAUiRgoVVGVuYW50U3RyZWFtSGVhcnRiZWF0Ei0KCXNlbmRfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiTQoRVGVuYW50U3RyZWFtUmVzZXQSOAoGcmVhc29uGAEgASgOMiguc2VycC5kaXNjdXNzLnYxLlRlbmFudFN0cmVhbVJlc2V0UmVhc29uKoUBChNDaGFubmVsQ2xvc2VkUmVhc29uEiUKIUNIQU5ORUxfQ0xPU0VEX1JFQVNPTl9VTlNQRUNJRklFRBAAEiQKIENIQU5ORUxfQ0xPU0VEX1JFQVNPTl9OT1RfTUVNQkVSEAESIQodQ0hBTk5FTF9DTE9TRURfUkVBU09OX0RFTEVURUQQAiqVAQoXVGVuYW50U3RyZWFtUmVzZXRSZWFzb24SKgomVEVOQU5UX1NUUkVBTV9SRVNFVF9SRUFTT05fVU5TUEVDSUZJRUQQABImCiJURU5BTlRfU1RSRUFNX1JFU0VUX1JFQVNPTl9FWFBJUkVEEAESJgoiVEVOQU5UX1NUUkVBTV9SRVNFVF9SRUFTT05fVU5LTk9XThACMukBCgxFdmVudFNlcnZpY2USXgoJU3Vic2NyaWJlEiEuc2VycC5kaXNjdXNzLnYxLlN1YnNjcmliZVJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuU3Vic2NyaWJlUmVzcG9uc2UiCIi1GAGQtRgDMAESeQoSU3RyZWFtVGVuYW50RXZlbnRzEiouc2VycC5kaXNjdXNzLnYxLlN0cmVhbVRlbmFudEV2ZW50c1JlcXVlc3QaKy5zZXJwLmRpc2N1c3MudjEuU3RyZWFtVGVuYW50RXZlbnRzUmVzcG9uc2UiCIi1GAKQtRgDMAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_event, file_serp_discuss_v1_member, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
 
 /**
- * How far a client has processed a channel's log.
+ * Position in a channel's log.
  *
  * @generated from message serp.discuss.v1.ChannelCursor
  */
 export type ChannelCursor = Message<"serp.discuss.v1.ChannelCursor"> & {
   /**
-   * The channel.
+   * Channel of the log. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * `seq` of the last event processed; 0: none, from the beginning of the log.
+   * `seq` of the last processed event; 0: before the first event.
    *
    * @generated from field: int64 seq = 2;
    */
@@ -53,36 +53,36 @@ export const ChannelCursorSchema: GenMessage<ChannelCursor> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 0);
 
 /**
- * What to stream.
+ * Channels and presence to stream.
  *
  * @generated from message serp.discuss.v1.SubscribeRequest
  */
 export type SubscribeRequest = Message<"serp.discuss.v1.SubscribeRequest"> & {
   /**
-   * Channels to stream; empty: all the caller's, also those joined later.
+   * Channels to stream, at most 1,000; empty: all the caller's channels, including those joined later.
    *
    * @generated from field: repeated int64 channel_ids = 1;
    */
   channelIds: bigint[];
 
   /**
-   * Where to go on; a channel without cursor starts from now. A cursor of a channel that is not the caller's
-   * (any more) is answered by `channel_closed`.
+   * Position at which each channel continues, at most 5,000; a channel without a cursor starts at its head. The stream
+   * reports a cursor of a channel that the caller is not a member of with `channel_closed`.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelCursor cursors = 2;
    */
   cursors: ChannelCursor[];
 
   /**
-   * Users of the tenant whose presence the stream gets, whether they share a channel with the caller or not: as it is
-   * soon after `started`, then each change. For others who share one, ask GetPresence after `started`.
+   * Users of the tenant whose presence to stream even if they share no channel with the caller, at most 200. The stream
+   * sends their current presence after `started`, then each change. For other users, call GetPresence after `started`.
    *
    * @generated from field: repeated int64 presence_user_ids = 10;
    */
   presenceUserIds: bigint[];
 
   /**
-   * The device the stream is of. Without id it gets one of its own, in `StreamStarted.device_id`.
+   * Device of this stream. Without a device id the server generates one (`StreamStarted.device_id`).
    *
    * @generated from field: serp.discuss.v1.Device device = 11;
    */
@@ -103,7 +103,7 @@ export const SubscribeRequestSchema: GenMessage<SubscribeRequest> = /*@__PURE__*
  */
 export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
   /**
-   * What it is. Unset when the client is older than the kind: go on.
+   * Exactly one is set by the server. A client that finds none is older than the kind of message and ignores it.
    *
    * @generated from oneof serp.discuss.v1.SubscribeResponse.payload
    */
@@ -117,7 +117,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "event";
   } | {
     /**
-     * The stream has started; the first message.
+     * First message of the stream.
      *
      * @generated from field: serp.discuss.v1.StreamStarted started = 2;
      */
@@ -125,7 +125,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "started";
   } | {
     /**
-     * The stream lives.
+     * The stream is alive.
      *
      * @generated from field: serp.discuss.v1.Heartbeat heartbeat = 3;
      */
@@ -133,7 +133,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "heartbeat";
   } | {
     /**
-     * Events of a channel are lost to this stream: read the channel anew.
+     * Events of a channel cannot be delivered: read the channel again.
      *
      * @generated from field: serp.discuss.v1.ChannelReset reset = 4;
      */
@@ -141,7 +141,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "reset";
   } | {
     /**
-     * The stream takes in a channel the caller joined.
+     * The stream now includes a channel that the caller joined.
      *
      * @generated from field: serp.discuss.v1.ChannelOpened channel_opened = 5;
      */
@@ -149,7 +149,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "channelOpened";
   } | {
     /**
-     * The stream no longer has a channel.
+     * The stream no longer includes a channel.
      *
      * @generated from field: serp.discuss.v1.ChannelClosed channel_closed = 6;
      */
@@ -157,7 +157,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "channelClosed";
   } | {
     /**
-     * The caller's own read marker moved, here or on another device.
+     * The caller's read marker moved, on this or another device.
      *
      * @generated from field: serp.discuss.v1.ReadMarkerMoved read_marker_moved = 7;
      */
@@ -165,7 +165,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "readMarkerMoved";
   } | {
     /**
-     * The caller's own settings for a channel changed, here or on another device.
+     * The caller's settings for a channel changed, on this or another device.
      *
      * @generated from field: serp.discuss.v1.MembershipChanged membership_changed = 8;
      */
@@ -173,7 +173,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "membershipChanged";
   } | {
     /**
-     * An activity of the caller was recorded, or changed: it takes the place of the one with its id.
+     * An activity of the caller was recorded or changed. Replaces the activity with the same id.
      *
      * @generated from field: serp.discuss.v1.Activity activity = 20;
      */
@@ -181,7 +181,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "activity";
   } | {
     /**
-     * The caller read activities, here or on another device.
+     * The caller marked activities as read, on this or another device.
      *
      * @generated from field: serp.discuss.v1.ActivitiesRead activities_read = 21;
      */
@@ -189,7 +189,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "activitiesRead";
   } | {
     /**
-     * An activity of the caller is no more.
+     * An activity of the caller was deleted.
      *
      * @generated from field: serp.discuss.v1.ActivityRemoved activity_removed = 22;
      */
@@ -197,7 +197,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "activityRemoved";
   } | {
     /**
-     * The caller's own marker in a thread moved, here or on another device.
+     * The caller's read marker in a thread moved, on this or another device.
      *
      * @generated from field: serp.discuss.v1.ThreadMarkerMoved thread_marker_moved = 23;
      */
@@ -205,7 +205,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "threadMarkerMoved";
   } | {
     /**
-     * Users who share a channel with the caller, or were asked for, became present or absent.
+     * Presence changed for users who share a channel with the caller or are in `presence_user_ids`.
      *
      * @generated from field: serp.discuss.v1.PresenceChanged presence = 30;
      */
@@ -213,7 +213,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "presence";
   } | {
     /**
-     * Presence is to be asked for again.
+     * Presence must be read again.
      *
      * @generated from field: serp.discuss.v1.PresenceReset presence_reset = 31;
      */
@@ -221,7 +221,7 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "presenceReset";
   } | {
     /**
-     * Another member of a channel types, or stopped.
+     * Another member started or stopped typing.
      *
      * @generated from field: serp.discuss.v1.TypingChanged typing = 32;
      */
@@ -238,27 +238,27 @@ export const SubscribeResponseSchema: GenMessage<SubscribeResponse> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_event_service, 2);
 
 /**
- * The stream has started.
+ * First message of a Subscribe stream.
  *
  * @generated from message serp.discuss.v1.StreamStarted
  */
 export type StreamStarted = Message<"serp.discuss.v1.StreamStarted"> & {
   /**
-   * The channels of this stream.
+   * Channels of the stream.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelState channels = 1;
    */
   channels: ChannelState[];
 
   /**
-   * How often heartbeats come, in milliseconds.
+   * Interval of heartbeats in milliseconds.
    *
    * @generated from field: int32 heartbeat_interval_ms = 2;
    */
   heartbeatIntervalMs: number;
 
   /**
-   * The device that the stream is of, for PresenceService.Heartbeat.
+   * Device id of the stream, for PresenceService.Heartbeat.
    *
    * @generated from field: string device_id = 10;
    */
@@ -273,34 +273,34 @@ export const StreamStartedSchema: GenMessage<StreamStarted> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 3);
 
 /**
- * Where a channel stands for the caller.
+ * Positions and the caller's own state in a channel at the start of a stream.
  *
  * @generated from message serp.discuss.v1.ChannelState
  */
 export type ChannelState = Message<"serp.discuss.v1.ChannelState"> & {
   /**
-   * The channel.
+   * Channel of the stream.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * `seq` after which the stream goes on: the cursor given, or the head where none was.
+   * The stream delivers events after this `seq`: that of the cursor, or the head without a cursor.
    *
    * @generated from field: int64 start_seq = 2;
    */
   startSeq: bigint;
 
   /**
-   * Head of the channel's log when the stream started.
+   * `seq` of the last event in the channel's log at the start of the stream.
    *
    * @generated from field: int64 head_seq = 3;
    */
   headSeq: bigint;
 
   /**
-   * The caller's marker and unread count.
+   * The caller's own state, with read marker and unread count.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 4;
    */
@@ -315,21 +315,21 @@ export const ChannelStateSchema: GenMessage<ChannelState> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 4);
 
 /**
- * The stream lives.
+ * Sent at a fixed interval on an otherwise unchanged stream.
  *
  * @generated from message serp.discuss.v1.Heartbeat
  */
 export type Heartbeat = Message<"serp.discuss.v1.Heartbeat"> & {
   /**
-   * When it was sent.
+   * Clock of the sending instance.
    *
    * @generated from field: google.protobuf.Timestamp send_time = 1;
    */
   sendTime?: Timestamp | undefined;
 
   /**
-   * Head of each channel's log that the stream has sent up to, of the channels that changed since the last
-   * heartbeat. A client whose own cursor is lower has lost events and should reconnect.
+   * Position up to which the stream has delivered each channel that changed since the last heartbeat. A client whose
+   * own cursor is lower has lost events and should reconnect.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelCursor heads = 2;
    */
@@ -344,21 +344,21 @@ export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 5);
 
 /**
- * Events of a channel are lost to this stream: the log no longer holds them, or they are more than a stream
- * replays. Read the channel anew (GetChannel, ListMembers, ListMessages) and take `head_seq` as its cursor.
+ * The stream cannot deliver all events of a channel: the log does not contain them any longer, or there are more than
+ * the stream replays. Read the channel again (GetChannel, ListMembers, ListMessages) and use `head_seq` as its cursor.
  *
  * @generated from message serp.discuss.v1.ChannelReset
  */
 export type ChannelReset = Message<"serp.discuss.v1.ChannelReset"> & {
   /**
-   * The channel.
+   * Channel to read again.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Events after this one follow in the stream.
+   * The stream delivers events after this `seq`.
    *
    * @generated from field: int64 head_seq = 2;
    */
@@ -373,13 +373,13 @@ export const ChannelResetSchema: GenMessage<ChannelReset> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 6);
 
 /**
- * The stream takes in a channel the caller joined.
+ * The stream now includes a channel that the caller joined.
  *
  * @generated from message serp.discuss.v1.ChannelOpened
  */
 export type ChannelOpened = Message<"serp.discuss.v1.ChannelOpened"> & {
   /**
-   * Where it stands. Its events follow from `start_seq`.
+   * Positions and the caller's own state in the channel.
    *
    * @generated from field: serp.discuss.v1.ChannelState channel = 1;
    */
@@ -394,20 +394,20 @@ export const ChannelOpenedSchema: GenMessage<ChannelOpened> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 7);
 
 /**
- * The stream no longer has a channel.
+ * The stream no longer includes a channel.
  *
  * @generated from message serp.discuss.v1.ChannelClosed
  */
 export type ChannelClosed = Message<"serp.discuss.v1.ChannelClosed"> & {
   /**
-   * The channel.
+   * Channel that the stream stopped delivering.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Why.
+   * Never UNSPECIFIED.
    *
    * @generated from field: serp.discuss.v1.ChannelClosedReason reason = 2;
    */
@@ -422,27 +422,27 @@ export const ChannelClosedSchema: GenMessage<ChannelClosed> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 8);
 
 /**
- * The caller's own read marker moved, forward or, by MarkUnread, back.
+ * The caller's read marker moved: forward, or back by MarkUnread.
  *
  * @generated from message serp.discuss.v1.ReadMarkerMoved
  */
 export type ReadMarkerMoved = Message<"serp.discuss.v1.ReadMarkerMoved"> & {
   /**
-   * The channel.
+   * Channel of the marker.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The newest message read.
+   * New position of the marker; 0 if no message is read.
    *
    * @generated from field: int64 last_read_message_id = 2;
    */
   lastReadMessageId: bigint;
 
   /**
-   * Unread messages that remain.
+   * Number of unread messages after the marker.
    *
    * @generated from field: int32 unread_count = 3;
    */
@@ -457,20 +457,20 @@ export const ReadMarkerMovedSchema: GenMessage<ReadMarkerMoved> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 9);
 
 /**
- * The caller read activities.
+ * The caller marked activities as read.
  *
  * @generated from message serp.discuss.v1.ActivitiesRead
  */
 export type ActivitiesRead = Message<"serp.discuss.v1.ActivitiesRead"> & {
   /**
-   * Those read, at most 1,000.
+   * Activities marked as read, at most 1,000.
    *
    * @generated from field: repeated int64 activity_ids = 1;
    */
   activityIds: bigint[];
 
   /**
-   * Whether more were read than are named: list anew.
+   * True if `activity_ids` is truncated: call ListActivities again.
    *
    * @generated from field: bool more = 2;
    */
@@ -485,13 +485,13 @@ export const ActivitiesReadSchema: GenMessage<ActivitiesRead> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 10);
 
 /**
- * An activity of the caller is no more: what it told of was taken back before the caller read it.
+ * An activity of the caller was deleted because its cause was withdrawn before the caller read it.
  *
  * @generated from message serp.discuss.v1.ActivityRemoved
  */
 export type ActivityRemoved = Message<"serp.discuss.v1.ActivityRemoved"> & {
   /**
-   * The activity.
+   * Deleted activity.
    *
    * @generated from field: int64 activity_id = 1;
    */
@@ -506,34 +506,34 @@ export const ActivityRemovedSchema: GenMessage<ActivityRemoved> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 11);
 
 /**
- * The caller's own marker in a followed thread moved forward.
+ * The caller's read marker in a followed thread moved forward.
  *
  * @generated from message serp.discuss.v1.ThreadMarkerMoved
  */
 export type ThreadMarkerMoved = Message<"serp.discuss.v1.ThreadMarkerMoved"> & {
   /**
-   * The channel.
+   * Channel that contains the thread.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The first message of the thread.
+   * First message of the thread.
    *
    * @generated from field: int64 root_message_id = 2;
    */
   rootMessageId: bigint;
 
   /**
-   * The newest reply read.
+   * New position of the marker.
    *
    * @generated from field: int64 last_read_message_id = 3;
    */
   lastReadMessageId: bigint;
 
   /**
-   * Unread replies that remain.
+   * Number of unread replies after the marker.
    *
    * @generated from field: int32 unread_count = 4;
    */
@@ -548,13 +548,13 @@ export const ThreadMarkerMovedSchema: GenMessage<ThreadMarkerMoved> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_event_service, 12);
 
 /**
- * The caller's own settings for a channel changed.
+ * The caller's settings for a channel changed.
  *
  * @generated from message serp.discuss.v1.MembershipChanged
  */
 export type MembershipChanged = Message<"serp.discuss.v1.MembershipChanged"> & {
   /**
-   * The membership after the change.
+   * The caller's own state after the change.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 1;
    */
@@ -569,28 +569,28 @@ export const MembershipChangedSchema: GenMessage<MembershipChanged> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_event_service, 13);
 
 /**
- * What to stream.
+ * Position and filter of the stream.
  *
  * @generated from message serp.discuss.v1.StreamTenantEventsRequest
  */
 export type StreamTenantEventsRequest = Message<"serp.discuss.v1.StreamTenantEventsRequest"> & {
   /**
-   * Cursor of the last message processed; empty: see `from_oldest`.
+   * Cursor of the last processed message; empty: see `from_oldest`.
    *
    * @generated from field: string cursor = 1;
    */
   cursor: string;
 
   /**
-   * Kinds of events wanted; empty: all, also those that are new to the client. An event that became the word of
-   * a deletion is still of the kind it was.
+   * Kinds of events to stream; empty: all, including kinds that are unknown to the client. A redacted event keeps its
+   * kind.
    *
    * @generated from field: repeated serp.discuss.v1.EventKind kinds = 2;
    */
   kinds: EventKind[];
 
   /**
-   * Without a cursor: begin with the oldest event of the log, rather than with what is committed from now on.
+   * Start of a stream without a cursor: true for the oldest event of the log, false for new events only.
    *
    * @generated from field: bool from_oldest = 3;
    */
@@ -611,14 +611,15 @@ export const StreamTenantEventsRequestSchema: GenMessage<StreamTenantEventsReque
  */
 export type StreamTenantEventsResponse = Message<"serp.discuss.v1.StreamTenantEventsResponse"> & {
   /**
-   * Where the stream goes on after this message; for the client without meaning.
+   * Opaque position after this message.
    *
    * @generated from field: string cursor = 1;
    */
   cursor: string;
 
   /**
-   * What it is. Unset when the client is older than the kind: store the cursor and go on.
+   * Exactly one is set by the server. A client that finds none is older than the kind of message: it stores the cursor
+   * and ignores the message.
    *
    * @generated from oneof serp.discuss.v1.StreamTenantEventsResponse.payload
    */
@@ -632,7 +633,7 @@ export type StreamTenantEventsResponse = Message<"serp.discuss.v1.StreamTenantEv
     case: "event";
   } | {
     /**
-     * The stream has started; the first message.
+     * First message of the stream.
      *
      * @generated from field: serp.discuss.v1.TenantStreamStarted started = 3;
      */
@@ -640,7 +641,7 @@ export type StreamTenantEventsResponse = Message<"serp.discuss.v1.StreamTenantEv
     case: "started";
   } | {
     /**
-     * The stream lives: nothing was sent for a while.
+     * The stream is alive and had nothing to send for one interval.
      *
      * @generated from field: serp.discuss.v1.TenantStreamHeartbeat heartbeat = 4;
      */
@@ -648,7 +649,7 @@ export type StreamTenantEventsResponse = Message<"serp.discuss.v1.StreamTenantEv
     case: "heartbeat";
   } | {
     /**
-     * Events are lost to this stream.
+     * Events cannot be delivered: read the copied data again.
      *
      * @generated from field: serp.discuss.v1.TenantStreamReset reset = 5;
      */
@@ -671,14 +672,14 @@ export const StreamTenantEventsResponseSchema: GenMessage<StreamTenantEventsResp
  */
 export type TenantEvent = Message<"serp.discuss.v1.TenantEvent"> & {
   /**
-   * The tenant.
+   * Tenant of the channel.
    *
    * @generated from field: int64 tenant_id = 1;
    */
   tenantId: bigint;
 
   /**
-   * What changed.
+   * The same event that subscribers of the channel receive.
    *
    * @generated from field: serp.discuss.v1.Event event = 2;
    */
@@ -693,13 +694,13 @@ export const TenantEventSchema: GenMessage<TenantEvent> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event_service, 16);
 
 /**
- * The stream has started.
+ * First message of a StreamTenantEvents stream.
  *
  * @generated from message serp.discuss.v1.TenantStreamStarted
  */
 export type TenantStreamStarted = Message<"serp.discuss.v1.TenantStreamStarted"> & {
   /**
-   * How often heartbeats come when nothing else does, in milliseconds.
+   * Interval of heartbeats on an idle stream, in milliseconds.
    *
    * @generated from field: int32 heartbeat_interval_ms = 1;
    */
@@ -714,13 +715,13 @@ export const TenantStreamStartedSchema: GenMessage<TenantStreamStarted> = /*@__P
   messageDesc(file_serp_discuss_v1_event_service, 17);
 
 /**
- * The stream lives.
+ * Sent on an idle stream at a fixed interval.
  *
  * @generated from message serp.discuss.v1.TenantStreamHeartbeat
  */
 export type TenantStreamHeartbeat = Message<"serp.discuss.v1.TenantStreamHeartbeat"> & {
   /**
-   * When it was sent.
+   * Clock of the sending instance.
    *
    * @generated from field: google.protobuf.Timestamp send_time = 1;
    */
@@ -735,15 +736,16 @@ export const TenantStreamHeartbeatSchema: GenMessage<TenantStreamHeartbeat> = /*
   messageDesc(file_serp_discuss_v1_event_service, 18);
 
 /**
- * Events between the cursor and the beginning of the log are lost to this stream; those the log holds follow.
- * A consumer that keeps a copy of channels or messages reads them anew (ListMessages, acting for their tenant)
- * and then goes on here, with this message's cursor: events older than what it read say nothing new.
+ * The events between the cursor and the beginning of the log cannot be delivered; the stream continues with the oldest
+ * event of the log. A consumer that keeps copies of channels or messages reads them again (ListMessages, acting for
+ * their tenant) and then continues with the cursor of this message: older events than the data that it read contain
+ * nothing new.
  *
  * @generated from message serp.discuss.v1.TenantStreamReset
  */
 export type TenantStreamReset = Message<"serp.discuss.v1.TenantStreamReset"> & {
   /**
-   * Why.
+   * Never UNSPECIFIED.
    *
    * @generated from field: serp.discuss.v1.TenantStreamResetReason reason = 1;
    */
@@ -758,27 +760,27 @@ export const TenantStreamResetSchema: GenMessage<TenantStreamReset> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_event_service, 19);
 
 /**
- * Why a stream no longer has a channel.
+ * Reason that a stream no longer includes a channel.
  *
  * @generated from enum serp.discuss.v1.ChannelClosedReason
  */
 export const ChannelClosedReason = {
   /**
-   * Not stated.
+   * Never sent by the server.
    *
    * @generated from enum value: CHANNEL_CLOSED_REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * The caller is no member, or there is no such channel.
+   * The caller is not a member, or the channel does not exist.
    *
    * @generated from enum value: CHANNEL_CLOSED_REASON_NOT_MEMBER = 1;
    */
   NOT_MEMBER: 1,
 
   /**
-   * The channel was deleted while the stream had it.
+   * The channel was deleted during the stream.
    *
    * @generated from enum value: CHANNEL_CLOSED_REASON_DELETED = 2;
    */
@@ -786,7 +788,7 @@ export const ChannelClosedReason = {
 } as const;
 
 /**
- * Why a stream no longer has a channel.
+ * Reason that a stream no longer includes a channel.
  *
  * @generated from enum serp.discuss.v1.ChannelClosedReason
  */
@@ -799,28 +801,28 @@ export const ChannelClosedReasonSchema: GenEnum<ChannelClosedReason> = /*@__PURE
   enumDesc(file_serp_discuss_v1_event_service, 0);
 
 /**
- * Why events are lost to a stream.
+ * Reason that a stream cannot continue from its cursor.
  *
  * @generated from enum serp.discuss.v1.TenantStreamResetReason
  */
 export const TenantStreamResetReason = {
   /**
-   * Not stated.
+   * Never sent by the server.
    *
    * @generated from enum value: TENANT_STREAM_RESET_REASON_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * The log no longer reaches back to the cursor.
+   * The log no longer contains the events after the cursor.
    *
    * @generated from enum value: TENANT_STREAM_RESET_REASON_EXPIRED = 1;
    */
   EXPIRED: 1,
 
   /**
-   * The cursor is of another log: the database was restored from a backup. What the consumer knows may never
-   * have happened here.
+   * The cursor belongs to another history: the database was restored from a backup, and events that the consumer
+   * processed may not exist.
    *
    * @generated from enum value: TENANT_STREAM_RESET_REASON_UNKNOWN = 2;
    */
@@ -828,7 +830,7 @@ export const TenantStreamResetReason = {
 } as const;
 
 /**
- * Why events are lost to a stream.
+ * Reason that a stream cannot continue from its cursor.
  *
  * @generated from enum serp.discuss.v1.TenantStreamResetReason
  */
@@ -841,27 +843,30 @@ export const TenantStreamResetReasonSchema: GenEnum<TenantStreamResetReason> = /
   enumDesc(file_serp_discuss_v1_event_service, 1);
 
 /**
- * What happens, as it happens.
+ * Streams of changes as they are committed.
  *
  * @generated from service serp.discuss.v1.EventService
  */
 export const EventService: GenService<{
   /**
-   * Streams the events of the caller's channels: one stream for all of them, or for some.
+   * Streams the events of all the caller's channels, or of some of them.
    *
-   * The first message is `started`. After it come the events of each channel in order, without gap or
-   * duplicate: first those after the channel's cursor, from the log, then new ones as they are committed.
-   * Remember the `seq` of the last event of each channel and give it as cursor when the stream breaks; where
-   * the log no longer reaches back that far, `reset` says which channel to read anew.
+   * The first message is `started`. It is followed by the events of each channel in order, without gaps or duplicates:
+   * first the events after the channel's cursor, from the log, then new events as they are committed. Store the `seq`
+   * of the last event of each channel and send it as a cursor when reconnecting. If the log does not contain all events
+   * after a cursor, `reset` names the channel to read again.
    *
-   * A heartbeat comes about every 20 seconds; a client that has seen nothing for 60 seconds reconnects.
-   * A stream of all channels takes in channels the caller joins later. Losing a membership ends the stream's
-   * right to that channel at once (`channel_closed`).
-   * While the stream is open its user is there for others (PresenceService). Presence and typing come live and are
-   * in no log: what a stream misses is lost to it.
-   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the server stops: reconnect with the cursors.
-   * Errors: NOT_FOUND when one of `channel_ids` is no channel of the caller; RESOURCE_EXHAUSTED
-   * (RATE_LIMITED) beyond the streams a user may have open, 20 by default.
+   * A heartbeat is sent every 20 seconds by default. A client that has received nothing for 60 seconds should
+   * reconnect. A stream of all channels includes channels that the caller joins later. When a membership ends, the
+   * stream immediately stops delivering the channel (`channel_closed`).
+   *
+   * The caller is online while the stream is open (PresenceService). Presence and typing are sent live only and cannot
+   * be replayed.
+   *
+   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursors.
+   *
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if the caller is not a member of one of `channel_ids`; RESOURCE_EXHAUSTED
+   * (RATE_LIMITED) above the maximum number of open streams per user, 20 by default.
    *
    * @generated from rpc serp.discuss.v1.EventService.Subscribe
    */
@@ -871,24 +876,25 @@ export const EventService: GenService<{
     output: typeof SubscribeResponseSchema;
   },
   /**
-   * Streams the events of all channels of a tenant, or of all tenants, to a service that processes them: a
-   * search indexer, a notifier. For services that act for nobody. `x-tenant-id`, else the claim `tid` of the
-   * token, names the tenant; without either the stream is of all tenants, or of those in the claim `tenants`.
+   * Streams the events of all channels of one tenant or of all tenants to a service that processes them, such as a
+   * search indexer or a notifier. Requires a service acting for itself. The metadata `x-tenant-id`, otherwise the
+   * token's claim `tid`, selects the tenant. Without either, the stream covers the tenants in the claim `tenants`, or
+   * all tenants if there is no such claim.
    *
-   * Every event is delivered at least once, those of a channel in the order of their `seq`, and none is ever
-   * skipped. Each message has a `cursor`: once an event is processed, store it, and give it when the stream
-   * breaks or the consumer crashed; what follows it is sent then. Process an event twice as if it were once
-   * (`channel_id` and `seq` name it). An event is sent when every transaction older than its own has ended,
-   * which takes milliseconds as a rule.
+   * Every event is delivered at least once, and the events of a channel in the order of their `seq`. Each message has a
+   * `cursor`: store it after processing the message and send it when reconnecting, and the stream continues after that
+   * message. Process events idempotently by `channel_id` and `seq`. An event is sent after all transactions older than
+   * its own have ended, normally within milliseconds.
    *
-   * Heartbeats carry the cursor too, so that it moves on in quiet times and past what `kinds` leaves out:
-   * store it then as well. Cursors are good for as long as the log is kept, 7 days by default; to an older one
-   * the answer is `reset`. A consumer that reads slower than events come loses nothing: it is sent what it
-   * takes, from the log.
-   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the server stops: reconnect with the cursor.
-   * Errors: INVALID_ARGUMENT when `cursor` is none that this method gave out; PERMISSION_DENIED
-   * (CALLER_NOT_ALLOWED) with `x-user-id`, and for a tenant the service does not serve; RESOURCE_EXHAUSTED
-   * (RATE_LIMITED) beyond the streams a caller may have open, (OVERLOADED) beyond those of the instance.
+   * Heartbeats carry a cursor too, which advances while there are no matching events: store it as well. A cursor is
+   * valid for as long as the log is kept, 7 days by default; the stream reports an older one with `reset`. A slow
+   * consumer loses nothing: the stream reads from the log at the consumer's pace.
+   *
+   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursor.
+   *
+   * Errors: INVALID_ARGUMENT for a cursor that this RPC did not return; PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a
+   * call with `x-user-id`, or for a tenant that the service may not read; RESOURCE_EXHAUSTED (RATE_LIMITED) above the
+   * maximum number of open streams of the caller, (OVERLOADED) above that of the instance.
    *
    * @generated from rpc serp.discuss.v1.EventService.StreamTenantEvents
    */

@@ -15,34 +15,34 @@ export const file_serp_discuss_v1_member: GenFile = /*@__PURE__*/
   fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEihQEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgCCgpNZW1iZXJzaGlwEhIKCmNoYW5uZWxfaWQYASABKAMSKQoEcm9sZRgCIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlEi0KCWpvaW5fdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYBCABKAMSFAoMdW5yZWFkX2NvdW50GAUgASgFEg4KBnBpbm5lZBgGIAEoCBINCgVtdXRlZBgHIAEoCBI+ChJub3RpZmljYXRpb25fbGV2ZWwYCCABKA4yIi5zZXJwLmRpc2N1c3MudjEuTm90aWZpY2F0aW9uTGV2ZWwSKQoIbWV0YWRhdGEYCSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KoYBCgpNZW1iZXJSb2xlEhsKF01FTUJFUl9ST0xFX1VOU1BFQ0lGSUVEEAASFQoRTUVNQkVSX1JPTEVfR1VFU1QQARIWChJNRU1CRVJfUk9MRV9NRU1CRVIQAhIVChFNRU1CRVJfUk9MRV9BRE1JThADEhUKEU1FTUJFUl9ST0xFX09XTkVSEAQqkQEKEU5vdGlmaWNhdGlvbkxldmVsEiIKHk5PVElGSUNBVElPTl9MRVZFTF9VTlNQRUNJRklFRBAAEhoKFk5PVElGSUNBVElPTl9MRVZFTF9BTEwQARIfChtOT1RJRklDQVRJT05fTEVWRUxfTUVOVElPTlMQAhIbChdOT1RJRklDQVRJT05fTEVWRUxfTk9ORRADYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
- * A person in a channel as everybody in it sees them.
+ * A member as the other members see it.
  *
  * @generated from message serp.discuss.v1.Member
  */
 export type Member = Message<"serp.discuss.v1.Member"> & {
   /**
-   * The person.
+   * Id of the user in the identity provider; the service has no user directory.
    *
    * @generated from field: int64 user_id = 1;
    */
   userId: bigint;
 
   /**
-   * What they may do.
+   * Never UNSPECIFIED.
    *
    * @generated from field: serp.discuss.v1.MemberRole role = 2;
    */
   role: MemberRole;
 
   /**
-   * Name they go by in this channel; empty when they set none.
+   * Display name in this channel, at most 100 characters; empty if the member has not set one.
    *
    * @generated from field: string nickname = 3;
    */
   nickname: string;
 
   /**
-   * When they joined, or last rejoined.
+   * Time of the last join: rejoining changes it.
    *
    * @generated from field: google.protobuf.Timestamp join_time = 4;
    */
@@ -57,69 +57,69 @@ export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_member, 0);
 
 /**
- * The caller's own relation to a channel; nobody else sees it.
+ * The caller's own state in a channel. Other users never receive it.
  *
  * @generated from message serp.discuss.v1.Membership
  */
 export type Membership = Message<"serp.discuss.v1.Membership"> & {
   /**
-   * The channel.
+   * Channel that the state belongs to.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * What the caller may do.
+   * Never UNSPECIFIED.
    *
    * @generated from field: serp.discuss.v1.MemberRole role = 2;
    */
   role: MemberRole;
 
   /**
-   * When the caller joined, or last rejoined.
+   * Time of the last join: rejoining changes it.
    *
    * @generated from field: google.protobuf.Timestamp join_time = 3;
    */
   joinTime?: Timestamp | undefined;
 
   /**
-   * The newest message the caller has read; 0 when none.
+   * Read marker: the newest message that the caller has read; 0 if none.
    *
    * @generated from field: int64 last_read_message_id = 4;
    */
   lastReadMessageId: bigint;
 
   /**
-   * Messages after the last read one that are neither the caller's own, nor deleted, nor notices. Exact.
+   * Exact number of messages after the read marker, without the caller's own messages, deleted messages and notices.
    *
    * @generated from field: int32 unread_count = 5;
    */
   unreadCount: number;
 
   /**
-   * Whether the caller pinned the channel to the top of their list.
+   * True if the channel is pinned to the top of the caller's list.
    *
    * @generated from field: bool pinned = 6;
    */
   pinned: boolean;
 
   /**
-   * Whether the caller muted the channel.
+   * True if the channel creates no activities for the caller and is left out of the caller's unread totals.
    *
    * @generated from field: bool muted = 7;
    */
   muted: boolean;
 
   /**
-   * Which messages the caller is notified of.
+   * Messages that the caller is notified of; ALL by default.
    *
    * @generated from field: serp.discuss.v1.NotificationLevel notification_level = 8;
    */
   notificationLevel: NotificationLevel;
 
   /**
-   * Free settings of the caller for this channel, such as `nickname` and `color`; up to 8 KB as JSON.
+   * The caller's client-defined settings for this channel, such as `nickname` and `color`; at most 8 KB as JSON.
    *
    * @generated from field: google.protobuf.Struct metadata = 9;
    */
@@ -134,41 +134,41 @@ export const MembershipSchema: GenMessage<Membership> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_member, 1);
 
 /**
- * What a member may do in a channel. Each role may do what the ones before it may.
+ * Role of a member in a channel. Each role includes the permissions of the roles before it.
  *
  * @generated from enum serp.discuss.v1.MemberRole
  */
 export const MemberRole = {
   /**
-   * Not stated. In a request: MEMBER.
+   * Never sent by the server. In a request: MEMBER.
    *
    * @generated from enum value: MEMBER_ROLE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Reads and posts.
+   * Reads and posts messages.
    *
    * @generated from enum value: MEMBER_ROLE_GUEST = 1;
    */
   GUEST: 1,
 
   /**
-   * Also adds members to public channels.
+   * Adds members to public channels and pins messages.
    *
    * @generated from enum value: MEMBER_ROLE_MEMBER = 2;
    */
   MEMBER: 2,
 
   /**
-   * Also manages members, the channel's settings and everybody's messages.
+   * Manages members, the channel's settings and the messages of all members.
    *
    * @generated from enum value: MEMBER_ROLE_ADMIN = 3;
    */
   ADMIN: 3,
 
   /**
-   * Also archives, deletes and hands over the channel.
+   * Archives and deletes the channel and transfers its ownership.
    *
    * @generated from enum value: MEMBER_ROLE_OWNER = 4;
    */
@@ -176,7 +176,7 @@ export const MemberRole = {
 } as const;
 
 /**
- * What a member may do in a channel. Each role may do what the ones before it may.
+ * Role of a member in a channel. Each role includes the permissions of the roles before it.
  *
  * @generated from enum serp.discuss.v1.MemberRole
  */
@@ -189,20 +189,20 @@ export const MemberRoleSchema: GenEnum<MemberRole> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_member, 0);
 
 /**
- * Which messages of a channel a member is notified of.
+ * Messages of a channel that a member is notified of.
  *
  * @generated from enum serp.discuss.v1.NotificationLevel
  */
 export const NotificationLevel = {
   /**
-   * Not stated.
+   * Never sent by the server.
    *
    * @generated from enum value: NOTIFICATION_LEVEL_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Every message. The default.
+   * All messages. The default.
    *
    * @generated from enum value: NOTIFICATION_LEVEL_ALL = 1;
    */
@@ -216,7 +216,7 @@ export const NotificationLevel = {
   MENTIONS: 2,
 
   /**
-   * None.
+   * No messages.
    *
    * @generated from enum value: NOTIFICATION_LEVEL_NONE = 3;
    */
@@ -224,7 +224,7 @@ export const NotificationLevel = {
 } as const;
 
 /**
- * Which messages of a channel a member is notified of.
+ * Messages of a channel that a member is notified of.
  *
  * @generated from enum serp.discuss.v1.NotificationLevel
  */

@@ -21,27 +21,27 @@ export const file_serp_discuss_v1_member_service: GenFile = /*@__PURE__*/
   fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIjEKEkpvaW5DaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAInEKE0pvaW5DaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJMChNSZW1vdmVNZW1iZXJSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSIyChNMZWF2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiFgoUTGVhdmVDaGFubmVsUmVzcG9uc2UihwEKF1VwZGF0ZU1lbWJlclJvbGVSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABI1CgRyb2xlGAMgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGVCCrpIB4IBBBABIAAiQwoYVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlEicKBm1lbWJlchgBIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiUQoYVHJhbnNmZXJPd25lcnNoaXBSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACJFChlUcmFuc2Zlck93bmVyc2hpcFJlc3BvbnNlEigKB2NoYW5nZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIoMCChdVcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEg4KBnBpbm5lZBgCIAEoCBINCgVtdXRlZBgDIAEoCBJIChJub3RpZmljYXRpb25fbGV2ZWwYBCABKA4yIi5zZXJwLmRpc2N1c3MudjEuTm90aWZpY2F0aW9uTGV2ZWxCCLpIBYIBAhABEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJLChhVcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2USLwoKbWVtYmVyc2hpcBgBIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIm0KEkxpc3RNZW1iZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlgKE0xpc3RNZW1iZXJzUmVzcG9uc2USKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIksKD01hcmtSZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICKAAiRgoQTWFya1JlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTQoRTWFya1VucmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkgKEk1hcmtVbnJlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTgoSTGlzdFJlYWRlcnNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACInChNMaXN0UmVhZGVyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygDIhkKF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0IsMCChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDEiIKGnRvdGFsX3VucmVhZF9tZW50aW9uX2NvdW50GAMgASgDGqQBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoUdW5yZWFkX21lbnRpb25fY291bnQYBSABKAUymQoKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmUKC0pvaW5DaGFubmVsEiMuc2VycC5kaXNjdXNzLnYxLkpvaW5DaGFubmVsUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5Kb2luQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxSZW1vdmVNZW1iZXISJC5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXNwb25zZSILkAICiLUYBJC1GAISaAoMTGVhdmVDaGFubmVsEiQuc2VycC5kaXNjdXNzLnYxLkxlYXZlQ2hhbm5lbFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEnQKEFVwZGF0ZU1lbWJlclJvbGUSKC5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlIguQAgKItRgEkLUYAhJ3ChFUcmFuc2Zlck93bmVyc2hpcBIpLnNlcnAuZGlzY3Vzcy52MS5UcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVXBkYXRlTWVtYmVyc2hpcBIoLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0xpc3RNZW1iZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghNYXJrUmVhZBIgLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTWFya1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESYgoKTWFya1VucmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0xpc3RSZWFkZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFkZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhZGVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
 
 /**
- * Whom to add to which channel.
+ * Users to add to a channel.
  *
  * @generated from message serp.discuss.v1.AddMembersRequest
  */
 export type AddMembersRequest = Message<"serp.discuss.v1.AddMembersRequest"> & {
   /**
-   * The channel.
+   * Channel to add to. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Users to add, 1 to 1,000; repeated ids count once.
+   * Users to add, 1 to 1,000; duplicates count once.
    *
    * @generated from field: repeated int64 user_ids = 2;
    */
   userIds: bigint[];
 
   /**
-   * Role they get; MEMBER when not stated.
+   * Role of the new members, at most the caller's; MEMBER if not set.
    *
    * @generated from field: serp.discuss.v1.MemberRole role = 3;
    */
@@ -56,13 +56,13 @@ export const AddMembersRequestSchema: GenMessage<AddMembersRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_member_service, 0);
 
 /**
- * Who was added.
+ * Result of AddMembers.
  *
  * @generated from message serp.discuss.v1.AddMembersResponse
  */
 export type AddMembersResponse = Message<"serp.discuss.v1.AddMembersResponse"> & {
   /**
-   * Those who were not members before, in ascending order of their ids.
+   * New members in ascending order of their user ids, without those who were members before.
    *
    * @generated from field: repeated serp.discuss.v1.Member added = 1;
    */
@@ -77,13 +77,13 @@ export const AddMembersResponseSchema: GenMessage<AddMembersResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 1);
 
 /**
- * Which group to join.
+ * Group to join.
  *
  * @generated from message serp.discuss.v1.JoinChannelRequest
  */
 export type JoinChannelRequest = Message<"serp.discuss.v1.JoinChannelRequest"> & {
   /**
-   * The group.
+   * Public group to join. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -98,20 +98,20 @@ export const JoinChannelRequestSchema: GenMessage<JoinChannelRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 2);
 
 /**
- * The caller is a member.
+ * Result of JoinChannel.
  *
  * @generated from message serp.discuss.v1.JoinChannelResponse
  */
 export type JoinChannelResponse = Message<"serp.discuss.v1.JoinChannelResponse"> & {
   /**
-   * The group.
+   * The group including the caller.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership.
+   * The caller's own state in the group.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
@@ -126,20 +126,20 @@ export const JoinChannelResponseSchema: GenMessage<JoinChannelResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_member_service, 3);
 
 /**
- * Whom to take out of which channel.
+ * Member to remove.
  *
  * @generated from message serp.discuss.v1.RemoveMemberRequest
  */
 export type RemoveMemberRequest = Message<"serp.discuss.v1.RemoveMemberRequest"> & {
   /**
-   * The channel.
+   * Channel to remove from. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The member, not the caller: one leaves by LeaveChannel.
+   * Member to remove. Required; the caller leaves with LeaveChannel instead.
    *
    * @generated from field: int64 user_id = 2;
    */
@@ -154,7 +154,7 @@ export const RemoveMemberRequestSchema: GenMessage<RemoveMemberRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_member_service, 4);
 
 /**
- * The member was removed.
+ * Empty: the user is no longer a member.
  *
  * @generated from message serp.discuss.v1.RemoveMemberResponse
  */
@@ -169,13 +169,13 @@ export const RemoveMemberResponseSchema: GenMessage<RemoveMemberResponse> = /*@_
   messageDesc(file_serp_discuss_v1_member_service, 5);
 
 /**
- * Which channel to leave.
+ * Channel to leave.
  *
  * @generated from message serp.discuss.v1.LeaveChannelRequest
  */
 export type LeaveChannelRequest = Message<"serp.discuss.v1.LeaveChannelRequest"> & {
   /**
-   * The channel.
+   * Channel to leave. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -190,7 +190,7 @@ export const LeaveChannelRequestSchema: GenMessage<LeaveChannelRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_member_service, 6);
 
 /**
- * The caller left.
+ * Empty: the caller is no longer a member.
  *
  * @generated from message serp.discuss.v1.LeaveChannelResponse
  */
@@ -205,27 +205,27 @@ export const LeaveChannelResponseSchema: GenMessage<LeaveChannelResponse> = /*@_
   messageDesc(file_serp_discuss_v1_member_service, 7);
 
 /**
- * Which role to give to whom.
+ * New role of a member.
  *
  * @generated from message serp.discuss.v1.UpdateMemberRoleRequest
  */
 export type UpdateMemberRoleRequest = Message<"serp.discuss.v1.UpdateMemberRoleRequest"> & {
   /**
-   * The channel.
+   * Channel of the member. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The member, perhaps the caller.
+   * Member to change; can be the caller. Required.
    *
    * @generated from field: int64 user_id = 2;
    */
   userId: bigint;
 
   /**
-   * The new role.
+   * New role. Required.
    *
    * @generated from field: serp.discuss.v1.MemberRole role = 3;
    */
@@ -240,13 +240,13 @@ export const UpdateMemberRoleRequestSchema: GenMessage<UpdateMemberRoleRequest> 
   messageDesc(file_serp_discuss_v1_member_service, 8);
 
 /**
- * The member after the change.
+ * Result of UpdateMemberRole.
  *
  * @generated from message serp.discuss.v1.UpdateMemberRoleResponse
  */
 export type UpdateMemberRoleResponse = Message<"serp.discuss.v1.UpdateMemberRoleResponse"> & {
   /**
-   * The member.
+   * The member after the change.
    *
    * @generated from field: serp.discuss.v1.Member member = 1;
    */
@@ -261,20 +261,20 @@ export const UpdateMemberRoleResponseSchema: GenMessage<UpdateMemberRoleResponse
   messageDesc(file_serp_discuss_v1_member_service, 9);
 
 /**
- * Whom to hand a channel over to.
+ * New owner of a channel.
  *
  * @generated from message serp.discuss.v1.TransferOwnershipRequest
  */
 export type TransferOwnershipRequest = Message<"serp.discuss.v1.TransferOwnershipRequest"> & {
   /**
-   * The channel.
+   * Channel to transfer. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The member who becomes owner, not the caller.
+   * Member who becomes the owner; not the caller. Required.
    *
    * @generated from field: int64 user_id = 2;
    */
@@ -289,13 +289,13 @@ export const TransferOwnershipRequestSchema: GenMessage<TransferOwnershipRequest
   messageDesc(file_serp_discuss_v1_member_service, 10);
 
 /**
- * The channel was handed over.
+ * Result of TransferOwnership.
  *
  * @generated from message serp.discuss.v1.TransferOwnershipResponse
  */
 export type TransferOwnershipResponse = Message<"serp.discuss.v1.TransferOwnershipResponse"> & {
   /**
-   * The new owner and those who became admins, in ascending order of their ids; empty when it was so before.
+   * Members whose role changed, in ascending order of their user ids; empty if no role changed.
    *
    * @generated from field: repeated serp.discuss.v1.Member changed = 1;
    */
@@ -310,49 +310,50 @@ export const TransferOwnershipResponseSchema: GenMessage<TransferOwnershipRespon
   messageDesc(file_serp_discuss_v1_member_service, 11);
 
 /**
- * What to change of the caller's own settings.
+ * Change of the caller's own settings for a channel.
  *
  * @generated from message serp.discuss.v1.UpdateMembershipRequest
  */
 export type UpdateMembershipRequest = Message<"serp.discuss.v1.UpdateMembershipRequest"> & {
   /**
-   * The channel.
+   * Channel whose settings change. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Whether to pin the channel to the top of the caller's list.
+   * True to pin the channel to the top of the caller's list.
    *
    * @generated from field: bool pinned = 2;
    */
   pinned: boolean;
 
   /**
-   * Whether to mute the channel.
+   * True to suppress activities from the channel and leave it out of the unread totals.
    *
    * @generated from field: bool muted = 3;
    */
   muted: boolean;
 
   /**
-   * Which messages to be notified of; stated when `update_mask` names it.
+   * Messages to be notified of. Must not be UNSPECIFIED if `update_mask` contains it.
    *
    * @generated from field: serp.discuss.v1.NotificationLevel notification_level = 4;
    */
   notificationLevel: NotificationLevel;
 
   /**
-   * New settings as a whole, up to 8 KB as JSON; unset: none. `nickname` is a text of up to 100 characters that the
-   * others see.
+   * New settings, which replace all of the old; at most 8 KB as JSON. Unset: removes them. `nickname` is a string of at
+   * most 100 characters that other members see.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * Which of `pinned`, `muted`, `notification_level` and `metadata` to change; at least one.
+   * Fields to change: `pinned`, `muted`, `notification_level` and `metadata`; at least one. Other fields of the request
+   * are ignored.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 6;
    */
@@ -367,13 +368,13 @@ export const UpdateMembershipRequestSchema: GenMessage<UpdateMembershipRequest> 
   messageDesc(file_serp_discuss_v1_member_service, 12);
 
 /**
- * The caller's membership after the change.
+ * Result of UpdateMembership.
  *
  * @generated from message serp.discuss.v1.UpdateMembershipResponse
  */
 export type UpdateMembershipResponse = Message<"serp.discuss.v1.UpdateMembershipResponse"> & {
   /**
-   * The membership.
+   * The caller's own state after the change.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 1;
    */
@@ -388,27 +389,27 @@ export const UpdateMembershipResponseSchema: GenMessage<UpdateMembershipResponse
   messageDesc(file_serp_discuss_v1_member_service, 13);
 
 /**
- * Which members to list.
+ * Page of a channel's members.
  *
  * @generated from message serp.discuss.v1.ListMembersRequest
  */
 export type ListMembersRequest = Message<"serp.discuss.v1.ListMembersRequest"> & {
   /**
-   * The channel.
+   * Channel to read. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Members per page, 50 when 0, at most 100.
+   * Maximum number of members per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 3;
    */
@@ -423,20 +424,20 @@ export const ListMembersRequestSchema: GenMessage<ListMembersRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 14);
 
 /**
- * A page of members.
+ * A page of a channel's members.
  *
  * @generated from message serp.discuss.v1.ListMembersResponse
  */
 export type ListMembersResponse = Message<"serp.discuss.v1.ListMembersResponse"> & {
   /**
-   * The members, in order.
+   * Active members: owners first, then by role and user id.
    *
    * @generated from field: repeated serp.discuss.v1.Member members = 1;
    */
   members: Member[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -451,20 +452,20 @@ export const ListMembersResponseSchema: GenMessage<ListMembersResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_member_service, 15);
 
 /**
- * How far the caller has read.
+ * New position of the caller's read marker.
  *
  * @generated from message serp.discuss.v1.MarkReadRequest
  */
 export type MarkReadRequest = Message<"serp.discuss.v1.MarkReadRequest"> & {
   /**
-   * The channel.
+   * Channel of the marker. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The newest message read; 0: all there are.
+   * Newest message that the caller has read; 0: the newest message of the channel.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -479,20 +480,20 @@ export const MarkReadRequestSchema: GenMessage<MarkReadRequest> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_member_service, 16);
 
 /**
- * Where the caller's marker stands now.
+ * Read state after MarkRead.
  *
  * @generated from message serp.discuss.v1.MarkReadResponse
  */
 export type MarkReadResponse = Message<"serp.discuss.v1.MarkReadResponse"> & {
   /**
-   * The newest message read; later than asked for when the marker was there before.
+   * Position of the marker; later than requested if it already was.
    *
    * @generated from field: int64 last_read_message_id = 1;
    */
   lastReadMessageId: bigint;
 
   /**
-   * Unread messages that remain. Exact.
+   * Exact number of unread messages after the marker.
    *
    * @generated from field: int32 unread_count = 2;
    */
@@ -507,20 +508,20 @@ export const MarkReadResponseSchema: GenMessage<MarkReadResponse> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_member_service, 17);
 
 /**
- * What the caller has not read after all.
+ * New position of the caller's read marker.
  *
  * @generated from message serp.discuss.v1.MarkUnreadRequest
  */
 export type MarkUnreadRequest = Message<"serp.discuss.v1.MarkUnreadRequest"> & {
   /**
-   * The channel.
+   * Channel of the marker. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The oldest message to be unread.
+   * Oldest message that becomes unread. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -535,20 +536,20 @@ export const MarkUnreadRequestSchema: GenMessage<MarkUnreadRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_member_service, 18);
 
 /**
- * Where the caller's marker stands now.
+ * Read state after MarkUnread.
  *
  * @generated from message serp.discuss.v1.MarkUnreadResponse
  */
 export type MarkUnreadResponse = Message<"serp.discuss.v1.MarkUnreadResponse"> & {
   /**
-   * The newest message read, 0 when none; earlier than asked for when the marker was there before.
+   * Position of the marker; earlier than requested if it already was, and 0 if no message is read.
    *
    * @generated from field: int64 last_read_message_id = 1;
    */
   lastReadMessageId: bigint;
 
   /**
-   * Unread messages. Exact.
+   * Exact number of unread messages after the marker.
    *
    * @generated from field: int32 unread_count = 2;
    */
@@ -563,20 +564,20 @@ export const MarkUnreadResponseSchema: GenMessage<MarkUnreadResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 19);
 
 /**
- * Asks who has read a message.
+ * Message to return the readers of.
  *
  * @generated from message serp.discuss.v1.ListReadersRequest
  */
 export type ListReadersRequest = Message<"serp.discuss.v1.ListReadersRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to return the readers of. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -591,14 +592,13 @@ export const ListReadersRequestSchema: GenMessage<ListReadersRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 20);
 
 /**
- * Who has read a message.
+ * Result of ListReaders.
  *
  * @generated from message serp.discuss.v1.ListReadersResponse
  */
 export type ListReadersResponse = Message<"serp.discuss.v1.ListReadersResponse"> & {
   /**
-   * Members whose read marker has reached the message, without its sender and without those who joined after it was
-   * posted, in ascending order.
+   * Readers in ascending order, without the sender and without members who joined after the message was posted.
    *
    * @generated from field: repeated int64 user_ids = 1;
    */
@@ -613,7 +613,7 @@ export const ListReadersResponseSchema: GenMessage<ListReadersResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_member_service, 21);
 
 /**
- * Asks for all unread counts.
+ * Empty: the summary covers all the caller's channels.
  *
  * @generated from message serp.discuss.v1.GetUnreadSummaryRequest
  */
@@ -628,28 +628,29 @@ export const GetUnreadSummaryRequestSchema: GenMessage<GetUnreadSummaryRequest> 
   messageDesc(file_serp_discuss_v1_member_service, 22);
 
 /**
- * All unread counts of the caller.
+ * Unread counts of the caller's channels.
  *
  * @generated from message serp.discuss.v1.GetUnreadSummaryResponse
  */
 export type GetUnreadSummaryResponse = Message<"serp.discuss.v1.GetUnreadSummaryResponse"> & {
   /**
-   * Channels with unread messages, the one with the latest message first, at most 5,000. Archived channels are
-   * left out, muted ones are not.
+   * Channels with unread messages, at most 5,000, in descending order of `last_message_time`. Includes muted channels,
+   * leaves out archived ones.
    *
    * @generated from field: repeated serp.discuss.v1.GetUnreadSummaryResponse.Entry entries = 1;
    */
   entries: GetUnreadSummaryResponse_Entry[];
 
   /**
-   * Unread messages of all channels together, muted ones left out.
+   * Sum of `unread_count` over all the caller's channels that are not muted, including those beyond the limit of
+   * `entries`.
    *
    * @generated from field: int64 total_unread_count = 2;
    */
   totalUnreadCount: bigint;
 
   /**
-   * Those of them that mention the caller.
+   * Sum of `unread_mention_count` over the same channels.
    *
    * @generated from field: int64 total_unread_mention_count = 3;
    */
@@ -664,41 +665,41 @@ export const GetUnreadSummaryResponseSchema: GenMessage<GetUnreadSummaryResponse
   messageDesc(file_serp_discuss_v1_member_service, 23);
 
 /**
- * Unread messages of one channel.
+ * Unread counts of one channel.
  *
  * @generated from message serp.discuss.v1.GetUnreadSummaryResponse.Entry
  */
 export type GetUnreadSummaryResponse_Entry = Message<"serp.discuss.v1.GetUnreadSummaryResponse.Entry"> & {
   /**
-   * The channel.
+   * Channel of the counts.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Messages after the last read one that are neither the caller's own nor deleted. Exact.
+   * Same value as `Membership.unread_count`; never 0.
    *
    * @generated from field: int32 unread_count = 2;
    */
   unreadCount: number;
 
   /**
-   * The newest message read; 0 when none.
+   * Read marker: the newest message that the caller has read; 0 if none.
    *
    * @generated from field: int64 last_read_message_id = 3;
    */
   lastReadMessageId: bigint;
 
   /**
-   * When the channel's last message was posted.
+   * Same value as `Channel.last_message_time`.
    *
    * @generated from field: google.protobuf.Timestamp last_message_time = 4;
    */
   lastMessageTime?: Timestamp | undefined;
 
   /**
-   * Unread messages that mention the caller, by id or with everybody in the channel. Exact.
+   * Exact number of unread messages that mention the caller, individually or through `mention_scope`.
    *
    * @generated from field: int32 unread_mention_count = 5;
    */
@@ -713,26 +714,27 @@ export const GetUnreadSummaryResponse_EntrySchema: GenMessage<GetUnreadSummaryRe
   messageDesc(file_serp_discuss_v1_member_service, 23, 0);
 
 /**
- * Who is in a channel, and how far each has read.
+ * Members of channels and their read markers.
  *
- * A private channel the caller is no member of does not exist for the caller: NOT_FOUND (CHANNEL_NOT_FOUND). In a
- * public one of the tenant, what is for members is refused to others by PERMISSION_DENIED (ROLE_TOO_LOW), and
- * what is about the caller's own membership by NOT_FOUND (MEMBER_NOT_FOUND).
+ * A private channel that the caller is not a member of returns NOT_FOUND (CHANNEL_NOT_FOUND). In a public group of the
+ * tenant, a caller who is not a member gets PERMISSION_DENIED (ROLE_TOO_LOW) from RPCs for members, and NOT_FOUND
+ * (MEMBER_NOT_FOUND) from RPCs on the caller's own membership.
  *
- * A service that acts for a user has that user's rights; one that acts for nobody may do in every channel of its
- * tenant what an owner may.
+ * A service acting for a user has that user's rights. A service acting for itself has the rights of an owner in every
+ * channel of its tenant.
  *
  * @generated from service serp.discuss.v1.MemberService
  */
 export const MemberService: GenService<{
   /**
-   * Makes users members. Members add others to public channels, admins also to private ones; services that act
-   * for nobody to all.
+   * Adds users to a channel. Requires the role MEMBER in a public channel, ADMIN in a private one, or a service acting
+   * for itself.
    *
-   * Those who are members already stay as they are, so that repeating the call changes nothing. Who left or
-   * was removed rejoins with the history before them read.
-   * Errors: FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_ARCHIVED, CHANNEL_FULL); PERMISSION_DENIED
-   * (ROLE_TOO_LOW), also for giving a role above one's own.
+   * Existing members keep their roles, so that repeating the call changes nothing. For a former member who rejoins, all
+   * earlier messages count as read.
+   *
+   * Errors: FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_ARCHIVED, CHANNEL_FULL); PERMISSION_DENIED (ROLE_TOO_LOW),
+   * also for a role above the caller's.
    *
    * @generated from rpc serp.discuss.v1.MemberService.AddMembers
    */
@@ -742,11 +744,11 @@ export const MemberService: GenService<{
     output: typeof AddMembersResponseSchema;
   },
   /**
-   * Makes the caller a member of a public group of the tenant. Who was removed may come back: make the group private
-   * to keep somebody out.
+   * Adds the caller to a public group of the tenant. A user who was removed can join again: make the group private to
+   * prevent it.
    *
-   * A member stays as they are, so that repeating the call changes nothing. Who left or was removed rejoins with the
-   * history before them read.
+   * Has no effect on a member. For a former member, all earlier messages count as read.
+   *
    * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED, CHANNEL_FULL).
    *
    * @generated from rpc serp.discuss.v1.MemberService.JoinChannel
@@ -757,12 +759,12 @@ export const MemberService: GenService<{
     output: typeof JoinChannelResponseSchema;
   },
   /**
-   * Takes a member out of the channel; their streams and reads end at once. For admins; owners are removed by
-   * owners only. Services that act for nobody may remove anybody.
+   * Removes a member from a channel; the user's streams and reads of the channel end at once. Requires the role ADMIN,
+   * or OWNER to remove an owner. A service acting for itself can remove every member.
    *
-   * Errors: NOT_FOUND (MEMBER_NOT_FOUND), also when the call is repeated; PERMISSION_DENIED (ROLE_TOO_LOW);
-   * FAILED_PRECONDITION (CHANNEL_IS_DIRECT); FAILED_PRECONDITION (LAST_OWNER) when others would remain without
-   * an owner; INVALID_ARGUMENT for the caller's own id.
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND), also for a repeated call; PERMISSION_DENIED (ROLE_TOO_LOW);
+   * FAILED_PRECONDITION (CHANNEL_IS_DIRECT); FAILED_PRECONDITION (LAST_OWNER) if the other members would have no owner;
+   * INVALID_ARGUMENT for the caller's own id.
    *
    * @generated from rpc serp.discuss.v1.MemberService.RemoveMember
    */
@@ -772,10 +774,10 @@ export const MemberService: GenService<{
     output: typeof RemoveMemberResponseSchema;
   },
   /**
-   * Leaves a channel, also an archived one.
+   * Removes the caller from a channel, including an archived one.
    *
-   * Errors: FAILED_PRECONDITION (CHANNEL_IS_DIRECT); FAILED_PRECONDITION (LAST_OWNER) when others remain and the
-   * caller is the only owner; NOT_FOUND when the call is repeated.
+   * Errors: FAILED_PRECONDITION (CHANNEL_IS_DIRECT); FAILED_PRECONDITION (LAST_OWNER) if the caller is the only owner
+   * and there are other members; NOT_FOUND for a repeated call.
    *
    * @generated from rpc serp.discuss.v1.MemberService.LeaveChannel
    */
@@ -785,11 +787,11 @@ export const MemberService: GenService<{
     output: typeof LeaveChannelResponseSchema;
   },
   /**
-   * Gives a member another role. For admins, up to their own role and for members up to their own role; services that
-   * act for nobody may give any.
+   * Changes a member's role. Requires the role ADMIN, and that neither the member's current nor the new role is above
+   * the caller's. A service acting for itself can set every role.
    *
    * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
-   * CHANNEL_ARCHIVED); FAILED_PRECONDITION (LAST_OWNER) when the channel would remain without an owner.
+   * CHANNEL_ARCHIVED); FAILED_PRECONDITION (LAST_OWNER) if the channel would have no owner.
    *
    * @generated from rpc serp.discuss.v1.MemberService.UpdateMemberRole
    */
@@ -799,10 +801,10 @@ export const MemberService: GenService<{
     output: typeof UpdateMemberRoleResponseSchema;
   },
   /**
-   * Makes another member owner in the caller's place; the caller becomes admin. For owners. Where a service that
-   * acts for nobody calls, all owners become admins, so that one is left.
+   * Makes another member the owner; the caller becomes ADMIN. Requires the role OWNER. For a service acting for itself,
+   * all other owners become ADMIN, so that one owner remains.
    *
-   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW), also when the call is repeated;
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW), also for a repeated call;
    * FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_ARCHIVED); INVALID_ARGUMENT for the caller's own id.
    *
    * @generated from rpc serp.discuss.v1.MemberService.TransferOwnership
@@ -813,8 +815,8 @@ export const MemberService: GenService<{
     output: typeof TransferOwnershipResponseSchema;
   },
   /**
-   * Changes the caller's own settings for a channel, also for an archived one. The caller's streams are told of it
-   * on all devices (`membership_changed`), the others of a new nickname only (event `members_changed`).
+   * Changes the caller's own settings for a channel, including an archived one. The streams of all the caller's devices
+   * receive `membership_changed`; other members receive only a new nickname, as `members_changed`.
    *
    * @generated from rpc serp.discuss.v1.MemberService.UpdateMembership
    */
@@ -824,8 +826,8 @@ export const MemberService: GenService<{
     output: typeof UpdateMembershipResponseSchema;
   },
   /**
-   * Lists the members of a channel: owners first, then by role and user id. For members, and for services that
-   * act for nobody: who is in a public channel is not for the whole tenant.
+   * Returns the members of a channel, in descending order of their roles and then by user id. Requires membership or a
+   * service acting for itself, even in a public group.
    *
    * @generated from rpc serp.discuss.v1.MemberService.ListMembers
    */
@@ -835,13 +837,13 @@ export const MemberService: GenService<{
     output: typeof ListMembersResponseSchema;
   },
   /**
-   * Moves the caller's read marker forward to a message; never back. The caller's streams are told of it on all
-   * devices (`read_marker_moved`).
+   * Moves the caller's read marker forward to a message; never back. The streams of all the caller's devices receive
+   * `read_marker_moved`.
    *
-   * Mentions, replies and reactions that the caller's activities tell of are read with their messages, up to the
-   * marker: at most 1,000 by one call, the oldest first (`activities_read`).
+   * Marks the caller's activities about mentions, replies and reactions up to the marker as read: the oldest 1,000 per
+   * call (`activities_read`).
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel.
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) if the channel has no such message.
    *
    * @generated from rpc serp.discuss.v1.MemberService.MarkRead
    */
@@ -851,10 +853,10 @@ export const MemberService: GenService<{
     output: typeof MarkReadResponseSchema;
   },
   /**
-   * Moves the caller's read marker back to before a message, so that it and all after it are unread; never forward.
-   * The caller's streams are told of it as by MarkRead.
+   * Moves the caller's read marker back to before a message, so that it and all later messages are unread; never
+   * forward. The streams of all the caller's devices receive `read_marker_moved`.
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel.
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) if the channel has no such message.
    *
    * @generated from rpc serp.discuss.v1.MemberService.MarkUnread
    */
@@ -864,11 +866,10 @@ export const MemberService: GenService<{
     output: typeof MarkUnreadResponseSchema;
   },
   /**
-   * Lists who has read a message, by the members' read markers. For members of small channels, at most 100 members
-   * by default, and for services that act for nobody.
+   * Returns the members whose read markers have reached a message. Requires membership or a service acting for itself,
+   * and a channel of at most 100 members by default.
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the message is not of this channel; FAILED_PRECONDITION
-   * (CHANNEL_TOO_LARGE).
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) if the channel has no such message; FAILED_PRECONDITION (CHANNEL_TOO_LARGE).
    *
    * @generated from rpc serp.discuss.v1.MemberService.ListReaders
    */
@@ -878,7 +879,7 @@ export const MemberService: GenService<{
     output: typeof ListReadersResponseSchema;
   },
   /**
-   * Returns the exact unread counts of all the caller's channels in one call, without those of archived ones.
+   * Returns the exact unread counts of all the caller's channels that are not archived.
    *
    * @generated from rpc serp.discuss.v1.MemberService.GetUnreadSummary
    */

@@ -19,176 +19,181 @@ export const file_serp_discuss_v1_message: GenFile = /*@__PURE__*/
   fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIp0GCgdNZXNzYWdlEgoKAmlkGAEgASgDEhAKCHBvc2l0aW9uGAIgASgDEi8KC2NyZWF0ZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgpjaGFubmVsX2lkGAQgASgDEhEKCXNlbmRlcl9pZBgFIAEoAxIqCgR0eXBlGAYgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlEg8KB2NvbnRlbnQYByABKAkSGAoQbWVudGlvbl91c2VyX2lkcxgIIAMoAxIRCglwYXJlbnRfaWQYCSABKAMSEwoLcmVwbHlfY291bnQYCiABKAUSLQoJZWRpdF90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgtkZWxldGVfdGltZRgMIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKQoIbWV0YWRhdGEYDSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjQKDW1lbnRpb25fc2NvcGUYDiABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlEhcKD2Fsc29faW5fY2hhbm5lbBgPIAEoCBIZChFwYXJ0aWNpcGFudF9jb3VudBgQIAEoBRIcChRwYXJ0aWNpcGFudF91c2VyX2lkcxgRIAMoAxIzCg9sYXN0X3JlcGx5X3RpbWUYEiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCXJlYWN0aW9ucxgTIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbhIjCgRwb2xsGBQgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSLAoIcGluX3RpbWUYFSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBpbm5lcl9pZBgWIAEoAxISCgpkZWxldGVyX2lkGBcgASgDEi0KBm5vdGljZRgYIAEoCzIdLnNlcnAuZGlzY3Vzcy52MS5TeXN0ZW1Ob3RpY2Ui1QIKDFN5c3RlbU5vdGljZRIvCgRraW5kGAEgASgOMiEuc2VycC5kaXNjdXNzLnYxLlN5c3RlbU5vdGljZUtpbmQSEAoIYWN0b3JfaWQYAiABKAMSEgoKYWN0b3JfbmFtZRgDIAEoCRIQCgh1c2VyX2lkcxgEIAMoAxISCgp1c2VyX2NvdW50GAUgASgFEikKBHJvbGUYBiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIMCgRuYW1lGAcgASgJEhUKDXByZXZpb3VzX25hbWUYCCABKAkSLwoLZnJvbV9lbnRpdHkYCSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmEi0KCXRvX2VudGl0eRgKIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWYSGAoQb3RoZXJfY2hhbm5lbF9pZBgLIAEoAyIrCghSZWFjdGlvbhINCgVlbW9qaRgBIAEoCRIQCgh1c2VyX2lkcxgCIAMoAyLPAQoEUG9sbBIsCgdvcHRpb25zGAEgAygLMhsuc2VycC5kaXNjdXNzLnYxLlBvbGxPcHRpb24SEAoIbXVsdGlwbGUYAiABKAgSEQoJYW5vbnltb3VzGAMgASgIEi4KCmNsb3NlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi8KC2Nsb3NlZF90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgt2b3Rlcl9jb3VudBgGIAEoBSJSCgpQb2xsT3B0aW9uEgoKAmlkGAEgASgFEgwKBHRleHQYAiABKAkSEgoKdm90ZV9jb3VudBgDIAEoBRIWCg52b3Rlcl91c2VyX2lkcxgEIAMoAyKrAQoNVGhyZWFkU3VtbWFyeRIXCg9yb290X21lc3NhZ2VfaWQYASABKAMSEwoLcmVwbHlfY291bnQYAiABKAUSGQoRcGFydGljaXBhbnRfY291bnQYAyABKAUSHAoUcGFydGljaXBhbnRfdXNlcl9pZHMYBCADKAMSMwoPbGFzdF9yZXBseV90aW1lGAUgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKnAQoOTWVzc2FnZVZlcnNpb24SDwoHdmVyc2lvbhgBIAEoBRIPCgdjb250ZW50GAIgASgJEhgKEG1lbnRpb25fdXNlcl9pZHMYAyADKAMSKQoIbWV0YWRhdGEYBCABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0Ei4KCndyaXRlX3RpbWUYBSABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKrgBCgtNZXNzYWdlVHlwZRIcChhNRVNTQUdFX1RZUEVfVU5TUEVDSUZJRUQQABIVChFNRVNTQUdFX1RZUEVfVEVYVBABEhYKEk1FU1NBR0VfVFlQRV9JTUFHRRACEhUKEU1FU1NBR0VfVFlQRV9GSUxFEAMSFwoTTUVTU0FHRV9UWVBFX1NZU1RFTRAEEhUKEU1FU1NBR0VfVFlQRV9DT0RFEAUSFQoRTUVTU0FHRV9UWVBFX1BPTEwQBiqEBQoQU3lzdGVtTm90aWNlS2luZBIiCh5TWVNURU1fTk9USUNFX0tJTkRfVU5TUEVDSUZJRUQQABIkCiBTWVNURU1fTk9USUNFX0tJTkRfTUVNQkVSX0pPSU5FRBABEiQKIFNZU1RFTV9OT1RJQ0VfS0lORF9NRU1CRVJTX0FEREVEEAISIgoeU1lTVEVNX05PVElDRV9LSU5EX01FTUJFUl9MRUZUEAMSJQohU1lTVEVNX05PVElDRV9LSU5EX01FTUJFUl9SRU1PVkVEEAQSIwofU1lTVEVNX05PVElDRV9LSU5EX1JPTEVfQ0hBTkdFRBAFEiwKKFNZU1RFTV9OT1RJQ0VfS0lORF9PV05FUlNISVBfVFJBTlNGRVJSRUQQBhImCiJTWVNURU1fTk9USUNFX0tJTkRfQ0hBTk5FTF9SRU5BTUVEEAcSKgomU1lTVEVNX05PVElDRV9LSU5EX0RFU0NSSVBUSU9OX0NIQU5HRUQQCBIjCh9TWVNURU1fTk9USUNFX0tJTkRfTUFERV9QUklWQVRFEAkSIgoeU1lTVEVNX05PVElDRV9LSU5EX01BREVfUFVCTElDEAoSJwojU1lTVEVNX05PVElDRV9LSU5EX0NIQU5ORUxfQVJDSElWRUQQCxIpCiVTWVNURU1fTk9USUNFX0tJTkRfQ0hBTk5FTF9VTkFSQ0hJVkVEEAwSIgoeU1lTVEVNX05PVElDRV9LSU5EX1RPUElDX01PVkVEEA0SKAokU1lTVEVNX05PVElDRV9LSU5EX1RPUElDX01FUkdFRF9JTlRPEA4SIwofU1lTVEVNX05PVElDRV9LSU5EX1RPUElDX01FUkdFRBAPKmAKDE1lbnRpb25TY29wZRIdChlNRU5USU9OX1NDT1BFX1VOU1BFQ0lGSUVEEAASGQoVTUVOVElPTl9TQ09QRV9DSEFOTkVMEAESFgoSTUVOVElPTl9TQ09QRV9IRVJFEAJiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member]);
 
 /**
- * One message of a channel. Holds nothing that depends on who reads it.
+ * A message as all members of its channel see it; per-caller state is in `Membership` and `ThreadState`.
+ *
+ * Encoding: PostgreSQL overwrites `id`, `position` and `create_time` inside the encoded event of a new message (see
+ * `src/event/log/`). They must remain the first three fields, with these numbers and types, and no field may be added
+ * between them. The golden-bytes test in `src/event/log/wire.test.ts` fails if the layout changes.
  *
  * @generated from message serp.discuss.v1.Message
  */
 export type Message = Message$1<"serp.discuss.v1.Message"> & {
   /**
-   * Id of the message, unique in the service. In a channel, ids grow in the order of the messages.
+   * Unique across all tenants. Within a channel, ids increase in the order of the messages.
    *
    * @generated from field: int64 id = 1;
    */
   id: bigint;
 
   /**
-   * Place of the message in its channel: 1 for the first, without gaps.
+   * Ordinal number of the message in its channel: 1 for the first, without gaps.
    *
    * @generated from field: int64 position = 2;
    */
   position: bigint;
 
   /**
-   * When the message was posted, by the database's clock; never earlier than the message before it.
+   * Set by the database clock; never earlier than that of the previous message of the channel.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 3;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * The channel.
+   * Channel that contains the message.
    *
    * @generated from field: int64 channel_id = 4;
    */
   channelId: bigint;
 
   /**
-   * Who posted it; 0 when a service did so for nobody, and for a notice.
+   * User who posted the message; 0 for a service acting for itself, and for a notice.
    *
    * @generated from field: int64 sender_id = 5;
    */
   senderId: bigint;
 
   /**
-   * What the message holds.
+   * Never UNSPECIFIED.
    *
    * @generated from field: serp.discuss.v1.MessageType type = 6;
    */
   type: MessageType;
 
   /**
-   * The text, up to 10,000 characters as people see them and 64 KB. Empty when the message is deleted. For a
-   * poll, the question. For a notice, an English sentence that says the same.
+   * Text, at most 10,000 characters (grapheme clusters) and 64 KB. For a poll, the question. For a notice, an English
+   * sentence. Empty if the message is deleted.
    *
    * @generated from field: string content = 7;
    */
   content: string;
 
   /**
-   * Users mentioned in it, each once, at most 100.
+   * Users that the message mentions, without duplicates, at most 100. Empty if the message is deleted.
    *
    * @generated from field: repeated int64 mention_user_ids = 8;
    */
   mentionUserIds: bigint[];
 
   /**
-   * The message this one replies to, the first of its thread; 0 when it is no reply.
+   * First message of the thread that this reply belongs to; 0 if the message is not a reply.
    *
    * @generated from field: int64 parent_id = 9;
    */
   parentId: bigint;
 
   /**
-   * Number of replies to this message that are not deleted.
+   * Number of replies to this message, without deleted ones.
    *
    * @generated from field: int32 reply_count = 10;
    */
   replyCount: number;
 
   /**
-   * When the message was last edited; unset when never.
+   * Time of the last edit; unset if the message was never edited.
    *
    * @generated from field: google.protobuf.Timestamp edit_time = 11;
    */
   editTime?: Timestamp | undefined;
 
   /**
-   * When the message was deleted; unset when it is not. A deleted message keeps its place and loses its content.
+   * Time of the deletion; unset if the message is not deleted. A deleted message keeps its id and position and loses
+   * its content.
    *
    * @generated from field: google.protobuf.Timestamp delete_time = 12;
    */
   deleteTime?: Timestamp | undefined;
 
   /**
-   * Free data of clients, such as the `language` of program text; up to 8 KB as JSON.
+   * Client-defined data, such as the `language` of source code; at most 8 KB as JSON. Unset if the message is deleted.
    *
    * @generated from field: google.protobuf.Struct metadata = 13;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * Whether everybody in the channel is mentioned as well.
+   * Members that the message mentions in addition to `mention_user_ids`.
    *
    * @generated from field: serp.discuss.v1.MentionScope mention_scope = 14;
    */
   mentionScope: MentionScope;
 
   /**
-   * Whether a reply is shown in the channel as well as in its thread.
+   * For a reply: true if clients display it in the channel as well as in its thread.
    *
    * @generated from field: bool also_in_channel = 15;
    */
   alsoInChannel: boolean;
 
   /**
-   * Number of people with a reply to this message that is not deleted.
+   * Number of distinct senders of the replies that are not deleted.
    *
    * @generated from field: int32 participant_count = 16;
    */
   participantCount: number;
 
   /**
-   * The first of them, at most five, in the order of their first replies.
+   * The first five of these senders, in the order of their first replies.
    *
    * @generated from field: repeated int64 participant_user_ids = 17;
    */
   participantUserIds: bigint[];
 
   /**
-   * When the last reply that is not deleted was posted; unset without replies.
+   * Creation time of the newest reply that is not deleted; unset if there is none.
    *
    * @generated from field: google.protobuf.Timestamp last_reply_time = 18;
    */
   lastReplyTime?: Timestamp | undefined;
 
   /**
-   * Reactions, in the order in which each was first given.
+   * Reactions in the order in which each emoji was first added, at most 20 different ones by default.
    *
    * @generated from field: repeated serp.discuss.v1.Reaction reactions = 19;
    */
   reactions: Reaction[];
 
   /**
-   * Options and results; set for type POLL.
+   * Options and results; set only for type POLL, and unset if the message is deleted.
    *
    * @generated from field: serp.discuss.v1.Poll poll = 20;
    */
   poll?: Poll | undefined;
 
   /**
-   * When the message was pinned to the channel; unset when it is not.
+   * Time at which the message was pinned to the channel; unset if it is not pinned.
    *
    * @generated from field: google.protobuf.Timestamp pin_time = 21;
    */
   pinTime?: Timestamp | undefined;
 
   /**
-   * Who pinned it; 0 when it is not pinned.
+   * User who pinned the message; 0 if it is not pinned.
    *
    * @generated from field: int64 pinner_id = 22;
    */
   pinnerId: bigint;
 
   /**
-   * Who deleted the message; 0 when it is not deleted, or a service did so for nobody.
+   * User who deleted the message; 0 if it is not deleted or a service acting for itself deleted it.
    *
    * @generated from field: int64 deleter_id = 23;
    */
   deleterId: bigint;
 
   /**
-   * Set when this is a notice: the service itself reports a change of the channel or its members. Unset again when
-   * the notice was deleted.
+   * Set only for a notice: a report of this service about a change of the channel or its members. Unset if the notice
+   * is deleted.
    *
    * @generated from field: serp.discuss.v1.SystemNotice notice = 24;
    */
@@ -203,89 +208,89 @@ export const MessageSchema: GenMessage<Message> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 0);
 
 /**
- * A change of a channel or its members, reported in groups and topic channels by a message of type SYSTEM in the
- * step that makes the change; its event follows that of the change. Clients say it in words of their own.
+ * A change of a group or topic channel or of its members, posted as a message of type SYSTEM in the same transaction as
+ * the change. Its event follows the event of the change. Clients compose their own text from these fields.
  *
- * A notice has a place and a position among the messages, may be reacted to and replied to, and deleted by admins,
- * but nobody edits it or finds it by searching. Apart from that it is no message: it is unread for nobody, is no
- * channel's last message in lists, nor counted by `Channel.message_count` or `Channel.last_message_time`, and is no
- * activity. An installation may do without notices.
+ * A notice has a position and accepts reactions and replies, and admins can delete it. It cannot be edited and search
+ * does not find it. It is never unread, never the last message in channel lists, does not change
+ * `Channel.message_count` or `Channel.last_message_time`, and creates no activities. CHANNEL_NOTICES=false disables
+ * notices.
  *
  * @generated from message serp.discuss.v1.SystemNotice
  */
 export type SystemNotice = Message$1<"serp.discuss.v1.SystemNotice"> & {
   /**
-   * What happened.
+   * Determines which of the other fields are set.
    *
    * @generated from field: serp.discuss.v1.SystemNoticeKind kind = 1;
    */
   kind: SystemNoticeKind;
 
   /**
-   * Who did it; 0 when a service did so for nobody.
+   * User who made the change; 0 for a service acting for itself.
    *
    * @generated from field: int64 actor_id = 2;
    */
   actorId: bigint;
 
   /**
-   * Their name at that time, from their token; empty when it has none.
+   * Display name of the actor at that time, from the caller's token; empty if the token has none.
    *
    * @generated from field: string actor_name = 3;
    */
   actorName: string;
 
   /**
-   * Whom it happened to, where that is not the actor: the first 100 in ascending order.
+   * Users affected by the change other than the actor: the first 100 in ascending order.
    *
    * @generated from field: repeated int64 user_ids = 4;
    */
   userIds: bigint[];
 
   /**
-   * How many these are altogether.
+   * Total number of affected users; greater than the length of `user_ids` if that is truncated.
    *
    * @generated from field: int32 user_count = 5;
    */
   userCount: number;
 
   /**
-   * For ROLE_CHANGED: the role given.
+   * New role; set for ROLE_CHANGED.
    *
    * @generated from field: serp.discuss.v1.MemberRole role = 6;
    */
   role: MemberRole;
 
   /**
-   * For CHANNEL_RENAMED: the new name.
+   * New name; set for CHANNEL_RENAMED.
    *
    * @generated from field: string name = 7;
    */
   name: string;
 
   /**
-   * For CHANNEL_RENAMED: the old name.
+   * Old name; set for CHANNEL_RENAMED.
    *
    * @generated from field: string previous_name = 8;
    */
   previousName: string;
 
   /**
-   * For TOPIC_MOVED, TOPIC_MERGED_INTO and TOPIC_MERGED: the entity the discussion was of.
+   * Previous entity of the discussion; set for TOPIC_MOVED, TOPIC_MERGED_INTO and TOPIC_MERGED.
    *
    * @generated from field: serp.discuss.v1.EntityRef from_entity = 9;
    */
   fromEntity?: EntityRef | undefined;
 
   /**
-   * For TOPIC_MOVED, TOPIC_MERGED_INTO and TOPIC_MERGED: the entity it is of now.
+   * New entity of the discussion; set for TOPIC_MOVED, TOPIC_MERGED_INTO and TOPIC_MERGED.
    *
    * @generated from field: serp.discuss.v1.EntityRef to_entity = 10;
    */
   toEntity?: EntityRef | undefined;
 
   /**
-   * For TOPIC_MERGED_INTO and TOPIC_MERGED: the other channel.
+   * The other channel of the merge; set for TOPIC_MERGED_INTO and TOPIC_MERGED.
    *
    * @generated from field: int64 other_channel_id = 11;
    */
@@ -300,20 +305,20 @@ export const SystemNoticeSchema: GenMessage<SystemNotice> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 1);
 
 /**
- * One kind of reaction to a message.
+ * One emoji and the users who reacted with it.
  *
  * @generated from message serp.discuss.v1.Reaction
  */
 export type Reaction = Message$1<"serp.discuss.v1.Reaction"> & {
   /**
-   * An emoji, in its fully qualified form, or a name like `:party_parrot:`.
+   * A fully qualified Unicode emoji, or a name between colons such as `:party_parrot:`.
    *
    * @generated from field: string emoji = 1;
    */
   emoji: string;
 
   /**
-   * Who reacted so, in the order in which they did.
+   * Users in the order in which they added the reaction, at most 2,000 by default.
    *
    * @generated from field: repeated int64 user_ids = 2;
    */
@@ -328,48 +333,48 @@ export const ReactionSchema: GenMessage<Reaction> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 2);
 
 /**
- * What a poll asks besides its question, and what was answered.
+ * Options, settings and results of a poll. The question is `Message.content`.
  *
  * @generated from message serp.discuss.v1.Poll
  */
 export type Poll = Message$1<"serp.discuss.v1.Poll"> & {
   /**
-   * The options, 2 to 20, in order.
+   * The 2 to 20 options in display order.
    *
    * @generated from field: repeated serp.discuss.v1.PollOption options = 1;
    */
   options: PollOption[];
 
   /**
-   * Whether one person may choose more than one option.
+   * True if a user may choose more than one option.
    *
    * @generated from field: bool multiple = 2;
    */
   multiple: boolean;
 
   /**
-   * Whether nobody is shown who voted for what.
+   * True if the API does not reveal which users chose an option.
    *
    * @generated from field: bool anonymous = 3;
    */
   anonymous: boolean;
 
   /**
-   * When voting ends; unset: when somebody closes the poll.
+   * Scheduled end of voting; unset if the poll stays open until ClosePoll.
    *
    * @generated from field: google.protobuf.Timestamp close_time = 4;
    */
   closeTime?: Timestamp | undefined;
 
   /**
-   * When the poll was closed by hand; unset when it was not.
+   * Time of ClosePoll; unset if it was not called.
    *
    * @generated from field: google.protobuf.Timestamp closed_time = 5;
    */
   closedTime?: Timestamp | undefined;
 
   /**
-   * Number of people who voted.
+   * Number of users who voted.
    *
    * @generated from field: int32 voter_count = 6;
    */
@@ -384,34 +389,34 @@ export const PollSchema: GenMessage<Poll> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 3);
 
 /**
- * One option of a poll.
+ * One option of a poll and its votes.
  *
  * @generated from message serp.discuss.v1.PollOption
  */
 export type PollOption = Message$1<"serp.discuss.v1.PollOption"> & {
   /**
-   * Id within the poll: 1 for the first.
+   * Number of the option within its poll: 1 for the first.
    *
    * @generated from field: int32 id = 1;
    */
   id: number;
 
   /**
-   * The option, 1 to 200 characters.
+   * Label, 1 to 200 characters.
    *
    * @generated from field: string text = 2;
    */
   text: string;
 
   /**
-   * Number of people who chose it.
+   * Number of users who chose the option.
    *
    * @generated from field: int32 vote_count = 3;
    */
   voteCount: number;
 
   /**
-   * The first of them, at most 100, by the time of their vote; empty when the poll is anonymous.
+   * The first 100 of these users, in the order of their votes; empty if the poll is anonymous.
    *
    * @generated from field: repeated int64 voter_user_ids = 4;
    */
@@ -426,41 +431,41 @@ export const PollOptionSchema: GenMessage<PollOption> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 4);
 
 /**
- * How a thread stands: what its first message shows of it.
+ * The fields of a thread's first message that describe its replies. Each has the same meaning as in `Message`.
  *
  * @generated from message serp.discuss.v1.ThreadSummary
  */
 export type ThreadSummary = Message$1<"serp.discuss.v1.ThreadSummary"> & {
   /**
-   * The first message of the thread.
+   * First message of the thread.
    *
    * @generated from field: int64 root_message_id = 1;
    */
   rootMessageId: bigint;
 
   /**
-   * As in Message.
+   * New value of `Message.reply_count`.
    *
    * @generated from field: int32 reply_count = 2;
    */
   replyCount: number;
 
   /**
-   * As in Message.
+   * New value of `Message.participant_count`.
    *
    * @generated from field: int32 participant_count = 3;
    */
   participantCount: number;
 
   /**
-   * As in Message.
+   * New value of `Message.participant_user_ids`.
    *
    * @generated from field: repeated int64 participant_user_ids = 4;
    */
   participantUserIds: bigint[];
 
   /**
-   * As in Message.
+   * New value of `Message.last_reply_time`; unset if no reply is left.
    *
    * @generated from field: google.protobuf.Timestamp last_reply_time = 5;
    */
@@ -475,41 +480,41 @@ export const ThreadSummarySchema: GenMessage<ThreadSummary> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 5);
 
 /**
- * An earlier version of a message.
+ * A version of a message before an edit.
  *
  * @generated from message serp.discuss.v1.MessageVersion
  */
 export type MessageVersion = Message$1<"serp.discuss.v1.MessageVersion"> & {
   /**
-   * Number of the version: 1 is the message as posted.
+   * Number of the version: 1 is the original message.
    *
    * @generated from field: int32 version = 1;
    */
   version: number;
 
   /**
-   * The text of this version.
+   * Text of this version.
    *
    * @generated from field: string content = 2;
    */
   content: string;
 
   /**
-   * Users it mentioned.
+   * Users that this version mentioned.
    *
    * @generated from field: repeated int64 mention_user_ids = 3;
    */
   mentionUserIds: bigint[];
 
   /**
-   * Its metadata.
+   * Metadata of this version.
    *
    * @generated from field: google.protobuf.Struct metadata = 4;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * When this version was written.
+   * Time at which this version was posted or, for a later version, edited.
    *
    * @generated from field: google.protobuf.Timestamp write_time = 5;
    */
@@ -524,56 +529,56 @@ export const MessageVersionSchema: GenMessage<MessageVersion> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message, 6);
 
 /**
- * What a message holds.
+ * Kind of content of a message. It never changes.
  *
  * @generated from enum serp.discuss.v1.MessageType
  */
 export const MessageType = {
   /**
-   * Not stated. In SendMessage: TEXT.
+   * Never sent by the server. In SendMessage: TEXT.
    *
    * @generated from enum value: MESSAGE_TYPE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Text for people.
+   * Plain text.
    *
    * @generated from enum value: MESSAGE_TYPE_TEXT = 1;
    */
   TEXT: 1,
 
   /**
-   * A picture.
+   * A picture. SendMessage rejects it.
    *
    * @generated from enum value: MESSAGE_TYPE_IMAGE = 2;
    */
   IMAGE: 2,
 
   /**
-   * A file.
+   * A file. SendMessage rejects it.
    *
    * @generated from enum value: MESSAGE_TYPE_FILE = 3;
    */
   FILE: 3,
 
   /**
-   * Something the system reports: a service of the business, which counts as any message, or this service itself,
-   * which does not (`notice`).
+   * Report of a business service, which counts as any other message, or a notice of this service, which does not
+   * (`Message.notice`).
    *
    * @generated from enum value: MESSAGE_TYPE_SYSTEM = 4;
    */
   SYSTEM: 4,
 
   /**
-   * Program text; `metadata.language` says in which language.
+   * Source code; `metadata.language` names the programming language.
    *
    * @generated from enum value: MESSAGE_TYPE_CODE = 5;
    */
   CODE: 5,
 
   /**
-   * A question with options to vote on.
+   * A question with options to vote on (`Message.poll`).
    *
    * @generated from enum value: MESSAGE_TYPE_POLL = 6;
    */
@@ -581,7 +586,7 @@ export const MessageType = {
 } as const;
 
 /**
- * What a message holds.
+ * Kind of content of a message. It never changes.
  *
  * @generated from enum serp.discuss.v1.MessageType
  */
@@ -594,69 +599,69 @@ export const MessageTypeSchema: GenEnum<MessageType> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_message, 0);
 
 /**
- * What a notice reports.
+ * Change that a notice reports.
  *
  * @generated from enum serp.discuss.v1.SystemNoticeKind
  */
 export const SystemNoticeKind = {
   /**
-   * Not stated, or newer than the client: show the message's `content`.
+   * Clients display `Message.content` for this value and for values that they do not know.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * The actor joined.
+   * The actor joined the channel.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_JOINED = 1;
    */
   MEMBER_JOINED: 1,
 
   /**
-   * The actor added the users: one notice for all that one call added. None for the first members of a channel.
+   * The actor added `user_ids` with one call. Not sent for the initial members of a channel.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBERS_ADDED = 2;
    */
   MEMBERS_ADDED: 2,
 
   /**
-   * The actor left.
+   * The actor left the channel.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_LEFT = 3;
    */
   MEMBER_LEFT: 3,
 
   /**
-   * The actor removed the user.
+   * The actor removed the user in `user_ids`.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_REMOVED = 4;
    */
   MEMBER_REMOVED: 4,
 
   /**
-   * The actor gave the user the `role`.
+   * The actor changed the role of the user in `user_ids` to `role`.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_ROLE_CHANGED = 5;
    */
   ROLE_CHANGED: 5,
 
   /**
-   * The actor handed the channel over to the user.
+   * The actor transferred the ownership to the user in `user_ids`.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_OWNERSHIP_TRANSFERRED = 6;
    */
   OWNERSHIP_TRANSFERRED: 6,
 
   /**
-   * The actor renamed the channel from `previous_name` to `name`.
+   * The actor changed the channel's name from `previous_name` to `name`.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_CHANNEL_RENAMED = 7;
    */
   CHANNEL_RENAMED: 7,
 
   /**
-   * The actor changed the description.
+   * The actor changed the channel's description.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_DESCRIPTION_CHANGED = 8;
    */
@@ -684,28 +689,28 @@ export const SystemNoticeKind = {
   CHANNEL_ARCHIVED: 11,
 
   /**
-   * The actor opened the channel again.
+   * The actor unarchived the channel.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_CHANNEL_UNARCHIVED = 12;
    */
   CHANNEL_UNARCHIVED: 12,
 
   /**
-   * The discussion is that of `to_entity` now and no longer that of `from_entity`.
+   * The channel moved from `from_entity` to `to_entity`.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_TOPIC_MOVED = 13;
    */
   TOPIC_MOVED: 13,
 
   /**
-   * This discussion, of `from_entity`, goes on in that of `to_entity`, in the channel `other_channel_id`.
+   * This channel, of `from_entity`, was merged into the channel `other_channel_id`, of `to_entity`.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_TOPIC_MERGED_INTO = 14;
    */
   TOPIC_MERGED_INTO: 14,
 
   /**
-   * The discussion of `from_entity`, in the channel `other_channel_id`, goes on in this one.
+   * The channel `other_channel_id`, of `from_entity`, was merged into this one.
    *
    * @generated from enum value: SYSTEM_NOTICE_KIND_TOPIC_MERGED = 15;
    */
@@ -713,7 +718,7 @@ export const SystemNoticeKind = {
 } as const;
 
 /**
- * What a notice reports.
+ * Change that a notice reports.
  *
  * @generated from enum serp.discuss.v1.SystemNoticeKind
  */
@@ -726,27 +731,27 @@ export const SystemNoticeKindSchema: GenEnum<SystemNoticeKind> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_message, 1);
 
 /**
- * Whom a message mentions besides those it names.
+ * Group of members that a message mentions in addition to individual users.
  *
  * @generated from enum serp.discuss.v1.MentionScope
  */
 export const MentionScope = {
   /**
-   * Nobody.
+   * No group.
    *
    * @generated from enum value: MENTION_SCOPE_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Everybody in the channel.
+   * All members of the channel.
    *
    * @generated from enum value: MENTION_SCOPE_CHANNEL = 1;
    */
   CHANNEL: 1,
 
   /**
-   * Everybody in the channel who is online.
+   * All members of the channel who are online.
    *
    * @generated from enum value: MENTION_SCOPE_HERE = 2;
    */
@@ -754,7 +759,7 @@ export const MentionScope = {
 } as const;
 
 /**
- * Whom a message mentions besides those it names.
+ * Group of members that a message mentions in addition to individual users.
  *
  * @generated from enum serp.discuss.v1.MentionScope
  */

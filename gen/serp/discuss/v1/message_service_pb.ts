@@ -19,79 +19,79 @@ export const file_serp_discuss_v1_message_service: GenFile = /*@__PURE__*/
   fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEipAMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEhoKCXBhcmVudF9pZBgFIAEoA0IHukgEIgIoABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSHwoKcmVxdWVzdF9pZBgHIAEoCUILukgI2AEBcgOwAQESPgoNbWVudGlvbl9zY29wZRgIIAEoDjIdLnNlcnAuZGlzY3Vzcy52MS5NZW50aW9uU2NvcGVCCLpIBYIBAhABEhcKD2Fsc29faW5fY2hhbm5lbBgJIAEoCBImCgRwb2xsGAogASgLMhguc2VycC5kaXNjdXNzLnYxLk5ld1BvbGwikgEKB05ld1BvbGwSKAoHb3B0aW9ucxgBIAMoCUIXukgUkgERCAIQFBgBIglyBxjIATICXFMSEAoIbXVsdGlwbGUYAiABKAgSEQoJYW5vbnltb3VzGAMgASgIEjgKCmNsb3NlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQgi6SAWyAQJAASKbAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCBIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAyADKAMSHQoVbWVudGlvbl9zY29wZV9pZ25vcmVkGAQgASgIIk0KEUdldE1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI/ChJHZXRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIoQCChNMaXN0TWVzc2FnZXNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASJAoRYmVmb3JlX21lc3NhZ2VfaWQYAiABKANCB7pIBCICIABIABIjChBhZnRlcl9tZXNzYWdlX2lkGAMgASgDQge6SAQiAigASAASJAoRYXJvdW5kX21lc3NhZ2VfaWQYBCABKANCB7pIBCICIABIABIcCglwYWdlX3NpemUYBSABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxjIARIXCg93aXRob3V0X3JlcGxpZXMYByABKAhCCgoIcG9zaXRpb24ikwEKFExpc3RNZXNzYWdlc1Jlc3BvbnNlEioKCG1lc3NhZ2VzGAEgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhEKCWhhc19vbGRlchgDIAEoCBIRCgloYXNfbmV3ZXIYBCABKAgSEAoIaGVhZF9zZXEYBSABKAMi+AEKEkVkaXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGgoHY29udGVudBgDIAEoCUIJukgGcgQogIAEEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJiChNFZGl0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAiADKAMiTAoQTGlzdEVkaXRzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiRgoRTGlzdEVkaXRzUmVzcG9uc2USMQoIdmVyc2lvbnMYASADKAsyHy5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZVZlcnNpb24iUAoURGVsZXRlTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkIKFURlbGV0ZU1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UijgEKEUxpc3RUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhwKCXBhZ2Vfc2l6ZRgDIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIr8BChJMaXN0VGhyZWFkUmVzcG9uc2USJgoEcm9vdBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEikKB3JlcGxpZXMYAiADKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSEAoIaGVhZF9zZXEYBCABKAMSKwoFc3RhdGUYBSABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiVAoLVGhyZWFkU3RhdGUSEQoJZm9sbG93aW5nGAEgASgIEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSKCAQoSTGlzdFRocmVhZHNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICKAASEwoLdW5yZWFkX29ubHkYAiABKAgSHAoJcGFnZV9zaXplGAMgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYyAEiyQEKE0xpc3RUaHJlYWRzUmVzcG9uc2USOwoHZW50cmllcxgBIAMoCzIqLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpcCgVFbnRyeRImCgRyb290GAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USKwoFc3RhdGUYAiABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiVAoTRm9sbG93VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJDChRGb2xsb3dUaHJlYWRSZXNwb25zZRIrCgVzdGF0ZRgBIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJWChVVbmZvbGxvd1RocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiGAoWVW5mb2xsb3dUaHJlYWRSZXNwb25zZSJzChVNYXJrVGhyZWFkUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoACJFChZNYXJrVGhyZWFkUmVhZFJlc3BvbnNlEisKBXN0YXRlGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlImgKEkFkZFJlYWN0aW9uUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGAoFZW1vamkYAyABKAlCCbpIBnIEEAEoZCJDChNBZGRSZWFjdGlvblJlc3BvbnNlEiwKCXJlYWN0aW9ucxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbiJrChVSZW1vdmVSZWFjdGlvblJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhgKBWVtb2ppGAMgASgJQgm6SAZyBBABKGQiRgoWUmVtb3ZlUmVhY3Rpb25SZXNwb25zZRIsCglyZWFjdGlvbnMYASADKAsyGS5zZXJwLmRpc2N1c3MudjEuUmVhY3Rpb24icQoPVm90ZVBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIkCgpvcHRpb25faWRzGAMgAygFQhC6SA2SAQoQFBgBIgQaAiAAIjcKEFZvdGVQb2xsUmVzcG9uc2USIwoEcG9sbBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsIkwKEENsb3NlUG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIjgKEUNsb3NlUG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJKCg5HZXRQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiTgoPR2V0UG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbBIWCg5vd25fb3B0aW9uX2lkcxgCIAMoBSJNChFQaW5NZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiPwoSUGluTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSJPChNVbnBpbk1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJBChRVbnBpbk1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UiLgoPTGlzdFBpbnNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiPgoQTGlzdFBpbnNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlMqwPCg5NZXNzYWdlU2VydmljZRJlCgtTZW5kTWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuU2VuZE1lc3NhZ2VSZXNwb25zZSILkAICiLUYBJC1GAISYgoKR2V0TWVzc2FnZRIiLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDExpc3RNZXNzYWdlcxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1Jlc3BvbnNlIguQAgGItRgBkLUYARJlCgtFZGl0TWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5FZGl0TWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuRWRpdE1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISXwoJTGlzdEVkaXRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RFZGl0c1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEVkaXRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKDURlbGV0ZU1lc3NhZ2USJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlc3BvbnNlIguQAgKItRgEkLUYAhJiCgpMaXN0VGhyZWFkEiIuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXNwb25zZSILkAIBiLUYAZC1GAESZQoLTGlzdFRocmVhZHMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDEZvbGxvd1RocmVhZBIkLnNlcnAuZGlzY3Vzcy52MS5Gb2xsb3dUaHJlYWRSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkZvbGxvd1RocmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJuCg5VbmZvbGxvd1RocmVhZBImLnNlcnAuZGlzY3Vzcy52MS5VbmZvbGxvd1RocmVhZFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVW5mb2xsb3dUaHJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESbgoOTWFya1RocmVhZFJlYWQSJi5zZXJwLmRpc2N1c3MudjEuTWFya1RocmVhZFJlYWRSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLk1hcmtUaHJlYWRSZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0FkZFJlYWN0aW9uEiMuc2VycC5kaXNjdXNzLnYxLkFkZFJlYWN0aW9uUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5BZGRSZWFjdGlvblJlc3BvbnNlIguQAgKItRgBkLUYAhJuCg5SZW1vdmVSZWFjdGlvbhImLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVSZWFjdGlvblJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlUmVhY3Rpb25SZXNwb25zZSILkAICiLUYAZC1GAISXAoIVm90ZVBvbGwSIC5zZXJwLmRpc2N1c3MudjEuVm90ZVBvbGxSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLlZvdGVQb2xsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEl8KCUNsb3NlUG9sbBIhLnNlcnAuZGlzY3Vzcy52MS5DbG9zZVBvbGxSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkNsb3NlUG9sbFJlc3BvbnNlIguQAgKItRgBkLUYAhJZCgdHZXRQb2xsEh8uc2VycC5kaXNjdXNzLnYxLkdldFBvbGxSZXF1ZXN0GiAuc2VycC5kaXNjdXNzLnYxLkdldFBvbGxSZXNwb25zZSILkAIBiLUYAZC1GAESYgoKUGluTWVzc2FnZRIiLnNlcnAuZGlzY3Vzcy52MS5QaW5NZXNzYWdlUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5QaW5NZXNzYWdlUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmgKDFVucGluTWVzc2FnZRIkLnNlcnAuZGlzY3Vzcy52MS5VbnBpbk1lc3NhZ2VSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlVucGluTWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJcCghMaXN0UGlucxIgLnNlcnAuZGlzY3Vzcy52MS5MaXN0UGluc1JlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTGlzdFBpbnNSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
- * A message to post.
+ * Message to post.
  *
  * @generated from message serp.discuss.v1.SendMessageRequest
  */
 export type SendMessageRequest = Message<"serp.discuss.v1.SendMessageRequest"> & {
   /**
-   * The channel.
+   * Channel to post to. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The text, not only white space: 1 to 10,000 characters as people see them, so that an emoji made of several
-   * code points is one, and at most 64 KB. For a poll, the question.
+   * Text with at least one character that is not white space; for a poll, the question. At most 10,000 characters
+   * (grapheme clusters: an emoji of several code points counts once) and 64 KB.
    *
    * @generated from field: string content = 2;
    */
   content: string;
 
   /**
-   * TEXT, CODE or POLL, and for services SYSTEM; TEXT when not stated.
+   * TEXT, CODE or POLL, and SYSTEM for services; TEXT if not set.
    *
    * @generated from field: serp.discuss.v1.MessageType type = 3;
    */
   type: MessageType;
 
   /**
-   * Users the text mentions, at most 100; repeated ids count once. Where the channel is private, those who are
-   * no members are left out, and the answer names them.
+   * Users to mention, at most 100; duplicates count once. In a private channel, users who are not members are ignored
+   * (`ignored_mention_user_ids`).
    *
    * @generated from field: repeated int64 mention_user_ids = 4;
    */
   mentionUserIds: bigint[];
 
   /**
-   * The message this one replies to; 0: none. A reply to a reply joins the same thread.
+   * Message to reply to; 0: none. A reply to a reply becomes part of the same thread.
    *
    * @generated from field: int64 parent_id = 5;
    */
   parentId: bigint;
 
   /**
-   * Free data, up to 8 KB as JSON; for CODE, `language` says in which language.
+   * Client-defined data, at most 8 KB as JSON. For type CODE, `language` names the programming language.
    *
    * @generated from field: google.protobuf.Struct metadata = 6;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * Id of this request, a UUID made by the client, unique per user. Empty: repeating the call posts again.
+   * UUID generated by the client, unique per user. Empty: a retry posts the message again.
    *
    * @generated from field: string request_id = 7;
    */
   requestId: string;
 
   /**
-   * Mentions everybody in the channel, or everybody who is online. For admins, and in channels of up to 200
-   * members by default for everybody; above that it is left out, and the answer says so.
+   * Mentions all members, or all members online. Available to admins, and to all members of a channel with up to 200
+   * members by default. Otherwise it is ignored (`mention_scope_ignored`).
    *
    * @generated from field: serp.discuss.v1.MentionScope mention_scope = 8;
    */
   mentionScope: MentionScope;
 
   /**
-   * Whether a reply is shown in the channel as well as in its thread.
+   * For a reply: true to display it in the channel as well as in its thread.
    *
    * @generated from field: bool also_in_channel = 9;
    */
   alsoInChannel: boolean;
 
   /**
-   * What to vote on; required for type POLL, and for that alone.
+   * Options and settings. Required for type POLL, rejected for other types.
    *
    * @generated from field: serp.discuss.v1.NewPoll poll = 10;
    */
@@ -106,34 +106,34 @@ export const SendMessageRequestSchema: GenMessage<SendMessageRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 0);
 
 /**
- * A poll to post.
+ * Poll to post; the question is `content`.
  *
  * @generated from message serp.discuss.v1.NewPoll
  */
 export type NewPoll = Message<"serp.discuss.v1.NewPoll"> & {
   /**
-   * The options, 2 to 20 different ones of 1 to 200 characters, not only white space.
+   * Labels of 2 to 20 different options, each 1 to 200 characters with at least one that is not white space.
    *
    * @generated from field: repeated string options = 1;
    */
   options: string[];
 
   /**
-   * Whether one person may choose more than one option.
+   * True to let a user choose more than one option.
    *
    * @generated from field: bool multiple = 2;
    */
   multiple: boolean;
 
   /**
-   * Whether nobody is shown who voted for what.
+   * True to hide from all callers which users chose an option.
    *
    * @generated from field: bool anonymous = 3;
    */
   anonymous: boolean;
 
   /**
-   * When voting ends, in the future; unset: when somebody closes the poll.
+   * Scheduled end of voting, in the future; unset: the poll stays open until ClosePoll.
    *
    * @generated from field: google.protobuf.Timestamp close_time = 4;
    */
@@ -148,34 +148,34 @@ export const NewPollSchema: GenMessage<NewPoll> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 1);
 
 /**
- * The message posted.
+ * Result of SendMessage.
  *
  * @generated from message serp.discuss.v1.SendMessageResponse
  */
 export type SendMessageResponse = Message<"serp.discuss.v1.SendMessageResponse"> & {
   /**
-   * The message.
+   * The message as committed, or as it is now if an earlier call posted it.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
   message?: Message$1 | undefined;
 
   /**
-   * Whether an earlier call with the same `request_id` posted it.
+   * True if an earlier call with the same `request_id` posted the message.
    *
    * @generated from field: bool repeated_request = 2;
    */
   repeatedRequest: boolean;
 
   /**
-   * Users whose mention was left out, as they are no members of the private channel.
+   * Users from `mention_user_ids` who were not mentioned because they are not members of the private channel.
    *
    * @generated from field: repeated int64 ignored_mention_user_ids = 3;
    */
   ignoredMentionUserIds: bigint[];
 
   /**
-   * Whether `mention_scope` was left out, as the channel is too large.
+   * True if `mention_scope` was not applied because the channel is too large for the caller's role.
    *
    * @generated from field: bool mention_scope_ignored = 4;
    */
@@ -190,20 +190,20 @@ export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 2);
 
 /**
- * Names a message.
+ * Message to return.
  *
  * @generated from message serp.discuss.v1.GetMessageRequest
  */
 export type GetMessageRequest = Message<"serp.discuss.v1.GetMessageRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to return. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -218,13 +218,13 @@ export const GetMessageRequestSchema: GenMessage<GetMessageRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_message_service, 3);
 
 /**
- * A message.
+ * Result of GetMessage.
  *
  * @generated from message serp.discuss.v1.GetMessageResponse
  */
 export type GetMessageResponse = Message<"serp.discuss.v1.GetMessageResponse"> & {
   /**
-   * The message.
+   * Current state of the message.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
@@ -239,26 +239,26 @@ export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 4);
 
 /**
- * Which page of history to return.
+ * Page of a channel's history to return.
  *
  * @generated from message serp.discuss.v1.ListMessagesRequest
  */
 export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest"> & {
   /**
-   * The channel.
+   * Channel to read. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Where the page lies. Not set: the newest messages. The message named need not exist any more.
+   * Start of the page; unset: the newest messages. The referenced message does not have to exist.
    *
    * @generated from oneof serp.discuss.v1.ListMessagesRequest.position
    */
   position: {
     /**
-     * Messages before this one, the nearest ones.
+     * Return the newest messages with a lower id.
      *
      * @generated from field: int64 before_message_id = 2;
      */
@@ -266,7 +266,7 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
     case: "beforeMessageId";
   } | {
     /**
-     * Messages after this one, the nearest ones.
+     * Return the oldest messages with a higher id; 0: the channel's first messages.
      *
      * @generated from field: int64 after_message_id = 3;
      */
@@ -274,7 +274,7 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
     case: "afterMessageId";
   } | {
     /**
-     * This message in the middle of its neighbours.
+     * Return this message in the middle of the messages around it.
      *
      * @generated from field: int64 around_message_id = 4;
      */
@@ -283,22 +283,22 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
   } | { case: undefined; value?: undefined };
 
   /**
-   * Messages per page, 50 when 0, at most 100.
+   * Maximum number of messages per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * Token from the answer before, to go on in its direction (older, except after `after_message_id`); empty:
-   * the page that `position` names. Other fields must stay the same.
+   * `next_page_token` of the previous page, which continues in its direction: newer for `after_message_id`, otherwise
+   * older. Empty: the page at `position`. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 6;
    */
   pageToken: string;
 
   /**
-   * Whether to leave out replies that are shown in their threads alone.
+   * True to leave out replies that are not `also_in_channel`.
    *
    * @generated from field: bool without_replies = 7;
    */
@@ -313,41 +313,41 @@ export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 5);
 
 /**
- * A page of history.
+ * A page of a channel's history.
  *
  * @generated from message serp.discuss.v1.ListMessagesResponse
  */
 export type ListMessagesResponse = Message<"serp.discuss.v1.ListMessagesResponse"> & {
   /**
-   * The messages in the order of the channel, oldest first.
+   * Messages in ascending order of their ids, regardless of the direction of the page.
    *
    * @generated from field: repeated serp.discuss.v1.Message messages = 1;
    */
   messages: Message$1[];
 
   /**
-   * Token of the next page in the direction asked for; empty when there is none.
+   * Token of the next page in the requested direction; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
 
   /**
-   * Whether there are messages before the first one.
+   * True if the channel has messages before the first of this page.
    *
    * @generated from field: bool has_older = 3;
    */
   hasOlder: boolean;
 
   /**
-   * Whether there are messages after the last one.
+   * True if the channel has messages after the last of this page.
    *
    * @generated from field: bool has_newer = 4;
    */
   hasNewer: boolean;
 
   /**
-   * Head of the channel's log as of this answer: a stream resumed from it misses nothing.
+   * `seq` of the last event that this response includes. Used as a cursor in Subscribe, it delivers all later events.
    *
    * @generated from field: int64 head_seq = 5;
    */
@@ -362,48 +362,49 @@ export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@_
   messageDesc(file_serp_discuss_v1_message_service, 6);
 
 /**
- * What to change of a message.
+ * Change of a message.
  *
  * @generated from message serp.discuss.v1.EditMessageRequest
  */
 export type EditMessageRequest = Message<"serp.discuss.v1.EditMessageRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to edit. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
   messageId: bigint;
 
   /**
-   * New text, as in SendMessage; looked at when `update_mask` names it.
+   * New text, with the same limits as in SendMessage.
    *
    * @generated from field: string content = 3;
    */
   content: string;
 
   /**
-   * New mentions, as in SendMessage.
+   * New list of mentioned users, with the same limits as in SendMessage.
    *
    * @generated from field: repeated int64 mention_user_ids = 4;
    */
   mentionUserIds: bigint[];
 
   /**
-   * New metadata as a whole, up to 8 KB as JSON; unset: none.
+   * New metadata, which replaces all of the old; at most 8 KB as JSON. Unset: removes the metadata.
    *
    * @generated from field: google.protobuf.Struct metadata = 5;
    */
   metadata?: JsonObject | undefined;
 
   /**
-   * Which of `content`, `mention_user_ids` and `metadata` to change; at least one.
+   * Fields to change: `content`, `mention_user_ids` and `metadata`; at least one. Other fields of the request are
+   * ignored.
    *
    * @generated from field: google.protobuf.FieldMask update_mask = 6;
    */
@@ -418,20 +419,20 @@ export const EditMessageRequestSchema: GenMessage<EditMessageRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 7);
 
 /**
- * The message after the edit.
+ * Result of EditMessage.
  *
  * @generated from message serp.discuss.v1.EditMessageResponse
  */
 export type EditMessageResponse = Message<"serp.discuss.v1.EditMessageResponse"> & {
   /**
-   * The message.
+   * The message after the edit.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
   message?: Message$1 | undefined;
 
   /**
-   * Users whose mention was left out, as they are no members of the private channel.
+   * Users from `mention_user_ids` who were not mentioned because they are not members of the private channel.
    *
    * @generated from field: repeated int64 ignored_mention_user_ids = 2;
    */
@@ -446,20 +447,20 @@ export const EditMessageResponseSchema: GenMessage<EditMessageResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 8);
 
 /**
- * Names a message.
+ * Message to return the earlier versions of.
  *
  * @generated from message serp.discuss.v1.ListEditsRequest
  */
 export type ListEditsRequest = Message<"serp.discuss.v1.ListEditsRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Edited message. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -474,13 +475,13 @@ export const ListEditsRequestSchema: GenMessage<ListEditsRequest> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_message_service, 9);
 
 /**
- * Earlier versions of a message.
+ * Result of ListEdits.
  *
  * @generated from message serp.discuss.v1.ListEditsResponse
  */
 export type ListEditsResponse = Message<"serp.discuss.v1.ListEditsResponse"> & {
   /**
-   * The versions, latest first; the message itself is not among them.
+   * Earlier versions, latest first, without the current one.
    *
    * @generated from field: repeated serp.discuss.v1.MessageVersion versions = 1;
    */
@@ -495,20 +496,20 @@ export const ListEditsResponseSchema: GenMessage<ListEditsResponse> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_message_service, 10);
 
 /**
- * Names a message to delete.
+ * Message to delete.
  *
  * @generated from message serp.discuss.v1.DeleteMessageRequest
  */
 export type DeleteMessageRequest = Message<"serp.discuss.v1.DeleteMessageRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to delete. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -523,7 +524,7 @@ export const DeleteMessageRequestSchema: GenMessage<DeleteMessageRequest> = /*@_
   messageDesc(file_serp_discuss_v1_message_service, 11);
 
 /**
- * What is left of the message.
+ * Result of DeleteMessage.
  *
  * @generated from message serp.discuss.v1.DeleteMessageResponse
  */
@@ -544,34 +545,34 @@ export const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse> = /*
   messageDesc(file_serp_discuss_v1_message_service, 12);
 
 /**
- * Which page of a thread to return.
+ * Page of a thread to return.
  *
  * @generated from message serp.discuss.v1.ListThreadRequest
  */
 export type ListThreadRequest = Message<"serp.discuss.v1.ListThreadRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the thread. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The first message of the thread.
+   * First message of the thread. Required.
    *
    * @generated from field: int64 root_message_id = 2;
    */
   rootMessageId: bigint;
 
   /**
-   * Replies per page, 50 when 0, at most 100.
+   * Maximum number of replies per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 4;
    */
@@ -592,35 +593,35 @@ export const ListThreadRequestSchema: GenMessage<ListThreadRequest> = /*@__PURE_
  */
 export type ListThreadResponse = Message<"serp.discuss.v1.ListThreadResponse"> & {
   /**
-   * The first message of the thread; with the first page only.
+   * First message of the thread; set only on the first page.
    *
    * @generated from field: serp.discuss.v1.Message root = 1;
    */
   root?: Message$1 | undefined;
 
   /**
-   * The replies, oldest first.
+   * Replies in ascending order of their ids.
    *
    * @generated from field: repeated serp.discuss.v1.Message replies = 2;
    */
   replies: Message$1[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 3;
    */
   nextPageToken: string;
 
   /**
-   * Head of the channel's log as of this answer: a stream resumed from it misses nothing.
+   * `seq` of the last event that this response includes. Used as a cursor in Subscribe, it delivers all later events.
    *
    * @generated from field: int64 head_seq = 4;
    */
   headSeq: bigint;
 
   /**
-   * The caller's relation to the thread.
+   * The caller's own state in the thread.
    *
    * @generated from field: serp.discuss.v1.ThreadState state = 5;
    */
@@ -635,27 +636,28 @@ export const ListThreadResponseSchema: GenMessage<ListThreadResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 14);
 
 /**
- * The caller's own relation to a thread; nobody else sees it.
+ * The caller's own state in a thread. Other users never receive it.
  *
  * @generated from message serp.discuss.v1.ThreadState
  */
 export type ThreadState = Message<"serp.discuss.v1.ThreadState"> & {
   /**
-   * Whether the caller follows the thread.
+   * True if the caller follows the thread.
    *
    * @generated from field: bool following = 1;
    */
   following: boolean;
 
   /**
-   * The newest reply the caller has read; 0 when none.
+   * Read marker: the newest reply that the caller has read; 0 if none.
    *
    * @generated from field: int64 last_read_message_id = 2;
    */
   lastReadMessageId: bigint;
 
   /**
-   * Replies after that one that are neither the caller's own nor deleted. Exact; 0 in a thread not followed.
+   * Exact number of replies after the read marker, without the caller's own replies and deleted ones; 0 if the caller
+   * does not follow the thread.
    *
    * @generated from field: int32 unread_count = 3;
    */
@@ -670,34 +672,34 @@ export const ThreadStateSchema: GenMessage<ThreadState> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 15);
 
 /**
- * Which threads to list.
+ * Filter and page of the caller's threads.
  *
  * @generated from message serp.discuss.v1.ListThreadsRequest
  */
 export type ListThreadsRequest = Message<"serp.discuss.v1.ListThreadsRequest"> & {
   /**
-   * Only threads of this channel; 0: of all the caller's channels.
+   * Return only threads of this channel; 0: of all the caller's channels.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Only threads with unread replies.
+   * Return only threads with unread replies.
    *
    * @generated from field: bool unread_only = 2;
    */
   unreadOnly: boolean;
 
   /**
-   * Threads per page, 50 when 0, at most 100.
+   * Maximum number of threads per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 3;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 4;
    */
@@ -712,20 +714,20 @@ export const ListThreadsRequestSchema: GenMessage<ListThreadsRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 16);
 
 /**
- * A page of threads.
+ * A page of the caller's threads.
  *
  * @generated from message serp.discuss.v1.ListThreadsResponse
  */
 export type ListThreadsResponse = Message<"serp.discuss.v1.ListThreadsResponse"> & {
   /**
-   * The threads, the one with the latest reply first; those without replies last.
+   * Threads in descending order of their last replies; threads without replies last.
    *
    * @generated from field: repeated serp.discuss.v1.ListThreadsResponse.Entry entries = 1;
    */
   entries: ListThreadsResponse_Entry[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -740,20 +742,20 @@ export const ListThreadsResponseSchema: GenMessage<ListThreadsResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 17);
 
 /**
- * A thread the caller follows.
+ * A thread that the caller follows.
  *
  * @generated from message serp.discuss.v1.ListThreadsResponse.Entry
  */
 export type ListThreadsResponse_Entry = Message<"serp.discuss.v1.ListThreadsResponse.Entry"> & {
   /**
-   * Its first message.
+   * First message of the thread.
    *
    * @generated from field: serp.discuss.v1.Message root = 1;
    */
   root?: Message$1 | undefined;
 
   /**
-   * The caller's marker and unread count.
+   * The caller's own state in the thread.
    *
    * @generated from field: serp.discuss.v1.ThreadState state = 2;
    */
@@ -768,20 +770,20 @@ export const ListThreadsResponse_EntrySchema: GenMessage<ListThreadsResponse_Ent
   messageDesc(file_serp_discuss_v1_message_service, 17, 0);
 
 /**
- * Names a thread.
+ * Thread to follow.
  *
  * @generated from message serp.discuss.v1.FollowThreadRequest
  */
 export type FollowThreadRequest = Message<"serp.discuss.v1.FollowThreadRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the thread. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The first message of the thread.
+   * First message of the thread. Required.
    *
    * @generated from field: int64 root_message_id = 2;
    */
@@ -796,13 +798,13 @@ export const FollowThreadRequestSchema: GenMessage<FollowThreadRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 18);
 
 /**
- * The thread is followed.
+ * Result of FollowThread.
  *
  * @generated from message serp.discuss.v1.FollowThreadResponse
  */
 export type FollowThreadResponse = Message<"serp.discuss.v1.FollowThreadResponse"> & {
   /**
-   * The caller's relation to it.
+   * The caller's new state in the thread.
    *
    * @generated from field: serp.discuss.v1.ThreadState state = 1;
    */
@@ -817,20 +819,20 @@ export const FollowThreadResponseSchema: GenMessage<FollowThreadResponse> = /*@_
   messageDesc(file_serp_discuss_v1_message_service, 19);
 
 /**
- * Names a thread.
+ * Thread to stop following.
  *
  * @generated from message serp.discuss.v1.UnfollowThreadRequest
  */
 export type UnfollowThreadRequest = Message<"serp.discuss.v1.UnfollowThreadRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the thread. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The first message of the thread.
+   * First message of the thread. Required.
    *
    * @generated from field: int64 root_message_id = 2;
    */
@@ -845,7 +847,7 @@ export const UnfollowThreadRequestSchema: GenMessage<UnfollowThreadRequest> = /*
   messageDesc(file_serp_discuss_v1_message_service, 20);
 
 /**
- * The thread is not followed.
+ * Empty: the caller does not follow the thread.
  *
  * @generated from message serp.discuss.v1.UnfollowThreadResponse
  */
@@ -860,27 +862,27 @@ export const UnfollowThreadResponseSchema: GenMessage<UnfollowThreadResponse> = 
   messageDesc(file_serp_discuss_v1_message_service, 21);
 
 /**
- * How far the caller has read a thread.
+ * New read marker of a thread.
  *
  * @generated from message serp.discuss.v1.MarkThreadReadRequest
  */
 export type MarkThreadReadRequest = Message<"serp.discuss.v1.MarkThreadReadRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the thread. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The first message of the thread.
+   * First message of the thread. Required.
    *
    * @generated from field: int64 root_message_id = 2;
    */
   rootMessageId: bigint;
 
   /**
-   * The newest reply read; 0: all there are.
+   * Newest reply that the caller has read; 0: the newest reply of the thread.
    *
    * @generated from field: int64 message_id = 3;
    */
@@ -895,13 +897,13 @@ export const MarkThreadReadRequestSchema: GenMessage<MarkThreadReadRequest> = /*
   messageDesc(file_serp_discuss_v1_message_service, 22);
 
 /**
- * Where the caller's marker is.
+ * Result of MarkThreadRead.
  *
  * @generated from message serp.discuss.v1.MarkThreadReadResponse
  */
 export type MarkThreadReadResponse = Message<"serp.discuss.v1.MarkThreadReadResponse"> & {
   /**
-   * The caller's relation to the thread.
+   * The caller's new state in the thread.
    *
    * @generated from field: serp.discuss.v1.ThreadState state = 1;
    */
@@ -916,27 +918,27 @@ export const MarkThreadReadResponseSchema: GenMessage<MarkThreadReadResponse> = 
   messageDesc(file_serp_discuss_v1_message_service, 23);
 
 /**
- * A reaction.
+ * Reaction to add.
  *
  * @generated from message serp.discuss.v1.AddReactionRequest
  */
 export type AddReactionRequest = Message<"serp.discuss.v1.AddReactionRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to react to. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
   messageId: bigint;
 
   /**
-   * One Unicode emoji, or a name between colons: lower-case letters, digits, `_`, `+` and `-`, up to 64.
+   * One Unicode emoji, or a name between colons of at most 64 lower-case letters, digits, `_`, `+` and `-`.
    *
    * @generated from field: string emoji = 3;
    */
@@ -951,13 +953,13 @@ export const AddReactionRequestSchema: GenMessage<AddReactionRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 24);
 
 /**
- * The reactions after the change.
+ * Result of AddReaction.
  *
  * @generated from message serp.discuss.v1.AddReactionResponse
  */
 export type AddReactionResponse = Message<"serp.discuss.v1.AddReactionResponse"> & {
   /**
-   * All reactions to the message.
+   * All reactions to the message after the change.
    *
    * @generated from field: repeated serp.discuss.v1.Reaction reactions = 1;
    */
@@ -972,27 +974,27 @@ export const AddReactionResponseSchema: GenMessage<AddReactionResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 25);
 
 /**
- * A reaction.
+ * Reaction to remove.
  *
  * @generated from message serp.discuss.v1.RemoveReactionRequest
  */
 export type RemoveReactionRequest = Message<"serp.discuss.v1.RemoveReactionRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message that the caller reacted to. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
   messageId: bigint;
 
   /**
-   * One Unicode emoji, or a name between colons: lower-case letters, digits, `_`, `+` and `-`, up to 64.
+   * One Unicode emoji, or a name between colons of at most 64 lower-case letters, digits, `_`, `+` and `-`.
    *
    * @generated from field: string emoji = 3;
    */
@@ -1007,13 +1009,13 @@ export const RemoveReactionRequestSchema: GenMessage<RemoveReactionRequest> = /*
   messageDesc(file_serp_discuss_v1_message_service, 26);
 
 /**
- * The reactions after the change.
+ * Result of RemoveReaction.
  *
  * @generated from message serp.discuss.v1.RemoveReactionResponse
  */
 export type RemoveReactionResponse = Message<"serp.discuss.v1.RemoveReactionResponse"> & {
   /**
-   * All reactions to the message.
+   * All reactions to the message after the change.
    *
    * @generated from field: repeated serp.discuss.v1.Reaction reactions = 1;
    */
@@ -1028,27 +1030,27 @@ export const RemoveReactionResponseSchema: GenMessage<RemoveReactionResponse> = 
   messageDesc(file_serp_discuss_v1_message_service, 27);
 
 /**
- * A vote.
+ * The caller's vote.
  *
  * @generated from message serp.discuss.v1.VotePollRequest
  */
 export type VotePollRequest = Message<"serp.discuss.v1.VotePollRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the poll. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message of type POLL. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
   messageId: bigint;
 
   /**
-   * The options chosen, by their ids; none takes the vote back.
+   * Ids of the chosen options, without duplicates; empty: removes the caller's vote.
    *
    * @generated from field: repeated int32 option_ids = 3;
    */
@@ -1063,13 +1065,13 @@ export const VotePollRequestSchema: GenMessage<VotePollRequest> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 28);
 
 /**
- * The poll after the vote.
+ * Result of VotePoll.
  *
  * @generated from message serp.discuss.v1.VotePollResponse
  */
 export type VotePollResponse = Message<"serp.discuss.v1.VotePollResponse"> & {
   /**
-   * The poll.
+   * The poll after the vote.
    *
    * @generated from field: serp.discuss.v1.Poll poll = 1;
    */
@@ -1084,20 +1086,20 @@ export const VotePollResponseSchema: GenMessage<VotePollResponse> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_message_service, 29);
 
 /**
- * Names a poll.
+ * Poll to close.
  *
  * @generated from message serp.discuss.v1.ClosePollRequest
  */
 export type ClosePollRequest = Message<"serp.discuss.v1.ClosePollRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the poll. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message of type POLL. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -1112,13 +1114,13 @@ export const ClosePollRequestSchema: GenMessage<ClosePollRequest> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_message_service, 30);
 
 /**
- * The poll, closed.
+ * Result of ClosePoll.
  *
  * @generated from message serp.discuss.v1.ClosePollResponse
  */
 export type ClosePollResponse = Message<"serp.discuss.v1.ClosePollResponse"> & {
   /**
-   * The poll.
+   * The poll with its final result.
    *
    * @generated from field: serp.discuss.v1.Poll poll = 1;
    */
@@ -1133,20 +1135,20 @@ export const ClosePollResponseSchema: GenMessage<ClosePollResponse> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_message_service, 31);
 
 /**
- * Names a poll.
+ * Poll to return.
  *
  * @generated from message serp.discuss.v1.GetPollRequest
  */
 export type GetPollRequest = Message<"serp.discuss.v1.GetPollRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the poll. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message of type POLL. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -1161,20 +1163,20 @@ export const GetPollRequestSchema: GenMessage<GetPollRequest> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 32);
 
 /**
- * A poll, and how the caller voted.
+ * A poll and the caller's vote.
  *
  * @generated from message serp.discuss.v1.GetPollResponse
  */
 export type GetPollResponse = Message<"serp.discuss.v1.GetPollResponse"> & {
   /**
-   * The poll.
+   * Current state of the poll.
    *
    * @generated from field: serp.discuss.v1.Poll poll = 1;
    */
   poll?: Poll | undefined;
 
   /**
-   * The options the caller chose, in order.
+   * Ids of the options that the caller chose, in ascending order; not visible to other users if the poll is anonymous.
    *
    * @generated from field: repeated int32 own_option_ids = 2;
    */
@@ -1189,20 +1191,20 @@ export const GetPollResponseSchema: GenMessage<GetPollResponse> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 33);
 
 /**
- * Names a message to pin.
+ * Message to pin.
  *
  * @generated from message serp.discuss.v1.PinMessageRequest
  */
 export type PinMessageRequest = Message<"serp.discuss.v1.PinMessageRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to pin. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -1217,13 +1219,13 @@ export const PinMessageRequestSchema: GenMessage<PinMessageRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_message_service, 34);
 
 /**
- * The message, pinned.
+ * Result of PinMessage.
  *
  * @generated from message serp.discuss.v1.PinMessageResponse
  */
 export type PinMessageResponse = Message<"serp.discuss.v1.PinMessageResponse"> & {
   /**
-   * The message.
+   * The message with `pin_time` and `pinner_id`.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
@@ -1238,20 +1240,20 @@ export const PinMessageResponseSchema: GenMessage<PinMessageResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 35);
 
 /**
- * Names a message to unpin.
+ * Message to unpin.
  *
  * @generated from message serp.discuss.v1.UnpinMessageRequest
  */
 export type UnpinMessageRequest = Message<"serp.discuss.v1.UnpinMessageRequest"> & {
   /**
-   * The channel.
+   * Channel that contains the message. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message.
+   * Message to unpin. Required.
    *
    * @generated from field: int64 message_id = 2;
    */
@@ -1266,13 +1268,13 @@ export const UnpinMessageRequestSchema: GenMessage<UnpinMessageRequest> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 36);
 
 /**
- * The message, no longer pinned.
+ * Result of UnpinMessage.
  *
  * @generated from message serp.discuss.v1.UnpinMessageResponse
  */
 export type UnpinMessageResponse = Message<"serp.discuss.v1.UnpinMessageResponse"> & {
   /**
-   * The message.
+   * The message without `pin_time` and `pinner_id`.
    *
    * @generated from field: serp.discuss.v1.Message message = 1;
    */
@@ -1287,13 +1289,13 @@ export const UnpinMessageResponseSchema: GenMessage<UnpinMessageResponse> = /*@_
   messageDesc(file_serp_discuss_v1_message_service, 37);
 
 /**
- * Whose pins to list.
+ * Channel to return the pinned messages of.
  *
  * @generated from message serp.discuss.v1.ListPinsRequest
  */
 export type ListPinsRequest = Message<"serp.discuss.v1.ListPinsRequest"> & {
   /**
-   * The channel.
+   * Channel to read. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -1308,13 +1310,13 @@ export const ListPinsRequestSchema: GenMessage<ListPinsRequest> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 38);
 
 /**
- * The pinned messages of a channel.
+ * Result of ListPins.
  *
  * @generated from message serp.discuss.v1.ListPinsResponse
  */
 export type ListPinsResponse = Message<"serp.discuss.v1.ListPinsResponse"> & {
   /**
-   * The messages, the latest pinned first.
+   * Pinned messages in descending order of `pin_time`.
    *
    * @generated from field: repeated serp.discuss.v1.Message messages = 1;
    */
@@ -1329,27 +1331,31 @@ export const ListPinsResponseSchema: GenMessage<ListPinsResponse> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_message_service, 39);
 
 /**
- * Posting, reading and changing messages. For members of the channel; for everybody else it does not exist:
- * NOT_FOUND.
+ * Posting, reading and changing messages.
  *
- * Changes are refused in an archived channel: FAILED_PRECONDITION (CHANNEL_ARCHIVED). Members who may not post
- * may not change messages either: PERMISSION_DENIED (ROLE_TOO_LOW). Repeating a change that has been made
- * answers OK and makes no event.
+ * All RPCs require membership of the channel, except for services acting for themselves. Without it they return
+ * NOT_FOUND (CHANNEL_NOT_FOUND).
+ *
+ * All changes in an archived channel return FAILED_PRECONDITION (CHANNEL_ARCHIVED). A member whose role does not permit
+ * posting cannot change messages either: PERMISSION_DENIED (ROLE_TOO_LOW). Repeating a change that has already been
+ * made returns OK and creates no event.
  *
  * @generated from service serp.discuss.v1.MessageService
  */
 export const MessageService: GenService<{
   /**
-   * Posts a message. OK is answered after the database has committed it.
+   * Posts a message. Returns OK only after the database has committed it.
    *
-   * A service that acts for nobody posts messages of type SYSTEM, in any channel of its tenant.
+   * A service acting for itself posts messages of type SYSTEM in any channel of its tenant.
    *
-   * Repeating the call with the same `request_id` returns the message posted the first time, for at least 24
-   * hours and on every instance: after UNAVAILABLE, DEADLINE_EXCEEDED or a lost connection, repeat it.
-   * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED); NOT_FOUND (MESSAGE_NOT_FOUND) for a parent that is not in
-   * the channel; FAILED_PRECONDITION (MESSAGE_DELETED) when it, or the first message of its thread, was deleted;
-   * ALREADY_EXISTS (REQUEST_ID_REUSED) when the id was used with other arguments; PERMISSION_DENIED
-   * (CALLER_NOT_ALLOWED) for a user who posts SYSTEM messages, or a service that posts others for nobody.
+   * A call with the `request_id` of an earlier one returns the message that the earlier call posted, for at least 24
+   * hours and on every instance. After UNAVAILABLE, DEADLINE_EXCEEDED or a lost connection, retry with the same
+   * `request_id`.
+   *
+   * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED); NOT_FOUND (MESSAGE_NOT_FOUND) if the channel has no message
+   * `parent_id`; FAILED_PRECONDITION (MESSAGE_DELETED) if that message or the first message of its thread is deleted;
+   * ALREADY_EXISTS (REQUEST_ID_REUSED) if the earlier call had other arguments; PERMISSION_DENIED (CALLER_NOT_ALLOWED)
+   * for a SYSTEM message of a user, and for any other message of a service acting for itself.
    *
    * @generated from rpc serp.discuss.v1.MessageService.SendMessage
    */
@@ -1359,7 +1365,9 @@ export const MessageService: GenService<{
     output: typeof SendMessageResponseSchema;
   },
   /**
-   * Returns one message. A deleted one is returned without its content.
+   * Returns one message. A deleted message is returned without its content.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND).
    *
    * @generated from rpc serp.discuss.v1.MessageService.GetMessage
    */
@@ -1369,9 +1377,9 @@ export const MessageService: GenService<{
     output: typeof GetMessageResponseSchema;
   },
   /**
-   * Returns a page of a channel's history: the newest messages, or those before, after or around one.
+   * Returns a page of a channel's history: the newest messages, or those before, after or around a message.
    *
-   * Deleted messages are in it, without content, so that a page shows the channel as it is.
+   * Pages include deleted messages, without their content.
    *
    * @generated from rpc serp.discuss.v1.MessageService.ListMessages
    */
@@ -1381,11 +1389,11 @@ export const MessageService: GenService<{
     output: typeof ListMessagesResponseSchema;
   },
   /**
-   * Changes the text, mentions or metadata of a message of type TEXT or CODE. For its author, for 24 hours by
-   * default. Earlier versions are kept.
+   * Changes the text, mentions or metadata of a message of type TEXT or CODE. Only its author can edit it, within 24
+   * hours by default. Earlier versions remain available through ListEdits.
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, EDIT_WINDOW_EXPIRED, MESSAGE_TYPE_UNSUPPORTED); PERMISSION_DENIED
-   * (CALLER_NOT_ALLOWED) for others than the author.
+   * (CALLER_NOT_ALLOWED) if the caller is not the author.
    *
    * @generated from rpc serp.discuss.v1.MessageService.EditMessage
    */
@@ -1395,8 +1403,8 @@ export const MessageService: GenService<{
     output: typeof EditMessageResponseSchema;
   },
   /**
-   * Lists the earlier versions of a message, latest first, at most the last 100. Empty for a message that was
-   * never edited or is deleted.
+   * Returns the earlier versions of a message, at most the latest 100. Empty if the message was never edited or is
+   * deleted.
    *
    * @generated from rpc serp.discuss.v1.MessageService.ListEdits
    */
@@ -1406,10 +1414,11 @@ export const MessageService: GenService<{
     output: typeof ListEditsResponseSchema;
   },
   /**
-   * Deletes a message. For its author, for admins of the channel, and for services that act for nobody.
+   * Deletes a message. Requires that the caller is its author, an admin of the channel, or a service acting for itself.
    *
-   * The message keeps its place. What it held is gone at once from all answers, streams and the log: text,
-   * metadata, mentions, reactions, votes, pin and earlier versions.
+   * The message keeps its id and position. Its text, metadata, mentions, reactions, votes, pin and earlier versions
+   * disappear at once from all responses, streams and the event log.
+   *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW).
    *
    * @generated from rpc serp.discuss.v1.MessageService.DeleteMessage
@@ -1420,10 +1429,10 @@ export const MessageService: GenService<{
     output: typeof DeleteMessageResponseSchema;
   },
   /**
-   * Returns a page of a thread: its first message, with the first page, and the replies, oldest first. Deleted
-   * ones are in it, without content.
+   * Returns a page of a thread: the replies, oldest first, and with the first page the thread's first message. Includes
+   * deleted messages, without their content.
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) for a message that is a reply itself.
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND), also if `root_message_id` is a reply.
    *
    * @generated from rpc serp.discuss.v1.MessageService.ListThread
    */
@@ -1433,11 +1442,9 @@ export const MessageService: GenService<{
     output: typeof ListThreadResponseSchema;
   },
   /**
-   * Lists the threads the caller follows, the one with the latest reply first. Threads whose first message was
-   * deleted are not in it.
+   * Returns the threads that the caller follows. Threads whose first message is deleted are left out.
    *
-   * One follows a thread by replying to it, being mentioned in it, having posted its first message, or by
-   * FollowThread.
+   * A user follows a thread after replying to it, being mentioned in it, posting its first message, or FollowThread.
    *
    * @generated from rpc serp.discuss.v1.MessageService.ListThreads
    */
@@ -1447,10 +1454,9 @@ export const MessageService: GenService<{
     output: typeof ListThreadsResponseSchema;
   },
   /**
-   * Follows a thread from now on: what was posted before is read.
+   * Follows a thread. Replies posted before count as read.
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) for a message that is a reply itself; FAILED_PRECONDITION
-   * (MESSAGE_DELETED).
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND), also if `root_message_id` is a reply; FAILED_PRECONDITION (MESSAGE_DELETED).
    *
    * @generated from rpc serp.discuss.v1.MessageService.FollowThread
    */
@@ -1460,9 +1466,9 @@ export const MessageService: GenService<{
     output: typeof FollowThreadResponseSchema;
   },
   /**
-   * Follows a thread no longer, whatever is posted in it, until FollowThread.
+   * Stops following a thread until FollowThread; replies and mentions do not resume it.
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) for a message that is a reply itself.
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND), also if `root_message_id` is a reply.
    *
    * @generated from rpc serp.discuss.v1.MessageService.UnfollowThread
    */
@@ -1472,11 +1478,11 @@ export const MessageService: GenService<{
     output: typeof UnfollowThreadResponseSchema;
   },
   /**
-   * Moves the caller's marker in a followed thread forward to a reply; never back. The caller's streams are told of
-   * it on all devices (`thread_marker_moved`). Activities that tell of replies up to the marker are read with them, as
-   * by MarkRead.
+   * Moves the caller's read marker in a followed thread forward to a reply; never back. The streams of all the caller's
+   * devices receive `thread_marker_moved`. Marks the caller's activities about replies up to the marker as read, as
+   * MarkRead does.
    *
-   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) when the caller does not follow the thread, or the reply is not in it.
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) if the caller does not follow the thread or the reply is not part of it.
    *
    * @generated from rpc serp.discuss.v1.MessageService.MarkThreadRead
    */
@@ -1498,8 +1504,8 @@ export const MessageService: GenService<{
     output: typeof AddReactionResponseSchema;
   },
   /**
-   * Takes the caller's reaction back, also out of the activity by which the sender of the message is told, while that
-   * is unread; without any reaction left it is no more (`activity_removed`).
+   * Removes the caller's reaction, and removes it from the unread activity of the message's author. The activity is
+   * deleted together with its last reaction (`activity_removed`).
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED).
    *
@@ -1511,10 +1517,10 @@ export const MessageService: GenService<{
     output: typeof RemoveReactionResponseSchema;
   },
   /**
-   * Votes on a poll. The options given take the place of those chosen before; none takes the vote back.
+   * Votes on a poll. Replaces the caller's earlier vote.
    *
-   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_UNSUPPORTED, POLL_CLOSED); INVALID_ARGUMENT for options
-   * that the poll does not have, and for more than one where it takes one.
+   * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_UNSUPPORTED, POLL_CLOSED); INVALID_ARGUMENT if the poll
+   * has no such option, or if it allows one option and the call has several.
    *
    * @generated from rpc serp.discuss.v1.MessageService.VotePoll
    */
@@ -1524,7 +1530,7 @@ export const MessageService: GenService<{
     output: typeof VotePollResponseSchema;
   },
   /**
-   * Ends voting on a poll. For its author and admins of the channel.
+   * Closes a poll. Requires that the caller is its author or an admin of the channel.
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_UNSUPPORTED); PERMISSION_DENIED (ROLE_TOO_LOW).
    *
@@ -1536,7 +1542,7 @@ export const MessageService: GenService<{
     output: typeof ClosePollResponseSchema;
   },
   /**
-   * Returns a poll with the caller's own vote.
+   * Returns a poll and the caller's vote.
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, MESSAGE_TYPE_UNSUPPORTED).
    *
@@ -1548,7 +1554,7 @@ export const MessageService: GenService<{
     output: typeof GetPollResponseSchema;
   },
   /**
-   * Pins a message to its channel. For members and above; in direct channels for both.
+   * Pins a message to its channel. Requires the role MEMBER; in a direct channel, both users can pin.
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, PIN_LIMIT); PERMISSION_DENIED (ROLE_TOO_LOW) for guests.
    *
@@ -1560,7 +1566,7 @@ export const MessageService: GenService<{
     output: typeof PinMessageResponseSchema;
   },
   /**
-   * Unpins a message. For members and above, whoever pinned it.
+   * Unpins a message that any member has pinned. Requires the role MEMBER.
    *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW) for guests.
    *
@@ -1572,7 +1578,7 @@ export const MessageService: GenService<{
     output: typeof UnpinMessageResponseSchema;
   },
   /**
-   * Lists the pinned messages of a channel, the latest pinned first: all of them, at most 50 by default.
+   * Returns all pinned messages of a channel, at most 50 by default.
    *
    * @generated from rpc serp.discuss.v1.MessageService.ListPins
    */

@@ -15,27 +15,27 @@ export const file_serp_discuss_v1_options: GenFile = /*@__PURE__*/
   fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxKnYKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIPCgtBQ0NFU1NfVVNFUhABEhIKDkFDQ0VTU19TRVJWSUNFEAISEwoPQUNDRVNTX09QRVJBVE9SEAMSGgoWQUNDRVNTX1VTRVJfT1JfU0VSVklDRRAEKmMKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAMSEAoMUVVPVEFfU0VBUkNIEAQ6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpOCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKA4yFi5zZXJwLmRpc2N1c3MudjEuUXVvdGFSBXF1b3RhYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
- * Who may call an RPC. The server refuses an RPC that does not say.
+ * Kinds of caller that may call an RPC. The server rejects every call of an RPC that does not set it.
  *
  * @generated from enum serp.discuss.v1.Access
  */
 export const Access = {
   /**
-   * Not stated: nobody may call it.
+   * Not set: every call is rejected.
    *
    * @generated from enum value: ACCESS_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * A signed-in user, or a service acting for one.
+   * A user, or a service (role `discuss.service`) acting for a user.
    *
    * @generated from enum value: ACCESS_USER = 1;
    */
   USER: 1,
 
   /**
-   * A service (role `discuss.service`), for itself or for a user.
+   * A service (role `discuss.service`), acting for itself or for a user.
    *
    * @generated from enum value: ACCESS_SERVICE = 2;
    */
@@ -49,8 +49,8 @@ export const Access = {
   OPERATOR: 3,
 
   /**
-   * A signed-in user, or a service, acting for one or for nobody. A service that acts for a user has that
-   * user's rights; one that acts for nobody manages everything of its tenant.
+   * A user, or a service acting for itself or for a user. A service acting for a user has that user's rights; a service
+   * acting for itself has the rights of an owner in every channel of its tenant.
    *
    * @generated from enum value: ACCESS_USER_OR_SERVICE = 4;
    */
@@ -58,7 +58,7 @@ export const Access = {
 } as const;
 
 /**
- * Who may call an RPC. The server refuses an RPC that does not say.
+ * Kinds of caller that may call an RPC. The server rejects every call of an RPC that does not set it.
  *
  * @generated from enum serp.discuss.v1.Access
  */
@@ -71,41 +71,41 @@ export const AccessSchema: GenEnum<Access> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_options, 0);
 
 /**
- * What an RPC counts against in the caller's rate limits.
+ * Rate limit that a call of an RPC counts against.
  *
  * @generated from enum serp.discuss.v1.Quota
  */
 export const Quota = {
   /**
-   * Counts as a read.
+   * Not set: same as QUOTA_READ.
    *
    * @generated from enum value: QUOTA_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * Counts as a read: 300 per minute and user by default.
+   * Reads: 300 calls per minute and user by default.
    *
    * @generated from enum value: QUOTA_READ = 1;
    */
   READ: 1,
 
   /**
-   * Counts as a write: 60 per minute and user by default.
+   * Writes: 60 calls per minute and user by default.
    *
    * @generated from enum value: QUOTA_WRITE = 2;
    */
   WRITE: 2,
 
   /**
-   * Counts as an opened stream: 20 at a time per user by default.
+   * Open streams: 20 at the same time per user by default.
    *
    * @generated from enum value: QUOTA_STREAM = 3;
    */
   STREAM: 3,
 
   /**
-   * Counts as a search: 30 per minute and user by default.
+   * Searches: 30 calls per minute and user by default.
    *
    * @generated from enum value: QUOTA_SEARCH = 4;
    */
@@ -113,7 +113,7 @@ export const Quota = {
 } as const;
 
 /**
- * What an RPC counts against in the caller's rate limits.
+ * Rate limit that a call of an RPC counts against.
  *
  * @generated from enum serp.discuss.v1.Quota
  */
@@ -126,7 +126,7 @@ export const QuotaSchema: GenEnum<Quota> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_options, 1);
 
 /**
- * Who may call the RPC.
+ * Permitted callers of the RPC. Required: an RPC without it rejects every call.
  *
  * @generated from extension: serp.discuss.v1.Access access = 50001;
  */
@@ -134,7 +134,7 @@ export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
   extDesc(file_serp_discuss_v1_options, 0);
 
 /**
- * Which limit the RPC counts against.
+ * Rate limit of the RPC; QUOTA_READ if not set.
  *
  * @generated from extension: serp.discuss.v1.Quota quota = 50002;
  */

@@ -19,20 +19,21 @@ export const file_serp_discuss_v1_presence_service: GenFile = /*@__PURE__*/
   fileDesc("CiZzZXJwL2Rpc2N1c3MvdjEvcHJlc2VuY2Vfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxItEBChBIZWFydGJlYXRSZXF1ZXN0EicKBmRldmljZRgBIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5EZXZpY2USOwoGc3RhdHVzGAIgASgOMh8uc2VycC5kaXNjdXNzLnYxLlByZXNlbmNlU3RhdHVzQgq6SAeCAQQQASABOle6SFQaUgoSZGV2aWNlX2lkX3JlcXVpcmVkEhJkZXZpY2UgbmVlZHMgYW4gaWQaKGhhcyh0aGlzLmRldmljZSkgJiYgdGhpcy5kZXZpY2UuaWQgIT0gJycidQoRSGVhcnRiZWF0UmVzcG9uc2USLwoGc3RhdHVzGAEgASgOMh8uc2VycC5kaXNjdXNzLnYxLlByZXNlbmNlU3RhdHVzEi8KC2V4cGlyZV90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCKsAQoQU2V0U3RhdHVzUmVxdWVzdBI9CgZzdGF0dXMYASABKA4yHy5zZXJwLmRpc2N1c3MudjEuUHJlc2VuY2VTdGF0dXNCDLpICYIBBhABIAAgARIVCgR0ZXh0GAIgASgJQge6SARyAhhkEkIKC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HQAEiRAoRU2V0U3RhdHVzUmVzcG9uc2USLwoIcHJlc2VuY2UYASABKAsyHS5zZXJwLmRpc2N1c3MudjEuVXNlclByZXNlbmNlIjsKEkdldFByZXNlbmNlUmVxdWVzdBIlCgh1c2VyX2lkcxgBIAMoA0ITukgQkgENCAEQyAEYASIEIgIgACJDChNHZXRQcmVzZW5jZVJlc3BvbnNlEiwKBXVzZXJzGAEgAygLMh0uc2VycC5kaXNjdXNzLnYxLlVzZXJQcmVzZW5jZSJsChFMaXN0T25saW5lUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBImwKEkxpc3RPbmxpbmVSZXNwb25zZRIsCgV1c2VycxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5Vc2VyUHJlc2VuY2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEg8KB3Vua25vd24YAyABKAgiMQoSU3RhcnRUeXBpbmdSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiRgoTU3RhcnRUeXBpbmdSZXNwb25zZRIvCgtleHBpcmVfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAiMAoRU3RvcFR5cGluZ1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACIUChJTdG9wVHlwaW5nUmVzcG9uc2UiFwoVR2V0T25saW5lU3RhdHNSZXF1ZXN0Ik4KFkdldE9ubGluZVN0YXRzUmVzcG9uc2USHgoRb25saW5lX3VzZXJfY291bnQYASABKAVIAIgBAUIUChJfb25saW5lX3VzZXJfY291bnQy2QUKD1ByZXNlbmNlU2VydmljZRJfCglIZWFydGJlYXQSIS5zZXJwLmRpc2N1c3MudjEuSGVhcnRiZWF0UmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5IZWFydGJlYXRSZXNwb25zZSILkAICiLUYAZC1GAESXwoJU2V0U3RhdHVzEiEuc2VycC5kaXNjdXNzLnYxLlNldFN0YXR1c1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuU2V0U3RhdHVzUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0dldFByZXNlbmNlEiMuc2VycC5kaXNjdXNzLnYxLkdldFByZXNlbmNlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5HZXRQcmVzZW5jZVJlc3BvbnNlIguQAgGItRgEkLUYARJiCgpMaXN0T25saW5lEiIuc2VycC5kaXNjdXNzLnYxLkxpc3RPbmxpbmVSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkxpc3RPbmxpbmVSZXNwb25zZSILkAIBiLUYBJC1GAESZQoLU3RhcnRUeXBpbmcSIy5zZXJwLmRpc2N1c3MudjEuU3RhcnRUeXBpbmdSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLlN0YXJ0VHlwaW5nUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmIKClN0b3BUeXBpbmcSIi5zZXJwLmRpc2N1c3MudjEuU3RvcFR5cGluZ1JlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuU3RvcFR5cGluZ1Jlc3BvbnNlIguQAgKItRgBkLUYARJuCg5HZXRPbmxpbmVTdGF0cxImLnNlcnAuZGlzY3Vzcy52MS5HZXRPbmxpbmVTdGF0c1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuR2V0T25saW5lU3RhdHNSZXNwb25zZSILkAIBiLUYBJC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_options, file_serp_discuss_v1_presence]);
 
 /**
- * A device is there.
+ * Status of one device.
  *
  * @generated from message serp.discuss.v1.HeartbeatRequest
  */
 export type HeartbeatRequest = Message<"serp.discuss.v1.HeartbeatRequest"> & {
   /**
-   * The device; its id is required.
+   * Reporting device; its id is required.
    *
    * @generated from field: serp.discuss.v1.Device device = 1;
    */
   device?: Device | undefined;
 
   /**
-   * ONLINE when unspecified; AWAY when nobody is at it; BUSY; OFFLINE when it is about to go, or is not to count.
+   * ONLINE if not set; AWAY if the user is idle on the device; BUSY; OFFLINE if the device disconnects or must not
+   * count.
    *
    * @generated from field: serp.discuss.v1.PresenceStatus status = 2;
    */
@@ -47,20 +48,20 @@ export const HeartbeatRequestSchema: GenMessage<HeartbeatRequest> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_presence_service, 0);
 
 /**
- * What that makes of the user.
+ * Resulting presence of the caller.
  *
  * @generated from message serp.discuss.v1.HeartbeatResponse
  */
 export type HeartbeatResponse = Message<"serp.discuss.v1.HeartbeatResponse"> & {
   /**
-   * What others see now.
+   * Status that other users see.
    *
    * @generated from field: serp.discuss.v1.PresenceStatus status = 1;
    */
   status: PresenceStatus;
 
   /**
-   * When the device ends unless it is heard of again; unset when it has ended, or nothing is known.
+   * Time at which the device expires without another heartbeat; unset if it is OFFLINE or presence is unavailable.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 2;
    */
@@ -75,27 +76,27 @@ export const HeartbeatResponseSchema: GenMessage<HeartbeatResponse> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_presence_service, 1);
 
 /**
- * What to be shown as.
+ * New status override.
  *
  * @generated from message serp.discuss.v1.SetStatusRequest
  */
 export type SetStatusRequest = Message<"serp.discuss.v1.SetStatusRequest"> & {
   /**
-   * ONLINE, AWAY, BUSY or OFFLINE, as in `StatusOverride`.
+   * ONLINE for no override, AWAY, BUSY or OFFLINE, as in `StatusOverride`.
    *
    * @generated from field: serp.discuss.v1.PresenceStatus status = 1;
    */
   status: PresenceStatus;
 
   /**
-   * Text beside the status, up to 100 characters.
+   * Status text, at most 100 characters; empty: removes the text.
    *
    * @generated from field: string text = 2;
    */
   text: string;
 
   /**
-   * When status and text end, in the future; unset: never.
+   * Time at which status and text are cleared, in the future; unset: they do not expire.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 3;
    */
@@ -110,13 +111,13 @@ export const SetStatusRequestSchema: GenMessage<SetStatusRequest> = /*@__PURE__*
   messageDesc(file_serp_discuss_v1_presence_service, 2);
 
 /**
- * The status is chosen.
+ * Result of SetStatus.
  *
  * @generated from message serp.discuss.v1.SetStatusResponse
  */
 export type SetStatusResponse = Message<"serp.discuss.v1.SetStatusResponse"> & {
   /**
-   * The caller as others see them now, and what was chosen.
+   * The caller's presence, with `status_override`.
    *
    * @generated from field: serp.discuss.v1.UserPresence presence = 1;
    */
@@ -131,13 +132,13 @@ export const SetStatusResponseSchema: GenMessage<SetStatusResponse> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_presence_service, 3);
 
 /**
- * Whose presence to return.
+ * Users to return the presence of.
  *
  * @generated from message serp.discuss.v1.GetPresenceRequest
  */
 export type GetPresenceRequest = Message<"serp.discuss.v1.GetPresenceRequest"> & {
   /**
-   * The users, 1 to 200, each once. Ids that nobody has are OFFLINE.
+   * Users of the tenant, 1 to 200, without duplicates. Unknown ids are OFFLINE.
    *
    * @generated from field: repeated int64 user_ids = 1;
    */
@@ -152,13 +153,13 @@ export const GetPresenceRequestSchema: GenMessage<GetPresenceRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_presence_service, 4);
 
 /**
- * Their presence.
+ * Result of GetPresence.
  *
  * @generated from message serp.discuss.v1.GetPresenceResponse
  */
 export type GetPresenceResponse = Message<"serp.discuss.v1.GetPresenceResponse"> & {
   /**
-   * As many as asked for, in the same order.
+   * One entry per requested user, in the same order.
    *
    * @generated from field: repeated serp.discuss.v1.UserPresence users = 1;
    */
@@ -173,27 +174,27 @@ export const GetPresenceResponseSchema: GenMessage<GetPresenceResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_presence_service, 5);
 
 /**
- * Which members to list.
+ * Page of a channel's online members.
  *
  * @generated from message serp.discuss.v1.ListOnlineRequest
  */
 export type ListOnlineRequest = Message<"serp.discuss.v1.ListOnlineRequest"> & {
   /**
-   * The channel.
+   * Channel to read. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * Users per page, 50 when 0, at most 100.
+   * Maximum number of users per page: 0 means 50, at most 100.
    *
    * @generated from field: int32 page_size = 2;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. The channel must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. `channel_id` must be unchanged.
    *
    * @generated from field: string page_token = 3;
    */
@@ -208,27 +209,27 @@ export const ListOnlineRequestSchema: GenMessage<ListOnlineRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_presence_service, 6);
 
 /**
- * A page of members who are there.
+ * A page of a channel's online members.
  *
  * @generated from message serp.discuss.v1.ListOnlineResponse
  */
 export type ListOnlineResponse = Message<"serp.discuss.v1.ListOnlineResponse"> & {
   /**
-   * They, by id.
+   * Online members in ascending order of their user ids.
    *
    * @generated from field: repeated serp.discuss.v1.UserPresence users = 1;
    */
   users: UserPresence[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
 
   /**
-   * Whether nothing is known at the moment; the page is empty then.
+   * True if presence is unavailable; the page is then empty.
    *
    * @generated from field: bool unknown = 3;
    */
@@ -243,13 +244,13 @@ export const ListOnlineResponseSchema: GenMessage<ListOnlineResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_presence_service, 7);
 
 /**
- * Where the caller types.
+ * Channel that the caller types in.
  *
  * @generated from message serp.discuss.v1.StartTypingRequest
  */
 export type StartTypingRequest = Message<"serp.discuss.v1.StartTypingRequest"> & {
   /**
-   * The channel.
+   * Channel to show the indicator in. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -264,14 +265,14 @@ export const StartTypingRequestSchema: GenMessage<StartTypingRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_presence_service, 8);
 
 /**
- * It is shown.
+ * Result of StartTyping.
  *
  * @generated from message serp.discuss.v1.StartTypingResponse
  */
 export type StartTypingResponse = Message<"serp.discuss.v1.StartTypingResponse"> & {
   /**
-   * When that ends unless it is repeated; unset where it is not shown: the channel is too large, or the server's
-   * memory of typing is away.
+   * Time at which the indicator disappears unless repeated; unset if it is not shown because the channel is too large
+   * or Redis is unavailable.
    *
    * @generated from field: google.protobuf.Timestamp expire_time = 1;
    */
@@ -286,13 +287,13 @@ export const StartTypingResponseSchema: GenMessage<StartTypingResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_presence_service, 9);
 
 /**
- * Where the caller no longer types.
+ * Channel that the caller stopped typing in.
  *
  * @generated from message serp.discuss.v1.StopTypingRequest
  */
 export type StopTypingRequest = Message<"serp.discuss.v1.StopTypingRequest"> & {
   /**
-   * The channel.
+   * Channel to remove the indicator from. Required.
    *
    * @generated from field: int64 channel_id = 1;
    */
@@ -307,7 +308,7 @@ export const StopTypingRequestSchema: GenMessage<StopTypingRequest> = /*@__PURE_
   messageDesc(file_serp_discuss_v1_presence_service, 10);
 
 /**
- * It is no longer shown.
+ * Empty: the indicator is removed.
  *
  * @generated from message serp.discuss.v1.StopTypingResponse
  */
@@ -322,7 +323,7 @@ export const StopTypingResponseSchema: GenMessage<StopTypingResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_presence_service, 11);
 
 /**
- * Asks for the number of users.
+ * Empty: counts all users of the caller's tenant.
  *
  * @generated from message serp.discuss.v1.GetOnlineStatsRequest
  */
@@ -337,13 +338,13 @@ export const GetOnlineStatsRequestSchema: GenMessage<GetOnlineStatsRequest> = /*
   messageDesc(file_serp_discuss_v1_presence_service, 12);
 
 /**
- * How many users are there.
+ * Number of online users.
  *
  * @generated from message serp.discuss.v1.GetOnlineStatsResponse
  */
 export type GetOnlineStatsResponse = Message<"serp.discuss.v1.GetOnlineStatsResponse"> & {
   /**
-   * Users of the tenant that others see there; unset when that is not known at the moment.
+   * Users of the tenant whom others see as connected (ONLINE, BUSY or AWAY); unset if presence is unavailable.
    *
    * @generated from field: optional int32 online_user_count = 1;
    */
@@ -358,26 +359,28 @@ export const GetOnlineStatsResponseSchema: GenMessage<GetOnlineStatsResponse> = 
   messageDesc(file_serp_discuss_v1_presence_service, 13);
 
 /**
- * Who is there, and who types.
+ * Presence and typing indicators.
  *
- * A user is there while one of their devices is: one with an open Subscribe stream, which needs nothing else, or one
- * that calls Heartbeat. Of several devices the highest status counts. A device whose stream closes stays for some
- * seconds (15 by default), so that reconnecting shows nobody away; one that falls silent ends after two minutes.
+ * A user is online while one of the user's devices is connected: through an open Subscribe stream, or by calling
+ * Heartbeat. With several devices, the highest status applies. A device remains connected for 15 seconds by default
+ * after its stream closes, so that reconnecting does not change its user's status. A device without a stream expires
+ * two minutes after its last heartbeat by default.
  *
- * Changes come over Subscribe (`presence`) to those who share a channel with the user, unless it is larger than
- * presence is told in (100 members by default), and to those who asked for the user (`presence_user_ids`). They come
- * up to a second late, several as one, and not at all when the user is as before by then.
+ * Subscribe streams report changes (`presence`) to users who share a channel of at most 100 members by default with the
+ * user, and to streams that requested the user (`presence_user_ids`). Changes are collected for up to one second, and
+ * not sent if the presence is unchanged at the end of it.
  *
- * While the server's memory of presence is away, statuses are UNKNOWN; nothing else fails.
+ * While Redis is unavailable, all statuses are UNKNOWN; nothing else fails.
  *
  * @generated from service serp.discuss.v1.PresenceService
  */
 export const PresenceService: GenService<{
   /**
-   * Says that a device is there, and whether the user is at it. Repeat it every minute, or when it changes.
+   * Reports that a device is connected, and whether the user is active on it. Repeat it every minute and when the
+   * status changes.
    *
-   * A device with an open Subscribe stream needs it only to say that the user went away from it or came back: name
-   * the stream's device (`StreamStarted.device_id`).
+   * A device with an open Subscribe stream needs it only to report that the user became idle or active: use the
+   * stream's device id (`StreamStarted.device_id`).
    *
    * @generated from rpc serp.discuss.v1.PresenceService.Heartbeat
    */
@@ -387,7 +390,7 @@ export const PresenceService: GenService<{
     output: typeof HeartbeatResponseSchema;
   },
   /**
-   * Chooses what the caller is shown as, in place of what was chosen before.
+   * Sets the caller's status override, which replaces the previous one.
    *
    * @generated from rpc serp.discuss.v1.PresenceService.SetStatus
    */
@@ -397,7 +400,7 @@ export const PresenceService: GenService<{
     output: typeof SetStatusResponseSchema;
   },
   /**
-   * Returns the presence of users of the caller's tenant, in the order asked. Nobody is told who asks.
+   * Returns the presence of users of the caller's tenant, in the order of the request. The users are not notified.
    *
    * @generated from rpc serp.discuss.v1.PresenceService.GetPresence
    */
@@ -407,10 +410,11 @@ export const PresenceService: GenService<{
     output: typeof GetPresenceResponseSchema;
   },
   /**
-   * Lists the members of a channel who are there, by id. For members, and services that act for nobody.
+   * Returns the members of a channel who are online. Requires membership or a service acting for itself.
    *
-   * A page may hold fewer than asked for, even none, and have another one after it.
-   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND), also for who is no member of a public channel.
+   * A page can have fewer entries than requested, or none, although more pages follow.
+   *
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND), also for a public group that the caller is not a member of.
    *
    * @generated from rpc serp.discuss.v1.PresenceService.ListOnline
    */
@@ -420,12 +424,14 @@ export const PresenceService: GenService<{
     output: typeof ListOnlineResponseSchema;
   },
   /**
-   * Shows the other members of a channel that the caller types, for 10 seconds. Repeat it while that lasts; others
-   * are told at most every 3 seconds.
+   * Shows a typing indicator to the other members of a channel for 10 seconds by default. Repeat it while the user
+   * types; the indicator is broadcast at most every 3 seconds by default.
    *
-   * Sending a message to the channel ends it. Channels above a number of members (100 by default) are not told.
-   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW) for members who may not post;
-   * FAILED_PRECONDITION (CHANNEL_ARCHIVED).
+   * Sending a message to the channel removes the indicator. It is not broadcast in channels with more than 100 members
+   * by default.
+   *
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW) if the caller's role does not permit
+   * posting; FAILED_PRECONDITION (CHANNEL_ARCHIVED).
    *
    * @generated from rpc serp.discuss.v1.PresenceService.StartTyping
    */
@@ -435,7 +441,7 @@ export const PresenceService: GenService<{
     output: typeof StartTypingResponseSchema;
   },
   /**
-   * Shows the other members that the caller no longer types.
+   * Removes the caller's typing indicator.
    *
    * Errors: NOT_FOUND (CHANNEL_NOT_FOUND).
    *
@@ -447,7 +453,7 @@ export const PresenceService: GenService<{
     output: typeof StopTypingResponseSchema;
   },
   /**
-   * Returns how many users of the caller's tenant are there. Some seconds old.
+   * Returns the number of online users of the caller's tenant, which can be some seconds old.
    *
    * @generated from rpc serp.discuss.v1.PresenceService.GetOnlineStats
    */

@@ -23,83 +23,84 @@ export const file_serp_discuss_v1_search_service: GenFile = /*@__PURE__*/
   fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvc2VhcmNoX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKyBAoVU2VhcmNoTWVzc2FnZXNSZXF1ZXN0EhkKBXF1ZXJ5GAEgASgJQgq6SAdyBRABGMgBEiMKC2NoYW5uZWxfaWRzGAIgAygDQg66SAuSAQgQZCIEIgIgABIiCgpzZW5kZXJfaWRzGAMgAygDQg66SAuSAQgQZCIEIgIoABI+CgV0eXBlcxgEIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlVHlwZUIRukgOkgELEAYiB4IBBBABIAASLgoKYWZ0ZXJfdGltZRgFIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLYmVmb3JlX3RpbWUYBiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhsKDmhhc19hdHRhY2htZW50GAcgASgISACIAQESGgoJcGFyZW50X2lkGAggASgDQge6SAQiAigAEkUKBW9yZGVyGAkgASgOMiwuc2VycC5kaXNjdXNzLnYxLlNlYXJjaE1lc3NhZ2VzUmVxdWVzdC5PcmRlckIIukgFggECEAESHAoJcGFnZV9zaXplGAogASgFQgm6SAYaBBgyKAASHAoKcGFnZV90b2tlbhgLIAEoCUIIukgFcgMYyAEiRQoFT3JkZXISFQoRT1JERVJfVU5TUEVDSUZJRUQQABITCg9PUkRFUl9SRUxFVkFOQ0UQARIQCgxPUkRFUl9ORVdFU1QQAkIRCg9faGFzX2F0dGFjaG1lbnQiJwoIVGV4dFBhcnQSDAoEdGV4dBgBIAEoCRINCgVtYXRjaBgCIAEoCCLNAgoMRm91bmRNZXNzYWdlEhIKCmNoYW5uZWxfaWQYASABKAMSEgoKbWVzc2FnZV9pZBgCIAEoAxIQCghwb3NpdGlvbhgDIAEoAxIRCglzZW5kZXJfaWQYBCABKAMSKgoEdHlwZRgFIAEoDjIcLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlVHlwZRIRCglwYXJlbnRfaWQYBiABKAMSLwoLY3JlYXRlX3RpbWUYByABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi0KCWVkaXRfdGltZRgIIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASKgoHc25pcHBldBgJIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5UZXh0UGFydBISCgpjdXRfYmVmb3JlGAogASgIEhEKCWN1dF9hZnRlchgLIAEoCCKRAQoWU2VhcmNoTWVzc2FnZXNSZXNwb25zZRIvCghtZXNzYWdlcxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5Gb3VuZE1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEi0KB21hdGNoZWQYAyABKA4yHC5zZXJwLmRpc2N1c3MudjEuU2VhcmNoTWF0Y2gi3QEKFVNlYXJjaENoYW5uZWxzUmVxdWVzdBIZCgVxdWVyeRgBIAEoCUIKukgHcgUQARjIARI+CgV0eXBlcxgCIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAIiB4IBBBgCGAMSEwoLam9pbmVkX29ubHkYAyABKAgSGAoQaW5jbHVkZV9hcmNoaXZlZBgEIAEoCBIcCglwYWdlX3NpemUYBSABKAVCCbpIBhoEGDIoABIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxjIASJqCgxGb3VuZENoYW5uZWwSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJiChZTZWFyY2hDaGFubmVsc1Jlc3BvbnNlEi8KCGNoYW5uZWxzGAEgAygLMh0uc2VycC5kaXNjdXNzLnYxLkZvdW5kQ2hhbm5lbBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkqgAEKC1NlYXJjaE1hdGNoEhwKGFNFQVJDSF9NQVRDSF9VTlNQRUNJRklFRBAAEhYKElNFQVJDSF9NQVRDSF9XT1JEUxABEiMKH1NFQVJDSF9NQVRDSF9XSVRIT1VUX1NUT1BfV09SRFMQAhIWChJTRUFSQ0hfTUFUQ0hfUEFSVFMQAzLvAQoNU2VhcmNoU2VydmljZRJuCg5TZWFyY2hNZXNzYWdlcxImLnNlcnAuZGlzY3Vzcy52MS5TZWFyY2hNZXNzYWdlc1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuU2VhcmNoTWVzc2FnZXNSZXNwb25zZSILkAIBiLUYAZC1GAQSbgoOU2VhcmNoQ2hhbm5lbHMSJi5zZXJwLmRpc2N1c3MudjEuU2VhcmNoQ2hhbm5lbHNSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLlNlYXJjaENoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgEYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
- * What to find.
+ * Query, filters and page of a message search. All filters must match.
  *
  * @generated from message serp.discuss.v1.SearchMessagesRequest
  */
 export type SearchMessagesRequest = Message<"serp.discuss.v1.SearchMessagesRequest"> & {
   /**
-   * The query, 1 to 200 characters.
+   * Terms to match, 1 to 200 characters.
    *
    * @generated from field: string query = 1;
    */
   query: string;
 
   /**
-   * Only in these channels, at most 100; those the caller is no member of hold nothing to find. Empty: all.
+   * Search only these channels, at most 100; channels that the caller is not a member of have no results. Empty: all
+   * the caller's channels.
    *
    * @generated from field: repeated int64 channel_ids = 2;
    */
   channelIds: bigint[];
 
   /**
-   * Only by these users, at most 100; empty: by all.
+   * Return only messages of these users, at most 100. Empty: all senders.
    *
    * @generated from field: repeated int64 sender_ids = 3;
    */
   senderIds: bigint[];
 
   /**
-   * Only of these types; empty: all.
+   * Return only messages of these types; empty: all types.
    *
    * @generated from field: repeated serp.discuss.v1.MessageType types = 4;
    */
   types: MessageType[];
 
   /**
-   * Only messages posted at this time or later.
+   * Return only messages created at this time or later.
    *
    * @generated from field: google.protobuf.Timestamp after_time = 5;
    */
   afterTime?: Timestamp | undefined;
 
   /**
-   * Only messages posted before this time.
+   * Return only messages created before this time.
    *
    * @generated from field: google.protobuf.Timestamp before_time = 6;
    */
   beforeTime?: Timestamp | undefined;
 
   /**
-   * True: only messages with an attachment; false: only those without. Unset: both.
+   * True: only messages with an attachment. False: only messages without. Unset: both.
    *
    * @generated from field: optional bool has_attachment = 7;
    */
   hasAttachment?: boolean | undefined;
 
   /**
-   * Only this message and the replies to it; 0: all.
+   * Return only this message and its replies; 0: all messages.
    *
    * @generated from field: int64 parent_id = 8;
    */
   parentId: bigint;
 
   /**
-   * Order; RELEVANCE when not stated.
+   * Order of the results; RELEVANCE if not set.
    *
    * @generated from field: serp.discuss.v1.SearchMessagesRequest.Order order = 9;
    */
   order: SearchMessagesRequest_Order;
 
   /**
-   * Messages per page, 20 when 0, at most 50.
+   * Maximum number of messages per page: 0 means 20, at most 50.
    *
    * @generated from field: int32 page_size = 10;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 11;
    */
@@ -114,28 +115,27 @@ export const SearchMessagesRequestSchema: GenMessage<SearchMessagesRequest> = /*
   messageDesc(file_serp_discuss_v1_search_service, 0);
 
 /**
- * Order of the messages.
+ * Order of the results.
  *
  * @generated from enum serp.discuss.v1.SearchMessagesRequest.Order
  */
 export const SearchMessagesRequest_Order = {
   /**
-   * RELEVANCE.
+   * Same as ORDER_RELEVANCE.
    *
    * @generated from enum value: ORDER_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * The newest 500 matches ranked by how well they match and how new they are, then the 500 before them, and
-   * so on.
+   * By quality of the match and age, within blocks of the 500 newest matches, the 500 before them, and so on.
    *
    * @generated from enum value: ORDER_RELEVANCE = 1;
    */
   RELEVANCE: 1,
 
   /**
-   * Newest first.
+   * In descending order of the messages' ids.
    *
    * @generated from enum value: ORDER_NEWEST = 2;
    */
@@ -143,7 +143,7 @@ export const SearchMessagesRequest_Order = {
 } as const;
 
 /**
- * Order of the messages.
+ * Order of the results.
  *
  * @generated from enum serp.discuss.v1.SearchMessagesRequest.Order
  */
@@ -156,20 +156,20 @@ export const SearchMessagesRequest_OrderSchema: GenEnum<SearchMessagesRequest_Or
   enumDesc(file_serp_discuss_v1_search_service, 0, 0);
 
 /**
- * A piece of a text.
+ * Section of a text that either matches the query or not.
  *
  * @generated from message serp.discuss.v1.TextPart
  */
 export type TextPart = Message<"serp.discuss.v1.TextPart"> & {
   /**
-   * The piece as it is in the text. Plain text, not HTML: show it as such.
+   * Plain text, exactly as in the message. Escape it before inserting it into HTML.
    *
    * @generated from field: string text = 1;
    */
   text: string;
 
   /**
-   * Whether it is what was searched for, to be shown marked.
+   * True if this section matches the query and should be highlighted.
    *
    * @generated from field: bool match = 2;
    */
@@ -184,84 +184,84 @@ export const TextPartSchema: GenMessage<TextPart> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_search_service, 1);
 
 /**
- * A message that was found.
+ * One result of SearchMessages.
  *
  * @generated from message serp.discuss.v1.FoundMessage
  */
 export type FoundMessage = Message<"serp.discuss.v1.FoundMessage"> & {
   /**
-   * The channel.
+   * Channel that contains the message.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The message; ListMessages with `around_message_id` shows it among its neighbours.
+   * Id of the message; ListMessages with `around_message_id` returns its context.
    *
    * @generated from field: int64 message_id = 2;
    */
   messageId: bigint;
 
   /**
-   * Place of the message in its channel.
+   * Same value as `Message.position`.
    *
    * @generated from field: int64 position = 3;
    */
   position: bigint;
 
   /**
-   * Who posted it; 0 when a service did so for nobody.
+   * User who posted the message; 0 for a service acting for itself.
    *
    * @generated from field: int64 sender_id = 4;
    */
   senderId: bigint;
 
   /**
-   * What the message holds.
+   * Never UNSPECIFIED.
    *
    * @generated from field: serp.discuss.v1.MessageType type = 5;
    */
   type: MessageType;
 
   /**
-   * The message it replies to; 0 when it is no reply.
+   * First message of the thread that this reply belongs to; 0 if the message is not a reply.
    *
    * @generated from field: int64 parent_id = 6;
    */
   parentId: bigint;
 
   /**
-   * When it was posted.
+   * Same value as `Message.create_time`.
    *
    * @generated from field: google.protobuf.Timestamp create_time = 7;
    */
   createTime?: Timestamp | undefined;
 
   /**
-   * When it was last edited; unset when never.
+   * Time of the last edit; unset if the message was never edited.
    *
    * @generated from field: google.protobuf.Timestamp edit_time = 8;
    */
   editTime?: Timestamp | undefined;
 
   /**
-   * What to show of its text: about 240 characters around the first match, cut between words. Joined, the parts
-   * are that piece of the text, unchanged.
+   * Excerpt of about 240 characters around the first match, cut at word boundaries and split into sections. The
+   * sections joined are an exact substring of the message's text.
    *
    * @generated from field: repeated serp.discuss.v1.TextPart snippet = 9;
    */
   snippet: TextPart[];
 
   /**
-   * Whether the text goes on before the snippet.
+   * True if the message has text before the snippet.
    *
    * @generated from field: bool cut_before = 10;
    */
   cutBefore: boolean;
 
   /**
-   * Whether the text goes on after the snippet.
+   * True if the message has text after the snippet.
    *
    * @generated from field: bool cut_after = 11;
    */
@@ -276,27 +276,27 @@ export const FoundMessageSchema: GenMessage<FoundMessage> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_search_service, 2);
 
 /**
- * A page of messages.
+ * A page of search results.
  *
  * @generated from message serp.discuss.v1.SearchMessagesResponse
  */
 export type SearchMessagesResponse = Message<"serp.discuss.v1.SearchMessagesResponse"> & {
   /**
-   * The messages, in order.
+   * Results in the requested order.
    *
    * @generated from field: repeated serp.discuss.v1.FoundMessage messages = 1;
    */
   messages: FoundMessage[];
 
   /**
-   * Token of the next page; empty on the last one. Messages posted after the first page are not in later ones.
+   * Token of the next page; empty on the last page. Later pages do not include messages posted after the first page.
    *
    * @generated from field: string next_page_token = 2;
    */
   nextPageToken: string;
 
   /**
-   * How the messages match.
+   * Search that found these results.
    *
    * @generated from field: serp.discuss.v1.SearchMatch matched = 3;
    */
@@ -311,48 +311,48 @@ export const SearchMessagesResponseSchema: GenMessage<SearchMessagesResponse> = 
   messageDesc(file_serp_discuss_v1_search_service, 3);
 
 /**
- * Which channels to find.
+ * Query, filters and page of a channel search. All filters must match.
  *
  * @generated from message serp.discuss.v1.SearchChannelsRequest
  */
 export type SearchChannelsRequest = Message<"serp.discuss.v1.SearchChannelsRequest"> & {
   /**
-   * Words of the name or parts of them, 1 to 200 characters.
+   * Words or parts of words of the name, 1 to 200 characters.
    *
    * @generated from field: string query = 1;
    */
   query: string;
 
   /**
-   * Only channels of these types, GROUP and TOPIC; empty: both.
+   * Return only channels of these types, GROUP or TOPIC; empty: both.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelType types = 2;
    */
   types: ChannelType[];
 
   /**
-   * Only channels the caller is a member of.
+   * Return only channels that the caller is a member of.
    *
    * @generated from field: bool joined_only = 3;
    */
   joinedOnly: boolean;
 
   /**
-   * Whether archived channels are found, too.
+   * True to include archived channels.
    *
    * @generated from field: bool include_archived = 4;
    */
   includeArchived: boolean;
 
   /**
-   * Channels per page, 20 when 0, at most 50.
+   * Maximum number of channels per page: 0 means 20, at most 50.
    *
    * @generated from field: int32 page_size = 5;
    */
   pageSize: number;
 
   /**
-   * Token of the page, from the answer before; empty: the first page. Other fields must stay the same.
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
    *
    * @generated from field: string page_token = 6;
    */
@@ -367,20 +367,20 @@ export const SearchChannelsRequestSchema: GenMessage<SearchChannelsRequest> = /*
   messageDesc(file_serp_discuss_v1_search_service, 4);
 
 /**
- * A channel that was found.
+ * One result of SearchChannels.
  *
  * @generated from message serp.discuss.v1.FoundChannel
  */
 export type FoundChannel = Message<"serp.discuss.v1.FoundChannel"> & {
   /**
-   * The channel.
+   * Current state of the channel.
    *
    * @generated from field: serp.discuss.v1.Channel channel = 1;
    */
   channel?: Channel | undefined;
 
   /**
-   * The caller's membership; unset when the caller is no member of this public group.
+   * The caller's own state in the channel; unset if the caller is not a member.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
@@ -395,20 +395,20 @@ export const FoundChannelSchema: GenMessage<FoundChannel> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_search_service, 5);
 
 /**
- * A page of channels.
+ * A page of search results.
  *
  * @generated from message serp.discuss.v1.SearchChannelsResponse
  */
 export type SearchChannelsResponse = Message<"serp.discuss.v1.SearchChannelsResponse"> & {
   /**
-   * The channels, in order. One that is used while pages are read may move up and be missed by later pages.
+   * Results by quality of the match. A channel that moves up between two pages can be missing from the later ones.
    *
    * @generated from field: repeated serp.discuss.v1.FoundChannel channels = 1;
    */
   channels: FoundChannel[];
 
   /**
-   * Token of the next page; empty on the last one.
+   * Token of the next page; empty on the last page.
    *
    * @generated from field: string next_page_token = 2;
    */
@@ -423,34 +423,34 @@ export const SearchChannelsResponseSchema: GenMessage<SearchChannelsResponse> = 
   messageDesc(file_serp_discuss_v1_search_service, 6);
 
 /**
- * How messages match.
+ * Search that found the results of SearchMessages.
  *
  * @generated from enum serp.discuss.v1.SearchMatch
  */
 export const SearchMatch = {
   /**
-   * Not stated: nothing was found.
+   * No search found a message.
    *
    * @generated from enum value: SEARCH_MATCH_UNSPECIFIED = 0;
    */
   UNSPECIFIED: 0,
 
   /**
-   * All words were found.
+   * All terms match.
    *
    * @generated from enum value: SEARCH_MATCH_WORDS = 1;
    */
   WORDS: 1,
 
   /**
-   * All words but common English ones, such as `the`.
+   * All terms match except common English words, such as `the`.
    *
    * @generated from enum value: SEARCH_MATCH_WITHOUT_STOP_WORDS = 2;
    */
   WITHOUT_STOP_WORDS: 2,
 
   /**
-   * The words were found as parts of words.
+   * The terms match parts of words.
    *
    * @generated from enum value: SEARCH_MATCH_PARTS = 3;
    */
@@ -458,7 +458,7 @@ export const SearchMatch = {
 } as const;
 
 /**
- * How messages match.
+ * Search that found the results of SearchMessages.
  *
  * @generated from enum serp.discuss.v1.SearchMatch
  */
@@ -471,30 +471,32 @@ export const SearchMatchSchema: GenEnum<SearchMatch> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_search_service, 0);
 
 /**
- * Finding messages and channels. What the caller may not see is not found.
+ * Full-text search for messages and channels. Results contain only what the caller may read.
  *
- * Neither case nor diacritics matter, in the query and in what is searched: `bao cao` and `BÁO CÁO` both find
- * `Báo cáo`, `don` finds `đơn`.
+ * Matching ignores case and diacritics in both the query and the text: `bao cao` and `BÁO CÁO` both find `Báo cáo`, and
+ * `don` finds `đơn`.
  *
  * @generated from service serp.discuss.v1.SearchService
  */
 export const SearchService: GenService<{
   /**
-   * Finds messages in the channels the caller is a member of. Deleted messages are not found.
+   * Finds messages in the caller's channels, without deleted messages and notices.
    *
-   * A query is a list of words, all of which a message must hold, in any order:
-   * - `invoice` finds the word, and other forms of an English one: `report` finds `reported`;
-   * - `"giao hàng"` finds the words next to one another, as written;
-   * - `PO-2024-001` and other words joined by `-`, `_`, `/`, `.`, `@` or `+` are found likewise, and by a run of
-   *   their parts: `2024-001`;
-   * - `deliv*` finds words that begin so, of three letters or more; `PO-2024-0*` the code that begins so;
-   * - `*liver*` or `*liver` finds words with this part, of three letters or more; a word that nobody used before
-   *   is found by what is inside it some seconds later, and at once by its beginning;
-   * - `-draft` leaves out messages with the word; so do `-"a phrase"` and `-draf*`.
-   * When nothing is found, it looks once more without common English words, and then for parts of words:
-   * `matched` says so.
-   * Errors: INVALID_ARGUMENT naming `query` when it holds no word to find, only words to leave out, more than 64
-   * words, more than four beginnings and parts, or ones that are too short.
+   * A query is a list of terms. A message must match all of them, in any order:
+   * - `invoice` matches the word, and for English words other forms: `report` matches `reported`;
+   * - `"giao hàng"` matches the words as a phrase;
+   * - `PO-2024-001` and other words joined by `-`, `_`, `/`, `.`, `@` or `+` match as a phrase, and are matched by a
+   *   sequence of their parts: `2024-001`;
+   * - `deliv*` matches words with this prefix of three or more letters; `PO-2024-0*` matches codes with this prefix;
+   * - `*liver*` and `*liver` match words that contain these three or more letters. A word that no earlier message used
+   *   is found this way some seconds after its message was posted, and by its prefix at once;
+   * - `-draft` excludes messages with the word; `-"a phrase"` and `-draf*` work in the same way.
+   *
+   * If nothing matches, the search is repeated without common English words, and then with the terms as parts of words;
+   * `matched` reports which search found the results.
+   *
+   * Errors: INVALID_ARGUMENT for `query` if it has no term to match, only excluding terms, more than 64 words, more
+   * than four prefixes and parts, or a prefix or part that is too short.
    *
    * @generated from rpc serp.discuss.v1.SearchService.SearchMessages
    */
@@ -504,13 +506,15 @@ export const SearchService: GenService<{
     output: typeof SearchMessagesResponseSchema;
   },
   /**
-   * Finds channels by name: those the caller is a member of and public groups of the tenant. Direct channels
-   * have no names.
+   * Finds channels by name among the caller's channels and the public groups of the tenant. Direct channels have no
+   * name and are never found.
    *
-   * The name must hold all words of the query, each of one or two letters as the beginning of a word, longer
-   * ones anywhere. First come channels of that very name, then names that begin with the query, then names with
-   * a word that does, then the others; the most recently used first. At most the best 500 are found.
-   * Errors: INVALID_ARGUMENT naming `query` when it holds no letter and no digit.
+   * All words of the query must match: words of three or more letters match anywhere in the name, shorter ones match
+   * the beginning of a word. Results are ordered by quality: names equal to the query, names that begin with it, names
+   * with a word that begins with it, then all others; within each group, channels with the most recent message come
+   * first. Returns at most 500 channels over all pages.
+   *
+   * Errors: INVALID_ARGUMENT for `query` if it contains no letter and no digit.
    *
    * @generated from rpc serp.discuss.v1.SearchService.SearchChannels
    */

@@ -13,13 +13,14 @@ export const file_serp_discuss_relay_v1_relay: GenFile = /*@__PURE__*/
   fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSLFAQoFQmF0Y2gSDgoGb3JpZ2luGAEgASgJEg4KBmV2ZW50cxgCIAMoDBIuCgdzaWduYWxzGAMgAygLMh0uc2VycC5kaXNjdXNzLnJlbGF5LnYxLlNpZ25hbBI3CghwcmVzZW5jZRgKIAMoCzIlLnNlcnAuZGlzY3Vzcy5yZWxheS52MS5QcmVzZW5jZVVwZGF0ZRIzCgZ0eXBpbmcYCyADKAsyIy5zZXJwLmRpc2N1c3MucmVsYXkudjEuVHlwaW5nVXBkYXRlIj4KBlNpZ25hbBIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIQCghyZXNwb25zZRgDIAEoDCJsCg5QcmVzZW5jZVVwZGF0ZRIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIPCgd2ZXJzaW9uGAMgASgDEhMKC2NoYW5uZWxfaWRzGAQgAygDEhAKCHJlc3BvbnNlGAUgASgMIksKDFR5cGluZ1VwZGF0ZRISCgpjaGFubmVsX2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKAMSFgoOZXhwaXJlX3RpbWVfbXMYAyABKANiBnByb3RvMw");
 
 /**
- * What instances tell each other through Redis after a commit. Not part of the API.
+ * Message that instances exchange through Redis after a commit. Not part of the API. Instances of two versions run side
+ * by side during a deployment: keep it wire compatible.
  *
  * @generated from message serp.discuss.relay.v1.Batch
  */
 export type Batch = Message<"serp.discuss.relay.v1.Batch"> & {
   /**
-   * Instance that sent it; it has delivered the batch to its own streams already.
+   * Id of the sending instance, which has already delivered the batch to its own streams and ignores it.
    *
    * @generated from field: string origin = 1;
    */
@@ -33,21 +34,21 @@ export type Batch = Message<"serp.discuss.relay.v1.Batch"> & {
   events: Uint8Array[];
 
   /**
-   * News for the streams of single users.
+   * Stream messages for single users.
    *
    * @generated from field: repeated serp.discuss.relay.v1.Signal signals = 3;
    */
   signals: Signal[];
 
   /**
-   * Users whose presence changed.
+   * Presence changes of users.
    *
    * @generated from field: repeated serp.discuss.relay.v1.PresenceUpdate presence = 10;
    */
   presence: PresenceUpdate[];
 
   /**
-   * Members who type, or stopped.
+   * Typing indicators of members.
    *
    * @generated from field: repeated serp.discuss.relay.v1.TypingUpdate typing = 11;
    */
@@ -62,7 +63,7 @@ export const BatchSchema: GenMessage<Batch> = /*@__PURE__*/
   messageDesc(file_serp_discuss_relay_v1_relay, 0);
 
 /**
- * News for one user's streams that is not in any channel's log.
+ * A stream message for one user that is not part of a channel's log.
  *
  * @generated from message serp.discuss.relay.v1.Signal
  */
@@ -75,14 +76,14 @@ export type Signal = Message<"serp.discuss.relay.v1.Signal"> & {
   tenantId: bigint;
 
   /**
-   * The user.
+   * User whose streams receive the message.
    *
    * @generated from field: int64 user_id = 2;
    */
   userId: bigint;
 
   /**
-   * An encoded `serp.discuss.v1.SubscribeResponse`.
+   * Encoded `serp.discuss.v1.SubscribeResponse`.
    *
    * @generated from field: bytes response = 3;
    */
@@ -97,7 +98,7 @@ export const SignalSchema: GenMessage<Signal> = /*@__PURE__*/
   messageDesc(file_serp_discuss_relay_v1_relay, 1);
 
 /**
- * A user's presence changed.
+ * A change of one user's presence.
  *
  * @generated from message serp.discuss.relay.v1.PresenceUpdate
  */
@@ -110,28 +111,29 @@ export type PresenceUpdate = Message<"serp.discuss.relay.v1.PresenceUpdate"> & {
   tenantId: bigint;
 
   /**
-   * The user.
+   * User whose presence changed.
    *
    * @generated from field: int64 user_id = 2;
    */
   userId: bigint;
 
   /**
-   * Version of the presence: what has a lower one than was told already is too late.
+   * Version of the presence. A receiver ignores an update with a version lower than one that it has already delivered.
    *
    * @generated from field: int64 version = 3;
    */
   version: bigint;
 
   /**
-   * Channels whose streams get it, once each; those that asked for the user get it as well.
+   * Channels whose streams receive the update, each stream once. Streams that requested the user's presence receive it
+   * as well.
    *
    * @generated from field: repeated int64 channel_ids = 4;
    */
   channelIds: bigint[];
 
   /**
-   * An encoded `serp.discuss.v1.SubscribeResponse`.
+   * Encoded `serp.discuss.v1.SubscribeResponse`.
    *
    * @generated from field: bytes response = 5;
    */
@@ -146,27 +148,27 @@ export const PresenceUpdateSchema: GenMessage<PresenceUpdate> = /*@__PURE__*/
   messageDesc(file_serp_discuss_relay_v1_relay, 2);
 
 /**
- * A member types, or stopped.
+ * A change of one member's typing indicator.
  *
  * @generated from message serp.discuss.relay.v1.TypingUpdate
  */
 export type TypingUpdate = Message<"serp.discuss.relay.v1.TypingUpdate"> & {
   /**
-   * The channel; all its streams get it but the member's own.
+   * Channel whose streams receive the update, except the member's own streams.
    *
    * @generated from field: int64 channel_id = 1;
    */
   channelId: bigint;
 
   /**
-   * The member.
+   * Member who is typing.
    *
    * @generated from field: int64 user_id = 2;
    */
   userId: bigint;
 
   /**
-   * Until when, epoch ms; 0: stopped.
+   * Expiry of the indicator in milliseconds since the epoch; 0: the member stopped typing.
    *
    * @generated from field: int64 expire_time_ms = 3;
    */
