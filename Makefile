@@ -14,6 +14,10 @@ help: ## This list
 gen: ## Generate gen/ from proto/
 	@$(NODE) scripts/gen.ts
 
+.PHONY: contract
+contract: ## Write proto/contract.binpb, the released contract that check compares with
+	@$(NODE) scripts/contract.ts
+
 .PHONY: check
 check: ## Format, lint, types, protos, generated code and schema are in order
 	@$(NODE) scripts/check.ts

@@ -2,7 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { generate, writeProtoDeps } from './lib/generate.ts';
+import { CONTRACT, generate, writeProtoDeps } from './lib/generate.ts';
 
 const FRESH = join('.dev', 'check');
 
@@ -11,6 +11,10 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['types', () => passes('tsc', '--noEmit')],
   ['protos: lint', () => passes('buf', 'lint')],
   ['protos: format', () => passes('buf', 'format', 'proto', '--diff', '--exit-code')],
+  [
+    'protos: compatible with the last release',
+    () => passes('buf', 'breaking', 'proto', '--against', CONTRACT),
+  ],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [
     'sql/schema.sql and sql/functions/ are what a migrated database has',

@@ -1,7 +1,7 @@
 /**
- * Writes the protos that the code needs but the repository does not keep into .proto-deps/, a second buf
- * module: those of google.rpc, of health checking and of server reflection from the packages that ship them,
- * and buf/validate/validate.proto, which none ships as source, printed from the descriptor that
+ * Writes the protos that the code imports and the repository does not contain into .proto-deps/, a second buf
+ * module. Those of google.rpc, health checking and server reflection come from the packages that ship them. No
+ * package ships buf/validate/validate.proto as source: it is printed from the descriptor that
  * @bufbuild/protovalidate bundles.
  */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
@@ -41,7 +41,7 @@ function copy(packageName: string, from: string, to = from): void {
   cpSync(join(root, from), join(target, to));
 }
 
-// Covers what validate.proto uses: a proto2 file without maps, groups, services, defaults and nested types.
+// Supports what validate.proto uses: proto2 without maps, groups, services, defaults and nested types.
 function printFile(file: DescFile): string {
   const lines = [
     'syntax = "proto2";',
