@@ -115,7 +115,7 @@ CREATE INDEX idx_attachments_scan ON public.attachments USING btree (scan_status
 CREATE INDEX idx_attachments_tenant_type ON public.attachments USING btree (tenant_id, file_type, created_at DESC);
 alter table attachments enable row level security, force row level security;
 create policy attachment_access_policy on attachments as permissive for all to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = attachments.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))))
   with check ((EXISTS ( SELECT 1
@@ -161,7 +161,7 @@ create table channel_entity_aliases (
 CREATE INDEX idx_channel_entity_aliases_channel ON public.channel_entity_aliases USING btree (channel_id);
 alter table channel_entity_aliases enable row level security, force row level security;
 create policy alias_access_policy on channel_entity_aliases as permissive for select to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = channel_entity_aliases.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy alias_change_policy on channel_entity_aliases as permissive for all to discuss_service
@@ -197,7 +197,7 @@ CREATE INDEX idx_channel_events_feed ON public.channel_events USING btree (xid, 
 CREATE INDEX idx_channel_events_message ON public.channel_events USING btree (tenant_id, message_id) WHERE ((message_id IS NOT NULL) AND (kind <> 'MESSAGE_CREATED'::text));
 alter table channel_events enable row level security, force row level security;
 create policy event_access_policy on channel_events as permissive for select to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = channel_events.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy system_policy on channel_events as permissive for all to discuss_system
@@ -362,13 +362,13 @@ CREATE TRIGGER trigger_keep_channel_name AFTER INSERT OR UPDATE OF name ON publi
 comment on trigger trigger_keep_channel_name on channels is 'Keeps the name that SearchChannels looks at.';
 alter table channels enable row level security, force row level security;
 create policy channel_access_policy on channels as permissive for select to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR (((type)::text = 'GROUP'::text) AND (NOT is_private)) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR (((type)::text = 'GROUP'::text) AND (NOT is_private)) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = channels.id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy channel_insert_policy on channels as permissive for insert to discuss_service
   with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR (created_by = ( SELECT app_user_id() AS app_user_id)))));
 create policy channel_update_policy on channels as permissive for update to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = channels.id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy system_policy on channels as permissive for all to discuss_system
@@ -413,7 +413,7 @@ create table deleted_posts (
 );
 alter table deleted_posts enable row level security, force row level security;
 create policy deleted_post_access_policy on deleted_posts as permissive for select to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = deleted_posts.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy system_policy on deleted_posts as permissive for all to discuss_system
@@ -492,7 +492,7 @@ create table message_edits (
 CREATE INDEX idx_message_edits_channel ON public.message_edits USING btree (channel_id);
 alter table message_edits enable row level security, force row level security;
 create policy edit_access_policy on message_edits as permissive for all to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = message_edits.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy system_policy on message_edits as permissive for all to discuss_system
@@ -577,7 +577,7 @@ CREATE TRIGGER trigger_update_unread_counts_on_update AFTER UPDATE OF is_deleted
 comment on trigger trigger_update_unread_counts_on_update on messages is 'Notes a message that gets deleted, or comes back.';
 alter table messages enable row level security, force row level security;
 create policy message_access_policy on messages as permissive for select to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = messages.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy message_insert_policy on messages as permissive for insert to discuss_service
@@ -587,7 +587,7 @@ create policy message_insert_policy on messages as permissive for insert to disc
    FROM channels c
   WHERE ((c.id = messages.channel_id) AND (c.tenant_id = messages.tenant_id))))))));
 create policy message_update_policy on messages as permissive for update to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = messages.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy system_policy on messages as permissive for all to discuss_system
@@ -647,13 +647,13 @@ create policy system_policy on poll_votes as permissive for all to discuss_syste
   using (true)
   with check (true);
 create policy vote_access_policy on poll_votes as permissive for select to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = poll_votes.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))));
 create policy vote_delete_policy on poll_votes as permissive for delete to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id))));
 create policy vote_insert_policy on poll_votes as permissive for insert to discuss_service
-  with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = poll_votes.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id))))));
 grant delete, insert, select on poll_votes to discuss_service;
@@ -716,7 +716,7 @@ CREATE INDEX idx_thread_followers_channel ON public.thread_followers USING btree
 CREATE INDEX idx_thread_followers_user ON public.thread_followers USING btree (tenant_id, user_id) WHERE is_following;
 alter table thread_followers enable row level security, force row level security;
 create policy follower_access_policy on thread_followers as permissive for all to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = thread_followers.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id))))));
 create policy system_policy on thread_followers as permissive for all to discuss_system
@@ -851,7 +851,7 @@ begin
     where cm.channel_id = p_channel_id
       and cm.user_id = app_user_id()
       and cm.tenant_id = app_tenant_id()
-      and cm.status in ('ACTIVE', 'MUTED')
+      and is_member_status(cm.status)
   );
 end
 $function$;
@@ -879,7 +879,7 @@ BEGIN ATOMIC
                     FROM channel_members cm
                    WHERE (cm.channel_id = c.id))))) OR (EXISTS ( SELECT 1
                     FROM channel_members cm
-                   WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]))))))))) AS "exists";
+                   WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND is_member_status((cm.status)::text)))))))) AS "exists";
 END;
 alter function app_may_add_member(bigint,bigint) owner to discuss_system;
 revoke all on function app_may_add_member(bigint,bigint) from public;
@@ -1028,7 +1028,7 @@ begin
   into _found
   from channels c
   join channel_members cm
-    on cm.channel_id = c.id and cm.user_id = _user_id and cm.status in ('ACTIVE', 'MUTED')
+    on cm.channel_id = c.id and cm.user_id = _user_id and is_member_status(cm.status)
   left join messages m on m.id = _message_id and m.channel_id = c.id and m.tenant_id = c.tenant_id
   where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null;
 
@@ -1528,6 +1528,13 @@ alter function follower_truth(bigint[]) owner to discuss_system;
 revoke all on function follower_truth(bigint[]) from public;
 comment on function follower_truth(bigint[]) is 'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
 
+CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
+ RETURNS boolean
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (_status = ANY (ARRAY['ACTIVE'::text, 'MUTED'::text]));
+comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel; LEFT and REMOVED are not.';
+
 CREATE OR REPLACE FUNCTION public.keep_channel_name()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1770,7 +1777,7 @@ begin
     from channel_members m
     where m.channel_id = _channel_id
       and m.tenant_id = app_tenant_id()
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and m.user_id > _after
     order by m.user_id
     limit _limit
@@ -1836,7 +1843,7 @@ BEGIN ATOMIC
              c.post_seq,
              (COALESCE(cardinality(o.posts), 0))::bigint AS own,
              (COALESCE(width_bucket(k.marker, o.posts), 0))::bigint AS own_read,
-             (((m.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])) AND (c.unread_version = c.settled_version)) AS is_settled
+             (is_member_status((m.status)::text) AND (c.unread_version = c.settled_version)) AS is_settled
             FROM (((((channel_members m
               JOIN channels c ON ((c.id = m.channel_id)))
               LEFT JOIN own o ON (((o.channel_id = m.channel_id) AND (o.sender_id = m.user_id))))
@@ -1862,11 +1869,11 @@ begin
   join channel_members m
     on m.channel_id = me.channel_id
     and m.tenant_id = me.tenant_id
-    and m.status in ('ACTIVE', 'MUTED')
+    and is_member_status(m.status)
   where me.channel_id = any(_channel_ids)
     and me.user_id = app_user_id()
     and me.tenant_id = app_tenant_id()
-    and me.status in ('ACTIVE', 'MUTED')
+    and is_member_status(me.status)
   group by m.channel_id;
 end
 $function$;
@@ -2228,7 +2235,7 @@ begin
     left join lateral (
       select k.id, k.status
       from channel_members k
-      where k.channel_id = c.id and k.user_id = r."userId" and k.status in ('ACTIVE', 'MUTED')
+      where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
       limit 1
     ) as m on true
   ),
@@ -2378,7 +2385,7 @@ begin
       join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
       where m.tenant_id = u.tenant_id
         and m.user_id = u.user_id
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
         and c.deleted_at is null
         and (c.type = 'DIRECT' or c.member_count <= _max_members)
       limit _max_channels
@@ -2699,7 +2706,7 @@ BEGIN ATOMIC
       JOIN messages m ON ((m.channel_id = c.id)))
    WHERE ((c.id = recent_message_count.p_channel_id) AND (c.tenant_id = app_tenant_id()) AND (app_is_service() OR (((c.type)::text = 'GROUP'::text) AND (NOT c.is_private)) OR (EXISTS ( SELECT 1
             FROM channel_members cm
-           WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND ((cm.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])))))) AND (m.is_deleted = false) AND (m.notice IS NULL) AND (m.created_at > (( SELECT now_ms() AS now_ms) - 86400000)));
+           WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND is_member_status((cm.status)::text))))) AND (m.is_deleted = false) AND (m.notice IS NULL) AND (m.created_at > (( SELECT now_ms() AS now_ms) - 86400000)));
 END;
 alter function recent_message_count(bigint) owner to discuss_system;
 revoke all on function recent_message_count(bigint) from public;
@@ -2825,7 +2832,7 @@ begin
     cross join lateral (select distinct unnest(i."userIds") as user_id) as u
     left join channels c on c.id = i."channelId" and c.tenant_id = app_tenant_id() and c.deleted_at is null
     left join channel_members m
-      on m.channel_id = c.id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+      on m.channel_id = c.id and m.user_id = u.user_id and is_member_status(m.status)
     where u.user_id != i."actorId"
       and (i."channelId" is null or wants_activity(m.is_muted, m.notification_level, false))
   ),
@@ -2917,9 +2924,9 @@ BEGIN ATOMIC
                     FROM ((channels c
                       JOIN channel_members m ON ((m.channel_id = c.id)))
                       CROSS JOIN ( SELECT now_ms() AS now) t)
-                   WHERE ((c.id = record_additions._channel_id) AND (c.tenant_id = app_tenant_id()) AND ((c.type)::text <> 'DIRECT'::text) AND (m.user_id = ANY (record_additions._user_ids)) AND (m.user_id <> app_user_id()) AND ((m.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])) AND wants_activity(m.is_muted, (m.notification_level)::text, false) AND (app_is_service() OR (EXISTS ( SELECT 1
+                   WHERE ((c.id = record_additions._channel_id) AND (c.tenant_id = app_tenant_id()) AND ((c.type)::text <> 'DIRECT'::text) AND (m.user_id = ANY (record_additions._user_ids)) AND (m.user_id <> app_user_id()) AND is_member_status((m.status)::text) AND wants_activity(m.is_muted, (m.notification_level)::text, false) AND (app_is_service() OR (EXISTS ( SELECT 1
                             FROM channel_members me
-                           WHERE ((me.channel_id = c.id) AND (me.user_id = app_user_id()) AND ((me.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])))))))
+                           WHERE ((me.channel_id = c.id) AND (me.user_id = app_user_id()) AND is_member_status((me.status)::text))))))
                    ORDER BY m.user_id
            RETURNING a.*::activity_feed AS activity
          )
@@ -2953,7 +2960,7 @@ BEGIN ATOMIC
                       JOIN channels c ON ((c.id = p_1.channel_id)))
                       JOIN channel_members m ON ((m.channel_id = c.id)))
                       CROSS JOIN ( SELECT now_ms() AS now) t)
-                   WHERE ((p_1.id = record_mentions._message_id) AND (p_1.channel_id = record_mentions._channel_id) AND (p_1.tenant_id = app_tenant_id()) AND (p_1.sender_id = app_user_id()) AND (NOT p_1.is_deleted) AND (m.user_id = ANY (record_mentions._user_ids)) AND (m.user_id = ANY (p_1.mentions)) AND (m.user_id <> p_1.sender_id) AND ((m.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])) AND wants_activity(m.is_muted, (m.notification_level)::text, true) AND (NOT (EXISTS ( SELECT 1
+                   WHERE ((p_1.id = record_mentions._message_id) AND (p_1.channel_id = record_mentions._channel_id) AND (p_1.tenant_id = app_tenant_id()) AND (p_1.sender_id = app_user_id()) AND (NOT p_1.is_deleted) AND (m.user_id = ANY (record_mentions._user_ids)) AND (m.user_id = ANY (p_1.mentions)) AND (m.user_id <> p_1.sender_id) AND is_member_status((m.status)::text) AND wants_activity(m.is_muted, (m.notification_level)::text, true) AND (NOT (EXISTS ( SELECT 1
                             FROM activity_feed b
                            WHERE ((b.message_id = p_1.id) AND (b.tenant_id = p_1.tenant_id) AND (b.user_id = m.user_id) AND ((b.action_type)::text = 'MENTION_RECEIVED'::text))))))
                    ORDER BY m.user_id
@@ -2996,7 +3003,7 @@ begin
       union all
       select m.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
       from post p
-      join channel_members m on m.channel_id = p.channel_id and m.status in ('ACTIVE', 'MUTED')
+      join channel_members m on m.channel_id = p.channel_id and is_member_status(m.status)
       where p.mention_scope = 'CHANNEL'
       union all
       select
@@ -3029,7 +3036,7 @@ begin
     from post p
     cross join concerned n
     join channel_members m
-      on m.channel_id = p.channel_id and m.user_id = n.user_id and m.status in ('ACTIVE', 'MUTED')
+      on m.channel_id = p.channel_id and m.user_id = n.user_id and is_member_status(m.status)
     where n.user_id != p.sender_id
       and wants_activity(m.is_muted, m.notification_level, n.type = 'MENTION_RECEIVED')
     order by n.user_id
@@ -3080,7 +3087,7 @@ begin
     and p.channel_id = _channel_id
     and p.tenant_id = app_tenant_id()
     and p.sender_id != app_user_id()
-    and m.status in ('ACTIVE', 'MUTED');
+    and is_member_status(m.status);
   if not found or _target.reacted != _given or (_given and not _target.wants) then
     return null;
   end if;
@@ -3203,7 +3210,7 @@ begin
     select unnest(_reply.mentions), _reply.id - 1, 0, null
   ) as u
   join channel_members m
-    on m.channel_id = _reply.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+    on m.channel_id = _reply.channel_id and m.user_id = u.user_id and is_member_status(m.status)
   group by u.user_id
   order by u.user_id
   on conflict (tenant_id, root_id, user_id) do update
@@ -3282,7 +3289,7 @@ begin
         where cm.channel_id = c.id
           and cm.tenant_id = c.tenant_id
           and cm.user_id = app_user_id()
-          and cm.status in ('ACTIVE', 'MUTED')
+          and is_member_status(cm.status)
       )
     )
   order by 2 desc, c.last_message_at desc nulls last, c.id desc
@@ -3348,7 +3355,7 @@ begin
   join channels c on c.id = cm.channel_id
   where cm.user_id = _user
     and cm.tenant_id = _tenant
-    and cm.status in ('ACTIVE', 'MUTED')
+    and is_member_status(cm.status)
     and c.tenant_id = _tenant
     and c.deleted_at is null
     and (cardinality(_wanted) = 0 or c.id = any(_wanted));
@@ -3416,7 +3423,7 @@ begin
         and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _kinds
         and m.tenant_id + 0 = _tenant
         and (
-          select cm.status in ('ACTIVE', 'MUTED')
+          select is_member_status(cm.status)
           from channel_members cm
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )
@@ -3648,7 +3655,7 @@ begin
   from (
     select m.id
     from channels c
-    join channel_members m on m.channel_id = c.id and m.status in ('ACTIVE', 'MUTED')
+    join channel_members m on m.channel_id = c.id and is_member_status(m.status)
     left join deleted d on d.channel_id = c.id
     left join deleted_own o on o.channel_id = c.id and o.sender_id = m.user_id
     where c.id = any(_channel_ids)

@@ -1,6 +1,7 @@
 \ir ../functions/db/app_tenant_id.sql
 \ir ../functions/db/app_user_id.sql
 \ir ../functions/db/app_is_service.sql
+\ir ../functions/member/is_member_status.sql
 \ir ../functions/member/app_is_member.sql
 \ir ../functions/member/app_may_add_member.sql
 
@@ -39,7 +40,7 @@ using (
     (select app_is_service())
     or (type = 'GROUP' and not is_private)
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = channels.id
         and cm.user_id = (select app_user_id())
@@ -61,7 +62,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = channels.id
         and cm.user_id = (select app_user_id())
@@ -106,7 +107,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = messages.channel_id
         and cm.user_id = (select app_user_id())
@@ -147,7 +148,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = messages.channel_id
         and cm.user_id = (select app_user_id())
@@ -162,7 +163,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = deleted_posts.channel_id
         and cm.user_id = (select app_user_id())
@@ -177,7 +178,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = attachments.channel_id
         and cm.user_id = (select app_user_id())
@@ -220,7 +221,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = channel_events.channel_id
         and cm.user_id = (select app_user_id())
@@ -242,7 +243,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = message_edits.channel_id
         and cm.user_id = (select app_user_id())
@@ -257,7 +258,7 @@ using (
   tenant_id = (select app_tenant_id())
   and user_id = (select app_user_id())
   and (
-    select cm.status in ('ACTIVE', 'MUTED')
+    select is_member_status(cm.status)
     from channel_members cm
     where cm.channel_id = thread_followers.channel_id
       and cm.user_id = (select app_user_id())
@@ -271,7 +272,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = poll_votes.channel_id
         and cm.user_id = (select app_user_id())
@@ -285,7 +286,7 @@ with check (
   tenant_id = (select app_tenant_id())
   and user_id = (select app_user_id())
   and (
-    select cm.status in ('ACTIVE', 'MUTED')
+    select is_member_status(cm.status)
     from channel_members cm
     where cm.channel_id = poll_votes.channel_id
       and cm.user_id = (select app_user_id())
@@ -306,7 +307,7 @@ using (
   and (
     (select app_is_service())
     or (
-      select cm.status in ('ACTIVE', 'MUTED')
+      select is_member_status(cm.status)
       from channel_members cm
       where cm.channel_id = channel_entity_aliases.channel_id
         and cm.user_id = (select app_user_id())

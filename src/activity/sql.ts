@@ -32,7 +32,7 @@ function shown(sql: Sql, tenantId: bigint, userId: bigint) {
       on me.channel_id = c.id
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     left join messages m
       on m.id = a.message_id and m.channel_id = me.channel_id and m.tenant_id = ${tenantId}
     cross join lateral (

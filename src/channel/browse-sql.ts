@@ -20,7 +20,7 @@ export function browseChannels(
       on m.channel_id = c.id
       and m.tenant_id = c.tenant_id
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
     where c.tenant_id = ${tenantId}
       and c.type = 'GROUP'
       and not c.is_private
@@ -53,7 +53,7 @@ export function listTrending(
           where m.channel_id = c.id
             and m.tenant_id = c.tenant_id
             and m.user_id = ${userId}
-            and m.status in ('ACTIVE', 'MUTED')
+            and is_member_status(m.status)
         )
       )
     order by t.recent_message_count desc, c.id

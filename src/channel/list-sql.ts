@@ -60,7 +60,7 @@ export function listChannels(
       join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
       where m.tenant_id = ${tenantId}
         and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
         and c.is_archived = ${filter.archived}
         and c.deleted_at is null
         ${filter.types.length === 0 ? sql`` : sql`and c.type in ${sql([...filter.types])}`}

@@ -52,7 +52,7 @@ export function findChannel(
       on m.channel_id = c.id
       and m.tenant_id = c.tenant_id
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
@@ -94,7 +94,7 @@ export function findDirectChannel(
       and c.deleted_at is null
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
   `;
 }
 

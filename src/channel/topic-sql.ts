@@ -74,7 +74,7 @@ export function findTopicChannel(
           where m.channel_id = c.id
             and m.tenant_id = ${tenantId}
             and m.user_id = u.user_id
-            and m.status in ('ACTIVE', 'MUTED')
+            and is_member_status(m.status)
         )
         order by u.user_id
       ) as missing
@@ -194,7 +194,7 @@ export function listNewcomers(
     from channel_members m
     where m.tenant_id = ${tenantId}
       and m.channel_id = ${channelId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and not exists (
         select 1
         from channel_members x

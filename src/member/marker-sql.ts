@@ -42,7 +42,7 @@ export function updateMarker(
         on m.channel_id = c.id
         and m.tenant_id = c.tenant_id
         and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
       where c.id = ${channelId}
         and c.tenant_id = ${tenantId}
         and c.deleted_at is null
@@ -109,7 +109,7 @@ export function updateMarker(
       where m.channel_id = n.channel_id
         and m.tenant_id = ${tenantId}
         and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
       returning m.last_read_msg_id, m.unread_count
     ),
     ${markSeen(
@@ -160,7 +160,7 @@ export function updateMarkerBack(
         on m.channel_id = c.id
         and m.tenant_id = c.tenant_id
         and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
       where c.id = ${channelId}
         and c.tenant_id = ${tenantId}
         and c.deleted_at is null
@@ -219,7 +219,7 @@ export function updateMarkerBack(
       where m.channel_id = n.channel_id
         and m.tenant_id = ${tenantId}
         and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
         -- As it is once it was waited for: of two moves back at once the farther one stands.
         and m.read_post_seq > n.target
       returning m.last_read_msg_id, m.unread_count

@@ -33,7 +33,7 @@ export function listReaders(
           from channel_members m
           where m.tenant_id = ${tenantId}
             and m.channel_id = ${channelId}
-            and m.status in ('ACTIVE', 'MUTED')
+            and is_member_status(m.status)
             and m.read_post_seq >= x.post_seq
             and m.user_id != x.sender_id
             and m.joined_at <= x.created_at
@@ -46,7 +46,7 @@ export function listReaders(
       on me.channel_id = c.id
       and me.tenant_id = c.tenant_id
       and me.user_id = ${userId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     left join messages x on x.id = ${messageId} and x.channel_id = c.id and x.tenant_id = c.tenant_id
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}

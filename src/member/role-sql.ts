@@ -25,13 +25,13 @@ export function findRoled(
             and x.channel_id = m.channel_id
             and x.user_id != m.user_id
             and x.role = 'OWNER'
-            and x.status in ('ACTIVE', 'MUTED')
+            and is_member_status(x.status)
         ) as is_only_owner
     from channel_members m
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
   `;
 }
 
@@ -50,7 +50,7 @@ export function updateRole(
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
     returning m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
   `;
 }
@@ -72,7 +72,7 @@ export function updateOwner(
         updated_at = now_ms()
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and (
         (m.user_id = ${userId} and m.role != 'OWNER')
         or (m.user_id != ${userId} and m.role = 'OWNER' ${from === undefined ? sql`` : sql`and m.user_id = ${from}`})

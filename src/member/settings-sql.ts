@@ -30,7 +30,7 @@ export function updateSettings(
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and c.id = m.channel_id
       and c.tenant_id = m.tenant_id
       and c.deleted_at is null

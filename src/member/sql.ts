@@ -109,7 +109,7 @@ export function findDeparting(
     where x.tenant_id = m.tenant_id
       and x.channel_id = m.channel_id
       and x.user_id != m.user_id
-      and x.status in ('ACTIVE', 'MUTED')
+      and is_member_status(x.status)
   `;
   return sql<DepartingRow[]>`
     select
@@ -121,7 +121,7 @@ export function findDeparting(
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
   `;
 }
 
@@ -145,7 +145,7 @@ export function updateDeparted(
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
   `;
 }
 
@@ -190,7 +190,7 @@ export function listMembers(
       on me.channel_id = c.id
       and me.tenant_id = c.tenant_id
       and me.user_id = ${userId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     left join lateral (
       select
         m.user_id, m.role as member_role, m.joined_at, m.metadata ->> 'nickname' as nickname,
@@ -198,7 +198,7 @@ export function listMembers(
       from channel_members m
       where m.tenant_id = ${tenantId}
         and m.channel_id = ${channelId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
         and (${rank(sql, 'm')}, m.user_id) > (${after.rank}::int, ${after.userId})
       order by ${rank(sql, 'm')}, m.user_id
       limit ${limit}
@@ -226,7 +226,7 @@ export function findChannelStates(
     join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
     where m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and c.deleted_at is null
       ${channelIds === undefined ? sql`` : sql`and m.channel_id = any(${sql.array([...channelIds], 1016)})`}
     order by c.last_message_at desc nulls last, c.id desc

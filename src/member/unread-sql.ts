@@ -87,7 +87,7 @@ export function listUnread(
       left join known k on k.channel_id = c.id and k.state = s.state
       where m.tenant_id = ${tenantId}
         and m.user_id = ${userId}
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
         and not c.is_archived
         and c.deleted_at is null
         and c.post_seq > m.read_post_seq

@@ -100,7 +100,7 @@ export function listVersions(
       and c.deleted_at is null
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     order by e.version desc
     limit ${VERSIONS_KEPT}
   `;

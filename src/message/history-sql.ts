@@ -51,7 +51,7 @@ export function listHistory(
       and c.deleted_at is null
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     order by page.id
   `;
 }
@@ -92,7 +92,7 @@ export function listNewest(
       and c.deleted_at is null
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     order by page.id
   `;
 }

@@ -130,7 +130,7 @@ export function findMessage(
       on me.channel_id = m.channel_id
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     where m.id = ${messageId}
       and m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
@@ -166,7 +166,7 @@ export function findLocked(
       on me.channel_id = m.channel_id
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     where m.id = ${messageId}
       and m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
@@ -223,14 +223,14 @@ export function findAudience(
         where x.channel_id = c.id
           and x.tenant_id = ${tenantId}
           and x.user_id = any(${sql.array([...userIds], 1016)})
-          and x.status in ('ACTIVE', 'MUTED')
+          and is_member_status(x.status)
       ) as members
     from channels c
     left join channel_members me
       on me.channel_id = c.id
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null

@@ -61,7 +61,7 @@ export function listPins(
       and c.deleted_at is null
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     order by pinned.pin_seq desc
   `;
 }

@@ -118,7 +118,7 @@ export function findTypist(
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and c.deleted_at is null
   `;
 }

@@ -93,7 +93,7 @@ export function searchMessages(
       and not m.is_deleted
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     order by page.score desc, m.id desc
   `;
 }
@@ -132,7 +132,7 @@ export function searchChannels(
         on me.channel_id = c.id
         and me.tenant_id = c.tenant_id
         and me.user_id = ${userId}
-        and me.status in ('ACTIVE', 'MUTED')
+        and is_member_status(me.status)
       where c.tenant_id = ${tenantId}
         and (me.id is not null or (c.type = 'GROUP' and not c.is_private))
         ${joinedOnly ? sql`and me.id is not null` : sql``}
@@ -152,7 +152,7 @@ export function searchChannels(
       on m.channel_id = c.id
       and m.tenant_id = c.tenant_id
       and m.user_id = ${userId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
     where c.tenant_id = ${tenantId}
     order by page.score desc, coalesce(c.last_message_at, -1) desc, c.id desc
   `;

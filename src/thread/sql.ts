@@ -62,7 +62,7 @@ export function listThread(
       and root.parent_id is null
       and me.user_id = ${userId}
       and me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
     order by page.id
   `;
 }
@@ -89,7 +89,7 @@ export function listFollowed(
     where f.tenant_id = ${tenantId}
       and f.user_id = ${userId}
       and f.is_following
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
       and m.tenant_id = ${tenantId}
@@ -130,7 +130,7 @@ export function updateFollowing(
         and c.deleted_at is null
         and me.user_id = ${userId}
         and me.tenant_id = ${tenantId}
-        and me.status in ('ACTIVE', 'MUTED')
+        and is_member_status(me.status)
     ),
     said as (
       insert into thread_followers as f (tenant_id, root_id, user_id, channel_id, is_following, read_reply_id)
@@ -227,6 +227,6 @@ export function updateThreadMarker(
     from moved f
     join channel_members me on me.channel_id = f.channel_id and me.user_id = f.user_id
     where me.tenant_id = ${tenantId}
-      and me.status in ('ACTIVE', 'MUTED')
+      and is_member_status(me.status)
   `;
 }

@@ -50,7 +50,7 @@ begin
     cross join lateral (select distinct unnest(i."userIds") as user_id) as u
     left join channels c on c.id = i."channelId" and c.tenant_id = app_tenant_id() and c.deleted_at is null
     left join channel_members m
-      on m.channel_id = c.id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+      on m.channel_id = c.id and m.user_id = u.user_id and is_member_status(m.status)
     where u.user_id != i."actorId"
       and (i."channelId" is null or wants_activity(m.is_muted, m.notification_level, false))
   ),

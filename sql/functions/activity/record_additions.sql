@@ -18,7 +18,7 @@ begin atomic
       and c.type != 'DIRECT'
       and m.user_id = any (_user_ids)
       and m.user_id != app_user_id()
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and wants_activity(m.is_muted, m.notification_level, false)
       and (
         app_is_service()
@@ -27,7 +27,7 @@ begin atomic
           from channel_members me
           where me.channel_id = c.id
             and me.user_id = app_user_id()
-            and me.status in ('ACTIVE', 'MUTED')
+            and is_member_status(me.status)
         )
       )
     order by m.user_id

@@ -22,7 +22,7 @@ begin atomic
       and m.user_id = any (_user_ids)
       and m.user_id = any (p.mentions)
       and m.user_id != p.sender_id
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and wants_activity(m.is_muted, m.notification_level, true)
       -- A mention that is edited away and in again is told once.
       and not exists (

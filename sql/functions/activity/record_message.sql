@@ -25,7 +25,7 @@ begin
       union all
       select m.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
       from post p
-      join channel_members m on m.channel_id = p.channel_id and m.status in ('ACTIVE', 'MUTED')
+      join channel_members m on m.channel_id = p.channel_id and is_member_status(m.status)
       where p.mention_scope = 'CHANNEL'
       union all
       select
@@ -58,7 +58,7 @@ begin
     from post p
     cross join concerned n
     join channel_members m
-      on m.channel_id = p.channel_id and m.user_id = n.user_id and m.status in ('ACTIVE', 'MUTED')
+      on m.channel_id = p.channel_id and m.user_id = n.user_id and is_member_status(m.status)
     where n.user_id != p.sender_id
       and wants_activity(m.is_muted, m.notification_level, n.type = 'MENTION_RECEIVED')
     order by n.user_id

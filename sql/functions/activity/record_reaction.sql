@@ -36,7 +36,7 @@ begin
     and p.channel_id = _channel_id
     and p.tenant_id = app_tenant_id()
     and p.sender_id != app_user_id()
-    and m.status in ('ACTIVE', 'MUTED');
+    and is_member_status(m.status);
   if not found or _target.reacted != _given or (_given and not _target.wants) then
     return null;
   end if;

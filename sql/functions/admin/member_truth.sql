@@ -44,7 +44,7 @@ begin atomic
       m.channel_id, m.id, m.user_id, m.read_post_seq, k.marker, m.own_posts, m.own_posts_read, m.unread_count, c.post_seq,
       coalesce(cardinality(o.posts), 0)::bigint as own,
       coalesce(width_bucket(k.marker, o.posts), 0)::bigint as own_read,
-      m.status in ('ACTIVE', 'MUTED') and c.unread_version = c.settled_version as is_settled
+      is_member_status(m.status) and c.unread_version = c.settled_version as is_settled
     from channel_members m
     join channels c on c.id = m.channel_id
     left join own o on o.channel_id = m.channel_id and o.sender_id = m.user_id

@@ -15,7 +15,7 @@ begin atomic
         from channel_members cm
         where cm.channel_id = c.id
           and cm.user_id = app_user_id()
-          and cm.status in ('ACTIVE', 'MUTED')
+          and is_member_status(cm.status)
       )
     )
     and m.is_deleted = false

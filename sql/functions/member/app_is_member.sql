@@ -9,7 +9,7 @@ begin
     where cm.channel_id = p_channel_id
       and cm.user_id = app_user_id()
       and cm.tenant_id = app_tenant_id()
-      and cm.status in ('ACTIVE', 'MUTED')
+      and is_member_status(cm.status)
   );
 end
 $$;

@@ -21,7 +21,7 @@ begin
     from channel_members m
     where m.channel_id = _channel_id
       and m.tenant_id = app_tenant_id()
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and m.user_id > _after
     order by m.user_id
     limit _limit

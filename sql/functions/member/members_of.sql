@@ -12,11 +12,11 @@ begin
   join channel_members m
     on m.channel_id = me.channel_id
     and m.tenant_id = me.tenant_id
-    and m.status in ('ACTIVE', 'MUTED')
+    and is_member_status(m.status)
   where me.channel_id = any(_channel_ids)
     and me.user_id = app_user_id()
     and me.tenant_id = app_tenant_id()
-    and me.status in ('ACTIVE', 'MUTED')
+    and is_member_status(me.status)
   group by m.channel_id;
 end
 $$;

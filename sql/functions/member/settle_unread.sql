@@ -68,7 +68,7 @@ begin
   from (
     select m.id
     from channels c
-    join channel_members m on m.channel_id = c.id and m.status in ('ACTIVE', 'MUTED')
+    join channel_members m on m.channel_id = c.id and is_member_status(m.status)
     left join deleted d on d.channel_id = c.id
     left join deleted_own o on o.channel_id = c.id and o.sender_id = m.user_id
     where c.id = any(_channel_ids)

@@ -68,7 +68,7 @@ begin
     left join lateral (
       select k.id, k.status
       from channel_members k
-      where k.channel_id = c.id and k.user_id = r."userId" and k.status in ('ACTIVE', 'MUTED')
+      where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
       limit 1
     ) as m on true
   ),

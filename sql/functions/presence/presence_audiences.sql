@@ -18,7 +18,7 @@ begin
       join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
       where m.tenant_id = u.tenant_id
         and m.user_id = u.user_id
-        and m.status in ('ACTIVE', 'MUTED')
+        and is_member_status(m.status)
         and c.deleted_at is null
         and (c.type = 'DIRECT' or c.member_count <= _max_members)
       limit _max_channels

@@ -30,7 +30,7 @@ begin
   into _found
   from channels c
   join channel_members cm
-    on cm.channel_id = c.id and cm.user_id = _user_id and cm.status in ('ACTIVE', 'MUTED')
+    on cm.channel_id = c.id and cm.user_id = _user_id and is_member_status(cm.status)
   left join messages m on m.id = _message_id and m.channel_id = c.id and m.tenant_id = c.tenant_id
   where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null;
 

@@ -38,7 +38,7 @@ begin
         where cm.channel_id = c.id
           and cm.tenant_id = c.tenant_id
           and cm.user_id = app_user_id()
-          and cm.status in ('ACTIVE', 'MUTED')
+          and is_member_status(cm.status)
       )
     )
   order by 2 desc, c.last_message_at desc nulls last, c.id desc

@@ -59,7 +59,7 @@ begin
   join channels c on c.id = cm.channel_id
   where cm.user_id = _user
     and cm.tenant_id = _tenant
-    and cm.status in ('ACTIVE', 'MUTED')
+    and is_member_status(cm.status)
     and c.tenant_id = _tenant
     and c.deleted_at is null
     and (cardinality(_wanted) = 0 or c.id = any(_wanted));
@@ -127,7 +127,7 @@ begin
         and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _kinds
         and m.tenant_id + 0 = _tenant
         and (
-          select cm.status in ('ACTIVE', 'MUTED')
+          select is_member_status(cm.status)
           from channel_members cm
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )

@@ -50,7 +50,7 @@ begin
     select unnest(_reply.mentions), _reply.id - 1, 0, null
   ) as u
   join channel_members m
-    on m.channel_id = _reply.channel_id and m.user_id = u.user_id and m.status in ('ACTIVE', 'MUTED')
+    on m.channel_id = _reply.channel_id and m.user_id = u.user_id and is_member_status(m.status)
   group by u.user_id
   order by u.user_id
   on conflict (tenant_id, root_id, user_id) do update

@@ -90,7 +90,7 @@ export function listChannelStates(
     join channels c on c.id = m.channel_id
     where m.user_id = ${userId}
       and m.tenant_id = ${tenantId}
-      and m.status in ('ACTIVE', 'MUTED')
+      and is_member_status(m.status)
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
       ${named}
