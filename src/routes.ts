@@ -8,25 +8,63 @@ import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { activityRoutes } from './activity/rpc.ts';
 import { adminRoutes } from './admin/rpc.ts';
-import { channelRoutes } from './channel/rpc.ts';
-import type { Deps } from './deps.ts';
-import { eventRoutes } from './event/rpc.ts';
-import { memberRoutes } from './member/rpc.ts';
-import { messageRoutes } from './message/rpc.ts';
-import { presenceRoutes } from './presence/rpc.ts';
+import { type ChannelDeps, channelRoutes } from './channel/rpc.ts';
+import { type EventDeps, eventRoutes } from './event/rpc.ts';
+import { jobRoutes } from './jobs/rpc.ts';
+import { type MemberDeps, memberRoutes } from './member/rpc.ts';
+import { listChannelStates } from './membership/sql.ts';
+import { toChannelState } from './membership/view.ts';
+import { type MessageDeps, messageRoutes } from './message/rpc.ts';
+import { pinRoutes } from './pin/rpc.ts';
+import { pollRoutes } from './poll/rpc.ts';
+import { findPresence, OTHER_KIND } from './presence/find.ts';
+import { type PresenceDeps, presenceRoutes } from './presence/rpc.ts';
+import { reactionRoutes } from './reaction/rpc.ts';
 import { type Route, route } from './rpc/call.ts';
 import { searchRoutes } from './search/rpc.ts';
+import { threadRoutes } from './thread/rpc.ts';
 
-/** Everything the service answers to, on both edges. */
-export function routes(deps: Deps): Route[] {
+/** What the handlers of all features are given. */
+export type RouteDeps = ChannelDeps &
+  MemberDeps &
+  MessageDeps &
+  PresenceDeps &
+  Pick<EventDeps, 'hub' | 'tenantStreams'>;
+
+/** The services of both edges: every RPC is implemented by the feature in whose folder it is. */
+export function routes(deps: RouteDeps): Route[] {
   return [
     route(ChannelService, channelRoutes(deps)),
     route(MemberService, memberRoutes(deps)),
-    route(MessageService, messageRoutes(deps)),
+    route(MessageService, {
+      ...messageRoutes(deps),
+      ...threadRoutes(deps),
+      ...reactionRoutes(deps),
+      ...pollRoutes(deps),
+      ...pinRoutes(deps),
+    }),
     route(SearchService, searchRoutes(deps)),
     route(ActivityService, activityRoutes(deps)),
     route(PresenceService, presenceRoutes(deps)),
-    route(EventService, eventRoutes(deps)),
-    route(AdminService, adminRoutes(deps)),
+    route(EventService, eventRoutes(eventDeps(deps))),
+    route(AdminService, { ...adminRoutes(deps), ...jobRoutes(deps) }),
   ];
+}
+
+// Events are below the features, so what a stream needs of these is passed to it.
+function eventDeps(deps: RouteDeps): EventDeps {
+  return {
+    config: deps.config,
+    hub: deps.hub,
+    tenantStreams: deps.tenantStreams,
+    openPresence: (caller, deviceId, kind) => deps.presence.open(caller, deviceId, kind || OTHER_KIND),
+    findPresence: (call, userIds) => findPresence(deps, call, userIds),
+    async listChannelStates(call, channelIds, limit) {
+      const { tenantId, userId } = call.caller;
+      const rows = await deps.db.run(call, (sql) =>
+        listChannelStates(sql, tenantId, userId, channelIds, limit),
+      );
+      return rows.map(toChannelState);
+    },
+  };
 }

@@ -1,57 +1,100 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
+import { Database } from './db/database.ts';
 import { assertSchema, assertServiceRole } from './db/migrate.ts';
-import { type Deps, openDeps } from './deps.ts';
 import { openGrpcEdge } from './edge/grpc/server.ts';
 import { openWebEdge } from './edge/web/server.ts';
-import { routes } from './routes.ts';
+import { LogPoller } from './event/log-poller.ts';
+import { Relay } from './event/relay.ts';
+import { Hub } from './event/subscribe/hub.ts';
+import { TenantStreams } from './event/tenant-stream/tenant-streams.ts';
+import { Jobs } from './jobs/jobs.ts';
+import { SharedLimiter } from './limit/limiter.ts';
+import { UnreadCache } from './member/cache.ts';
+import { MessageCache } from './message/cache.ts';
+import { SendQueue } from './message/send-queue.ts';
+import { Presence } from './presence/presence.ts';
+import { Typing } from './presence/typing.ts';
+import { CacheClient } from './redis/cache-client.ts';
+import { openRedis } from './redis/client.ts';
+import { type RouteDeps, routes } from './routes.ts';
 import { createApi } from './rpc/api.ts';
-import { openMetricsServer } from './telemetry/metrics.ts';
+import { createMetrics, openMetricsServer } from './telemetry/metrics.ts';
 
 /** A running instance, for main.ts and for tests. */
 export type Service = {
   readonly grpcAddress: string;
   readonly webAddress: string;
   readonly metricsAddress: string;
-  readonly deps: Deps;
+  readonly deps: RouteDeps;
   /** Lets running calls finish, ends the streams, and closes everything. */
   drain(): Promise<void>;
 };
 
 /** Opens an instance. Fails when the database's schema is not the one this build is made for. */
 export async function openService(config: Config, log: Logger): Promise<Service> {
-  const deps = openDeps(config, log);
-  const closing: (() => Promise<unknown>)[] = [() => deps.close()];
+  const opened = new AsyncDisposableStack();
   try {
-    await assertSchema(deps.db.log);
-    await assertServiceRole(deps.db.log);
-    await deps.start();
-    let draining = false;
-    const api = await createApi(routes(deps), deps);
-    const parts = { api, config, log, now: deps.now };
-    const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => !draining);
-    closing.unshift(() => metrics.close());
-    const grpc = await openGrpcEdge(parts);
-    closing.unshift(() => grpc.close());
-    const web = await openWebEdge(parts);
-    closing.unshift(() => web.close());
-    return {
-      grpcAddress: grpc.address,
-      webAddress: web.address,
-      metricsAddress: metrics.address,
-      deps,
-      async drain() {
-        draining = true;
-        await Promise.all([grpc.drain(), web.drain()]);
-        await closeAll(closing);
-      },
-    };
+    return await open(config, log, opened);
   } catch (error) {
-    await closeAll(closing);
+    await opened.disposeAsync();
     throw error;
   }
 }
 
-async function closeAll(closing: readonly (() => Promise<unknown>)[]): Promise<void> {
-  for (const close of closing) await close();
+// Each part is added to `opened` once it is open; the stack closes them in reverse order.
+async function open(config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Service> {
+  const deps = await openDeps(config, log, opened);
+  let draining = false;
+  const api = await createApi(routes(deps), deps);
+  const parts = { api, config, log, now: deps.now };
+  const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => !draining);
+  opened.defer(() => metrics.close());
+  const grpc = await openGrpcEdge(parts);
+  opened.defer(() => grpc.close());
+  const web = await openWebEdge(parts);
+  opened.defer(() => web.close());
+  return {
+    grpcAddress: grpc.address,
+    webAddress: web.address,
+    metricsAddress: metrics.address,
+    deps,
+    async drain() {
+      draining = true;
+      await Promise.all([grpc.drain(), web.drain()]);
+      await opened.disposeAsync();
+    },
+  };
+}
+
+async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStack): Promise<RouteDeps> {
+  const now = Date.now;
+  const metrics = createMetrics();
+  const db = new Database(config, log, metrics);
+  opened.defer(() => db.close());
+  await assertSchema(db.log);
+  await assertServiceRole(db.log);
+  const redis = openRedis(config.redis, log);
+  opened.defer(() => redis.disconnect());
+  const limiter = new SharedLimiter({ config, redis, metrics, log, now });
+  opened.defer(() => limiter.close());
+  const hub = new Hub({ config, pool: db.log, log, metrics, now });
+  opened.defer(() => hub.close());
+  const tenantStreams = new TenantStreams({ config, pool: db.feed, log, metrics, now });
+  const relay = new Relay({ hub, feeds: tenantStreams, redis, config, metrics, log });
+  opened.defer(() => relay.close());
+  const logPoller = new LogPoller({ hub, pool: db.log, config, metrics, log });
+  opened.defer(() => logPoller.close());
+  await logPoller.start();
+  const deps = { config, log, metrics, db, redis, limiter, relay, now };
+  const presence = new Presence({ ...deps, pool: db.log, live: hub.live });
+  opened.defer(() => presence.close());
+  const typing = new Typing({ ...deps, live: hub.live });
+  const sendQueue = new SendQueue({ ...deps, pool: db.writes });
+  const cacheClient = new CacheClient(redis, config.cache, metrics);
+  const messageCache = new MessageCache(cacheClient, config.cache.messages);
+  const unreadCache = new UnreadCache(cacheClient, config.cache.unread);
+  const jobs = new Jobs(deps);
+  opened.defer(() => jobs.close());
+  return { ...deps, hub, tenantStreams, presence, typing, sendQueue, messageCache, unreadCache };
 }

@@ -4,11 +4,11 @@ import {
   type NewActivity,
   RecordActivitiesRequestSchema,
 } from '#gen/serp/discuss/v1/activity_service_pb.ts';
-import { requireTenant } from '../channel/access.ts';
-import { toMetadataJson } from '../channel/metadata.ts';
+import { toMetadataJson } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
+import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { type MarkedRow, markAllRead, markRead } from './mark-sql.ts';

@@ -172,3 +172,43 @@ export function recordAdditions(
     select record_additions(${channelId}, ${sql.array([...userIds], 1016)}, ${actorName}) as activities
   `;
 }
+
+const SEEN_AT_ONCE = 1_000;
+
+/**
+ * For `with`: marks as read what tells the user of messages of a channel up to one, and of those that meet a condition
+ * on `a.message_id`. `seen_activities` has their ids.
+ */
+export function markSeen(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  upTo: PendingQuery<never[]>,
+  condition: PendingQuery<never[]> = sql``,
+) {
+  return sql`
+    unseen_activities as materialized (
+      select a.id, a."timestamp"
+      from activity_feed a
+      where a.tenant_id = ${tenantId}
+        and a.user_id = ${userId}
+        and a.is_read = false
+        and a.channel_id = ${channelId}
+        and a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED', 'REACTION_RECEIVED')
+        and a.message_id <= ${upTo}
+        ${condition}
+      order by a.id
+      limit ${SEEN_AT_ONCE}
+      for no key update
+    ),
+    seen_activities as (
+      update activity_feed a
+      set is_read = true,
+          read_at = now_ms()
+      from unseen_activities u
+      where a.id = u.id and a."timestamp" = u."timestamp"
+      returning a.id
+    )
+  `;
+}

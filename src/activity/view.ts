@@ -1,7 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
-import { fromMetadataJson } from '../channel/metadata.ts';
 import { parseExactly } from '../db/exact-json.ts';
+import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Relay } from '../event/relay.ts';
 import type { Caller } from '../rpc/call.ts';

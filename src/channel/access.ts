@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
-import type { Role } from '../member/sql.ts';
+import type { Role } from '../membership/sql.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { type AccessRow, type ChannelType, findChannel, lockChannel, lockPublicGroup } from './sql.ts';
@@ -12,11 +12,6 @@ const ranks: Readonly<Record<Role, number>> = { GUEST: 1, MEMBER: 2, ADMIN: 3, O
 /** A service that acts for nobody manages every channel of its tenant; one that acts for a user has their rights. */
 export function isManager(caller: Caller): boolean {
   return caller.kind === 'service' && caller.userId === 0n;
-}
-
-/** A service that serves many tenants has to say which one it means. */
-export function requireTenant({ tenantId }: Caller): void {
-  if (tenantId === 0n) throw errors.fieldInvalid('x-tenant-id', 'is required');
 }
 
 /** A channel the caller is a member of, a public one of the tenant, or to a manager any: else it does not exist. */

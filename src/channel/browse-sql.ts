@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import { membershipColumns } from '../member/sql.ts';
+import { membershipColumns } from '../membership/sql.ts';
 import { type AccessRow, type ChannelRow, channelColumns } from './sql.ts';
 
 /** Public groups whose names hold all the words, by name, after one of them. */

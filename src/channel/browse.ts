@@ -1,9 +1,9 @@
 import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { wordsOf } from '../db/words.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
-import { wordsOf } from '../search/query.ts';
 import { browseChannels, listTrending } from './browse-sql.ts';
 import { toChannel, toOwnMembership } from './view.ts';
 

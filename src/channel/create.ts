@@ -4,15 +4,15 @@ import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/database.ts';
+import { toMetadataJson } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
-import { insertMembers, type Role } from '../member/sql.ts';
-import { toMembersJoined } from '../member/view.ts';
+import { insertMembers, type Role } from '../membership/sql.ts';
+import { toMembersJoined } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectOverfull, requireVisible } from './access.ts';
-import { toMetadataJson } from './metadata.ts';
 import {
   type AccessRow,
   claimRequestId,

@@ -3,8 +3,8 @@ import { MoveTopicRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
-import { insertMembers, type MemberRow } from '../member/sql.ts';
-import { toMembersJoined } from '../member/view.ts';
+import { insertMembers, type MemberRow } from '../membership/sql.ts';
+import { toMembersJoined } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectArchived, rejectOverfull } from './access.ts';

@@ -1,26 +1,19 @@
-import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import type {
-  ChannelService,
-  ListChannelsRequestSchema,
-  ListChannelsResponse_EntrySchema,
-  UpdateChannelRequestSchema,
-} from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { MessageShape } from '@bufbuild/protobuf';
+import type { ChannelService, UpdateChannelRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { signalActivities } from '../activity/view.ts';
+import { toMetadataJson } from '../db/metadata.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
-import { toMembership } from '../member/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { News } from '../notice/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { lockVisible, rejectArchived, rejectDirect, requireRole, requireVisible } from './access.ts';
 import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup } from './create.ts';
 import { lifecycleHandlers } from './lifecycle.ts';
-import { type ListPlace, type ListRow, listChannels } from './list-sql.ts';
-import { toMetadataJson } from './metadata.ts';
+import { listHandlers, type OnlineUsers } from './list.ts';
 import {
   type ChannelChange,
   type ChannelRow,
@@ -30,14 +23,16 @@ import {
   updateChannel,
 } from './sql.ts';
 import { topicHandlers } from './topic.ts';
-import { toChannel, toChannelChanged, toOwnMembership, toPreview, toTypeColumns } from './view.ts';
+import { toChannel, toChannelChanged, toOwnMembership } from './view.ts';
 
-type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
 type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
 
-export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
-  const { config, db, presence, relay } = deps;
+export type ChannelDeps = Deps & { readonly presence: OnlineUsers };
+
+export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService> {
+  const { config, db, relay } = deps;
   return {
+    ...listHandlers(deps),
     ...browseHandlers(deps),
     ...lifecycleHandlers(deps),
     ...topicHandlers(deps),
@@ -71,27 +66,6 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       return { channel: toChannel(channel), membership: toOwnMembership(channel), headSeq: channel.headSeq };
     },
 
-    async listChannels(request, call) {
-      const { tenantId, userId } = call.caller;
-      if (request.entityId !== 0n && request.entityType === '')
-        throw errors.fieldInvalid('entity_type', 'is required with entity_id');
-      const size = request.pageSize === 0 ? 50 : request.pageSize;
-      const filter = { ...request, types: toTypeColumns(request.types) };
-      const place = toPlace(request);
-      // Without anybody to ask who is online, members need not be read.
-      const maxMembers = presence.isKnown ? config.presence.maxMembers : 0;
-      const rows = await db.run(call, (sql) =>
-        listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
-      );
-      const shown = rows.slice(0, size);
-      const members = new Set(shown.flatMap(({ memberIds }) => memberIds ?? []));
-      const online = await presence.filterOnline(tenantId, [...members]);
-      return {
-        entries: shown.map((row) => toEntry(row, online)),
-        nextPageToken: toNextToken(shown, rows.length > size),
-      };
-    },
-
     async updateChannel(request, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
@@ -115,34 +89,6 @@ export function channelRoutes(deps: Deps): Handlers<typeof ChannelService> {
       return { channel: toChannel(channel) };
     },
   };
-}
-
-function toEntry(
-  row: ListRow,
-  online: ReadonlySet<bigint> | undefined,
-): MessageInitShape<typeof ListChannelsResponse_EntrySchema> {
-  const { memberIds } = row;
-  const isCounted = online !== undefined && memberIds !== null;
-  return {
-    channel: toChannel(row),
-    membership: toMembership(row.id, row),
-    lastMessage: toPreview(row),
-    headSeq: row.headSeq,
-    unreadMentionCount: row.unreadMentionCount,
-    ...(isCounted ? { onlineMemberCount: memberIds.filter((id) => online.has(id)).length } : {}),
-  };
-}
-
-function toPlace({ pageToken }: ListRequest): ListPlace | undefined {
-  const keys = fromPageToken(pageToken, 3);
-  if (keys === undefined) return undefined;
-  const [pinned, lastMessageAt, id] = keys;
-  return [pinned ?? 0n, lastMessageAt ?? -1n, id ?? 0n];
-}
-
-function toNextToken(shown: readonly ListRow[], hasNext: boolean): string {
-  const last = shown.at(-1);
-  return !hasNext || last === undefined ? '' : toPageToken([last.isPinned, last.lastMessageAt, last.id]);
 }
 
 function toChange(request: UpdateRequest): ChannelChange {

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import type { Role } from '../member/sql.ts';
+import type { Role } from '../membership/sql.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
 
 /** A business entity, as a topic channel refers to it. */

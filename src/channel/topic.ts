@@ -5,12 +5,13 @@ import type {
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Sql } from '../db/database.ts';
+import { toMetadataJson } from '../db/metadata.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
+import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { rejectArchived, requireTenant } from './access.ts';
+import { rejectArchived } from './access.ts';
 import { insertUnlessThere, join, type Opened, type Parts } from './create.ts';
-import { toMetadataJson } from './metadata.ts';
 import { isOf, move, requireMove } from './move.ts';
 import { lockChannel } from './sql.ts';
 import { type Entity, findTopicChannel, lockEntities, type TopicRow } from './topic-sql.ts';

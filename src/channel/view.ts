@@ -1,13 +1,10 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type ChannelSchema, ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
 import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
-import type { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
-import { toMembership } from '../member/view.ts';
-import { toMessage } from '../message/view.ts';
-import type { ListRow } from './list-sql.ts';
-import { fromMetadataJson } from './metadata.ts';
+import { toMembership } from '../membership/view.ts';
 import type { AccessRow, ChannelRow } from './sql.ts';
 
 /** Channel as the API shows it. Holds nothing that depends on the reader. */
@@ -38,27 +35,6 @@ export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchem
 /** The caller's membership; undefined where they are no member. */
 export function toOwnMembership(row: AccessRow): MessageInitShape<typeof MembershipSchema> | undefined {
   return row.role === null ? undefined : toMembership(row.id, row);
-}
-
-/** Newest message of a channel in a list; undefined when it has none. */
-export function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> | undefined {
-  if (row.messageId === null) return undefined;
-  return toMessage({
-    id: row.messageId,
-    channelId: row.id,
-    senderId: row.senderId,
-    messageType: row.messageType,
-    content: row.content,
-    mentions: row.mentions,
-    parentId: row.parentId,
-    threadCount: row.threadCount,
-    editedAt: row.editedAt,
-    deletedAt: null,
-    isDeleted: false,
-    metadata: null,
-    postSeq: row.position,
-    createdAt: row.postedAt,
-  });
 }
 
 /** The event that a channel was created or changed. */

@@ -1,26 +1,47 @@
 import { randomUUID } from 'node:crypto';
+import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type EventKind, EventKindSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import type { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import type { Deps } from '../deps.ts';
-import { findPresence, OTHER_KIND } from '../presence/find.ts';
+import type { UserPresenceSchema } from '#gen/serp/discuss/v1/presence_pb.ts';
+import type { Config } from '../config.ts';
 import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Frame } from '../rpc/frame.ts';
 import { toFrame } from './log/frames.ts';
-import { listChannelStates } from './log/sql.ts';
-import { type ChannelState, toChannelState } from './subscribe/channel-state.ts';
+import type { ChannelState } from './subscribe/channel-state.ts';
+import type { Hub } from './subscribe/hub.ts';
 import { fromCursor } from './tenant-stream/cursor.ts';
+import type { TenantStreams } from './tenant-stream/tenant-streams.ts';
 
-export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
+export type EventDeps = {
+  readonly config: Config;
+  readonly hub: Hub;
+  readonly tenantStreams: TenantStreams;
+  /** Marks the user as present until the returned function is called. */
+  openPresence(caller: Caller, deviceId: string, kind: string): () => void;
+  findPresence(
+    call: Call,
+    userIds: readonly bigint[],
+  ): Promise<MessageInitShape<typeof UserPresenceSchema>[]>;
+  /** States of the caller's channels, of all or of those named, the most recently used first. */
+  listChannelStates(
+    call: Call,
+    channelIds: readonly bigint[] | undefined,
+    limit: number,
+  ): Promise<readonly ChannelState[]>;
+};
+
+export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
   return {
     async subscribe(request, call, sink) {
       const only = request.channelIds.length === 0 ? undefined : new Set(request.channelIds);
       const cursors = new Map(request.cursors.map(({ channelId, seq }) => [channelId, seq]));
-      const find = (channelIds: readonly bigint[] | undefined) => listStates(deps, call, channelIds);
+      const find = (channelIds: readonly bigint[] | undefined) =>
+        deps.listChannelStates(call, channelIds, deps.config.event.streamChannels);
       const watched = new Set(request.presenceUserIds);
       const deviceId = request.device?.id || randomUUID();
       const stream = await deps.hub.open(call, sink, { only, cursors, watched, deviceId, find });
-      const leave = deps.presence.open(call.caller, deviceId, request.device?.kind || OTHER_KIND);
+      const leave = deps.openPresence(call.caller, deviceId, request.device?.kind ?? '');
       if (watched.size > 0) offerPresence(deps, call, stream, [...watched]);
       try {
         await Promise.race([aborted(call.signal), stream.failed]);
@@ -38,19 +59,20 @@ export function eventRoutes(deps: Deps): Handlers<typeof EventService> {
         kinds: kinds.length === 0 ? undefined : kinds.map(kindName),
       };
       const from = fromCursor(cursor) ?? (fromOldest ? 'oldest' : 'now');
-      await deps.feeds.serve({ filter, from }, call, sink);
+      await deps.tenantStreams.serve({ filter, from }, call, sink);
     },
   };
 }
 
 // Beside the stream's events: it does not wait for Redis.
 function offerPresence(
-  deps: Deps,
+  deps: EventDeps,
   call: Call,
   stream: { offer(frame: Frame): void },
   userIds: readonly bigint[],
 ): void {
-  findPresence(deps, call, userIds)
+  deps
+    .findPresence(call, userIds)
     .then((users) => stream.offer(toFrame({ case: 'presence', value: { users } })))
     .catch((error) => call.log.debug({ err: error }, 'a stream was not told the presence it asked for'));
 }
@@ -63,17 +85,6 @@ function tenantsOf({ tenantId, tenants }: Caller): readonly bigint[] | undefined
 
 function kindName(kind: EventKind): string {
   return EventKindSchema.value[kind]?.name.slice('EVENT_KIND_'.length) ?? '';
-}
-
-async function listStates(
-  deps: Deps,
-  call: Call,
-  channelIds: readonly bigint[] | undefined,
-): Promise<readonly ChannelState[]> {
-  const { tenantId, userId } = call.caller;
-  const limit = deps.config.event.streamChannels;
-  const rows = await deps.db.run(call, (sql) => listChannelStates(sql, tenantId, userId, channelIds, limit));
-  return rows.map(toChannelState);
 }
 
 function aborted(signal: AbortSignal): Promise<never> {

@@ -1,7 +1,7 @@
 import type { PendingQuery } from 'postgres';
-import { markSeen } from '../activity/mark-sql.ts';
+import { markSeen } from '../activity/sql.ts';
 import type { Sql } from '../db/database.ts';
-import { type Role, unread } from './sql.ts';
+import { type Role, unread } from '../membership/sql.ts';
 
 export type MarkerRow = {
   readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';

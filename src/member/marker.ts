@@ -5,6 +5,7 @@ import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import type { UnreadCache } from './cache.ts';
 import { type MarkerRow, updateMarker, updateMarkerBack } from './marker-sql.ts';
 import { listReaders } from './reader-sql.ts';
 import { listUnread } from './unread-sql.ts';
@@ -16,8 +17,8 @@ type MarkerHandlers = Pick<
 
 const SUMMARY_ENTRIES = 5_000;
 
-export function markerHandlers(deps: Deps): MarkerHandlers {
-  const { config, db, unread, metrics } = deps;
+export function markerHandlers(deps: Deps & { readonly unreadCache: UnreadCache }): MarkerHandlers {
+  const { config, db, unreadCache, metrics } = deps;
   return {
     async markRead({ channelId, messageId }, call) {
       const { tenantId, userId } = call.caller;
@@ -48,13 +49,13 @@ export function markerHandlers(deps: Deps): MarkerHandlers {
 
     async getUnreadSummary(_request, call) {
       const { tenantId, userId } = call.caller;
-      const known = await unread.find(userId);
+      const known = await unreadCache.find(userId);
       const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES, known));
       const counted = rows.flatMap((row) => {
         const [epoch = '', state = ''] = row.state?.split(' ') ?? [];
         return row.state === null ? [] : [{ ...row, epoch, state }];
       });
-      unread.keep(userId, counted[0]?.epoch ?? '', counted, rows.length);
+      unreadCache.keep(userId, counted[0]?.epoch ?? '', counted, rows.length);
       countReads(metrics, rows.length - counted.length, counted.length);
       return {
         entries: rows.map((row) => ({

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import type { Role } from './sql.ts';
+import type { Role } from '../membership/sql.ts';
 
 export type ReadersRow = {
   readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import type { MemberRow, Role } from './sql.ts';
+import type { MemberRow, Role } from '../membership/sql.ts';
 
 export type RoledRow = MemberRow & {
   /** Whether nobody else is an owner. */

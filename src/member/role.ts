@@ -3,11 +3,12 @@ import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { isManager, lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
+import { toMember, toRole, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { findRoled, updateOwner, updateRole } from './role-sql.ts';
-import { toMember, toMembersChanged, toRole, toRoleColumn } from './view.ts';
+import { toMembersChanged } from './view.ts';
 
 type RoleHandlers = Pick<Handlers<typeof MemberService>, 'updateMemberRole' | 'transferOwnership'>;
 

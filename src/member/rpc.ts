@@ -15,17 +15,22 @@ import { findChannel } from '../channel/sql.ts';
 import { toChannel } from '../channel/view.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
+import { insertMembers } from '../membership/sql.ts';
+import { toMember, toMembership, toMembersJoined, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
-import { findDeparting, insertMembers, type ListedRow, listMembers, updateDeparted } from './sql.ts';
-import { toMember, toMemberLeft, toMembership, toMembersJoined, toRoleColumn } from './view.ts';
+import { findDeparting, type ListedRow, listMembers, updateDeparted } from './sql.ts';
+import { toMemberLeft } from './view.ts';
 
-export function memberRoutes(deps: Deps): Handlers<typeof MemberService> {
+export type MemberDeps = Deps & { readonly unreadCache: UnreadCache };
+
+export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
   const { config } = deps;
   return {
     ...roleHandlers(deps),

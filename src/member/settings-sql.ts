@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import { type MembershipRow, membershipColumns } from './sql.ts';
+import { type MembershipRow, membershipColumns } from '../membership/sql.ts';
 
 export type SettingsChange = {
   readonly isPinned: boolean | undefined;

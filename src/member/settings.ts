@@ -1,13 +1,14 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { MemberService, UpdateMembershipRequestSchema } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { lockVisible } from '../channel/access.ts';
-import { fromMetadataJson, toMetadataJson } from '../channel/metadata.ts';
+import { fromMetadataJson, toMetadataJson } from '../db/metadata.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
+import { toLevelColumn, toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { type SettingsChange, updateSettings } from './settings-sql.ts';
-import { toLevelColumn, toMembersChanged, toMembership } from './view.ts';
+import { toMembersChanged } from './view.ts';
 
 type SettingsRequest = MessageShape<typeof UpdateMembershipRequestSchema>;
 type SettingsHandlers = Pick<Handlers<typeof MemberService>, 'updateMembership'>;

@@ -1,33 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
+import { mentionsAfter, unread } from '../membership/sql.ts';
 import type { KnownCounts } from './cache.ts';
-import { unread } from './sql.ts';
-
-/**
- * The exact number of messages after a marker that mention the user, from the messages with mentions alone
- * (idx_messages_mentioning).
- */
-export function mentionsAfter(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  channelId: PendingQuery<never[]>,
-  marker: PendingQuery<never[]>,
-) {
-  return sql`
-    (
-      select count(*)
-      from messages x
-      where x.channel_id = ${channelId}
-        and x.tenant_id = ${tenantId}
-        and x.id > coalesce(${marker}, 0)
-        and x.sender_id != ${userId}
-        and not x.is_deleted
-        and (x.mentions != '{}' or x.mention_scope = 'CHANNEL')
-        and (${userId} = any(x.mentions) or x.mention_scope = 'CHANNEL')
-    )::int
-  `;
-}
 
 export type UnreadRow = {
   readonly channelId: bigint;

@@ -34,7 +34,7 @@ describe('unread numbers', () => {
     the = await app({ UNREAD_SETTLE_MS: '200' });
     await the.start();
     redis = the.redis.client;
-    const cache = the.instances[0]?.deps.unread ?? assert.fail();
+    const cache = the.instances[0]?.deps.unreadCache ?? assert.fail();
     const keep = cache.keep.bind(cache);
     cache.keep = (...counted) => void late.push(() => keep(...counted));
     for (const name of ['một', 'hai', 'ba']) {

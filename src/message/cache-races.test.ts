@@ -61,7 +61,7 @@ describe('readers of the newest messages', () => {
     channelId = channel?.id ?? 0n;
     for (let index = 0; index < 60; index += 1) await send(people[0] as As);
     // An instance that is paused after it has read: it keeps what it read whenever it goes on.
-    const cache = the.instances[1]?.deps.messages ?? assert.fail();
+    const cache = the.instances[1]?.deps.messageCache ?? assert.fail();
     const keep = cache.keep.bind(cache);
     cache.keep = (...read) => void late.push(() => keep(...read));
   });

@@ -132,7 +132,7 @@ describe('the cache of newest messages', () => {
     for (const change of ['edit', 'delete'] as const) {
       const messageId = await post(`bí mật ${change}`);
       await readKept();
-      const before = await deps.messages.find(channelId, 1);
+      const before = await deps.messageCache.find(channelId, 1);
       assert.ok(
         before !== undefined && (await redis.zrange(key(), 0, '-1')).join().includes(`bí mật ${change}`),
       );
@@ -141,9 +141,9 @@ describe('the cache of newest messages', () => {
         await messages().editMessage({ channelId, messageId, content: 'khác', updateMask });
       else await messages().deleteMessage({ channelId, messageId });
       await until(async () => (await redis.exists(key())) === 0, 'the messages to be gone');
-      deps.messages.keep(channelId, before);
+      deps.messageCache.keep(channelId, before);
       // Asked for over the same connection.
-      assert.equal(await deps.messages.find(channelId, 1), undefined);
+      assert.equal(await deps.messageCache.find(channelId, 1), undefined);
       assert.equal(await redis.exists(key()), 0);
       assert.deepEqual(json(await readKept()), json(await read(0, ana, BYPASSING)));
     }
@@ -153,11 +153,11 @@ describe('the cache of newest messages', () => {
     const { deps } = the.instances[CACHED] ?? assert.fail();
     const messageId = await post('một');
     await readKept();
-    const before = await deps.messages.find(channelId, 1);
+    const before = await deps.messageCache.find(channelId, 1);
     assert.ok(before !== undefined);
     const { reactions } = await messages(binh).addReaction({ channelId, messageId, emoji: '👍' });
     await redis.del(key(), head());
-    deps.messages.keep(channelId, before);
+    deps.messageCache.keep(channelId, before);
     await until(async () => (await redis.exists(key())) === 1, 'the old version');
     const answer = await read();
     assert.deepEqual(answer.messages[0]?.reactions, reactions);

@@ -1,14 +1,9 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
 import type { PatchableEvent } from '../event/log/patch.ts';
-import { type MessageRow, messageColumns, type ThreadColumns } from './sql.ts';
+import { type MessageRow, messageColumns, nextSeq, type ThreadColumns } from './sql.ts';
 
 const VERSIONS_KEPT = 100;
-
-/** `seq` of the event that follows: what a message that is about to change is given, with its channel locked. */
-export function nextSeq(sql: Sql) {
-  return sql`(select c.event_seq + 1 from channels c where c.id = m.channel_id)`;
-}
 
 /** Keeps a message as it is among its earlier versions. */
 export function insertVersion(sql: Sql, tenantId: bigint, messageId: bigint): PendingQuery<never[]> {

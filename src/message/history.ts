@@ -4,6 +4,7 @@ import type { Deps } from '../deps.ts';
 import type { Call } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import type { MessageCache } from './cache.ts';
 import { type HistoryRow, listHistory, listNewest } from './history-sql.ts';
 import type { MessageRow } from './sql.ts';
 import { toMessage } from './view.ts';
@@ -67,8 +68,10 @@ export function toPage(request: ListRequest): Page {
   }
 }
 
+type HistoryDeps = Deps & { readonly messageCache: MessageCache };
+
 /** A page of a channel, the newest one perhaps from the cache. */
-export async function readHistory(deps: Deps, call: Call, channelId: bigint, page: Page) {
+export async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
   if (page.pivot === LAST_ID && page.towards === 'older' && !page.withoutReplies)
     return readNewest(deps, call, channelId, page);
   const { tenantId, userId } = call.caller;
@@ -78,9 +81,14 @@ export async function readHistory(deps: Deps, call: Call, channelId: bigint, pag
   return toHistory(rows, page, first.headSeq);
 }
 
-async function readNewest({ db, messages, metrics }: Deps, call: Call, channelId: bigint, page: Page) {
+async function readNewest(
+  { db, messageCache, metrics }: HistoryDeps,
+  call: Call,
+  channelId: bigint,
+  page: Page,
+) {
   const { tenantId, userId } = call.caller;
-  const kept = await messages.find(channelId, page.size);
+  const kept = await messageCache.find(channelId, page.size);
   const rows = await db.run(call, (sql) => listNewest(sql, tenantId, userId, channelId, page.older, kept));
   const [first] = rows;
   if (first === undefined) throw errors.channelNotFound();
@@ -91,12 +99,12 @@ async function readNewest({ db, messages, metrics }: Deps, call: Call, channelId
   }
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
   // Or the next ones would fetch and parse it for nothing, too.
-  if (kept !== undefined) messages.forget(channelId, first.headSeq);
+  if (kept !== undefined) messageCache.forget(channelId, first.headSeq);
   const found = rows.filter((row) => row.id !== null);
   const shown = found.slice(-page.size);
   const hasOlder = found.length > page.size;
   const { headSeq, version } = first;
-  messages.offer(channelId, { headSeq, version, messages: shown, hasOlder });
+  messageCache.offer(channelId, { headSeq, version, messages: shown, hasOlder });
   return toAnswer(page, shown, hasOlder, false, headSeq);
 }
 

@@ -5,32 +5,36 @@ import type { Sql } from '../db/database.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
-import { pinHandlers } from '../pin/rpc.ts';
-import { pollHandlers } from '../poll/rpc.ts';
-import { reactionHandlers } from '../reaction/rpc.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { threadHandlers } from '../thread/rpc.ts';
 import { lockMessage } from './access.ts';
+import type { MessageCache } from './cache.ts';
 import { deleteMessage, listVersions } from './change-sql.ts';
 import { edit, requireEdit } from './edit.ts';
 import { readHistory, toPage } from './history.ts';
 import { leftOut } from './mention.ts';
 import { findSent, prepare, toSent } from './send.ts';
+import type { SendQueue } from './send-queue.ts';
 import { findMessage, type MessageRow } from './sql.ts';
 import { toMessage, toMessageDeleted, toScrubbed, toTombstone, toVersion } from './view.ts';
 
-/** All RPCs about messages; those on threads, reactions, polls and pins are in folders of their own. */
-export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
-  return {
-    ...threadHandlers(deps),
-    ...reactionHandlers(deps),
-    ...pollHandlers(deps),
-    ...pinHandlers(deps),
+export type MessageDeps = Deps & {
+  readonly sendQueue: SendQueue;
+  readonly messageCache: MessageCache;
+  /** Ends the typing indicator of a member who has sent a message. */
+  readonly typing: { sent(channelId: bigint, userId: bigint): void };
+};
 
+type MessageHandlers = Pick<
+  Handlers<typeof MessageService>,
+  'sendMessage' | 'getMessage' | 'listMessages' | 'editMessage' | 'listEdits' | 'deleteMessage'
+>;
+
+export function messageRoutes(deps: MessageDeps): MessageHandlers {
+  return {
     async sendMessage(request, call) {
       const { message, item } = await prepare(deps, call, request);
-      const sent = await deps.sends.send(item, call.signal);
+      const sent = await deps.sendQueue.send(item, call.signal);
       switch (sent.refusal) {
         case null: {
           deps.typing.sent(request.channelId, call.caller.userId);
@@ -71,7 +75,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
       const { message, events, activities } = await deps.db.transaction(call, (sql) =>
         edit(sql, call.caller, deps.config, request),
       );
-      deps.messages.forget(request.channelId, events[0]?.seq);
+      deps.messageCache.forget(request.channelId, events[0]?.seq);
       deps.relay.publish(events);
       signalActivities(deps.relay, activities);
       const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
@@ -100,7 +104,7 @@ export function messageRoutes(deps: Deps): Handlers<typeof MessageService> {
         const tombstone = toTombstone(row, row.now, call.caller.userId);
         return { message: tombstone, events: await remove(sql, call.caller, tombstone) };
       });
-      deps.messages.forget(channelId, events[0]?.seq);
+      deps.messageCache.forget(channelId, events[0]?.seq);
       deps.relay.publish(events);
       return { message: toMessage(message) };
     },

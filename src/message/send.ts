@@ -4,18 +4,18 @@ import {
   SendMessageRequestSchema,
   type SendMessageResponseSchema,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { isManager, requireTenant } from '../channel/access.ts';
-import { toMetadata } from '../channel/metadata.ts';
+import { isManager } from '../channel/access.ts';
+import { toMetadata } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
 import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/patch.ts';
-import { POLL_DATA, toPoll, toPollJson } from '../poll/view.ts';
 import type { Call, Caller } from '../rpc/call.ts';
+import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireContent } from './content.ts';
 import { keepMentions, leftOut, mayMentionAll } from './mention.ts';
 import { findAudience, findMessage, findRepeated, type SendItem } from './sql.ts';
-import { toMessage, toScopeColumn, toTypeColumn } from './view.ts';
+import { POLL_DATA, toMessage, toPoll, toPollJson, toScopeColumn, toTypeColumn } from './view.ts';
 
 type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
 type Message = MessageInitShape<typeof MessageSchema>;

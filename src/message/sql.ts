@@ -1,7 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { ChannelType } from '../channel/sql.ts';
 import type { Pool, Sql } from '../db/database.ts';
-import type { Role } from '../member/sql.ts';
+import type { Role } from '../membership/sql.ts';
 
 export type PreviewRow = {
   readonly id: bigint;
@@ -60,6 +60,11 @@ export function messageColumns(sql: Sql) {
     case when m.is_deleted then null else m.notice::text end as notice,
     m.pinned_at, m.pinned_by, m.post_seq, m.created_at
   `;
+}
+
+/** `seq` of the event that follows: what a message that is about to change is given, with its channel locked. */
+export function nextSeq(sql: Sql) {
+  return sql`(select c.event_seq + 1 from channels c where c.id = m.channel_id)`;
 }
 
 /** One message of a batch, as `send_messages` reads it: bigints as decimal strings, bytes as base64. */

@@ -14,7 +14,7 @@ import { toPinChanged } from './view.ts';
 type PinHandlers = Pick<Handlers<typeof MessageService>, 'pinMessage' | 'unpinMessage' | 'listPins'>;
 type Changed = { readonly message: MessageRow; readonly events: readonly LoggedEvent[] };
 
-export function pinHandlers({ db, relay, config }: Deps): PinHandlers {
+export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
   return {
     async pinMessage({ channelId, messageId }, call) {
       const { tenantId, userId } = call.caller;

@@ -1,7 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/database.ts';
-import { nextSeq } from '../message/change-sql.ts';
-import { type MessageRow, messageColumns } from '../message/sql.ts';
+import { type MessageRow, messageColumns, nextSeq } from '../message/sql.ts';
 
 /** How many messages of a channel are pinned. */
 export function countPins(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ pins: number }[]> {

@@ -2,22 +2,23 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { PollSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { requireRole } from '../channel/access.ts';
-import { fromMetadataJson } from '../channel/metadata.ts';
 import type { Sql } from '../db/database.ts';
+import { fromMetadataJson } from '../db/metadata.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { lockMessage, rejectDeleted } from '../message/access.ts';
 import { findMessage, type MessageRow } from '../message/sql.ts';
+import { type PollData, readPoll, toPoll } from '../message/view.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { deleteOtherVotes, insertVotes, listVotes, updatePoll } from './sql.ts';
-import { type PollData, readPoll, toPoll, toPollChanged } from './view.ts';
+import { toPollChanged } from './view.ts';
 
 type PollHandlers = Pick<Handlers<typeof MessageService>, 'votePoll' | 'closePoll' | 'getPoll'>;
 type Poll = MessageInitShape<typeof PollSchema>;
 type Changed = { readonly poll: Poll; readonly events: readonly LoggedEvent[] };
 
-export function pollHandlers({ db, relay }: Deps): PollHandlers {
+export function pollRoutes({ db, relay }: Deps): PollHandlers {
   return {
     async votePoll(request, call) {
       const { tenantId, userId } = call.caller;

@@ -1,7 +1,8 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { UserPresenceSchema } from '#gen/serp/discuss/v1/presence_pb.ts';
-import type { Deps } from '../deps.ts';
+import type { Database } from '../db/database.ts';
 import type { Call } from '../rpc/call.ts';
+import type { Presence } from './presence.ts';
 import { findChosen, findTexts } from './sql.ts';
 import { toUserPresence, toUserStatus } from './view.ts';
 
@@ -10,7 +11,7 @@ export const OTHER_KIND = 'other';
 
 /** Users of the caller's tenant as others see them, in the order asked. */
 export async function findPresence(
-  { db, presence }: Deps,
+  { db, presence }: { readonly db: Database; readonly presence: Presence },
   call: Call,
   userIds: readonly bigint[],
 ): Promise<MessageInitShape<typeof UserPresenceSchema>[]> {

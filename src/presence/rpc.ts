@@ -1,20 +1,24 @@
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import type { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { requireTenant } from '../channel/access.ts';
 import { toMs, toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
+import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { findPresence, OTHER_KIND } from './find.ts';
+import type { Presence } from './presence.ts';
 import { chooseStatus, findTypist, listMemberIds, type TypistRow } from './sql.ts';
 import { toStatus, toStatusName } from './state.ts';
+import type { Typing } from './typing.ts';
 import { toUserPresence, toUserStatus } from './view.ts';
 
 // Members that a page of ListOnline looks at.
 const LOOKED_AT = 2_000;
 
-export function presenceRoutes(deps: Deps): Handlers<typeof PresenceService> {
+export type PresenceDeps = Deps & { readonly presence: Presence; readonly typing: Typing };
+
+export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceService> {
   const { config, db, presence, typing } = deps;
   return {
     async heartbeat({ device, status }, call) {

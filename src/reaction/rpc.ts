@@ -12,7 +12,7 @@ import { toReactions } from './view.ts';
 
 type ReactionHandlers = Pick<Handlers<typeof MessageService>, 'addReaction' | 'removeReaction'>;
 
-export function reactionHandlers(deps: Deps): ReactionHandlers {
+export function reactionRoutes(deps: Deps): ReactionHandlers {
   return {
     async addReaction(request, call) {
       return { reactions: await change(deps, call, { ...request, added: true }) };

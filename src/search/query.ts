@@ -1,3 +1,4 @@
+import { wordsOf } from '../db/words.ts';
 import { errors } from '../rpc/errors.ts';
 
 /** One thing a message must hold, or must not. */
@@ -31,11 +32,6 @@ export function parseQuery(query: string): Term[] {
   return terms;
 }
 
-/** Words of a text: runs of letters and digits, as PostgreSQL's parser takes them once signs are spaces. */
-export function wordsOf(text: string): string[] {
-  return text.normalize('NFC').toLowerCase().match(words) ?? [];
-}
-
 /** The same terms looked for anywhere in words; undefined where none is long enough. */
 export function toParts(terms: readonly Term[]): Term[] | undefined {
   let open = 0;
@@ -53,7 +49,6 @@ export function toParts(terms: readonly Term[]): Term[] | undefined {
 
 // A quote that is not closed goes to the end, as it does while somebody is typing.
 const pieces = /(-)?(?:"([^"]*)(?:"|$)|([^\s"]+))/gu;
-const words = /[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu;
 
 function toTerm(negated: boolean, quoted: string | undefined, bare: string): Term[] {
   const found = wordsOf(quoted ?? bare);

@@ -8,12 +8,13 @@ import {
 } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { toTypeColumns as toChannelTypeColumns } from '../channel/view.ts';
 import { toMs } from '../db/time.ts';
+import { wordsOf } from '../db/words.ts';
 import type { Deps } from '../deps.ts';
 import { toTypeColumn } from '../message/view.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
-import { parseQuery, type Term, toParts, wordsOf } from './query.ts';
+import { parseQuery, type Term, toParts } from './query.ts';
 import {
   type FoundMessageRow,
   type MessageFilter,

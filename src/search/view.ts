@@ -7,7 +7,7 @@ import type {
 } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { toChannel } from '../channel/view.ts';
 import { toTimestamp } from '../db/time.ts';
-import { toMembership } from '../member/view.ts';
+import { toMembership } from '../membership/view.ts';
 import type { Term } from './query.ts';
 import type { FoundChannelRow, FoundMessageRow } from './sql.ts';
 

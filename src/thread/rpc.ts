@@ -13,7 +13,7 @@ type ThreadHandlers = Pick<
   'listThread' | 'listThreads' | 'followThread' | 'unfollowThread' | 'markThreadRead'
 >;
 
-export function threadHandlers({ db, relay }: Deps): ThreadHandlers {
+export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
   return {
     async listThread(request, call) {
       const { tenantId, userId } = call.caller;

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import { markSeen } from '../activity/mark-sql.ts';
+import { markSeen } from '../activity/sql.ts';
 import type { Sql } from '../db/database.ts';
 import { type MessageRow, messageColumns } from '../message/sql.ts';
 

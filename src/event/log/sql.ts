@@ -1,6 +1,5 @@
 import type { PendingQuery } from 'postgres';
 import type { Pool, Sql } from '../../db/database.ts';
-import { type MembershipRow, membershipColumns } from '../../member/sql.ts';
 import type { PatchableEvent } from './patch.ts';
 
 /** An event as committed: what the relay carries and streams deliver. */
@@ -66,35 +65,5 @@ export function listChangedChannels(sql: Pool, from: string, to: string): Pendin
   return sql<ChangedChannel[]>`
     select channel_id, head, joins
     from list_changed_channels(${from}::text::xid8, ${to}::text::xid8)
-  `;
-}
-
-export type ChannelStateRow = MembershipRow & { readonly channelId: bigint; readonly headSeq: bigint };
-
-/**
- * Where a user's channels stand, the most recently used first; all of them, or those named that are the
- * user's.
- */
-export function listChannelStates(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  channelIds: readonly bigint[] | undefined,
-  limit: number,
-): PendingQuery<ChannelStateRow[]> {
-  const named =
-    channelIds === undefined ? sql`` : sql`and m.channel_id = any(${sql.array([...channelIds], 1016)})`;
-  return sql<ChannelStateRow[]>`
-    select c.id as channel_id, c.event_seq as head_seq, ${membershipColumns(sql)}
-    from channel_members m
-    join channels c on c.id = m.channel_id
-    where m.user_id = ${userId}
-      and m.tenant_id = ${tenantId}
-      and is_member_status(m.status)
-      and c.tenant_id = ${tenantId}
-      and c.deleted_at is null
-      ${named}
-    order by c.last_message_at desc nulls last, c.id desc
-    limit ${limit}
   `;
 }

@@ -310,7 +310,7 @@ describe('EventService.StreamTenantEvents', () => {
       roles: new Set<string>(),
     } as const;
     const method = EventService.method.streamTenantEvents;
-    const served = instance.deps.feeds.serve(
+    const served = instance.deps.tenantStreams.serve(
       { filter: { tenants: [BigInt(tenant)], kinds: undefined }, from: 'oldest' },
       { method, caller, signal: call.signal, deadline: undefined, requestId: '', log },
       {

@@ -1,11 +1,113 @@
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
+import type {
+  ChannelService,
+  ListChannelsRequestSchema,
+  ListChannelsResponse_EntrySchema,
+} from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { columnEnum } from '../db/column-enum.ts';
 import type { Sql } from '../db/database.ts';
-import { type MembershipRow, membershipColumns, unread } from '../member/sql.ts';
-import { mentionsAfter } from '../member/unread-sql.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Deps } from '../deps.ts';
+import { type MembershipRow, membershipColumns, mentionsAfter, unread } from '../membership/sql.ts';
+import { toMembership } from '../membership/view.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
 import { topicOf } from './topic-sql.ts';
+import { toChannel, toTypeColumns } from './view.ts';
 
-export type ListFilter = {
+type ListHandlers = Pick<Handlers<typeof ChannelService>, 'listChannels'>;
+type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
+
+/** What the list needs to know about presence. */
+export type OnlineUsers = {
+  /** False where presence is switched off or Redis is away. */
+  readonly isKnown: boolean;
+  /** The users who are online; undefined where that is not known. */
+  filterOnline(tenantId: bigint, userIds: readonly bigint[]): Promise<ReadonlySet<bigint> | undefined>;
+};
+
+export function listHandlers({
+  config,
+  db,
+  presence,
+}: Deps & { readonly presence: OnlineUsers }): ListHandlers {
+  return {
+    async listChannels(request, call) {
+      const { tenantId, userId } = call.caller;
+      if (request.entityId !== 0n && request.entityType === '')
+        throw errors.fieldInvalid('entity_type', 'is required with entity_id');
+      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const filter = { ...request, types: toTypeColumns(request.types) };
+      const place = toPlace(request);
+      // Without presence there is nothing to count, so members need not be read.
+      const maxMembers = presence.isKnown ? config.presence.maxMembers : 0;
+      const rows = await db.run(call, (sql) =>
+        listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
+      );
+      const shown = rows.slice(0, size);
+      const members = new Set(shown.flatMap(({ memberIds }) => memberIds ?? []));
+      const online = await presence.filterOnline(tenantId, [...members]);
+      return {
+        entries: shown.map((row) => toEntry(row, online)),
+        nextPageToken: toNextToken(shown, rows.length > size),
+      };
+    },
+  };
+}
+
+function toEntry(
+  row: ListRow,
+  online: ReadonlySet<bigint> | undefined,
+): MessageInitShape<typeof ListChannelsResponse_EntrySchema> {
+  const { memberIds } = row;
+  const isCounted = online !== undefined && memberIds !== null;
+  return {
+    channel: toChannel(row),
+    membership: toMembership(row.id, row),
+    lastMessage: toPreview(row),
+    headSeq: row.headSeq,
+    unreadMentionCount: row.unreadMentionCount,
+    ...(isCounted ? { onlineMemberCount: memberIds.filter((id) => online.has(id)).length } : {}),
+  };
+}
+
+const messageTypes = columnEnum(MessageType);
+
+/** The newest message of a channel, shortened; undefined when the channel has none. */
+function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> | undefined {
+  if (row.messageId === null) return undefined;
+  return {
+    id: row.messageId,
+    position: row.position,
+    createTime: toTimestamp(row.postedAt),
+    channelId: row.id,
+    senderId: row.senderId,
+    type: messageTypes.toValue(row.messageType) ?? MessageType.UNSPECIFIED,
+    content: row.content,
+    mentionUserIds: row.mentions,
+    parentId: row.parentId ?? 0n,
+    replyCount: row.threadCount,
+    editTime: toTimestamp(row.editedAt),
+  };
+}
+
+function toPlace({ pageToken }: ListRequest): ListPlace | undefined {
+  const keys = fromPageToken(pageToken, 3);
+  if (keys === undefined) return undefined;
+  const [pinned, lastMessageAt, id] = keys;
+  return [pinned ?? 0n, lastMessageAt ?? -1n, id ?? 0n];
+}
+
+function toNextToken(shown: readonly ListRow[], hasNext: boolean): string {
+  const last = shown.at(-1);
+  return !hasNext || last === undefined ? '' : toPageToken([last.isPinned, last.lastMessageAt, last.id]);
+}
+
+type ListFilter = {
   readonly types: readonly string[];
   readonly pinnedOnly: boolean;
   readonly unreadOnly: boolean;
@@ -16,7 +118,7 @@ export type ListFilter = {
 };
 
 /** Order keys of the last channel of a page: pinned (1 or 0), last_message_at (-1: none), id. */
-export type ListPlace = readonly [pinned: bigint, lastMessageAt: bigint, id: bigint];
+type ListPlace = readonly [pinned: bigint, lastMessageAt: bigint, id: bigint];
 
 type Preview = {
   readonly messageId: bigint;
@@ -31,7 +133,7 @@ type Preview = {
   readonly postedAt: bigint;
 };
 
-export type ListRow = ChannelRow &
+type ListRow = ChannelRow &
   MembershipRow & {
     readonly unreadMentionCount: number;
     /** Null for channels with more members than were asked for. */
@@ -43,7 +145,7 @@ export type ListRow = ChannelRow &
  * not deleted. Unread numbers and messages are looked up for the channels of the page only, mentions for those of
  * them with unread messages, members for those with at most `maxMembers`.
  */
-export function listChannels(
+function listChannels(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,

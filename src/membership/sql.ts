@@ -1,0 +1,147 @@
+import type { PendingQuery } from 'postgres';
+import type { Sql } from '../db/database.ts';
+
+export type Role = 'GUEST' | 'MEMBER' | 'ADMIN' | 'OWNER';
+
+export type MembershipRow = {
+  readonly role: Role;
+  readonly joinedAt: bigint;
+  readonly lastReadMsgId: bigint | null;
+  readonly unreadCount: number;
+  readonly isPinned: boolean;
+  readonly isMuted: boolean;
+  readonly notificationLevel: string;
+  /** As text: the driver renames keys inside jsonb. */
+  readonly memberMetadata: string | null;
+};
+
+export type MemberRow = {
+  readonly userId: bigint;
+  readonly role: Role;
+  readonly joinedAt: bigint;
+  readonly nickname: string | null;
+};
+
+/**
+ * The exact unread number of `channel_members m` in `channels c`, the same as in the view user_channels and in
+ * derived_unread(), which is not used here because a function with a sub-select is not inlined.
+ */
+export function unread(sql: Sql) {
+  return sql`
+    greatest(
+      0,
+      c.post_seq - m.read_post_seq - (m.own_posts - m.own_posts_read)
+      - (
+        select count(*)
+        from deleted_posts d
+        where d.channel_id = c.id
+          and d.tenant_id = c.tenant_id
+          and d.post_seq > m.read_post_seq
+          and d.sender_id != m.user_id
+      )
+    )::int
+  `;
+}
+
+/** Columns of MembershipRow from `channel_members m` and `channels c`. */
+export function membershipColumns(sql: Sql) {
+  return sql`
+    m.role, m.joined_at, m.last_read_msg_id, ${unread(sql)} as unread_count, m.is_pinned, m.is_muted,
+    m.notification_level, m.metadata::text as member_metadata
+  `;
+}
+
+/**
+ * Makes users members of a channel, and returns those who were not. Who comes back has the history before
+ * them read. The channel's row must be locked, or new.
+ */
+export function insertMembers(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  userIds: readonly bigint[],
+  role: Role,
+): PendingQuery<MemberRow[]> {
+  return sql<MemberRow[]>`
+    insert into channel_members as m
+      (channel_id, user_id, tenant_id, role, status, joined_at, last_read_msg_id, read_post_seq,
+       created_at, updated_at)
+    select
+      ${channelId}, u.user_id, ${tenantId}, ${role}, 'ACTIVE', t.now, c.last_message_id, coalesce(c.post_seq, 0),
+      t.now, t.now
+    from unnest(${sql.array([...userIds], 1016)}) as u(user_id)
+    cross join (select now_ms() as now) as t
+    -- A new channel has nothing read, and is not to be seen before its first member.
+    left join channels c on c.id = ${channelId} and c.tenant_id = ${tenantId}
+    order by u.user_id
+    on conflict (channel_id, user_id) do update
+    set
+      role = excluded.role,
+      status = excluded.status,
+      joined_at = excluded.joined_at,
+      left_at = null,
+      removed_by = null,
+      last_read_msg_id = excluded.last_read_msg_id,
+      read_post_seq = excluded.read_post_seq,
+      own_posts_read = m.own_posts,
+      updated_at = excluded.updated_at
+    where m.status in ('LEFT', 'REMOVED')
+    returning m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+  `;
+}
+
+/**
+ * The exact number of messages after a marker that mention the user, from the messages with mentions alone
+ * (idx_messages_mentioning).
+ */
+export function mentionsAfter(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: PendingQuery<never[]>,
+  marker: PendingQuery<never[]>,
+) {
+  return sql`
+    (
+      select count(*)
+      from messages x
+      where x.channel_id = ${channelId}
+        and x.tenant_id = ${tenantId}
+        and x.id > coalesce(${marker}, 0)
+        and x.sender_id != ${userId}
+        and not x.is_deleted
+        and (x.mentions != '{}' or x.mention_scope = 'CHANNEL')
+        and (${userId} = any(x.mentions) or x.mention_scope = 'CHANNEL')
+    )::int
+  `;
+}
+
+export type ChannelStateRow = MembershipRow & { readonly channelId: bigint; readonly headSeq: bigint };
+
+/**
+ * Where a user's channels stand, the most recently used first; all of them, or those named that are the
+ * user's.
+ */
+export function listChannelStates(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelIds: readonly bigint[] | undefined,
+  limit: number,
+): PendingQuery<ChannelStateRow[]> {
+  const named =
+    channelIds === undefined ? sql`` : sql`and m.channel_id = any(${sql.array([...channelIds], 1016)})`;
+  return sql<ChannelStateRow[]>`
+    select c.id as channel_id, c.event_seq as head_seq, ${membershipColumns(sql)}
+    from channel_members m
+    join channels c on c.id = m.channel_id
+    where m.user_id = ${userId}
+      and m.tenant_id = ${tenantId}
+      and is_member_status(m.status)
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      ${named}
+    order by c.last_message_at desc nulls last, c.id desc
+    limit ${limit}
+  `;
+}

@@ -1,0 +1,83 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import {
+  MemberRole,
+  type MemberSchema,
+  type MembershipSchema,
+  NotificationLevel,
+} from '#gen/serp/discuss/v1/member_pb.ts';
+import { fromMetadataJson } from '../db/metadata.ts';
+import { toTimestamp } from '../db/time.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import type { ChannelStateRow, MemberRow, MembershipRow, Role } from './sql.ts';
+
+/** A member as everybody in the channel sees them. */
+export function toMember(row: MemberRow): MessageInitShape<typeof MemberSchema> {
+  return {
+    userId: row.userId,
+    role: toRole(row.role),
+    nickname: row.nickname ?? '',
+    joinTime: toTimestamp(row.joinedAt),
+  };
+}
+
+/** The caller's own relation to a channel. */
+export function toMembership(
+  channelId: bigint,
+  row: MembershipRow,
+): MessageInitShape<typeof MembershipSchema> {
+  return {
+    channelId,
+    role: toRole(row.role),
+    joinTime: toTimestamp(row.joinedAt),
+    lastReadMessageId: row.lastReadMsgId ?? 0n,
+    unreadCount: row.unreadCount,
+    pinned: row.isPinned,
+    muted: row.isMuted,
+    notificationLevel: levels.get(row.notificationLevel) ?? NotificationLevel.UNSPECIFIED,
+    metadata: fromMetadataJson(row.memberMetadata),
+  };
+}
+
+/** The state of a channel for the caller when a stream starts. */
+export function toChannelState(row: ChannelStateRow) {
+  return { channelId: row.channelId, headSeq: row.headSeq, membership: toMembership(row.channelId, row) };
+}
+
+/** The event that people became members. */
+export function toMembersJoined(
+  channelId: bigint,
+  actorId: bigint,
+  rows: readonly MemberRow[],
+): PatchableEvent {
+  const change = { case: 'membersJoined', value: { members: rows.map(toMember) } } as const;
+  return toPatchable({ channelId, actorId, change });
+}
+
+const roles: ReadonlyMap<Role, MemberRole> = new Map([
+  ['GUEST', MemberRole.GUEST],
+  ['MEMBER', MemberRole.MEMBER],
+  ['ADMIN', MemberRole.ADMIN],
+  ['OWNER', MemberRole.OWNER],
+]);
+
+const levels: ReadonlyMap<string, NotificationLevel> = new Map([
+  ['ALL', NotificationLevel.ALL],
+  ['MENTIONS', NotificationLevel.MENTIONS],
+  ['NONE', NotificationLevel.NONE],
+]);
+
+export function toRole(column: Role): MemberRole {
+  return roles.get(column) ?? MemberRole.UNSPECIFIED;
+}
+
+/** Name of a role as the column holds it; an unstated one is that of a plain member. */
+export function toRoleColumn(role: MemberRole): Role {
+  for (const [column, value] of roles) if (value === role) return column;
+  return 'MEMBER';
+}
+
+/** Name of a level as the column holds it; undefined for an unstated one. */
+export function toLevelColumn(level: NotificationLevel): string | undefined {
+  for (const [column, value] of levels) if (value === level) return column;
+  return undefined;
+}
