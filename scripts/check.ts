@@ -3,12 +3,15 @@ import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { CONTRACT, generate, writeProtoDeps } from './lib/generate.ts';
+import { findLuaProblems } from './lib/lua.ts';
 
 const FRESH = join('.dev', 'check');
 
 const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['format and lint', () => passes('biome', 'check', '.')],
   ['types', () => passes('tsc', '--noEmit')],
+  ['imports', () => passes('depcruise', '--config', '.dependency-cruiser.mjs', 'src')],
+  ['Lua scripts: syntax and names', isLuaCorrect],
   ['protos: lint', () => passes('buf', 'lint')],
   ['protos: format', () => passes('buf', 'format', 'proto', '--diff', '--exit-code')],
   [
@@ -38,6 +41,12 @@ function isGeneratedCodeFresh(): boolean {
   } finally {
     rmSync(FRESH, { recursive: true, force: true });
   }
+}
+
+function isLuaCorrect(): boolean {
+  const problems = findLuaProblems();
+  for (const problem of problems) console.error(problem);
+  return problems.length === 0;
 }
 
 function passes(command: string, ...args: string[]): boolean {
