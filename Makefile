@@ -1,13 +1,13 @@
 SHELL := /bin/sh
 .DEFAULT_GOAL := help
-# Brings Node 24 and the packages where they are missing, then runs what follows.
+# Installs Node 24 and the packages if they are missing, then runs the given script.
 NODE := node scripts/bootstrap.mjs
 BIN := node_modules/.bin
 IMAGE ?= discuss-service
 ARGS ?=
 
 .PHONY: help
-help: ## This list
+help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: gen
@@ -19,19 +19,19 @@ contract: ## Write proto/contract.binpb, the released contract that check compar
 	@$(NODE) scripts/contract.ts
 
 .PHONY: check
-check: ## Format, lint, types, protos, generated code and schema are in order
+check: ## Check format, lint, types, protos, generated code, schema and the paths in the documents
 	@$(NODE) scripts/check.ts
 
 .PHONY: test
-test: ## Run all tests, or those whose path holds ARGS
+test: ## Run all tests, or those whose path contains ARGS
 	@$(NODE) scripts/test.ts $(ARGS)
 
 .PHONY: run
-run: ## Run the service with PostgreSQL, Redis and demo data; .dev/ keeps them
+run: ## Run the service with PostgreSQL, Redis and demo data, stored in .dev/
 	@$(NODE) scripts/dev.ts
 
 .PHONY: migrate
-migrate: ## Bring the database of DATABASE_OWNER_URL up to date
+migrate: ## Migrate the database of DATABASE_OWNER_URL
 	@$(NODE) scripts/migrate.ts
 
 .PHONY: schema
@@ -39,19 +39,19 @@ schema: ## Write sql/schema.sql from a freshly migrated database
 	@$(NODE) scripts/schema.ts
 
 .PHONY: bench
-bench: ## Measure; one JSON line for each figure
+bench: ## Run the headline benchmarks, or those that ARGS names (a subject, a name, all)
 	@$(NODE) bench/main.ts $(ARGS)
 
 .PHONY: chaos
-chaos: ## Break things under load, for some minutes; one JSON line for each fault
+chaos: ## Inject faults under load, for about five minutes; ARGS selects faults
 	@$(NODE) scripts/chaos.ts $(ARGS)
 
 .PHONY: demo
-demo: ## Hold a conversation against the running service and count what arrives
+demo: ## Send a conversation to the running service and count the deliveries
 	@$(NODE) scripts/demo.ts $(ARGS)
 
 .PHONY: fmt
-fmt: ## Format and mend what can be mended
+fmt: ## Format the code and apply safe lint fixes
 	@$(NODE) $(BIN)/biome check --write .
 	@$(NODE) $(BIN)/buf format --write proto
 
@@ -60,5 +60,5 @@ image: ## Build the container image
 	docker build --tag $(IMAGE) .
 
 .PHONY: clean
-clean: ## Remove packages and .dev/ with all its data
+clean: ## Remove installed packages and .dev/ with all its data
 	rm -rf .dev .proto-deps node_modules tools/node/node_modules

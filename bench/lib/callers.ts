@@ -6,14 +6,14 @@ import { textAt } from './texts.ts';
 
 const TEXTS = 50;
 
-/** A user with a token of their own. */
+/** A user with their token. */
 export type Caller = {
   readonly metadata: Metadata;
-  /** A message to one of the channels the user is in, another one each time. */
+  /** A message to a random channel of the user. */
   message(): EncodedMessage;
 };
 
-/** Callers for a number of calls in flight: each of the users in turn. */
+/** Assigns the users in turn to the calls in flight. */
 export async function createCallers(
   stack: Stack,
   channels: readonly Channel[],
@@ -35,6 +35,6 @@ async function createCaller(stack: Stack, channels: readonly Channel[], userId: 
 
 function at<T>(items: readonly T[], index: number): T {
   const item = items[index];
-  if (item === undefined) throw new RangeError(`nothing at ${index} of ${items.length}`);
+  if (item === undefined) throw new RangeError(`no item ${index} of ${items.length}`);
   return item;
 }

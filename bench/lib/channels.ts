@@ -1,10 +1,10 @@
 import type { Pool } from '../../src/db/database.ts';
 import { TENANT } from './stack.ts';
 
-/** A channel and those of its members who take part. */
+/** A channel and the members that take part. */
 export type Channel = { readonly id: bigint; readonly members: readonly bigint[] };
 
-/** Makes channels with these members, by plain SQL past the service. */
+/** Creates channels with these members by plain SQL, without the service. */
 export async function createChannels(
   sql: Pool,
   members: readonly (readonly bigint[])[],
@@ -17,16 +17,18 @@ export async function createChannels(
     returning id
   `;
   const channels = rows.map(({ id }, index) => ({ id, members: members[index] ?? [] }));
-  for (const channel of channels) await addMembers(sql, channel, tenantId);
+  await addMembers(sql, channels, tenantId);
   await sql`vacuum analyze`;
   return channels;
 }
 
-async function addMembers(sql: Pool, { id, members }: Channel, tenantId: bigint): Promise<void> {
+async function addMembers(sql: Pool, channels: readonly Channel[], tenantId: bigint): Promise<void> {
+  const channelIds = channels.flatMap(({ id, members }) => members.map(() => id));
+  const userIds = channels.flatMap(({ members }) => members);
   await sql`
     insert into channel_members (channel_id, user_id, tenant_id, joined_at, created_at, updated_at)
-    select ${id}, user_id, ${tenantId}, 0, 0, 0
-    from unnest(${sql.array([...members], 1016)}::bigint[]) as user_id
+    select channel_id, user_id, ${tenantId}, 0, 0, 0
+    from unnest(${sql.array(channelIds, 1016)}::bigint[], ${sql.array(userIds, 1016)}::bigint[]) as m(channel_id, user_id)
   `;
 }
 

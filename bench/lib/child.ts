@@ -4,58 +4,58 @@ import { launch, stop } from '../../scripts/lib/processes.ts';
 
 const STOP_MS = 10_000;
 
-/** What a process does when asked. Arguments and answers travel as JSON, so ids are decimal strings. */
+/** The commands of a process. Arguments and results are sent as JSON, so ids are decimal strings. */
 export type Commands = Readonly<Record<string, (argument: never) => unknown>>;
 
-type Response<C extends Commands, N extends keyof C> = Awaited<ReturnType<C[N]>>;
+type Result<C extends Commands, N extends keyof C> = Awaited<ReturnType<C[N]>>;
 
-/** A Node process of our own that is asked things. */
+/** A Node process that runs commands for its parent. */
 export class Child<C extends Commands> implements AsyncDisposable {
   readonly #process: ChildProcess;
-  readonly #asked = new Map<string, (reply: string | undefined) => void>();
+  readonly #pending = new Map<string, (response: string | undefined) => void>();
   #lastId = 0;
 
   private constructor(process: ChildProcess) {
     this.#process = process;
     process.on('message', (message) => {
-      const [id = '', ...reply] = String(message).split(' ');
-      this.#asked.get(id)?.(reply.join(' '));
-      this.#asked.delete(id);
+      const [id = '', ...response] = String(message).split(' ');
+      this.#pending.get(id)?.(response.join(' '));
+      this.#pending.delete(id);
     });
     process.once('exit', () => {
-      for (const settle of this.#asked.values()) settle(undefined);
+      for (const settle of this.#pending.values()) settle(undefined);
     });
   }
 
-  /** Starts a script of `bench/`; resolves when it says that it is ready. `options` are Node's own. */
+  /** Starts a script of `bench/processes/`; resolves when it reports that it is ready. `options` are for Node. */
   static async start<C extends Commands>(
     script: string,
     env: Readonly<Record<string, string>> = {},
     options: readonly string[] = [],
   ): Promise<Child<C>> {
     const child = launch({
-      command: [process.execPath, '--expose-gc', ...options, `bench/${script}`],
+      command: [process.execPath, '--expose-gc', ...options, `bench/processes/${script}`],
       orphanSignal: 'SIGKILL',
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     const ended = once(child, 'exit').then(() => {
-      throw new Error(`bench/${script} did not start`);
+      throw new Error(`bench/processes/${script} did not start`);
     });
     ended.catch(() => {});
     await Promise.race([once(child, 'message'), ended]);
     return new Child<C>(child);
   }
 
-  ask<N extends keyof C & string>(name: N, ...[argument]: Parameters<C[N]>): Promise<Response<C, N>> {
+  call<N extends keyof C & string>(name: N, ...[argument]: Parameters<C[N]>): Promise<Result<C, N>> {
     this.#lastId += 1;
     const id = `${this.#lastId}`;
     return new Promise((resolve, reject) => {
-      this.#asked.set(id, (text) => {
-        if (text === undefined) return reject(new Error(`the process has ended, asked for ${name}`));
-        const reply: { answer: Response<C, N>; error?: string } = JSON.parse(text);
-        if (reply.error === undefined) resolve(reply.answer);
-        else reject(new Error(`${name}: ${reply.error}`));
+      this.#pending.set(id, (text) => {
+        if (text === undefined) return reject(new Error(`the process ended before it completed ${name}`));
+        const response: { result: Result<C, N>; error?: string } = JSON.parse(text);
+        if (response.error === undefined) resolve(response.result);
+        else reject(new Error(`${name}: ${response.error}`));
       });
       this.#process.send(JSON.stringify({ id, name, argument }));
     });
@@ -66,19 +66,19 @@ export class Child<C extends Commands> implements AsyncDisposable {
   }
 }
 
-/** The other side: answers what the parent asks, and says that it is ready. */
+/** Runs the commands that the parent sends, and reports that the process is ready. */
 export function serveCommands(commands: Commands): void {
   process.on('message', async (message) => {
     const request: { id: string; name: string; argument: never } = JSON.parse(String(message));
-    const reply = await answer(commands, request.name, request.argument);
-    process.send?.(`${request.id} ${JSON.stringify(reply)}`);
+    const response = await runCommand(commands, request.name, request.argument);
+    process.send?.(`${request.id} ${JSON.stringify(response)}`);
   });
   process.send?.('ready');
 }
 
-async function answer(commands: Commands, name: string, argument: never): Promise<object> {
+async function runCommand(commands: Commands, name: string, argument: never): Promise<object> {
   try {
-    return { answer: await commands[name]?.(argument) };
+    return { result: await commands[name]?.(argument) };
   } catch (error) {
     return { error: error instanceof Error ? (error.stack ?? error.message) : String(error) };
   }

@@ -7,8 +7,8 @@ const TEXTS = 200;
 const SENDERS = 5;
 
 /**
- * Fills channels with messages by plain SQL, in the order of an evenly busy day: every fifth mentions `mentioned`, every
- * fourth has a reaction. Without triggers, so the numbers they keep are set here.
+ * Fills channels with messages by plain SQL, ids alternating between the channels. Every fifth message mentions
+ * `mentioned`, every fourth has a reaction. Triggers are off, so the counters that they maintain are set here.
  */
 export async function fillChannels(
   sql: Pool,

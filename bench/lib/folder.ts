@@ -4,7 +4,7 @@ import { DEV_FOLDER } from '../../scripts/lib/dev-state.ts';
 
 const PREFIX = 'bench-';
 
-/** A folder on the disk that holds the project, for as long as this process lives; clears away those of dead ones. */
+/** A folder for this process on the project's disk. Removes the folders of processes that ended without doing so. */
 export function benchFolder(): { path: string; remove(): void } {
   mkdirSync(DEV_FOLDER, { recursive: true });
   for (const name of readdirSync(DEV_FOLDER)) {

@@ -14,12 +14,12 @@ import type { Caller } from './callers.ts';
 const CONNECTIONS = 4;
 const NO_REQUEST_ID = '00000000-0000-4000-8000-000000000000';
 
-/** A client that spends as little as it can: requests are encoded beforehand, answers are not decoded. */
+/** A client with little overhead: requests are encoded in advance, responses are not decoded. */
 export class GrpcClient implements Disposable {
   readonly #clients: readonly Client[];
 
   constructor(address: string) {
-    // Without the option all of them would share one connection.
+    // Without this option all clients share one connection.
     const options = { 'grpc.use_local_subchannel_pool': 1 };
     this.#clients = Array.from(
       { length: CONNECTIONS },
@@ -27,12 +27,12 @@ export class GrpcClient implements Disposable {
     );
   }
 
-  /** Any call with its request as bytes; answers the bytes that came. */
+  /** Any unary call; request and response are encoded. */
   async call(index: number, method: DescMethod, request: Buffer, metadata: Metadata): Promise<Buffer> {
     return this.#call(index, `/${method.parent.typeName}/${method.name}`, request, metadata);
   }
 
-  /** A health check, the call that does nothing. */
+  /** A health check, as the no-op call. */
   check(index: number, { metadata }: Caller): Promise<unknown> {
     return this.#call(index, `/${Health.typeName}/Check`, Buffer.alloc(0), metadata);
   }
@@ -59,8 +59,8 @@ export class GrpcClient implements Disposable {
         same,
         request,
         metadata,
-        (error, answer) => {
-          if (error === null) resolve(answer ?? Buffer.alloc(0));
+        (error, response) => {
+          if (error === null) resolve(response ?? Buffer.alloc(0));
           else reject(error);
         },
       );
@@ -68,7 +68,7 @@ export class GrpcClient implements Disposable {
   }
 }
 
-/** A SendMessage request that needs only its `request_id`. */
+/** A SendMessage request, encoded except for its `request_id`. */
 export class EncodedMessage {
   readonly #bytes: Buffer;
   readonly #requestIdAt: number;

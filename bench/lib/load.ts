@@ -1,4 +1,4 @@
-/** Keeps `inFlight` calls running for a while; how many ended in a second. The first one that fails ends it. */
+/** Keeps `inFlight` calls running for `ms`; returns completed calls per second. Rejects with the first failure. */
 export async function callsPerSecond(
   inFlight: number,
   ms: number,
@@ -6,18 +6,18 @@ export async function callsPerSecond(
 ): Promise<number> {
   const began = performance.now();
   const end = began + ms;
-  let ended = 0;
+  let completed = 0;
   const callers = Array.from({ length: inFlight }, async (_, caller) => {
     while (performance.now() < end) {
       await call(caller);
-      ended += 1;
+      completed += 1;
     }
   });
   await Promise.all(callers);
-  return (ended * 1000) / (performance.now() - began);
+  return (completed * 1000) / (performance.now() - began);
 }
 
-/** Starts something at an even rate, whether or not what was started before has ended, and waits for all of it. */
+/** Starts calls at an even rate, without waiting for earlier ones, then waits until all have completed. */
 export async function atRate(perSecond: number, count: number, start: (index: number) => Promise<unknown>) {
   const began = performance.now();
   const started: Promise<unknown>[] = [];
@@ -25,7 +25,7 @@ export async function atRate(perSecond: number, count: number, start: (index: nu
     const waitMs = began + (index * 1000) / perSecond - performance.now();
     if (waitMs > 0) await new Promise((resolve) => setTimeout(resolve, waitMs));
     const running = start(index);
-    // Seen below; until then a failure is not an unhandled one.
+    // Promise.all below reports a failure; until then it must not be an unhandled rejection.
     running.catch(() => {});
     started.push(running);
   }

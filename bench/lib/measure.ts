@@ -1,4 +1,4 @@
-/** One line of output. `ratio` is `value / baseline`, each the median of `runs` runs taken in turns. */
+/** One line of output. `ratio` is `value / baseline`, each the median of `runs` alternating runs. */
 export type Measurement = {
   readonly name: string;
   readonly value: number;
@@ -10,7 +10,7 @@ export type Measurement = {
 
 export const RUNS = 3;
 
-/** Measures both sides in turns, so that what slows the machine down for a while hits both. */
+/** Alternates between both sides, so that a temporary slowdown of the machine affects both. */
 export async function compare(
   name: string,
   unit: string,
@@ -43,7 +43,7 @@ export function median(numbers: readonly number[]): number {
   return percentile(numbers, 0.5);
 }
 
-/** Between the two nearest ranks where it falls between them. */
+/** Interpolates between the two nearest ranks. */
 export function percentile(numbers: readonly number[], share: number): number {
   const sorted = numbers.toSorted((a, b) => a - b);
   const rank = (sorted.length - 1) * share;
@@ -52,7 +52,7 @@ export function percentile(numbers: readonly number[], share: number): number {
   return low + (high - low) * (rank - Math.floor(rank));
 }
 
-/** Median time of calls made one after the other, ms. */
+/** Median time of sequential calls, ms. */
 export async function p50(calls: number, call: (index: number) => PromiseLike<unknown>): Promise<number> {
   const times: number[] = [];
   for (let index = 0; index < calls; index++) {

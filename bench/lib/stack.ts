@@ -13,24 +13,24 @@ import type { Pool } from '../../src/db/database.ts';
 import { migrate } from '../../src/db/migrate.ts';
 import { types } from '../../src/db/types.ts';
 import { createTokenSigner, type TokenSigner } from '../../test/kit/tokens.ts';
-import type { ServerCommands } from '../server.ts';
+import type { ServerCommands } from '../processes/server.ts';
 import { Child } from './child.ts';
 import { benchFolder } from './folder.ts';
 
-/** Tenant of everything measured. */
+/** The tenant of all measured calls. */
 export const TENANT = 1n;
 
 const TEMPLATE = 'discuss_template';
-// What anybody gives a server that is meant to work; commits stay durable.
+// Usual production settings; commits stay durable.
 const SETTINGS = [
   'shared_buffers=512MB',
   'max_wal_size=8GB',
   'checkpoint_timeout=30min',
-  // Counts nothing unless a database asks for it.
+  // Tracks nothing unless a database enables it.
   'shared_preload_libraries=pg_stat_statements',
   'pg_stat_statements.track=none',
 ];
-// Nobody is held back, as most measurements want it.
+// Most benchmarks measure without rate limits.
 const UNLIMITED = {
   LIMIT_SEND_PER_MINUTE: '0',
   LIMIT_READ_PER_MINUTE: '0',
@@ -40,15 +40,15 @@ const UNLIMITED = {
   LIMIT_STREAMS_PER_TENANT: '0',
 };
 
-/** Limits as they are where nobody sets them: an empty variable is none. */
+/** The default limits: an empty variable counts as unset. */
 export const DEFAULT_LIMITS: Readonly<Record<string, string>> = Object.fromEntries(
   Object.keys(UNLIMITED).map((name) => [name, '']),
 );
 
-/** PostgreSQL on disk with every commit flushed, and Redis, for one run of the bench. */
+/** PostgreSQL on disk with every commit flushed, and Redis, for one run of the benchmarks. */
 export class Stack implements AsyncDisposable {
   readonly tokens: TokenSigner;
-  /** Options for Node in the service's process, such as those of its profiler. */
+  /** Node options for the service's process, such as those of the profiler. */
   readonly #nodeOptions: readonly string[];
   readonly #postgres: Postgres;
   readonly #redis: Redis;
@@ -88,7 +88,7 @@ export class Stack implements AsyncDisposable {
     return new Stack({ tokens, nodeOptions, postgres: server, redis, serviceUrl, owned: owned.move() });
   }
 
-  /** A migrated, empty database; or an empty one without any schema. */
+  /** An empty database, with the schema or without. */
   async database(kind: 'migrated' | 'empty' = 'migrated'): Promise<BenchDatabase> {
     this.#databases += 1;
     const name = `bench_${this.#databases}`;
@@ -110,7 +110,7 @@ export class Stack implements AsyncDisposable {
     return this.#redis.url;
   }
 
-  /** An instance of the service in a process of its own; `changes` are of its configuration. */
+  /** An instance of the service in a separate process; `changes` override its configuration. */
   service(
     database: BenchDatabase,
     changes: Readonly<Record<string, string>> = {},
@@ -145,7 +145,7 @@ export class Stack implements AsyncDisposable {
   }
 }
 
-/** A database for one measurement, dropped with it. */
+/** A database for one benchmark; disposal drops it. */
 export class BenchDatabase implements AsyncDisposable {
   readonly name: string;
   readonly serviceUrl: string;
@@ -160,7 +160,7 @@ export class BenchDatabase implements AsyncDisposable {
     this.#drop = drop;
   }
 
-  /** Connections past row-level security, set up like the service's own. */
+  /** Connections that bypass row-level security, with the driver settings of the service. */
   owner(max: number): Pool {
     return this.#open(this.#ownerUrl, max);
   }

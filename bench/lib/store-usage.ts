@@ -5,7 +5,7 @@ import type { Pool } from '../../src/db/database.ts';
 const NS_PER_US = 1_000;
 const US_PER_S = 1_000_000;
 
-/** CPU time used so far by the service's connections to a database, µs. Linux says it to the nanosecond. */
+/** CPU time used so far by the service's connections to a database, µs. Linux reports it in nanoseconds. */
 export async function databaseCpu(sql: Pool): Promise<number> {
   const rows = await sql<{ pid: number }[]>`
     select pid
@@ -27,7 +27,7 @@ export async function redisCpu(redis: Redis): Promise<number> {
   );
 }
 
-/** Commands Redis has run so far, those of scripts among them. */
+/** Number of commands that Redis has run so far, including those in scripts. */
 export async function redisCommands(redis: Redis): Promise<number> {
   const text = await redis.info('commandstats');
   return [...text.matchAll(/^cmdstat_(?!info)[^:]+:calls=(\d+)/gm)].reduce(

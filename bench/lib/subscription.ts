@@ -1,6 +1,6 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { EventService, SubscribeRequestSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import type { Opening } from '../reader.ts';
+import type { Opening } from '../processes/reader.ts';
 import { type Stack, TENANT } from './stack.ts';
 
 export type Edge = 'grpc' | 'web';
@@ -11,8 +11,8 @@ const HEADERS: Readonly<Record<Edge, Readonly<Record<string, string>>>> = {
 };
 
 /**
- * Streams of one channel, from now or after an event, or of all channels that their users are in, one for each
- * token. A bare server takes the same and looks at none of it.
+ * One stream for each token, of one channel (from now, or after an event) or of all channels of the token's user. The
+ * bare server accepts the same requests and ignores their content.
  */
 export function subscription(
   edge: Edge,

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 const GC_TURNS = 3;
 const GC_PAUSE_MS = 200;
 
-/** What a process says of what it uses; served by every server measured here. */
+/** Commands of every measured server that report its resource usage. */
 export const usage = {
   /** CPU time used so far, user and system, µs. */
   cpu(): number {
@@ -12,8 +12,8 @@ export const usage = {
   },
 
   /**
-   * Resident memory in KB after everything unreachable was freed. A collection of last resort also gives back
-   * the room for young objects, which grows with the rate of calls (to 130 MB) and not with what is held.
+   * Resident memory in KB after a full garbage collection. Only a collection of last resort also shrinks the young
+   * generation, which grows with the rate of calls (to 130 MB) and not with the objects in use.
    */
   async memory(): Promise<number> {
     for (let turn = 0; turn < GC_TURNS; turn++) {

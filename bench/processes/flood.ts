@@ -1,8 +1,7 @@
-// Sends as fast as it is let, whatever the answers are. A process of its own, so that what flooding costs the sender
-// is in nobody's figures.
-import { serveCommands } from './lib/child.ts';
-import { authorization, EncodedMessage, GrpcClient } from './lib/grpc-client.ts';
-import { textAt } from './lib/texts.ts';
+// Sends without pause, whatever the responses. A separate process, so that no figure includes the sender's cost.
+import { serveCommands } from '../lib/child.ts';
+import { authorization, EncodedMessage, GrpcClient } from '../lib/grpc-client.ts';
+import { textAt } from '../lib/texts.ts';
 
 export type FloodCommands = typeof commands;
 
@@ -15,7 +14,7 @@ export type Flood = {
 
 let flooding: { readonly done: Promise<unknown>; readonly client: GrpcClient } | undefined;
 let stopped = false;
-let [sent, refused] = [0, 0];
+let [sent, rejected] = [0, 0];
 
 const commands = {
   start({ address, channelId, tokens, inFlight }: Flood): void {
@@ -33,7 +32,7 @@ const commands = {
             sent += 1;
           },
           () => {
-            refused += 1;
+            rejected += 1;
           },
         );
       }
@@ -41,14 +40,14 @@ const commands = {
     flooding = { done: Promise.all(senders), client };
   },
 
-  /** How many messages were posted and refused. */
-  async stop(): Promise<{ sent: number; refused: number }> {
+  /** Numbers of messages posted and rejected. */
+  async stop(): Promise<{ sent: number; rejected: number }> {
     stopped = true;
     await flooding?.done;
     flooding?.client[Symbol.dispose]();
-    const answer = { sent, refused };
-    [sent, refused] = [0, 0];
-    return answer;
+    const counts = { sent, rejected };
+    [sent, rejected] = [0, 0];
+    return counts;
   },
 };
 

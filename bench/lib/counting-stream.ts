@@ -1,8 +1,8 @@
 import type { ClientHttp2Session } from 'node:http2';
-import type { Opening } from '../reader.ts';
-import { readStamp } from './stamp.ts';
+import type { Opening } from '../processes/reader.ts';
+import { readSentTime } from './timestamped-text.ts';
 
-/** What a feed counts, by the first bytes of a SubscribeResponse that holds it. */
+/** The kind of message that a stream counts, by the first bytes of its SubscribeResponse. */
 export type Counted = keyof typeof TAGS;
 
 const TAGS = {
@@ -10,10 +10,10 @@ const TAGS = {
   presence: Buffer.of(0xf2, 0x01),
   typing: Buffer.of(0x82, 0x02),
 };
-const HEAD_BYTES = 5;
+const HEADER_BYTES = 5;
 
-/** One stream, of whose messages one kind is counted, as the reader sees it. */
-export class TenantStream {
+/** A client's stream that counts messages of one kind without decoding them. */
+export class CountingStream {
   /** Resolves with the first message. */
   readonly started: Promise<void>;
   lastEvent: Buffer = Buffer.alloc(0);
@@ -31,7 +31,7 @@ export class TenantStream {
       authorization: `Bearer ${token}`,
       ...headers,
     });
-    stream.on('data', (chunk: Buffer) => this.#take(chunk));
+    stream.on('data', (chunk: Buffer) => this.#read(chunk));
     this.started = new Promise((resolve, reject) => {
       stream.once('data', () => resolve());
       stream.once('error', reject);
@@ -58,22 +58,22 @@ export class TenantStream {
     return latencies;
   }
 
-  #take(chunk: Buffer): void {
+  #read(chunk: Buffer): void {
     let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    while (bytes.length >= HEAD_BYTES) {
-      const end = HEAD_BYTES + bytes.readUInt32BE(1);
+    while (bytes.length >= HEADER_BYTES) {
+      const end = HEADER_BYTES + bytes.readUInt32BE(1);
       if (bytes.length < end) break;
-      const from = bytes.subarray(HEAD_BYTES, HEAD_BYTES + this.#tag.length);
-      if (from.equals(this.#tag)) this.#takeEvent(bytes.subarray(0, end));
+      const from = bytes.subarray(HEADER_BYTES, HEADER_BYTES + this.#tag.length);
+      if (from.equals(this.#tag)) this.#count(bytes.subarray(0, end));
       bytes = bytes.subarray(end);
     }
     this.#rest = bytes.length === 0 ? undefined : bytes;
   }
 
-  #takeEvent(frame: Buffer): void {
+  #count(frame: Buffer): void {
     this.#events += 1;
     this.lastEvent = frame;
-    const sentAt = readStamp(frame);
+    const sentAt = readSentTime(frame);
     if (sentAt !== undefined) this.#latencies.push(Number(process.hrtime.bigint() - sentAt) / 1e6);
     if (this.#waiting !== undefined && this.#events >= this.#waiting.events) {
       this.#waiting.resolve();

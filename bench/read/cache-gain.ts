@@ -1,15 +1,16 @@
 import type { Redis } from 'ioredis';
 import { GetUnreadSummaryRequestSchema, MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import type { Pool } from '../src/db/database.ts';
-import { type Channel, createChannels, users } from './lib/channels.ts';
-import type { Child } from './lib/child.ts';
-import { fillChannels } from './lib/fill.ts';
-import { authorization, encode, GrpcClient } from './lib/grpc-client.ts';
-import { type Measurement, percentile, RUNS, toMeasurement } from './lib/measure.ts';
-import { type Stack, TENANT } from './lib/stack.ts';
-import { databaseCpu, openRedis, redisCpu } from './lib/store-usage.ts';
-import type { ServerCommands } from './server.ts';
+import type { Pool } from '../../src/db/database.ts';
+import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
+import { type Channel, createChannels, users } from '../lib/channels.ts';
+import type { Child } from '../lib/child.ts';
+import { fillChannels } from '../lib/fill.ts';
+import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
+import { type Measurement, percentile, RUNS, toMeasurement } from '../lib/measure.ts';
+import { type Stack, TENANT } from '../lib/stack.ts';
+import { databaseCpu, openRedis, redisCpu } from '../lib/store-usage.ts';
+import type { ServerCommands } from '../processes/server.ts';
 
 const CHANNELS = 500;
 const MESSAGES = 100;
@@ -17,25 +18,41 @@ const READERS = 10;
 
 const IN_FLIGHT = 8;
 
-/** Per call: time, and CPU time in µs. */
+/** Per call: response time in ms, and CPU time in µs. */
 type Cost = { readonly ms: number; readonly server: number; readonly database: number; readonly all: number };
 
-type Work = {
+type ReadCase = {
   readonly name: string;
   readonly calls: number;
-  /** Calls before, so that caches and plans are warm. */
+  /** Calls before the measurement, to fill caches and plans. */
   readonly warmUp: number;
-  /** The call, made again and again; `before` is not counted. */
+  /** The measured call. The time of `before` is not measured. */
   call(client: GrpcClient, index: number): Promise<unknown>;
   before?(index: number): Promise<unknown>;
 };
 
 /**
- * What reads cost with the caches in Redis, over the same reads without: time until the answer, CPU of the service, of
- * PostgreSQL, and of both and Redis together. Of the newest page where nothing changed, where the channel always did
- * (`missed`, what the cache costs in vain), and of the unread numbers of 500 channels where one changed.
+ * Cost of reads with the caches in Redis over the cost of the same reads without: response time, CPU time of the service,
+ * of PostgreSQL, and of both with Redis. Three reads: the newest page of an unchanged channel, the newest page of a
+ * channel that changed before each call (`missed`: the overhead of a miss), and the unread counts of 500 channels of
+ * which one changed.
  */
-export async function cacheGain(stack: Stack): Promise<Measurement[]> {
+export const cacheGain: Benchmark = {
+  name: 'cache_gain',
+  subject: 'read',
+  isHeadline: false,
+  goals: {
+    cache_gain_messages_p50: ratioAtMost(0.9),
+    cache_gain_messages_all_cpu: ratioAtMost(0.9),
+    cache_gain_messages_missed_p50: ratioAtMost(1.15),
+    cache_gain_messages_missed_all_cpu: ratioAtMost(1.15),
+    cache_gain_unread_p50: ratioAtMost(0.9),
+    cache_gain_unread_all_cpu: ratioAtMost(0.9),
+  },
+  run,
+};
+
+async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
   await using redis = openRedis(stack.redisUrl);
   const owner = database.owner(4);
@@ -46,15 +63,15 @@ export async function cacheGain(stack: Stack): Promise<Measurement[]> {
   await fillChannels(owner, channels, MESSAGES);
   await using cached = await stack.service(database, { INSTANCE_ID: 'cached' });
   await using plain = await stack.service(database, { ...OFF, INSTANCE_ID: 'plain' });
-  const works = await toWorks(stack, owner, channels);
+  const readCases = await toReadCases(stack, owner, channels);
   const measurements: Measurement[] = [];
-  for (const work of works) {
-    const measure = async (service: Child<ServerCommands>, calls = work.calls) => {
-      using client = new GrpcClient((await service.ask('addresses')).grpc);
-      return await costOf(work, calls, client, service, owner, redis);
+  for (const readCase of readCases) {
+    const measure = async (service: Child<ServerCommands>, calls = readCase.calls) => {
+      using client = new GrpcClient((await service.call('addresses')).grpc);
+      return await costOf(readCase, calls, client, service, owner, redis);
     };
-    await measure(cached, work.warmUp);
-    await measure(plain, work.warmUp);
+    await measure(cached, readCase.warmUp);
+    await measure(plain, readCase.warmUp);
     const [values, baselines]: [Cost[], Cost[]] = [[], []];
     for (let run = 0; run < RUNS; run++) {
       values.push(await measure(cached));
@@ -62,7 +79,7 @@ export async function cacheGain(stack: Stack): Promise<Measurement[]> {
     }
     for (const [kind, unit] of KINDS) {
       const of = (costs: readonly Cost[]) => costs.map((cost) => cost[kind]);
-      const name = `cache_gain_${work.name}_${kind === 'ms' ? 'p50' : `${kind}_cpu`}`;
+      const name = `cache_gain_${readCase.name}_${kind === 'ms' ? 'p50' : `${kind}_cpu`}`;
       measurements.push(toMeasurement(name, unit, of(values), of(baselines)));
     }
   }
@@ -78,7 +95,7 @@ const KINDS = [
 ] as const;
 
 async function costOf(
-  work: Work,
+  readCase: ReadCase,
   calls: number,
   client: GrpcClient,
   service: Child<ServerCommands>,
@@ -86,7 +103,7 @@ async function costOf(
   redis: Redis,
 ): Promise<Cost> {
   const used = async () => ({
-    server: await service.ask('cpu'),
+    server: await service.call('cpu'),
     database: await databaseCpu(owner),
     redis: await redisCpu(redis),
   });
@@ -95,9 +112,9 @@ async function costOf(
   let next = 0;
   const callers = Array.from({ length: IN_FLIGHT }, async () => {
     for (let index = next++; index < calls; index = next++) {
-      await work.before?.(index);
+      await readCase.before?.(index);
       const began = performance.now();
-      await work.call(client, index);
+      await readCase.call(client, index);
       times.push(performance.now() - began);
     }
   });
@@ -109,7 +126,7 @@ async function costOf(
   return { ms: percentile(times, 0.5), server, database, all };
 }
 
-async function toWorks(stack: Stack, owner: Pool, channels: readonly Channel[]): Promise<Work[]> {
+async function toReadCases(stack: Stack, owner: Pool, channels: readonly Channel[]): Promise<ReadCase[]> {
   const metadata = authorization(await stack.tokens.sign({ userId: 1n, tenantId: TENANT }));
   const pages = channels.map(({ id }) => encode(ListMessagesRequestSchema, { channelId: id }));
   const list = (client: GrpcClient, index: number) =>
@@ -132,6 +149,6 @@ async function toWorks(stack: Stack, owner: Pool, channels: readonly Channel[]):
 
 function at<T>(items: readonly T[], index: number): T {
   const item = items[index % items.length];
-  if (item === undefined) throw new RangeError('nothing to pick from');
+  if (item === undefined) throw new RangeError('empty list');
   return item;
 }

@@ -1,9 +1,9 @@
-// Reads many streams as cheaply as it can: whole frames are counted, not decoded. A process of its own, so that
-// what reading costs is in nobody's figures.
+// Reads many streams at little cost: frames are counted, not decoded. A separate process, so that no figure includes
+// the cost of reading.
 import http2, { type ClientHttp2Session } from 'node:http2';
-import { serveCommands } from './lib/child.ts';
-import { type Counted, TenantStream } from './lib/feed.ts';
-import { percentile } from './lib/measure.ts';
+import { serveCommands } from '../lib/child.ts';
+import { type Counted, CountingStream } from '../lib/counting-stream.ts';
+import { percentile } from '../lib/measure.ts';
 
 export type ReaderCommands = typeof commands;
 
@@ -11,60 +11,60 @@ export type Opening = {
   readonly address: string;
   readonly path: string;
   readonly headers: Readonly<Record<string, string>>;
-  /** Body of every request, in base64. */
+  /** Body of every request (base64). */
   readonly body: string;
-  /** One stream for each. */
+  /** One stream per token. */
   readonly tokens: readonly string[];
-  /** Events when unset. */
+  /** Default: events. */
   readonly counted?: Counted;
 };
 
 const STREAMS_PER_SESSION = 125;
 const OPENING_AT_ONCE = 50;
 
-const sets = new Map<number, TenantStream[]>();
+const sets = new Map<number, CountingStream[]>();
 const sessions = new Map<number, ClientHttp2Session[]>();
 
 const commands = {
-  /** Opens streams and waits for the first message of each; answers a number for them. */
+  /** Opens streams and waits for the first message of each; returns the number of this set. */
   async open(opening: Opening): Promise<number> {
     const set = sets.size + 1;
     const opened = Array.from({ length: Math.ceil(opening.tokens.length / STREAMS_PER_SESSION) }, () =>
       connect(opening.address),
     );
     sessions.set(set, opened);
-    const feeds: TenantStream[] = [];
-    sets.set(set, feeds);
+    const streams: CountingStream[] = [];
+    sets.set(set, streams);
     for (let from = 0; from < opening.tokens.length; from += OPENING_AT_ONCE) {
       const group = opening.tokens.slice(from, from + OPENING_AT_ONCE).map((token, place) => {
         const session = opened[Math.floor((from + place) / STREAMS_PER_SESSION)];
         if (session === undefined) throw new RangeError('no such session');
-        return new TenantStream(session, opening, token);
+        return new CountingStream(session, opening, token);
       });
-      feeds.push(...group);
+      streams.push(...group);
       await Promise.all(group.map(({ started }) => started));
     }
     return set;
   },
 
-  /** Waits until every stream of a set has had so many events in all. */
+  /** Waits until every stream of a set has received this number of events since it was opened. */
   async waitFor({ set, events }: { set: number; events: number }): Promise<void> {
-    await Promise.all(feedsOf(set).map((feed) => feed.waitFor(events)));
+    await Promise.all(streamsOf(set).map((stream) => stream.waitFor(events)));
   },
 
-  /** How many events all streams of a set have had together. */
+  /** Number of events that all streams of a set have received together. */
   count(set: number): number {
-    return feedsOf(set).reduce((sum, { events }) => sum + events, 0);
+    return streamsOf(set).reduce((sum, { events }) => sum + events, 0);
   },
 
-  /** The last event that came, in base64, as it came. */
+  /** The last received frame of an event (base64). */
   lastEvent(set: number): string {
-    return feedsOf(set)[0]?.lastEvent.toString('base64') ?? '';
+    return streamsOf(set)[0]?.lastEvent.toString('base64') ?? '';
   },
 
-  /** Times from the start of a send to the arrival, ms, since they were last asked for. */
+  /** Times from the start of a send to its delivery, ms, since the last call of this command. */
   latencies(ofSets: readonly number[]): { p50: number; p99: number } {
-    const times = ofSets.flatMap((set) => feedsOf(set).flatMap((feed) => feed.takeLatencies()));
+    const times = ofSets.flatMap((set) => streamsOf(set).flatMap((stream) => stream.takeLatencies()));
     return { p50: percentile(times, 0.5), p99: percentile(times, 0.99) };
   },
 
@@ -75,7 +75,7 @@ const commands = {
   },
 };
 
-function feedsOf(set: number): readonly TenantStream[] {
+function streamsOf(set: number): readonly CountingStream[] {
   return sets.get(set) ?? [];
 }
 

@@ -1,9 +1,9 @@
-// A server that does nothing but hold streams and write given bytes to all of them, on node:http2 alone: the
-// baseline of what a stream and a delivered event cost.
+// A server that only holds streams and writes given bytes to all of them, on node:http2: the baseline for the cost of
+// a stream and of a delivered event.
 import { once } from 'node:events';
 import http2, { type ServerHttp2Stream } from 'node:http2';
-import { serveCommands } from './lib/child.ts';
-import { usage } from './lib/usage.ts';
+import { serveCommands } from '../lib/child.ts';
+import { usage } from '../lib/usage.ts';
 
 export type BareCommands = typeof commands;
 
@@ -27,7 +27,7 @@ const commands = {
     if (address === null || typeof address === 'string') throw new Error('no port');
     return `127.0.0.1:${address.port}`;
   },
-  /** Writes a frame, given in base64, to every stream. */
+  /** Writes a frame (base64) to every stream. */
   write(frame: string) {
     const bytes = Buffer.from(frame, 'base64');
     for (const stream of streams) stream.write(bytes);

@@ -1,5 +1,5 @@
 -- The customer's document as it stands: its tables, indexes and row triggers that a message touches, and the view of a
--- user's channels. Only what does not run is mended: search_vector is declared once, before its index.
+-- user's channels. The only correction, without which it does not run: search_vector is declared once, before its index.
 
 create table channels (
   id bigserial primary key,

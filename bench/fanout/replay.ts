@@ -1,25 +1,34 @@
-import type { Pool } from '../src/db/database.ts';
-import { createCallers } from './lib/callers.ts';
-import { createChannels, users } from './lib/channels.ts';
-import { Child } from './lib/child.ts';
-import { GrpcClient } from './lib/grpc-client.ts';
-import { compare, type Measurement } from './lib/measure.ts';
-import type { Stack } from './lib/stack.ts';
-import { subscription, tokensOf } from './lib/subscription.ts';
-import type { ReaderCommands } from './reader.ts';
+import type { Pool } from '../../src/db/database.ts';
+import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
+import { createCallers } from '../lib/callers.ts';
+import { createChannels, users } from '../lib/channels.ts';
+import { Child } from '../lib/child.ts';
+import { GrpcClient } from '../lib/grpc-client.ts';
+import { compare, type Measurement } from '../lib/measure.ts';
+import type { Stack } from '../lib/stack.ts';
+import { subscription, tokensOf } from '../lib/subscription.ts';
+import type { ReaderCommands } from '../processes/reader.ts';
 
 const STREAMS = 1_000;
 const EVENTS = 1_000;
 const SENDING = 50;
-// As many as an instance has for its log.
+// The number that an instance uses for its log.
 const CONNECTIONS = 4;
 const PAGE = 500;
 
 /**
- * Events per second that 1,000 streams get which resume together, 1,000 events behind; over those that as many
- * would get who read the same rows straight from the database, each for itself.
+ * Events per second delivered to 1,000 streams that resume at the same time, each 1,000 events behind; over the events
+ * per second that the same number of readers receive that each read the rows from the database.
  */
-export async function replay(stack: Stack): Promise<Measurement[]> {
+export const replay: Benchmark = {
+  name: 'replay',
+  subject: 'fanout',
+  isHeadline: false,
+  goals: { replay: ratioAtLeast(1) },
+  run,
+};
+
+async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
   const members = users(STREAMS);
   const [channel] = await createChannels(database.owner(1), [members]);
@@ -28,17 +37,17 @@ export async function replay(stack: Stack): Promise<Measurement[]> {
   const callerAt = await createCallers(stack, [channel], users(1), 1);
   await using service = await stack.service(database);
   await using reader = await Child.start<ReaderCommands>('reader.ts');
-  const addresses = await service.ask('addresses');
+  const addresses = await service.call('addresses');
   using client = new GrpcClient(addresses.grpc);
   for (let sent = 0; sent < EVENTS; sent += SENDING)
     await Promise.all(Array.from({ length: SENDING }, (_, place) => client.send(place, callerAt(place))));
 
   const resume = async () => {
     const began = performance.now();
-    const set = await reader.ask('open', subscription('grpc', addresses.grpc, channel.id, tokens, 0n));
-    await reader.ask('waitFor', { set, events: EVENTS });
+    const set = await reader.call('open', subscription('grpc', addresses.grpc, channel.id, tokens, 0n));
+    await reader.call('waitFor', { set, events: EVENTS });
     const ms = performance.now() - began;
-    await reader.ask('close', set);
+    await reader.call('close', set);
     return (STREAMS * EVENTS * 1000) / ms;
   };
   const readRows = async () => {

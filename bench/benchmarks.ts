@@ -1,0 +1,50 @@
+// Every benchmark, in the order in which a run takes them.
+import { fanoutGrpc, fanoutWeb } from './fanout/fanout.ts';
+import { latency } from './fanout/latency.ts';
+import { replay } from './fanout/replay.ts';
+import { streamMemoryGrpc, streamMemoryWeb } from './fanout/stream-memory.ts';
+import { tenThousandStreams } from './fanout/ten-thousand-streams.ts';
+import type { Benchmark } from './lib/benchmark.ts';
+import { noisyNeighbour, noisyNeighbourUnlimited } from './limit/noisy-neighbour.ts';
+import { presenceStorm } from './presence/presence-storm.ts';
+import { typingFanout } from './presence/typing-fanout.ts';
+import { reactionsHot } from './reaction/reactions-hot.ts';
+import { cacheGain } from './read/cache-gain.ts';
+import { historyPage } from './read/history-page.ts';
+import { listChannels } from './read/list-channels.ts';
+import { search } from './search/search.ts';
+import { sendFlat } from './send/send-flat.ts';
+import { sendVsDocument10, sendVsDocument100, sendVsDocument1000 } from './send/send-vs-document.ts';
+import { sendVsNoop } from './send/send-vs-noop.ts';
+
+export const BENCHMARKS: readonly Benchmark[] = [
+  sendVsNoop,
+  sendVsDocument10,
+  sendVsDocument100,
+  sendVsDocument1000,
+  sendFlat,
+  fanoutGrpc,
+  fanoutWeb,
+  latency,
+  streamMemoryGrpc,
+  streamMemoryWeb,
+  replay,
+  tenThousandStreams,
+  listChannels,
+  historyPage,
+  cacheGain,
+  reactionsHot,
+  search,
+  presenceStorm,
+  typingFanout,
+  noisyNeighbour,
+  noisyNeighbourUnlimited,
+];
+
+/** Those that have one of these as subject or as the beginning of their name; without any, the headline ones. */
+export function selectBenchmarks(wanted: readonly string[]): Benchmark[] {
+  if (wanted.length === 0) return BENCHMARKS.filter(({ isHeadline }) => isHeadline);
+  return BENCHMARKS.filter(({ name, subject }) =>
+    wanted.some((word) => word === 'all' || subject === word || name.startsWith(word)),
+  );
+}
