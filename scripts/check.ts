@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { findMissingDocPaths } from './lib/doc-paths.ts';
 import { CONTRACT, generate, writeProtoDeps } from './lib/generate.ts';
 import { findLuaProblems } from './lib/lua.ts';
 
@@ -18,6 +19,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
     'protos: compatible with the last release',
     () => passes('buf', 'breaking', 'proto', '--against', CONTRACT),
   ],
+  ['paths in README.md and docs/ exist', areDocPathsValid],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [
     'sql/schema.sql and sql/functions/ are what a migrated database has',
@@ -33,6 +35,12 @@ const failed = CHECKS.filter(([name, run]) => {
   return !passed;
 });
 if (failed.length > 0) process.exitCode = 1;
+
+function areDocPathsValid(): boolean {
+  const missing = findMissingDocPaths();
+  for (const line of missing) console.error(line);
+  return missing.length === 0;
+}
 
 function isGeneratedCodeFresh(): boolean {
   try {
