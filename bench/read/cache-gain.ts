@@ -5,7 +5,7 @@ import type { Pool } from '../../src/db/database.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { type Channel, createChannels, users } from '../lib/channels.ts';
 import type { Child } from '../lib/child.ts';
-import { fillChannels } from '../lib/fill.ts';
+import { dropSearchIndex, fillChannels } from '../lib/fill.ts';
 import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
 import { type Measurement, percentile, RUNS, toMeasurement } from '../lib/measure.ts';
 import { type Stack, TENANT } from '../lib/stack.ts';
@@ -60,6 +60,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
     owner,
     Array.from({ length: CHANNELS }, () => users(READERS)),
   );
+  await dropSearchIndex(owner);
   await fillChannels(owner, channels, MESSAGES);
   await using cached = await stack.service(database, { INSTANCE_ID: 'cached' });
   await using plain = await stack.service(database, { ...OFF, INSTANCE_ID: 'plain' });

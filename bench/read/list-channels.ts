@@ -2,7 +2,7 @@ import { ChannelService, ListChannelsRequestSchema } from '#gen/serp/discuss/v1/
 import type { Pool } from '../../src/db/database.ts';
 import { type Benchmark, ratioAtMost, valueAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { fillChannels } from '../lib/fill.ts';
+import { dropSearchIndex, fillChannels } from '../lib/fill.ts';
 import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
 import { type Measurement, p50, RUNS, toMeasurement } from '../lib/measure.ts';
 import { type BenchDatabase, type Stack, TENANT } from '../lib/stack.ts';
@@ -33,6 +33,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
   await using document = await stack.database('empty');
   const members = Array.from({ length: CHANNELS }, () => users(MEMBERS));
   const owner = database.owner(1);
+  await dropSearchIndex(owner);
   await fillChannels(owner, await createChannels(owner, members), MESSAGES);
   const documentOwner = document.owner(1);
   await fillDocument(documentOwner, members);
@@ -83,6 +84,7 @@ async function countStatements(owner: Pool, { name }: BenchDatabase): Promise<()
 
 async function fillDocument(sql: Pool, members: readonly (readonly bigint[])[]): Promise<void> {
   await sql.file(new URL('../lib/document.sql', import.meta.url).pathname).simple();
+  await dropSearchIndex(sql);
   await createChannels(sql, members);
   const texts = JSON.stringify(Array.from({ length: TEXTS }, (_, index) => textAt(index)));
   await sql.begin(async (tx) => {
