@@ -10,7 +10,7 @@ import type { Deps } from '../deps.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
 import { type MarkedRow, markAllRead, markRead } from './mark-sql.ts';
 import { fromSnapshotToken, toSnapshotToken } from './snapshot-token.ts';
 import { type ActivityPlace, countUnread, listActivities, type NewItem, recordActivities } from './sql.ts';
@@ -27,18 +27,16 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       const { tenantId, userId } = call.caller;
       if (request.entityId !== 0n && request.entityType === '')
         throw errors.fieldInvalid('entity_type', 'is required with entity_id');
-      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const size = pageSizeOf(request);
       const after = toPlace(request.pageToken);
       const rows = await db.run(call, (sql) =>
         listActivities(sql, tenantId, userId, request, after, size + 1),
       );
       const activities = rows.flatMap((row) => (row.id === null ? [] : [row]));
-      const shown = activities.slice(0, size);
-      const last = shown.at(-1);
+      const { page, nextPageToken } = pageOf(activities, size, (last) => [last.timestamp, last.id]);
       return {
-        activities: shown.map(toActivity),
-        nextPageToken:
-          activities.length > size && last !== undefined ? toPageToken([last.timestamp, last.id]) : '',
+        activities: page.map(toActivity),
+        nextPageToken,
         snapshotToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };
     },

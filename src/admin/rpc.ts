@@ -1,7 +1,7 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
 import { listStats, reconcileCounters } from './sql.ts';
 
 type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | 'getStats'>;
@@ -9,7 +9,7 @@ type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | '
 export function adminRoutes({ db }: Deps): AdminHandlers {
   return {
     async reconcileCounters({ tenantId, pageSize, pageToken }, call) {
-      const limit = pageSize === 0 ? 200 : pageSize;
+      const limit = pageSizeOf({ pageSize }, 200);
       const after = fromPageToken(pageToken, 1)?.[0] ?? 0n;
       const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, limit));
       const next = rows[0]?.nextAfter ?? null;

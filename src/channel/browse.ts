@@ -3,7 +3,7 @@ import { wordsOf } from '../db/words.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
 import { browseChannels, listTrending } from './browse-sql.ts';
 import { toChannel, toOwnMembership } from './view.ts';
 
@@ -11,25 +11,22 @@ type BrowseHandlers = Pick<Handlers<typeof ChannelService>, 'browseChannels' | '
 
 export function browseHandlers({ db }: Deps): BrowseHandlers {
   return {
-    async browseChannels({ query, pageSize, pageToken }, call) {
+    async browseChannels(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSize === 0 ? 50 : pageSize;
-      const words = wordsOf(query);
-      if (words.length === 0 && /\S/.test(query))
+      const size = pageSizeOf(request);
+      const words = wordsOf(request.query);
+      if (words.length === 0 && /\S/.test(request.query))
         throw errors.fieldInvalid('query', 'holds no word to look for');
-      const [after = null] = fromPageToken(pageToken, 1) ?? [];
+      const [after = null] = fromPageToken(request.pageToken, 1) ?? [];
       const rows = await db.run(call, (sql) => browseChannels(sql, tenantId, userId, words, after, size + 1));
-      const shown = rows.slice(0, size);
-      const last = shown.at(-1);
-      return {
-        entries: shown.map((row) => ({ channel: toChannel(row), membership: toOwnMembership(row) })),
-        nextPageToken: rows.length <= size || last === undefined ? '' : toPageToken([last.id]),
-      };
+      const { page, nextPageToken } = pageOf(rows, size, (last) => [last.id]);
+      const entries = page.map((row) => ({ channel: toChannel(row), membership: toOwnMembership(row) }));
+      return { entries, nextPageToken };
     },
 
-    async listTrendingChannels({ pageSize }, call) {
+    async listTrendingChannels(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSize === 0 ? 20 : pageSize;
+      const size = pageSizeOf(request, 20);
       const rows = await db.run(call, (sql) => listTrending(sql, tenantId, userId, size));
       return {
         entries: rows.map((row) => ({

@@ -14,7 +14,7 @@ import { type MembershipRow, membershipColumns, mentionsAfter, unread } from '..
 import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
 import { topicOf } from './topic-sql.ts';
 import { toChannel, toTypeColumns } from './view.ts';
@@ -40,7 +40,7 @@ export function listHandlers({
       const { tenantId, userId } = call.caller;
       if (request.entityId !== 0n && request.entityType === '')
         throw errors.fieldInvalid('entity_type', 'is required with entity_id');
-      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const size = pageSizeOf(request);
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
       // Without presence there is nothing to count, so members need not be read.
@@ -48,13 +48,14 @@ export function listHandlers({
       const rows = await db.run(call, (sql) =>
         listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
       );
-      const shown = rows.slice(0, size);
-      const members = new Set(shown.flatMap(({ memberIds }) => memberIds ?? []));
+      const { page, nextPageToken } = pageOf(rows, size, (last) => [
+        last.isPinned,
+        last.lastMessageAt,
+        last.id,
+      ]);
+      const members = new Set(page.flatMap(({ memberIds }) => memberIds ?? []));
       const online = await presence.filterOnline(tenantId, [...members]);
-      return {
-        entries: shown.map((row) => toEntry(row, online)),
-        nextPageToken: toNextToken(shown, rows.length > size),
-      };
+      return { entries: page.map((row) => toEntry(row, online)), nextPageToken };
     },
   };
 }
@@ -100,11 +101,6 @@ function toPlace({ pageToken }: ListRequest): ListPlace | undefined {
   if (keys === undefined) return undefined;
   const [pinned, lastMessageAt, id] = keys;
   return [pinned ?? 0n, lastMessageAt ?? -1n, id ?? 0n];
-}
-
-function toNextToken(shown: readonly ListRow[], hasNext: boolean): string {
-  const last = shown.at(-1);
-  return !hasNext || last === undefined ? '' : toPageToken([last.isPinned, last.lastMessageAt, last.id]);
 }
 
 type ListFilter = {

@@ -9,6 +9,7 @@ import { postNotices } from '../notice/sql.ts';
 import type { News } from '../notice/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { maskPaths } from '../rpc/field-mask.ts';
 import { lockVisible, rejectArchived, rejectDirect, requireRole, requireVisible } from './access.ts';
 import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup } from './create.ts';
@@ -92,12 +93,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
 }
 
 function toChange(request: UpdateRequest): ChannelChange {
-  const paths = new Set(request.updateMask?.paths);
-  if (paths.size === 0) throw errors.fieldInvalid('update_mask', 'names no field');
-  for (const path of paths) {
-    if (!changeable.has(path))
-      throw errors.fieldInvalid('update_mask', 'names a field that cannot be changed');
-  }
+  const paths = maskPaths(request.updateMask, ['name', 'description', 'private', 'metadata']);
   if (paths.has('name') && !/\S/.test(request.name)) throw errors.fieldInvalid('name', 'must not be blank');
   return {
     name: paths.has('name') ? request.name : undefined,
@@ -119,8 +115,6 @@ function toNews(before: ChannelRow, after: ChannelRow): News[] {
     ...(isPrivate === before.isPrivate ? [] : [{ kind: opened }]),
   ];
 }
-
-const changeable: ReadonlySet<string> = new Set(['name', 'description', 'private', 'metadata']);
 
 function refusePublicTopic(type: ChannelType, { isPrivate }: ChannelChange): void {
   if (type === 'TOPIC' && isPrivate === false)

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type ChannelSchema, ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
 import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
+import { columnEnum } from '../db/column-enum.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
@@ -11,7 +12,7 @@ import type { AccessRow, ChannelRow } from './sql.ts';
 export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchema> {
   return {
     id: row.id,
-    type: types.get(row.type) ?? ChannelType.UNSPECIFIED,
+    type: types.toValue(row.type) ?? ChannelType.UNSPECIFIED,
     name: row.name,
     description: row.description ?? '',
     entity:
@@ -48,15 +49,11 @@ export function toChannelDeleted(channelId: bigint, actorId: bigint): PatchableE
   return toPatchable({ channelId, actorId, change: { case: 'channelDeleted', value: {} } });
 }
 
-const types: ReadonlyMap<string, ChannelType> = new Map([
-  ['DIRECT', ChannelType.DIRECT],
-  ['GROUP', ChannelType.GROUP],
-  ['TOPIC', ChannelType.TOPIC],
-]);
+const types = columnEnum(ChannelType);
 
-/** Names of types as the column holds them. */
+/** The texts of channel types for the column. */
 export function toTypeColumns(wanted: readonly ChannelType[]): string[] {
-  return [...types].filter(([, type]) => wanted.includes(type)).map(([column]) => column);
+  return wanted.flatMap((type) => types.toColumn(type) ?? []);
 }
 
 // One of the pair is the creator, the other stands where topics have their entity.

@@ -20,7 +20,7 @@ import { toMember, toMembership, toMembersJoined, toRoleColumn } from '../member
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
 import { roleHandlers } from './role.ts';
@@ -135,23 +135,19 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       return {};
     },
 
-    async listMembers({ channelId, pageSize, pageToken }, call) {
+    async listMembers(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSize === 0 ? 50 : pageSize;
-      const [rank, afterId] = fromPageToken(pageToken, 2) ?? [];
+      const { channelId } = request;
+      const size = pageSizeOf(request);
+      const [rank, afterId] = fromPageToken(request.pageToken, 2) ?? [];
       const after = { rank: rank ?? 0n, userId: afterId ?? 0n };
       const rows = await deps.db.run(call, (sql) =>
         listMembers(sql, tenantId, userId, channelId, after, size + 1),
       );
       requireRole(call.caller, requireVisible(call.caller, rows[0]), 'GUEST');
       const members = rows.flatMap(toListed);
-      const shown = members.slice(0, size);
-      const last = shown.at(-1);
-      const isLastPage = last === undefined || members.length <= size;
-      return {
-        members: shown.map(toMember),
-        nextPageToken: isLastPage ? '' : toPageToken([BigInt(last.rank), last.userId]),
-      };
+      const { page, nextPageToken } = pageOf(members, size, (last) => [BigInt(last.rank), last.userId]);
+      return { members: page.map(toMember), nextPageToken };
     },
   };
 }

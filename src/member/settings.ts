@@ -7,6 +7,7 @@ import { appendEvent } from '../event/log/sql.ts';
 import { toLevelColumn, toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { maskPaths } from '../rpc/field-mask.ts';
 import { type SettingsChange, updateSettings } from './settings-sql.ts';
 import { toMembersChanged } from './view.ts';
 
@@ -40,12 +41,7 @@ export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
 }
 
 function toChange(request: SettingsRequest): SettingsChange {
-  const paths = new Set(request.updateMask?.paths);
-  if (paths.size === 0) throw errors.fieldInvalid('update_mask', 'names no field');
-  for (const path of paths) {
-    if (!changeable.has(path))
-      throw errors.fieldInvalid('update_mask', 'names a field that cannot be changed');
-  }
+  const paths = maskPaths(request.updateMask, ['pinned', 'muted', 'notification_level', 'metadata']);
   if (paths.has('metadata')) requireNickname(request);
   return {
     isPinned: paths.has('pinned') ? request.pinned : undefined,
@@ -54,8 +50,6 @@ function toChange(request: SettingsRequest): SettingsChange {
     metadata: paths.has('metadata') ? toMetadataJson('metadata', request.metadata) : undefined,
   };
 }
-
-const changeable: ReadonlySet<string> = new Set(['pinned', 'muted', 'notification_level', 'metadata']);
 
 function toLevel({ notificationLevel }: SettingsRequest): string {
   const level = toLevelColumn(notificationLevel);

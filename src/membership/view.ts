@@ -5,6 +5,7 @@ import {
   type MembershipSchema,
   NotificationLevel,
 } from '#gen/serp/discuss/v1/member_pb.ts';
+import { columnEnum } from '../db/column-enum.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
@@ -33,7 +34,7 @@ export function toMembership(
     unreadCount: row.unreadCount,
     pinned: row.isPinned,
     muted: row.isMuted,
-    notificationLevel: levels.get(row.notificationLevel) ?? NotificationLevel.UNSPECIFIED,
+    notificationLevel: levels.toValue(row.notificationLevel) ?? NotificationLevel.UNSPECIFIED,
     metadata: fromMetadataJson(row.memberMetadata),
   };
 }
@@ -53,6 +54,7 @@ export function toMembersJoined(
   return toPatchable({ channelId, actorId, change });
 }
 
+const levels = columnEnum(NotificationLevel);
 const roles: ReadonlyMap<Role, MemberRole> = new Map([
   ['GUEST', MemberRole.GUEST],
   ['MEMBER', MemberRole.MEMBER],
@@ -60,24 +62,17 @@ const roles: ReadonlyMap<Role, MemberRole> = new Map([
   ['OWNER', MemberRole.OWNER],
 ]);
 
-const levels: ReadonlyMap<string, NotificationLevel> = new Map([
-  ['ALL', NotificationLevel.ALL],
-  ['MENTIONS', NotificationLevel.MENTIONS],
-  ['NONE', NotificationLevel.NONE],
-]);
-
 export function toRole(column: Role): MemberRole {
   return roles.get(column) ?? MemberRole.UNSPECIFIED;
 }
 
-/** Name of a role as the column holds it; an unstated one is that of a plain member. */
+/** The text of a role for the column; UNSPECIFIED stands for MEMBER. */
 export function toRoleColumn(role: MemberRole): Role {
   for (const [column, value] of roles) if (value === role) return column;
   return 'MEMBER';
 }
 
-/** Name of a level as the column holds it; undefined for an unstated one. */
+/** The text of a level for the column; undefined for UNSPECIFIED. */
 export function toLevelColumn(level: NotificationLevel): string | undefined {
-  for (const [column, value] of levels) if (value === level) return column;
-  return undefined;
+  return levels.toColumn(level);
 }

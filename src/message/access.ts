@@ -21,7 +21,7 @@ export async function lockMessage(
     findLocked(sql, caller.tenantId, caller.userId, channelId, messageId),
   ]);
   if (row === undefined || (row.role === null && !isManager(caller))) throw errors.messageNotFound();
-  if (row.status === 'MUTED') throw errors.roleTooLow('to post');
+  if (row.status === 'MUTED') throw errors.memberMuted();
   if (row.isArchived) throw errors.channelArchived();
   return row;
 }

@@ -8,6 +8,7 @@ import { toMetadataJson } from '../db/metadata.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { maskPaths } from '../rpc/field-mask.ts';
 import { lockMessage, rejectDeleted } from './access.ts';
 import { type Content, deleteOldVersions, insertVersion, updateContent } from './change-sql.ts';
 import { requireContent } from './content.ts';
@@ -18,7 +19,6 @@ import { toMessageEdited } from './view.ts';
 type EditRequest = MessageShape<typeof EditMessageRequestSchema>;
 
 const HOUR_MS = 3_600_000n;
-const changeable: ReadonlySet<string> = new Set(['content', 'mention_user_ids', 'metadata']);
 
 /** A message after its edit, the event, and what was recorded for those it mentions now. */
 export type Edited = {
@@ -46,14 +46,13 @@ export async function edit(sql: Sql, caller: Caller, config: Config, request: Ed
 
 /** Checks what needs no look at the message. */
 export function requireEdit(request: EditRequest): void {
-  const paths = new Set(request.updateMask?.paths);
-  if (paths.size === 0) throw errors.fieldInvalid('update_mask', 'names no field');
-  for (const path of paths) {
-    if (!changeable.has(path))
-      throw errors.fieldInvalid('update_mask', 'names a field that cannot be changed');
-  }
+  const paths = pathsOf(request);
   if (paths.has('content')) requireContent(request.content);
   if (paths.has('metadata')) toMetadataJson('metadata', request.metadata);
+}
+
+function pathsOf({ updateMask }: EditRequest) {
+  return maskPaths(updateMask, ['content', 'mention_user_ids', 'metadata']);
 }
 
 function requireEditable({ message }: Config, caller: Caller, row: LockedRow): void {
@@ -70,7 +69,7 @@ async function toContent(
   request: EditRequest,
   before: LockedRow,
 ): Promise<Content> {
-  const paths = new Set(request.updateMask?.paths);
+  const paths = pathsOf(request);
   let mentions: readonly bigint[] = before.mentions;
   if (paths.has('mention_user_ids')) {
     const [audience] = await findAudience(sql, tenantId, userId, request.channelId, request.mentionUserIds);

@@ -3,7 +3,7 @@ import type { ListMessagesRequestSchema } from '#gen/serp/discuss/v1/message_ser
 import type { Deps } from '../deps.ts';
 import type { Call } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
 import type { MessageCache } from './cache.ts';
 import { type HistoryRow, listHistory, listNewest } from './history-sql.ts';
 import type { MessageRow } from './sql.ts';
@@ -24,7 +24,7 @@ export type Page = {
 
 // One row more than asked for in the direction of the page, and one in the other, tell whether there is more.
 export function toPage(request: ListRequest): Page {
-  const size = request.pageSize === 0 ? 50 : request.pageSize;
+  const size = pageSizeOf(request);
   const { withoutReplies } = request;
   const towardsOlder = (pivot: bigint): Page => ({
     pivot,

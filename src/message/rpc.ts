@@ -45,7 +45,7 @@ export function messageRoutes(deps: MessageDeps): MessageHandlers {
         case 'REPEATED':
           return toSent(request, await findSent(deps, call, request), true);
         case 'MEMBER_MUTED':
-          throw errors.roleTooLow('to post');
+          throw errors.memberMuted();
         case 'CHANNEL_ARCHIVED':
           throw errors.channelArchived();
         case 'MESSAGE_NOT_FOUND':

@@ -9,6 +9,7 @@ import {
   type ThreadSummarySchema,
 } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { NewPollSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { columnEnum } from '../db/column-enum.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
@@ -32,7 +33,7 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     type: toMessageType(row.messageType),
     content: notice === undefined ? row.content : toSentence(notice),
     mentionUserIds: row.mentions,
-    mentionScope: toMentionScope(row.mentionScope ?? null),
+    mentionScope: scopes.toValue(row.mentionScope ?? '') ?? MentionScope.UNSPECIFIED,
     parentId: row.parentId ?? 0n,
     alsoInChannel: row.alsoInChannel ?? false,
     replyCount: row.threadCount,
@@ -130,38 +131,21 @@ function withoutPoll(metadata: JsonObject | undefined): JsonObject | undefined {
   return Object.keys(rest).length === 0 ? undefined : rest;
 }
 
-const types: ReadonlyMap<string, MessageType> = new Map([
-  ['TEXT', MessageType.TEXT],
-  ['IMAGE', MessageType.IMAGE],
-  ['FILE', MessageType.FILE],
-  ['SYSTEM', MessageType.SYSTEM],
-  ['CODE', MessageType.CODE],
-  ['POLL', MessageType.POLL],
-]);
+const types = columnEnum(MessageType);
+const scopes = columnEnum(MentionScope);
 
-function toMessageType(column: string): MessageType {
-  return types.get(column) ?? MessageType.UNSPECIFIED;
+export function toMessageType(column: string): MessageType {
+  return types.toValue(column) ?? MessageType.UNSPECIFIED;
 }
 
-/** Name of a type as the column holds it; an unstated one is text. */
+/** The text of a type for the column; UNSPECIFIED stands for TEXT. */
 export function toTypeColumn(type: MessageType): string {
-  for (const [column, value] of types) if (value === type) return column;
-  return 'TEXT';
+  return types.toColumn(type) ?? 'TEXT';
 }
 
-const scopes: ReadonlyMap<string, MentionScope> = new Map([
-  ['CHANNEL', MentionScope.CHANNEL],
-  ['HERE', MentionScope.HERE],
-]);
-
-function toMentionScope(column: string | null): MentionScope {
-  return scopes.get(column ?? '') ?? MentionScope.UNSPECIFIED;
-}
-
-/** Name of a scope as the column holds it; null for nobody. */
+/** The text of a scope for the column; null where the message mentions users by id at most. */
 export function toScopeColumn(scope: MentionScope): string | null {
-  for (const [column, value] of scopes) if (value === scope) return column;
-  return null;
+  return scopes.toColumn(scope) ?? null;
 }
 
 /** Where in a message's metadata the poll is. */

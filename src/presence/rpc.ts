@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
 import { findPresence, OTHER_KIND } from './find.ts';
 import type { Presence } from './presence.ts';
 import { chooseStatus, findTypist, listMemberIds, type TypistRow } from './sql.ts';
@@ -56,7 +56,7 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
       const members = found.userIds;
       const online = await presence.filterOnline(tenantId, members);
       if (online === undefined) return { unknown: true };
-      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const size = pageSizeOf(request);
       const there = members.filter((userId) => online.has(userId));
       const page = there.slice(0, size);
       const last =
@@ -70,7 +70,7 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
 
     async startTyping({ channelId }, call) {
       const row = await requireTypist(deps, call, channelId);
-      if (row.memberStatus === 'MUTED') throw errors.roleTooLow('to post');
+      if (row.memberStatus === 'MUTED') throw errors.memberMuted();
       if (row.isArchived) throw errors.channelArchived();
       if (row.memberCount > config.typing.maxMembers) return {};
       const until = await typing.start(channelId, call.caller.userId);

@@ -50,7 +50,7 @@ async function change(
     case 'CHANNEL_ARCHIVED':
       throw errors.channelArchived();
     case 'MEMBER_MUTED':
-      throw errors.roleTooLow('to post');
+      throw errors.memberMuted();
     case 'REACTION_LIMIT':
       throw errors.reactionLimit();
     default:

@@ -74,6 +74,12 @@ export const errors = {
     new RpcError(Code.NOT_FOUND, ErrorReason.MEMBER_NOT_FOUND, 'that user is no member of the channel'),
   roleTooLow: (needed: string) =>
     new RpcError(Code.PERMISSION_DENIED, ErrorReason.ROLE_TOO_LOW, `needs the role ${needed} in the channel`),
+  memberMuted: () =>
+    new RpcError(
+      Code.PERMISSION_DENIED,
+      ErrorReason.ROLE_TOO_LOW,
+      'the member is muted in the channel: it may read, but not write',
+    ),
   channelArchived: () => failed(ErrorReason.CHANNEL_ARCHIVED, 'the channel is archived'),
   channelMerged: () => failed(ErrorReason.CHANNEL_MERGED, 'the discussion goes on in another channel'),
   channelIsDirect: () => failed(ErrorReason.CHANNEL_IS_DIRECT, 'that cannot be done to a direct channel'),

@@ -1,13 +1,32 @@
 import { errors } from './errors.ts';
 
-/** Makes an opaque page token of the last row's order keys. Tokens hold no secret and grant nothing. */
-export function toPageToken(keys: readonly (bigint | boolean | null)[]): string {
+type Key = bigint | boolean | null;
+
+/** The page size a request asks for; 0 asks for the default. */
+export function pageSizeOf({ pageSize }: { readonly pageSize: number }, defaultSize = 50): number {
+  return pageSize === 0 ? defaultSize : pageSize;
+}
+
+/** A page of rows of which one more than `size` was read, and the token of the next page, empty when this is the last. */
+export function pageOf<Row>(
+  rows: readonly Row[],
+  size: number,
+  keysOf: (last: Row) => readonly Key[],
+): { readonly page: Row[]; readonly nextPageToken: string } {
+  const page = rows.slice(0, size);
+  const last = page.at(-1);
+  const isLastPage = last === undefined || rows.length <= size;
+  return { page, nextPageToken: isLastPage ? '' : toPageToken(keysOf(last)) };
+}
+
+/** Encodes the order keys of a page's last row as an opaque token. Tokens hold no secret and grant nothing. */
+export function toPageToken(keys: readonly Key[]): string {
   return Buffer.from(JSON.stringify(keys.map((key) => (key === null ? null : String(key))))).toString(
     'base64url',
   );
 }
 
-/** Reads a token back; `count` keys, or the call is refused as INVALID_ARGUMENT on `page_token`. */
+/** Decodes a token of `count` keys; throws INVALID_ARGUMENT on `page_token` for any other text. */
 export function fromPageToken(token: string, count: number): readonly (bigint | null)[] | undefined {
   if (token === '') return undefined;
   const keys = parse(token);

@@ -13,7 +13,7 @@ import type { Deps } from '../deps.ts';
 import { toTypeColumn } from '../message/view.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
 import { parseQuery, type Term, toParts } from './query.ts';
 import {
   type FoundMessageRow,
@@ -35,7 +35,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
     async searchMessages(request, call) {
       const terms = parseQuery(request.query);
       const token = fromPageToken(request.pageToken, 6);
-      const size = request.pageSize === 0 ? PAGE : request.pageSize;
+      const size = pageSizeOf(request, PAGE);
       const ways = waysOf(terms);
       const place = token === undefined ? firstPlace(request, deps.now) : toPlace(token);
       const tried = token === undefined ? ways : ways.filter(({ match }) => BigInt(match) === token[0]);
@@ -50,22 +50,19 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
       const { tenantId, userId } = call.caller;
       const words = wordsOf(request.query);
       if (words.length === 0) throw errors.fieldInvalid('query', 'holds no letter and no digit');
-      const size = request.pageSize === 0 ? PAGE : request.pageSize;
+      const size = pageSizeOf(request, PAGE);
       const token = fromPageToken(request.pageToken, 3);
       const place = token && ([token[0] ?? 0n, token[1] ?? -1n, token[2] ?? 0n] as const);
       const search = { ...request, words, types: toChannelTypeColumns(request.types) };
       const rows = await deps.db.run(call, (sql) =>
         searchChannels(sql, tenantId, userId, search, place, size + 1),
       );
-      const shown = rows.slice(0, size);
-      const last = shown.at(-1);
-      return {
-        channels: shown.map(toFoundChannel),
-        nextPageToken:
-          rows.length <= size || last === undefined
-            ? ''
-            : toPageToken([BigInt(last.score), last.lastMessageAt, last.id]),
-      };
+      const { page, nextPageToken } = pageOf(rows, size, (last) => [
+        BigInt(last.score),
+        last.lastMessageAt,
+        last.id,
+      ]);
+      return { channels: page.map(toFoundChannel), nextPageToken };
     },
   };
 }

@@ -1,5 +1,4 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import type {
   FoundChannelSchema,
   FoundMessageSchema,
@@ -8,6 +7,7 @@ import type {
 import { toChannel } from '../channel/view.ts';
 import { toTimestamp } from '../db/time.ts';
 import { toMembership } from '../membership/view.ts';
+import { toMessageType } from '../message/view.ts';
 import type { Term } from './query.ts';
 import type { FoundChannelRow, FoundMessageRow } from './sql.ts';
 
@@ -24,7 +24,7 @@ export function toFoundMessage(
     messageId: row.id,
     position: row.postSeq,
     senderId: row.senderId,
-    type: types.get(row.messageType) ?? MessageType.UNSPECIFIED,
+    type: toMessageType(row.messageType),
     parentId: row.parentId ?? 0n,
     createTime: toTimestamp(row.createdAt),
     editTime: toTimestamp(row.editedAt),
@@ -38,15 +38,6 @@ export function toFoundChannel(row: FoundChannelRow): MessageInitShape<typeof Fo
     membership: row.role === null ? undefined : toMembership(row.id, row),
   };
 }
-
-const types: ReadonlyMap<string, MessageType> = new Map([
-  ['TEXT', MessageType.TEXT],
-  ['IMAGE', MessageType.IMAGE],
-  ['FILE', MessageType.FILE],
-  ['SYSTEM', MessageType.SYSTEM],
-  ['CODE', MessageType.CODE],
-  ['POLL', MessageType.POLL],
-]);
 
 type Span = { readonly start: number; readonly end: number };
 type Word = Span & { readonly folded: string };

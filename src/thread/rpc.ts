@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts';
 import { toMessage } from '../message/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
 import { listFollowed, listThread, updateFollowing, updateThreadMarker } from './sql.ts';
 import { toState } from './view.ts';
 
@@ -17,7 +17,7 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
   return {
     async listThread(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const size = pageSizeOf(request);
       const [after] = fromPageToken(request.pageToken, 1) ?? [];
       const rows = await db.run(call, (sql) =>
         listThread(sql, tenantId, userId, request, after ?? 0n, size + 1),
@@ -27,12 +27,11 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
       const messages = rows.flatMap((row) => (row.id === null ? [] : [row]));
       const root = messages.find(({ id }) => id === request.rootMessageId);
       const replies = messages.filter(({ id }) => id !== request.rootMessageId);
-      const shown = replies.slice(0, size);
-      const last = shown.at(-1);
+      const { page, nextPageToken } = pageOf(replies, size, (last) => [last.id]);
       return {
         root: root === undefined ? undefined : toMessage(root),
-        replies: shown.map(toMessage),
-        nextPageToken: replies.length > size && last !== undefined ? toPageToken([last.id]) : '',
+        replies: page.map(toMessage),
+        nextPageToken,
         headSeq: first.headSeq,
         state: toState(first),
       };
@@ -40,17 +39,12 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
 
     async listThreads(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = request.pageSize === 0 ? 50 : request.pageSize;
+      const size = pageSizeOf(request);
       const keys = fromPageToken(request.pageToken, 2);
       const after = keys === undefined ? undefined : ([keys[0] ?? -1n, keys[1] ?? 0n] as const);
       const rows = await db.run(call, (sql) => listFollowed(sql, tenantId, userId, request, after, size + 1));
-      const shown = rows.slice(0, size);
-      const last = shown.at(-1);
-      return {
-        entries: shown.map((row) => ({ root: toMessage(row), state: toState(row) })),
-        nextPageToken:
-          rows.length > size && last !== undefined ? toPageToken([last.lastReplyAt, last.id]) : '',
-      };
+      const { page, nextPageToken } = pageOf(rows, size, (last) => [last.lastReplyAt, last.id]);
+      return { entries: page.map((row) => ({ root: toMessage(row), state: toState(row) })), nextPageToken };
     },
 
     async followThread(request, call) {
