@@ -35,7 +35,7 @@ create table activity_feed (
   collapse_key character varying(200),
   occurrences integer not null default 1,
   xid xid8 not null default pg_current_xact_id(),
-  gathered jsonb,
+  collapsed_reactions jsonb,
   constraint activity_feed_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint activity_feed_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint activity_feed_pkey PRIMARY KEY (id, "timestamp"),
@@ -82,7 +82,7 @@ comment on column activity_feed.created_at is 'When it was recorded, epoch ms.';
 comment on column activity_feed.collapse_key is 'While an activity with a key is unread, what happens under the same key changes it instead of adding one; null: always one of its own.';
 comment on column activity_feed.occurrences is 'How many times it happened since the user last read it, 1 without a collapse_key.';
 comment on column activity_feed.xid is 'Transaction that wrote it last. Whether a snapshot held it tells exactly what somebody was shown, which a time does not: activities commit in another order than they are timed.';
-comment on column activity_feed.gathered is 'For reactions: the last 100 that are in this activity, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for others.';
+comment on column activity_feed.collapsed_reactions is 'For reactions: the last 100 that are in this activity, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for others.';
 
 create table attachments (
   id bigint not null default nextval('attachments_id_seq'::regclass),
@@ -193,8 +193,8 @@ create table channel_events (
   constraint channel_events_pkey PRIMARY KEY (channel_id, seq, created_at)
 ) partition by RANGE (created_at);
 -- partitions: channel_events_N, channel_events_default
-CREATE INDEX idx_channel_events_feed ON public.channel_events USING btree (xid, id);
 CREATE INDEX idx_channel_events_message ON public.channel_events USING btree (tenant_id, message_id) WHERE ((message_id IS NOT NULL) AND (kind <> 'MESSAGE_CREATED'::text));
+CREATE INDEX idx_channel_events_order ON public.channel_events USING btree (xid, id);
 alter table channel_events enable row level security, force row level security;
 create policy event_access_policy on channel_events as permissive for select to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
@@ -316,7 +316,7 @@ create policy system_policy on channel_names as permissive for all to discuss_sy
   with check (true);
 grant select on channel_names to discuss_service;
 grant delete, insert, select, update on channel_names to discuss_system;
-comment on table channel_names is 'Names of channels other than DIRECT as search_name() makes them, kept by trigger_keep_channel_name.';
+comment on table channel_names is 'Names of channels other than DIRECT as search_name() makes them, kept by trigger_update_channel_name.';
 comment on column channel_names.channel_id is 'The channel.';
 comment on column channel_names.tenant_id is 'Tenant of the channel.';
 comment on column channel_names.name is 'Its name, folded.';
@@ -358,8 +358,8 @@ CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id,
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
 CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL) AND (merged_into IS NULL));
-CREATE TRIGGER trigger_keep_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION keep_channel_name();
-comment on trigger trigger_keep_channel_name on channels is 'Keeps the name that SearchChannels looks at.';
+CREATE TRIGGER trigger_update_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION update_channel_name();
+comment on trigger trigger_update_channel_name on channels is 'Keeps the name that SearchChannels looks at.';
 alter table channels enable row level security, force row level security;
 create policy channel_access_policy on channels as permissive for select to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR (((type)::text = 'GROUP'::text) AND (NOT is_private)) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
@@ -427,25 +427,25 @@ comment on column deleted_posts.post_seq is 'Number of the message in its channe
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';
 comment on column deleted_posts.sender_id is 'User who had posted it; own messages are counted apart.';
 
-create table event_feed (
+create table event_log_state (
   tenant_id bigint not null default 0,
   epoch bigint not null,
   floor_xid xid8 not null default '0'::xid8,
   floor_id bigint not null default 0,
-  constraint event_feed_of_all CHECK ((tenant_id = 0)),
-  constraint event_feed_pkey PRIMARY KEY (tenant_id)
+  constraint event_log_state_pkey PRIMARY KEY (tenant_id),
+  constraint event_log_state_single_row CHECK ((tenant_id = 0))
 );
-alter table event_feed enable row level security, force row level security;
-create policy system_policy on event_feed as permissive for all to discuss_system
+alter table event_log_state enable row level security, force row level security;
+create policy system_policy on event_log_state as permissive for all to discuss_system
   using (true)
   with check (true);
-grant select on event_feed to discuss_service;
-grant delete, insert, select, update on event_feed to discuss_system;
-comment on table event_feed is 'One row: what cursors into the log of all tenants are held against, see read_event_feed().';
-comment on column event_feed.tenant_id is '0: the feed is of all tenants.';
-comment on column event_feed.epoch is 'Cursors given out under another epoch mean nothing; restart_event_feed() begins a new one.';
-comment on column event_feed.floor_xid is 'With floor_id, the last event in the order (xid, id) that was dropped from the log: cursors before it missed something.';
-comment on column event_feed.floor_id is 'See floor_xid.';
+grant select on event_log_state to discuss_service;
+grant delete, insert, select, update on event_log_state to discuss_system;
+comment on table event_log_state is 'One row: what cursors into the log of all tenants are held against, see read_tenant_events().';
+comment on column event_log_state.tenant_id is '0: the feed is of all tenants.';
+comment on column event_log_state.epoch is 'Cursors given out under another epoch mean nothing; restart_event_log() begins a new one.';
+comment on column event_log_state.floor_xid is 'With floor_id, the last event in the order (xid, id) that was dropped from the log: cursors before it missed something.';
+comment on column event_log_state.floor_id is 'See floor_xid.';
 
 create table idempotency_keys (
   tenant_id bigint not null,
@@ -533,7 +533,7 @@ create table messages (
   updated_at bigint not null,
   post_seq bigint not null,
   event_seq bigint not null default 0,
-  posted_seq bigint,
+  created_event_seq bigint,
   mention_scope character varying(50),
   also_in_channel boolean not null default false,
   thread_user_count integer not null default 0,
@@ -563,8 +563,8 @@ CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, send
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that come without a number.';
-CREATE TRIGGER trigger_tell_of_changed_message AFTER UPDATE OF channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count, thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions, pinned_at, pinned_by, post_seq, created_at ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION tell_of_changed_message();
-comment on trigger trigger_tell_of_changed_message on messages is 'Notes a message that plain SQL changes.';
+CREATE TRIGGER trigger_mark_message_changed AFTER UPDATE OF channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count, thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions, pinned_at, pinned_by, post_seq, created_at ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION mark_message_changed();
+comment on trigger trigger_mark_message_changed on messages is 'Notes a message that plain SQL changes.';
 CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_channel_stats();
 comment on trigger trigger_update_channel_stats on messages is 'Counts messages that plain SQL inserts; those with an event are counted by what posts them.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
@@ -620,7 +620,7 @@ comment on column messages.created_at is 'When it was posted, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
 comment on column messages.post_seq is 'Number of the message in its channel, 1..N; null on insert means: take the next one.';
 comment on column messages.event_seq is 'seq of the event of channel_events that last changed the message.';
-comment on column messages.posted_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
+comment on column messages.created_event_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
 comment on column messages.mention_scope is 'CHANNEL or HERE when everybody, or everybody online, is mentioned; null otherwise.';
 comment on column messages.also_in_channel is 'Whether a reply is shown in the channel as well as in its thread.';
 comment on column messages.thread_user_count is 'Users with a reply to this message that is not deleted.';
@@ -900,7 +900,7 @@ CREATE OR REPLACE FUNCTION public.app_user_id()
 RETURN (NULLIF(current_setting('app.user_id'::text, true), ''::text))::bigint;
 comment on function app_user_id() is 'User the caller is or acts for, from the setting app.user_id; null when unset.';
 
-CREATE OR REPLACE FUNCTION public.append_event(_channel_id bigint, _kind text, _actor_id bigint, _payload bytea, _seq_at integer, _message_id bigint DEFAULT NULL::bigint)
+CREATE OR REPLACE FUNCTION public.append_event(_channel_id bigint, _kind text, _actor_id bigint, _payload bytea, _seq_offset integer, _message_id bigint DEFAULT NULL::bigint)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -909,7 +909,7 @@ AS $function$
 declare
   _seq bigint;
   _now bigint := now_ms();
-  _stamped bytea;
+  _patched bytea;
 begin
   update channels c
   set event_seq = c.event_seq + 1
@@ -918,16 +918,23 @@ begin
   if not found then
     raise exception 'append_event: channel % is not of the tenant', _channel_id using errcode = 'insufficient_privilege';
   end if;
-  _stamped := stamp_event(_payload, _seq_at, _seq, _now);
+  _patched := patch_event(_payload, _seq_offset, _seq, _now);
   insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
-  values (_channel_id, _seq, app_tenant_id(), _kind, _message_id, _actor_id, _now, _stamped);
-  return query select _channel_id, _seq, _stamped;
+  values (_channel_id, _seq, app_tenant_id(), _kind, _message_id, _actor_id, _now, _patched);
+  return query select _channel_id, _seq, _patched;
 end
 $function$;
 alter function append_event(bigint,text,bigint,bytea,integer,bigint) owner to discuss_system;
 revoke all on function append_event(bigint,text,bigint,bytea,integer,bigint) from public;
 grant execute on function append_event(bigint,text,bigint,bytea,integer,bigint) to discuss_service;
 comment on function append_event(bigint,text,bigint,bytea,integer,bigint) is 'Appends an event, perhaps about a message, to the log of a channel of the caller''s tenant and returns it as logged. Keeps the channel''s row locked until commit.';
+
+CREATE OR REPLACE FUNCTION public.apply_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (NOT _added) THEN (SELECT COALESCE(jsonb_agg(r.reaction ORDER BY r.nth), '[]'::jsonb) AS "coalesce" FROM (SELECT t.nth, CASE WHEN ((t.reaction ->> 'emoji'::text) = apply_reaction._emoji) THEN jsonb_build_object('emoji', apply_reaction._emoji, 'users', (SELECT COALESCE(jsonb_agg(u.id ORDER BY u.place), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements((t.reaction -> 'users'::text)) WITH ORDINALITY u(id, place) WHERE (u.id <> to_jsonb(apply_reaction._user_id)))) ELSE t.reaction END AS reaction FROM jsonb_array_elements(apply_reaction._reactions) WITH ORDINALITY t(reaction, nth)) r WHERE ((r.reaction -> 'users'::text) <> '[]'::jsonb)) WHEN (NOT (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN (_reactions || jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(_user_id)))) ELSE (SELECT jsonb_agg(CASE WHEN (((t.reaction ->> 'emoji'::text) = apply_reaction._emoji) AND (NOT ((t.reaction -> 'users'::text) @> to_jsonb(apply_reaction._user_id)))) THEN jsonb_build_object('emoji', apply_reaction._emoji, 'users', ((t.reaction -> 'users'::text) || to_jsonb(apply_reaction._user_id))) ELSE t.reaction END ORDER BY t.nth) AS jsonb_agg FROM jsonb_array_elements(apply_reaction._reactions) WITH ORDINALITY t(reaction, nth)) END;
+comment on function apply_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';
 
 CREATE OR REPLACE FUNCTION public.assign_post_seq()
  RETURNS trigger
@@ -974,7 +981,7 @@ CREATE OR REPLACE FUNCTION public.browse_channels(_words text[], _after bigint, 
 AS $function$
 declare
   _patterns constant text[] := array(
-    select case when length(w) < 3 then '% ' else '%' end || fold_text(w) || '%' from unnest(_words) as w
+    select case when length(w) < 3 then '% ' else '%' end || normalize_text(w) || '%' from unnest(_words) as w
   );
 begin
   return query
@@ -1005,8 +1012,8 @@ revoke all on function browse_channels(text[],bigint,integer) from public;
 grant execute on function browse_channels(text[],bigint,integer) to discuss_service;
 comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names hold all the words, by name, after the one given. The names are kept apart for searches, where no policy shows them to the service.';
 
-CREATE OR REPLACE FUNCTION public.change_reaction(_channel_id bigint, _message_id bigint, _emoji text, _added boolean, _max_emoji integer, _max_users integer, _payload bytea, _seq_at integer)
- RETURNS TABLE(refusal text, reactions text, seq bigint, payload bytea)
+CREATE OR REPLACE FUNCTION public.change_reaction(_channel_id bigint, _message_id bigint, _emoji text, _added boolean, _max_emoji integer, _max_users integer, _payload bytea, _seq_offset integer)
+ RETURNS TABLE(error_reason text, reactions text, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
@@ -1036,8 +1043,8 @@ begin
     return query select 'MESSAGE_NOT_FOUND', null::text, null::bigint, null::bytea;
     return;
   end if;
-  _changed := with_reaction(_found.reactions, _emoji, _user_id, _added);
-  refusal := case
+  _changed := apply_reaction(_found.reactions, _emoji, _user_id, _added);
+  error_reason := case
     when _found.is_deleted then 'MESSAGE_DELETED'
     when _found.is_archived then 'CHANNEL_ARCHIVED'
     when _found.status = 'MUTED' then 'MEMBER_MUTED'
@@ -1051,8 +1058,8 @@ begin
       )
     ) then 'REACTION_LIMIT'
   end;
-  if refusal is not null or _changed = _found.reactions then
-    return query select refusal, _found.reactions::text, null::bigint, null::bytea;
+  if error_reason is not null or _changed = _found.reactions then
+    return query select error_reason, _found.reactions::text, null::bigint, null::bytea;
     return;
   end if;
 
@@ -1064,94 +1071,11 @@ begin
 
   select e.seq, e.payload
   into _seq, _logged
-  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_at, _message_id) as e;
+  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_offset, _message_id) as e;
   return query select null::text, _changed::text, _seq, _logged;
 end
 $function$;
-comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. refusal is null when it is as asked now; seq is null when it was so before.';
-
-CREATE OR REPLACE FUNCTION public.channel_truth(_ids bigint[])
- RETURNS TABLE(channel_id bigint, member_count integer, members integer, message_count integer, messages integer, last_message_at bigint, last_at bigint, last_message_id bigint, last_id bigint, post_seq bigint, last_post bigint, event_seq bigint, last_event bigint)
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
- SET enable_nestloop TO 'off'
-BEGIN ATOMIC
- WITH posted AS MATERIALIZED (
-          SELECT m.channel_id,
-             m.id,
-             m.post_seq,
-             m.created_at,
-             (m.notice IS NULL) AS counts
-            FROM messages m
-           WHERE (m.channel_id = ANY (channel_truth._ids))
-         ), newest AS (
-          SELECT p.channel_id,
-             (count(*) FILTER (WHERE p.counts))::integer AS messages,
-             max(p.created_at) FILTER (WHERE p.counts) AS last_at,
-             max(p.post_seq) FILTER (WHERE p.counts) AS last_counting,
-             max(p.id) AS last_id,
-             max(p.post_seq) AS last_post
-            FROM posted p
-           GROUP BY p.channel_id
-         ), noted AS (
-          SELECT d_1.channel_id,
-             max(d_1.post_seq) AS last_noted,
-             max(d_1.post_seq) FILTER (WHERE (p.id IS NULL)) AS last_removed
-            FROM (deleted_posts d_1
-              LEFT JOIN posted p ON (((p.channel_id = d_1.channel_id) AND (p.post_seq = d_1.post_seq))))
-           WHERE (d_1.channel_id = ANY (channel_truth._ids))
-           GROUP BY d_1.channel_id
-         )
-  SELECT c.id,
-     c.member_count,
-     ( SELECT (count(*))::integer AS count
-            FROM channel_members m
-           WHERE ((m.channel_id = c.id) AND ((m.status)::text = 'ACTIVE'::text))) AS count,
-     c.message_count,
-     COALESCE(n.messages, 0) AS "coalesce",
-     c.last_message_at,
-         CASE
-             WHEN (d.last_removed > COALESCE(n.last_counting, (0)::bigint)) THEN GREATEST(c.last_message_at, n.last_at)
-             ELSE n.last_at
-         END AS last_at,
-     c.last_message_id,
-         CASE
-             WHEN (d.last_removed > COALESCE(n.last_post, (0)::bigint)) THEN GREATEST(c.last_message_id, n.last_id)
-             ELSE n.last_id
-         END AS last_id,
-     c.post_seq,
-     GREATEST(n.last_post, d.last_noted, (0)::bigint) AS "greatest",
-     c.event_seq,
-     GREATEST(c.event_seq, ( SELECT max(e.seq) AS max
-            FROM channel_events e
-           WHERE (e.channel_id = c.id))) AS "greatest"
-    FROM ((channels c
-      LEFT JOIN newest n ON ((n.channel_id = c.id)))
-      LEFT JOIN noted d ON ((d.channel_id = c.id)))
-   WHERE (c.id = ANY (channel_truth._ids));
-END;
-alter function channel_truth(bigint[]) owner to discuss_system;
-revoke all on function channel_truth(bigint[]) from public;
-comment on function channel_truth(bigint[]) is 'Numbers of channels as stored, each followed by what it should be, counted by hand.';
-
-CREATE OR REPLACE FUNCTION public.chosen_statuses(_tenant_ids bigint[], _user_ids bigint[])
- RETURNS TABLE(tenant_id bigint, user_id bigint, status text, expires_at bigint, updated_at bigint)
- LANGUAGE plpgsql
- STABLE SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-  return query
-  select u.tenant_id, u.user_id, s.status::text, s.expires_at, s.updated_at
-  from unnest(_tenant_ids, _user_ids) as u(tenant_id, user_id)
-  join user_statuses s on s.tenant_id = u.tenant_id and s.user_id = u.user_id;
-end
-$function$;
-alter function chosen_statuses(bigint[],bigint[]) owner to discuss_system;
-revoke all on function chosen_statuses(bigint[],bigint[]) from public;
-grant execute on function chosen_statuses(bigint[],bigint[]) to discuss_service;
-comment on function chosen_statuses(bigint[],bigint[]) is 'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
+comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. error_reason is null when it is as asked now; seq is null when it was so before.';
 
 CREATE OR REPLACE FUNCTION public.count_tenants()
  RETURNS bigint
@@ -1181,6 +1105,61 @@ alter function count_tenants() owner to discuss_system;
 revoke all on function count_tenants() from public;
 grant execute on function count_tenants() to discuss_service;
 comment on function count_tenants() is 'How many tenants have or had a channel. For operators; 0 for others.';
+
+CREATE OR REPLACE FUNCTION public.create_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+  _default text := p_parent || '_default';
+  _columns text := partition_columns(p_parent::regclass);
+  _misplaced boolean;
+begin
+  if to_regclass(p_name) is not null then
+    return false;
+  end if;
+
+  -- In the order in which writers take them; attaching would take most of them later, in its own order.
+  -- Readers are kept out of the default partition only, and for as long as it takes to look into it.
+  if p_parent != 'channel_events' then
+    lock table channels in share row exclusive mode;
+    lock table only messages in share row exclusive mode;
+  end if;
+  execute format('lock table %I in access exclusive mode', _default);
+
+  execute format(
+    'create table %I (like %I including defaults including constraints including generated including storage)',
+    p_name, p_parent
+  );
+  -- No policy: nobody but the owner sees a row by the partition's own name.
+  execute format('alter table %I enable row level security', p_name);
+
+  execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, p_key, p_key)
+  into _misplaced
+  using p_from, p_to;
+
+  if _misplaced then
+    if p_parent = 'messages' then
+      perform detach_references(p_from, p_to);
+    end if;
+    execute format(
+      'insert into %I (%s) select %s from %I where %I >= $1 and %I < $2',
+      p_name, _columns, _columns, _default, p_key, p_key
+    ) using p_from, p_to;
+    execute format('delete from %I where %I >= $1 and %I < $2', _default, p_key, p_key)
+    using p_from, p_to;
+  end if;
+
+  execute format('alter table %I attach partition %I for values from (%s) to (%s)', p_parent, p_name, p_from, p_to);
+
+  if _misplaced and p_parent = 'messages' then
+    perform reattach_references();
+  end if;
+  return true;
+end
+$function$;
+revoke all on function create_partition(text,text,text,bigint,bigint) from public;
+comment on function create_partition(text,text,text,bigint,bigint) is 'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
 
 CREATE OR REPLACE FUNCTION public.database_epoch()
  RETURNS text
@@ -1224,7 +1203,7 @@ revoke all on function database_stats() from public;
 grant execute on function database_stats() to discuss_service;
 comment on function database_stats() is 'Size of each table and of each day of the log, rows as PostgreSQL estimates them. For operators; nothing for others.';
 
-CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_at integer, _later bytea, _later_seq_at integer)
+CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_offset integer, _later bytea, _later_seq_offset integer)
  RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1257,7 +1236,7 @@ begin
     and m.channel_id = _channel_id
     and m.tenant_id = _tenant_id
     and not m.is_deleted
-  returning m.parent_id, m.sender_id, m.posted_seq into _message;
+  returning m.parent_id, m.sender_id, m.created_event_seq into _message;
   if not found then
     return;
   end if;
@@ -1267,10 +1246,10 @@ begin
 
   -- What the log holds of it must not be told to those who come later.
   update channel_events e
-  set payload = stamp_event(_created, _created_seq_at, e.seq, e.created_at)
-  where e.channel_id = _channel_id and e.seq = _message.posted_seq and e.kind = 'MESSAGE_CREATED';
+  set payload = patch_event(_created, _created_seq_offset, e.seq, e.created_at)
+  where e.channel_id = _channel_id and e.seq = _message.created_event_seq and e.kind = 'MESSAGE_CREATED';
   update channel_events e
-  set payload = stamp_event(_later, _later_seq_at, e.seq, e.created_at)
+  set payload = patch_event(_later, _later_seq_offset, e.seq, e.created_at)
   where e.tenant_id = _tenant_id and e.message_id = _message_id and e.kind != 'MESSAGE_CREATED';
 
   if _message.parent_id is null then
@@ -1313,41 +1292,6 @@ revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,
 grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
 comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Deletes a message of the caller''s tenant softly: its edits, votes, reactions and pin go, its events in the log are replaced by _created (the first one) and _later, and its thread is counted anew. Returns the thread as it is now when the message was a reply. The event of the deletion is the caller''s to append, next, as are the checks of who may.';
 
-CREATE OR REPLACE FUNCTION public.deleted_post_truth(_ids bigint[])
- RETURNS TABLE(channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_noted boolean, is_due boolean)
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
- SET enable_nestloop TO 'off'
-BEGIN ATOMIC
- SELECT c.id,
-     n.post_seq,
-     c.tenant_id,
-     COALESCE(m.sender_id, (0)::bigint) AS "coalesce",
-     (d.post_seq IS NOT NULL),
-     ((m.id IS NULL) OR (NOT m.counts))
-    FROM (((channels c
-      CROSS JOIN LATERAL generate_series((1)::bigint, GREATEST(( SELECT x.post_seq
-            FROM messages x
-           WHERE (x.channel_id = c.id)
-           ORDER BY x.id DESC
-          LIMIT 1), ( SELECT max(x.post_seq) AS max
-            FROM deleted_posts x
-           WHERE (x.channel_id = c.id)))) n(post_seq))
-      LEFT JOIN ( SELECT x.channel_id,
-             x.post_seq,
-             x.id,
-             x.sender_id,
-             ((NOT x.is_deleted) AND (x.notice IS NULL)) AS counts
-            FROM messages x
-           WHERE (x.channel_id = ANY (deleted_post_truth._ids))) m ON (((m.channel_id = c.id) AND (m.post_seq = n.post_seq))))
-      LEFT JOIN deleted_posts d ON (((d.channel_id = c.id) AND (d.post_seq = n.post_seq))))
-   WHERE (c.id = ANY (deleted_post_truth._ids));
-END;
-alter function deleted_post_truth(bigint[]) owner to discuss_system;
-revoke all on function deleted_post_truth(bigint[]) from public;
-comment on function deleted_post_truth(bigint[]) is 'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
-
 CREATE OR REPLACE FUNCTION public.derived_unread(p_channel_id bigint, p_user_id bigint, p_post_seq bigint, p_read_post_seq bigint, p_own_posts bigint, p_own_posts_read bigint)
  RETURNS integer
  LANGUAGE sql
@@ -1358,6 +1302,34 @@ BEGIN ATOMIC
            WHERE ((d.channel_id = derived_unread.p_channel_id) AND (d.post_seq > derived_unread.p_read_post_seq) AND (d.sender_id <> derived_unread.p_user_id))))))::integer AS "greatest";
 END;
 comment on function derived_unread(bigint,bigint,bigint,bigint,bigint,bigint) is 'The exact unread number of a member: messages after the marker, without own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';
+
+CREATE OR REPLACE FUNCTION public.detach_references(p_from bigint, p_to bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  lock table attachments, activity_feed in share row exclusive mode;
+
+  create temporary table detached_attachments on commit drop as
+  select a.*
+  from attachments a
+  join messages_default m on m.id = a.message_id
+  where m.id >= p_from and m.id < p_to;
+
+  create temporary table detached_activities on commit drop as
+  select a.*
+  from activity_feed a
+  join messages_default m on m.id = a.message_id
+  where m.id >= p_from and m.id < p_to;
+
+  create temporary table detached_replies on commit drop as
+  select r.id, r.parent_id
+  from messages r
+  where r.parent_id >= p_from and r.parent_id < p_to;
+end
+$function$;
+revoke all on function detach_references(bigint,bigint) from public;
+comment on function detach_references(bigint,bigint) is 'Copies what refers to the messages of a range, before these leave the default partition.';
 
 CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(p_days integer, p_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
@@ -1370,7 +1342,7 @@ declare
   _day constant bigint := 86400000;
   _first_kept bigint := (p_now_ms / _day - p_days) * _day;
   _raise_floor constant text := $raise$
-    update event_feed f
+    update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
     from (select xid, id from %I where created_at < %s order by xid desc, id desc limit 1) as e
     where (e.xid, e.id) > (f.floor_xid, f.floor_id)
@@ -1408,7 +1380,7 @@ end
 $function$;
 revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
-comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_feed how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
+comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_log_state how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
 
 CREATE OR REPLACE FUNCTION public.ensure_partitions(p_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
@@ -1469,7 +1441,7 @@ begin
     order by turn, low
   loop
     begin
-      if make_partition(_plan.parent, _plan.name, _plan.key, _plan.low, _plan.high) then
+      if create_partition(_plan.parent, _plan.name, _plan.key, _plan.low, _plan.high) then
         return next _plan.name;
       end if;
     exception
@@ -1485,19 +1457,108 @@ revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
 comment on function ensure_partitions(bigint) is 'Makes the partitions of the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves on what the default partitions caught. Returns what it made; warns of what it had to put off as the table was busy. Call it every hour.';
 
-CREATE OR REPLACE FUNCTION public.fold_text(p_text text)
- RETURNS text
- LANGUAGE plpgsql
- IMMUTABLE PARALLEL SAFE STRICT
-AS $function$
-begin
-  return lower(public.unaccent('public.unaccent', normalize(p_text, nfc)));
-end
-$function$;
-comment on function fold_text(text) is 'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
+CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ WITH posted AS MATERIALIZED (
+          SELECT m.channel_id,
+             m.id,
+             m.post_seq,
+             m.created_at,
+             (m.notice IS NULL) AS counts
+            FROM messages m
+           WHERE (m.channel_id = ANY (expected_channels._ids))
+         ), newest AS (
+          SELECT p.channel_id,
+             (count(*) FILTER (WHERE p.counts))::integer AS messages,
+             max(p.created_at) FILTER (WHERE p.counts) AS last_at,
+             max(p.post_seq) FILTER (WHERE p.counts) AS last_counting,
+             max(p.id) AS last_id,
+             max(p.post_seq) AS last_post
+            FROM posted p
+           GROUP BY p.channel_id
+         ), noted AS (
+          SELECT d_1.channel_id,
+             max(d_1.post_seq) AS last_noted,
+             max(d_1.post_seq) FILTER (WHERE (p.id IS NULL)) AS last_removed
+            FROM (deleted_posts d_1
+              LEFT JOIN posted p ON (((p.channel_id = d_1.channel_id) AND (p.post_seq = d_1.post_seq))))
+           WHERE (d_1.channel_id = ANY (expected_channels._ids))
+           GROUP BY d_1.channel_id
+         )
+  SELECT c.id,
+     c.member_count,
+     ( SELECT (count(*))::integer AS count
+            FROM channel_members m
+           WHERE ((m.channel_id = c.id) AND ((m.status)::text = 'ACTIVE'::text))) AS count,
+     c.message_count,
+     COALESCE(n.messages, 0) AS "coalesce",
+     c.last_message_at,
+         CASE
+             WHEN (d.last_removed > COALESCE(n.last_counting, (0)::bigint)) THEN GREATEST(c.last_message_at, n.last_at)
+             ELSE n.last_at
+         END AS last_at,
+     c.last_message_id,
+         CASE
+             WHEN (d.last_removed > COALESCE(n.last_post, (0)::bigint)) THEN GREATEST(c.last_message_id, n.last_id)
+             ELSE n.last_id
+         END AS last_id,
+     c.post_seq,
+     GREATEST(n.last_post, d.last_noted, (0)::bigint) AS "greatest",
+     c.event_seq,
+     GREATEST(c.event_seq, ( SELECT max(e.seq) AS max
+            FROM channel_events e
+           WHERE (e.channel_id = c.id))) AS "greatest"
+    FROM ((channels c
+      LEFT JOIN newest n ON ((n.channel_id = c.id)))
+      LEFT JOIN noted d ON ((d.channel_id = c.id)))
+   WHERE (c.id = ANY (expected_channels._ids));
+END;
+alter function expected_channels(bigint[]) owner to discuss_system;
+revoke all on function expected_channels(bigint[]) from public;
+comment on function expected_channels(bigint[]) is 'Numbers of channels as stored, each followed by what it should be, counted by hand.';
 
-CREATE OR REPLACE FUNCTION public.follower_truth(_ids bigint[])
- RETURNS TABLE(channel_id bigint, tenant_id bigint, root_id bigint, user_id bigint, replies integer, counted integer, first_reply_id bigint, first_id bigint)
+CREATE OR REPLACE FUNCTION public.expected_deleted_posts(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_recorded boolean, is_expected boolean)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ SELECT c.id,
+     n.post_seq,
+     c.tenant_id,
+     COALESCE(m.sender_id, (0)::bigint) AS "coalesce",
+     (d.post_seq IS NOT NULL),
+     ((m.id IS NULL) OR (NOT m.counts))
+    FROM (((channels c
+      CROSS JOIN LATERAL generate_series((1)::bigint, GREATEST(( SELECT x.post_seq
+            FROM messages x
+           WHERE (x.channel_id = c.id)
+           ORDER BY x.id DESC
+          LIMIT 1), ( SELECT max(x.post_seq) AS max
+            FROM deleted_posts x
+           WHERE (x.channel_id = c.id)))) n(post_seq))
+      LEFT JOIN ( SELECT x.channel_id,
+             x.post_seq,
+             x.id,
+             x.sender_id,
+             ((NOT x.is_deleted) AND (x.notice IS NULL)) AS counts
+            FROM messages x
+           WHERE (x.channel_id = ANY (expected_deleted_posts._ids))) m ON (((m.channel_id = c.id) AND (m.post_seq = n.post_seq))))
+      LEFT JOIN deleted_posts d ON (((d.channel_id = c.id) AND (d.post_seq = n.post_seq))))
+   WHERE (c.id = ANY (expected_deleted_posts._ids));
+END;
+alter function expected_deleted_posts(bigint[]) owner to discuss_system;
+revoke all on function expected_deleted_posts(bigint[]) from public;
+comment on function expected_deleted_posts(bigint[]) is 'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
+
+CREATE OR REPLACE FUNCTION public.expected_followers(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, tenant_id bigint, root_id bigint, user_id bigint, replies integer, expected_replies integer, first_reply_id bigint, expected_first_reply_id bigint)
  LANGUAGE sql
  STABLE
  SET search_path TO 'public', 'pg_temp'
@@ -1520,13 +1581,277 @@ BEGIN ATOMIC
              (count(*))::integer AS replies,
              min(x.id) AS first_id
             FROM messages x
-           WHERE ((x.channel_id = ANY (follower_truth._ids)) AND (x.parent_id IS NOT NULL) AND (NOT x.is_deleted))
+           WHERE ((x.channel_id = ANY (expected_followers._ids)) AND (x.parent_id IS NOT NULL) AND (NOT x.is_deleted))
            GROUP BY x.parent_id, x.sender_id) r ON (((r.parent_id = f.root_id) AND (r.sender_id = f.user_id))))
-   WHERE (f.channel_id = ANY (follower_truth._ids));
+   WHERE (f.channel_id = ANY (expected_followers._ids));
 END;
-alter function follower_truth(bigint[]) owner to discuss_system;
-revoke all on function follower_truth(bigint[]) from public;
-comment on function follower_truth(bigint[]) is 'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
+alter function expected_followers(bigint[]) owner to discuss_system;
+revoke all on function expected_followers(bigint[]) from public;
+comment on function expected_followers(bigint[]) is 'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
+
+CREATE OR REPLACE FUNCTION public.expected_members(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, id bigint, read_post_seq bigint, expected_read_post_seq bigint, own_posts bigint, expected_own_posts bigint, own_posts_read bigint, expected_own_posts_read bigint, unread_count integer, expected_unread_count integer)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH posted AS MATERIALIZED (
+          SELECT x.channel_id,
+             array_agg(x.id ORDER BY x.id) AS ids,
+             array_agg(x.post_seq ORDER BY x.id) AS posts
+            FROM messages x
+           WHERE (x.channel_id = ANY (expected_members._ids))
+           GROUP BY x.channel_id
+         ), own AS MATERIALIZED (
+          SELECT o.channel_id,
+             o.sender_id,
+             array_agg(o.post_seq ORDER BY o.post_seq) AS posts
+            FROM ( SELECT x.channel_id,
+                     x.sender_id,
+                     x.post_seq
+                    FROM messages x
+                   WHERE ((x.channel_id = ANY (expected_members._ids)) AND (NOT x.is_deleted) AND (x.notice IS NULL))
+                 UNION ALL
+                  SELECT d.channel_id,
+                     d.sender_id,
+                     d.post_seq
+                    FROM deleted_posts d
+                   WHERE (d.channel_id = ANY (expected_members._ids))) o
+           GROUP BY o.channel_id, o.sender_id
+         )
+  SELECT t.channel_id,
+     t.id,
+     t.read_post_seq,
+     t.marker,
+     t.own_posts,
+     t.own,
+     t.own_posts_read,
+     t.own_read,
+     t.unread_count,
+         CASE
+             WHEN t.is_settled THEN derived_unread(t.channel_id, t.user_id, LEAST(t.post_seq, (t.marker + 2147483647)), t.marker, t.own, t.own_read)
+             ELSE t.unread_count
+         END AS unread_count
+    FROM ( SELECT m.channel_id,
+             m.id,
+             m.user_id,
+             m.read_post_seq,
+             k.marker,
+             m.own_posts,
+             m.own_posts_read,
+             m.unread_count,
+             c.post_seq,
+             (COALESCE(cardinality(o.posts), 0))::bigint AS own,
+             (COALESCE(width_bucket(k.marker, o.posts), 0))::bigint AS own_read,
+             (is_member_status((m.status)::text) AND (c.unread_version = c.settled_version)) AS is_settled
+            FROM (((((channel_members m
+              JOIN channels c ON ((c.id = m.channel_id)))
+              LEFT JOIN own o ON (((o.channel_id = m.channel_id) AND (o.sender_id = m.user_id))))
+              LEFT JOIN posted p ON ((p.channel_id = m.channel_id)))
+              CROSS JOIN LATERAL ( SELECT COALESCE(width_bucket(m.last_read_msg_id, p.ids), 0) AS place) l)
+              CROSS JOIN LATERAL ( SELECT LEAST(GREATEST(m.read_post_seq, p.posts[l.place]), COALESCE((p.posts[(l.place + 1)] - 1), c.post_seq)) AS marker) k)
+           WHERE (m.channel_id = ANY (expected_members._ids))) t;
+END;
+alter function expected_members(bigint[]) owner to discuss_system;
+revoke all on function expected_members(bigint[]) from public;
+comment on function expected_members(bigint[]) is 'Numbers of memberships as stored, each followed by what it should be, counted by hand.';
+
+CREATE OR REPLACE FUNCTION public.expected_threads(_ids bigint[])
+ RETURNS TABLE(channel_id bigint, id bigint, thread_count integer, expected_thread_count integer, thread_user_count integer, expected_thread_user_count integer, thread_users bigint[], expected_thread_users bigint[], last_reply_at bigint, expected_last_reply_at bigint)
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_nestloop TO 'off'
+BEGIN ATOMIC
+ WITH authors AS MATERIALIZED (
+          SELECT x.parent_id,
+             x.sender_id,
+             count(*) AS replies,
+             max(x.id) AS last_id,
+             COALESCE(min(f.first_reply_id), min(x.id)) AS first_id
+            FROM (messages x
+              LEFT JOIN thread_followers f ON (((f.tenant_id = x.tenant_id) AND (f.root_id = x.parent_id) AND (f.user_id = x.sender_id))))
+           WHERE ((x.channel_id = ANY (expected_threads._ids)) AND (x.parent_id IS NOT NULL) AND (NOT x.is_deleted))
+           GROUP BY x.parent_id, x.sender_id
+         ), threads AS MATERIALIZED (
+          SELECT a.parent_id,
+             (sum(a.replies))::integer AS replies,
+             (count(*) FILTER (WHERE (a.sender_id > 0)))::integer AS users,
+             (array_agg(a.sender_id ORDER BY a.first_id) FILTER (WHERE (a.sender_id > 0)))[:5] AS first_users,
+             max(a.last_id) AS last_id
+            FROM authors a
+           GROUP BY a.parent_id
+         )
+  SELECT m.channel_id,
+     m.id,
+     m.thread_count,
+     COALESCE(t.replies, 0) AS "coalesce",
+     m.thread_user_count,
+     COALESCE(t.users, 0) AS "coalesce",
+     m.thread_users,
+     COALESCE(t.first_users, '{}'::bigint[]) AS "coalesce",
+     m.last_reply_at,
+     ( SELECT x.created_at
+            FROM messages x
+           WHERE (x.id = t.last_id)) AS created_at
+    FROM (messages m
+      LEFT JOIN threads t ON ((t.parent_id = m.id)))
+   WHERE (m.channel_id = ANY (expected_threads._ids));
+END;
+alter function expected_threads(bigint[]) owner to discuss_system;
+revoke all on function expected_threads(bigint[]) from public;
+comment on function expected_threads(bigint[]) is 'What messages show of their threads as stored, nothing where there is none, each followed by what it should be, counted by hand.';
+
+CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
+ RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  -- Refusals of replies, by item. Not part of the statement below, as most batches hold none and it would look into
+  -- every partition of messages.
+  _parents jsonb := '{}';
+begin
+  -- Statements after this one see everything that was committed while it waited.
+  perform 1
+  from channels c
+  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+  order by c.id
+  for no key update;
+
+  if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
+    select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
+    into _parents
+    from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
+    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
+    where r."parentId" is not null
+      and p.is_deleted is not false;
+  end if;
+
+  return query
+  with checked as materialized (
+    select
+      r.*,
+      case
+        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
+        when m.status = 'MUTED' then 'MEMBER_MUTED'
+        when c.is_archived then 'CHANNEL_ARCHIVED'
+        else _parents ->> r.item::text
+      end as error_reason,
+      c.event_seq,
+      c.post_seq,
+      c.last_message_at
+    from json_to_recordset(_items) as r(
+      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
+      "requestId" uuid, "payloadHash" text,
+      type text, content text, mentions bigint[], "mentionScope" text,
+      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
+      payload text, "seqOffset" int, "messageOffset" int
+    )
+    -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
+    left join lateral (
+      select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
+      from channels k
+      where k.id = r."channelId" and k.tenant_id = r."tenantId" and k.deleted_at is null
+      limit 1
+    ) as c on true
+    left join lateral (
+      select k.id, k.status
+      from channel_members k
+      where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
+      limit 1
+    ) as m on true
+  ),
+  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
+  numbered as materialized (
+    select o.*, nextval('messages_id_seq') as id
+    from (select * from checked where error_reason is null order by "channelId", item) as o
+  ),
+  claimed as (
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    select distinct on ("tenantId", "userId", "requestId")
+      "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
+    from numbered
+    where "requestId" is not null
+    order by "tenantId", "userId", "requestId", id
+    on conflict do nothing
+    returning resource_id
+  ),
+  placed as materialized (
+    select
+      n.*,
+      n.event_seq + row_number() over channel as seq,
+      n.post_seq + row_number() over channel as place,
+      greatest(n.last_message_at, now_ms()) as now
+    from numbered n
+    where n."requestId" is null or n.id in (select resource_id from claimed)
+    window channel as (partition by n."channelId" order by n.id)
+  ),
+  patched as materialized (
+    select
+      p.item, p.id, p.place, p.now, p.seq, p."channelId", p."tenantId", p."userId",
+      patch_event(
+        patch_message(decode(p.payload, 'base64'), p."messageOffset", p.id, p.place, p.now), p."seqOffset", p.seq, p.now
+      ) as event
+    from placed p
+  ),
+  advanced as (
+    update channels c
+    set
+      event_seq = a.seq,
+      post_seq = a.place,
+      last_message_id = a.id,
+      message_count = c.message_count + a.posts,
+      last_message_at = a.now,
+      updated_at = greatest(c.updated_at, a.now),
+      unread_version = c.unread_version + 1
+    from (
+      select "channelId", count(*)::int as posts, max(seq) as seq, max(place) as place, max(id) as id, max(now) as now
+      from placed
+      group by 1
+    ) as a
+    where c.id = a."channelId"
+  ),
+  inserted as (
+    insert into messages
+      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
+       also_in_channel, metadata, post_seq, event_seq, created_event_seq, created_at, updated_at)
+    select
+      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
+      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
+    from placed
+    order by id
+  ),
+  logged as (
+    insert into channel_events
+      (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+    select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
+    from patched
+    order by "channelId", seq
+  ),
+  counted as (
+    update channel_members m
+    set own_posts = m.own_posts + s.posts
+    from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
+    where m.channel_id = s."channelId" and m.user_id = s."userId"
+  )
+  select s.item, null::text, s.id, s.place, s.now, s.seq, s.event
+  from patched s
+  union all
+  select c.item, coalesce(c.error_reason, 'REPEATED'), null, null, null, null, null
+  from checked c
+  where c.item not in (select s.item from patched s);
+end
+$function$;
+alter function insert_messages(json) owner to discuss_system;
+revoke all on function insert_messages(json) from public;
+comment on function insert_messages(json) is 'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
 
 CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  RETURNS boolean
@@ -1534,23 +1859,6 @@ CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  IMMUTABLE PARALLEL SAFE
 RETURN (_status = ANY (ARRAY['ACTIVE'::text, 'MUTED'::text]));
 comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel; LEFT and REMOVED are not.';
-
-CREATE OR REPLACE FUNCTION public.keep_channel_name()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-  insert into channel_names (channel_id, tenant_id, name)
-  values (new.id, new.tenant_id, search_name(new.name))
-  on conflict (channel_id) do update set name = excluded.name;
-  return null;
-end
-$function$;
-alter function keep_channel_name() owner to discuss_system;
-revoke all on function keep_channel_name() from public;
-comment on function keep_channel_name() is 'Trigger of channels: keeps the name that SearchChannels looks at.';
 
 CREATE OR REPLACE FUNCTION public.learn_search_words(_limit integer)
  RETURNS integer
@@ -1660,6 +1968,41 @@ revoke all on function list_inactive_groups(bigint,integer) from public;
 grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
 comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change since _before, epoch ms. Reads all channels.';
 
+CREATE OR REPLACE FUNCTION public.list_mismatched_channels(_ids bigint[])
+ RETURNS TABLE(part text, checked bigint, wrong bigint[])
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT 'channels'::text,
+     count(*) AS count,
+     array_agg(t.channel_id) FILTER (WHERE ((((((t.member_count IS DISTINCT FROM t.expected_member_count) OR (t.message_count IS DISTINCT FROM t.expected_message_count)) OR (t.last_message_at IS DISTINCT FROM t.expected_last_message_at)) OR (t.last_message_id IS DISTINCT FROM t.expected_last_message_id)) OR (t.post_seq IS DISTINCT FROM t.expected_post_seq)) OR (t.event_seq IS DISTINCT FROM t.expected_event_seq))) AS array_agg
+    FROM expected_channels(list_mismatched_channels._ids) t(channel_id, member_count, expected_member_count, message_count, expected_message_count, last_message_at, expected_last_message_at, last_message_id, expected_last_message_id, post_seq, expected_post_seq, event_seq, expected_event_seq)
+ UNION ALL
+  SELECT 'deleted_posts'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE (t.is_recorded <> t.is_expected)) AS array_agg
+    FROM expected_deleted_posts(list_mismatched_channels._ids) t(channel_id, post_seq, tenant_id, sender_id, is_recorded, is_expected)
+ UNION ALL
+  SELECT 'channel_members'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((t.read_post_seq <> t.expected_read_post_seq) OR (t.own_posts <> t.expected_own_posts) OR (t.own_posts_read <> t.expected_own_posts_read) OR (t.unread_count <> t.expected_unread_count))) AS array_agg
+    FROM expected_members(list_mismatched_channels._ids) t(channel_id, id, read_post_seq, expected_read_post_seq, own_posts, expected_own_posts, own_posts_read, expected_own_posts_read, unread_count, expected_unread_count)
+ UNION ALL
+  SELECT 'thread_followers'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((t.replies IS DISTINCT FROM t.expected_replies) OR (t.first_reply_id IS DISTINCT FROM t.expected_first_reply_id))) AS array_agg
+    FROM expected_followers(list_mismatched_channels._ids) t(channel_id, tenant_id, root_id, user_id, replies, expected_replies, first_reply_id, expected_first_reply_id)
+ UNION ALL
+  SELECT 'messages'::text,
+     count(*) AS count,
+     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((((t.thread_count IS DISTINCT FROM t.expected_thread_count) OR (t.thread_user_count IS DISTINCT FROM t.expected_thread_user_count)) OR (t.thread_users IS DISTINCT FROM t.expected_thread_users)) OR (t.last_reply_at IS DISTINCT FROM t.expected_last_reply_at))) AS array_agg
+    FROM expected_threads(list_mismatched_channels._ids) t(channel_id, id, thread_count, expected_thread_count, thread_user_count, expected_thread_user_count, thread_users, expected_thread_users, last_reply_at, expected_last_reply_at);
+END;
+alter function list_mismatched_channels(bigint[]) owner to discuss_system;
+revoke all on function list_mismatched_channels(bigint[]) from public;
+comment on function list_mismatched_channels(bigint[]) is 'For each table how many rows were compared with a count by hand, and the channels in which any is wrong.';
+
 CREATE OR REPLACE FUNCTION public.list_schema_files()
  RETURNS TABLE(name text, checksum text)
  LANGUAGE sql
@@ -1673,6 +2016,24 @@ END;
 revoke all on function list_schema_files() from public;
 grant execute on function list_schema_files() to discuss_service;
 comment on function list_schema_files() is 'Migrations and function files applied to this database, for the check at the start of an instance.';
+
+CREATE OR REPLACE FUNCTION public.list_status_overrides(_tenant_ids bigint[], _user_ids bigint[])
+ RETURNS TABLE(tenant_id bigint, user_id bigint, status text, expires_at bigint, updated_at bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  return query
+  select u.tenant_id, u.user_id, s.status::text, s.expires_at, s.updated_at
+  from unnest(_tenant_ids, _user_ids) as u(tenant_id, user_id)
+  join user_statuses s on s.tenant_id = u.tenant_id and s.user_id = u.user_id;
+end
+$function$;
+alter function list_status_overrides(bigint[],bigint[]) owner to discuss_system;
+revoke all on function list_status_overrides(bigint[],bigint[]) from public;
+grant execute on function list_status_overrides(bigint[],bigint[]) to discuss_service;
+comment on function list_status_overrides(bigint[],bigint[]) is 'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
 
 CREATE OR REPLACE FUNCTION public.lock_public_group(_channel_id bigint)
  RETURNS boolean
@@ -1697,60 +2058,22 @@ revoke all on function lock_public_group(bigint) from public;
 grant execute on function lock_public_group(bigint) to discuss_service;
 comment on function lock_public_group(bigint) is 'Locks a public group of the caller''s tenant as every change of a channel does, for who is about to join it: the update policy, which holds for locks too, is of members. False when there is no such group.';
 
-CREATE OR REPLACE FUNCTION public.make_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint)
- RETURNS boolean
+CREATE OR REPLACE FUNCTION public.mark_message_changed()
+ RETURNS trigger
  LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
 AS $function$
-declare
-  _default text := p_parent || '_default';
-  _columns text := partition_columns(p_parent::regclass);
-  _misplaced boolean;
 begin
-  if to_regclass(p_name) is not null then
-    return false;
-  end if;
-
-  -- In the order in which writers take them; attaching would take most of them later, in its own order.
-  -- Readers are kept out of the default partition only, and for as long as it takes to look into it.
-  if p_parent != 'channel_events' then
-    lock table channels in share row exclusive mode;
-    lock table only messages in share row exclusive mode;
-  end if;
-  execute format('lock table %I in access exclusive mode', _default);
-
-  execute format(
-    'create table %I (like %I including defaults including constraints including generated including storage)',
-    p_name, p_parent
-  );
-  -- No policy: nobody but the owner sees a row by the partition's own name.
-  execute format('alter table %I enable row level security', p_name);
-
-  execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, p_key, p_key)
-  into _misplaced
-  using p_from, p_to;
-
-  if _misplaced then
-    if p_parent = 'messages' then
-      perform put_aside_references(p_from, p_to);
-    end if;
-    execute format(
-      'insert into %I (%s) select %s from %I where %I >= $1 and %I < $2',
-      p_name, _columns, _columns, _default, p_key, p_key
-    ) using p_from, p_to;
-    execute format('delete from %I where %I >= $1 and %I < $2', _default, p_key, p_key)
-    using p_from, p_to;
-  end if;
-
-  execute format('alter table %I attach partition %I for values from (%s) to (%s)', p_parent, p_name, p_from, p_to);
-
-  if _misplaced and p_parent = 'messages' then
-    perform put_back_references();
-  end if;
-  return true;
+  update channels c
+  set unread_version = c.unread_version + 1
+  where c.id in (old.channel_id, new.channel_id);
+  return null;
 end
 $function$;
-revoke all on function make_partition(text,text,text,bigint,bigint) from public;
-comment on function make_partition(text,text,text,bigint,bigint) is 'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
+alter function mark_message_changed() owner to discuss_system;
+revoke all on function mark_message_changed() from public;
+comment on function mark_message_changed() is 'Counts channels.unread_version up for a message that was changed without an event.';
 
 CREATE OR REPLACE FUNCTION public.member_ids(_channel_id bigint, _after bigint, _limit integer)
  RETURNS bigint[]
@@ -1789,73 +2112,6 @@ revoke all on function member_ids(bigint,bigint,integer) from public;
 grant execute on function member_ids(bigint,bigint,integer) to discuss_service;
 comment on function member_ids(bigint,bigint,integer) is 'The next members of a channel by user id, for members and services; null for others. The policy of channel_members would ask for each row whether it may be seen.';
 
-CREATE OR REPLACE FUNCTION public.member_truth(_ids bigint[])
- RETURNS TABLE(channel_id bigint, id bigint, read_post_seq bigint, marker bigint, own_posts bigint, own bigint, own_posts_read bigint, own_read bigint, unread_count integer, unread integer)
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH posted AS MATERIALIZED (
-          SELECT x.channel_id,
-             array_agg(x.id ORDER BY x.id) AS ids,
-             array_agg(x.post_seq ORDER BY x.id) AS posts
-            FROM messages x
-           WHERE (x.channel_id = ANY (member_truth._ids))
-           GROUP BY x.channel_id
-         ), own AS MATERIALIZED (
-          SELECT o.channel_id,
-             o.sender_id,
-             array_agg(o.post_seq ORDER BY o.post_seq) AS posts
-            FROM ( SELECT x.channel_id,
-                     x.sender_id,
-                     x.post_seq
-                    FROM messages x
-                   WHERE ((x.channel_id = ANY (member_truth._ids)) AND (NOT x.is_deleted) AND (x.notice IS NULL))
-                 UNION ALL
-                  SELECT d.channel_id,
-                     d.sender_id,
-                     d.post_seq
-                    FROM deleted_posts d
-                   WHERE (d.channel_id = ANY (member_truth._ids))) o
-           GROUP BY o.channel_id, o.sender_id
-         )
-  SELECT t.channel_id,
-     t.id,
-     t.read_post_seq,
-     t.marker,
-     t.own_posts,
-     t.own,
-     t.own_posts_read,
-     t.own_read,
-     t.unread_count,
-         CASE
-             WHEN t.is_settled THEN derived_unread(t.channel_id, t.user_id, LEAST(t.post_seq, (t.marker + 2147483647)), t.marker, t.own, t.own_read)
-             ELSE t.unread_count
-         END AS unread_count
-    FROM ( SELECT m.channel_id,
-             m.id,
-             m.user_id,
-             m.read_post_seq,
-             k.marker,
-             m.own_posts,
-             m.own_posts_read,
-             m.unread_count,
-             c.post_seq,
-             (COALESCE(cardinality(o.posts), 0))::bigint AS own,
-             (COALESCE(width_bucket(k.marker, o.posts), 0))::bigint AS own_read,
-             (is_member_status((m.status)::text) AND (c.unread_version = c.settled_version)) AS is_settled
-            FROM (((((channel_members m
-              JOIN channels c ON ((c.id = m.channel_id)))
-              LEFT JOIN own o ON (((o.channel_id = m.channel_id) AND (o.sender_id = m.user_id))))
-              LEFT JOIN posted p ON ((p.channel_id = m.channel_id)))
-              CROSS JOIN LATERAL ( SELECT COALESCE(width_bucket(m.last_read_msg_id, p.ids), 0) AS place) l)
-              CROSS JOIN LATERAL ( SELECT LEAST(GREATEST(m.read_post_seq, p.posts[l.place]), COALESCE((p.posts[(l.place + 1)] - 1), c.post_seq)) AS marker) k)
-           WHERE (m.channel_id = ANY (member_truth._ids))) t;
-END;
-alter function member_truth(bigint[]) owner to discuss_system;
-revoke all on function member_truth(bigint[]) from public;
-comment on function member_truth(bigint[]) is 'Numbers of memberships as stored, each followed by what it should be, counted by hand.';
-
 CREATE OR REPLACE FUNCTION public.members_of(_channel_ids bigint[])
  RETURNS TABLE(channel_id bigint, user_ids bigint[])
  LANGUAGE plpgsql
@@ -1882,182 +2138,6 @@ revoke all on function members_of(bigint[]) from public;
 grant execute on function members_of(bigint[]) to discuss_service;
 comment on function members_of(bigint[]) is 'Members of those of the channels that the caller is in. For channels of few members: all of them are returned.';
 
-CREATE OR REPLACE FUNCTION public.mend_channels(_ids bigint[])
- RETURNS TABLE(kind text, mended bigint)
- LANGUAGE sql
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH truth AS MATERIALIZED (
-          SELECT channel_truth.channel_id,
-             channel_truth.member_count,
-             channel_truth.members,
-             channel_truth.message_count,
-             channel_truth.messages,
-             channel_truth.last_message_at,
-             channel_truth.last_at,
-             channel_truth.last_message_id,
-             channel_truth.last_id,
-             channel_truth.post_seq,
-             channel_truth.last_post,
-             channel_truth.event_seq,
-             channel_truth.last_event
-            FROM channel_truth(mend_channels._ids) channel_truth(channel_id, member_count, members, message_count, messages, last_message_at, last_at, last_message_id, last_id, post_seq, last_post, event_seq, last_event)
-         ), updated AS (
-          UPDATE channels c SET member_count = t_1.members, message_count = t_1.messages, last_message_at = t_1.last_at, last_message_id = t_1.last_id, post_seq = t_1.last_post, event_seq = t_1.last_event, unread_version = (c.unread_version +
-                 CASE
-                     WHEN (c.post_seq = t_1.last_post) THEN 0
-                     ELSE 1
-                 END)
-            FROM truth t_1
-           WHERE ((c.id = t_1.channel_id) AND ((((((t_1.member_count IS DISTINCT FROM t_1.members) OR (t_1.message_count IS DISTINCT FROM t_1.messages)) OR (t_1.last_message_at IS DISTINCT FROM t_1.last_at)) OR (t_1.last_message_id IS DISTINCT FROM t_1.last_id)) OR (t_1.post_seq IS DISTINCT FROM t_1.last_post)) OR (t_1.event_seq IS DISTINCT FROM t_1.last_event)))
-         )
-  SELECT v.kind,
-     count(*) FILTER (WHERE v.is_wrong) AS count
-    FROM (truth t
-      CROSS JOIN LATERAL ( VALUES ('channels.member_count'::text,(t.member_count <> t.members)), ('channels.message_count'::text,(t.message_count <> t.messages)), ('channels.last_message_at'::text,(t.last_message_at IS DISTINCT FROM t.last_at)), ('channels.last_message_id'::text,(t.last_message_id IS DISTINCT FROM t.last_id)), ('channels.post_seq'::text,(t.post_seq <> t.last_post)), ('channels.event_seq'::text,(t.event_seq <> t.last_event))) v(kind, is_wrong))
-   GROUP BY v.kind;
-END;
-alter function mend_channels(bigint[]) owner to discuss_system;
-revoke all on function mend_channels(bigint[]) from public;
-comment on function mend_channels(bigint[]) is 'Mends the numbers of locked channels, and how many of each kind.';
-
-CREATE OR REPLACE FUNCTION public.mend_deleted_posts(_ids bigint[])
- RETURNS TABLE(kind text, mended bigint)
- LANGUAGE sql
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH truth AS MATERIALIZED (
-          SELECT t_1.channel_id,
-             t_1.post_seq,
-             t_1.tenant_id,
-             t_1.sender_id,
-             t_1.is_noted,
-             t_1.is_due
-            FROM deleted_post_truth(mend_deleted_posts._ids) t_1(channel_id, post_seq, tenant_id, sender_id, is_noted, is_due)
-           WHERE (t_1.is_noted <> t_1.is_due)
-         ), added AS (
-          INSERT INTO deleted_posts (channel_id, post_seq, tenant_id, sender_id)  SELECT t_1.channel_id,
-                     t_1.post_seq,
-                     t_1.tenant_id,
-                     t_1.sender_id
-                    FROM truth t_1
-                   WHERE t_1.is_due ON CONFLICT DO NOTHING
-         ), removed AS (
-          DELETE FROM deleted_posts d
-            USING truth t_1
-           WHERE ((NOT t_1.is_due) AND (d.channel_id = t_1.channel_id) AND (d.post_seq = t_1.post_seq))
-         ), unsettled AS (
-          UPDATE channels c SET unread_version = (c.unread_version + 1)
-           WHERE (c.id IN ( SELECT t_1.channel_id
-                    FROM truth t_1))
-         )
-  SELECT 'deleted_posts'::text,
-     count(*) AS count
-    FROM truth t;
-END;
-alter function mend_deleted_posts(bigint[]) owner to discuss_system;
-revoke all on function mend_deleted_posts(bigint[]) from public;
-comment on function mend_deleted_posts(bigint[]) is 'Mends which numbers of locked channels count for nobody, and how many.';
-
-CREATE OR REPLACE FUNCTION public.mend_followers(_ids bigint[])
- RETURNS TABLE(kind text, mended bigint)
- LANGUAGE sql
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH truth AS MATERIALIZED (
-          SELECT follower_truth.channel_id,
-             follower_truth.tenant_id,
-             follower_truth.root_id,
-             follower_truth.user_id,
-             follower_truth.replies,
-             follower_truth.counted,
-             follower_truth.first_reply_id,
-             follower_truth.first_id
-            FROM follower_truth(mend_followers._ids) follower_truth(channel_id, tenant_id, root_id, user_id, replies, counted, first_reply_id, first_id)
-         ), updated AS (
-          UPDATE thread_followers f SET replies = t_1.counted, first_reply_id = t_1.first_id
-            FROM truth t_1
-           WHERE ((f.tenant_id = t_1.tenant_id) AND (f.root_id = t_1.root_id) AND (f.user_id = t_1.user_id) AND ((t_1.replies IS DISTINCT FROM t_1.counted) OR (t_1.first_reply_id IS DISTINCT FROM t_1.first_id)))
-         )
-  SELECT v.kind,
-     count(*) FILTER (WHERE v.is_wrong) AS count
-    FROM (truth t
-      CROSS JOIN LATERAL ( VALUES ('thread_followers.replies'::text,(t.replies <> t.counted)), ('thread_followers.first_reply_id'::text,(t.first_reply_id IS DISTINCT FROM t.first_id))) v(kind, is_wrong))
-   GROUP BY v.kind;
-END;
-alter function mend_followers(bigint[]) owner to discuss_system;
-revoke all on function mend_followers(bigint[]) from public;
-comment on function mend_followers(bigint[]) is 'Mends the replies of those who follow threads of locked channels, and how many of each kind.';
-
-CREATE OR REPLACE FUNCTION public.mend_members(_ids bigint[])
- RETURNS TABLE(kind text, mended bigint)
- LANGUAGE sql
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH truth AS MATERIALIZED (
-          SELECT member_truth.channel_id,
-             member_truth.id,
-             member_truth.read_post_seq,
-             member_truth.marker,
-             member_truth.own_posts,
-             member_truth.own,
-             member_truth.own_posts_read,
-             member_truth.own_read,
-             member_truth.unread_count,
-             member_truth.unread
-            FROM member_truth(mend_members._ids) member_truth(channel_id, id, read_post_seq, marker, own_posts, own, own_posts_read, own_read, unread_count, unread)
-         ), updated AS (
-          UPDATE channel_members m SET read_post_seq = t_1.marker, own_posts = t_1.own, own_posts_read = t_1.own_read
-            FROM truth t_1
-           WHERE ((m.id = t_1.id) AND ((t_1.read_post_seq <> t_1.marker) OR (t_1.own_posts <> t_1.own) OR (t_1.own_posts_read <> t_1.own_read) OR (t_1.unread_count <> t_1.unread)))
-           RETURNING m.channel_id
-         ), told AS (
-          UPDATE channels c SET unread_version = (c.unread_version + 1)
-           WHERE (c.id IN ( SELECT u.channel_id
-                    FROM updated u))
-         )
-  SELECT v.kind,
-     count(*) FILTER (WHERE v.is_wrong) AS count
-    FROM (truth t
-      CROSS JOIN LATERAL ( VALUES ('channel_members.read_post_seq'::text,(t.read_post_seq <> t.marker)), ('channel_members.own_posts'::text,(t.own_posts <> t.own)), ('channel_members.own_posts_read'::text,(t.own_posts_read <> t.own_read)), ('channel_members.unread_count'::text,(t.unread_count <> t.unread))) v(kind, is_wrong))
-   GROUP BY v.kind;
-END;
-alter function mend_members(bigint[]) owner to discuss_system;
-revoke all on function mend_members(bigint[]) from public;
-comment on function mend_members(bigint[]) is 'Mends the numbers of locked memberships, and how many of each kind.';
-
-CREATE OR REPLACE FUNCTION public.mend_threads(_ids bigint[])
- RETURNS TABLE(kind text, mended bigint)
- LANGUAGE sql
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- WITH truth AS MATERIALIZED (
-          SELECT thread_truth.channel_id,
-             thread_truth.id,
-             thread_truth.thread_count,
-             thread_truth.replies,
-             thread_truth.thread_user_count,
-             thread_truth.users,
-             thread_truth.thread_users,
-             thread_truth.first_users,
-             thread_truth.last_reply_at,
-             thread_truth.last_at
-            FROM thread_truth(mend_threads._ids) thread_truth(channel_id, id, thread_count, replies, thread_user_count, users, thread_users, first_users, last_reply_at, last_at)
-         ), updated AS (
-          UPDATE messages m SET thread_count = t_1.replies, thread_user_count = t_1.users, thread_users = t_1.first_users, last_reply_at = t_1.last_at
-            FROM truth t_1
-           WHERE ((m.id = t_1.id) AND ((((t_1.thread_count IS DISTINCT FROM t_1.replies) OR (t_1.thread_user_count IS DISTINCT FROM t_1.users)) OR (t_1.thread_users IS DISTINCT FROM t_1.first_users)) OR (t_1.last_reply_at IS DISTINCT FROM t_1.last_at)))
-         )
-  SELECT v.kind,
-     count(*) FILTER (WHERE v.is_wrong) AS count
-    FROM (truth t
-      CROSS JOIN LATERAL ( VALUES ('messages.thread_count'::text,(t.thread_count <> t.replies)), ('messages.thread_user_count'::text,(t.thread_user_count <> t.users)), ('messages.thread_users'::text,(t.thread_users <> t.first_users)), ('messages.last_reply_at'::text,(t.last_reply_at IS DISTINCT FROM t.last_at))) v(kind, is_wrong))
-   GROUP BY v.kind;
-END;
-alter function mend_threads(bigint[]) owner to discuss_system;
-revoke all on function mend_threads(bigint[]) from public;
-comment on function mend_threads(bigint[]) is 'Mends what messages of locked channels show of their threads, and how many of each kind.';
-
 CREATE OR REPLACE FUNCTION public.misplaced_keys(p_default text, p_key text, p_span bigint)
  RETURNS SETOF bigint
  LANGUAGE plpgsql
@@ -2078,31 +2158,42 @@ $function$;
 revoke all on function misplaced_keys(text,text,bigint) from public;
 comment on function misplaced_keys(text,text,bigint) is 'One key out of each range, p_span wide, of which the default partition holds rows.';
 
+CREATE OR REPLACE FUNCTION public.next_channel_ids(_tenant_id bigint, _after bigint, _limit integer, _budget bigint)
+ RETURNS bigint[]
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT array_agg(p.id ORDER BY p.id) FILTER (WHERE ((p.place = 1) OR (p.work <= (next_channel_ids._budget)::numeric))) AS array_agg
+    FROM ( SELECT c.id,
+             row_number() OVER (ORDER BY c.id) AS place,
+             sum((c.post_seq + c.member_count)) OVER (ORDER BY c.id) AS work
+            FROM channels c
+           WHERE (((next_channel_ids._tenant_id = 0) OR (c.tenant_id = next_channel_ids._tenant_id)) AND (c.id > next_channel_ids._after) AND (c.deleted_at IS NULL))
+           ORDER BY c.id
+          LIMIT next_channel_ids._limit) p;
+END;
+alter function next_channel_ids(bigint,bigint,integer,bigint) owner to discuss_system;
+revoke all on function next_channel_ids(bigint,bigint,integer,bigint) from public;
+comment on function next_channel_ids(bigint,bigint,integer,bigint) is 'The next channels of a tenant, or (0) of all, with at most so many messages and members together, and one at least; null when there are none.';
+
+CREATE OR REPLACE FUNCTION public.normalize_text(p_text text)
+ RETURNS text
+ LANGUAGE plpgsql
+ IMMUTABLE PARALLEL SAFE STRICT
+AS $function$
+begin
+  return lower(public.unaccent('public.unaccent', normalize(p_text, nfc)));
+end
+$function$;
+comment on function normalize_text(text) is 'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
+
 CREATE OR REPLACE FUNCTION public.now_ms()
  RETURNS bigint
  LANGUAGE sql
  PARALLEL SAFE
 RETURN (floor((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric)))::bigint;
 comment on function now_ms() is 'The database clock in epoch milliseconds, the unit of every time column.';
-
-CREATE OR REPLACE FUNCTION public.page_of_channels(_tenant_id bigint, _after bigint, _limit integer, _budget bigint)
- RETURNS bigint[]
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- SELECT array_agg(p.id ORDER BY p.id) FILTER (WHERE ((p.place = 1) OR (p.work <= (page_of_channels._budget)::numeric))) AS array_agg
-    FROM ( SELECT c.id,
-             row_number() OVER (ORDER BY c.id) AS place,
-             sum((c.post_seq + c.member_count)) OVER (ORDER BY c.id) AS work
-            FROM channels c
-           WHERE (((page_of_channels._tenant_id = 0) OR (c.tenant_id = page_of_channels._tenant_id)) AND (c.id > page_of_channels._after) AND (c.deleted_at IS NULL))
-           ORDER BY c.id
-          LIMIT page_of_channels._limit) p;
-END;
-alter function page_of_channels(bigint,bigint,integer,bigint) owner to discuss_system;
-revoke all on function page_of_channels(bigint,bigint,integer,bigint) from public;
-comment on function page_of_channels(bigint,bigint,integer,bigint) is 'The next channels of a tenant, or (0) of all, with at most so many messages and members together, and one at least; null when there are none.';
 
 CREATE OR REPLACE FUNCTION public.partition_columns(p_table regclass)
  RETURNS text
@@ -2115,6 +2206,27 @@ BEGIN ATOMIC
 END;
 revoke all on function partition_columns(regclass) from public;
 comment on function partition_columns(regclass) is 'Names of the columns a row can be copied by: all but the generated ones.';
+
+CREATE OR REPLACE FUNCTION public.patch_event(_payload bytea, _seq_offset integer, _seq bigint, _ms bigint)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN OVERLAY(_payload PLACING (pb_varint9(_seq) || pb_time(_ms)) FROM (_seq_offset + 1));
+comment on function patch_event(bytea,integer,bigint,bigint) is 'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event, whose seq value starts at byte _seq_offset.';
+
+CREATE OR REPLACE FUNCTION public.patch_message(_payload bytea, _message_offset integer, _id bigint, _position bigint, _ms bigint)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN OVERLAY(_payload PLACING (((pb_varint9(_id) || '\x10'::bytea) || pb_varint9(_position)) || pb_time(_ms)) FROM (_message_offset + 1));
+comment on function patch_message(bytea,integer,bigint,bigint,bigint) is 'Writes id (field 1), position (2) and create_time (3) over the placeholders of the Message inside an encoded Event, whose id value starts at byte _message_offset.';
+
+CREATE OR REPLACE FUNCTION public.patch_thread(_payload bytea, _replies bigint, _users bigint)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN OVERLAY(_payload PLACING ((pb_varint5(_replies) || '\x20'::bytea) || pb_varint5(_users)) FROM (length(_payload) - 10));
+comment on function patch_thread(bytea,bigint,bigint) is 'Writes thread_reply_count (field 3) and thread_participant_count (4) over the placeholders at the end of an encoded Event of a posted reply.';
 
 CREATE OR REPLACE FUNCTION public.pb_time(_ms bigint)
  RETURNS bytea
@@ -2174,158 +2286,7 @@ revoke all on function poll_results(bigint,bigint) from public;
 grant execute on function poll_results(bigint,bigint) to discuss_service;
 comment on function poll_results(bigint,bigint) is 'Votes on a poll as JSON: how many voters, and for each option chosen how many and the first 100 of them. null for who is not in the channel.';
 
-CREATE OR REPLACE FUNCTION public.post_messages(_items json)
- RETURNS TABLE(item integer, refusal text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
- SET enable_hashjoin TO 'off'
- SET enable_mergejoin TO 'off'
-AS $function$
-#variable_conflict use_column
-declare
-  -- Refusals of replies, by item. Not part of the statement below, as most batches hold none and it would look into
-  -- every partition of messages.
-  _parents jsonb := '{}';
-begin
-  -- Statements after this one see everything that was committed while it waited.
-  perform 1
-  from channels c
-  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
-  order by c.id
-  for no key update;
-
-  if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
-    select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
-    into _parents
-    from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
-    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
-    where r."parentId" is not null
-      and p.is_deleted is not false;
-  end if;
-
-  return query
-  with checked as materialized (
-    select
-      r.*,
-      case
-        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
-        when m.status = 'MUTED' then 'MEMBER_MUTED'
-        when c.is_archived then 'CHANNEL_ARCHIVED'
-        else _parents ->> r.item::text
-      end as refusal,
-      c.event_seq,
-      c.post_seq,
-      c.last_message_at
-    from json_to_recordset(_items) as r(
-      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
-      "requestId" uuid, "payloadHash" text,
-      type text, content text, mentions bigint[], "mentionScope" text,
-      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
-      payload text, "seqAt" int, "messageAt" int
-    )
-    -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
-    left join lateral (
-      select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
-      from channels k
-      where k.id = r."channelId" and k.tenant_id = r."tenantId" and k.deleted_at is null
-      limit 1
-    ) as c on true
-    left join lateral (
-      select k.id, k.status
-      from channel_members k
-      where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
-      limit 1
-    ) as m on true
-  ),
-  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
-  numbered as materialized (
-    select o.*, nextval('messages_id_seq') as id
-    from (select * from checked where refusal is null order by "channelId", item) as o
-  ),
-  claimed as (
-    insert into idempotency_keys
-      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
-    select distinct on ("tenantId", "userId", "requestId")
-      "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
-    from numbered
-    where "requestId" is not null
-    order by "tenantId", "userId", "requestId", id
-    on conflict do nothing
-    returning resource_id
-  ),
-  placed as materialized (
-    select
-      n.*,
-      n.event_seq + row_number() over channel as seq,
-      n.post_seq + row_number() over channel as place,
-      greatest(n.last_message_at, now_ms()) as now
-    from numbered n
-    where n."requestId" is null or n.id in (select resource_id from claimed)
-    window channel as (partition by n."channelId" order by n.id)
-  ),
-  stamped as materialized (
-    select
-      p.item, p.id, p.place, p.now, p.seq, p."channelId", p."tenantId", p."userId",
-      stamp_event(
-        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
-      ) as event
-    from placed p
-  ),
-  advanced as (
-    update channels c
-    set
-      event_seq = a.seq,
-      post_seq = a.place,
-      last_message_id = a.id,
-      message_count = c.message_count + a.posts,
-      last_message_at = a.now,
-      updated_at = greatest(c.updated_at, a.now),
-      unread_version = c.unread_version + 1
-    from (
-      select "channelId", count(*)::int as posts, max(seq) as seq, max(place) as place, max(id) as id, max(now) as now
-      from placed
-      group by 1
-    ) as a
-    where c.id = a."channelId"
-  ),
-  inserted as (
-    insert into messages
-      (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, post_seq, event_seq, posted_seq, created_at, updated_at)
-    select
-      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
-      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
-    from placed
-    order by id
-  ),
-  logged as (
-    insert into channel_events
-      (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
-    select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
-    from stamped
-    order by "channelId", seq
-  ),
-  counted as (
-    update channel_members m
-    set own_posts = m.own_posts + s.posts
-    from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
-    where m.channel_id = s."channelId" and m.user_id = s."userId"
-  )
-  select s.item, null::text, s.id, s.place, s.now, s.seq, s.event
-  from stamped s
-  union all
-  select c.item, coalesce(c.refusal, 'REPEATED'), null, null, null, null, null
-  from checked c
-  where c.item not in (select s.item from stamped s);
-end
-$function$;
-alter function post_messages(json) owner to discuss_system;
-revoke all on function post_messages(json) from public;
-comment on function post_messages(json) is 'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
-
-CREATE OR REPLACE FUNCTION public.post_notice(_channel_id bigint, _notice jsonb, _actor_id bigint, _payload bytea, _seq_at integer, _message_at integer)
+CREATE OR REPLACE FUNCTION public.post_notice(_channel_id bigint, _notice jsonb, _actor_id bigint, _payload bytea, _seq_offset integer, _message_offset integer)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2333,9 +2294,9 @@ CREATE OR REPLACE FUNCTION public.post_notice(_channel_id bigint, _notice jsonb,
 AS $function$
 declare
   _channel record;
-  _stamped bytea;
+  _patched bytea;
 begin
-  -- The id is taken with the row locked, as in post_messages(): who waits for the row takes another one after that.
+  -- The id is taken with the row locked, as in insert_messages(): who waits for the row takes another one after that.
   update channels c
   set event_seq = c.event_seq + 1,
       post_seq = c.post_seq + 1,
@@ -2349,19 +2310,19 @@ begin
   end if;
   insert into messages
     (id, channel_id, sender_id, tenant_id, content, message_type, notice,
-     post_seq, event_seq, posted_seq, created_at, updated_at)
+     post_seq, event_seq, created_event_seq, created_at, updated_at)
   values
     (_channel.id, _channel_id, 0, _channel.tenant_id, '', 'SYSTEM', _notice,
      _channel.post_seq, _channel.event_seq, _channel.event_seq, _channel.now, _channel.now);
-  _stamped := stamp_event(
-    stamp_message(_payload, _message_at, _channel.id, _channel.post_seq, _channel.now),
-    _seq_at, _channel.event_seq, _channel.now
+  _patched := patch_event(
+    patch_message(_payload, _message_offset, _channel.id, _channel.post_seq, _channel.now),
+    _seq_offset, _channel.event_seq, _channel.now
   );
   insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
   values
     (_channel_id, _channel.event_seq, _channel.tenant_id, 'MESSAGE_CREATED', _channel.id, _actor_id, _channel.now,
-     _stamped);
-  return query select _channel_id, _channel.event_seq, _stamped;
+     _patched);
+  return query select _channel_id, _channel.event_seq, _patched;
 end
 $function$;
 alter function post_notice(bigint,jsonb,bigint,bytea,integer,integer) owner to discuss_system;
@@ -2566,59 +2527,7 @@ revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
 comment on function purge_deleted_messages(bigint,integer) is 'Removes up to _limit messages for good that were deleted before _before, epoch ms, with all that belongs to them, and returns how many. The first message of a thread stays as long as one of its replies.';
 
-CREATE OR REPLACE FUNCTION public.put_aside_references(p_from bigint, p_to bigint)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-begin
-  lock table attachments, activity_feed in share row exclusive mode;
-
-  create temporary table put_aside_attachments on commit drop as
-  select a.*
-  from attachments a
-  join messages_default m on m.id = a.message_id
-  where m.id >= p_from and m.id < p_to;
-
-  create temporary table put_aside_activities on commit drop as
-  select a.*
-  from activity_feed a
-  join messages_default m on m.id = a.message_id
-  where m.id >= p_from and m.id < p_to;
-
-  create temporary table put_aside_replies on commit drop as
-  select r.id, r.parent_id
-  from messages r
-  where r.parent_id >= p_from and r.parent_id < p_to;
-end
-$function$;
-revoke all on function put_aside_references(bigint,bigint) from public;
-comment on function put_aside_references(bigint,bigint) is 'Copies what refers to the messages of a range, before these leave the default partition.';
-
-CREATE OR REPLACE FUNCTION public.put_back_references()
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-declare
-  _columns text;
-begin
-  _columns := partition_columns('attachments');
-  execute format('insert into attachments (%s) select %s from pg_temp.put_aside_attachments', _columns, _columns);
-  _columns := partition_columns('activity_feed');
-  execute format('insert into activity_feed (%s) select %s from pg_temp.put_aside_activities', _columns, _columns);
-
-  update messages m
-  set parent_id = r.parent_id
-  from pg_temp.put_aside_replies r
-  where m.id = r.id
-    and m.parent_id is distinct from r.parent_id;
-
-  drop table pg_temp.put_aside_attachments, pg_temp.put_aside_activities, pg_temp.put_aside_replies;
-end
-$function$;
-revoke all on function put_back_references() from public;
-comment on function put_back_references() is 'Restores what put_aside_references() copied, once the messages are in their partition.';
-
-CREATE OR REPLACE FUNCTION public.read_event_feed(_epoch bigint, _xid bigint, _id bigint, _tenants bigint[], _kinds text[], _limit integer, _bytes integer)
+CREATE OR REPLACE FUNCTION public.read_tenant_events(_epoch bigint, _xid bigint, _id bigint, _tenants bigint[], _kinds text[], _limit integer, _bytes integer)
  RETURNS TABLE(tenant_id bigint, xid bigint, id bigint, payload bytea, epoch bigint, lost text, held_ms bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2637,7 +2546,7 @@ declare
   _scanned int := 0;
   _full boolean := false;
   _event record;
-  _feed event_feed;
+  _feed event_log_state;
 begin
   if _after is not null then
     for _event in
@@ -2664,7 +2573,7 @@ begin
   end if;
 
   -- After the events: where days were dropped meanwhile, this sees it.
-  select f.* into strict _feed from event_feed f;
+  select f.* into strict _feed from event_log_state f;
   tenant_id := null;
   payload := null;
   epoch := _feed.epoch;
@@ -2690,10 +2599,34 @@ begin
   return next;
 end
 $function$;
-alter function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) owner to discuss_system;
-revoke all on function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
-grant execute on function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
-comment on function read_event_feed(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id) and up to where every transaction has ended: those of some tenants and kinds, or of all where null is given; at most _limit of them, or somewhat over _bytes. A last row without payload says how far the log was read, with id 0 when to its end. There, lost says that a cursor of _epoch missed events (EXPIRED) or is of another log (UNKNOWN), and the place is where the log begins; held_ms, for how long a committed event has been waiting for an older transaction. Without _xid nothing is read. Checks no rights: who calls it does.';
+alter function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) owner to discuss_system;
+revoke all on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
+grant execute on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
+comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id) and up to where every transaction has ended: those of some tenants and kinds, or of all where null is given; at most _limit of them, or somewhat over _bytes. A last row without payload says how far the log was read, with id 0 when to its end. There, lost says that a cursor of _epoch missed events (EXPIRED) or is of another log (UNKNOWN), and the place is where the log begins; held_ms, for how long a committed event has been waiting for an older transaction. Without _xid nothing is read. Checks no rights: who calls it does.';
+
+CREATE OR REPLACE FUNCTION public.reattach_references()
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  _columns text;
+begin
+  _columns := partition_columns('attachments');
+  execute format('insert into attachments (%s) select %s from pg_temp.detached_attachments', _columns, _columns);
+  _columns := partition_columns('activity_feed');
+  execute format('insert into activity_feed (%s) select %s from pg_temp.detached_activities', _columns, _columns);
+
+  update messages m
+  set parent_id = r.parent_id
+  from pg_temp.detached_replies r
+  where m.id = r.id
+    and m.parent_id is distinct from r.parent_id;
+
+  drop table pg_temp.detached_attachments, pg_temp.detached_activities, pg_temp.detached_replies;
+end
+$function$;
+revoke all on function reattach_references() from public;
+comment on function reattach_references() is 'Restores what detach_references() copied, once the messages are in their partition.';
 
 CREATE OR REPLACE FUNCTION public.recent_message_count(p_channel_id bigint)
  RETURNS bigint
@@ -2714,27 +2647,27 @@ grant execute on function recent_message_count(bigint) to discuss_service;
 comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted ones and notices, in a channel the caller may see; 0 in any other.';
 
 CREATE OR REPLACE FUNCTION public.reconcile_counters(_tenant_id bigint, _after bigint, _limit integer)
- RETURNS TABLE(kind text, checked bigint, mended bigint, next_after bigint)
+ RETURNS TABLE(kind text, checked bigint, repaired bigint, next_after bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 #variable_conflict use_column
 declare
-  _ids bigint[] := page_of_channels(_tenant_id, _after, _limit, 50000);
+  _ids bigint[] := next_channel_ids(_tenant_id, _after, _limit, 50000);
   _next bigint := _ids[cardinality(_ids)];
   _wrong bigint[];
   _checked jsonb;
-  _mended jsonb;
+  _repaired jsonb;
 begin
   if current_setting('app.role', true) is distinct from 'operator' then
     raise exception 'reconcile_counters: for operators' using errcode = 'insufficient_privilege';
   end if;
-  if page_of_channels(_tenant_id, _next, 1, 0) is null then
+  if next_channel_ids(_tenant_id, _next, 1, 0) is null then
     _next := null;
   end if;
 
-  with found as materialized (select * from wrong_channels(_ids))
+  with found as materialized (select * from list_mismatched_channels(_ids))
   select
     (select jsonb_object_agg(f.part, f.checked) from found f),
     (select array_agg(distinct w.id) from found f cross join lateral unnest(f.wrong) as w(id))
@@ -2754,17 +2687,17 @@ begin
 
   if _wrong is not null then
     -- One after the other, as the later ones are derived from the earlier ones.
-    select jsonb_object_agg(m.kind, m.mended) into _mended from mend_channels(_wrong) m;
-    select _mended || jsonb_object_agg(m.kind, m.mended) into _mended from mend_deleted_posts(_wrong) m;
-    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_members(_wrong) m;
-    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_followers(_wrong) m;
-    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_threads(_wrong) m;
+    select jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_channels(_wrong) m;
+    select _repaired || jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_deleted_posts(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_members(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_followers(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_threads(_wrong) m;
   end if;
   return query
   select
     k.kind,
     (_checked ->> split_part(k.kind, '.', 1))::bigint,
-    coalesce((_mended ->> k.kind)::bigint, 0),
+    coalesce((_repaired ->> k.kind)::bigint, 0),
     _next
   from unnest(array[
     'channels.member_count', 'channels.message_count', 'channels.last_message_at', 'channels.last_message_id',
@@ -2778,10 +2711,10 @@ $function$;
 alter function reconcile_counters(bigint,bigint,integer) owner to discuss_system;
 revoke all on function reconcile_counters(bigint,bigint,integer) from public;
 grant execute on function reconcile_counters(bigint,bigint,integer) to discuss_service;
-comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and mended, and where to go on (null: all done). For operators.';
+comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and repaired, and where to go on (null: all done). For operators.';
 
 CREATE OR REPLACE FUNCTION public.record_activities(_items json, _request_id uuid, _payload_hash bytea)
- RETURNS TABLE(refusal text, activities text)
+ RETURNS TABLE(error_reason text, activities text)
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
 AS $function$
@@ -2900,7 +2833,7 @@ begin
   ) as r;
 end
 $function$;
-comment on function record_activities(json,uuid,bytea) is 'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. refusal is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';
+comment on function record_activities(json,uuid,bytea) is 'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. error_reason is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';
 
 CREATE OR REPLACE FUNCTION public.record_additions(_channel_id bigint, _user_ids bigint[], _actor_name text)
  RETURNS text
@@ -3065,7 +2998,7 @@ declare
   _open activity_feed;
   _recorded activity_feed;
   _mine constant jsonb := jsonb_build_object('user_id', app_user_id(), 'emoji', _emoji);
-  _gathered jsonb;
+  _reactions jsonb;
   _last jsonb;
 begin
   if _given is null then
@@ -3100,21 +3033,21 @@ begin
     and a.collapse_key = _target.key
     and not a.is_read
   for no key update;
-  _gathered := coalesce(_open.gathered, '[]');
-  if (_gathered @> jsonb_build_array(_mine)) = _given then
+  _reactions := coalesce(_open.collapsed_reactions, '[]');
+  if (_reactions @> jsonb_build_array(_mine)) = _given then
     return null;
   end if;
   if _given then
-    _gathered := case when jsonb_array_length(_gathered) < 100 then _gathered else _gathered - 0 end
+    _reactions := case when jsonb_array_length(_reactions) < 100 then _reactions else _reactions - 0 end
       || jsonb_build_array(_mine || jsonb_build_object('name', _actor_name));
   else
     select coalesce(jsonb_agg(g.reaction order by g.place), '[]')
-    into _gathered
-    from jsonb_array_elements(_gathered) with ordinality as g(reaction, place)
+    into _reactions
+    from jsonb_array_elements(_reactions) with ordinality as g(reaction, place)
     where not g.reaction @> _mine;
   end if;
 
-  if _gathered = '[]' then
+  if _reactions = '[]' then
     delete from activity_feed a
     where a.id = _open.id and a."timestamp" = _open."timestamp"
     returning a.* into _recorded;
@@ -3122,27 +3055,27 @@ begin
     return json_build_array(activity_json(_recorded, _target.content))::text;
   end if;
 
-  _last := _gathered -> -1;
+  _last := _reactions -> -1;
   if _open.id is null then
     insert into activity_feed
       (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
-       collapse_key, gathered, "timestamp", created_at)
+       collapse_key, collapsed_reactions, "timestamp", created_at)
     values (
       _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', app_user_id(), _channel_id, _message_id,
       activity_text('REACTION_RECEIVED', _actor_name, _target.name, _emoji), nullif(left(_target.name, 255), ''),
       jsonb_build_object('actor_name', _actor_name, 'channel_name', _target.name, 'emoji', _emoji),
-      _target.key, _gathered, _target.now, _target.now
+      _target.key, _reactions, _target.now, _target.now
     )
     returning * into _recorded;
   else
     update activity_feed a
-    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_gathered)),
+    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_reactions)),
         actor_id = (_last ->> 'user_id')::bigint,
         description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
         metadata = jsonb_build_object(
           'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
         ),
-        gathered = _gathered,
+        collapsed_reactions = _reactions,
         -- What is taken back is nothing new: it comes no higher, and who was shown the activity has seen it.
         "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
         xid = case when _given then pg_current_xact_id() else a.xid end
@@ -3171,7 +3104,7 @@ declare
   _reply record;
   _root record;
   _is_new_user boolean;
-  _stamped bytea;
+  _patched bytea;
 begin
   select r.id, r.tenant_id, r.channel_id, r.parent_id, r.sender_id, r.mentions, r.event_seq, r.created_at
   into _reply
@@ -3219,34 +3152,210 @@ begin
     first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
   where excluded.replies > 0;
 
-  _stamped := stamp_thread(_payload, _root.thread_count, _root.thread_user_count);
+  _patched := patch_thread(_payload, _root.thread_count, _root.thread_user_count);
   update channel_events e
-  set payload = _stamped
+  set payload = _patched
   where e.channel_id = _reply.channel_id
     and e.seq = _reply.event_seq
     and e.created_at = _reply.created_at;
-  return _stamped;
+  return _patched;
 end
 $function$;
 alter function record_reply(bigint,bytea) owner to discuss_system;
 revoke all on function record_reply(bigint,bytea) from public;
 comment on function record_reply(bigint,bytea) is 'Counts a reply that was just posted in its thread, has its people follow it, and returns its event, as logged from now on, with how the thread stands; only send_messages() calls it.';
 
-CREATE OR REPLACE FUNCTION public.restart_event_feed()
+CREATE OR REPLACE FUNCTION public.repair_channels(_ids bigint[])
+ RETURNS TABLE(kind text, repaired bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH expected AS MATERIALIZED (
+          SELECT expected_channels.channel_id,
+             expected_channels.member_count,
+             expected_channels.expected_member_count,
+             expected_channels.message_count,
+             expected_channels.expected_message_count,
+             expected_channels.last_message_at,
+             expected_channels.expected_last_message_at,
+             expected_channels.last_message_id,
+             expected_channels.expected_last_message_id,
+             expected_channels.post_seq,
+             expected_channels.expected_post_seq,
+             expected_channels.event_seq,
+             expected_channels.expected_event_seq
+            FROM expected_channels(repair_channels._ids) expected_channels(channel_id, member_count, expected_member_count, message_count, expected_message_count, last_message_at, expected_last_message_at, last_message_id, expected_last_message_id, post_seq, expected_post_seq, event_seq, expected_event_seq)
+         ), updated AS (
+          UPDATE channels c SET member_count = t_1.expected_member_count, message_count = t_1.expected_message_count, last_message_at = t_1.expected_last_message_at, last_message_id = t_1.expected_last_message_id, post_seq = t_1.expected_post_seq, event_seq = t_1.expected_event_seq, unread_version = (c.unread_version +
+                 CASE
+                     WHEN (c.post_seq = t_1.expected_post_seq) THEN 0
+                     ELSE 1
+                 END)
+            FROM expected t_1
+           WHERE ((c.id = t_1.channel_id) AND ((((((t_1.member_count IS DISTINCT FROM t_1.expected_member_count) OR (t_1.message_count IS DISTINCT FROM t_1.expected_message_count)) OR (t_1.last_message_at IS DISTINCT FROM t_1.expected_last_message_at)) OR (t_1.last_message_id IS DISTINCT FROM t_1.expected_last_message_id)) OR (t_1.post_seq IS DISTINCT FROM t_1.expected_post_seq)) OR (t_1.event_seq IS DISTINCT FROM t_1.expected_event_seq)))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (expected t
+      CROSS JOIN LATERAL ( VALUES ('channels.member_count'::text,(t.member_count <> t.expected_member_count)), ('channels.message_count'::text,(t.message_count <> t.expected_message_count)), ('channels.last_message_at'::text,(t.last_message_at IS DISTINCT FROM t.expected_last_message_at)), ('channels.last_message_id'::text,(t.last_message_id IS DISTINCT FROM t.expected_last_message_id)), ('channels.post_seq'::text,(t.post_seq <> t.expected_post_seq)), ('channels.event_seq'::text,(t.event_seq <> t.expected_event_seq))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function repair_channels(bigint[]) owner to discuss_system;
+revoke all on function repair_channels(bigint[]) from public;
+comment on function repair_channels(bigint[]) is 'Mends the numbers of locked channels, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.repair_deleted_posts(_ids bigint[])
+ RETURNS TABLE(kind text, repaired bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH expected AS MATERIALIZED (
+          SELECT t_1.channel_id,
+             t_1.post_seq,
+             t_1.tenant_id,
+             t_1.sender_id,
+             t_1.is_recorded,
+             t_1.is_expected
+            FROM expected_deleted_posts(repair_deleted_posts._ids) t_1(channel_id, post_seq, tenant_id, sender_id, is_recorded, is_expected)
+           WHERE (t_1.is_recorded <> t_1.is_expected)
+         ), added AS (
+          INSERT INTO deleted_posts (channel_id, post_seq, tenant_id, sender_id)  SELECT t_1.channel_id,
+                     t_1.post_seq,
+                     t_1.tenant_id,
+                     t_1.sender_id
+                    FROM expected t_1
+                   WHERE t_1.is_expected ON CONFLICT DO NOTHING
+         ), removed AS (
+          DELETE FROM deleted_posts d
+            USING expected t_1
+           WHERE ((NOT t_1.is_expected) AND (d.channel_id = t_1.channel_id) AND (d.post_seq = t_1.post_seq))
+         ), unsettled AS (
+          UPDATE channels c SET unread_version = (c.unread_version + 1)
+           WHERE (c.id IN ( SELECT t_1.channel_id
+                    FROM expected t_1))
+         )
+  SELECT 'deleted_posts'::text,
+     count(*) AS count
+    FROM expected t;
+END;
+alter function repair_deleted_posts(bigint[]) owner to discuss_system;
+revoke all on function repair_deleted_posts(bigint[]) from public;
+comment on function repair_deleted_posts(bigint[]) is 'Mends which numbers of locked channels count for nobody, and how many.';
+
+CREATE OR REPLACE FUNCTION public.repair_followers(_ids bigint[])
+ RETURNS TABLE(kind text, repaired bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH expected AS MATERIALIZED (
+          SELECT expected_followers.channel_id,
+             expected_followers.tenant_id,
+             expected_followers.root_id,
+             expected_followers.user_id,
+             expected_followers.replies,
+             expected_followers.expected_replies,
+             expected_followers.first_reply_id,
+             expected_followers.expected_first_reply_id
+            FROM expected_followers(repair_followers._ids) expected_followers(channel_id, tenant_id, root_id, user_id, replies, expected_replies, first_reply_id, expected_first_reply_id)
+         ), updated AS (
+          UPDATE thread_followers f SET replies = t_1.expected_replies, first_reply_id = t_1.expected_first_reply_id
+            FROM expected t_1
+           WHERE ((f.tenant_id = t_1.tenant_id) AND (f.root_id = t_1.root_id) AND (f.user_id = t_1.user_id) AND ((t_1.replies IS DISTINCT FROM t_1.expected_replies) OR (t_1.first_reply_id IS DISTINCT FROM t_1.expected_first_reply_id)))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (expected t
+      CROSS JOIN LATERAL ( VALUES ('thread_followers.replies'::text,(t.replies <> t.expected_replies)), ('thread_followers.first_reply_id'::text,(t.first_reply_id IS DISTINCT FROM t.expected_first_reply_id))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function repair_followers(bigint[]) owner to discuss_system;
+revoke all on function repair_followers(bigint[]) from public;
+comment on function repair_followers(bigint[]) is 'Mends the replies of those who follow threads of locked channels, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.repair_members(_ids bigint[])
+ RETURNS TABLE(kind text, repaired bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH expected AS MATERIALIZED (
+          SELECT expected_members.channel_id,
+             expected_members.id,
+             expected_members.read_post_seq,
+             expected_members.expected_read_post_seq,
+             expected_members.own_posts,
+             expected_members.expected_own_posts,
+             expected_members.own_posts_read,
+             expected_members.expected_own_posts_read,
+             expected_members.unread_count,
+             expected_members.expected_unread_count
+            FROM expected_members(repair_members._ids) expected_members(channel_id, id, read_post_seq, expected_read_post_seq, own_posts, expected_own_posts, own_posts_read, expected_own_posts_read, unread_count, expected_unread_count)
+         ), updated AS (
+          UPDATE channel_members m SET read_post_seq = t_1.expected_read_post_seq, own_posts = t_1.expected_own_posts, own_posts_read = t_1.expected_own_posts_read
+            FROM expected t_1
+           WHERE ((m.id = t_1.id) AND ((t_1.read_post_seq <> t_1.expected_read_post_seq) OR (t_1.own_posts <> t_1.expected_own_posts) OR (t_1.own_posts_read <> t_1.expected_own_posts_read) OR (t_1.unread_count <> t_1.expected_unread_count)))
+           RETURNING m.channel_id
+         ), told AS (
+          UPDATE channels c SET unread_version = (c.unread_version + 1)
+           WHERE (c.id IN ( SELECT u.channel_id
+                    FROM updated u))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (expected t
+      CROSS JOIN LATERAL ( VALUES ('channel_members.read_post_seq'::text,(t.read_post_seq <> t.expected_read_post_seq)), ('channel_members.own_posts'::text,(t.own_posts <> t.expected_own_posts)), ('channel_members.own_posts_read'::text,(t.own_posts_read <> t.expected_own_posts_read)), ('channel_members.unread_count'::text,(t.unread_count <> t.expected_unread_count))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function repair_members(bigint[]) owner to discuss_system;
+revoke all on function repair_members(bigint[]) from public;
+comment on function repair_members(bigint[]) is 'Mends the numbers of locked memberships, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.repair_threads(_ids bigint[])
+ RETURNS TABLE(kind text, repaired bigint)
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH expected AS MATERIALIZED (
+          SELECT expected_threads.channel_id,
+             expected_threads.id,
+             expected_threads.thread_count,
+             expected_threads.expected_thread_count,
+             expected_threads.thread_user_count,
+             expected_threads.expected_thread_user_count,
+             expected_threads.thread_users,
+             expected_threads.expected_thread_users,
+             expected_threads.last_reply_at,
+             expected_threads.expected_last_reply_at
+            FROM expected_threads(repair_threads._ids) expected_threads(channel_id, id, thread_count, expected_thread_count, thread_user_count, expected_thread_user_count, thread_users, expected_thread_users, last_reply_at, expected_last_reply_at)
+         ), updated AS (
+          UPDATE messages m SET thread_count = t_1.expected_thread_count, thread_user_count = t_1.expected_thread_user_count, thread_users = t_1.expected_thread_users, last_reply_at = t_1.expected_last_reply_at
+            FROM expected t_1
+           WHERE ((m.id = t_1.id) AND ((((t_1.thread_count IS DISTINCT FROM t_1.expected_thread_count) OR (t_1.thread_user_count IS DISTINCT FROM t_1.expected_thread_user_count)) OR (t_1.thread_users IS DISTINCT FROM t_1.expected_thread_users)) OR (t_1.last_reply_at IS DISTINCT FROM t_1.expected_last_reply_at)))
+         )
+  SELECT v.kind,
+     count(*) FILTER (WHERE v.is_wrong) AS count
+    FROM (expected t
+      CROSS JOIN LATERAL ( VALUES ('messages.thread_count'::text,(t.thread_count <> t.expected_thread_count)), ('messages.thread_user_count'::text,(t.thread_user_count <> t.expected_thread_user_count)), ('messages.thread_users'::text,(t.thread_users <> t.expected_thread_users)), ('messages.last_reply_at'::text,(t.last_reply_at IS DISTINCT FROM t.expected_last_reply_at))) v(kind, is_wrong))
+   GROUP BY v.kind;
+END;
+alter function repair_threads(bigint[]) owner to discuss_system;
+revoke all on function repair_threads(bigint[]) from public;
+comment on function repair_threads(bigint[]) is 'Mends what messages of locked channels show of their threads, and how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.restart_event_log()
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-  update event_feed set epoch = epoch + 1 + (random() * 1000000000)::bigint;
+  update event_log_state set epoch = epoch + 1 + (random() * 1000000000)::bigint;
   -- Where a dump was restored, transactions are numbered anew, and these would be waited for.
   update channel_events set xid = pg_current_xact_id() where xid > pg_current_xact_id();
 end
 $function$;
-alter function restart_event_feed() owner to discuss_system;
-revoke all on function restart_event_feed() from public;
-comment on function restart_event_feed() is 'To be called by the owner after the database was restored from a backup: cursors of StreamTenantEvents from before may be of events that are no more, so their holders are told to read anew.';
+alter function restart_event_log() owner to discuss_system;
+revoke all on function restart_event_log() from public;
+comment on function restart_event_log() is 'To be called by the owner after the database was restored from a backup: cursors of StreamTenantEvents from before may be of events that are no more, so their holders are told to read anew.';
 
 CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
  RETURNS TABLE(channel_id bigint, score integer)
@@ -3258,8 +3367,8 @@ CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
  SET jit TO 'off'
 AS $function$
 declare
-  _folded constant text[] := array(select fold_text(w) from unnest(_words) as w order by length(w) desc, w);
-  _whole constant text := fold_text(array_to_string(_words, ' '));
+  _folded constant text[] := array(select normalize_text(w) from unnest(_words) as w order by length(w) desc, w);
+  _whole constant text := normalize_text(array_to_string(_words, ' '));
   -- A part has three letters at least; less is the beginning of a word.
   _patterns constant text[] :=
     array(select case when length(w) < 3 then '% ' else '%' end || w || '%' from unnest(_folded) as w);
@@ -3458,7 +3567,7 @@ CREATE OR REPLACE FUNCTION public.search_name(_name text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
-RETURN (' '::text || translate(fold_text(_name), '-_/.#'::text, '     '::text));
+RETURN (' '::text || translate(normalize_text(_name), '-_/.#'::text, '     '::text));
 comment on function search_name(text) is 'Name as SearchChannels compares it: folded, and with a space before each word.';
 
 CREATE OR REPLACE FUNCTION public.search_query(_terms jsonb, _without_stop_words boolean)
@@ -3496,7 +3605,7 @@ begin
         select w.word
         from search_words w
         where array[w.tenant_id] && array[app_tenant_id()]
-          and w.word like '%' || fold_text(_term.part) || '%'
+          and w.word like '%' || normalize_text(_term.part) || '%'
         order by length(w.word), w.word
         limit 64
       ) as p;
@@ -3524,7 +3633,7 @@ RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), 
 comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Where a message belongs, as tokens of idx_messages_search: tenant, channel, sender, its span of 8,192 and of 262,144 ids, type. The last three bits say which.';
 
 CREATE OR REPLACE FUNCTION public.send_messages(_items json)
- RETURNS TABLE(item integer, refusal text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text)
+ RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -3543,12 +3652,12 @@ begin
   )
   where i.mentions != '{}' or i."mentionScope" = 'CHANNEL' or i."parentId" is not null;
 
-  for item, refusal, message_id, "position", created_at, seq, payload in
-    select p.item, p.refusal, p.message_id, p."position", p.created_at, p.seq, p.payload
-    from post_messages(_items) as p
+  for item, error_reason, message_id, "position", created_at, seq, payload in
+    select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload
+    from insert_messages(_items) as p
   loop
     activities := null;
-    if refusal is null and _concerning ? item::text then
+    if error_reason is null and _concerning ? item::text then
       if (_concerning -> item::text ->> 'reply')::boolean then
         payload := record_reply(message_id, payload);
       end if;
@@ -3561,7 +3670,7 @@ $function$;
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;
 grant execute on function send_messages(json) to discuss_service;
-comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others. activities are those recorded for the people a message concerns, as JSON; null when there are none.';
+comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others. activities are those recorded for the people a message concerns, as JSON; null when there are none.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger
@@ -3595,7 +3704,7 @@ declare
   _versions bigint[];
   _differing bigint[];
   _locked bigint[];
-  _mended int;
+  _repaired int;
 begin
   -- One at a time over all instances; the others have nothing to add.
   if not pg_try_advisory_xact_lock(hashtext('discuss.settle_unread')) then
@@ -3688,11 +3797,11 @@ begin
   from channels c
   where c.id = m.channel_id
     and m.id = any(_locked);
-  get diagnostics _mended = row_count;
+  get diagnostics _repaired = row_count;
 
   -- What was skipped or cut off leaves its channels unsettled for the next call, and so does a
   -- change since the versions were read.
-  if coalesce(cardinality(_differing), 0) <= _mended then
+  if coalesce(cardinality(_differing), 0) <= _repaired then
     update channels c
     set settled_version = s.version
     from unnest(_channel_ids, _versions) as s(id, version)
@@ -3705,97 +3814,13 @@ begin
       );
   end if;
 
-  return _mended;
+  return _repaired;
 end
 $function$;
 alter function settle_unread(integer) owner to discuss_system;
 revoke all on function settle_unread(integer) from public;
 grant execute on function settle_unread(integer) to discuss_service;
 comment on function settle_unread(integer) is 'Writes the exact unread number into up to p_limit memberships of channels that changed, and returns how many. Call it every few seconds; it waits for no lock and does nothing where another call is at work.';
-
-CREATE OR REPLACE FUNCTION public.stamp_event(_payload bytea, _seq_at integer, _seq bigint, _ms bigint)
- RETURNS bytea
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
-RETURN OVERLAY(_payload PLACING (pb_varint9(_seq) || pb_time(_ms)) FROM (_seq_at + 1));
-comment on function stamp_event(bytea,integer,bigint,bigint) is 'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event, whose seq value starts at byte _seq_at.';
-
-CREATE OR REPLACE FUNCTION public.stamp_message(_payload bytea, _message_at integer, _id bigint, _position bigint, _ms bigint)
- RETURNS bytea
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
-RETURN OVERLAY(_payload PLACING (((pb_varint9(_id) || '\x10'::bytea) || pb_varint9(_position)) || pb_time(_ms)) FROM (_message_at + 1));
-comment on function stamp_message(bytea,integer,bigint,bigint,bigint) is 'Writes id (field 1), position (2) and create_time (3) over the placeholders of the Message inside an encoded Event, whose id value starts at byte _message_at.';
-
-CREATE OR REPLACE FUNCTION public.stamp_thread(_payload bytea, _replies bigint, _users bigint)
- RETURNS bytea
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
-RETURN OVERLAY(_payload PLACING ((pb_varint5(_replies) || '\x20'::bytea) || pb_varint5(_users)) FROM (length(_payload) - 10));
-comment on function stamp_thread(bytea,bigint,bigint) is 'Writes thread_reply_count (field 3) and thread_participant_count (4) over the placeholders at the end of an encoded Event of a posted reply.';
-
-CREATE OR REPLACE FUNCTION public.tell_of_changed_message()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-  update channels c
-  set unread_version = c.unread_version + 1
-  where c.id in (old.channel_id, new.channel_id);
-  return null;
-end
-$function$;
-alter function tell_of_changed_message() owner to discuss_system;
-revoke all on function tell_of_changed_message() from public;
-comment on function tell_of_changed_message() is 'Counts channels.unread_version up for a message that was changed without an event.';
-
-CREATE OR REPLACE FUNCTION public.thread_truth(_ids bigint[])
- RETURNS TABLE(channel_id bigint, id bigint, thread_count integer, replies integer, thread_user_count integer, users integer, thread_users bigint[], first_users bigint[], last_reply_at bigint, last_at bigint)
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
- SET enable_nestloop TO 'off'
-BEGIN ATOMIC
- WITH authors AS MATERIALIZED (
-          SELECT x.parent_id,
-             x.sender_id,
-             count(*) AS replies,
-             max(x.id) AS last_id,
-             COALESCE(min(f.first_reply_id), min(x.id)) AS first_id
-            FROM (messages x
-              LEFT JOIN thread_followers f ON (((f.tenant_id = x.tenant_id) AND (f.root_id = x.parent_id) AND (f.user_id = x.sender_id))))
-           WHERE ((x.channel_id = ANY (thread_truth._ids)) AND (x.parent_id IS NOT NULL) AND (NOT x.is_deleted))
-           GROUP BY x.parent_id, x.sender_id
-         ), threads AS MATERIALIZED (
-          SELECT a.parent_id,
-             (sum(a.replies))::integer AS replies,
-             (count(*) FILTER (WHERE (a.sender_id > 0)))::integer AS users,
-             (array_agg(a.sender_id ORDER BY a.first_id) FILTER (WHERE (a.sender_id > 0)))[:5] AS first_users,
-             max(a.last_id) AS last_id
-            FROM authors a
-           GROUP BY a.parent_id
-         )
-  SELECT m.channel_id,
-     m.id,
-     m.thread_count,
-     COALESCE(t.replies, 0) AS "coalesce",
-     m.thread_user_count,
-     COALESCE(t.users, 0) AS "coalesce",
-     m.thread_users,
-     COALESCE(t.first_users, '{}'::bigint[]) AS "coalesce",
-     m.last_reply_at,
-     ( SELECT x.created_at
-            FROM messages x
-           WHERE (x.id = t.last_id)) AS created_at
-    FROM (messages m
-      LEFT JOIN threads t ON ((t.parent_id = m.id)))
-   WHERE (m.channel_id = ANY (thread_truth._ids));
-END;
-alter function thread_truth(bigint[]) owner to discuss_system;
-revoke all on function thread_truth(bigint[]) from public;
-comment on function thread_truth(bigint[]) is 'What messages show of their threads as stored, nothing where there is none, each followed by what it should be, counted by hand.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer
@@ -3807,6 +3832,23 @@ BEGIN ATOMIC
    WHERE ((r.parent_id = thread_unread._root_id) AND (r.id > thread_unread._read_reply_id) AND (r.sender_id <> thread_unread._user_id) AND (r.created_at >= thread_unread._since) AND (NOT r.is_deleted));
 END;
 comment on function thread_unread(bigint,bigint,bigint,bigint) is 'The exact unread number of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user (re)joined the channel.';
+
+CREATE OR REPLACE FUNCTION public.update_channel_name()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  insert into channel_names (channel_id, tenant_id, name)
+  values (new.id, new.tenant_id, search_name(new.name))
+  on conflict (channel_id) do update set name = excluded.name;
+  return null;
+end
+$function$;
+alter function update_channel_name() owner to discuss_system;
+revoke all on function update_channel_name() from public;
+comment on function update_channel_name() is 'Trigger of channels: keeps the name that SearchChannels looks at.';
 
 CREATE OR REPLACE FUNCTION public.update_channel_stats()
  RETURNS trigger
@@ -3964,48 +4006,6 @@ CREATE OR REPLACE FUNCTION public.wants_activity(_is_muted boolean, _notificatio
  IMMUTABLE PARALLEL SAFE
 RETURN ((NOT _is_muted) AND ((_notification_level = 'ALL'::text) OR ((_notification_level = 'MENTIONS'::text) AND _is_mention)));
 comment on function wants_activity(boolean,text,boolean) is 'Whether a member with these settings is told: NONE and muted of nothing, MENTIONS of mentions alone.';
-
-CREATE OR REPLACE FUNCTION public.with_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean)
- RETURNS jsonb
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN (NOT _added) THEN (SELECT COALESCE(jsonb_agg(r.reaction ORDER BY r.nth), '[]'::jsonb) AS "coalesce" FROM (SELECT t.nth, CASE WHEN ((t.reaction ->> 'emoji'::text) = with_reaction._emoji) THEN jsonb_build_object('emoji', with_reaction._emoji, 'users', (SELECT COALESCE(jsonb_agg(u.id ORDER BY u.place), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements((t.reaction -> 'users'::text)) WITH ORDINALITY u(id, place) WHERE (u.id <> to_jsonb(with_reaction._user_id)))) ELSE t.reaction END AS reaction FROM jsonb_array_elements(with_reaction._reactions) WITH ORDINALITY t(reaction, nth)) r WHERE ((r.reaction -> 'users'::text) <> '[]'::jsonb)) WHEN (NOT (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN (_reactions || jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(_user_id)))) ELSE (SELECT jsonb_agg(CASE WHEN (((t.reaction ->> 'emoji'::text) = with_reaction._emoji) AND (NOT ((t.reaction -> 'users'::text) @> to_jsonb(with_reaction._user_id)))) THEN jsonb_build_object('emoji', with_reaction._emoji, 'users', ((t.reaction -> 'users'::text) || to_jsonb(with_reaction._user_id))) ELSE t.reaction END ORDER BY t.nth) AS jsonb_agg FROM jsonb_array_elements(with_reaction._reactions) WITH ORDINALITY t(reaction, nth)) END;
-comment on function with_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';
-
-CREATE OR REPLACE FUNCTION public.wrong_channels(_ids bigint[])
- RETURNS TABLE(part text, checked bigint, wrong bigint[])
- LANGUAGE sql
- STABLE
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- SELECT 'channels'::text,
-     count(*) AS count,
-     array_agg(t.channel_id) FILTER (WHERE ((((((t.member_count IS DISTINCT FROM t.members) OR (t.message_count IS DISTINCT FROM t.messages)) OR (t.last_message_at IS DISTINCT FROM t.last_at)) OR (t.last_message_id IS DISTINCT FROM t.last_id)) OR (t.post_seq IS DISTINCT FROM t.last_post)) OR (t.event_seq IS DISTINCT FROM t.last_event))) AS array_agg
-    FROM channel_truth(wrong_channels._ids) t(channel_id, member_count, members, message_count, messages, last_message_at, last_at, last_message_id, last_id, post_seq, last_post, event_seq, last_event)
- UNION ALL
-  SELECT 'deleted_posts'::text,
-     count(*) AS count,
-     array_agg(DISTINCT t.channel_id) FILTER (WHERE (t.is_noted <> t.is_due)) AS array_agg
-    FROM deleted_post_truth(wrong_channels._ids) t(channel_id, post_seq, tenant_id, sender_id, is_noted, is_due)
- UNION ALL
-  SELECT 'channel_members'::text,
-     count(*) AS count,
-     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((t.read_post_seq <> t.marker) OR (t.own_posts <> t.own) OR (t.own_posts_read <> t.own_read) OR (t.unread_count <> t.unread))) AS array_agg
-    FROM member_truth(wrong_channels._ids) t(channel_id, id, read_post_seq, marker, own_posts, own, own_posts_read, own_read, unread_count, unread)
- UNION ALL
-  SELECT 'thread_followers'::text,
-     count(*) AS count,
-     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((t.replies IS DISTINCT FROM t.counted) OR (t.first_reply_id IS DISTINCT FROM t.first_id))) AS array_agg
-    FROM follower_truth(wrong_channels._ids) t(channel_id, tenant_id, root_id, user_id, replies, counted, first_reply_id, first_id)
- UNION ALL
-  SELECT 'messages'::text,
-     count(*) AS count,
-     array_agg(DISTINCT t.channel_id) FILTER (WHERE ((((t.thread_count IS DISTINCT FROM t.replies) OR (t.thread_user_count IS DISTINCT FROM t.users)) OR (t.thread_users IS DISTINCT FROM t.first_users)) OR (t.last_reply_at IS DISTINCT FROM t.last_at))) AS array_agg
-    FROM thread_truth(wrong_channels._ids) t(channel_id, id, thread_count, replies, thread_user_count, users, thread_users, first_users, last_reply_at, last_at);
-END;
-alter function wrong_channels(bigint[]) owner to discuss_system;
-revoke all on function wrong_channels(bigint[]) from public;
-comment on function wrong_channels(bigint[]) is 'For each table how many rows were compared with a count by hand, and the channels in which any is wrong.';
 
 -- Schema
 

@@ -58,7 +58,7 @@ describe('counters', () => {
   it('update a channel once for a batch of many messages, not once for each', async () => {
     const items = Array.from({ length: 50 }, (_, item) => ({
       ...{ item, tenantId: TENANT, userId: 10, channelId: channel, type: 'TEXT', content: 'x', mentions: [] },
-      ...{ payload: Buffer.alloc(200).toString('base64'), seqAt: 0, messageAt: 60 },
+      ...{ payload: Buffer.alloc(200).toString('base64'), seqOffset: 0, messageOffset: 60 },
     }));
     await sql`select 1 from send_messages(${JSON.stringify(items)}::text::json)`;
     const { messageCount, lastMessageAt, unreadVersion } = await read();

@@ -97,7 +97,7 @@ describe('partitions', () => {
       where confrelid = 'messages'::regclass and contype = 'f' and conparentid = 0
       order by 1
     `;
-    // Another table here needs its part in put_aside_references(), or its rows go with the moved messages.
+    // Another table here needs its part in detach_references(), or its rows go with the moved messages.
     assert.deepEqual(
       rows.map(({ name }) => name),
       ['activity_feed', 'attachments', 'messages'],
@@ -144,8 +144,8 @@ describe('partitions', () => {
 
   it('cannot be made or emptied by the service other than through these functions', async () => {
     const tries = [
-      `select make_partition('messages', 'messages_p009999', 'id', 0, 1)`,
-      'select put_back_references()',
+      `select create_partition('messages', 'messages_p009999', 'id', 0, 1)`,
+      'select reattach_references()',
       'truncate messages_default',
       'create table mine ()',
     ];

@@ -75,8 +75,8 @@ function createBatchSender(sql: Pool, channels: readonly Channel[]): (lane: numb
     const ours = lanes.get(lane) ?? items;
     const batch = Array.from({ length: BATCH }, () => ({ ...pick(ours), requestId: randomUUID() }));
     const rows = await sendMessages(sql, batch);
-    for (const { refusal } of rows)
-      if (refusal !== null) throw new Error(`send_messages rejected a message: ${refusal}`);
+    for (const { errorReason } of rows)
+      if (errorReason !== null) throw new Error(`send_messages rejected a message: ${errorReason}`);
   };
 }
 
@@ -106,8 +106,8 @@ function toItem(channelId: bigint, senderId: bigint, content: string): SendItem 
     alsoInChannel: false,
     metadata: null,
     payload: event.payload.toString('base64'),
-    seqAt: event.seqOffset,
-    messageAt: event.messageAt,
+    seqOffset: event.seqOffset,
+    messageOffset: event.messageOffset,
   };
 }
 

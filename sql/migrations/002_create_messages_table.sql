@@ -49,7 +49,7 @@ create table messages (
 
   post_seq bigint not null,
   event_seq bigint not null default 0,
-  posted_seq bigint,
+  created_event_seq bigint,
   mention_scope varchar(50),
   also_in_channel boolean not null default false,
   thread_user_count int not null default 0,
@@ -102,7 +102,7 @@ comment on column messages.last_reply_at is 'When the last reply that is not del
 comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null when it is not.';
 comment on column messages.pinned_by is 'User who pinned it.';
 comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
-comment on column messages.posted_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
+comment on column messages.created_event_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
 comment on column messages.notice is
   'What the service itself reports, a SystemNotice of message.proto as JSON: who joined, was removed, ... Such a message is of sender 0 and has no content, which is made of the notice, so that searches do not find it. It counts for nothing but its place in the channel: not as unread, as newest message, or in message_count. null for what somebody posted.';
 

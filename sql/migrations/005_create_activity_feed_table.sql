@@ -30,7 +30,7 @@ create table activity_feed (
   collapse_key varchar(200),
   occurrences int not null default 1,
   xid xid8 not null default pg_current_xact_id(),
-  gathered jsonb,
+  collapsed_reactions jsonb,
 
   -- A partitioned table's key must hold the partition column.
   primary key (id, "timestamp"),
@@ -63,7 +63,7 @@ comment on column activity_feed.collapse_key is
 comment on column activity_feed.occurrences is 'How many times it happened since the user last read it, 1 without a collapse_key.';
 comment on column activity_feed.xid is
   'Transaction that wrote it last. Whether a snapshot held it tells exactly what somebody was shown, which a time does not: activities commit in another order than they are timed.';
-comment on column activity_feed.gathered is
+comment on column activity_feed.collapsed_reactions is
   'For reactions: the last 100 that are in this activity, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for others.';
 
 create table activity_feed_default partition of activity_feed default;

@@ -81,11 +81,11 @@ for each row
 execute function settle_member_unread();
 comment on trigger trigger_settle_member_unread on channel_members is 'Settles unread_count with every move of the read marker.';
 
-\ir ../functions/message/tell_of_changed_message.sql
+\ir ../functions/message/mark_message_changed.sql
 
 -- Of the columns that answers show. The service sets event_seq with each of them, so for it nothing is called.
 -- Not of parent_id: it changes when its message is removed, which is counted, and when partitions are mended.
-create trigger trigger_tell_of_changed_message
+create trigger trigger_mark_message_changed
 after update of
   channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count,
   thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions,
@@ -93,15 +93,15 @@ after update of
 on messages
 for each row
 when (old.event_seq = new.event_seq)
-execute function tell_of_changed_message();
-comment on trigger trigger_tell_of_changed_message on messages is 'Notes a message that plain SQL changes.';
+execute function mark_message_changed();
+comment on trigger trigger_mark_message_changed on messages is 'Notes a message that plain SQL changes.';
 
-\ir ../functions/search/keep_channel_name.sql
+\ir ../functions/search/update_channel_name.sql
 
 -- Fires for statements that set the name, so not for messages.
-create trigger trigger_keep_channel_name
+create trigger trigger_update_channel_name
 after insert or update of name on channels
 for each row
 when (new.type != 'DIRECT')
-execute function keep_channel_name();
-comment on trigger trigger_keep_channel_name on channels is 'Keeps the name that SearchChannels looks at.';
+execute function update_channel_name();
+comment on trigger trigger_update_channel_name on channels is 'Keeps the name that SearchChannels looks at.';

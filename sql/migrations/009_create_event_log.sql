@@ -37,7 +37,7 @@ comment on table channel_events_default is
 alter table channel_events_default enable row level security;
 
 -- The feed over all channels: the relay's catching up, StreamTenantEvents.
-create index idx_channel_events_feed
+create index idx_channel_events_order
   on channel_events (xid, id);
 
 -- Events about a message after its first one, whose seq the message knows: delete_message(). Posting adds
@@ -46,22 +46,22 @@ create index idx_channel_events_message
   on channel_events (tenant_id, message_id)
   where message_id is not null and kind != 'MESSAGE_CREATED';
 
-create table event_feed (
+create table event_log_state (
   tenant_id bigint not null default 0,
   epoch bigint not null,
   floor_xid xid8 not null default '0',
   floor_id bigint not null default 0,
 
   primary key (tenant_id),
-  constraint event_feed_of_all check (tenant_id = 0)
+  constraint event_log_state_single_row check (tenant_id = 0)
 );
-comment on table event_feed is
-  'One row: what cursors into the log of all tenants are held against, see read_event_feed().';
-comment on column event_feed.tenant_id is '0: the feed is of all tenants.';
-comment on column event_feed.epoch is
-  'Cursors given out under another epoch mean nothing; restart_event_feed() begins a new one.';
-comment on column event_feed.floor_xid is
+comment on table event_log_state is
+  'One row: what cursors into the log of all tenants are held against, see read_tenant_events().';
+comment on column event_log_state.tenant_id is '0: the feed is of all tenants.';
+comment on column event_log_state.epoch is
+  'Cursors given out under another epoch mean nothing; restart_event_log() begins a new one.';
+comment on column event_log_state.floor_xid is
   'With floor_id, the last event in the order (xid, id) that was dropped from the log: cursors before it missed something.';
-comment on column event_feed.floor_id is 'See floor_xid.';
+comment on column event_log_state.floor_id is 'See floor_xid.';
 
-insert into event_feed (epoch) values ((random() * 9007199254740991)::bigint);
+insert into event_log_state (epoch) values ((random() * 9007199254740991)::bigint);

@@ -5,7 +5,7 @@ create table channel_names (
   name text not null
 );
 comment on table channel_names is
-  'Names of channels other than DIRECT as search_name() makes them, kept by trigger_keep_channel_name.';
+  'Names of channels other than DIRECT as search_name() makes them, kept by trigger_update_channel_name.';
 comment on column channel_names.channel_id is 'The channel.';
 comment on column channel_names.tenant_id is 'Tenant of the channel.';
 comment on column channel_names.name is 'Its name, folded.';

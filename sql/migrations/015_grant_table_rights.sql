@@ -5,13 +5,13 @@ grant select, insert, delete on message_edits, poll_votes to discuss_service;
 grant select, insert on idempotency_keys to discuss_service;
 grant select on deleted_posts, channel_events to discuss_service;
 -- Without a policy these show the service nothing.
-grant select on event_feed, channel_names, search_words, schema_migrations to discuss_service;
+grant select on event_log_state, channel_names, search_words, schema_migrations to discuss_service;
 grant usage on sequence
   channels_id_seq, channel_members_id_seq, messages_id_seq, attachments_id_seq, activity_feed_id_seq
 to discuss_service;
 
 grant select, insert, update, delete on
-  channels, channel_members, messages, deleted_posts, attachments, activity_feed, channel_events, event_feed,
+  channels, channel_members, messages, deleted_posts, attachments, activity_feed, channel_events, event_log_state,
   idempotency_keys, message_edits, thread_followers, poll_votes, channel_names, search_words, channel_entity_aliases,
   user_statuses
 to discuss_system;

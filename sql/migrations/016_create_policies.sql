@@ -15,7 +15,7 @@ declare
 begin
   foreach _table in array array[
     'channels', 'channel_members', 'messages', 'deleted_posts', 'attachments', 'activity_feed',
-    'channel_events', 'event_feed', 'idempotency_keys', 'message_edits', 'thread_followers', 'poll_votes',
+    'channel_events', 'event_log_state', 'idempotency_keys', 'message_edits', 'thread_followers', 'poll_votes',
     'channel_names', 'search_words', 'channel_entity_aliases', 'user_statuses', 'schema_migrations'
   ] loop
     execute format('alter table %I enable row level security', _table);

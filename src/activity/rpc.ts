@@ -81,8 +81,8 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       const requestId = request.requestId === '' ? null : request.requestId;
       const hash = hashRequest(RecordActivitiesRequestSchema, request);
       const [row] = await db.run(call, (sql) => recordActivities(sql, items, requestId, hash));
-      if (row?.refusal === 'REQUEST_ID_REUSED') throw errors.requestIdReused();
-      if (row?.refusal === 'REPEATED') return { repeatedRequest: true };
+      if (row?.errorReason === 'REQUEST_ID_REUSED') throw errors.requestIdReused();
+      if (row?.errorReason === 'REPEATED') return { repeatedRequest: true };
       return { recordedCount: signalActivities(relay, row?.activities) };
     },
   };

@@ -127,7 +127,7 @@ export type NewItem = {
 };
 
 export type RecordedRow = {
-  readonly refusal: 'REPEATED' | 'REQUEST_ID_REUSED' | null;
+  readonly errorReason: 'REPEATED' | 'REQUEST_ID_REUSED' | null;
   /** JSON text, as `toRecorded` reads it. */
   readonly activities: string | null;
 };
@@ -140,7 +140,7 @@ export function recordActivities(
   payloadHash: Buffer,
 ): PendingQuery<RecordedRow[]> {
   return sql<RecordedRow[]>`
-    select refusal, activities
+    select error_reason, activities
     from record_activities(${JSON.stringify(items)}::text::json, ${requestId}::text::uuid, ${payloadHash})
   `;
 }

@@ -14,10 +14,10 @@ export function adminRoutes({ db }: Deps): AdminHandlers {
       const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, limit));
       const next = rows[0]?.nextAfter ?? null;
       return {
-        counters: rows.map(({ kind, checked, mended }) => ({
+        counters: rows.map(({ kind, checked, repaired }) => ({
           name: kind,
           checkedCount: checked,
-          repairedCount: mended,
+          repairedCount: repaired,
         })),
         nextPageToken: next === null ? '' : toPageToken([next]),
       };

@@ -4,7 +4,7 @@ import type { Sql } from '../db/database.ts';
 export type KindRow = {
   readonly kind: string;
   readonly checked: bigint;
-  readonly mended: bigint;
+  readonly repaired: bigint;
   /** Last channel of the page; null when there are none after it. */
   readonly nextAfter: bigint | null;
 };
@@ -17,7 +17,7 @@ export function reconcileCounters(
   limit: number,
 ): PendingQuery<KindRow[]> {
   return sql<KindRow[]>`
-    select kind, checked, mended, next_after
+    select kind, checked, repaired, next_after
     from reconcile_counters(${tenantId}, ${after}, ${limit})
   `;
 }

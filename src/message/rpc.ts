@@ -35,7 +35,7 @@ export function messageRoutes(deps: MessageDeps): MessageHandlers {
     async sendMessage(request, call) {
       const { message, item } = await prepare(deps, call, request);
       const sent = await deps.sendQueue.send(item, call.signal);
-      switch (sent.refusal) {
+      switch (sent.errorReason) {
         case null: {
           deps.typing.sent(request.channelId, call.caller.userId);
           const createTime = toTimestamp(sent.createdAt);

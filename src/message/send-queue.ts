@@ -92,7 +92,7 @@ export class SendQueue {
       );
       this.#relay.publish(
         rows
-          .filter((row) => row.refusal === null)
+          .filter((row) => row.errorReason === null)
           .map(({ item, seq, payload }) => ({
             channelId: BigInt(batch[item]?.item.channelId ?? 0),
             seq,

@@ -135,8 +135,8 @@ function toItem(
     alsoInChannel: message.alsoInChannel ?? false,
     metadata: metadata ?? null,
     payload: event.payload.toString('base64'),
-    seqAt: event.seqOffset,
-    messageAt: event.messageAt,
+    seqOffset: event.seqOffset,
+    messageOffset: event.messageOffset,
   };
 }
 

@@ -86,13 +86,13 @@ export type SendItem = {
   readonly alsoInChannel: boolean;
   readonly metadata: unknown;
   readonly payload: string;
-  readonly seqAt: number;
-  readonly messageAt: number;
+  readonly seqOffset: number;
+  readonly messageOffset: number;
 };
 
 export type SentRow = {
   readonly item: number;
-  readonly refusal:
+  readonly errorReason:
     | 'CHANNEL_NOT_FOUND'
     | 'MEMBER_MUTED'
     | 'CHANNEL_ARCHIVED'
@@ -113,7 +113,7 @@ export type SentRow = {
 export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuery<SentRow[]> {
   const numbered = JSON.stringify(items.map((item, index) => ({ item: index, ...item })));
   return sql<SentRow[]>`
-    select item, refusal, message_id, position, created_at, seq, payload, activities
+    select item, error_reason, message_id, position, created_at, seq, payload, activities
     from send_messages(${numbered}::text::json)
   `;
 }

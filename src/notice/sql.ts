@@ -21,11 +21,11 @@ export function postNotices(
 }
 
 function postNotice(sql: Sql, channelId: bigint, notice: SystemNotice): PendingQuery<LoggedEvent[]> {
-  const { payload, seqOffset, messageAt } = toNoticePosted(channelId, notice);
+  const { payload, seqOffset, messageOffset } = toNoticePosted(channelId, notice);
   return sql<LoggedEvent[]>`
     select channel_id, seq, payload
     from post_notice(
-      ${channelId}, ${toNoticeJson(notice)}::text::jsonb, ${notice.actorId}, ${payload}, ${seqOffset}, ${messageAt}
+      ${channelId}, ${toNoticeJson(notice)}::text::jsonb, ${notice.actorId}, ${payload}, ${seqOffset}, ${messageOffset}
     )
   `;
 }

@@ -63,7 +63,7 @@ export type ChoiceRow = UserKey & Omit<ChosenRow, 'statusText'>;
 export function listChosen(sql: Pool, users: readonly UserKey[]): PendingQuery<ChoiceRow[]> {
   return sql<ChoiceRow[]>`
     select tenant_id, user_id, status, expires_at, updated_at
-    from chosen_statuses(${tenants(sql, users)}, ${ids(sql, users)})
+    from list_status_overrides(${tenants(sql, users)}, ${ids(sql, users)})
   `;
 }
 

@@ -40,7 +40,7 @@ async function change(
   const [row] = await db.run(call, (sql) =>
     changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event, call.caller.name),
   );
-  switch (row?.refusal) {
+  switch (row?.errorReason) {
     case null:
       if (row.seq !== null) relay.publish([{ channelId, seq: row.seq, payload: row.payload }]);
       signalActivities(relay, row.activities);

@@ -10,7 +10,7 @@ export type ReactionChange = {
 };
 
 export type ReactionRow = {
-  readonly refusal:
+  readonly errorReason:
     | 'MESSAGE_NOT_FOUND'
     | 'MESSAGE_DELETED'
     | 'CHANNEL_ARCHIVED'
@@ -35,7 +35,7 @@ export function changeReaction(
   actorName: string,
 ): PendingQuery<ReactionRow[]> {
   return sql<ReactionRow[]>`
-    select r.refusal, r.reactions, r.seq, r.payload, a.activities
+    select r.error_reason, r.reactions, r.seq, r.payload, a.activities
     from change_reaction(
       ${channelId}, ${messageId}, ${emoji}, ${added},
       ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqOffset}

@@ -1,5 +1,5 @@
 create or replace function record_activities(_items json, _request_id uuid, _payload_hash bytea)
-returns table (refusal text, activities text)
+returns table (error_reason text, activities text)
 language plpgsql
 set search_path = public, pg_temp
 as $$
@@ -119,4 +119,4 @@ begin
 end
 $$;
 comment on function record_activities(json, uuid, bytea) is
-  'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. refusal is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';
+  'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. error_reason is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';

@@ -14,7 +14,7 @@ declare
   _open activity_feed;
   _recorded activity_feed;
   _mine constant jsonb := jsonb_build_object('user_id', app_user_id(), 'emoji', _emoji);
-  _gathered jsonb;
+  _reactions jsonb;
   _last jsonb;
 begin
   if _given is null then
@@ -49,21 +49,21 @@ begin
     and a.collapse_key = _target.key
     and not a.is_read
   for no key update;
-  _gathered := coalesce(_open.gathered, '[]');
-  if (_gathered @> jsonb_build_array(_mine)) = _given then
+  _reactions := coalesce(_open.collapsed_reactions, '[]');
+  if (_reactions @> jsonb_build_array(_mine)) = _given then
     return null;
   end if;
   if _given then
-    _gathered := case when jsonb_array_length(_gathered) < 100 then _gathered else _gathered - 0 end
+    _reactions := case when jsonb_array_length(_reactions) < 100 then _reactions else _reactions - 0 end
       || jsonb_build_array(_mine || jsonb_build_object('name', _actor_name));
   else
     select coalesce(jsonb_agg(g.reaction order by g.place), '[]')
-    into _gathered
-    from jsonb_array_elements(_gathered) with ordinality as g(reaction, place)
+    into _reactions
+    from jsonb_array_elements(_reactions) with ordinality as g(reaction, place)
     where not g.reaction @> _mine;
   end if;
 
-  if _gathered = '[]' then
+  if _reactions = '[]' then
     delete from activity_feed a
     where a.id = _open.id and a."timestamp" = _open."timestamp"
     returning a.* into _recorded;
@@ -71,27 +71,27 @@ begin
     return json_build_array(activity_json(_recorded, _target.content))::text;
   end if;
 
-  _last := _gathered -> -1;
+  _last := _reactions -> -1;
   if _open.id is null then
     insert into activity_feed
       (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
-       collapse_key, gathered, "timestamp", created_at)
+       collapse_key, collapsed_reactions, "timestamp", created_at)
     values (
       _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', app_user_id(), _channel_id, _message_id,
       activity_text('REACTION_RECEIVED', _actor_name, _target.name, _emoji), nullif(left(_target.name, 255), ''),
       jsonb_build_object('actor_name', _actor_name, 'channel_name', _target.name, 'emoji', _emoji),
-      _target.key, _gathered, _target.now, _target.now
+      _target.key, _reactions, _target.now, _target.now
     )
     returning * into _recorded;
   else
     update activity_feed a
-    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_gathered)),
+    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_reactions)),
         actor_id = (_last ->> 'user_id')::bigint,
         description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
         metadata = jsonb_build_object(
           'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
         ),
-        gathered = _gathered,
+        collapsed_reactions = _reactions,
         -- What is taken back is nothing new: it comes no higher, and who was shown the activity has seen it.
         "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
         xid = case when _given then pg_current_xact_id() else a.xid end

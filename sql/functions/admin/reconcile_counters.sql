@@ -1,24 +1,24 @@
 create or replace function reconcile_counters(_tenant_id bigint, _after bigint, _limit int)
-returns table (kind text, checked bigint, mended bigint, next_after bigint)
+returns table (kind text, checked bigint, repaired bigint, next_after bigint)
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  _ids bigint[] := page_of_channels(_tenant_id, _after, _limit, 50000);
+  _ids bigint[] := next_channel_ids(_tenant_id, _after, _limit, 50000);
   _next bigint := _ids[cardinality(_ids)];
   _wrong bigint[];
   _checked jsonb;
-  _mended jsonb;
+  _repaired jsonb;
 begin
   if current_setting('app.role', true) is distinct from 'operator' then
     raise exception 'reconcile_counters: for operators' using errcode = 'insufficient_privilege';
   end if;
-  if page_of_channels(_tenant_id, _next, 1, 0) is null then
+  if next_channel_ids(_tenant_id, _next, 1, 0) is null then
     _next := null;
   end if;
 
-  with found as materialized (select * from wrong_channels(_ids))
+  with found as materialized (select * from list_mismatched_channels(_ids))
   select
     (select jsonb_object_agg(f.part, f.checked) from found f),
     (select array_agg(distinct w.id) from found f cross join lateral unnest(f.wrong) as w(id))
@@ -38,17 +38,17 @@ begin
 
   if _wrong is not null then
     -- One after the other, as the later ones are derived from the earlier ones.
-    select jsonb_object_agg(m.kind, m.mended) into _mended from mend_channels(_wrong) m;
-    select _mended || jsonb_object_agg(m.kind, m.mended) into _mended from mend_deleted_posts(_wrong) m;
-    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_members(_wrong) m;
-    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_followers(_wrong) m;
-    select _mended || coalesce(jsonb_object_agg(m.kind, m.mended), '{}') into _mended from mend_threads(_wrong) m;
+    select jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_channels(_wrong) m;
+    select _repaired || jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_deleted_posts(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_members(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_followers(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_threads(_wrong) m;
   end if;
   return query
   select
     k.kind,
     (_checked ->> split_part(k.kind, '.', 1))::bigint,
-    coalesce((_mended ->> k.kind)::bigint, 0),
+    coalesce((_repaired ->> k.kind)::bigint, 0),
     _next
   from unnest(array[
     'channels.member_count', 'channels.message_count', 'channels.last_message_at', 'channels.last_message_id',
@@ -60,7 +60,7 @@ begin
 end
 $$;
 comment on function reconcile_counters(bigint, bigint, int) is
-  'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and mended, and where to go on (null: all done). For operators.';
+  'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and repaired, and where to go on (null: all done). For operators.';
 
 alter function reconcile_counters(bigint, bigint, int) owner to discuss_system;
 revoke all on function reconcile_counters(bigint, bigint, int) from public;

@@ -5,7 +5,7 @@ set search_path = public, pg_temp
 as $$
 declare
   _patterns constant text[] := array(
-    select case when length(w) < 3 then '% ' else '%' end || fold_text(w) || '%' from unnest(_words) as w
+    select case when length(w) < 3 then '% ' else '%' end || normalize_text(w) || '%' from unnest(_words) as w
   );
 begin
   return query

@@ -3,7 +3,7 @@ create or replace function append_event(
   _kind text,
   _actor_id bigint,
   _payload bytea,
-  _seq_at int,
+  _seq_offset int,
   _message_id bigint default null
 )
 returns table (channel_id bigint, seq bigint, payload bytea)
@@ -13,7 +13,7 @@ as $$
 declare
   _seq bigint;
   _now bigint := now_ms();
-  _stamped bytea;
+  _patched bytea;
 begin
   update channels c
   set event_seq = c.event_seq + 1
@@ -22,10 +22,10 @@ begin
   if not found then
     raise exception 'append_event: channel % is not of the tenant', _channel_id using errcode = 'insufficient_privilege';
   end if;
-  _stamped := stamp_event(_payload, _seq_at, _seq, _now);
+  _patched := patch_event(_payload, _seq_offset, _seq, _now);
   insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
-  values (_channel_id, _seq, app_tenant_id(), _kind, _message_id, _actor_id, _now, _stamped);
-  return query select _channel_id, _seq, _stamped;
+  values (_channel_id, _seq, app_tenant_id(), _kind, _message_id, _actor_id, _now, _patched);
+  return query select _channel_id, _seq, _patched;
 end
 $$;
 comment on function append_event(bigint, text, bigint, bytea, int, bigint) is

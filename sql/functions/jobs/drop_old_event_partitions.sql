@@ -7,7 +7,7 @@ declare
   _day constant bigint := 86400000;
   _first_kept bigint := (p_now_ms / _day - p_days) * _day;
   _raise_floor constant text := $raise$
-    update event_feed f
+    update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
     from (select xid, id from %I where created_at < %s order by xid desc, id desc limit 1) as e
     where (e.xid, e.id) > (f.floor_xid, f.floor_id)
@@ -44,7 +44,7 @@ begin
 end
 $$;
 comment on function drop_old_event_partitions(int, bigint) is
-  'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_feed how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
+  'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_log_state how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
 
 revoke all on function drop_old_event_partitions(int, bigint) from public;
 grant execute on function drop_old_event_partitions(int, bigint) to discuss_service;

@@ -56,7 +56,7 @@ begin
     order by turn, low
   loop
     begin
-      if make_partition(_plan.parent, _plan.name, _plan.key, _plan.low, _plan.high) then
+      if create_partition(_plan.parent, _plan.name, _plan.key, _plan.low, _plan.high) then
         return next _plan.name;
       end if;
     exception

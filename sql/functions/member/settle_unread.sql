@@ -8,7 +8,7 @@ declare
   _versions bigint[];
   _differing bigint[];
   _locked bigint[];
-  _mended int;
+  _repaired int;
 begin
   -- One at a time over all instances; the others have nothing to add.
   if not pg_try_advisory_xact_lock(hashtext('discuss.settle_unread')) then
@@ -101,11 +101,11 @@ begin
   from channels c
   where c.id = m.channel_id
     and m.id = any(_locked);
-  get diagnostics _mended = row_count;
+  get diagnostics _repaired = row_count;
 
   -- What was skipped or cut off leaves its channels unsettled for the next call, and so does a
   -- change since the versions were read.
-  if coalesce(cardinality(_differing), 0) <= _mended then
+  if coalesce(cardinality(_differing), 0) <= _repaired then
     update channels c
     set settled_version = s.version
     from unnest(_channel_ids, _versions) as s(id, version)
@@ -118,7 +118,7 @@ begin
       );
   end if;
 
-  return _mended;
+  return _repaired;
 end
 $$;
 comment on function settle_unread(int) is

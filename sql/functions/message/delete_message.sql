@@ -4,9 +4,9 @@ create or replace function delete_message(
   _actor_id bigint,
   _now bigint,
   _created bytea,
-  _created_seq_at int,
+  _created_seq_offset int,
   _later bytea,
-  _later_seq_at int
+  _later_seq_offset int
 )
 returns table (
   root_id bigint,
@@ -45,7 +45,7 @@ begin
     and m.channel_id = _channel_id
     and m.tenant_id = _tenant_id
     and not m.is_deleted
-  returning m.parent_id, m.sender_id, m.posted_seq into _message;
+  returning m.parent_id, m.sender_id, m.created_event_seq into _message;
   if not found then
     return;
   end if;
@@ -55,10 +55,10 @@ begin
 
   -- What the log holds of it must not be told to those who come later.
   update channel_events e
-  set payload = stamp_event(_created, _created_seq_at, e.seq, e.created_at)
-  where e.channel_id = _channel_id and e.seq = _message.posted_seq and e.kind = 'MESSAGE_CREATED';
+  set payload = patch_event(_created, _created_seq_offset, e.seq, e.created_at)
+  where e.channel_id = _channel_id and e.seq = _message.created_event_seq and e.kind = 'MESSAGE_CREATED';
   update channel_events e
-  set payload = stamp_event(_later, _later_seq_at, e.seq, e.created_at)
+  set payload = patch_event(_later, _later_seq_offset, e.seq, e.created_at)
   where e.tenant_id = _tenant_id and e.message_id = _message_id and e.kind != 'MESSAGE_CREATED';
 
   if _message.parent_id is null then

@@ -1,13 +1,13 @@
-create or replace function post_notice(_channel_id bigint, _notice jsonb, _actor_id bigint, _payload bytea, _seq_at int, _message_at int)
+create or replace function post_notice(_channel_id bigint, _notice jsonb, _actor_id bigint, _payload bytea, _seq_offset int, _message_offset int)
 returns table (channel_id bigint, seq bigint, payload bytea)
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
   _channel record;
-  _stamped bytea;
+  _patched bytea;
 begin
-  -- The id is taken with the row locked, as in post_messages(): who waits for the row takes another one after that.
+  -- The id is taken with the row locked, as in insert_messages(): who waits for the row takes another one after that.
   update channels c
   set event_seq = c.event_seq + 1,
       post_seq = c.post_seq + 1,
@@ -21,19 +21,19 @@ begin
   end if;
   insert into messages
     (id, channel_id, sender_id, tenant_id, content, message_type, notice,
-     post_seq, event_seq, posted_seq, created_at, updated_at)
+     post_seq, event_seq, created_event_seq, created_at, updated_at)
   values
     (_channel.id, _channel_id, 0, _channel.tenant_id, '', 'SYSTEM', _notice,
      _channel.post_seq, _channel.event_seq, _channel.event_seq, _channel.now, _channel.now);
-  _stamped := stamp_event(
-    stamp_message(_payload, _message_at, _channel.id, _channel.post_seq, _channel.now),
-    _seq_at, _channel.event_seq, _channel.now
+  _patched := patch_event(
+    patch_message(_payload, _message_offset, _channel.id, _channel.post_seq, _channel.now),
+    _seq_offset, _channel.event_seq, _channel.now
   );
   insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
   values
     (_channel_id, _channel.event_seq, _channel.tenant_id, 'MESSAGE_CREATED', _channel.id, _actor_id, _channel.now,
-     _stamped);
-  return query select _channel_id, _channel.event_seq, _stamped;
+     _patched);
+  return query select _channel_id, _channel.event_seq, _patched;
 end
 $$;
 comment on function post_notice(bigint, jsonb, bigint, bytea, int, int) is

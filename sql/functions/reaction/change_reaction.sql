@@ -6,9 +6,9 @@ create or replace function change_reaction(
   _max_emoji int,
   _max_users int,
   _payload bytea,
-  _seq_at int
+  _seq_offset int
 )
-returns table (refusal text, reactions text, seq bigint, payload bytea)
+returns table (error_reason text, reactions text, seq bigint, payload bytea)
 language plpgsql
 set search_path = public, pg_temp
 as $$
@@ -38,8 +38,8 @@ begin
     return query select 'MESSAGE_NOT_FOUND', null::text, null::bigint, null::bytea;
     return;
   end if;
-  _changed := with_reaction(_found.reactions, _emoji, _user_id, _added);
-  refusal := case
+  _changed := apply_reaction(_found.reactions, _emoji, _user_id, _added);
+  error_reason := case
     when _found.is_deleted then 'MESSAGE_DELETED'
     when _found.is_archived then 'CHANNEL_ARCHIVED'
     when _found.status = 'MUTED' then 'MEMBER_MUTED'
@@ -53,8 +53,8 @@ begin
       )
     ) then 'REACTION_LIMIT'
   end;
-  if refusal is not null or _changed = _found.reactions then
-    return query select refusal, _found.reactions::text, null::bigint, null::bytea;
+  if error_reason is not null or _changed = _found.reactions then
+    return query select error_reason, _found.reactions::text, null::bigint, null::bytea;
     return;
   end if;
 
@@ -66,9 +66,9 @@ begin
 
   select e.seq, e.payload
   into _seq, _logged
-  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_at, _message_id) as e;
+  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_offset, _message_id) as e;
   return query select null::text, _changed::text, _seq, _logged;
 end
 $$;
 comment on function change_reaction(bigint, bigint, text, boolean, int, int, bytea, int) is
-  'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. refusal is null when it is as asked now; seq is null when it was so before.';
+  'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. error_reason is null when it is as asked now; seq is null when it was so before.';

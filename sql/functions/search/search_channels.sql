@@ -7,8 +7,8 @@ set enable_seqscan = off
 set jit = off
 as $$
 declare
-  _folded constant text[] := array(select fold_text(w) from unnest(_words) as w order by length(w) desc, w);
-  _whole constant text := fold_text(array_to_string(_words, ' '));
+  _folded constant text[] := array(select normalize_text(w) from unnest(_words) as w order by length(w) desc, w);
+  _whole constant text := normalize_text(array_to_string(_words, ' '));
   -- A part has three letters at least; less is the beginning of a word.
   _patterns constant text[] :=
     array(select case when length(w) < 3 then '% ' else '%' end || w || '%' from unnest(_folded) as w);

@@ -1,5 +1,5 @@
 create or replace function search_name(_name text) returns text
 language sql immutable strict parallel safe
-return ' ' || translate(public.fold_text(_name), '-_/.#', '     ');
+return ' ' || translate(public.normalize_text(_name), '-_/.#', '     ');
 comment on function search_name(text) is
   'Name as SearchChannels compares it: folded, and with a space before each word.';

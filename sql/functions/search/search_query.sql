@@ -31,7 +31,7 @@ begin
         select w.word
         from search_words w
         where array[w.tenant_id] && array[app_tenant_id()]
-          and w.word like '%' || fold_text(_term.part) || '%'
+          and w.word like '%' || normalize_text(_term.part) || '%'
         order by length(w.word), w.word
         limit 64
       ) as p;

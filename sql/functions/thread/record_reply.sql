@@ -11,7 +11,7 @@ declare
   _reply record;
   _root record;
   _is_new_user boolean;
-  _stamped bytea;
+  _patched bytea;
 begin
   select r.id, r.tenant_id, r.channel_id, r.parent_id, r.sender_id, r.mentions, r.event_seq, r.created_at
   into _reply
@@ -59,13 +59,13 @@ begin
     first_reply_id = coalesce(f.first_reply_id, excluded.first_reply_id)
   where excluded.replies > 0;
 
-  _stamped := stamp_thread(_payload, _root.thread_count, _root.thread_user_count);
+  _patched := patch_thread(_payload, _root.thread_count, _root.thread_user_count);
   update channel_events e
-  set payload = _stamped
+  set payload = _patched
   where e.channel_id = _reply.channel_id
     and e.seq = _reply.event_seq
     and e.created_at = _reply.created_at;
-  return _stamped;
+  return _patched;
 end
 $$;
 comment on function record_reply(bigint, bytea) is

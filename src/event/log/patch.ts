@@ -6,7 +6,7 @@ import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 /**
  * An encoded event with room for what only the database can know: `seq` and time, and for a posted message
  * also its id, position and time. PostgreSQL writes these over the placeholders in the statement that assigns
- * them (`stamp_event` and `stamp_message` in sql/functions/event), so that one round trip commits the change and
+ * them (`patch_event` and `patch_message` in sql/functions/event), so that one round trip commits the change and
  * the very bytes subscribers get, and no row stays locked while a process encodes.
  */
 export type PatchableEvent = {
@@ -14,7 +14,7 @@ export type PatchableEvent = {
   /** Byte offset of `Event.seq`. */
   readonly seqOffset: number;
   /** Byte offset of `Message.id`; 0 when the event is not a posted message. */
-  readonly messageAt: number;
+  readonly messageOffset: number;
 };
 
 // The largest int64 takes nine bytes as a varint: every number fits in its place, padded with continuation bits.
@@ -27,7 +27,7 @@ export const placeholderTime: Timestamp = create(TimestampSchema, {
   nanos: 0x7fff_ffff,
 });
 
-/** For the counts of a posted reply's thread: five bytes each, at the end of the event (`stamp_thread`). */
+/** For the counts of a posted reply's thread: five bytes each, at the end of the event (`patch_thread`). */
 export const PLACEHOLDER_COUNT = 0x7fff_ffff;
 
 const STAMPED_HEADER_BYTES = 23;
@@ -43,6 +43,6 @@ export function toPatchable(
   const payload = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   const seqOffset = payload.indexOf(PLACEHOLDER_BYTES);
   const isMessage = event.change?.case === 'messageCreated';
-  const messageAt = isMessage ? payload.indexOf(PLACEHOLDER_BYTES, seqOffset + STAMPED_HEADER_BYTES) : 0;
-  return { payload, seqOffset, messageAt };
+  const messageOffset = isMessage ? payload.indexOf(PLACEHOLDER_BYTES, seqOffset + STAMPED_HEADER_BYTES) : 0;
+  return { payload, seqOffset, messageOffset };
 }

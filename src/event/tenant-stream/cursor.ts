@@ -2,7 +2,7 @@ import { errors } from '../../rpc/errors.ts';
 
 /**
  * A place in the log of all tenants, in the order (xid, id): after an event, or, with id 0n, before all events of
- * a transaction. Holds for one epoch, see `event_feed`.
+ * a transaction. Holds for one epoch, see `event_log_state`.
  */
 export type Position = { readonly epoch: bigint; readonly xid: bigint; readonly id: bigint };
 

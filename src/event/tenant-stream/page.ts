@@ -25,7 +25,7 @@ const TENANT_EVENT = 2;
 
 export function toPage(rows: readonly TenantStreamRow[]): TenantStreamPage {
   const last = rows.at(-1);
-  if (last === undefined) throw new Error('read_event_feed() did not say how far it read');
+  if (last === undefined) throw new Error('read_tenant_events() did not say how far it read');
   const { epoch, xid, id } = last;
   const lost = last.lost ?? undefined;
   return {

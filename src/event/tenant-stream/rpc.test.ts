@@ -272,7 +272,7 @@ describe('EventService.StreamTenantEvents', () => {
     const future = new TenantStreamReader();
     future.cursor = cursor.toString('base64url');
     await read(service(tenant), future);
-    await the.owner`select restart_event_feed()`;
+    await the.owner`select restart_event_log()`;
     await read(service(tenant), Object.assign(new TenantStreamReader(), { cursor: reader.cursor }));
     const restored = open.at(-1);
     // The stream that was open notices as well.

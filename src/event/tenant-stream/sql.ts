@@ -33,7 +33,7 @@ export function readTenantEvents(
 ): PendingQuery<TenantStreamRow[]> {
   return sql<TenantStreamRow[]>`
     select tenant_id, xid, id, payload, epoch, lost, held_ms
-    from read_event_feed(
+    from read_tenant_events(
       ${after?.epoch ?? null},
       ${after?.xid ?? null},
       ${after?.id ?? null},

@@ -1,11 +1,11 @@
-create or replace function follower_truth(_ids bigint[])
+create or replace function expected_followers(_ids bigint[])
 returns table (
   channel_id bigint,
   tenant_id bigint,
   root_id bigint,
   user_id bigint,
-  replies int, counted int,
-  first_reply_id bigint, first_id bigint
+  replies int, expected_replies int,
+  first_reply_id bigint, expected_first_reply_id bigint
 )
 language sql stable
 set search_path = public, pg_temp
@@ -26,8 +26,8 @@ begin atomic
   ) as r on r.parent_id = f.root_id and r.sender_id = f.user_id
   where f.channel_id = any(_ids);
 end;
-comment on function follower_truth(bigint[]) is
+comment on function expected_followers(bigint[]) is
   'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
 
-alter function follower_truth(bigint[]) owner to discuss_system;
-revoke all on function follower_truth(bigint[]) from public;
+alter function expected_followers(bigint[]) owner to discuss_system;
+revoke all on function expected_followers(bigint[]) from public;

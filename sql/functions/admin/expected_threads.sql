@@ -1,11 +1,11 @@
-create or replace function thread_truth(_ids bigint[])
+create or replace function expected_threads(_ids bigint[])
 returns table (
   channel_id bigint,
   id bigint,
-  thread_count int, replies int,
-  thread_user_count int, users int,
-  thread_users bigint[], first_users bigint[],
-  last_reply_at bigint, last_at bigint
+  thread_count int, expected_thread_count int,
+  thread_user_count int, expected_thread_user_count int,
+  thread_users bigint[], expected_thread_users bigint[],
+  last_reply_at bigint, expected_last_reply_at bigint
 )
 language sql stable
 set search_path = public, pg_temp
@@ -41,8 +41,8 @@ begin atomic
   left join threads t on t.parent_id = m.id
   where m.channel_id = any(_ids);
 end;
-comment on function thread_truth(bigint[]) is
+comment on function expected_threads(bigint[]) is
   'What messages show of their threads as stored, nothing where there is none, each followed by what it should be, counted by hand.';
 
-alter function thread_truth(bigint[]) owner to discuss_system;
-revoke all on function thread_truth(bigint[]) from public;
+alter function expected_threads(bigint[]) owner to discuss_system;
+revoke all on function expected_threads(bigint[]) from public;

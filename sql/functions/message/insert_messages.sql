@@ -1,7 +1,7 @@
-create or replace function post_messages(_items json)
+create or replace function insert_messages(_items json)
 returns table (
   item int,
-  refusal text,
+  error_reason text,
   message_id bigint,
   "position" bigint,
   created_at bigint,
@@ -47,7 +47,7 @@ begin
         when m.status = 'MUTED' then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
         else _parents ->> r.item::text
-      end as refusal,
+      end as error_reason,
       c.event_seq,
       c.post_seq,
       c.last_message_at
@@ -56,7 +56,7 @@ begin
       "requestId" uuid, "payloadHash" text,
       type text, content text, mentions bigint[], "mentionScope" text,
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
-      payload text, "seqAt" int, "messageAt" int
+      payload text, "seqOffset" int, "messageOffset" int
     )
     -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
     left join lateral (
@@ -75,7 +75,7 @@ begin
   -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
   numbered as materialized (
     select o.*, nextval('messages_id_seq') as id
-    from (select * from checked where refusal is null order by "channelId", item) as o
+    from (select * from checked where error_reason is null order by "channelId", item) as o
   ),
   claimed as (
     insert into idempotency_keys
@@ -98,11 +98,11 @@ begin
     where n."requestId" is null or n.id in (select resource_id from claimed)
     window channel as (partition by n."channelId" order by n.id)
   ),
-  stamped as materialized (
+  patched as materialized (
     select
       p.item, p.id, p.place, p.now, p.seq, p."channelId", p."tenantId", p."userId",
-      stamp_event(
-        stamp_message(decode(p.payload, 'base64'), p."messageAt", p.id, p.place, p.now), p."seqAt", p.seq, p.now
+      patch_event(
+        patch_message(decode(p.payload, 'base64'), p."messageOffset", p.id, p.place, p.now), p."seqOffset", p.seq, p.now
       ) as event
     from placed p
   ),
@@ -126,7 +126,7 @@ begin
   inserted as (
     insert into messages
       (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, post_seq, event_seq, posted_seq, created_at, updated_at)
+       also_in_channel, metadata, post_seq, event_seq, created_event_seq, created_at, updated_at)
     select
       id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
       coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
@@ -137,7 +137,7 @@ begin
     insert into channel_events
       (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
     select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
-    from stamped
+    from patched
     order by "channelId", seq
   ),
   counted as (
@@ -147,15 +147,15 @@ begin
     where m.channel_id = s."channelId" and m.user_id = s."userId"
   )
   select s.item, null::text, s.id, s.place, s.now, s.seq, s.event
-  from stamped s
+  from patched s
   union all
-  select c.item, coalesce(c.refusal, 'REPEATED'), null, null, null, null, null
+  select c.item, coalesce(c.error_reason, 'REPEATED'), null, null, null, null, null
   from checked c
-  where c.item not in (select s.item from stamped s);
+  where c.item not in (select s.item from patched s);
 end
 $$;
-comment on function post_messages(json) is
-  'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. refusal is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
+comment on function insert_messages(json) is
+  'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
 
-alter function post_messages(json) owner to discuss_system;
-revoke all on function post_messages(json) from public;
+alter function insert_messages(json) owner to discuss_system;
+revoke all on function insert_messages(json) from public;

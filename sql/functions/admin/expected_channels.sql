@@ -1,12 +1,12 @@
-create or replace function channel_truth(_ids bigint[])
+create or replace function expected_channels(_ids bigint[])
 returns table (
   channel_id bigint,
-  member_count int, members int,
-  message_count int, messages int,
-  last_message_at bigint, last_at bigint,
-  last_message_id bigint, last_id bigint,
-  post_seq bigint, last_post bigint,
-  event_seq bigint, last_event bigint
+  member_count int, expected_member_count int,
+  message_count int, expected_message_count int,
+  last_message_at bigint, expected_last_message_at bigint,
+  last_message_id bigint, expected_last_message_id bigint,
+  post_seq bigint, expected_post_seq bigint,
+  event_seq bigint, expected_event_seq bigint
 )
 language sql stable
 set search_path = public, pg_temp
@@ -59,8 +59,8 @@ begin atomic
   left join noted d on d.channel_id = c.id
   where c.id = any(_ids);
 end;
-comment on function channel_truth(bigint[]) is
+comment on function expected_channels(bigint[]) is
   'Numbers of channels as stored, each followed by what it should be, counted by hand.';
 
-alter function channel_truth(bigint[]) owner to discuss_system;
-revoke all on function channel_truth(bigint[]) from public;
+alter function expected_channels(bigint[]) owner to discuss_system;
+revoke all on function expected_channels(bigint[]) from public;

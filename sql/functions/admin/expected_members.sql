@@ -1,11 +1,11 @@
-create or replace function member_truth(_ids bigint[])
+create or replace function expected_members(_ids bigint[])
 returns table (
   channel_id bigint,
   id bigint,
-  read_post_seq bigint, marker bigint,
-  own_posts bigint, own bigint,
-  own_posts_read bigint, own_read bigint,
-  unread_count int, unread int
+  read_post_seq bigint, expected_read_post_seq bigint,
+  own_posts bigint, expected_own_posts bigint,
+  own_posts_read bigint, expected_own_posts_read bigint,
+  unread_count int, expected_unread_count int
 )
 language sql stable
 set search_path = public, pg_temp
@@ -61,8 +61,8 @@ begin atomic
     where m.channel_id = any(_ids)
   ) as t;
 end;
-comment on function member_truth(bigint[]) is
+comment on function expected_members(bigint[]) is
   'Numbers of memberships as stored, each followed by what it should be, counted by hand.';
 
-alter function member_truth(bigint[]) owner to discuss_system;
-revoke all on function member_truth(bigint[]) from public;
+alter function expected_members(bigint[]) owner to discuss_system;
+revoke all on function expected_members(bigint[]) from public;

@@ -1,4 +1,4 @@
-create or replace function with_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean) returns jsonb
+create or replace function apply_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean) returns jsonb
 language sql immutable parallel safe
 return case
   when not _added then (
@@ -35,5 +35,5 @@ return case
     from jsonb_array_elements(_reactions) with ordinality as t(reaction, nth)
   )
 end;
-comment on function with_reaction(jsonb, text, bigint, boolean) is
+comment on function apply_reaction(jsonb, text, bigint, boolean) is
   'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';

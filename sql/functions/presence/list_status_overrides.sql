@@ -1,4 +1,4 @@
-create or replace function chosen_statuses(_tenant_ids bigint[], _user_ids bigint[])
+create or replace function list_status_overrides(_tenant_ids bigint[], _user_ids bigint[])
 returns table (tenant_id bigint, user_id bigint, status text, expires_at bigint, updated_at bigint)
 language plpgsql stable security definer
 set search_path = public, pg_temp
@@ -10,9 +10,9 @@ begin
   join user_statuses s on s.tenant_id = u.tenant_id and s.user_id = u.user_id;
 end
 $$;
-comment on function chosen_statuses(bigint[], bigint[]) is
+comment on function list_status_overrides(bigint[], bigint[]) is
   'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
 
-alter function chosen_statuses(bigint[], bigint[]) owner to discuss_system;
-revoke all on function chosen_statuses(bigint[], bigint[]) from public;
-grant execute on function chosen_statuses(bigint[], bigint[]) to discuss_service;
+alter function list_status_overrides(bigint[], bigint[]) owner to discuss_system;
+revoke all on function list_status_overrides(bigint[], bigint[]) from public;
+grant execute on function list_status_overrides(bigint[], bigint[]) to discuss_service;

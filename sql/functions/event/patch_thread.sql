@@ -1,7 +1,7 @@
-create or replace function stamp_thread(_payload bytea, _replies bigint, _users bigint) returns bytea
+create or replace function patch_thread(_payload bytea, _replies bigint, _users bigint) returns bytea
 language sql immutable strict parallel safe
 return overlay(
   _payload placing pb_varint5(_replies) || '\x20'::bytea || pb_varint5(_users) from length(_payload) - 10
 );
-comment on function stamp_thread(bytea, bigint, bigint) is
+comment on function patch_thread(bytea, bigint, bigint) is
   'Writes thread_reply_count (field 3) and thread_participant_count (4) over the placeholders at the end of an encoded Event of a posted reply.';

@@ -1,29 +1,29 @@
 -- Deleting a message from the default partition would take its attachments and activities along.
-create or replace function put_aside_references(p_from bigint, p_to bigint) returns void
+create or replace function detach_references(p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
 begin
   lock table attachments, activity_feed in share row exclusive mode;
 
-  create temporary table put_aside_attachments on commit drop as
+  create temporary table detached_attachments on commit drop as
   select a.*
   from attachments a
   join messages_default m on m.id = a.message_id
   where m.id >= p_from and m.id < p_to;
 
-  create temporary table put_aside_activities on commit drop as
+  create temporary table detached_activities on commit drop as
   select a.*
   from activity_feed a
   join messages_default m on m.id = a.message_id
   where m.id >= p_from and m.id < p_to;
 
-  create temporary table put_aside_replies on commit drop as
+  create temporary table detached_replies on commit drop as
   select r.id, r.parent_id
   from messages r
   where r.parent_id >= p_from and r.parent_id < p_to;
 end
 $$;
-comment on function put_aside_references(bigint, bigint) is
+comment on function detach_references(bigint, bigint) is
   'Copies what refers to the messages of a range, before these leave the default partition.';
 
-revoke all on function put_aside_references(bigint, bigint) from public;
+revoke all on function detach_references(bigint, bigint) from public;

@@ -1,4 +1,4 @@
-create or replace function read_event_feed(
+create or replace function read_tenant_events(
   _epoch bigint,
   _xid bigint,
   _id bigint,
@@ -34,7 +34,7 @@ declare
   _scanned int := 0;
   _full boolean := false;
   _event record;
-  _feed event_feed;
+  _feed event_log_state;
 begin
   if _after is not null then
     for _event in
@@ -61,7 +61,7 @@ begin
   end if;
 
   -- After the events: where days were dropped meanwhile, this sees it.
-  select f.* into strict _feed from event_feed f;
+  select f.* into strict _feed from event_log_state f;
   tenant_id := null;
   payload := null;
   epoch := _feed.epoch;
@@ -87,9 +87,9 @@ begin
   return next;
 end
 $$;
-comment on function read_event_feed(bigint, bigint, bigint, bigint[], text[], int, int) is
+comment on function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) is
   'Events of all channels after (_xid, _id), in the order (xid, id) and up to where every transaction has ended: those of some tenants and kinds, or of all where null is given; at most _limit of them, or somewhat over _bytes. A last row without payload says how far the log was read, with id 0 when to its end. There, lost says that a cursor of _epoch missed events (EXPIRED) or is of another log (UNKNOWN), and the place is where the log begins; held_ms, for how long a committed event has been waiting for an older transaction. Without _xid nothing is read. Checks no rights: who calls it does.';
 
-alter function read_event_feed(bigint, bigint, bigint, bigint[], text[], int, int) owner to discuss_system;
-revoke all on function read_event_feed(bigint, bigint, bigint, bigint[], text[], int, int) from public;
-grant execute on function read_event_feed(bigint, bigint, bigint, bigint[], text[], int, int) to discuss_service;
+alter function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) owner to discuss_system;
+revoke all on function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) from public;
+grant execute on function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) to discuss_service;

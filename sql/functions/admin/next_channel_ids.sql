@@ -1,4 +1,4 @@
-create or replace function page_of_channels(_tenant_id bigint, _after bigint, _limit int, _budget bigint) returns bigint[]
+create or replace function next_channel_ids(_tenant_id bigint, _after bigint, _limit int, _budget bigint) returns bigint[]
 language sql stable
 set search_path = public, pg_temp
 begin atomic
@@ -16,8 +16,8 @@ begin atomic
     limit _limit
   ) as p;
 end;
-comment on function page_of_channels(bigint, bigint, int, bigint) is
+comment on function next_channel_ids(bigint, bigint, int, bigint) is
   'The next channels of a tenant, or (0) of all, with at most so many messages and members together, and one at least; null when there are none.';
 
-alter function page_of_channels(bigint, bigint, int, bigint) owner to discuss_system;
-revoke all on function page_of_channels(bigint, bigint, int, bigint) from public;
+alter function next_channel_ids(bigint, bigint, int, bigint) owner to discuss_system;
+revoke all on function next_channel_ids(bigint, bigint, int, bigint) from public;

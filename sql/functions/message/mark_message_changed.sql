@@ -1,4 +1,4 @@
-create or replace function tell_of_changed_message() returns trigger
+create or replace function mark_message_changed() returns trigger
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
@@ -9,8 +9,8 @@ begin
   return null;
 end
 $$;
-comment on function tell_of_changed_message() is
+comment on function mark_message_changed() is
   'Counts channels.unread_version up for a message that was changed without an event.';
 
-alter function tell_of_changed_message() owner to discuss_system;
-revoke all on function tell_of_changed_message() from public;
+alter function mark_message_changed() owner to discuss_system;
+revoke all on function mark_message_changed() from public;

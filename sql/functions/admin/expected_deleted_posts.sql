@@ -1,5 +1,5 @@
-create or replace function deleted_post_truth(_ids bigint[])
-returns table (channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_noted boolean, is_due boolean)
+create or replace function expected_deleted_posts(_ids bigint[])
+returns table (channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_recorded boolean, is_expected boolean)
 language sql stable
 set search_path = public, pg_temp
 set enable_nestloop = off
@@ -22,8 +22,8 @@ begin atomic
   left join deleted_posts d on d.channel_id = c.id and d.post_seq = n.post_seq
   where c.id = any(_ids);
 end;
-comment on function deleted_post_truth(bigint[]) is
+comment on function expected_deleted_posts(bigint[]) is
   'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
 
-alter function deleted_post_truth(bigint[]) owner to discuss_system;
-revoke all on function deleted_post_truth(bigint[]) from public;
+alter function expected_deleted_posts(bigint[]) owner to discuss_system;
+revoke all on function expected_deleted_posts(bigint[]) from public;

@@ -1,4 +1,4 @@
-create or replace function make_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint) returns boolean
+create or replace function create_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint) returns boolean
 language plpgsql
 as $$
 declare
@@ -31,7 +31,7 @@ begin
 
   if _misplaced then
     if p_parent = 'messages' then
-      perform put_aside_references(p_from, p_to);
+      perform detach_references(p_from, p_to);
     end if;
     execute format(
       'insert into %I (%s) select %s from %I where %I >= $1 and %I < $2',
@@ -44,12 +44,12 @@ begin
   execute format('alter table %I attach partition %I for values from (%s) to (%s)', p_parent, p_name, p_from, p_to);
 
   if _misplaced and p_parent = 'messages' then
-    perform put_back_references();
+    perform reattach_references();
   end if;
   return true;
 end
 $$;
-comment on function make_partition(text, text, text, bigint, bigint) is
+comment on function create_partition(text, text, text, bigint, bigint) is
   'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
 
-revoke all on function make_partition(text, text, text, bigint, bigint) from public;
+revoke all on function create_partition(text, text, text, bigint, bigint) from public;

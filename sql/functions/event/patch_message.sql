@@ -1,0 +1,7 @@
+create or replace function patch_message(_payload bytea, _message_offset int, _id bigint, _position bigint, _ms bigint) returns bytea
+language sql immutable strict parallel safe
+return overlay(
+  _payload placing pb_varint9(_id) || '\x10'::bytea || pb_varint9(_position) || pb_time(_ms) from _message_offset + 1
+);
+comment on function patch_message(bytea, int, bigint, bigint, bigint) is
+  'Writes id (field 1), position (2) and create_time (3) over the placeholders of the Message inside an encoded Event, whose id value starts at byte _message_offset.';

@@ -1,5 +1,0 @@
-create or replace function stamp_event(_payload bytea, _seq_at int, _seq bigint, _ms bigint) returns bytea
-language sql immutable strict parallel safe
-return overlay(_payload placing pb_varint9(_seq) || pb_time(_ms) from _seq_at + 1);
-comment on function stamp_event(bytea, int, bigint, bigint) is
-  'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event, whose seq value starts at byte _seq_at.';

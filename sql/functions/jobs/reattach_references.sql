@@ -1,0 +1,24 @@
+create or replace function reattach_references() returns void
+language plpgsql
+as $$
+declare
+  _columns text;
+begin
+  _columns := partition_columns('attachments');
+  execute format('insert into attachments (%s) select %s from pg_temp.detached_attachments', _columns, _columns);
+  _columns := partition_columns('activity_feed');
+  execute format('insert into activity_feed (%s) select %s from pg_temp.detached_activities', _columns, _columns);
+
+  update messages m
+  set parent_id = r.parent_id
+  from pg_temp.detached_replies r
+  where m.id = r.id
+    and m.parent_id is distinct from r.parent_id;
+
+  drop table pg_temp.detached_attachments, pg_temp.detached_activities, pg_temp.detached_replies;
+end
+$$;
+comment on function reattach_references() is
+  'Restores what detach_references() copied, once the messages are in their partition.';
+
+revoke all on function reattach_references() from public;
