@@ -19,7 +19,7 @@ contract: ## Write proto/contract.binpb, the released contract that check compar
 	@$(NODE) scripts/contract.ts
 
 .PHONY: check
-check: ## Check format, lint, types, protos, generated code, schema and the paths in the documents
+check: ## Check format, lint, types, imports, Lua, protos, generated code, schema and paths in documents
 	@$(NODE) scripts/check.ts
 
 .PHONY: test
