@@ -1,7 +1,15 @@
 // The rules of imports, checked by `make check`.
 
-const FEATURES =
-  'activity|admin|attachment|channel|member|message|notice|pin|poll|presence|reaction|search|thread';
+// Lowest first. A feature imports the features of the lines above its own, except their `rpc.ts`.
+const FEATURE_LEVELS = [
+  ['activity', 'membership', 'notice', 'presence'],
+  ['reaction'],
+  ['channel'],
+  ['member', 'message'],
+  ['pin', 'poll', 'search', 'thread'],
+  ['admin'],
+];
+const FEATURES = FEATURE_LEVELS.flat().join('|');
 
 // Lowest first. A module imports its own layer's folder and layers below it.
 const LAYERS = [
@@ -10,6 +18,7 @@ const LAYERS = [
   ['rpc/'],
   ['db/', 'redis/'],
   ['limit/', 'event/'],
+  ['deps[.]ts'],
   [`(?:${FEATURES})/`],
   ['jobs/'],
   ['edge/'],
@@ -23,7 +32,7 @@ const below = LAYERS.slice(0, -1).flatMap((layer, index) =>
     name: 'only-downward',
     comment: `src/${part} is below what it imports`,
     severity: 'error',
-    from: { path: `^src/${part}`, pathNot: '^src/(admin|event)/' },
+    from: { path: `^src/${part}` },
     to: {
       path: LAYERS.slice(index)
         .flat()
@@ -33,14 +42,38 @@ const below = LAYERS.slice(0, -1).flatMap((layer, index) =>
   })),
 );
 
+// An empty list of forbidden paths would forbid every import: the highest feature has none.
+const betweenFeatures = FEATURE_LEVELS.slice(0, -1).flatMap((level, index) =>
+  level.map((feature) => ({
+    name: 'features-only-downward',
+    comment: `src/${feature}/ is below what it imports, or beside it`,
+    severity: 'error',
+    from: { path: `^src/${feature}/` },
+    to: {
+      path: FEATURE_LEVELS.slice(index)
+        .flat()
+        .filter((other) => other !== feature)
+        .map((other) => `^src/${other}/`),
+    },
+  })),
+);
+
 // biome-ignore lint/style/noDefaultExport: dependency-cruiser reads it
 export default {
   forbidden: [
     ...below,
+    ...betweenFeatures,
+    {
+      name: 'no-rpc-of-another-feature',
+      comment: 'RPCs of several features are composed in src/routes.ts',
+      severity: 'error',
+      from: { path: `^src/(${FEATURES})/` },
+      to: { path: `^src/(${FEATURES})/rpc[.]ts$`, pathNot: '^src/$1/' },
+    },
     {
       name: 'no-cycle',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(channel|db|event|jobs|deps)' },
+      from: { path: '^src/', pathNot: '^src/(db|event)/' },
       to: { circular: true },
     },
     {
