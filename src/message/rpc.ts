@@ -1,12 +1,18 @@
-import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { Code } from '#gen/google/rpc/code_pb.ts';
+import type {
+  MessageService,
+  SendMessageRequestSchema,
+  SendMessageResponseSchema,
+} from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/database.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
-import type { Caller, Handlers } from '../rpc/call.ts';
-import { errors } from '../rpc/errors.ts';
+import type { Call, Caller, Handlers } from '../rpc/call.ts';
+import { errors, RpcError } from '../rpc/errors.ts';
 import { lockMessage } from './access.ts';
 import type { MessageCache } from './cache.ts';
 import { deleteMessage, listVersions } from './change-sql.ts';
@@ -25,6 +31,9 @@ export type MessageDeps = Deps & {
   readonly typing: { sent(channelId: bigint, userId: bigint): void };
 };
 
+type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
+type Sent = MessageInitShape<typeof SendMessageResponseSchema>;
+
 type MessageHandlers = Pick<
   Handlers<typeof MessageService>,
   'sendMessage' | 'getMessage' | 'listMessages' | 'editMessage' | 'listEdits' | 'deleteMessage'
@@ -33,28 +42,11 @@ type MessageHandlers = Pick<
 export function messageRoutes(deps: MessageDeps): MessageHandlers {
   return {
     async sendMessage(request, call) {
-      const { message, item } = await prepare(deps, call, request);
-      const sent = await deps.sendQueue.send(item, call.signal);
-      switch (sent.errorReason) {
-        case null: {
-          deps.typing.sent(request.channelId, call.caller.userId);
-          const createTime = toTimestamp(sent.createdAt);
-          const posted = { ...message, id: sent.messageId, position: sent.position, createTime };
-          return toSent(request, posted, false);
-        }
-        case 'REPEATED':
-          return toSent(request, await findSent(deps, call, request), true);
-        case 'MEMBER_MUTED':
-          throw errors.memberMuted();
-        case 'CHANNEL_ARCHIVED':
-          throw errors.channelArchived();
-        case 'MESSAGE_NOT_FOUND':
-          throw errors.messageNotFound();
-        case 'MESSAGE_DELETED':
-          throw errors.messageDeleted();
-        case 'CHANNEL_NOT_FOUND':
-          throw errors.channelNotFound();
-      }
+      return post(deps, call, request).catch(async (error) => {
+        const earlier = isRejection(error) ? await findSent(deps, call, request) : undefined;
+        if (earlier === undefined) throw error;
+        return toSent(request, earlier, true);
+      });
     },
 
     async getMessage({ channelId, messageId }, call) {
@@ -122,4 +114,41 @@ async function remove(sql: Sql, { userId }: Caller, tombstone: MessageRow): Prom
   );
   const deleted = toMessageDeleted(tombstone, userId, shortened);
   return appendEvent(sql, tombstone.channelId, 'MESSAGE_DELETED', userId, deleted, tombstone.id);
+}
+
+async function post(deps: MessageDeps, call: Call, request: SendRequest): Promise<Sent> {
+  const { message, item } = await prepare(deps, call, request);
+  const sent = await deps.sendQueue.send(item, call.signal);
+  switch (sent.errorReason) {
+    case null: {
+      deps.typing.sent(request.channelId, call.caller.userId);
+      const createTime = toTimestamp(sent.createdAt);
+      return toSent(request, { ...message, id: sent.messageId, position: sent.position, createTime }, false);
+    }
+    case 'REPEATED':
+      throw errors.requestIdReused();
+    case 'MEMBER_MUTED':
+      throw errors.memberMuted();
+    case 'CHANNEL_ARCHIVED':
+      throw errors.channelArchived();
+    case 'MESSAGE_NOT_FOUND':
+      throw errors.messageNotFound();
+    case 'MESSAGE_DELETED':
+      throw errors.messageDeleted();
+    case 'CHANNEL_NOT_FOUND':
+      throw errors.channelNotFound();
+  }
+}
+
+// Not overload, deadlines and lost connections: what they leave open, the client's next retry finds out.
+const rejections: ReadonlySet<Code> = new Set([
+  Code.INVALID_ARGUMENT,
+  Code.NOT_FOUND,
+  Code.ALREADY_EXISTS,
+  Code.PERMISSION_DENIED,
+  Code.FAILED_PRECONDITION,
+]);
+
+function isRejection(error: unknown): boolean {
+  return error instanceof RpcError && rejections.has(error.code);
 }

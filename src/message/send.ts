@@ -1,4 +1,5 @@
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import {
   SendMessageRequestSchema,
@@ -14,7 +15,7 @@ import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireContent } from './content.ts';
 import { keepMentions, leftOut, mayMentionAll } from './mention.ts';
-import { findAudience, findMessage, findRepeated, type SendItem } from './sql.ts';
+import { findAudience, findMessage, findRepeated, type MessageRow, type SendItem } from './sql.ts';
 import { POLL_DATA, toMessage, toPoll, toPollJson, toScopeColumn, toTypeColumn } from './view.ts';
 
 type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
@@ -27,6 +28,7 @@ export type Unsent = { readonly message: Message; readonly item: SendItem };
 /** Checks what the proto cannot, and looks up what the message refers to. */
 export async function prepare(deps: Deps, call: Call, request: SendRequest): Promise<Unsent> {
   requireSendable(call.caller, request);
+  requireOpenPoll(request, deps.now());
   const metadata = toMetadata('metadata', request.metadata);
   const [parentId, mentions] = await Promise.all([
     findThread(deps, call, request),
@@ -65,6 +67,12 @@ function requireSendable(caller: Caller, request: SendRequest): void {
   if (request.metadata?.[POLL_DATA] !== undefined)
     throw errors.fieldInvalid('metadata', `must not hold ${POLL_DATA}`);
   requireContent(request.content);
+}
+
+// Not a rule of the contract: a retry of a poll that was posted must find it after its close time, too.
+function requireOpenPoll({ poll }: SendRequest, nowMs: number): void {
+  if (poll?.closeTime !== undefined && timestampMs(poll.closeTime) <= nowMs)
+    throw errors.fieldInvalid('poll.close_time', 'must be in the future');
 }
 
 // A reply to a reply joins the thread of the first message. A message's thread never changes, so this is
@@ -140,13 +148,32 @@ function toItem(
   };
 }
 
-/** The message that an earlier call with the same request id posted. */
-export async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<Message> {
+/**
+ * The message that an earlier call with the same request id posted; undefined if there was none. It is found whatever
+ * has happened since: the id is looked up before a retry is rejected for the state of the channel, the sender's
+ * membership or the parent. A sender who can no longer read the message gets it as it was posted.
+ */
+export async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<Message | undefined> {
+  if (request.requestId === '') return undefined;
   const { tenantId, userId } = call.caller;
   const [row] = await deps.db.run(call, (sql) => findRepeated(sql, tenantId, userId, request.requestId));
-  if (row === undefined || !row.payloadHash.equals(hashRequest(SendMessageRequestSchema, request)))
-    throw errors.requestIdReused();
-  return toMessage(row);
+  if (row === undefined) return undefined;
+  if (!row.payloadHash.equals(hashRequest(SendMessageRequestSchema, request))) throw errors.requestIdReused();
+  return toMessage(row.isVisible ? row : asPosted(row));
+}
+
+function asPosted(row: MessageRow): MessageRow {
+  return {
+    ...row,
+    reactions: '[]',
+    votes: null,
+    pinnedAt: null,
+    pinnedBy: null,
+    threadCount: 0,
+    threadUserCount: 0,
+    threadUsers: [],
+    lastReplyAt: null,
+  };
 }
 
 /** The answer: the message, and what of its mentions was left out. */

@@ -179,9 +179,13 @@ export function findLocked(
   `;
 }
 
-export type RepeatedRow = MessageRow & { readonly payloadHash: Buffer };
+export type RepeatedRow = MessageRow & {
+  readonly payloadHash: Buffer;
+  /** False if the sender cannot read the message any more. */
+  readonly isVisible: boolean;
+};
 
-/** The message a request id was used for, also when the sender is no longer in its channel. */
+/** The message that a request id posted, also if the sender cannot read it any more. */
 export function findRepeated(
   sql: Sql,
   tenantId: bigint,
@@ -189,14 +193,19 @@ export function findRepeated(
   requestId: string,
 ): PendingQuery<RepeatedRow[]> {
   return sql<RepeatedRow[]>`
-    select ${messageColumns(sql)}, k.payload_hash
-    from idempotency_keys k
-    join messages m on m.id = k.resource_id
-    where k.tenant_id = ${tenantId}
+    select
+      ${messageColumns(sql)}, k.payload_hash,
+      exists (
+        select 1
+        from messages v
+        where v.id = m.id
+          and v.tenant_id = ${tenantId}
+      ) as is_visible
+    from find_sent_message(${tenantId}, ${userId}, ${requestId}) m
+    join idempotency_keys k
+      on k.tenant_id = ${tenantId}
       and k.user_id = ${userId}
       and k.request_id = ${requestId}
-      and k.method = 'SendMessage'
-      and m.tenant_id = ${tenantId}
   `;
 }
 

@@ -1,8 +1,10 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
 import { timestampFromMs } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { MessageType, type Poll } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
@@ -85,12 +87,17 @@ describe('polls', () => {
     assert.equal(row?.n, 3, 'the same vote again makes no event');
   });
 
-  it('show nobody who voted when they are anonymous, in answers and in the log', async () => {
+  it('do not name the voter of an anonymous poll, in responses and in the log', async () => {
     const { id } = await ask({ anonymous: true });
     const { poll } = await vote(user(2), id, 2);
     assert.deepEqual([counts(poll), poll?.options[1]?.voterUserIds], [[0, 1, 0], []]);
     assert.deepEqual((await messages(user(2)).getPoll({ channelId, messageId: id })).ownOptionIds, [2]);
     assert.deepEqual((await messages(ana).getPoll({ channelId, messageId: id })).ownOptionIds, []);
+    const [logged] = await the.owner<{ actorId: bigint; payload: Buffer }[]>`
+      select actor_id as "actorId", payload from channel_events where message_id = ${id} and kind = 'POLL_CHANGED'
+    `;
+    assert.ok(logged !== undefined);
+    assert.deepEqual([BigInt(logged.actorId), fromBinary(EventSchema, logged.payload).actorId], [0n, 0n]);
   });
 
   it('refuse votes for what is not there, for too much, and on what is no poll', async () => {

@@ -9,10 +9,13 @@ import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { lockMessage, rejectDeleted } from '../message/access.ts';
 import { findMessage, type MessageRow } from '../message/sql.ts';
 import { type PollData, readPoll, toPoll } from '../message/view.ts';
-import type { Caller, Handlers } from '../rpc/call.ts';
+import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { deleteOtherVotes, insertVotes, listVotes, updatePoll } from './sql.ts';
 import { toPollChanged } from './view.ts';
+
+// Actor of the event of a vote in an anonymous poll, which must not name the voter.
+const NO_ACTOR = 0n;
 
 type PollHandlers = Pick<Handlers<typeof MessageService>, 'votePoll' | 'closePoll' | 'getPoll'>;
 type Poll = MessageInitShape<typeof PollSchema>;
@@ -31,7 +34,8 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
           insertVotes(sql, tenantId, userId, request),
         ]);
         if (gone.count + added.count === 0) return { poll: toShown(row), events: [] };
-        return change(sql, call.caller, row.id, null);
+        const { anonymous } = requirePoll(row);
+        return change(sql, tenantId, anonymous ? NO_ACTOR : userId, row.id, null);
       });
       relay.publish(events);
       return { poll };
@@ -42,7 +46,7 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
         const row = await lockMessage(sql, call.caller, channelId, messageId);
         if (row.senderId !== call.caller.userId) requireRole(call.caller, row, 'ADMIN');
         if (requirePoll(row).closedAt !== null) return { poll: toShown(row), events: [] };
-        return change(sql, call.caller, row.id, row.now);
+        return change(sql, call.caller.tenantId, call.caller.userId, row.id, row.now);
       });
       relay.publish(events);
       return { poll };
@@ -86,13 +90,14 @@ function toShown(row: MessageRow): Poll {
 
 async function change(
   sql: Sql,
-  { tenantId, userId }: Caller,
+  tenantId: bigint,
+  actorId: bigint,
   messageId: bigint,
   closedAt: bigint | null,
 ): Promise<Changed> {
   const [row] = await updatePoll(sql, tenantId, messageId, closedAt);
   if (row === undefined) throw errors.messageNotFound();
   const poll = toShown(row);
-  const changed = toPollChanged(row.channelId, row.id, userId, poll);
-  return { poll, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', userId, changed, row.id) };
+  const changed = toPollChanged(row.channelId, row.id, actorId, poll);
+  return { poll, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', actorId, changed, row.id) };
 }

@@ -54,7 +54,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
   eventTime?: Timestamp | undefined;
 
   /**
-   * User who made the change; 0 for a service acting for itself.
+   * User who made the change; 0 for a service acting for itself, and for a vote in an anonymous poll.
    *
    * @generated from field: int64 actor_id = 4;
    */
