@@ -1457,7 +1457,6 @@ revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
 comment on function ensure_partitions(bigint) is 'Makes the partitions of the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves on what the default partitions caught. Returns what it made; warns of what it had to put off as the table was busy. Call it every hour.';
 
-<<<<<<< HEAD
 CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
  RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
  LANGUAGE sql
@@ -1522,38 +1521,6 @@ END;
 alter function expected_channels(bigint[]) owner to discuss_system;
 revoke all on function expected_channels(bigint[]) from public;
 comment on function expected_channels(bigint[]) is 'Numbers of channels as stored, each followed by what it should be, counted by hand.';
-=======
-CREATE OR REPLACE FUNCTION public.find_sent_message(_tenant_id bigint, _user_id bigint, _request_id uuid)
- RETURNS SETOF messages
- LANGUAGE sql
- STABLE SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-  select m.*
-  from idempotency_keys k
-  join messages m on m.id = k.resource_id
-  where k.tenant_id = _tenant_id
-    and k.user_id = _user_id
-    and k.request_id = _request_id
-    and k.method = 'SendMessage'
-    and m.tenant_id = _tenant_id
-$function$;
-alter function find_sent_message(bigint,bigint,uuid) owner to discuss_system;
-revoke all on function find_sent_message(bigint,bigint,uuid) from public;
-grant execute on function find_sent_message(bigint,bigint,uuid) to discuss_service;
-comment on function find_sent_message(bigint,bigint,uuid) is 'The message that a request id of a user posted. Bypasses the policies of messages, so that a retry finds it after the sender was removed from the channel or the channel was deleted. The caller passes the tenant and user of the verified token.';
-
-CREATE OR REPLACE FUNCTION public.fold_text(p_text text)
- RETURNS text
- LANGUAGE plpgsql
- IMMUTABLE PARALLEL SAFE STRICT
-AS $function$
-begin
-  return lower(public.unaccent('public.unaccent', normalize(p_text, nfc)));
-end
-$function$;
-comment on function fold_text(text) is 'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
->>>>>>> 483a9ad (message: Return the posted message to a retry, whatever has changed since.)
 
 CREATE OR REPLACE FUNCTION public.expected_deleted_posts(_ids bigint[])
  RETURNS TABLE(channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_recorded boolean, is_expected boolean)
@@ -1734,6 +1701,26 @@ END;
 alter function expected_threads(bigint[]) owner to discuss_system;
 revoke all on function expected_threads(bigint[]) from public;
 comment on function expected_threads(bigint[]) is 'What messages show of their threads as stored, nothing where there is none, each followed by what it should be, counted by hand.';
+
+CREATE OR REPLACE FUNCTION public.find_sent_message(_tenant_id bigint, _user_id bigint, _request_id uuid)
+ RETURNS SETOF messages
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select m.*
+  from idempotency_keys k
+  join messages m on m.id = k.resource_id
+  where k.tenant_id = _tenant_id
+    and k.user_id = _user_id
+    and k.request_id = _request_id
+    and k.method = 'SendMessage'
+    and m.tenant_id = _tenant_id
+$function$;
+alter function find_sent_message(bigint,bigint,uuid) owner to discuss_system;
+revoke all on function find_sent_message(bigint,bigint,uuid) from public;
+grant execute on function find_sent_message(bigint,bigint,uuid) to discuss_service;
+comment on function find_sent_message(bigint,bigint,uuid) is 'The message that a request id of a user posted. Bypasses the policies of messages, so that a retry finds it after the sender was removed from the channel or the channel was deleted. The caller passes the tenant and user of the verified token.';
 
 CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
