@@ -73,7 +73,7 @@ export default {
     {
       name: 'no-cycle',
       severity: 'error',
-      from: { path: '^src/', pathNot: '^src/(db|event)/' },
+      from: { path: '^src/', pathNot: '^src/event/' },
       to: { circular: true },
     },
     {

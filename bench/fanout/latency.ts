@@ -1,4 +1,4 @@
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import type { Benchmark } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { Child } from '../lib/child.ts';

@@ -1,4 +1,4 @@
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';

@@ -1,4 +1,4 @@
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { TENANT } from './stack.ts';
 
 /** A channel and the members that take part. */

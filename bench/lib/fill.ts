@@ -1,4 +1,4 @@
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import type { Channel } from './channels.ts';
 import { TENANT } from './stack.ts';
 import { textAt } from './texts.ts';

@@ -9,8 +9,8 @@ import {
   startPostgres,
 } from '../../scripts/lib/postgres.ts';
 import { type Redis, startRedis } from '../../scripts/lib/redis.ts';
-import type { Pool } from '../../src/db/database.ts';
 import { migrate } from '../../src/db/migrate.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { types } from '../../src/db/types.ts';
 import { createTokenSigner, type TokenSigner } from '../../test/kit/tokens.ts';
 import type { ServerCommands } from '../processes/server.ts';

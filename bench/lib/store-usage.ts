@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 import { Redis } from 'ioredis';
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 
 const NS_PER_US = 1_000;
 const US_PER_S = 1_000_000;

@@ -1,5 +1,5 @@
 import { AddReactionRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { fillChannels } from '../lib/fill.ts';

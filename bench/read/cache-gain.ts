@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis';
 import { GetUnreadSummaryRequestSchema, MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { type Channel, createChannels, users } from '../lib/channels.ts';
 import type { Child } from '../lib/child.ts';

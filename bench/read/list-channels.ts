@@ -1,5 +1,5 @@
 import { ChannelService, ListChannelsRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost, valueAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { dropSearchIndex, fillChannels } from '../lib/fill.ts';

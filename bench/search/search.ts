@@ -1,7 +1,7 @@
 import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { type Measurement, median, percentile, RUNS, toMeasurement } from '../lib/measure.ts';
 import { type Stack, TENANT } from '../lib/stack.ts';

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto';
-import type { Pool } from '../../src/db/database.ts';
+import type { Pool } from '../../src/db/types.ts';
 import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../../src/event/log/patch.ts';
 import { laneOf } from '../../src/message/send-queue.ts';
 import { type SendItem, sendMessages } from '../../src/message/sql.ts';

@@ -1,5 +1,5 @@
 import type { Config } from '../config.ts';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import type { Role } from '../membership/sql.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import { membershipColumns } from '../membership/sql.ts';
 import { type AccessRow, type ChannelRow, channelColumns } from './sql.ts';
 

@@ -3,9 +3,9 @@ import { CreateChannelRequestSchema } from '#gen/serp/discuss/v1/channel_service
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import type { Config } from '../config.ts';
-import type { Sql } from '../db/database.ts';
 import { toMetadataJson } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
+import type { Sql } from '../db/types.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { insertMembers, type Role } from '../membership/sql.ts';
 import { toMembersJoined } from '../membership/view.ts';

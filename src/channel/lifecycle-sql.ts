@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
 
 /** Puts a channel away or opens it again. The channel's row must be locked. */

@@ -7,8 +7,8 @@ import type {
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { columnEnum } from '../db/column-enum.ts';
-import type { Sql } from '../db/database.ts';
 import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { type MembershipRow, membershipColumns, mentionsAfter, unread } from '../membership/sql.ts';
 import { toMembership } from '../membership/view.ts';

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import { type MembershipRow, membershipColumns } from '../membership/sql.ts';
 
 export type ChannelType = 'DIRECT' | 'GROUP' | 'TOPIC';

@@ -4,8 +4,8 @@ import type {
   GetOrCreateTopicChannelRequestSchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
-import type { Sql } from '../db/database.ts';
 import { toMetadataJson } from '../db/metadata.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';

@@ -4,13 +4,13 @@ import { FairQueue } from './fair-queue.ts';
 import type { ReconnectingPool } from './reconnecting-pool.ts';
 
 type Waiter = {
-  readonly start: (lane: ReconnectingPool) => void;
-  readonly refuse: (reason: unknown) => void;
+  readonly start: (connection: ReconnectingPool) => void;
+  readonly reject: (reason: unknown) => void;
 };
 
 /**
- * Single connections, each used by one call at a time. With a pool of its own per connection, queries written
- * in one tick are sure to go down the same connection, in order and without waiting for one another.
+ * Connections that are each used by one call at a time. Each is a driver pool of size one, which guarantees that
+ * queries made in one tick are sent on the same connection, in order and pipelined.
  */
 export class ConnectionPool {
   readonly #all: readonly ReconnectingPool[];
@@ -18,32 +18,32 @@ export class ConnectionPool {
   readonly #waiting: FairQueue<Waiter>;
   readonly #metrics: Metrics;
 
-  constructor(lanes: readonly ReconnectingPool[], maxWaiting: number, metrics: Metrics) {
-    this.#all = lanes;
-    this.#idle = [...lanes];
+  constructor(connections: readonly ReconnectingPool[], maxWaiting: number, metrics: Metrics) {
+    this.#all = connections;
+    this.#idle = [...connections];
     this.#waiting = new FairQueue(maxWaiting);
     this.#metrics = metrics;
   }
 
   /**
-   * Runs `work` on a connection of its own; waits for one while there is none. Tenants are served in turn, and where
-   * too many calls wait one is refused.
+   * Runs `work` on a free connection, or waits for one. Waiting tenants are served in turn; when too many calls wait,
+   * one is rejected with OVERLOADED.
    */
   async use<T>(
     tenantId: bigint,
     signal: AbortSignal,
-    work: (lane: ReconnectingPool) => Promise<T>,
+    work: (connection: ReconnectingPool) => Promise<T>,
   ): Promise<T> {
-    const lane = this.#idle.pop() ?? (await this.#wait(tenantId, signal));
+    const connection = this.#idle.pop() ?? (await this.#wait(tenantId, signal));
     try {
-      return await work(lane);
+      return await work(connection);
     } finally {
-      this.#release(lane);
+      this.#release(connection);
     }
   }
 
   async close(): Promise<void> {
-    await Promise.all(this.#all.map((lane) => lane.close()));
+    await Promise.all(this.#all.map((connection) => connection.close()));
   }
 
   #wait(tenantId: bigint, signal: AbortSignal): Promise<ReconnectingPool> {
@@ -54,29 +54,31 @@ export class ConnectionPool {
         reject(signal.reason);
       };
       const waiter: Waiter = {
-        start: (lane) => {
+        start: (connection) => {
           signal.removeEventListener('abort', onAbort);
-          resolve(lane);
+          resolve(connection);
         },
-        refuse: (reason) => {
+        reject: (reason) => {
           signal.removeEventListener('abort', onAbort);
           reject(reason);
         },
       };
       signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting.push(tenantId, waiter)?.refuse(errors.overloaded('database connections', 1_000));
+      this.#waiting
+        .push(tenantId, waiter)
+        ?.reject(errors.overloaded('too many calls wait for the database', 1_000));
       this.#count();
     });
   }
 
-  #release(lane: ReconnectingPool): void {
+  #release(connection: ReconnectingPool): void {
     const next = this.#waiting.shift();
     if (next === undefined) {
-      this.#idle.push(lane);
+      this.#idle.push(connection);
       return;
     }
     this.#count();
-    next.start(lane);
+    next.start(connection);
   }
 
   #count(): void {

@@ -7,12 +7,9 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
 import { runTransaction } from './transaction.ts';
-import { type Types, types } from './types.ts';
+import { type Pool, type Sql, types } from './types.ts';
 
-export type Sql = postgres.ISql<Types>;
-export type Pool = postgres.Sql<Types>;
-
-/** The part of a call the database needs: whose rights, how long, and when to stop. */
+/** The part of a call that the database needs. */
 export type CallScope = {
   readonly caller: Caller;
   readonly signal: AbortSignal;
@@ -20,19 +17,19 @@ export type CallScope = {
 };
 
 /**
- * The connections to PostgreSQL, all as the service's role, which owns nothing. Statements for a caller run
- * in a transaction that carries the caller's tenant and user in settings that row-level security reads; the
- * other pools are for the functions that check rights by themselves.
+ * The connections to PostgreSQL, all as the service's role, which owns nothing. Statements for a caller run in a
+ * transaction with the caller's tenant and user in settings that row-level security reads. The other pools have no
+ * such settings, so that row-level security shows them no rows: they call functions that check access themselves.
  */
 export class Database {
-  /** For batches of messages. Without a caller's settings: row-level security shows it nothing, only functions work. */
+  /** For batches of messages. */
   readonly writes: Pool;
-  /** For reading the log and housekeeping, likewise by functions only; apart, so that neither waits for the other. */
+  /** For reading the event log and for jobs; separate, so that they and writes do not wait for each other. */
   readonly log: Pool;
-  /** For feeds of all tenants, who read more of the log than anybody and must keep nobody waiting. */
+  /** For tenant streams, whose long reads of the event log must not delay others. */
   readonly feed: Pool;
   readonly #pools: readonly ReconnectingPool[];
-  readonly #lanes: ConnectionPool;
+  readonly #connections: ConnectionPool;
   readonly #maxDeadlineMs: number;
 
   constructor(config: Config, log: Logger, metrics: Metrics) {
@@ -45,24 +42,24 @@ export class Database {
     this.log = events.sql;
     this.feed = feed.sql;
     this.#pools = [writes, events, feed];
-    const lanes = Array.from({ length: db.connections }, () => open(config, log, 1));
-    this.#lanes = new ConnectionPool(lanes, config.db.waitingCalls, metrics);
+    const connections = Array.from({ length: db.connections }, () => open(config, log, 1));
+    this.#connections = new ConnectionPool(connections, config.db.waitingCalls, metrics);
   }
 
   /**
-   * Runs one statement with the caller's rights. Begin, settings, statement and commit leave in one tick and
-   * so cost one round trip together.
+   * Runs one statement with the caller's access. Begin, settings, statement and commit are sent in one tick, and so
+   * take one round trip together.
    */
   async run<T extends readonly postgres.MaybeRow[]>(
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
-    return this.#lanes.use(scope.caller.tenantId, scope.signal, async ({ sql: lane }) => {
-      const settings = this.#settings(lane, scope);
-      const begin = lane`begin`.execute();
+    return this.#connections.use(scope.caller.tenantId, scope.signal, async ({ sql }) => {
+      const settings = this.#settings(sql, scope);
+      const begin = sql`begin`.execute();
       settings.execute();
-      const query = statement(lane).execute();
-      const commit = lane`commit`.execute();
+      const query = statement(sql).execute();
+      const commit = sql`commit`.execute();
       const stopCancelling = cancelOnAbort(query, scope.signal);
       const steps = await Promise.allSettled([begin, settings, query, commit]);
       await stopCancelling();
@@ -71,23 +68,23 @@ export class Database {
     });
   }
 
-  /** Runs several statements in one transaction with the caller's rights; all or none take effect. */
+  /** Runs several statements in one transaction with the caller's access. */
   async transaction<T>(scope: CallScope, work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#lanes.use(scope.caller.tenantId, scope.signal, (lane) =>
-      runTransaction(lane, (sql) => this.#settings(sql, scope), work),
+    return this.#connections.use(scope.caller.tenantId, scope.signal, (connection) =>
+      runTransaction(connection, (sql) => this.#settings(sql, scope), work),
     );
   }
 
-  /** For when all calls are over. */
+  /** To be called when all calls have ended. */
   async close(): Promise<void> {
-    await Promise.all([this.#lanes.close(), ...this.#pools.map((pool) => pool.close())]);
+    await Promise.all([this.#connections.close(), ...this.#pools.map((pool) => pool.close())]);
   }
 
-  // The deadline goes along as statement_timeout, so that PostgreSQL stops by itself what nobody waits for.
+  // The deadline is sent as statement_timeout, so that PostgreSQL itself stops a statement whose caller has given up.
   #settings(sql: Sql, { caller, deadline, signal }: CallScope) {
     signal.throwIfAborted();
     const left = deadline === undefined ? this.#maxDeadlineMs : deadline - Date.now();
-    if (left <= 0) throw errors.deadlinePassed();
+    if (left <= 0) throw errors.deadlineExceeded();
     return sql`
       select
         set_config('app.tenant_id', ${caller.tenantId.toString()}, true),
@@ -115,7 +112,7 @@ function toOptions({ db, instance }: Config, log: Logger, statementMs: number) {
   return {
     prepare: db.prepare,
     connect_timeout: db.connectTimeoutMs / 1000,
-    // The default grows to 20 s; a restarted database should be found at once.
+    // The driver's default grows to 20 s, which is too long after a restart of the database.
     backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.5),
     types,
     fetch_types: false,
@@ -123,14 +120,14 @@ function toOptions({ db, instance }: Config, log: Logger, statementMs: number) {
     connection: {
       application_name: `discuss/${instance}`,
       statement_timeout: statementMs,
-      // A frozen instance must not keep a channel's row locked.
+      // An instance that hangs must not keep a channel's row locked.
       idle_in_transaction_session_timeout: 5_000,
     },
     onnotice: (notice: postgres.Notice) => log.debug({ notice: notice['message'] }, 'database notice'),
   };
 }
 
-/** Asks PostgreSQL to stop the query when the caller has gone; the returned function waits for that to be over. */
+/** Cancels the query when the signal aborts; the returned function waits for the cancellation to complete. */
 function cancelOnAbort(query: { cancel(): void }, signal: AbortSignal): () => Promise<void> {
   let cancelled: Promise<void> | undefined;
   const onAbort = () => {

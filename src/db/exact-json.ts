@@ -1,6 +1,5 @@
 /**
- * Reads JSON that our own statements wrote, whose numbers all are ids or counts: they become bigints, exact however
- * large.
+ * Parses JSON of our own statements, whose numbers are all ids or counts, as bigints without loss of precision.
  */
 export function parseExactly<T>(json: string): T {
   return JSON.parse(json, (_key, value: unknown, context?: { source?: string }) =>

@@ -10,7 +10,7 @@ const filled = (limit: number, work: readonly (readonly [bigint, string])[]) => 
 const drain = (queue: FairQueue<string>) => Array.from({ length: queue.size }, () => queue.shift());
 
 describe('FairQueue', () => {
-  it('serves tenants in turn, each in its own order, however many wait before a newcomer', () => {
+  it('serves tenants in turn, each in its own order', () => {
     const { queue } = filled(100, [
       ...Array.from({ length: 5 }, (_, index) => [1n, `a${index}`] as const),
       [2n, 'b0'],
@@ -21,7 +21,7 @@ describe('FairQueue', () => {
     assert.equal(queue.shift(), undefined);
   });
 
-  it('makes room when full: the newest of whoever has the most goes', () => {
+  it('drops, when full, the newest item of the tenant with the most items', () => {
     const { queue, dropped } = filled(4, [
       [1n, 'a0'],
       [1n, 'a1'],
@@ -37,7 +37,7 @@ describe('FairQueue', () => {
     assert.deepEqual(drain(queue), ['a0', 'b0', 'c0', 'b1']);
   });
 
-  it('forgets what was taken back', () => {
+  it('does not serve deleted items', () => {
     const { queue } = filled(3, [
       [1n, 'a0'],
       [1n, 'a1'],

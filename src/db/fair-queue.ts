@@ -1,9 +1,9 @@
 /**
- * Work that waits, by tenant. Tenants take turns, each with its oldest work, however much of it one has; and when
- * the queue is full, the tenant with the most in it gives way.
+ * A queue that serves tenants in turn, each with its oldest work, so that one with much work delays the others
+ * little. When it is full, the newest work of the tenant with the most queued work is dropped.
  */
 export class FairQueue<T> {
-  // In the order of their turns; none is empty.
+  // In the order of their turns; no set is empty.
   readonly #tenants = new Map<bigint, Set<T>>();
   readonly #limit: number;
   #size = 0;
@@ -16,12 +16,12 @@ export class FairQueue<T> {
     return this.#size;
   }
 
-  /** Takes work in. Returns what had no room: that work, or the newest of the tenant with the most; else undefined. */
+  /** Returns the work that was dropped: the given work, the newest of the tenant with the most, or undefined. */
   push(tenantId: bigint, work: T): T | undefined {
-    const loser = this.#size < this.#limit ? undefined : this.#longest(tenantId);
-    if (loser === tenantId) return work;
-    const dropped = loser === undefined ? undefined : [...(this.#tenants.get(loser) ?? [])].at(-1);
-    if (loser !== undefined && dropped !== undefined) this.delete(loser, dropped);
+    const victim = this.#size < this.#limit ? undefined : this.#longest(tenantId);
+    if (victim === tenantId) return work;
+    const dropped = victim === undefined ? undefined : [...(this.#tenants.get(victim) ?? [])].at(-1);
+    if (victim !== undefined && dropped !== undefined) this.delete(victim, dropped);
     this.#tenants.set(tenantId, (this.#tenants.get(tenantId) ?? new Set()).add(work));
     this.#size += 1;
     return dropped;
@@ -48,9 +48,9 @@ export class FairQueue<T> {
     if (waiting.size === 0) this.#tenants.delete(tenantId);
   }
 
-  // The newcomer's own when none has more than that would have.
-  #longest(newcomer: bigint): bigint {
-    let [longest, most] = [newcomer, (this.#tenants.get(newcomer)?.size ?? 0) + 1];
+  // The given tenant itself when no other has more than it would have.
+  #longest(tenantOfNew: bigint): bigint {
+    let [longest, most] = [tenantOfNew, (this.#tenants.get(tenantOfNew)?.size ?? 0) + 1];
     for (const [tenantId, { size }] of this.#tenants) if (size > most) [longest, most] = [tenantId, size];
     return longest;
   }

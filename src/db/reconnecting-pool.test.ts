@@ -8,22 +8,22 @@ import { types } from './types.ts';
 
 const BACKOFF_MS = 50;
 
-describe('a connection', () => {
+describe('ReconnectingPool', () => {
   let database: FreshDatabase;
-  let wire: FaultProxy;
+  let proxy: FaultProxy;
 
   before(async () => {
     database = await freshDatabase();
-    wire = await FaultProxy.open(Number(new URL(database.serviceUrl).port), false);
+    proxy = await FaultProxy.open(Number(new URL(database.serviceUrl).port), false);
   });
   after(async () => {
-    await wire.close();
+    await proxy.close();
     await database.close();
   });
 
   function open(): ReconnectingPool {
     const url = new URL(database.serviceUrl);
-    url.port = `${wire.port}`;
+    url.port = `${proxy.port}`;
     return new ReconnectingPool(
       (parts) =>
         postgres(url.href, {
@@ -37,18 +37,18 @@ describe('a connection', () => {
     );
   }
 
-  it('answers what was asked when it is lost, and leaves no socket behind', async () => {
+  it('settles the queries of a lost connection, and leaves no socket open', async () => {
     for (let round = 0; round < 10; round += 1) {
-      const connections = open();
-      const asked = Array.from({ length: 5 }, () => connections.sql`select 1`.then(String, String));
-      await until(() => wire.connections > 0);
-      wire.reset();
-      await Promise.all(asked);
-      await until(() => connections.sql`select 2`.then(Boolean, () => false));
-      // The driver goes on to connect for those that were still waiting.
+      const pool = open();
+      const queries = Array.from({ length: 5 }, () => pool.sql`select 1`.then(String, String));
+      await until(() => proxy.connections > 0);
+      proxy.reset();
+      await Promise.all(queries);
+      await until(() => pool.sql`select 2`.then(Boolean, () => false));
+      // The driver still connects for queries that were queued.
       await new Promise((resolve) => setTimeout(resolve, 2 * BACKOFF_MS));
-      await connections.close();
-      await until(() => wire.connections === 0, 'the end of all connections', 2_000);
+      await pool.close();
+      await until(() => proxy.connections === 0, 'the close of all connections', 2_000);
     }
   });
 });

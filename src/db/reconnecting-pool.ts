@@ -1,5 +1,5 @@
-import type { Pool } from './database.ts';
 import { Sockets } from './sockets.ts';
+import type { Pool } from './types.ts';
 
 const CLOSE_SECONDS = 1;
 
@@ -7,22 +7,22 @@ const CLOSE_SECONDS = 1;
 type Open = (options: { readonly onclose: () => void; readonly socket: Sockets['open'] }) => Pool;
 
 /**
- * A pool of the driver that is given up for a new one whenever one of its connections is lost. The driver cannot be
- * trusted with a connection it has lost: what is asked between the error and the close is never answered, and what
- * was about to be written then keeps it from connecting ever again
- * (https://github.com/porsager/postgres/pull/1215). Ending the old pool answers what hangs in it.
+ * A pool of the driver that is replaced whenever one of its connections is lost. The driver does not recover from a
+ * lost connection: a query made between the socket's error and its close never settles, and data waiting to be written
+ * at that moment prevents any further connection (https://github.com/porsager/postgres/pull/1215). Ending the old pool
+ * settles its queries.
  */
 export class ReconnectingPool {
-  /** The pool, whichever it is at the moment. */
+  /** Delegates to the current pool. */
   readonly sql: Pool;
   readonly #open: Open;
   readonly #graceSeconds: number;
   #current: Pool;
   #sockets = new Sockets();
-  #losses = 0;
+  #generation = 0;
   #closed = false;
 
-  /** `graceSeconds`: how long what is under way on the other connections may take when one is lost. */
+  /** `graceSeconds`: time for queries on the other connections of a pool when one is lost. */
   constructor(open: Open, graceSeconds: number) {
     this.#open = open;
     this.#graceSeconds = graceSeconds;
@@ -33,12 +33,12 @@ export class ReconnectingPool {
     });
   }
 
-  /** Changes when a connection is lost. */
-  get losses(): number {
-    return this.#losses;
+  /** Number of the current pool: it changes when a connection is lost. */
+  get generation(): number {
+    return this.#generation;
   }
 
-  /** For when nothing is asked any more. */
+  /** To be called when no query is running. */
   async close(): Promise<void> {
     this.#closed = true;
     await end(this.#current, this.#sockets, CLOSE_SECONDS);
@@ -51,16 +51,16 @@ export class ReconnectingPool {
 
   #renew(lost: Pool): void {
     const sockets = this.#sockets;
-    // One that could not be opened is no loss, and no reason to take the others away.
+    // A connection that could not be opened is no reason to replace the others.
     if (lost !== this.#current || this.#closed || !sockets.takeLost()) return;
-    this.#losses += 1;
+    this.#generation += 1;
     this.#sockets = new Sockets();
     this.#current = this.#start();
     void end(lost, sockets, this.#graceSeconds);
   }
 }
 
-// The driver never finishes by itself where a connection was lost.
+// Without the time-out, the driver never ends a pool that has lost a connection.
 async function end(pool: Pool, sockets: Sockets, timeout: number): Promise<void> {
   await pool.end({ timeout });
   sockets.close();

@@ -9,26 +9,26 @@ import {
 } from '@bufbuild/protobuf';
 
 /**
- * Hash of a request without its `request_id`, which tells a retry from another request with the same id.
- * Clients may encode the entries of a map in another order each time, so a request with one is hashed as sorted JSON,
- * which costs 12 µs more than the hash of its bytes.
+ * Hash of a request without its `request_id`, to distinguish a retry from another request with the same id. Clients
+ * may encode the entries of a map in a different order each time, so a request with a map is hashed as sorted JSON,
+ * which costs 12 µs more than a hash of its bytes.
  */
 export function hashRequest<S extends DescMessage>(
   schema: S,
   request: MessageShape<S> & { readonly requestId: string },
 ): Buffer {
-  const wanted = { ...request, requestId: '' };
-  const text = Object.values(wanted).some(mayHoldMap)
-    ? JSON.stringify(sorted(toJson(schema, wanted)))
-    : toBinary(schema, wanted);
+  const content = { ...request, requestId: '' };
+  const text = Object.values(content).some(mayContainMap)
+    ? JSON.stringify(sorted(toJson(schema, content)))
+    : toBinary(schema, content);
   return createHash('sha256').update(text).digest();
 }
 
-// Also true of a oneof, which is an object of its own, too.
-function mayHoldMap(value: unknown): boolean {
+// Also true for a oneof, which is a plain object too.
+function mayContainMap(value: unknown): boolean {
   if (typeof value !== 'object' || value === null || value instanceof Uint8Array) return false;
-  if (Array.isArray(value)) return value.some(mayHoldMap);
-  return !isMessage(value) || Object.values(value).some(mayHoldMap);
+  if (Array.isArray(value)) return value.some(mayContainMap);
+  return !isMessage(value) || Object.values(value).some(mayContainMap);
 }
 
 function sorted(value: JsonValue): JsonValue {

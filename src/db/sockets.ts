@@ -1,23 +1,23 @@
 import { connect, type Socket } from 'node:net';
 
-/** The part of the driver's options that says where to connect. */
+/** The driver's options with the address of the server. */
 type Target = {
   readonly host: readonly string[];
   readonly port: readonly number[];
-  /** Of a Unix socket, where it is one. */
+  /** Path of a Unix socket, or false. */
   readonly path: string | false;
 };
 
 /**
- * The sockets of one pool of the driver, to close those it forgets: it leaves open for ever what was being opened when
- * the pool ended.
+ * The sockets of one pool of the driver. The driver never closes a socket that was connecting when the pool ended, so
+ * this does.
  */
 export class Sockets {
   readonly #open = new Set<Socket>();
   #attempts = 0;
   #closed = false;
 
-  /** Opens one; of several hosts each in turn. The driver speaks TLS over it where it is asked to. */
+  /** Opens a socket to each host in turn. The driver adds TLS itself. */
   readonly open = ({ host: hosts, port: ports, path }: Target): Socket => {
     const at = this.#attempts % hosts.length;
     this.#attempts += 1;
@@ -25,11 +25,11 @@ export class Sockets {
     const socket = path === false ? connect({ host, port }) : connect({ path });
     this.#open.add(socket);
     if (this.#closed) socket.destroy();
-    // The driver names them in errors, and the host to whoever shows a certificate.
+    // The driver uses both in errors, and the host to verify a certificate.
     return Object.assign(socket, { host, port });
   };
 
-  /** Forgets those that have closed; whether PostgreSQL had ever said anything through one of them. */
+  /** Removes closed sockets. Returns whether one of them had been connected to PostgreSQL. */
   takeLost(): boolean {
     let lost = false;
     for (const socket of this.#open) {

@@ -2,7 +2,7 @@ import { create } from '@bufbuild/protobuf';
 import type { Timestamp } from '@bufbuild/protobuf/wkt';
 import { TimestampSchema } from '@bufbuild/protobuf/wkt';
 
-/** Columns hold time as BIGINT epoch ms, the wire as Timestamp; null is unset on both sides. */
+/** Time is BIGINT epoch ms in columns and Timestamp on the wire; null is unset. */
 export function toTimestamp(ms: bigint): Timestamp;
 export function toTimestamp(ms: bigint | null): Timestamp | undefined;
 export function toTimestamp(ms: bigint | null): Timestamp | undefined {

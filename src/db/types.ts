@@ -1,8 +1,8 @@
 import postgres from 'postgres';
 
 /**
- * Types the driver is told of. It could ask the database for array types on every new connection, but a
- * connection lost in that moment is an error nobody can catch, and ends the process.
+ * The types that the driver knows. With `fetch_types` it would query array types on every new connection, but the loss
+ * of a connection at that moment is an error that cannot be caught and ends the process.
  */
 export const types = {
   bigint: postgres.BigInt,
@@ -23,3 +23,7 @@ export const types = {
 };
 
 export type Types = { bigint: bigint; bigintArray: bigint[]; byteaArray: Buffer<ArrayBuffer>[] };
+
+/** A pool, or a connection within a transaction. */
+export type Sql = postgres.ISql<Types>;
+export type Pool = postgres.Sql<Types>;

@@ -23,7 +23,7 @@ before(async () => {
   edges = await openEdges(
     {
       async write({ content }, call) {
-        if (content === 'refuse') throw errors.channelArchived();
+        if (content === 'archived') throw errors.channelArchived();
         if (content === 'fail') throw new Error('relation "secrets" does not exist');
         if (content === 'wait') {
           call.signal.addEventListener('abort', () => aborted.push(call.signal.reason));
@@ -61,7 +61,7 @@ for (const protocol of protocols) {
       aborted = [];
     });
 
-    test('a unary call is answered and its request id echoed', async () => {
+    test('a unary call returns its response and echoes its request id', async () => {
       let header = '';
       const { message } = await client.write(
         { channelId: 1n, content: 'Xin chào, đây là tin nhắn' },
@@ -77,16 +77,16 @@ for (const protocol of protocols) {
       assert.equal(header, 'ask-1');
     });
 
-    test('a refusal keeps its code, message and reason', async () => {
+    test('an error keeps its code, message and reason', async () => {
       const { error, reason } = await failureOf(
-        client.write({ channelId: 1n, content: 'refuse' }, bearer(edges.token)),
+        client.write({ channelId: 1n, content: 'archived' }, bearer(edges.token)),
       );
       assert.equal(error.code, Code.FailedPrecondition);
       assert.equal(error.rawMessage, 'the channel is archived');
       assert.equal(reason, 'CHANNEL_ARCHIVED');
     });
 
-    test('a wrong field is named', async () => {
+    test('an invalid field is named by its path', async () => {
       const { error, reason } = await failureOf(
         client.write({ channelId: -1n, content: 'x', mentionUserIds: [1n, 0n] }, bearer(edges.token)),
       );
@@ -96,7 +96,7 @@ for (const protocol of protocols) {
       assert.deepEqual(fields, ['channel_id', 'mention_user_ids[1]']);
     });
 
-    test('an unexpected error tells the client nothing and the log everything', async () => {
+    test('an unexpected error is INTERNAL for the client and complete in the log', async () => {
       const { error, reason } = await failureOf(
         client.write({ channelId: 1n, content: 'fail' }, bearer(edges.token)),
       );
@@ -111,7 +111,7 @@ for (const protocol of protocols) {
       assert.match(JSON.stringify(line), /relation \\"secrets\\" does not exist/);
     });
 
-    test('a call without token is refused', async () => {
+    test('a call without a token is rejected', async () => {
       const { error, reason } = await failureOf(client.write({ channelId: 1n, content: 'x' }));
       assert.equal(error.code, Code.Unauthenticated);
       assert.equal(reason, 'TOKEN_INVALID');
@@ -124,43 +124,46 @@ for (const protocol of protocols) {
       );
       assert.equal(error.code, Code.DeadlineExceeded);
       await until(() => aborted.length === 1);
-      assert.match(String(aborted[0]), /deadline|client has gone/);
+      assert.match(String(aborted[0]), /deadline|cancelled by the client/);
       await until(() => ['DEADLINE_EXCEEDED', 'CANCELLED'].includes(String(lastRpc()['code'])));
     });
 
-    test('a handler that outlives the deadline is answered for at once', async () => {
+    test('a call whose handler runs past the deadline fails at the deadline', async () => {
       aborted = [];
       const began = performance.now();
-      // Headers that a client would add itself, without the timer it would run.
+      // The headers of a client's deadline, without the client's own timer.
       const headers = { ...bearer(edges.token).headers, 'grpc-timeout': '150m', 'connect-timeout-ms': '150' };
       const { error } = await failureOf(client.write({ channelId: 1n, content: 'wait' }, { headers }));
       assert.equal(error.code, Code.DeadlineExceeded);
       assert.ok(performance.now() - began >= 145 && performance.now() - began < 1_000);
       await until(() => aborted.length === 1);
-      assert.match(String(aborted[0]), /deadline|client has gone/);
+      assert.match(String(aborted[0]), /deadline|cancelled by the client/);
     });
 
-    test('a client that goes away ends the call', async () => {
+    test('a call ends when its client cancels it', async () => {
       aborted = [];
-      const going = new AbortController();
+      const controller = new AbortController();
       const call = failureOf(
-        client.write({ channelId: 1n, content: 'wait' }, { ...bearer(edges.token), signal: going.signal }),
+        client.write(
+          { channelId: 1n, content: 'wait' },
+          { ...bearer(edges.token), signal: controller.signal },
+        ),
       );
       await sleep(50);
-      going.abort();
+      controller.abort();
       await call;
       await until(() => aborted.length === 1);
-      assert.match(String(aborted[0]), /client has gone/);
+      assert.match(String(aborted[0]), /cancelled by the client/);
       await until(() => lastRpc()['code'] === 'CANCELLED');
     });
 
-    test('a request over the limit is refused', async () => {
+    test('a request above the size limit is rejected', async () => {
       const { error, reason } = await failureOf(
         client.write({ channelId: 1n, content: 'x'.repeat(60_000) }, bearer(edges.token)),
       );
       assert.equal(error.code, Code.ResourceExhausted);
       assert.match(error.rawMessage, /50000|larger/);
-      // A body of unknown length is found too large only while it is read, by the library.
+      // The library itself rejects a body of unknown length, without our reason.
       if (reason !== undefined) assert.equal(reason, 'REQUEST_TOO_LARGE');
     });
 
@@ -169,7 +172,7 @@ for (const protocol of protocols) {
       await until(() => lastRpc()['code'] === 'OK');
     });
 
-    test('a stream may be empty', async () => {
+    test('a stream without frames ends with OK', async () => {
       assert.deepEqual(await collect(client.stream({ channelIds: [] }, bearer(edges.token))), []);
     });
 
@@ -181,7 +184,7 @@ for (const protocol of protocols) {
       assert.equal(reason, 'CHANNEL_NOT_FOUND');
     });
 
-    test('an error after frames reaches the client behind them', async () => {
+    test('an error after frames reaches the client after them', async () => {
       const got: (bigint | undefined)[] = [];
       const { error, reason } = await failureOf(
         collect(client.stream({ channelIds: [5n] }, bearer(edges.token)), got),
@@ -191,21 +194,24 @@ for (const protocol of protocols) {
       assert.deepEqual(got, numbers(5));
     });
 
-    test('a stream whose client goes away ends', async () => {
+    test('a stream ends when its client cancels it', async () => {
       aborted = [];
-      const going = new AbortController();
+      const controller = new AbortController();
       const got: (bigint | undefined)[] = [];
       const call = failureOf(
-        collect(client.stream({ channelIds: [6n] }, { ...bearer(edges.token), signal: going.signal }), got),
+        collect(
+          client.stream({ channelIds: [6n] }, { ...bearer(edges.token), signal: controller.signal }),
+          got,
+        ),
       );
       await until(() => got.length === 6);
-      going.abort();
+      controller.abort();
       await call;
       await until(() => aborted.length === 1);
-      assert.match(String(aborted[0]), /client has gone/);
+      assert.match(String(aborted[0]), /cancelled by the client/);
     });
 
-    test('a stream ends at the deadline its client gave', async () => {
+    test('a stream ends at the deadline of its client', async () => {
       const { error } = await failureOf(
         collect(client.stream({ channelIds: [6n] }, { ...bearer(edges.token), timeoutMs: 150 })),
       );
@@ -232,7 +238,7 @@ function numbers(count: number): bigint[] {
 
 async function until(condition: () => boolean): Promise<void> {
   for (let waited = 0; !condition(); waited += 5) {
-    assert.ok(waited < 3_000, 'waited 3 s in vain');
+    assert.ok(waited < 3_000, 'the condition was not met within 3 s');
     await sleep(5);
   }
 }

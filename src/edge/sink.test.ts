@@ -12,7 +12,7 @@ import { StreamSink } from './sink.ts';
 
 const cap = 256 * 1024;
 
-/** Clients that open a stream and do not read it; the answer's body is returned. */
+/** Clients that open a stream and do not read it. They return the body of the response. */
 const clients = [
   {
     name: 'gRPC on the mesh edge',
@@ -30,7 +30,7 @@ const clients = [
 ];
 
 for (const client of clients) {
-  test(`${client.name}: a reader that stops is noticed, stays bounded, and misses nothing later`, async () => {
+  test(`${client.name}: a client that stops reading has a bounded buffer and loses no frame`, async () => {
     const seen = { highest: 0, afterPause: 0, written: 0n };
     const drained = Promise.withResolvers<void>();
     const stopped = Promise.withResolvers<void>();
@@ -54,10 +54,7 @@ for (const client of clients) {
     await stopped.promise;
     assert.ok(seen.written < 100_000n, 'the sink never filled');
     assert.ok(seen.highest < cap + 40_000, `buffered ${seen.highest}`);
-    assert.ok(
-      seen.afterPause > cap - 40_000,
-      `after a pause only ${seen.afterPause} are said to be buffered`,
-    );
+    assert.ok(seen.afterPause > cap - 40_000, `after a pause only ${seen.afterPause} are buffered`);
     const numbers = await readFrames(opened.body);
     await drained.promise;
     assert.deepEqual(
@@ -71,7 +68,7 @@ for (const [name, address, contentType] of [
   ['mesh', ({ grpc }: TestEdges) => grpc.address, 'application/grpc'],
   ['web', ({ web }: TestEdges) => web.address, 'application/connect+proto'],
 ] as const) {
-  test(`slow readers on one connection to the ${name} edge do not break it for others`, async () => {
+  test(`slow streams on one connection to the ${name} edge do not break the connection`, async () => {
     let full = 0;
     await using edges = await openEdges(
       {
@@ -93,7 +90,7 @@ for (const [name, address, contentType] of [
   });
 }
 
-test('what is written in one turn of the event loop leaves at once', async () => {
+test('frames written in one turn of the event loop leave in one write', async () => {
   const writes: number[] = [];
   const output = new Writable({
     writev(chunks, callback) {
@@ -120,7 +117,7 @@ test('onDrain fires once, also when nothing was buffered, and the last callback 
   assert.deepEqual(calls, ['kept']);
 });
 
-test('writing after the end is dropped, and to a broken connection does no harm', async () => {
+test('frames written after the end or to a broken connection are dropped', async () => {
   const broken = new Writable({ write: (_chunk, _encoding, callback) => callback() });
   const sink = new StreamSink('binary', () => broken);
   sink.write(numberedFrame(1n));
@@ -174,7 +171,7 @@ async function openHttp1(address: string, token: string): Promise<Opened> {
   };
 }
 
-/** Numbers of the frames in a body of any of the three protocols; what ends it is left out. */
+/** Numbers of the frames in a body of any of the three protocols, without its end frame. */
 async function readFrames(body: Readable): Promise<(bigint | undefined)[]> {
   const chunks: Buffer[] = [];
   for await (const chunk of body) chunks.push(chunk);

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Pool } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { peekEvent } from './log/frames.ts';
 import { findHorizon, listChangedChannels } from './log/sql.ts';

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Pool } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 import { learnWords } from '../search/sql.ts';
 import { type PurgeParts, purge } from './purge.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';

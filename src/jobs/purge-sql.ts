@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Pool } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 
 type Purged = PendingQuery<{ readonly purged: number }[]>;
 

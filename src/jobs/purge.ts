@@ -1,7 +1,8 @@
 import type { Logger } from 'pino';
 import { setArchived } from '../channel/lifecycle.ts';
 import type { Config } from '../config.ts';
-import type { Database, Pool } from '../db/database.ts';
+import type { Database } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 import { listInactiveGroups, purgeActivities, purgeChannels, purgeMessages } from './purge-sql.ts';
 

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Pool, Sql } from '../db/database.ts';
+import type { Pool, Sql } from '../db/types.ts';
 
 /** Makes the partitions of the coming days, months and ids; names of those made. */
 export function ensurePartitions(sql: Sql): PendingQuery<{ made: string }[]> {

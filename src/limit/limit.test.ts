@@ -12,7 +12,7 @@ import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
 
-describe('limits over several instances', () => {
+describe('rate limits over several instances', () => {
   let the: App;
   let lastTenant = 0n;
   let tenantId: bigint;
@@ -26,7 +26,7 @@ describe('limits over several instances', () => {
       LIMIT_STREAMS_PER_USER: '3',
       LIMIT_STREAMS_PER_TENANT: '5',
       LIMIT_STREAMS_TTL_MS: '1500',
-      // This process plays all parts and may be slow.
+      // All instances and clients run in this process, which may be slow.
       LIMIT_REDIS_MS: '2000',
       LIMIT_REFUSAL_MS: '20',
     });
@@ -44,7 +44,7 @@ describe('limits over several instances', () => {
   const user = (userId: number): As => ({ userId: BigInt(userId), tenantId });
   const read = (as: As, instance: number) =>
     the.client(MemberService, as, instance % 2 === 0 ? 'grpc' : 'web', instance % 2).getUnreadSummary({});
-  /** How many of so many calls at the same time, half of them at each instance, are answered; and why others are not. */
+  /** Makes `count` calls at the same time, half of them to each instance; returns the number of OK and the errors. */
   const readAtOnce = async (count: number, as: (index: number) => As) => {
     const began = performance.now();
     const errors: ConnectError[] = [];
@@ -52,13 +52,13 @@ describe('limits over several instances', () => {
       read(as(index), index).catch((error) => errors.push(ConnectError.from(error))),
     );
     await Promise.all(calls);
-    return { answered: count - errors.length, errors, ms: performance.now() - began };
+    return { admitted: count - errors.length, errors, ms: performance.now() - began };
   };
-  // A bucket fills while calls are made, and this machine may be slow.
-  const isExactly = (answered: number, perMinute: number, ms: number) =>
+  // A bucket refills while the calls are made, and the machine may be slow.
+  const isExactly = (admitted: number, perMinute: number, ms: number) =>
     assert.ok(
-      answered >= perMinute && answered <= perMinute + (ms * perMinute) / 60_000,
-      `${answered} of ${perMinute} per minute in ${ms} ms`,
+      admitted >= perMinute && admitted <= perMinute + (ms * perMinute) / 60_000,
+      `${admitted} of ${perMinute} per minute in ${ms} ms`,
     );
   const subscribe = (as: As, instance: number) => {
     const edge = instance === 0 ? 'grpc' : 'web';
@@ -67,9 +67,9 @@ describe('limits over several instances', () => {
     return subscriber.connect();
   };
 
-  it('let a user make exactly as many calls as allowed, and say which limit it was and when to try again', async () => {
-    const { answered, errors, ms } = await readAtOnce(60, () => user(1));
-    isExactly(answered, 20, ms);
+  it('admit exactly the permitted calls of a user, and report the limit and the retry delay in the error', async () => {
+    const { admitted, errors, ms } = await readAtOnce(60, () => user(1));
+    isExactly(admitted, 20, ms);
     for (const error of errors) {
       assert.equal(Code[error.code], 'ResourceExhausted');
       const [quota] = error.findDetails(QuotaFailureSchema);
@@ -83,47 +83,48 @@ describe('limits over several instances', () => {
     }
   });
 
-  it('let a tenant make exactly as many calls as allowed, and take nothing from it for a user who has none left', async () => {
+  it('admit exactly the permitted calls of a tenant, against which rejected calls of a user do not count', async () => {
     const flooding = await readAtOnce(100, () => user(1));
-    isExactly(flooding.answered, 20, flooding.ms);
+    isExactly(flooding.admitted, 20, flooding.ms);
     const others = await readAtOnce(60, (index) => user(2 + (index % 10)));
-    isExactly(flooding.answered + others.answered, 50, flooding.ms + others.ms);
+    isExactly(flooding.admitted + others.admitted, 50, flooding.ms + others.ms);
     assert.equal(
       others.errors[0]?.findDetails(QuotaFailureSchema)[0]?.violations[0]?.description,
       '50 calls per minute and tenant',
     );
   });
 
-  it('do not ask Redis for who is known to have nothing left', async () => {
+  it('reject calls on a bucket known to be empty without asking Redis', async () => {
     await readAtOnce(40, () => user(1));
     await rejects(read(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
     const servers = redis instanceof Cluster ? redis.nodes('master') : [redis];
     const monitors = await Promise.all(servers.map((server) => server.monitor()));
-    let asked = 0;
+    let evaluations = 0;
     for (const monitor of monitors)
       monitor.on('monitor', (_time: string, [command, ...words]: string[]) => {
-        if (command === 'evalsha' && words.some((word) => word.startsWith(`limit:{${tenantId}}`))) asked += 1;
+        if (command === 'evalsha' && words.some((word) => word.startsWith(`limit:{${tenantId}}`)))
+          evaluations += 1;
       });
     for (let call = 0; call < 20; call += 1)
       await rejects(read(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
     await read(user(2), 0);
-    await until(() => asked > 0);
+    await until(() => evaluations > 0);
     for (const monitor of monitors) monitor.disconnect();
-    assert.equal(asked, 1);
+    assert.equal(evaluations, 1);
   });
 
-  it('answer late who was refused a moment ago and asks again', async () => {
+  it('delay the rejection of a repeated call', async () => {
     await the.start({ LIMIT_REFUSAL_MS: '300' });
     const as = user(1);
-    const late = the.client(MemberService, as, 'grpc', 2);
+    const repeated = the.client(MemberService, as, 'grpc', 2);
     await readAtOnce(30, () => as);
-    await rejects(late.getUnreadSummary({}), Code.ResourceExhausted, 'RATE_LIMITED');
+    await rejects(repeated.getUnreadSummary({}), Code.ResourceExhausted, 'RATE_LIMITED');
     const began = performance.now();
-    await rejects(late.getUnreadSummary({}), Code.ResourceExhausted, 'RATE_LIMITED');
+    await rejects(repeated.getUnreadSummary({}), Code.ResourceExhausted, 'RATE_LIMITED');
     assert.ok(performance.now() - began >= 145);
   });
 
-  it('hold streams of a user and of a tenant, wherever they are open, and one that ends makes room', async () => {
+  it('count the streams of a user and of a tenant on all instances, and the end of one permits another', async () => {
     await Promise.all([subscribe(user(1), 0), subscribe(user(1), 1), subscribe(user(1), 0)]);
     for (const instance of [0, 1])
       await rejects(subscribe(user(1), instance), Code.ResourceExhausted, 'RATE_LIMITED');
@@ -140,16 +141,16 @@ describe('limits over several instances', () => {
     await rejects(subscribe(user(1), 1), Code.ResourceExhausted, 'RATE_LIMITED');
   });
 
-  it('let exactly as many streams open at the same time as allowed', async () => {
+  it('admit exactly the permitted number of streams that open concurrently', async () => {
     const results = await Promise.allSettled(
       Array.from({ length: 12 }, (_, index) => subscribe(user(1), index % 2)),
     );
     assert.equal(results.filter(({ status }) => status === 'fulfilled').length, 3);
   });
 
-  it('forget the streams of an instance that was killed, and not those that stay open', async () => {
+  it('stop counting the streams of a killed instance when its lease ends, and keep those that are open', async () => {
     await subscribe(user(1), 0);
-    // What an instance that is gone has left behind.
+    // The lease of an instance that was killed.
     const [seconds = 0] = await redis.time();
     await redis.hset(`limit:{${tenantId}}:streams:1`, 'killed', `2 ${(Number(seconds) + 3) * 1000}`);
     await rejects(subscribe(user(1), 0), Code.ResourceExhausted, 'RATE_LIMITED');
@@ -159,40 +160,40 @@ describe('limits over several instances', () => {
         () => false,
       ),
     );
-    // By now the first one would have been forgotten, had it not been said again.
+    // By now the lease of the first stream would have ended, had it not been renewed.
     await subscribe(user(1), 1);
     await rejects(subscribe(user(1), 1), Code.ResourceExhausted, 'RATE_LIMITED');
   });
 
-  it('are those of each instance while Redis is away, and common again when it is back', async () => {
+  it('apply per instance while Redis is down, and over all instances when it is back', async () => {
     await subscribe(user(2), 0);
     await the.redis.stop();
     for (const { deps } of the.instances) await until(() => deps.redis.status !== 'ready');
-    const alone = await readAtOnce(100, () => user(1));
-    isExactly(alone.answered, 40, alone.ms);
+    const separate = await readAtOnce(100, () => user(1));
+    isExactly(separate.admitted, 40, separate.ms);
     await Promise.all([subscribe(user(2), 1), subscribe(user(2), 1), subscribe(user(2), 1)]);
     await rejects(subscribe(user(2), 1), Code.ResourceExhausted, 'RATE_LIMITED');
     await the.redis.start();
     for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
-    // Those that were open are counted again, without anybody's doing.
+    // The leases of open streams are renewed without a call.
     await until(async () => (await redis.hlen(`limit:{${tenantId}}:streams:2`)) === 2);
     await rejects(subscribe(user(2), 0), Code.ResourceExhausted, 'RATE_LIMITED');
     const together = await readAtOnce(60, () => user(3));
-    isExactly(together.answered, 20, together.ms);
+    isExactly(together.admitted, 20, together.ms);
   });
 });
 
-describe('waiting calls', () => {
-  it('of one tenant leave room for those of another', async () => {
+describe('calls queued for a database connection', () => {
+  it('of one tenant give way to those of another', async () => {
     const the = await app({ DATABASE_CONNECTIONS: '1', DATABASE_WAITING_CALLS: '5' });
     const clients = [1n, 2n].map((tenantId) => the.client(ChannelService, { userId: 1n, tenantId }));
     const served: number[] = [];
-    let refused = 0;
+    let rejected = 0;
     const list = (tenant: number) =>
       clients[tenant]?.listChannels({}).then(
         () => void served.push(tenant),
         (error) => {
-          refused += 1;
+          rejected += 1;
           assert.equal(ConnectError.from(error).code, Code.ResourceExhausted);
         },
       );
@@ -201,8 +202,8 @@ describe('waiting calls', () => {
     const { metrics } = the.instances[0]?.deps ?? {};
     const waiting = async () => (await metrics?.databaseWaiting.get())?.values[0]?.value ?? 0;
     const { promise: release, resolve } = Promise.withResolvers<void>();
-    // The only connection stands still in the first call.
-    const locked = the.owner.begin(async (sql) => {
+    // The first call blocks the only connection.
+    const lock = the.owner.begin(async (sql) => {
       await sql`lock table channels in access exclusive mode`;
       await release;
     });
@@ -211,14 +212,14 @@ describe('waiting calls', () => {
         await the.owner`select count(*)::int as locks from pg_locks where mode = 'AccessExclusiveLock' and granted and relation = 'channels'::regclass`;
       return row?.['locks'] === 1;
     });
-    // One is being served, five wait, one is refused.
+    // One runs, five wait, one is rejected.
     const calls = Array.from({ length: 7 }, () => list(0));
-    await until(async () => refused === 1 && (await waiting()) === 5);
-    // Those of another tenant take the places of two.
+    await until(async () => rejected === 1 && (await waiting()) === 5);
+    // Calls of another tenant displace two of them.
     calls.push(list(1), list(1));
-    await until(() => refused === 3);
+    await until(() => rejected === 3);
     resolve();
-    await locked;
+    await lock;
     await Promise.all(calls);
     assert.deepEqual(served, [0, 0, 1, 0, 1, 0]);
     await the.close();

@@ -2,18 +2,19 @@ import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
+import { withTimeout } from '../redis/timeout.ts';
 import type { Bucket, ConcurrencyLimit, LimitExceeded, Limiter } from '../rpc/interceptors/rate-limit.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createLimitCache, type LimitCache } from './cache.ts';
 import { LocalLimiter } from './local.ts';
 
-const MAX_EMPTY = 100_000;
+const MAX_KEYS = 100_000;
 const RETRY_MS = 1_000;
-const REFRESHED_AT_ONCE = 200;
+const RENEWED_AT_ONCE = 200;
 
 /**
- * Limits that hold over all instances, in Redis. What it does not answer in time is decided by this instance's own
- * limits, and for a second nothing more of that tenant is asked of it.
+ * Limits over all instances, kept in Redis. While Redis does not reply in time, each instance applies the limits by
+ * itself; a tenant's limits are tried in Redis again after a second.
  */
 export class SharedLimiter implements Limiter {
   readonly #config: Config['limits'];
@@ -22,13 +23,12 @@ export class SharedLimiter implements Limiter {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #local: LocalLimiter;
-  // Until when buckets are known to be empty: who floods is refused here, and costs Redis nothing.
-  readonly #empty = new LRUCache<string, number>({ max: MAX_EMPTY });
-  // When callers were last refused.
-  readonly #refused = new LRUCache<string, number>({ max: MAX_EMPTY });
-  // Until when nothing is asked for a tenant: of a cluster, one node may be away.
-  readonly #away = new LRUCache<string, number>({ max: MAX_EMPTY });
-  readonly #refreshing: NodeJS.Timeout;
+  // Until when buckets are known to be empty, so that calls far above a limit are rejected without asking Redis.
+  readonly #emptyUntil = new LRUCache<string, number>({ max: MAX_KEYS });
+  readonly #lastRejection = new LRUCache<string, number>({ max: MAX_KEYS });
+  // By tenant, because in a cluster a single node may be down.
+  readonly #fallbackUntil = new LRUCache<string, number>({ max: MAX_KEYS });
+  readonly #renewal: NodeJS.Timeout;
 
   constructor(parts: {
     config: Config;
@@ -43,108 +43,101 @@ export class SharedLimiter implements Limiter {
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'limits' });
     this.#local = new LocalLimiter(parts.now);
-    this.#refreshing = setInterval(() => void this.#refresh(), this.#config.streamsTtlMs / 3).unref();
-    // Also where Redis has come back and may have forgotten everything.
+    this.#renewal = setInterval(() => void this.#renewAll(), this.#config.streamsTtlMs / 3).unref();
+    // Redis may have lost its data when it comes back.
     this.#redis.on('ready', this.#onReady);
   }
 
   close(): void {
-    clearInterval(this.#refreshing);
+    clearInterval(this.#renewal);
     this.#redis.off('ready', this.#onReady);
   }
 
   take(buckets: readonly Bucket[]): LimitExceeded | undefined | Promise<LimitExceeded | undefined> {
     const began = performance.now();
     for (const [index, { key }] of buckets.entries()) {
-      const until = this.#empty.get(key);
-      if (until !== undefined && until > began) return this.#refuse(key, { index, waitMs: until - began });
+      const until = this.#emptyUntil.get(key);
+      if (until !== undefined && until > began) return this.#reject(key, { index, waitMs: until - began });
     }
     const [first] = buckets;
     if (first === undefined) return undefined;
-    return this.#isAway(first.key) ? this.#local.take(buckets) : this.#takeShared(buckets, began);
+    return this.#isLocal(first.key) ? this.#local.take(buckets) : this.#takeShared(buckets, began);
   }
 
-  async enter(rooms: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)> {
-    const shortage = this.#local.tryEnter(rooms);
-    if (shortage !== undefined) return shortage;
-    const index = await this.#say(rooms);
-    if (index === undefined) return () => this.#leave(rooms);
-    this.#leave(rooms);
+  async acquire(limits: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)> {
+    const exceeded = this.#local.tryAcquire(limits);
+    if (exceeded !== undefined) return exceeded;
+    const index = await this.#renew(limits);
+    if (index === undefined) return () => this.#release(limits);
+    this.#release(limits);
     return { index, waitMs: RETRY_MS };
   }
 
-  readonly #onReady = () => void this.#refresh();
+  readonly #onReady = () => void this.#renewAll();
 
   async #takeShared(buckets: readonly Bucket[], began: number): Promise<LimitExceeded | undefined> {
-    const answer = await this.#ask(buckets[0]?.key ?? '', this.#cache.take(buckets));
-    if (answer === 'none') return this.#local.take(buckets);
-    const key = buckets[answer?.index ?? -1]?.key;
-    if (answer === undefined || key === undefined) return answer;
-    this.#empty.set(key, began + answer.waitMs);
-    return this.#refuse(key, answer);
+    const reply = await this.#inTime(buckets[0]?.key ?? '', this.#cache.take(buckets));
+    if (reply === 'late') return this.#local.take(buckets);
+    const key = buckets[reply?.index ?? -1]?.key;
+    if (reply === undefined || key === undefined) return reply;
+    this.#emptyUntil.set(key, began + reply.waitMs);
+    return this.#reject(key, reply);
   }
 
-  // Refusing is work, too. Who was refused a moment ago is answered late: a client that does not wait as it was told,
-  // with so many calls running at a time, can then not make more of it than that.
-  async #refuse(key: string, shortage: LimitExceeded): Promise<LimitExceeded> {
-    // Not all at the same time again.
-    const ms = this.#config.refusalMs * (0.5 + Math.random());
+  // A rejection costs CPU time too. A client that ignores the retry delay gets each further rejection late, so its
+  // rate is bounded by the number of its concurrent calls. The random part spreads clients that retry together.
+  async #reject(key: string, exceeded: LimitExceeded): Promise<LimitExceeded> {
+    const delayMs = this.#config.refusalMs * (0.5 + Math.random());
     const now = performance.now();
-    const isFirst = (this.#refused.get(key) ?? Number.NEGATIVE_INFINITY) < now - ms;
-    this.#refused.set(key, now);
-    if (isFirst) return shortage;
-    await new Promise((resolve) => setTimeout(resolve, ms));
-    return { ...shortage, waitMs: Math.max(1, shortage.waitMs - ms) };
+    const isFirst = (this.#lastRejection.get(key) ?? Number.NEGATIVE_INFINITY) < now - delayMs;
+    this.#lastRejection.set(key, now);
+    if (isFirst) return exceeded;
+    await new Promise((resolve) => setTimeout(resolve, delayMs));
+    return { ...exceeded, waitMs: Math.max(1, exceeded.waitMs - delayMs) };
   }
 
-  #leave(rooms: readonly ConcurrencyLimit[]): void {
-    this.#local.leave(rooms);
-    void this.#say(rooms.map(({ key }) => ({ key, limit: 0 })));
+  #release(limits: readonly ConcurrencyLimit[]): void {
+    this.#local.release(limits);
+    void this.#renew(limits.map(({ key }) => ({ key, limit: 0 })));
   }
 
-  /** Tells the others how many are inside here; the place of a room that is too full for that. */
-  async #say(
-    rooms: readonly { readonly key: string; readonly limit: number }[],
+  /** Reports how many streams are open here under the limits; returns the index of a limit that is exceeded. */
+  async #renew(
+    limits: readonly { readonly key: string; readonly limit: number }[],
   ): Promise<number | undefined> {
-    const key = rooms[0]?.key ?? '';
-    if (this.#isAway(key)) return undefined;
-    const stays = rooms.map((room) => ({ ...room, count: this.#local.count(room.key) }));
-    const answer = await this.#ask(key, this.#cache.stay(stays));
-    return answer === 'none' ? undefined : answer;
+    const key = limits[0]?.key ?? '';
+    if (this.#isLocal(key)) return undefined;
+    const leases = limits.map((limit) => ({ ...limit, count: this.#local.count(limit.key) }));
+    const reply = await this.#inTime(key, this.#cache.renew(leases));
+    return reply === 'late' ? undefined : reply;
   }
 
-  async #refresh(): Promise<void> {
-    const keys = this.#local.occupied;
-    for (let at = 0; at < keys.length; at += REFRESHED_AT_ONCE) {
-      const some = keys.slice(at, at + REFRESHED_AT_ONCE);
-      await Promise.all(some.map((key) => this.#say([{ key, limit: 0 }])));
+  async #renewAll(): Promise<void> {
+    const { keys } = this.#local;
+    for (let from = 0; from < keys.length; from += RENEWED_AT_ONCE) {
+      const some = keys.slice(from, from + RENEWED_AT_ONCE);
+      await Promise.all(some.map((key) => this.#renew([{ key, limit: 0 }])));
     }
   }
 
-  async #ask<T>(key: string, asked: Promise<T>): Promise<T | 'none'> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<never>((_, reject) => {
-      // Where it was this process that stood still, the answer is here already, and is read first.
-      const giveUp = () => setImmediate(() => reject(new Error('Redis did not answer in time')));
-      timer = setTimeout(giveUp, this.#config.redisMs);
-    });
+  async #inTime<T>(key: string, reply: Promise<T>): Promise<T | 'late'> {
     try {
-      return await Promise.race([asked, late]);
+      return await withTimeout(reply, this.#config.redisMs);
     } catch (error) {
       this.#metrics.limitFallbacks.inc();
-      this.#away.set(tagOf(key), performance.now() + RETRY_MS);
-      this.#log.debug({ err: error }, 'limits are those of this instance for a while');
-      return 'none';
-    } finally {
-      clearTimeout(timer);
+      this.#fallbackUntil.set(hashTagOf(key), performance.now() + RETRY_MS);
+      this.#log.debug({ err: error }, 'limits in Redis failed; applying the limits of this instance');
+      return 'late';
     }
   }
 
-  #isAway(key: string): boolean {
-    return this.#redis.status !== 'ready' || (this.#away.get(tagOf(key)) ?? 0) > performance.now();
+  #isLocal(key: string): boolean {
+    return (
+      this.#redis.status !== 'ready' || (this.#fallbackUntil.get(hashTagOf(key)) ?? 0) > performance.now()
+    );
   }
 }
 
-function tagOf(key: string): string {
+function hashTagOf(key: string): string {
   return key.slice(0, key.indexOf('}'));
 }

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import { markSeen } from '../activity/sql.ts';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import { type Role, unread } from '../membership/sql.ts';
 
 export type MarkerRow = {

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import type { MemberRow, Role } from '../membership/sql.ts';
 
 export type RoledRow = MemberRow & {

@@ -1,6 +1,6 @@
 import { isManager } from '../channel/access.ts';
 import { lockChannel } from '../channel/sql.ts';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { findLocked, type LockedRow } from './sql.ts';

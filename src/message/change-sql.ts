@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import type { PatchableEvent } from '../event/log/patch.ts';
 import { type MessageRow, messageColumns, nextSeq, type ThreadColumns } from './sql.ts';
 

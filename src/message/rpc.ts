@@ -7,8 +7,8 @@ import type {
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import { requireRole } from '../channel/access.ts';
-import type { Sql } from '../db/database.ts';
 import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import type { Call, Caller, Handlers } from '../rpc/call.ts';

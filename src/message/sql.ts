@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { ChannelType } from '../channel/sql.ts';
-import type { Pool, Sql } from '../db/database.ts';
+import type { Pool, Sql } from '../db/types.ts';
 import type { Role } from '../membership/sql.ts';
 
 export type PreviewRow = {

@@ -1,6 +1,6 @@
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { requireRole } from '../channel/access.ts';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
 import { lockMessage, rejectDeleted } from '../message/access.ts';

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import { type MessageRow, messageColumns, nextSeq } from '../message/sql.ts';
 
 /** How many messages of a channel are pinned. */

@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Pool } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Changed } from './cache.ts';

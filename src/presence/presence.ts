@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
-import type { Pool } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 import type { Live } from '../event/subscribe/live.ts';
 import type { RedisClient } from '../redis/client.ts';

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Pool, Sql } from '../db/database.ts';
+import type { Pool, Sql } from '../db/types.ts';
 import type { StatusName } from './state.ts';
 
 export type ChosenRow = {

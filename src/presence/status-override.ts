@@ -1,4 +1,4 @@
-import type { Pool } from '../db/database.ts';
+import type { Pool } from '../db/types.ts';
 import { errors } from '../rpc/errors.ts';
 import { chunks } from './online-cache.ts';
 import { type ChosenRow, listChosen, type UserKey } from './sql.ts';

@@ -2,14 +2,14 @@ import { Cluster, Redis } from 'ioredis';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 
-/** One server or a cluster: callers do not tell which, as long as a command touches keys of one hash tag only. */
+/** One server or a cluster. Callers need not distinguish them, as long as the keys of a command have one hash tag. */
 export type RedisClient = Redis | Cluster;
 
 const CONNECT_MS = 2_000;
 const COMMAND_MS = 2_000;
 const REDIRECTIONS = 3;
 
-/** Nothing waits for Redis: a command without a connection fails at once, and connecting goes on for ever. */
+/** A command without a connection fails at once; reconnecting never stops. */
 export function openRedis(config: Config['redis'], log: Logger): RedisClient {
   const options = toOptions(config);
   const redis = config.cluster

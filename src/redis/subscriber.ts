@@ -3,15 +3,15 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import { openServer, type RedisClient } from './client.ts';
 
-const LOOK_MS = 1_000;
+const REFRESH_MS = 1_000;
 
 type Node = { readonly host: string; readonly port: number };
 type Connection = { readonly redis: Redis; wanted: readonly string[]; readonly subscribed: Set<string> };
 
 /**
- * Stays subscribed to channels, whatever happens to the servers: with a connection of its own to the server, or in
- * a cluster to each node that serves one of the channels. The driver's own sharded subscribers are not used: while a
- * node of the cluster is dead they connect to it a hundred times a second.
+ * Keeps subscriptions to channels across failures: on a connection of its own to the server, or in a cluster on one to
+ * each node that serves one of the channels. The driver's own sharded subscribers are not used: while a node of the
+ * cluster is down they connect to it a hundred times a second.
  */
 export class Listener {
   readonly #config: Config['redis'];
@@ -21,10 +21,10 @@ export class Listener {
   readonly #log: Logger;
   readonly #connections = new Map<string, Connection>();
   readonly #timer: NodeJS.Timeout | undefined;
-  #looking = false;
+  #refreshing = false;
   #closed = false;
 
-  /** False on servers before Redis 7, which know no sharded channels: publish to plain ones. */
+  /** False on servers before Redis 7, which have no sharded channels: publish to plain ones. */
   sharded = true;
 
   constructor(parts: {
@@ -41,14 +41,14 @@ export class Listener {
     this.#log = parts.log;
     if (parts.redis instanceof Cluster) {
       const { redis } = parts;
-      redis.on('ready', () => void this.#lookAt(redis));
-      this.#timer = setInterval(() => void this.#lookAt(redis), LOOK_MS).unref();
+      redis.on('ready', () => void this.#refresh(redis));
+      this.#timer = setInterval(() => void this.#refresh(redis), REFRESH_MS).unref();
     } else {
       this.#connect('', undefined, parts.channels);
     }
   }
 
-  /** Channels it would be told of a message on now. */
+  /** Number of channels with a subscription at the moment. */
   get subscribed(): number {
     let count = 0;
     for (const { subscribed } of this.#connections.values()) count += subscribed.size;
@@ -61,14 +61,14 @@ export class Listener {
     for (const { redis } of this.#connections.values()) redis.disconnect();
   }
 
-  // Which node serves which channel, asked again and again: nodes die, come back and hand slots to others.
-  async #lookAt(cluster: Cluster): Promise<void> {
-    if (this.#looking || cluster.status !== 'ready') return;
-    this.#looking = true;
+  // Polled, because nodes fail, return and hand slots over to other nodes.
+  async #refresh(cluster: Cluster): Promise<void> {
+    if (this.#refreshing || cluster.status !== 'ready') return;
+    this.#refreshing = true;
     try {
       const served = await findNodes(cluster, this.#channels);
       for (const [key, { node, channels }] of served) {
-        // Also in the middle: a connection opened after close() would try for ever.
+        // close() may be called during the loop: a connection opened after it would reconnect for ever.
         if (this.#closed) return;
         const connection = this.#connections.get(key);
         if (connection === undefined) this.#connect(key, node, channels);
@@ -76,9 +76,9 @@ export class Listener {
       }
       for (const key of this.#connections.keys()) if (!served.has(key)) this.#disconnect(key);
     } catch (error) {
-      this.#log.debug({ err: error }, 'the cluster did not say which node serves what; asked again');
+      this.#log.debug({ err: error }, 'slots of the cluster could not be read; retrying');
     } finally {
-      this.#looking = false;
+      this.#refreshing = false;
     }
   }
 
@@ -91,7 +91,7 @@ export class Listener {
     redis.on('smessageBuffer', receive);
     redis.on('error', () => {});
     redis.on('close', () => connection.subscribed.clear());
-    // Slots that moved to another node take their subscriptions away.
+    // A slot that moves to another node ends its subscriptions.
     redis.on('sunsubscribe', (channel: string) => connection.subscribed.delete(channel));
     redis.on('ready', () => void this.#subscribe(connection, connection.wanted));
   }
@@ -107,7 +107,7 @@ export class Listener {
     const missing = wanted.filter((channel) => !subscribed.has(channel));
     if (redis.status !== 'ready' || missing.length === 0) return;
     try {
-      // One by one: channels of one command must share a slot.
+      // One command each: the channels of one command must share a slot.
       if (this.sharded) await Promise.all(missing.map((channel) => redis.ssubscribe(channel)));
       else await redis.subscribe(...missing);
       for (const channel of missing) subscribed.add(channel);
@@ -116,7 +116,7 @@ export class Listener {
         this.sharded = false;
         return this.#subscribe(connection, wanted);
       }
-      this.#log.warn({ err: error }, 'not subscribed; tried again');
+      this.#log.warn({ err: error }, 'subscribing failed; retrying');
       if (!(this.#redis instanceof Cluster)) redis.disconnect(true);
     }
   }

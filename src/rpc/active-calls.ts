@@ -4,7 +4,7 @@ import { CallContext, type IncomingCall } from './call-context.ts';
 import { errors } from './errors.ts';
 import type { Run } from './interceptor.ts';
 
-// The longest time setTimeout takes.
+// The longest delay of setTimeout.
 const maxTimerMs = 2_147_483_647;
 
 /** The calls that one server is serving. */
@@ -30,20 +30,20 @@ export class ActiveCalls {
     return this.#running.size;
   }
 
-  /** Takes a call on. While draining it is ended before it begins. */
-  open(arrival: IncomingCall): CallContext {
-    const call = new CallContext(arrival, this.#timeoutMs(arrival), this.#now, this.#log);
+  /** Registers a call. While draining, it is already ended with SERVER_DRAINING. */
+  open(incoming: IncomingCall): CallContext {
+    const call = new CallContext(incoming, this.#timeoutMs(incoming), this.#now, this.#log);
     if (this.#draining) call.end(errors.serverDraining());
     return call;
   }
 
-  /** Runs the call with all that surrounds it; rejects with refusals only. */
+  /** Runs the call through its interceptors; rejects with RpcErrors only. */
   async serve(call: CallContext, run: Run): ReturnType<Run> {
     const { timeoutMs } = call;
     const timer =
       timeoutMs === undefined
         ? undefined
-        : setTimeout(() => call.end(errors.deadlinePassed()), Math.min(timeoutMs, maxTimerMs));
+        : setTimeout(() => call.end(errors.deadlineExceeded()), Math.min(timeoutMs, maxTimerMs));
     this.#running.add(call);
     try {
       return await run(call);
@@ -54,7 +54,7 @@ export class ActiveCalls {
     }
   }
 
-  /** Refuses new calls, ends streams, and gives unary calls `drainMs` before it ends them too. */
+  /** Rejects new calls and ends streams; ends unary calls that still run after `drainMs`. */
   async drain(): Promise<void> {
     this.#draining = true;
     for (const call of this.#running) {
@@ -75,7 +75,7 @@ export class ActiveCalls {
     });
   }
 
-  // A stream lasts as long as its client says, or for ever; a unary call has a deadline always.
+  // A stream without a deadline is unlimited; a unary call always has a deadline.
   #timeoutMs({ method, timeoutMs }: IncomingCall): number | undefined {
     if (method.methodKind !== 'unary') return timeoutMs;
     return Math.min(timeoutMs ?? this.#config.defaultDeadlineMs, this.#config.maxDeadlineMs);

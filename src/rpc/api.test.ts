@@ -29,16 +29,16 @@ const parts = {
   now: Date.now,
 };
 
-test('an RPC that does not state who may call it cannot be served', async () => {
+test('an RPC without an access option fails the start', async () => {
   const routes = [route(UnimplementedService, { read: async () => ({}) })];
-  await assert.rejects(createApi(routes, parts), /does not state who may call it/);
+  await assert.rejects(createApi(routes, parts), /has no access option/);
 });
 
-test('an RPC without handler cannot be served', async () => {
+test('an RPC without a handler fails the start', async () => {
   await assert.rejects(createApi([{ service: EchoService, handlers: {} }], parts), /has no handler/);
 });
 
-test('each kind of caller may use its own methods and no others', async () => {
+test('each kind of caller may call its own methods only', async () => {
   await using edges = await openEdges();
   const tokens = {
     user: await edges.signer.sign({ userId: 7n, tenantId: 3n }),
@@ -50,11 +50,11 @@ test('each kind of caller may use its own methods and no others', async () => {
   const allowed: Record<string, string[]> = {};
   for (const [kind, token] of Object.entries(tokens)) {
     for (const method of ['read', 'serve', 'operate'] as const) {
-      const answer = await client[method](names, bearer(token)).then(
+      const result = await client[method](names, bearer(token)).then(
         () => method,
         (error) => Code[error.code],
       );
-      allowed[kind] = [...(allowed[kind] ?? []), answer ?? ''];
+      allowed[kind] = [...(allowed[kind] ?? []), result ?? ''];
     }
   }
   const denied = 'PermissionDenied';
@@ -66,7 +66,7 @@ test('each kind of caller may use its own methods and no others', async () => {
   });
 });
 
-test('a service acts as the user it names; a user who tries stays who they are', async () => {
+test('a service acts for the user that it names, and a user cannot', async () => {
   await using edges = await openEdges();
   const client = meshClient(edges);
   const acting = { 'x-user-id': '42', 'x-tenant-id': '5' };
@@ -77,7 +77,7 @@ test('a service acts as the user it names; a user who tries stays who they are',
   assert.deepEqual([asUser.message?.senderId, asUser.message?.id], [7n, 3n]);
 });
 
-test('a user has a minute of calls at once, then one by one; reads and writes apart', async () => {
+test('calls of a user are limited per minute, reads and writes separately', async () => {
   let time = Date.now();
   await using edges = await openEdges(
     {},
@@ -103,7 +103,7 @@ test('a user has a minute of calls at once, then one by one; reads and writes ap
   await client.write({ channelId: 1n, content: 'x' }, bearer(other));
 });
 
-test('a service that acts for a user draws on that user and not on itself', async () => {
+test('a call that a service makes for a user counts against the user', async () => {
   await using edges = await openEdges({}, { LIMIT_READ_PER_MINUTE: '1' });
   const client = meshClient(edges);
   const service = await edges.signer.sign({ userId: 0n, tenantId: 3n, roles: ['discuss.service'] });
@@ -115,7 +115,7 @@ test('a service that acts for a user draws on that user and not on itself', asyn
   for (let call = 0; call < 3; call++) await client.serve(names, bearer(service));
 });
 
-test('a tenant has its own limit, on both edges together', async () => {
+test('calls of a tenant are limited over both edges together', async () => {
   await using edges = await openEdges({}, { LIMIT_TENANT_PER_MINUTE: '2' });
   const mesh = meshClient(edges);
   const web = clientOf(createGrpcTransport({ baseUrl: `http://${edges.web.address}` }));
@@ -125,7 +125,7 @@ test('a tenant has its own limit, on both edges together', async () => {
   await mesh.read(names, bearer(await edges.signer.sign({ userId: 8n, tenantId: 4n })));
 });
 
-test('a user has so many streams at a time, and one that ends makes room', async () => {
+test('concurrent streams of a user are limited, and the end of one permits another', async () => {
   await using edges = await openEdges(
     {
       stream: (_request, { signal }) =>
@@ -134,10 +134,10 @@ test('a user has so many streams at a time, and one that ends makes room', async
     { LIMIT_STREAMS_PER_USER: '1' },
   );
   const client = meshClient(edges);
-  const going = new AbortController();
+  const controller = new AbortController();
   const first = failureOf(
     client
-      .stream({}, { ...bearer(edges.token), signal: going.signal })
+      .stream({}, { ...bearer(edges.token), signal: controller.signal })
       [Symbol.asyncIterator]()
       .next(),
   );
@@ -148,25 +148,25 @@ test('a user has so many streams at a time, and one that ends makes room', async
       [Symbol.asyncIterator]()
       .next();
   assert.equal((await failureOf(second())).reason, 'RATE_LIMITED');
-  going.abort();
+  controller.abort();
   await first;
   await untilOpen(edges, 0);
   assert.equal((await failureOf(second())).error.code, Code.DeadlineExceeded);
 });
 
-test('text that PostgreSQL cannot store is refused with its field', async () => {
+test('text that PostgreSQL cannot store is rejected with the name of its field', async () => {
   await using edges = await openEdges();
   const client = meshClient(edges);
   const inText = await failureOf(client.write({ channelId: 1n, content: 'a\0b' }, bearer(edges.token)));
-  assert.equal(inText.error.rawMessage, 'content: must not hold the character U+0000');
+  assert.equal(inText.error.rawMessage, 'content: must not contain the character U+0000');
   const metadata = { deep: [{ 'a\0': 1 }] };
   const inStruct = await failureOf(
     client.write({ channelId: 1n, content: 'x', metadata }, bearer(edges.token)),
   );
-  assert.equal(inStruct.error.rawMessage, 'metadata: must not hold the character U+0000');
+  assert.equal(inStruct.error.rawMessage, 'metadata: must not contain the character U+0000');
 });
 
-test('unary calls without a deadline get one, and long ones are cut', async () => {
+test('unary calls have a default deadline and a maximum deadline', async () => {
   const deadlines: number[] = [];
   await using edges = await openEdges(
     {
@@ -187,7 +187,7 @@ test('unary calls without a deadline get one, and long ones are cut', async () =
   }
 });
 
-test('each call has one line in the log, without token or content, and one observation', async () => {
+test('each call has one log line, without token or content, and one observation', async () => {
   await using edges = await openEdges();
   const client = meshClient(edges);
   await client.write({ channelId: 1n, content: 'a secret' }, bearer(edges.token));
@@ -213,7 +213,7 @@ async function untilOpen(edges: TestEdges, count: number): Promise<void> {
   for (let tries = 0; ; tries++) {
     const { values } = await edges.metrics.streamsOpen.get();
     if ((values[0]?.value ?? 0) === count) return;
-    assert.ok(tries < 500, 'waited in vain');
+    assert.ok(tries < 500, `there were never ${count} open streams`);
     await sleep(5);
   }
 }

@@ -5,20 +5,20 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import type { Call, Route, Sink } from './call.ts';
 import type { Interceptor, Response, Rpc, Run } from './interceptor.ts';
 import { accessLog } from './interceptors/access-log.ts';
-import { authenticate, createTokenReader, type TokenReader } from './interceptors/authenticate.ts';
+import { authenticate, createTokenVerifier, type VerifyToken } from './interceptors/authenticate.ts';
 import { authorize } from './interceptors/authorize.ts';
 import { mapErrors } from './interceptors/map-errors.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
 
-/** What both edges serve, once for both: limits and known tokens are common to them. */
+/** What both edges serve. They share rate limits and the cache of verified tokens. */
 export type Api = {
   readonly rpcs: readonly Rpc[];
   readonly services: readonly DescService[];
-  readonly readToken: TokenReader;
+  readonly verifyToken: VerifyToken;
 };
 
-/** What one edge needs to serve an API. */
+/** What an edge needs to serve an API. */
 export type EdgeParts = {
   readonly api: Api;
   readonly config: Config;
@@ -28,27 +28,27 @@ export type EdgeParts = {
 
 /** A server that is open. */
 export type Edge = {
-  /** Where it listens; the port is the one bound where the configuration says 0. */
+  /** Address with the bound port, also where the configured port is 0. */
   readonly address: string;
-  /** Refuses new calls, lets running ones finish, ends streams for their clients to resume elsewhere, closes. */
+  /** Rejects new calls, lets running calls finish, ends streams, which clients resume elsewhere, and closes. */
   drain(): Promise<void>;
-  /** Cuts everything off. */
+  /** Closes at once, with all connections. */
   close(): Promise<void>;
 };
 
-/** Puts the interceptors around the handlers of the routes. */
+/** Applies the interceptors to the handlers of the routes. */
 export async function createApi(
   routes: readonly Route[],
   parts: { config: Config; log: Logger; metrics: Metrics; limiter: Limiter; now: () => number },
 ): Promise<Api> {
   const { config, log, metrics, limiter, now } = parts;
-  const readToken = await createTokenReader(config.auth, now);
-  // From the outside in: every call is recorded, with the code its errors became; who calls is known before
-  // what they may do, and only who may call uses up a limit; the request is decoded and looked at last.
+  const verifyToken = await createTokenVerifier(config.auth, now);
+  // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
+  // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
   const interceptors: readonly Interceptor[] = [
     accessLog(log, metrics),
     mapErrors,
-    authenticate(readToken),
+    authenticate(verifyToken),
     authorize,
     rateLimit(limiter, config.limits),
     validate,
@@ -59,7 +59,7 @@ export async function createApi(
       run: interceptors.reduceRight((next, intercept) => intercept(method, next), handlerOf(route, method)),
     })),
   );
-  return { rpcs, services: routes.map(({ service }) => service), readToken };
+  return { rpcs, services: routes.map(({ service }) => service), verifyToken };
 }
 
 type AnyHandler = (request: Message, call: Call, sink: Sink | undefined) => Promise<Response>;
@@ -67,7 +67,7 @@ type AnyHandler = (request: Message, call: Call, sink: Sink | undefined) => Prom
 function handlerOf(route: Route, method: DescMethod): Run {
   const handler = route.handlers[method.localName];
   if (!isHandler(handler)) throw new Error(`${method.toString()} has no handler`);
-  return (call) => handler(call.request, call, call.arrival.sink);
+  return (call) => handler(call.request, call, call.incoming.sink);
 }
 
 // `route()` has checked the handler's types against the method's.

@@ -4,33 +4,33 @@ import type { Logger } from 'pino';
 import type { Call, Caller, Sink } from './call.ts';
 import { errors, type RpcError } from './errors.ts';
 
-/** A call as a server hands it over, whatever the protocol. */
+/** A call as a server receives it, independent of the protocol. */
 export type IncomingCall = {
   readonly edge: 'grpc' | 'web';
   readonly method: DescMethod;
   /** Value of a request header, by its name in lower case. */
   readonly header: (name: string) => string | undefined;
-  /** Decodes the request; throws a refusal when it cannot. */
+  /** Decodes the request; throws an RpcError when that fails. */
   readonly request: () => Message;
-  /** How long the client waits, if it said so. */
+  /** The client's timeout, when it sent one. */
   readonly timeoutMs: number | undefined;
-  /** Where a stream's frames go; undefined for unary calls. */
+  /** Undefined for unary calls. */
   readonly sink: Sink | undefined;
 };
 
-// A client's own timer runs out this much before ours at most: the time its request took to get here.
-const travelMs = 50;
+// The client's timer started before ours by the time that the request was under way, which is at most about this.
+const transitMs = 50;
 
-const nobody: Caller = { kind: 'user', tenantId: 0n, userId: 0n, name: '', roles: new Set() };
+const unauthenticated: Caller = { kind: 'user', tenantId: 0n, userId: 0n, name: '', roles: new Set() };
 
-/** One call from its arrival to its end. Handlers see it as a `Call`. */
+/** One call from start to end. Handlers see it as a `Call`. */
 export class CallContext implements Call {
   readonly method: DescMethod;
-  readonly arrival: IncomingCall;
+  readonly incoming: IncomingCall;
   readonly requestId: string;
   readonly timeoutMs: number | undefined;
   readonly deadline: number | undefined;
-  caller: Caller = nobody;
+  caller: Caller = unauthenticated;
   readonly #parentLog: Logger;
   readonly #now: () => number;
   #log: Logger | undefined;
@@ -38,12 +38,12 @@ export class CallContext implements Call {
   #controller: AbortController | undefined;
   #ended: RpcError | undefined;
   #reject: ((reason: RpcError) => void) | undefined;
-  #over = false;
+  #settled = false;
 
-  constructor(arrival: IncomingCall, timeoutMs: number | undefined, now: () => number, log: Logger) {
-    this.method = arrival.method;
-    this.arrival = arrival;
-    this.requestId = requestIdOf(arrival);
+  constructor(incoming: IncomingCall, timeoutMs: number | undefined, now: () => number, log: Logger) {
+    this.method = incoming.method;
+    this.incoming = incoming;
+    this.requestId = requestIdOf(incoming);
     this.timeoutMs = timeoutMs;
     this.deadline = timeoutMs === undefined ? undefined : now() + timeoutMs;
     this.#now = now;
@@ -55,7 +55,7 @@ export class CallContext implements Call {
     return this.#log;
   }
 
-  /** The request, once it is decoded and found valid. */
+  /** The request, after the interceptor `validate`. */
   get request(): Message {
     if (this.#request === undefined) throw new Error('the request is not decoded yet');
     return this.#request;
@@ -65,7 +65,7 @@ export class CallContext implements Call {
     this.#request = request;
   }
 
-  /** Made when first asked for: most calls are over before anybody looks. */
+  /** Created on first use, because most calls end without it. */
   get signal(): AbortSignal {
     if (this.#controller === undefined) {
       this.#controller = new AbortController();
@@ -74,27 +74,27 @@ export class CallContext implements Call {
     return this.#controller.signal;
   }
 
-  /** Why the call was ended before its handler was done. */
+  /** Why the call was ended before its handler returned. */
   get ended(): RpcError | undefined {
     return this.#ended;
   }
 
-  /** Ends the call now: its answer is `reason`, and its signal aborts. The first reason stands. */
+  /** Ends the call with `reason`, and aborts its signal. Only the first reason counts. */
   end(reason: RpcError): void {
-    if (this.#ended !== undefined || this.#over) return;
+    if (this.#ended !== undefined || this.#settled) return;
     this.#ended = reason;
     this.#controller?.abort(reason);
     this.#reject?.(reason);
   }
 
-  /** Ends the call because its client has gone, which many do the moment their deadline passes. */
-  leave(): void {
-    if (this.#over) return;
-    const late = this.deadline !== undefined && this.deadline - this.#now() < travelMs;
-    this.end(late ? errors.deadlinePassed() : errors.cancelled());
+  /** Ends the call because its client cancelled or disconnected, as many clients do when their deadline passes. */
+  cancel(): void {
+    if (this.#settled) return;
+    const isLate = this.deadline !== undefined && this.deadline - this.#now() < transitMs;
+    this.end(isLate ? errors.deadlineExceeded() : errors.cancelled());
   }
 
-  /** Settles like the work, or at once with the reason when the call is ended first. */
+  /** Settles like the work, or rejects with the reason as soon as the call is ended. */
   async untilEnded<T>(work: (call: CallContext) => Promise<T>): Promise<T> {
     if (this.#ended !== undefined) throw this.#ended;
     try {
@@ -103,7 +103,7 @@ export class CallContext implements Call {
         work(this).then(resolve, reject);
       });
     } finally {
-      this.#over = true;
+      this.#settled = true;
     }
   }
 }
@@ -113,7 +113,7 @@ export function methodPath(method: DescMethod): string {
   return `${method.parent.typeName}/${method.name}`;
 }
 
-function requestIdOf(arrival: IncomingCall): string {
-  const given = arrival.header('x-request-id');
+function requestIdOf({ header }: IncomingCall): string {
+  const given = header('x-request-id');
   return given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
 }

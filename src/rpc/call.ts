@@ -9,26 +9,26 @@ import type {
 import type { Logger } from 'pino';
 import type { Frame } from './frame.ts';
 
-/** Who calls, after the token was checked. A service acting for a user has that user's ids. */
+/** The authenticated caller. A service that acts for a user has that user's ids. */
 export type Caller = {
   readonly kind: 'user' | 'service' | 'operator';
   readonly tenantId: bigint;
-  /** The user the call is made by or for; 0n when a service or operator acts for no user. */
+  /** The user that makes the call, or for which it is made; 0n when a service or operator acts for no user. */
   readonly userId: bigint;
-  /** Display name from the token, for texts like "… mentioned you"; empty when the token has none. */
+  /** Display name from the token, for notification texts; empty when the token has none. */
   readonly name: string;
   readonly roles: ReadonlySet<string>;
-  /** Tenants a service may act in besides its own; undefined: any. */
+  /** Tenants in which a service may act besides its own; undefined: all. */
   readonly tenants?: ReadonlySet<bigint> | undefined;
 };
 
-/** What a handler knows of the call besides its request. */
+/** A call as handlers see it, without its request. */
 export type Call = {
   readonly method: DescMethod;
   readonly caller: Caller;
-  /** Aborts when the client goes away, the deadline passes or the server stops draining. */
+  /** Aborts when the client cancels or disconnects, the deadline passes, or the drain ends. */
   readonly signal: AbortSignal;
-  /** Epoch ms at which the client stops waiting; undefined on streams without a deadline. */
+  /** Epoch ms; undefined on streams without a deadline. */
   readonly deadline: number | undefined;
   readonly requestId: string;
   readonly log: Logger;
@@ -36,11 +36,11 @@ export type Call = {
 
 /**
  * Where a stream handler writes. Frames are encoded once per process and shared by all streams, so a write
- * costs one buffer write. The sink never refuses: the writer looks at `buffered` and stops by itself.
+ * costs one buffer write. The sink has no limit: the writer checks `buffered` and stops by itself.
  */
 export type Sink = {
   write(frame: Frame): void;
-  /** Bytes written but not yet taken by the connection. */
+  /** Bytes written and not yet passed to the connection. */
   readonly buffered: number;
   /** Called once, when `buffered` has fallen to zero again; replaces an earlier callback. */
   onDrain(callback: () => void): void;
@@ -67,7 +67,7 @@ export type Handlers<S extends DescService> = {
       : never;
 };
 
-/** One service with its handlers, as the edges take it. */
+/** One service with its handlers. */
 export type Route = { readonly service: DescService; readonly handlers: Readonly<Record<string, unknown>> };
 
 export function route<S extends DescService>(service: S, handlers: Handlers<S>): Route {

@@ -1,7 +1,7 @@
 import type { Caller } from './call.ts';
 import { errors } from './errors.ts';
 
-/** A service that serves many tenants has to say which one it means. */
+/** A service of several tenants must name one of them in x-tenant-id. */
 export function requireTenant({ tenantId }: Caller): void {
   if (tenantId === 0n) throw errors.fieldInvalid('x-tenant-id', 'is required');
 }

@@ -16,17 +16,12 @@ const mapped: [what: string, error: unknown, code: string | undefined, reason?: 
   ['a standby', database('25006'), 'UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
   ['a broken protocol', database('08P01'), 'UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
   ['a connection closed under a query', coded('CONNECTION_CLOSED'), 'UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
-  ['a refused connection', coded('ECONNREFUSED'), 'UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
+  ['a rejected connection', coded('ECONNREFUSED'), 'UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
   ['a reset connection', coded('ECONNRESET'), 'UNAVAILABLE', 'DATABASE_UNAVAILABLE'],
   ['text with U+0000', database('22021'), 'INVALID_ARGUMENT', 'FIELD_INVALID'],
   ['JSON with U+0000', database('22P05'), 'INVALID_ARGUMENT', 'FIELD_INVALID'],
-  [
-    'a channel that went away',
-    database('23503', 'messages_channel_id_fkey'),
-    'NOT_FOUND',
-    'CHANNEL_NOT_FOUND',
-  ],
-  ['a parent that went away', database('23503', 'messages_parent_id_fkey'), 'NOT_FOUND', 'MESSAGE_NOT_FOUND'],
+  ['a deleted channel', database('23503', 'messages_channel_id_fkey'), 'NOT_FOUND', 'CHANNEL_NOT_FOUND'],
+  ['a deleted parent', database('23503', 'messages_parent_id_fkey'), 'NOT_FOUND', 'MESSAGE_NOT_FOUND'],
   ['another missing row', database('23503', 'other_fkey'), undefined],
   ['a broken check', database('23514', 'content_not_empty'), undefined],
   ['an unknown column', database('42703'), undefined],
@@ -37,33 +32,35 @@ const mapped: [what: string, error: unknown, code: string | undefined, reason?: 
 ];
 for (const [what, error, code, reason] of mapped) {
   test(`${what} becomes ${code ?? 'a defect'}`, () => {
-    const refusal = toRpcError(error);
-    assert.equal(refusal && codeName(refusal.code), code);
-    if (reason !== undefined) assert.equal(refusal && reasonName(refusal.reason), reason);
-    assert.doesNotMatch(refusal?.message ?? '', /secret/);
+    const rpcError = toRpcError(error);
+    assert.equal(rpcError && codeName(rpcError.code), code);
+    if (reason !== undefined) assert.equal(rpcError && reasonName(rpcError.reason), reason);
+    assert.doesNotMatch(rpcError?.message ?? '', /secret/);
   });
 }
 
-test('a refusal stays what it is', () => {
-  const refusal = errors.lastOwner();
-  assert.equal(toRpcError(refusal), refusal);
+test('an RpcError is not changed', () => {
+  const rpcError = errors.lastOwner();
+  assert.equal(toRpcError(rpcError), rpcError);
 });
 
-test('every reason of the contract can be given', () => {
-  const made = Object.values(errors).map((make) => {
-    const refusal: unknown = Reflect.apply(make, undefined, [[], 1, 1]);
-    assert.ok(refusal instanceof RpcError);
-    return refusal.reason;
+test('every reason of the contract has an error', () => {
+  const reasons = Object.values(errors).map((make) => {
+    const rpcError: unknown = Reflect.apply(make, undefined, [[], 1, 1]);
+    assert.ok(rpcError instanceof RpcError);
+    return rpcError.reason;
   });
-  const missing = ErrorReasonSchema.values.filter(({ number }) => !made.some((reason) => reason === number));
+  const missing = ErrorReasonSchema.values.filter(
+    ({ number }) => !reasons.some((reason) => reason === number),
+  );
   assert.deepEqual(
     missing.map(({ name }) => name),
     [],
   );
-  assert.ok(made.includes(ErrorReason.UNSPECIFIED), 'a call cancelled by its client has no reason');
+  assert.ok(reasons.includes(ErrorReason.UNSPECIFIED), 'a call cancelled by its client has no reason');
 });
 
-test('a refusal of many fields stays small enough for trailers', () => {
+test('an error of many fields is small enough for trailers', () => {
   const violations = Array.from({ length: 5_000 }, (_, index) => ({
     field: `cursors[${index}].seq`,
     description: 'x',

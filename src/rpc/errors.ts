@@ -9,15 +9,15 @@ import {
 } from '#gen/google/rpc/error_details_pb.ts';
 import { ErrorReason, ErrorReasonSchema } from '#gen/serp/discuss/v1/error_pb.ts';
 
-/** A message of `google.rpc` that tells the client more, with its descriptor. */
+/** A message of `google.rpc` in the details of an error, with its descriptor. */
 export type ErrorDetail = { readonly desc: DescMessage; readonly value: MessageInitShape<DescMessage> };
 
-/** A field of the request and what is wrong with it; the field by its path in the proto, `items[2].user_id`. */
+/** `field` is a path in the request's proto: `items[2].user_id`. */
 export type FieldViolation = { readonly field: string; readonly description: string };
 
 /**
- * Why a call is not served: what the client is told, and nothing else. Everything a handler throws on purpose
- * is one of these; make them with `refuse`. `cause` is for the log alone.
+ * An error as the client receives it, except `cause`, which goes to the log only. Handlers throw no other errors on
+ * purpose; create them with `errors`.
  */
 export class RpcError extends Error {
   override name = 'RpcError';
@@ -39,7 +39,7 @@ export class RpcError extends Error {
   }
 }
 
-/** Every refusal there is, by reason. `error.proto` says to clients what each one means. */
+/** All errors by reason. `error.proto` documents the reasons for clients. */
 export const errors = {
   tokenInvalid: (cause?: unknown) =>
     new RpcError(
@@ -53,53 +53,57 @@ export const errors = {
     new RpcError(
       Code.UNAVAILABLE,
       ErrorReason.SIGNING_KEYS_UNAVAILABLE,
-      'tokens cannot be checked at the moment',
+      'tokens cannot be verified at the moment',
       [retryAfter(1_000)],
       cause,
     ),
-  callerNotAllowed: (message = 'the caller may not use this method') =>
+  callerNotAllowed: (message = 'the caller may not call this method') =>
     new RpcError(Code.PERMISSION_DENIED, ErrorReason.CALLER_NOT_ALLOWED, message),
   fieldInvalid: (field: string, description: string) => errors.fieldsInvalid([{ field, description }]),
   fieldsInvalid: (violations: FieldViolation[]) => {
-    // The answer travels in HTTP trailers, which clients do not take in any size.
+    // Errors travel in HTTP trailers, whose size clients limit.
     const fieldViolations = violations.slice(0, 20);
     const message = fieldViolations.map(({ field, description }) => `${field}: ${description}`).join('; ');
     return new RpcError(Code.INVALID_ARGUMENT, ErrorReason.FIELD_INVALID, message, [
       detail(BadRequestSchema, { fieldViolations }),
     ]);
   },
-  channelNotFound: () => new RpcError(Code.NOT_FOUND, ErrorReason.CHANNEL_NOT_FOUND, 'no such channel'),
-  messageNotFound: () => new RpcError(Code.NOT_FOUND, ErrorReason.MESSAGE_NOT_FOUND, 'no such message'),
+  channelNotFound: () => new RpcError(Code.NOT_FOUND, ErrorReason.CHANNEL_NOT_FOUND, 'channel not found'),
+  messageNotFound: () => new RpcError(Code.NOT_FOUND, ErrorReason.MESSAGE_NOT_FOUND, 'message not found'),
   memberNotFound: () =>
-    new RpcError(Code.NOT_FOUND, ErrorReason.MEMBER_NOT_FOUND, 'that user is no member of the channel'),
+    new RpcError(Code.NOT_FOUND, ErrorReason.MEMBER_NOT_FOUND, 'the user is not a member of the channel'),
   roleTooLow: (needed: string) =>
-    new RpcError(Code.PERMISSION_DENIED, ErrorReason.ROLE_TOO_LOW, `needs the role ${needed} in the channel`),
+    new RpcError(
+      Code.PERMISSION_DENIED,
+      ErrorReason.ROLE_TOO_LOW,
+      `requires the role ${needed} in the channel`,
+    ),
   memberMuted: () =>
     new RpcError(
       Code.PERMISSION_DENIED,
       ErrorReason.ROLE_TOO_LOW,
-      'the member is muted in the channel: it may read, but not write',
+      'a muted member cannot write in the channel',
     ),
   channelArchived: () => failed(ErrorReason.CHANNEL_ARCHIVED, 'the channel is archived'),
-  channelMerged: () => failed(ErrorReason.CHANNEL_MERGED, 'the discussion goes on in another channel'),
-  channelIsDirect: () => failed(ErrorReason.CHANNEL_IS_DIRECT, 'that cannot be done to a direct channel'),
-  lastOwner: () => failed(ErrorReason.LAST_OWNER, 'a channel keeps at least one owner'),
+  channelMerged: () => failed(ErrorReason.CHANNEL_MERGED, 'the channel was merged into another channel'),
+  channelIsDirect: () => failed(ErrorReason.CHANNEL_IS_DIRECT, 'not possible in a direct channel'),
+  lastOwner: () => failed(ErrorReason.LAST_OWNER, 'a channel must have at least one owner'),
   channelFull: (limit: number) =>
     failed(ErrorReason.CHANNEL_FULL, `a channel has at most ${limit} members of that kind`),
   channelTooLarge: (limit: number) =>
-    failed(ErrorReason.CHANNEL_TOO_LARGE, `that can be asked of channels of at most ${limit} members`),
+    failed(ErrorReason.CHANNEL_TOO_LARGE, `only available in channels of at most ${limit} members`),
   messageDeleted: () => failed(ErrorReason.MESSAGE_DELETED, 'the message was deleted'),
   notAuthor: () =>
     new RpcError(
       Code.PERMISSION_DENIED,
       ErrorReason.CALLER_NOT_ALLOWED,
-      'only the author may do that to the message',
+      'only the author of the message may do this',
     ),
   editWindowOver: (hours: number) =>
-    failed(ErrorReason.EDIT_WINDOW_EXPIRED, `a message may be edited for ${hours} hours`),
+    failed(ErrorReason.EDIT_WINDOW_EXPIRED, `a message can be edited for ${hours} hours`),
   messageTypeWrong: () =>
-    failed(ErrorReason.MESSAGE_TYPE_UNSUPPORTED, 'that cannot be done to a message of this type'),
-  reactionLimit: () => failed(ErrorReason.REACTION_LIMIT, 'the message has as many reactions as it may have'),
+    failed(ErrorReason.MESSAGE_TYPE_UNSUPPORTED, 'not possible for a message of this type'),
+  reactionLimit: () => failed(ErrorReason.REACTION_LIMIT, 'the message has reached the limit of reactions'),
   pollClosed: () => failed(ErrorReason.POLL_CLOSED, 'voting on the poll has ended'),
   pinLimit: (limit: number) =>
     failed(ErrorReason.PIN_LIMIT, `a channel has at most ${limit} pinned messages`),
@@ -107,7 +111,7 @@ export const errors = {
     new RpcError(
       Code.ALREADY_EXISTS,
       ErrorReason.REQUEST_ID_REUSED,
-      'this request_id was used before with another request',
+      'this request_id was used with a different request',
     ),
   rateLimited: (subject: string, limit: string, retryMs: number) =>
     exhausted(ErrorReason.RATE_LIMITED, `limit reached: ${limit}`, [
@@ -115,14 +119,14 @@ export const errors = {
       detail(QuotaFailureSchema, { violations: [{ subject, description: limit }] }),
     ]),
   overloaded: (what: string, retryMs: number) =>
-    exhausted(ErrorReason.OVERLOADED, `too much work is waiting: ${what}`, [retryAfter(retryMs)]),
+    exhausted(ErrorReason.OVERLOADED, `overloaded: ${what}`, [retryAfter(retryMs)]),
   requestTooLarge: (limitBytes: number) =>
     exhausted(ErrorReason.REQUEST_TOO_LARGE, `a request has at most ${limitBytes} bytes`),
   databaseUnavailable: (cause?: unknown) =>
     new RpcError(
       Code.UNAVAILABLE,
       ErrorReason.DATABASE_UNAVAILABLE,
-      'the database cannot be reached at the moment',
+      'the database is unavailable at the moment',
       [retryAfter(500)],
       cause,
     ),
@@ -134,13 +138,13 @@ export const errors = {
     new RpcError(
       Code.ABORTED,
       ErrorReason.CONFLICT,
-      'the change met another one; try again',
+      'conflict with a concurrent change; try again',
       [retryAfter(20)],
       cause,
     ),
-  deadlinePassed: (cause?: unknown) =>
-    new RpcError(Code.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_EXCEEDED, 'the deadline has passed', [], cause),
-  cancelled: () => new RpcError(Code.CANCELLED, ErrorReason.UNSPECIFIED, 'the client has gone'),
+  deadlineExceeded: (cause?: unknown) =>
+    new RpcError(Code.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_EXCEEDED, 'deadline exceeded', [], cause),
+  cancelled: () => new RpcError(Code.CANCELLED, ErrorReason.UNSPECIFIED, 'cancelled by the client'),
   internal: (requestId: string, cause?: unknown) =>
     new RpcError(Code.INTERNAL, ErrorReason.INTERNAL, `internal error, request ${requestId}`, [], cause),
 };

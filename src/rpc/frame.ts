@@ -1,8 +1,8 @@
 import { type DescMessage, fromBinary, toJsonString } from '@bufbuild/protobuf';
 
 /**
- * One message of a stream, encoded once for every stream it goes to.
- * `binary` is the protobuf encoding; the enveloped forms are made on first use and kept.
+ * One message, encoded once for all streams that it is written to.
+ * `binary` is the protobuf encoding; the enveloped forms are created on first use and kept.
  */
 export class Frame {
   readonly binary: Buffer;
@@ -15,13 +15,13 @@ export class Frame {
     this.binary = binary;
   }
 
-  /** Protobuf bytes behind the five-byte prefix that gRPC-Web and Connect streams share. */
+  /** Protobuf bytes after the five-byte prefix that gRPC, gRPC-Web and Connect streams share. */
   get enveloped(): Buffer {
     this.#enveloped ??= envelope(this.binary);
     return this.#enveloped;
   }
 
-  /** ProtoJSON behind the same prefix, for clients of the JSON codec. */
+  /** ProtoJSON after the same prefix, for clients of the JSON codec. */
   get envelopedJson(): Buffer {
     this.#envelopedJson ??= envelope(
       Buffer.from(toJsonString(this.#schema, fromBinary(this.#schema, this.binary))),
@@ -30,7 +30,7 @@ export class Frame {
   }
 }
 
-/** A message behind the prefix it has in streams: a byte of flags and its length. */
+/** A message with the prefix it has in streams: a byte of flags and its length. */
 export function envelope(message: Buffer, flags = 0): Buffer {
   const framed = Buffer.allocUnsafe(5 + message.length);
   framed[0] = flags;

@@ -4,12 +4,12 @@ import type { CallContext } from './call-context.ts';
 /** Response of a handler; undefined for streams, which write to their sink. */
 export type Response = MessageInitShape<DescMessage> | undefined;
 
-/** Serves a call: the rest of the interceptors, then the handler. */
+/** Serves a call: the remaining interceptors, then the handler. */
 export type Run = (call: CallContext) => Promise<Response>;
 
 /**
- * One step around every handler. It is applied to each method once at startup, so that a contract it cannot
- * serve fails the start and not the first call.
+ * One step around every handler. It is applied to each method once at startup, so that a contract that it does not
+ * support fails the start and not the first call.
  */
 export type Interceptor = (method: DescMethod, next: Run) => Run;
 

@@ -30,7 +30,7 @@ export function toPageToken(keys: readonly Key[]): string {
 export function fromPageToken(token: string, count: number): readonly (bigint | null)[] | undefined {
   if (token === '') return undefined;
   const keys = parse(token);
-  if (keys?.length !== count) throw errors.fieldInvalid('page_token', 'is not a token this method gave out');
+  if (keys?.length !== count) throw errors.fieldInvalid('page_token', 'was not returned by this method');
   return keys;
 }
 

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import { type ChannelRow, channelColumns } from '../channel/sql.ts';
-import type { Pool, Sql } from '../db/database.ts';
+import type { Pool, Sql } from '../db/types.ts';
 import { type MembershipRow, membershipColumns } from '../membership/sql.ts';
 import type { Term } from './query.ts';
 

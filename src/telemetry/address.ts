@@ -1,10 +1,10 @@
 import { once } from 'node:events';
 import type { Server } from 'node:http';
 
-/** A server that listens: where, and how to stop it. */
+/** A listening server. */
 export type Listening = { readonly address: string; close(): Promise<void> };
 
-/** Starts listening on `host:port`; with port 0 the address returned has the port that was free. */
+/** Listens on `host:port`. The returned address has the bound port, also where the given port is 0. */
 export async function listen(server: Server, address: string): Promise<Listening> {
   const { host, port } = splitAddress(address);
   server.listen({ host, port });

@@ -1,7 +1,6 @@
 import { type DestinationStream, destination, type Logger, pino } from 'pino';
 
-// What must never reach the log. PostgreSQL's `detail` and `where` quote rows. Without wildcards, which would
-// double the cost of every line.
+// PostgreSQL's `detail` and `where` quote rows. There are no wildcards, which would double the cost of every line.
 const redact = {
   paths: [
     'authorization',
@@ -16,8 +15,8 @@ const redact = {
 };
 
 /**
- * The process's logger: JSON lines on stdout, written in batches. Each subsystem takes a child
- * `log.child({ part: 'hub' })`. Ids are logged as strings: as numbers a reader would round them.
+ * The process's logger: JSON lines on stdout, written in batches. Each subsystem uses a child,
+ * `log.child({ part: 'hub' })`. Log ids as strings: readers of JSON round large numbers.
  */
 export function createLogger(level: string, stream: DestinationStream = batched()): Logger {
   return pino({ level, redact, base: null, formatters: { level: (label) => ({ level: label }) } }, stream);

@@ -19,7 +19,7 @@ test('metrics and health are served over HTTP', async () => {
   await assert.rejects(fetch(`http://${server.address}/healthz`));
 });
 
-test('the log keeps tokens and rows out, at any level of nesting that occurs', () => {
+test('tokens and rows are redacted in the log', () => {
   const lines: string[] = [];
   const log = createLogger('info', { write: (line) => void lines.push(line) });
   const err = Object.assign(new Error('duplicate key'), {

@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { Counter, collectDefaultMetrics, Gauge, Histogram, Registry } from 'prom-client';
 import { type Listening, listen } from './address.ts';
 
-/** Everything the service counts, in one registry per process. */
+/** All metrics of the service, in one registry per process. */
 export type Metrics = ReturnType<typeof createMetrics>;
 
 const seconds = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 15];
@@ -15,20 +15,20 @@ export function createMetrics() {
     registry,
     callSeconds: new Histogram({
       name: 'discuss_rpc_duration_seconds',
-      help: 'Time from a call to its answer; of a stream, to its end.',
+      help: 'Time from the start of a call to its response, or to the end of a stream.',
       labelNames: ['service', 'method', 'code'],
       buckets: seconds,
       registers,
     }),
     callsRunning: new Gauge({
       name: 'discuss_rpc_running',
-      help: 'Calls being served, streams included.',
+      help: 'Running calls, including streams.',
       labelNames: ['service', 'method'],
       registers,
     }),
     streamsOpen: new Gauge({
       name: 'discuss_streams_open',
-      help: 'Streams open.',
+      help: 'Open streams.',
       labelNames: ['edge'],
       registers,
     }),
@@ -40,7 +40,7 @@ export function createMetrics() {
     }),
     writesWaiting: new Gauge({
       name: 'discuss_writes_waiting',
-      help: 'Messages that wait for the next batch.',
+      help: 'Messages that are queued for the next batch.',
       registers,
     }),
     eventsDelivered: new Counter({
@@ -50,17 +50,17 @@ export function createMetrics() {
     }),
     eventsReplayed: new Counter({
       name: 'discuss_events_replayed_total',
-      help: 'Events that streams were given from the log.',
+      help: 'Events that were read from the log for streams.',
       registers,
     }),
     streamLags: new Counter({
       name: 'discuss_stream_lags_total',
-      help: 'Times a stream fell behind and went on from the log.',
+      help: 'Times a stream exceeded its buffer and continued from the log.',
       registers,
     }),
     streamResets: new Counter({
       name: 'discuss_stream_resets_total',
-      help: 'Times a stream was told to read a channel anew.',
+      help: 'Resets: times a stream was asked to reload a channel.',
       registers,
     }),
     relayFailures: new Counter({
@@ -70,70 +70,70 @@ export function createMetrics() {
     }),
     presenceChanges: new Counter({
       name: 'discuss_presence_changes_total',
-      help: 'Changes of what others see of users, made by this instance.',
+      help: 'Changes of the presence of users that were made by this instance.',
       registers,
     }),
     presenceNews: new Counter({
       name: 'discuss_presence_news_total',
-      help: 'Users whose presence others were told of, after changes were gathered.',
+      help: 'Presence changes that were broadcast, after debouncing.',
       registers,
     }),
     presenceFailures: new Counter({
       name: 'discuss_presence_failures_total',
-      help: 'Times presence or typing was unknown or not kept because Redis did not answer.',
+      help: 'Times presence or typing could not be read or stored because Redis did not reply.',
       registers,
     }),
     typingNews: new Counter({
       name: 'discuss_typing_news_total',
-      help: 'Times other members were told that somebody types or stopped.',
+      help: 'Typing changes that were broadcast.',
       registers,
     }),
     liveDelivered: new Counter({
       name: 'discuss_live_delivered_total',
-      help: 'Messages about presence and typing written to streams.',
+      help: 'Presence and typing messages written to streams.',
       labelNames: ['kind'],
       registers,
     }),
     sweepLagSeconds: new Gauge({
       name: 'discuss_hub_sweep_lag_seconds',
-      help: 'How late the last sweep for missed events began.',
+      help: 'Delay of the last poll of the log for missed events.',
       registers,
     }),
     feedEvents: new Counter({
       name: 'discuss_feed_events_total',
-      help: 'Events sent to feeds of tenants.',
+      help: 'Events sent to tenant streams.',
       registers,
     }),
     feedHeldSeconds: new Gauge({
       name: 'discuss_feed_held_seconds',
-      help: 'How long a committed event has been kept from feeds by an older transaction that goes on.',
+      help: 'Time for which a committed event has been held back from tenant streams by an older open transaction.',
       registers,
     }),
     cacheReads: new Counter({
       name: 'discuss_cache_reads_total',
-      help: 'Reads of a cache in Redis: hit when PostgreSQL said that what it held is current, else miss.',
+      help: 'Reads of a cache in Redis: a hit when PostgreSQL confirmed that the cached version is current, else a miss.',
       labelNames: ['cache', 'result'],
       registers,
     }),
     cacheFailures: new Counter({
       name: 'discuss_cache_failures_total',
-      help: 'Times a cache in Redis was away or slow and did without for a second.',
+      help: 'Times a cache in Redis failed or timed out, after which it is not used for a second.',
       registers,
     }),
     limitFallbacks: new Counter({
       name: 'discuss_limit_fallbacks_total',
-      help: 'Questions about limits that Redis did not answer in time.',
+      help: 'Limit checks to which Redis did not reply in time.',
       registers,
     }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
-      help: 'Calls that wait for a database connection.',
+      help: 'Calls that are queued for a database connection.',
       registers,
     }),
   };
 }
 
-/** Serves /metrics for Prometheus, and /healthz: 200 while `healthy` answers true. */
+/** Serves /metrics for Prometheus, and /healthz: 200 while `healthy` returns true. */
 export async function openMetricsServer(
   address: string,
   metrics: Metrics,

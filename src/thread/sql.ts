@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import { markSeen } from '../activity/sql.ts';
-import type { Sql } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import { type MessageRow, messageColumns } from '../message/sql.ts';
 
 /** The caller's relation to a thread; nulls where they never had one. */

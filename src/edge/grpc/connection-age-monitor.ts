@@ -3,9 +3,9 @@ import type { CallContext } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 
 /**
- * Ends streams on connections that have reached their age. grpc-js tells the client of such a connection to
- * open another, waits the grace time and then cuts it, which a client may take for a cancelled call; a stream
- * ended in between has the usual end, and its client resumes it on its new connection.
+ * Ends streams on connections that have reached their maximum age. grpc-js sends GOAWAY on such a connection and
+ * destroys it after the grace time, which some clients report as a cancelled call. A stream that ends in between has
+ * the usual status, and its client resumes it on a new connection.
  */
 export class ConnectionAgeMonitor {
   readonly #streams = new Map<CallContext, ServerHttp2Stream>();
@@ -13,14 +13,14 @@ export class ConnectionAgeMonitor {
 
   constructor(graceMs: number) {
     const everyMs = Math.max(10, Math.min(1_000, graceMs / 4));
-    this.#timer = setInterval(() => this.#sweep(), everyMs).unref();
+    this.#timer = setInterval(() => this.#endStreams(), everyMs).unref();
   }
 
   watch(call: CallContext, stream: ServerHttp2Stream): void {
     this.#streams.set(call, stream);
   }
 
-  forget(call: CallContext): void {
+  unwatch(call: CallContext): void {
     this.#streams.delete(call);
   }
 
@@ -28,7 +28,7 @@ export class ConnectionAgeMonitor {
     clearInterval(this.#timer);
   }
 
-  #sweep(): void {
+  #endStreams(): void {
     for (const [call, { session }] of this.#streams) {
       if (session?.closed === true) call.end(errors.serverDraining());
     }

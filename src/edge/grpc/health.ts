@@ -17,7 +17,10 @@ import { asBuffer, serviceDefinition } from './service-definition.ts';
 
 type Watch = ServerWritableStream<Buffer, Buffer>;
 
-/** `grpc.health.v1`: of the server as a whole, under the name "", and of each service. Needs no token. */
+/**
+ * `grpc.health.v1` for the server, under the name "", and for each service. It requires no token.
+ * Not grpc-health-check: that package cannot end its watches, so that each drain with one would run into its time-out.
+ */
 export class Health {
   readonly #names: ReadonlySet<string>;
   readonly #watches = new Map<Watch, string>();
@@ -29,10 +32,10 @@ export class Health {
 
   addTo(server: Server): void {
     server.addService(serviceDefinition(HealthService), {
-      check: (call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+      check: (call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
         const name = serviceOf(call.request);
-        if (this.#names.has(name)) answer(null, this.#response(name));
-        else answer({ code: status.NOT_FOUND, details: 'unknown service' });
+        if (this.#names.has(name)) respond(null, this.#response(name));
+        else respond({ code: status.NOT_FOUND, details: 'unknown service' });
       },
       watch: (call: Watch) => {
         const name = serviceOf(call.request);
@@ -40,11 +43,11 @@ export class Health {
         call.on('cancelled', () => this.#watches.delete(call));
         call.write(this.#response(name));
       },
-      list: (_call: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
+      list: (_call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
         const statuses = Object.fromEntries(
           [...this.#names].map((name) => [name, { status: this.#status(name) }]),
         );
-        answer(
+        respond(
           null,
           asBuffer(toBinary(HealthListResponseSchema, create(HealthListResponseSchema, { statuses }))),
         );
@@ -52,13 +55,13 @@ export class Health {
     });
   }
 
-  /** NOT_SERVING from now on. Those who watch are told so. */
+  /** Changes to NOT_SERVING, and notifies the watches. */
   drain(): void {
     this.#serving = false;
     for (const [call, name] of this.#watches) call.write(this.#response(name));
   }
 
-  /** Ends the watches, which would keep the server open. */
+  /** Ends the watches; the server does not shut down before. */
   close(): void {
     for (const call of this.#watches.keys()) {
       call.emit('error', { code: status.UNAVAILABLE, details: 'the server is stopping' });

@@ -14,10 +14,10 @@ for (const [name, service] of [
   ['v1', ServerReflection],
   ['v1alpha', ServerReflectionAlpha],
 ] as const) {
-  test(`reflection ${name} lists all services and gives descriptors with their options`, async () => {
+  test(`reflection ${name} lists all services and returns descriptors with their options`, async () => {
     await using edges = await openEdges();
     const client = createClient(service, createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
-    const questions = [
+    const requests = [
       { messageRequest: { case: 'listServices', value: '' } },
       { messageRequest: { case: 'fileContainingSymbol', value: 'test.EchoService.Write' } },
       { messageRequest: { case: 'fileContainingSymbol', value: 'test.Nothing' } },
@@ -28,19 +28,19 @@ for (const [name, service] of [
         },
       },
     ] as const;
-    const answers = [];
-    for await (const answer of client.serverReflectionInfo(stream(questions), bearer(edges.token))) {
-      answers.push(answer.messageResponse);
+    const responses = [];
+    for await (const response of client.serverReflectionInfo(stream(requests), bearer(edges.token))) {
+      responses.push(response.messageResponse);
     }
-    assert.ok(answers[0]?.case === 'listServicesResponse');
-    assert.deepEqual(answers[0].value.service.map((entry) => entry.name).sort(), [
+    assert.ok(responses[0]?.case === 'listServicesResponse');
+    assert.deepEqual(responses[0].value.service.map((entry) => entry.name).sort(), [
       'grpc.health.v1.Health',
       'grpc.reflection.v1.ServerReflection',
       'grpc.reflection.v1alpha.ServerReflection',
       'test.EchoService',
     ]);
-    assert.ok(answers[1]?.case === 'fileDescriptorResponse');
-    const file = answers[1].value.fileDescriptorProto.map((bytes) =>
+    assert.ok(responses[1]?.case === 'fileDescriptorResponse');
+    const file = responses[1].value.fileDescriptorProto.map((bytes) =>
       fromBinary(FileDescriptorProtoSchema, bytes),
     );
     const registry = createFileRegistry(create(FileDescriptorSetSchema, { file: inOrder(file) }));
@@ -50,26 +50,26 @@ for (const [name, service] of [
     const channelId = write.input.fields.find((field) => field.name === 'channel_id');
     assert.ok(channelId !== undefined);
     assert.equal(getOption(channelId, fieldRules).type.case, 'int64');
-    assert.equal(answers[2]?.case, 'errorResponse');
-    assert.equal(answers[3]?.case, 'fileDescriptorResponse');
+    assert.equal(responses[2]?.case, 'errorResponse');
+    assert.equal(responses[3]?.case, 'fileDescriptorResponse');
   });
 }
 
-test('reflection wants a token, unless it is opened', async () => {
-  const questions = [{ messageRequest: { case: 'listServices', value: '' } }] as const;
+test('reflection requires a token, unless it is configured as open', async () => {
+  const requests = [{ messageRequest: { case: 'listServices', value: '' } }] as const;
   await using edges = await openEdges();
   const client = createClient(
     ServerReflection,
     createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }),
   );
-  const refused = client.serverReflectionInfo(stream(questions))[Symbol.asyncIterator]().next();
-  assert.equal((await failureOf(refused)).error.code, Code.Unauthenticated);
+  const rejected = client.serverReflectionInfo(stream(requests))[Symbol.asyncIterator]().next();
+  assert.equal((await failureOf(rejected)).error.code, Code.Unauthenticated);
   await using open = await openEdges({}, { GRPC_OPEN_REFLECTION: 'true' });
-  const anybody = createClient(
+  const anonymous = createClient(
     ServerReflection,
     createGrpcTransport({ baseUrl: `http://${open.grpc.address}` }),
   );
-  for await (const { messageResponse } of anybody.serverReflectionInfo(stream(questions))) {
+  for await (const { messageResponse } of anonymous.serverReflectionInfo(stream(requests))) {
     assert.equal(messageResponse.case, 'listServicesResponse');
   }
 });
@@ -78,7 +78,7 @@ async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }
 
-/** A registry wants files after what they import; reflection may give them in any order. */
+/** A registry requires files after their imports; reflection may return them in any order. */
 function inOrder<T extends { name: string; dependency: string[] }>(
   files: T[],
   done = new Map<string, T>(),
@@ -87,7 +87,7 @@ function inOrder<T extends { name: string; dependency: string[] }>(
     if (done.has(file.name)) return;
     for (const name of file.dependency) {
       const imported = files.find((other) => other.name === name);
-      assert.ok(imported !== undefined, `${file.name} imports ${name}, which is not given`);
+      assert.ok(imported !== undefined, `${file.name} imports ${name}, which is missing`);
       visit(imported);
     }
     done.set(file.name, file);

@@ -19,30 +19,30 @@ import {
   ServerReflectionResponseSchema,
 } from '#gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.ts';
-import { callerOf, type TokenReader } from '../../rpc/interceptors/authenticate.ts';
+import { callerOf, type VerifyToken } from '../../rpc/interceptors/authenticate.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
 
 type Response = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>;
 
 /**
- * Server reflection, v1 and v1alpha, whose messages are the same on the wire. Served from the very descriptors
- * the service runs on: @grpc/reflection re-encodes them and so loses our options and protovalidate's rules.
- * Wants a token like every RPC but health, unless `readToken` is undefined.
+ * Server reflection, v1 and v1alpha, whose messages are the same on the wire. It serves the descriptors that the
+ * service runs on: @grpc/reflection re-encodes them and loses our options and protovalidate's rules.
+ * It requires a token, like every RPC except health checks, unless `verifyToken` is undefined.
  */
 export function addReflection(
   server: Server,
   services: readonly DescService[],
-  readToken: TokenReader | undefined,
+  verifyToken: VerifyToken | undefined,
 ): void {
   const all = [...services, ServerReflection, ServerReflectionAlpha];
-  const answer = createReflection(all);
+  const reflect = createReflection(all);
   const serverReflectionInfo = (call: ServerDuplexStream<Buffer, Buffer>) => {
-    const admitted =
-      readToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), readToken);
-    admitted.then(
+    const authenticated =
+      verifyToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), verifyToken);
+    authenticated.then(
       () => {
-        call.on('data', (request: Buffer) => call.write(asBuffer(answer(request))));
+        call.on('data', (request: Buffer) => call.write(asBuffer(reflect(request))));
         call.on('end', () => call.end());
       },
       (error) => call.emit('error', toStatus(error, 'reflection')),
@@ -61,46 +61,46 @@ function createReflection(services: readonly DescService[]): (request: Uint8Arra
     const response = create(ServerReflectionResponseSchema, {
       validHost: request.host,
       originalRequest: request,
-      messageResponse: answerTo(request.messageRequest, index, names),
+      messageResponse: respondTo(request.messageRequest, index, names),
     });
     return toBinary(ServerReflectionResponseSchema, response);
   };
 }
 
-function answerTo(
-  question: ServerReflectionRequest['messageRequest'],
+function respondTo(
+  request: ServerReflectionRequest['messageRequest'],
   index: DescriptorIndex,
   service: { name: string }[],
 ): Response {
-  switch (question.case) {
+  switch (request.case) {
     case 'listServices':
       return { case: 'listServicesResponse', value: { service } };
     case 'fileByFilename':
-      return fileAnswer(index.files.get(question.value));
+      return fileResponse(index.files.get(request.value));
     case 'fileContainingSymbol':
-      return fileAnswer(index.symbols.get(question.value));
+      return fileResponse(index.symbols.get(request.value));
     case 'fileContainingExtension': {
-      const { containingType, extensionNumber } = question.value;
-      return fileAnswer(index.extensions.get(containingType)?.get(extensionNumber));
+      const { containingType, extensionNumber } = request.value;
+      return fileResponse(index.extensions.get(containingType)?.get(extensionNumber));
     }
     case 'allExtensionNumbersOfType': {
-      const numbers = index.extensions.get(question.value);
-      if (numbers === undefined && !index.symbols.has(question.value)) return fileAnswer(undefined);
+      const numbers = index.extensions.get(request.value);
+      if (numbers === undefined && !index.symbols.has(request.value)) return fileResponse(undefined);
       const extensionNumber = [...(numbers?.keys() ?? [])];
       return {
         case: 'allExtensionNumbersResponse',
-        value: { baseTypeName: question.value, extensionNumber },
+        value: { baseTypeName: request.value, extensionNumber },
       };
     }
     default:
       return {
         case: 'errorResponse',
-        value: { errorCode: Code.UNIMPLEMENTED, errorMessage: 'unknown question' },
+        value: { errorCode: Code.UNIMPLEMENTED, errorMessage: 'unknown request' },
       };
   }
 }
 
-function fileAnswer(file: DescFile | undefined): Response {
+function fileResponse(file: DescFile | undefined): Response {
   if (file === undefined) {
     return { case: 'errorResponse', value: { errorCode: Code.NOT_FOUND, errorMessage: 'not found' } };
   }

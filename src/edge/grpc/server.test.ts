@@ -23,25 +23,25 @@ import {
 
 const gzip = { 'grpc.default_compression_algorithm': 2 } as const;
 
-test('a compressed request is understood', async () => {
+test('a compressed request is decompressed', async () => {
   await using edges = await openEdges();
   const content = 'the same again '.repeat(100);
-  const answer = await ask(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip);
-  assert.equal(fromBinary(SendMessageResponseSchema, answer).message?.content, content);
+  const response = await send(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip);
+  assert.equal(fromBinary(SendMessageResponseSchema, response).message?.content, content);
 });
 
-test('a request that inflates beyond the limit is refused', async () => {
+test('a request above the size limit after decompression is rejected', async () => {
   await using edges = await openEdges({}, { MAX_MESSAGE_BYTES: '10000' });
   const content = 'x'.repeat(5_000_000);
-  const error = await ask(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip).catch(
+  const error = await send(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip).catch(
     (reason) => reason,
   );
   assert.equal(error.code, status.RESOURCE_EXHAUSTED);
 });
 
-test('error details come as grpc-status-details-bin', async () => {
+test('error details are in grpc-status-details-bin', async () => {
   await using edges = await openEdges({}, { MAX_MESSAGE_BYTES: '10000' });
-  const large = ask(edges.grpc.address, edges.token, { channelId: 1n, content: 'x'.repeat(20_000) });
+  const large = send(edges.grpc.address, edges.token, { channelId: 1n, content: 'x'.repeat(20_000) });
   const error = await large.catch((reason) => reason);
   assert.equal(error.code, status.RESOURCE_EXHAUSTED);
   const [details] = error.metadata.get('grpc-status-details-bin');
@@ -50,16 +50,16 @@ test('error details come as grpc-status-details-bin', async () => {
   assert.match(details.toString('latin1'), /REQUEST_TOO_LARGE/);
 });
 
-test('bytes that are no message are a wrong argument, not a defect', async () => {
+test('bytes that cannot be decoded are INVALID_ARGUMENT, not INTERNAL', async () => {
   await using edges = await openEdges();
-  const error = await askBytes(edges.grpc.address, edges.token, Buffer.from('garbage')).catch(
+  const error = await sendBytes(edges.grpc.address, edges.token, Buffer.from('garbage')).catch(
     (reason) => reason,
   );
   assert.equal(error.code, status.INVALID_ARGUMENT);
-  assert.match(error.details, /is no serp.discuss.v1.SendMessageRequest/);
+  assert.match(error.details, /cannot be decoded as serp.discuss.v1.SendMessageRequest/);
 });
 
-test('health needs no token and knows the server and each service', async () => {
+test('health checks need no token and cover the server and each service', async () => {
   await using edges = await openEdges();
   const health = createClient(Health, createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
   assert.equal((await health.check({})).status, Serving.SERVING);
@@ -69,7 +69,7 @@ test('health needs no token and knows the server and each service', async () => 
   assert.deepEqual(Object.keys((await health.list({})).statuses).sort(), ['', 'test.EchoService']);
 });
 
-test('draining lets a running call finish, refuses new ones and ends streams', async () => {
+test('a drain lets a running call finish, rejects new calls and ends streams', async () => {
   const finish = Promise.withResolvers<void>();
   await using edges = await openEdges({
     async write() {
@@ -87,7 +87,7 @@ test('draining lets a running call finish, refuses new ones and ends streams', a
   const watched: Serving[] = [];
   const watch = failureOf(
     (async () => {
-      for await (const answer of health.watch({})) watched.push(answer.status);
+      for await (const response of health.watch({})) watched.push(response.status);
     })(),
   );
   const running = client.write({ channelId: 1n, content: 'x' }, bearer(edges.token));
@@ -98,9 +98,9 @@ test('draining lets a running call finish, refuses new ones and ends streams', a
   const streamEnd = await failureOf(Promise.resolve(streamed.next()));
   assert.equal(streamEnd.error.code, Code.Unavailable);
   assert.equal(streamEnd.reason, 'SERVER_DRAINING');
-  const refused = await failureOf(client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
-  assert.equal(refused.error.code, Code.Unavailable);
-  assert.equal(refused.reason, 'SERVER_DRAINING');
+  const rejected = await failureOf(client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
+  assert.equal(rejected.error.code, Code.Unavailable);
+  assert.equal(rejected.reason, 'SERVER_DRAINING');
   assert.equal((await health.check({})).status, Serving.NOT_SERVING);
 
   finish.resolve();
@@ -111,7 +111,7 @@ test('draining lets a running call finish, refuses new ones and ends streams', a
   assert.equal(await connects(edges.grpc.address), false);
 });
 
-test('a call that runs longer than the drain is ended, and the drain is over', async () => {
+test('a call that outlasts the drain time is ended', async () => {
   await using edges = await openEdges({ write: () => new Promise(() => {}) }, { DRAIN_MS: '100' });
   const client = clientOf(createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
   const running = failureOf(client.write({ channelId: 1n, content: 'x' }, bearer(edges.token)));
@@ -122,7 +122,7 @@ test('a call that runs longer than the drain is ended, and the drain is over', a
   assert.equal((await running).reason, 'SERVER_DRAINING');
 });
 
-test('a stream on a connection that grows old ends for its client to resume it', async () => {
+test('a stream ends when its connection reaches its maximum age', async () => {
   await using edges = await openEdges(
     {
       async stream(_request, { signal }, sink) {
@@ -140,17 +140,17 @@ test('a stream on a connection that grows old ends for its client to resume it',
   assert.equal(reason, 'SERVER_DRAINING');
 });
 
-async function ask(
+async function send(
   address: string,
   token: string,
   request: MessageInitShape<typeof SendMessageRequestSchema>,
   options = {},
 ): Promise<Buffer> {
-  return askBytes(address, token, encode(SendMessageRequestSchema, request), options);
+  return sendBytes(address, token, encode(SendMessageRequestSchema, request), options);
 }
 
-/** Calls Write with the mesh's usual client. */
-async function askBytes(address: string, token: string, request: Buffer, options = {}): Promise<Buffer> {
+/** Calls Write with a client of grpc-js. */
+async function sendBytes(address: string, token: string, request: Buffer, options = {}): Promise<Buffer> {
   const client = new Client(address, credentials.createInsecure(), options);
   const metadata = new Metadata();
   metadata.set('authorization', `Bearer ${token}`);
@@ -163,8 +163,8 @@ async function askBytes(address: string, token: string, request: Buffer, options
         same,
         request,
         metadata,
-        (error: ServiceError | null, answer) =>
-          error === null ? resolve(answer ?? Buffer.alloc(0)) : reject(error),
+        (error: ServiceError | null, response) =>
+          error === null ? resolve(response ?? Buffer.alloc(0)) : reject(error),
       );
     });
   } finally {

@@ -1,5 +1,3 @@
-import type { ServerHttp2Stream } from 'node:http2';
-import { Duplex } from 'node:stream';
 import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Metadata,
@@ -22,20 +20,22 @@ import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { StreamSink } from '../sink.ts';
 import { ConnectionAgeMonitor } from './connection-age-monitor.ts';
 import { Health } from './health.ts';
+import { http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
 import { addReflection } from './reflection.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
 
 type GrpcCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
 
-// How long connections have, once all calls are over, to take the last bytes.
+// Time for connections to flush after all calls have ended.
 const closingMs = 1_000;
 
-/** Opens the mesh edge: gRPC on grpc-js, with health checking and server reflection. */
+/** Opens the gRPC edge for other services: grpc-js, with health checking and server reflection. */
 export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
+  await probeHttp2Stream();
   const server = new Server(serverOptions(config));
   const calls = new ActiveCalls(config.call, log, now);
-  const streams = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
+  const monitor = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
   const { maxMessageBytes } = config.call;
   const health = new Health(api.services.map(({ typeName }) => typeName));
   for (const service of api.services) {
@@ -44,24 +44,24 @@ export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promis
       rpc.method.localName,
       rpc.method.methodKind === 'unary'
         ? serveUnary(rpc, calls, maxMessageBytes)
-        : serveStream(rpc, calls, streams, maxMessageBytes),
+        : serveStream(rpc, calls, monitor, maxMessageBytes),
     ]);
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
   }
   health.addTo(server);
-  const reflectionToken = config.grpc.openReflection ? undefined : api.readToken;
-  addReflection(server, [...api.services, HealthService], reflectionToken);
+  const verifyToken = config.grpc.openReflection ? undefined : api.verifyToken;
+  addReflection(server, [...api.services, HealthService], verifyToken);
   return {
     address: await bind(server, config.grpc.address),
     async drain() {
       health.drain();
       await calls.drain();
-      streams.close();
+      monitor.close();
       health.close();
       await shutDown(server);
     },
     async close() {
-      streams.close();
+      monitor.close();
       server.forceShutdown();
     },
   };
@@ -78,32 +78,32 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
       'grpc.max_connection_age_grace_ms': grpc.connectionAgeGraceMs,
     }),
     'grpc.max_concurrent_streams': grpc.maxConcurrentStreams,
-    // Up to four times the limit are read, so that the refusal can say what the limit is.
+    // Up to four times the limit are read, so that our own error can state the limit.
     'grpc.max_receive_message_length': 4 * call.maxMessageBytes,
-    // It costs on every call, and the metrics tell as much.
+    // It costs CPU on every call, and our metrics cover it.
     'grpc.enable_channelz': 0,
   };
 }
 
 function serveUnary({ method, run }: Rpc, calls: ActiveCalls, maxBytes: number) {
-  return (grpcCall: ServerUnaryCall<Buffer, Buffer>, answer: sendUnaryData<Buffer>) => {
-    const call = calls.open(arrivalOf(grpcCall, method, maxBytes, undefined));
-    grpcCall.on('cancelled', () => call.leave());
+  return (grpcCall: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
+    const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, undefined));
+    grpcCall.on('cancelled', () => call.cancel());
     calls
       .serve(call, run)
       .then((message) => {
         const bytes = encode(method, message);
         grpcCall.sendMetadata(headersOf(call.requestId));
-        answer(null, bytes);
+        respond(null, bytes);
       })
-      .catch((error) => answer(toStatus(error, call.requestId)));
+      .catch((error) => respond(toStatus(error, call.requestId)));
   };
 }
 
 function serveStream(
   { method, run }: Rpc,
   calls: ActiveCalls,
-  streams: ConnectionAgeMonitor,
+  monitor: ConnectionAgeMonitor,
   maxBytes: number,
 ) {
   return (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
@@ -112,13 +112,13 @@ function serveStream(
       grpcCall.sendMetadata(headersOf(call.requestId));
       return output;
     });
-    const call = calls.open(arrivalOf(grpcCall, method, maxBytes, sink));
-    grpcCall.on('cancelled', () => call.leave());
-    streams.watch(call, output);
+    const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, sink));
+    grpcCall.on('cancelled', () => call.cancel());
+    monitor.watch(call, output);
     calls
       .serve(call, run)
       .finally(() => {
-        streams.forget(call);
+        monitor.unwatch(call);
         sink.end();
       })
       .then(
@@ -128,19 +128,19 @@ function serveStream(
   };
 }
 
-function arrivalOf(
+function toIncomingCall(
   grpcCall: GrpcCall,
   method: DescMethod,
   maxBytes: number,
   sink: Sink | undefined,
 ): IncomingCall {
-  const until = Number(grpcCall.getDeadline());
+  const deadline = Number(grpcCall.getDeadline());
   return {
     edge: 'grpc',
     method,
     header: headerOf(grpcCall.metadata),
     request: () => decode(method, grpcCall.request, maxBytes),
-    timeoutMs: Number.isFinite(until) ? until - Date.now() : undefined,
+    timeoutMs: Number.isFinite(deadline) ? deadline - Date.now() : undefined,
     sink,
   };
 }
@@ -150,29 +150,18 @@ function decode(method: DescMethod, bytes: Buffer, maxBytes: number): Message {
   try {
     return fromBinary(method.input, bytes);
   } catch {
-    throw errors.fieldInvalid('request', `is no ${method.input.typeName}`);
+    throw errors.fieldInvalid('request', `cannot be decoded as ${method.input.typeName}`);
   }
 }
 
-function encode(method: DescMethod, answer: Response): Buffer {
-  return asBuffer(toBinary(method.output, create(method.output, answer)));
+function encode(method: DescMethod, response: Response): Buffer {
+  return asBuffer(toBinary(method.output, create(method.output, response)));
 }
 
 function headersOf(requestId: string): Metadata {
   const headers = new Metadata();
   headers.set('x-request-id', requestId);
   return headers;
-}
-
-/** The HTTP/2 stream below a call. Not part of grpc-js's interface, so its version is pinned; see StreamSink. */
-function http2StreamOf(grpcCall: GrpcCall): ServerHttp2Stream {
-  const stream: unknown = Reflect.get(Object(Reflect.get(grpcCall, 'call')), 'stream');
-  if (!isHttp2Stream(stream)) throw new Error('grpc-js keeps its HTTP/2 stream somewhere else');
-  return stream;
-}
-
-function isHttp2Stream(stream: unknown): stream is ServerHttp2Stream {
-  return stream instanceof Duplex && 'session' in stream;
 }
 
 async function bind(server: Server, address: string): Promise<string> {

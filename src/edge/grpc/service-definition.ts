@@ -1,12 +1,12 @@
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Metadata, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 
-/** A service for grpc-js whose messages stay bytes: who handles a call decodes and encodes. */
+/** A service for grpc-js whose messages stay bytes: handlers decode and encode them. */
 export function serviceDefinition(service: DescService): ServiceDefinition<UntypedServiceImplementation> {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
 }
 
-/** A request header by name, whatever the values in it. */
+/** The first text value of each request header. */
 export function headerOf(metadata: Metadata): (name: string) => string | undefined {
   return (name) => {
     const value = metadata.get(name)[0];
@@ -30,7 +30,7 @@ function same(bytes: Buffer): Buffer {
   return bytes;
 }
 
-/** The same bytes as a Buffer, which grpc-js wants. */
+/** The same bytes as a Buffer, as grpc-js requires. */
 export function asBuffer(bytes: Uint8Array): Buffer {
   return Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength);
 }

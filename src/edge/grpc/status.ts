@@ -4,17 +4,17 @@ import { Metadata } from '@grpc/grpc-js';
 import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
 import { errors, RpcError } from '../../rpc/errors.ts';
 
-/** A refusal as gRPC trailers, its details in `grpc-status-details-bin`. */
+/** An error as gRPC status and trailers, with its details in `grpc-status-details-bin`. */
 export function toStatus(error: unknown, requestId: string) {
-  const refusal = error instanceof RpcError ? error : errors.internal(requestId, error);
+  const rpcError = error instanceof RpcError ? error : errors.internal(requestId, error);
   const metadata = new Metadata();
   metadata.set('x-request-id', requestId);
-  metadata.set('grpc-status-details-bin', Buffer.from(statusDetails(refusal)));
+  metadata.set('grpc-status-details-bin', Buffer.from(statusDetails(rpcError)));
   return {
-    name: refusal.name,
-    code: refusal.code,
-    message: refusal.message,
-    details: refusal.message,
+    name: rpcError.name,
+    code: rpcError.code,
+    message: rpcError.message,
+    details: rpcError.message,
     metadata,
   };
 }

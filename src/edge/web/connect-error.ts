@@ -1,7 +1,7 @@
 import { Code, ConnectError } from '@connectrpc/connect';
 import { RpcError } from '../../rpc/errors.ts';
 
-/** A refusal as Connect sends it, details included. */
+/** An error as Connect sends it, with details. */
 export function toConnectError(error: unknown): ConnectError {
   if (!(error instanceof RpcError))
     return new ConnectError('internal error', Code.Internal, undefined, [], error);

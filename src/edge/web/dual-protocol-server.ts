@@ -1,7 +1,7 @@
 import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
-import type { Socket } from 'node:net';
+import net, { type Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 
@@ -9,90 +9,111 @@ export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
 export type HttpResponse = http.ServerResponse | http2.Http2ServerResponse;
 export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
 
-// What a client that speaks HTTP/2 from the start sends first (RFC 9113, section 3.4).
-const preface = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
+// The first bytes of an HTTP/2 client with prior knowledge (RFC 9113, section 3.4).
+const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 
-// Longer than load balancers keep theirs, so that they never use a connection that was just closed.
-const idleMs = 75_000;
+// Longer than the idle time-outs of load balancers, so that they do not reuse a connection that was just closed.
+const IDLE_MS = 75_000;
+const TCP_KEEPALIVE_MS = 60_000;
+// Node's default for how often it checks connections for time-outs.
+const MAX_CHECK_MS = 30_000;
+const CLOSE_IDLE_EVERY_MS = 20;
 
-// Beyond this a connection fails as a whole. Node's 10 are reached by 60 slow readers behind one proxy, each of
-// whom stays within what its stream may buffer.
-const sessionMegabytes = 1_000;
+// A session above this fails as a whole. Node's default of 10 MB is reached by 60 slow streams of one proxy, each
+// within its own limit.
+const SESSION_MEGABYTES = 1_000;
 
-/** A server of HTTP/1.1 and of HTTP/2 without TLS on the same port. */
+/**
+ * HTTP/1.1 and HTTP/2 without TLS on one port: a plain TCP server reads the first bytes of each connection and passes
+ * it to the HTTP server concerned by emitting `connection`, which Node documents for this purpose.
+ */
 export class DualProtocolServer {
+  readonly #tcp: net.Server;
   readonly #http1: http.Server;
   readonly #http2: http2.Http2Server;
   readonly #sockets = new Set<Socket>();
-  readonly #undecided = new Set<Socket>();
+  readonly #undetected = new Set<Socket>();
   readonly #sessions = new Set<http2.ServerHttp2Session>();
 
   constructor({ web, call }: Config, handler: HttpHandler) {
     const requestTimeout = Math.max(call.maxDeadlineMs, web.headerTimeoutMs);
     this.#http1 = http.createServer(
-      { headersTimeout: web.headerTimeoutMs, requestTimeout, keepAliveTimeout: idleMs },
+      {
+        headersTimeout: web.headerTimeoutMs,
+        requestTimeout,
+        keepAliveTimeout: IDLE_MS,
+        connectionsCheckingInterval: Math.min(web.headerTimeoutMs, MAX_CHECK_MS),
+      },
       handler,
     );
     this.#http2 = http2.createServer(
-      { settings: { maxConcurrentStreams: web.maxConcurrentStreams }, maxSessionMemory: sessionMegabytes },
+      { settings: { maxConcurrentStreams: web.maxConcurrentStreams }, maxSessionMemory: SESSION_MEGABYTES },
       handler,
     );
     this.#http2.on('session', (session) => this.#keep(session));
-    // The HTTP/1.1 server owns the port, because only a listening one enforces its timeouts. What it would do
-    // with a new connection is done once the first bytes tell which protocol it speaks.
-    const asHttp1 = this.#http1.listeners('connection');
-    this.#http1.removeAllListeners('connection');
-    this.#http1.on('connection', (socket) => {
-      this.#sockets.add(socket);
-      this.#undecided.add(socket);
-      socket.once('close', () => {
-        this.#sockets.delete(socket);
-        this.#undecided.delete(socket);
-      });
-      socket.setKeepAlive(true, 60_000);
-      sniff(socket, web.headerTimeoutMs, (isHttp2) => {
-        this.#undecided.delete(socket);
-        if (isHttp2) this.#http2.emit('connection', socket);
-        else for (const listener of asHttp1) listener.call(this.#http1, socket);
-      });
-    });
+    const options = {
+      allowHalfOpen: true,
+      noDelay: true,
+      keepAlive: true,
+      keepAliveInitialDelay: TCP_KEEPALIVE_MS,
+    };
+    this.#tcp = net.createServer(options, (socket) => this.#accept(socket, web.headerTimeoutMs));
   }
 
   async listen(address: string): Promise<string> {
     const { host, port } = splitAddress(address);
-    this.#http1.listen({ host, port });
-    await once(this.#http1, 'listening');
-    const bound = this.#http1.address();
+    this.#tcp.listen({ host, port });
+    await once(this.#tcp, 'listening');
+    // An http.Server enforces its header and request time-outs only after this event.
+    this.#http1.emit('listening');
+    const bound = this.#tcp.address();
     return joinAddress(host, bound !== null && typeof bound === 'object' ? bound.port : port);
   }
 
-  /** Takes no more connections, gives the open ones `graceMs` to finish, and cuts off the rest. */
+  /** Accepts no more connections, and destroys those that are still open after `graceMs`. */
   async close(graceMs: number): Promise<void> {
-    const closed = new Promise<void>((resolve) => this.#http1.close(() => resolve()));
+    const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
     for (const session of this.#sessions) session.close();
-    for (const socket of this.#undecided) socket.destroy();
+    for (const socket of this.#undetected) socket.destroy();
     const timer = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
     }, graceMs);
-    // Closing closes what is idle now; what was answering then is idle a moment later.
-    const sweep = setInterval(() => this.#http1.closeIdleConnections(), 20);
+    // Repeated, because connections become idle when their last response has been sent.
+    this.#http1.closeIdleConnections();
+    const idle = setInterval(() => this.#http1.closeIdleConnections(), CLOSE_IDLE_EVERY_MS);
     await closed;
     clearTimeout(timer);
-    clearInterval(sweep);
+    clearInterval(idle);
+    this.#http1.close();
+  }
+
+  #accept(socket: Socket, timeoutMs: number): void {
+    this.#sockets.add(socket);
+    this.#undetected.add(socket);
+    socket.once('close', () => {
+      this.#sockets.delete(socket);
+      this.#undetected.delete(socket);
+    });
+    detectHttp2(socket, timeoutMs, (isHttp2) => {
+      this.#undetected.delete(socket);
+      (isHttp2 ? this.#http2 : this.#http1).emit('connection', socket);
+      if (!isHttp2) socket.resume();
+    });
   }
 
   #keep(session: http2.ServerHttp2Session): void {
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     session.on('error', () => session.destroy());
-    session.setTimeout(idleMs, () => {
-      // Streams that are open and silent stay: closing waits for them.
+    session.setTimeout(IDLE_MS, () => {
+      // Open streams without traffic stay: close() waits for them.
       session.close();
     });
   }
 }
 
-function sniff(socket: Socket, timeoutMs: number, decided: (isHttp2: boolean) => void): void {
+/** Reads as many bytes as it takes to know the protocol, and puts them back. */
+function detectHttp2(socket: Socket, timeoutMs: number, detected: (isHttp2: boolean) => void): void {
   let head = Buffer.alloc(0);
   const timer = setTimeout(() => socket.destroy(), timeoutMs);
   const stop = () => {
@@ -104,14 +125,13 @@ function sniff(socket: Socket, timeoutMs: number, decided: (isHttp2: boolean) =>
   const read = () => {
     for (let chunk = socket.read(); chunk !== null; chunk = socket.read()) {
       head = Buffer.concat([head, chunk]);
-      const length = Math.min(head.length, preface.length);
-      const isHttp2 = head.subarray(0, length).equals(preface.subarray(0, length));
-      if (isHttp2 && length < preface.length) continue;
+      const length = Math.min(head.length, PREFACE.length);
+      const isHttp2 = head.subarray(0, length).equals(PREFACE.subarray(0, length));
+      if (isHttp2 && length < PREFACE.length) continue;
       stop();
       socket.pause();
       socket.unshift(head);
-      decided(isHttp2);
-      if (!isHttp2) socket.resume();
+      detected(isHttp2);
       return;
     }
   };

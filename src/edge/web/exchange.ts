@@ -3,29 +3,29 @@ import type { Writable } from 'node:stream';
 import type { CallContext } from '../../rpc/call-context.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
 
-/** A request on the web edge and its response, until that is closed. */
+/** A request on the web edge and its response, until the response is closed. */
 export class Exchange {
   readonly request: HttpRequest;
   readonly response: HttpResponse;
   #timer: NodeJS.Timeout | undefined;
   #call: CallContext | undefined;
 
-  /** The body has `bodyMs` to arrive, or the connection is cut. */
+  /** Destroys the connection when the body has not arrived after `bodyMs`. */
   constructor(request: HttpRequest, response: HttpResponse, bodyMs: number) {
     this.request = request;
     this.response = response;
     this.#timer = setTimeout(() => response.destroy(), bodyMs);
     response.once('close', () => {
       this.#stopTimer();
-      this.#call?.leave();
+      this.#call?.cancel();
     });
   }
 
-  /** The request is here: from now on the call's deadline counts, and the call ends when the client goes. */
+  /** To be called when the request is read: from now on the call's deadline applies, and a disconnect cancels the call. */
   begin(call: CallContext): void {
     this.#stopTimer();
     this.#call = call;
-    if (this.response.destroyed) call.leave();
+    if (this.response.destroyed) call.cancel();
   }
 
   header = (name: string): string | undefined => {
@@ -33,12 +33,12 @@ export class Exchange {
     return typeof value === 'string' ? value : value?.[0];
   };
 
-  /** What a response is written to: below one of HTTP/2 lies its stream, which costs less. */
+  /** The stream to write the response to; writing to an HTTP/2 stream itself costs less than to its response. */
   get output(): Writable {
     return this.response instanceof ServerResponse ? this.response : this.response.stream;
   }
 
-  /** Starts a streamed answer. */
+  /** Starts a streamed response. */
   sendHeaders(contentType: string, requestId: string): void {
     const { response } = this;
     response.setHeader('content-type', contentType);

@@ -20,16 +20,16 @@ import {
 const page = 'https://app.example';
 const write = '/test.EchoService/Write';
 
-test('a page of a listed origin may call and read the answer', async () => {
+test('a page of a listed origin may call and read the response', async () => {
   await using edges = await openEdges({}, { WEB_ORIGINS: `https://other.example, ${page}` });
-  const asked = await fetchFrom(edges, 'OPTIONS', {
+  const preflight = await fetchFrom(edges, 'OPTIONS', {
     origin: page,
     'access-control-request-method': 'POST',
     'access-control-request-headers': 'authorization,connect-protocol-version,content-type',
   });
-  assert.equal(asked.status, 204);
-  assert.equal(asked.headers.get('access-control-allow-origin'), page);
-  assert.match(asked.headers.get('access-control-allow-methods') ?? '', /POST/);
+  assert.equal(preflight.status, 204);
+  assert.equal(preflight.headers.get('access-control-allow-origin'), page);
+  assert.match(preflight.headers.get('access-control-allow-methods') ?? '', /POST/);
   for (const header of [
     'authorization',
     'connect-protocol-version',
@@ -37,28 +37,28 @@ test('a page of a listed origin may call and read the answer', async () => {
     'x-grpc-web',
     'x-request-id',
   ]) {
-    assert.ok(asked.headers.get('access-control-allow-headers')?.toLowerCase().includes(header), header);
+    assert.ok(preflight.headers.get('access-control-allow-headers')?.toLowerCase().includes(header), header);
   }
-  const answer = await fetchFrom(edges, 'POST', { origin: page }, '{"channelId":"1","content":"hello"}');
-  assert.equal(answer.status, 200);
-  assert.equal(answer.headers.get('access-control-allow-origin'), page);
-  assert.match(answer.headers.get('access-control-expose-headers') ?? '', /grpc-status/i);
-  assert.match(answer.headers.get('vary') ?? '', /origin/i);
-  assert.match(await answer.text(), /"content":"hello"/);
+  const response = await fetchFrom(edges, 'POST', { origin: page }, '{"channelId":"1","content":"hello"}');
+  assert.equal(response.status, 200);
+  assert.equal(response.headers.get('access-control-allow-origin'), page);
+  assert.match(response.headers.get('access-control-expose-headers') ?? '', /grpc-status/i);
+  assert.match(response.headers.get('vary') ?? '', /origin/i);
+  assert.match(await response.text(), /"content":"hello"/);
 });
 
-test('a page of another origin gets no permission', async () => {
+test('a page of an unlisted origin gets no CORS headers', async () => {
   await using edges = await openEdges({}, { WEB_ORIGINS: page });
   for (const origin of ['https://evil.example', `${page}.evil.example`, 'null']) {
-    const asked = await fetchFrom(edges, 'OPTIONS', { origin });
-    assert.equal(asked.status, 403);
-    assert.equal(asked.headers.get('access-control-allow-origin'), null);
-    const answer = await fetchFrom(edges, 'POST', { origin }, '{"channelId":"1","content":"x"}');
-    assert.equal(answer.headers.get('access-control-allow-origin'), null);
+    const preflight = await fetchFrom(edges, 'OPTIONS', { origin });
+    assert.equal(preflight.status, 403);
+    assert.equal(preflight.headers.get('access-control-allow-origin'), null);
+    const response = await fetchFrom(edges, 'POST', { origin }, '{"channelId":"1","content":"x"}');
+    assert.equal(response.headers.get('access-control-allow-origin'), null);
   }
 });
 
-test('a read may be asked for with GET', async () => {
+test('an RPC without side effects may be called with GET', async () => {
   await using edges = await openEdges();
   const transport = createConnectTransport({
     baseUrl: `http://${edges.web.address}`,
@@ -69,19 +69,19 @@ test('a read may be asked for with GET', async () => {
   assert.equal(message?.senderId, 7n);
 });
 
-test('what is no RPC is not found', async () => {
+test('a path that is no RPC returns 404', async () => {
   await using edges = await openEdges();
   for (const path of ['/', '/test.EchoService/Nothing', '//', '/%']) {
-    const answer = await fetch(`http://${edges.web.address}${path}`);
-    assert.equal(answer.status, 404, path);
+    const response = await fetch(`http://${edges.web.address}${path}`);
+    assert.equal(response.status, 404, path);
   }
 });
 
-test('streams are not compressed, whatever the client takes', async () => {
+test('streams are not compressed, also when the client accepts gzip', async () => {
   await using edges = await openEdges({
     stream: async (_request, _call, sink) => sink.write(numberedFrame(1n, 50_000)),
   });
-  const answer = await fetch(`http://${edges.web.address}/test.EchoService/Stream`, {
+  const response = await fetch(`http://${edges.web.address}/test.EchoService/Stream`, {
     method: 'POST',
     headers: {
       ...bearer(edges.token).headers,
@@ -90,12 +90,12 @@ test('streams are not compressed, whatever the client takes', async () => {
     },
     body: Buffer.alloc(5),
   });
-  assert.equal(answer.headers.get('connect-content-encoding'), null);
-  const body = Buffer.from(await answer.arrayBuffer());
+  assert.equal(response.headers.get('connect-content-encoding'), null);
+  const body = Buffer.from(await response.arrayBuffer());
   assert.equal(body[0], 0);
 });
 
-test('draining ends streams, lets a call finish, and closes connections that are idle', async () => {
+test('a drain ends streams, lets a call finish, and closes idle connections', async () => {
   const finish = Promise.withResolvers<void>();
   await using edges = await openEdges({
     async write() {
@@ -121,37 +121,39 @@ test('draining ends streams, lets a call finish, and closes connections that are
     assert.equal(reason, 'SERVER_DRAINING');
   }
   for (const client of clients) {
-    const refused = await failureOf(client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
-    assert.equal(refused.reason, 'SERVER_DRAINING');
+    const rejected = await failureOf(client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
+    assert.equal(rejected.reason, 'SERVER_DRAINING');
   }
   finish.resolve();
   for (const call of running) assert.equal((await call).message?.content, 'done');
   const began = performance.now();
   await drained;
-  assert.ok(performance.now() - began < 900, 'it waited for connections that nobody used');
+  assert.ok(performance.now() - began < 900, 'the drain waited for idle connections');
   await closed(idle);
 });
 
-test('a client that dawdles over its headers or its body is cut off', async () => {
+test('a client that does not complete its headers or its body in time is disconnected', async () => {
   await using edges = await openEdges({}, { WEB_HEADER_TIMEOUT_MS: '200', MAX_DEADLINE_MS: '300' });
   const silent = await openSocket(edges);
   const preface = await openSocket(edges);
   preface.write('PRI * HT');
+  const headers = await openSocket(edges);
+  headers.write('POST / HTTP/1.1\r\nHost:');
   const body = http.request(`http://${edges.web.address}${write}`, {
     method: 'POST',
     headers: { ...bearer(edges.token).headers, 'content-type': 'application/proto', 'content-length': '100' },
   });
   const cut = new Promise((resolve) => body.on('error', resolve));
   body.write('x');
-  await Promise.all([closed(silent), closed(preface), cut]);
+  await Promise.all([closed(silent), closed(preface), closed(headers), cut]);
 });
 
-test('garbage instead of HTTP harms nobody', async () => {
+test('garbage instead of HTTP closes its connection only', async () => {
   await using edges = await openEdges();
   for (const bytes of [
     '\0\0\0\0',
     'GET\r\n\r\n',
-    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage that is no frame at all',
+    'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\ngarbage instead of a frame',
   ]) {
     const socket = await openSocket(edges);
     socket.write(bytes);

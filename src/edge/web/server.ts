@@ -22,12 +22,12 @@ import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts'
 import { Exchange } from './exchange.ts';
 import { serveStream } from './stream.ts';
 
-/** Serves one method; the promise settles when there is nothing more to do. */
+/** Serves one request; settles when the response has ended. */
 type Serve = (exchange: Exchange) => Promise<void>;
 
 const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 
-// How long connections have, once all calls are over, to take the last bytes.
+// Time for connections to flush after all calls have ended.
 const closingMs = 1_000;
 
 /** Opens the web edge: Connect, gRPC-Web and gRPC, over HTTP/1.1 and HTTP/2 on one port. */
@@ -37,28 +37,28 @@ export async function openWebEdge({ api, config, log, now }: EdgeParts): Promise
     ...unaryMethods(api.rpcs, calls, config.call.maxMessageBytes),
     ...streamMethods(api.rpcs, calls, config.call.maxMessageBytes),
   ]);
-  const port = new DualProtocolServer(
+  const server = new DualProtocolServer(
     config,
     httpHandler(serving, calls, new Set(config.web.origins), config.call.maxDeadlineMs),
   );
   return {
-    address: await port.listen(config.web.address),
+    address: await server.listen(config.web.address),
     async drain() {
       await calls.drain();
-      await port.close(closingMs);
+      await server.close(closingMs);
     },
-    close: () => port.close(0),
+    close: () => server.close(0),
   };
 }
 
-/** Unary methods, each served by Connect in all protocols. */
+/** Unary methods, served by Connect's handlers in all protocols. */
 function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: maxBytes,
     requestGate(context) {
       const length = Number(context.requestHeader.get('content-length') ?? 0);
-      // gRPC puts five bytes before the message.
+      // The prefix of a gRPC message has five bytes.
       if (length > maxBytes + 5) throw toConnectError(errors.requestTooLarge(maxBytes));
     },
   });
@@ -68,8 +68,8 @@ function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number
     async (exchange) => {
       const { request, response } = exchange;
       const values = createContextValues().set(exchangeKey, exchange);
-      const answer = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
-      await universalResponseToNodeResponse(answer, response);
+      const result = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
+      await universalResponseToNodeResponse(result, response);
     },
   ]);
 }
@@ -77,7 +77,7 @@ function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number
 function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, calls: ActiveCalls): void {
   router.rpc(method, async (request, context) => {
     const exchange = context.values.get(exchangeKey);
-    if (exchange === undefined) throw new Error('the call did not come through this server');
+    if (exchange === undefined) throw new Error('the call was not received by this server');
     const timeoutMs = context.timeoutMs();
     const call = calls.open({
       edge: 'web',
@@ -119,7 +119,7 @@ function httpHandler(
       response.end();
       return;
     }
-    // What fails here is the connection: its client has gone, or speaks no HTTP.
+    // A failure here is one of the connection: the client has disconnected or violated HTTP.
     serve(new Exchange(request, response, bodyMs)).catch(() => response.destroy());
   };
 }

@@ -20,19 +20,19 @@ import {
 import { envelope } from '../../rpc/frame.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
 
-/** Where the three protocols of streams differ; all put messages into the same envelopes. */
+/** The differences between the three streaming protocols. The envelopes of messages are the same in all. */
 export type StreamProtocol = {
   readonly codec: 'binary' | 'json';
   readonly contentType: string;
-  /** Header that names the compression of the request. */
+  /** Header with the compression of the request. */
   readonly encodingHeader: string;
-  /** How long the client waits. Throws when the header makes no sense. */
+  /** The client's timeout. Throws when the header is malformed. */
   readonly timeoutMs: (headers: HttpRequest['headers']) => number | undefined;
-  /** Ends the response, with the error if there is one. */
+  /** Ends the response, with the error if given. */
   readonly end: (response: HttpResponse, error: ConnectError | undefined) => void;
 };
 
-/** The protocol a request speaks; undefined when it is none of the three. */
+/** The protocol of a request; undefined when it is none of the three. */
 export function streamProtocolOf(contentType = ''): StreamProtocol | undefined {
   const connect = parseConnectType(contentType);
   if (connect?.stream === true) return connect.binary ? connectBinary : connectJson;

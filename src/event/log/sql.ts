@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Pool, Sql } from '../../db/database.ts';
+import type { Pool, Sql } from '../../db/types.ts';
 import type { PatchableEvent } from './patch.ts';
 
 /** An event as committed: what the relay carries and streams deliver. */

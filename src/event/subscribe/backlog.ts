@@ -1,5 +1,5 @@
 import { LRUCache } from 'lru-cache';
-import type { Pool } from '../../db/database.ts';
+import type { Pool } from '../../db/types.ts';
 import type { Frame } from '../../rpc/frame.ts';
 import { toEventFrame } from '../log/frames.ts';
 import { listEvents } from '../log/sql.ts';

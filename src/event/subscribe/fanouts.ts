@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
-import type { Pool } from '../../db/database.ts';
+import type { Pool } from '../../db/types.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { changeField, MESSAGE_DELETED, toEventFrame, toFrame } from '../log/frames.ts';
 import { type LoggedEvent, listEvents } from '../log/sql.ts';

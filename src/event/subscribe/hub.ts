@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../../config.ts';
-import type { Pool } from '../../db/database.ts';
+import type { Pool } from '../../db/types.ts';
 import type { Call, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Frame } from '../../rpc/frame.ts';

@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Pool } from '../../db/database.ts';
+import type { Pool } from '../../db/types.ts';
 import type { Position } from './cursor.ts';
 
 /** Which events of the log a feed is of; undefined: all. */

@@ -6,7 +6,7 @@ import { type CallContext, methodPath } from '../call-context.ts';
 import { codeName, RpcError, reasonName } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** One line in the log and one observation per call, whatever became of it. */
+/** One log line and one observation in the metrics per call, whatever its result. */
 export function accessLog(log: Logger, metrics: Metrics): Interceptor {
   return (method, next) => {
     const running = metrics.callsRunning.labels(method.parent.typeName, method.name);
@@ -14,41 +14,35 @@ export function accessLog(log: Logger, metrics: Metrics): Interceptor {
     return async (call) => {
       const began = performance.now();
       running.inc();
-      streams?.inc({ edge: call.arrival.edge });
-      let refusal: RpcError | undefined;
+      streams?.inc({ edge: call.incoming.edge });
+      let rpcError: RpcError | undefined;
       try {
         return await next(call);
       } catch (error) {
-        if (error instanceof RpcError) refusal = error;
+        if (error instanceof RpcError) rpcError = error;
         throw error;
       } finally {
         running.dec();
-        streams?.dec({ edge: call.arrival.edge });
+        streams?.dec({ edge: call.incoming.edge });
         const ms = performance.now() - began;
-        const code = codeName(refusal?.code ?? Code.OK);
+        const code = codeName(rpcError?.code ?? Code.OK);
         metrics.callSeconds.observe(
           { service: method.parent.typeName, method: method.name, code },
           ms / 1000,
         );
-        if (log.isLevelEnabled('info')) log.info(line(method, call, code, refusal, ms), 'rpc');
+        if (log.isLevelEnabled('info')) log.info(line(method, call, code, rpcError, ms), 'rpc');
       }
     };
   };
 }
 
-function line(
-  method: DescMethod,
-  call: CallContext,
-  code: string,
-  refusal: RpcError | undefined,
-  ms: number,
-) {
+function line(method: DescMethod, call: CallContext, code: string, error: RpcError | undefined, ms: number) {
   return {
     method: methodPath(method),
     code,
-    ...(refusal !== undefined && { reason: reasonName(refusal.reason) }),
+    ...(error !== undefined && { reason: reasonName(error.reason) }),
     ms: Math.round(ms * 100) / 100,
-    edge: call.arrival.edge,
+    edge: call.incoming.edge,
     requestId: call.requestId,
     caller: call.caller.kind,
     tenantId: call.caller.tenantId.toString(),

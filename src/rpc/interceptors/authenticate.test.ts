@@ -16,17 +16,17 @@ import { Code } from '#gen/google/rpc/code_pb.ts';
 import { testEnv } from '../../../test/kit/edge/edges.ts';
 import { toConfig } from '../../config.ts';
 import { RpcError } from '../errors.ts';
-import { callerOf, createTokenReader, type TokenReader } from './authenticate.ts';
+import { callerOf, createTokenVerifier, type VerifyToken } from './authenticate.ts';
 
 const issuer = 'https://id.example/realms/serp';
 const { privateKey, publicKey } = await generateKeyPair('RS256', { extractable: true });
 const jwk = { ...(await exportJWK(publicKey)), kid: 'k1', alg: 'RS256', use: 'sig' };
 const start = 1_800_000_000_000;
 
-test('a user is who the token says', async () => {
+test('a user token gives the caller its ids, name and roles', async () => {
   await using identity = await openIdentity();
   const token = await sign({ uid: '7', tid: 3, name: 'Lan', realm_access: { roles: ['sales'] } });
-  const caller = await callerOf(headers({ authorization: `Bearer ${token}` }), identity.read);
+  const caller = await callerOf(headers({ authorization: `Bearer ${token}` }), identity.verify);
   assert.equal(caller.kind, 'user');
   assert.equal(caller.userId, 7n);
   assert.equal(caller.tenantId, 3n);
@@ -36,8 +36,8 @@ test('a user is who the token says', async () => {
 
 const user = { uid: '7', tid: '3' };
 const now = start / 1000;
-const stranger = await generateKeyPair('RS256');
-const bad: [name: string, token: () => Promise<string> | string][] = [
+const otherKey = await generateKeyPair('RS256');
+const invalidTokens: [name: string, token: () => Promise<string> | string][] = [
   ['garbage', () => 'garbage'],
   ['three parts of garbage', () => 'a.b.c'],
   ['expired', () => sign(user, { exp: now - 60 })],
@@ -45,7 +45,7 @@ const bad: [name: string, token: () => Promise<string> | string][] = [
   ['without expiry', () => sign(user, { exp: undefined })],
   ['for another audience', () => sign(user, { aud: 'another' })],
   ['by another issuer', () => sign(user, { iss: 'https://evil.example' })],
-  ['signed by a stranger under our key id', () => sign(user, {}, { key: stranger.privateKey })],
+  ['signed with another key under our key id', () => sign(user, {}, { key: otherKey.privateKey })],
   ['with an unknown key id', () => sign(user, {}, { kid: 'k2' })],
   ['with algorithm none', () => new UnsecuredJWT(payload(user)).encode()],
   ['with HS256 and the public key as secret', signWithPublicKey],
@@ -54,76 +54,76 @@ const bad: [name: string, token: () => Promise<string> | string][] = [
   ['without tenant', () => sign({ uid: '7' })],
   ['with user 0', () => sign({ uid: '0', tid: '3' })],
   ['with a user below 0', () => sign({ uid: -7, tid: '3' })],
-  ['with an id that a number cannot hold', () => sign({ uid: 2 ** 53, tid: '3' })],
+  ['with an id that is not a safe integer', () => sign({ uid: 2 ** 53, tid: '3' })],
   ['with an id beyond 64 bits', () => sign({ uid: '9223372036854775808', tid: '3' })],
 ];
-for (const [name, token] of bad) {
-  test(`a token ${name} is refused without a word why`, async () => {
+for (const [name, token] of invalidTokens) {
+  test(`a token ${name} is rejected without a reason in the message`, async () => {
     await using identity = await openIdentity();
     const authorization = `Bearer ${await token()}`;
-    const refusal = await refusalOf(callerOf(headers({ authorization }), identity.read));
-    assert.equal(refusal.code, Code.UNAUTHENTICATED);
-    assert.equal(refusal.message, 'a valid bearer token is required');
+    const rpcError = await rpcErrorOf(callerOf(headers({ authorization }), identity.verify));
+    assert.equal(rpcError.code, Code.UNAUTHENTICATED);
+    assert.equal(rpcError.message, 'a valid bearer token is required');
   });
 }
 
 for (const authorization of [undefined, '', 'Bearer', 'Bearer ', 'Basic dXNlcjpwYXNz']) {
-  test(`the authorization header ${JSON.stringify(authorization)} is refused`, async () => {
+  test(`the authorization header ${JSON.stringify(authorization)} is rejected`, async () => {
     await using identity = await openIdentity();
-    const refusal = await refusalOf(callerOf(headers({ authorization }), identity.read));
-    assert.equal(refusal.code, Code.UNAUTHENTICATED);
+    const rpcError = await rpcErrorOf(callerOf(headers({ authorization }), identity.verify));
+    assert.equal(rpcError.code, Code.UNAUTHENTICATED);
   });
 }
 
-test('a known token needs no second look at the keys, until it expires', async () => {
+test('a verified token is cached until it expires', async () => {
   let time = start;
   await using identity = await openIdentity({ time: () => time });
   const token = await sign(user, { exp: now + 60 });
-  const first = await identity.read(token);
-  assert.equal(await identity.read(token), first, 'the same identity, not one checked again');
+  const first = await identity.verify(token);
+  assert.equal(await identity.verify(token), first, 'the cached identity');
   time = start + 59_000;
-  assert.equal(await identity.read(token), first);
+  assert.equal(await identity.verify(token), first);
   time = start + 61_000;
-  assert.equal((await refusalOf(identity.read(token))).code, Code.UNAUTHENTICATED);
+  assert.equal((await rpcErrorOf(identity.verify(token))).code, Code.UNAUTHENTICATED);
 });
 
-test('no more tokens are remembered than configured', async () => {
+test('the cache of tokens has the configured size', async () => {
   await using identity = await openIdentity({ env: { AUTH_REMEMBERED_TOKENS: '2' } });
   const tokens = [await sign(user), await sign({ ...user, name: 'b' }), await sign({ ...user, name: 'c' })];
   const [first = ''] = tokens;
-  const before = await identity.read(first);
-  for (const token of tokens) await identity.read(token);
-  assert.notEqual(await identity.read(first), before);
+  const before = await identity.verify(first);
+  for (const token of tokens) await identity.verify(token);
+  assert.notEqual(await identity.verify(first), before);
 });
 
-test('keys that cannot be fetched make the service unavailable, not the token wrong', async () => {
+test('a token whose key cannot be fetched is UNAVAILABLE, not UNAUTHENTICATED', async () => {
   await using identity = await openIdentity();
-  identity.answer = 503;
-  const refusal = await refusalOf(identity.read(await sign(user)));
-  assert.equal(refusal.code, Code.UNAVAILABLE);
-  identity.answer = 200;
-  assert.equal((await identity.read(await sign(user))).userId, 7n);
+  identity.status = 503;
+  const rpcError = await rpcErrorOf(identity.verify(await sign(user)));
+  assert.equal(rpcError.code, Code.UNAVAILABLE);
+  identity.status = 200;
+  assert.equal((await identity.verify(await sign(user))).userId, 7n);
 });
 
-test('a service acts for the user it names', async () => {
+test('a service acts for the user that it names', async () => {
   await using identity = await openIdentity();
   const token = await sign({ realm_access: { roles: ['discuss.service'] } });
   const acting = { authorization: `Bearer ${token}`, 'x-user-id': '42', 'x-tenant-id': '5' };
-  const caller = await callerOf(headers(acting), identity.read);
+  const caller = await callerOf(headers(acting), identity.verify);
   assert.deepEqual([caller.kind, caller.userId, caller.tenantId], ['service', 42n, 5n]);
-  const itself = await callerOf(headers({ authorization: `Bearer ${token}` }), identity.read);
+  const itself = await callerOf(headers({ authorization: `Bearer ${token}` }), identity.verify);
   assert.deepEqual([itself.kind, itself.userId, itself.tenantId], ['service', 0n, 0n]);
 });
 
-test('a service acts only in tenants it serves', async () => {
+test('a service acts only in the tenants of its token', async () => {
   await using identity = await openIdentity();
   const token = await sign({ tid: '5', tenants: ['6', 8], realm_access: { roles: ['discuss.service'] } });
   const inTenant = (tenant: string) =>
-    callerOf(headers({ authorization: `Bearer ${token}`, 'x-tenant-id': tenant }), identity.read);
+    callerOf(headers({ authorization: `Bearer ${token}`, 'x-tenant-id': tenant }), identity.verify);
   assert.equal((await inTenant('6')).tenantId, 6n);
   assert.equal((await inTenant('8')).tenantId, 8n);
   assert.equal((await inTenant('5')).tenantId, 5n);
-  assert.equal((await refusalOf(inTenant('7'))).code, Code.PERMISSION_DENIED);
+  assert.equal((await rpcErrorOf(inTenant('7'))).code, Code.PERMISSION_DENIED);
 });
 
 for (const [name, value] of [
@@ -131,13 +131,13 @@ for (const [name, value] of [
   ['x-user-id', '0'],
   ['x-tenant-id', '-1'],
 ] as const) {
-  test(`a service that sends ${name}: ${value} is told`, async () => {
+  test(`a service that sends ${name}: ${value} gets INVALID_ARGUMENT`, async () => {
     await using identity = await openIdentity();
     const token = await sign({ tid: '5', realm_access: { roles: ['discuss.service'] } });
     const sent = { authorization: `Bearer ${token}`, [name]: value };
-    const refusal = await refusalOf(callerOf(headers(sent), identity.read));
-    assert.equal(refusal.code, Code.INVALID_ARGUMENT);
-    assert.match(refusal.message, new RegExp(name));
+    const rpcError = await rpcErrorOf(callerOf(headers(sent), identity.verify));
+    assert.equal(rpcError.code, Code.INVALID_ARGUMENT);
+    assert.match(rpcError.message, new RegExp(name));
   });
 }
 
@@ -145,24 +145,24 @@ test('a service without a tenant cannot act for a user', async () => {
   await using identity = await openIdentity();
   const token = await sign({ realm_access: { roles: ['discuss.service'] } });
   const acting = { authorization: `Bearer ${token}`, 'x-user-id': '42' };
-  assert.equal((await refusalOf(callerOf(headers(acting), identity.read))).code, Code.INVALID_ARGUMENT);
+  assert.equal((await rpcErrorOf(callerOf(headers(acting), identity.verify))).code, Code.INVALID_ARGUMENT);
 });
 
-test('users and operators cannot act for others', async () => {
+test('users and operators cannot act for other users', async () => {
   await using identity = await openIdentity();
   for (const roles of [[], ['discuss.admin']]) {
     const token = await sign({ ...user, realm_access: { roles } });
     const acting = { authorization: `Bearer ${token}`, 'x-user-id': '42', 'x-tenant-id': '5' };
-    const caller = await callerOf(headers(acting), identity.read);
+    const caller = await callerOf(headers(acting), identity.verify);
     assert.deepEqual([caller.userId, caller.tenantId], [7n, 3n]);
   }
 });
 
-test('keys may come from a file', async () => {
+test('keys are read from a file', async () => {
   const config = toConfig(testEnv).auth;
-  await assert.doesNotReject(createTokenReader(config, () => start));
+  await assert.doesNotReject(createTokenVerifier(config, () => start));
   await assert.rejects(
-    createTokenReader({ ...config, jwks: 'file:///nowhere/jwks.json' }, () => start),
+    createTokenVerifier({ ...config, jwks: 'file:///nowhere/jwks.json' }, () => start),
     /ENOENT/,
   );
 });
@@ -197,7 +197,7 @@ function headers(values: Record<string, string | undefined>): (name: string) => 
   return (name) => values[name];
 }
 
-async function refusalOf(promise: Promise<unknown>): Promise<RpcError> {
+async function rpcErrorOf(promise: Promise<unknown>): Promise<RpcError> {
   const error = await promise.then(
     () => new Error('it was accepted'),
     (reason) => reason,
@@ -206,11 +206,11 @@ async function refusalOf(promise: Promise<unknown>): Promise<RpcError> {
   return error;
 }
 
-/** An identity provider's key endpoint, and a reader of the tokens it vouches for. */
+/** An identity provider's key endpoint, and a verifier of its tokens. */
 async function openIdentity({ time = (): number => start, env = {} } = {}) {
-  const identity = { answer: 200, read: undefined as unknown as TokenReader };
+  const identity = { status: 200, verify: undefined as unknown as VerifyToken };
   const server = createServer((_request, response) => {
-    response.writeHead(identity.answer, { 'content-type': 'application/json' });
+    response.writeHead(identity.status, { 'content-type': 'application/json' });
     response.end(JSON.stringify({ keys: [jwk] }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
@@ -221,7 +221,7 @@ async function openIdentity({ time = (): number => start, env = {} } = {}) {
     AUTH_AUDIENCE: 'discuss',
   };
   const config = toConfig({ ...testEnv, ...jwks, AUTH_CLOCK_TOLERANCE_MS: '1000', ...env });
-  identity.read = await createTokenReader(config.auth, time);
+  identity.verify = await createTokenVerifier(config.auth, time);
   return Object.assign(identity, {
     async [Symbol.asyncDispose]() {
       server.close();

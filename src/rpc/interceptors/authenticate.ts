@@ -15,38 +15,38 @@ import type { Caller } from '../call.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** Gives whom a token proves its holder to be; throws a refusal where it proves nobody. */
-export type TokenReader = (token: string) => Promise<Caller>;
+/** Verifies a token and returns its caller; throws UNAUTHENTICATED. */
+export type VerifyToken = (token: string) => Promise<Caller>;
 
 type Header = (name: string) => string | undefined;
 
-/** Finds out who calls. No token, no entry. */
-export function authenticate(readToken: TokenReader): Interceptor {
+/** Sets the caller of the call from its token. */
+export function authenticate(verifyToken: VerifyToken): Interceptor {
   return (_method, next) => async (call) => {
-    call.caller = await callerOf(call.arrival.header, readToken);
+    call.caller = await callerOf(call.incoming.header, verifyToken);
     return next(call);
   };
 }
 
-export async function callerOf(header: Header, readToken: TokenReader): Promise<Caller> {
+export async function callerOf(header: Header, verifyToken: VerifyToken): Promise<Caller> {
   const token = /^Bearer +(\S+)$/i.exec(header('authorization') ?? '')?.[1];
   if (token === undefined) throw errors.tokenInvalid();
-  const identity = await readToken(token);
+  const identity = await verifyToken(token);
   return identity.kind === 'service' ? actingFor(identity, header) : identity;
 }
 
-/** Checks tokens, each one's signature once: what it proved is remembered until it expires. */
-export async function createTokenReader(config: Config['auth'], now: () => number): Promise<TokenReader> {
+/** Caches the callers of verified tokens until these expire, so that each signature is checked once. */
+export async function createTokenVerifier(config: Config['auth'], now: () => number): Promise<VerifyToken> {
   const keys = await openKeys(config.jwks);
-  const known = new LRUCache<string, { identity: Caller; until: number }>({ max: config.rememberedTokens });
+  const cache = new LRUCache<string, { identity: Caller; until: number }>({ max: config.rememberedTokens });
   return async (token) => {
     const fingerprint = hash('sha256', token, 'base64');
-    const remembered = known.get(fingerprint);
-    if (remembered !== undefined && remembered.until > now()) return remembered.identity;
-    known.delete(fingerprint);
+    const cached = cache.get(fingerprint);
+    if (cached !== undefined && cached.until > now()) return cached.identity;
+    cache.delete(fingerprint);
     const claims = await verify(token, keys, config, now());
     const identity = identityOf(claims);
-    known.set(fingerprint, { identity, until: (claims.exp ?? 0) * 1000 + config.clockToleranceMs });
+    cache.set(fingerprint, { identity, until: (claims.exp ?? 0) * 1000 + config.clockToleranceMs });
     return identity;
   };
 }
@@ -76,12 +76,12 @@ async function verify(
     });
     return payload;
   } catch (error) {
-    throw isKeyTrouble(error) ? errors.keysUnavailable(error) : errors.tokenInvalid(error);
+    throw isKeyUnavailable(error) ? errors.keysUnavailable(error) : errors.tokenInvalid(error);
   }
 }
 
-// The token may well be good when its key cannot be had.
-function isKeyTrouble(error: unknown): boolean {
+// The token may be valid: its key could not be loaded.
+function isKeyUnavailable(error: unknown): boolean {
   if (!(error instanceof joseErrors.JOSEError)) return true;
   return ['ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID', 'ERR_JWKS_TIMEOUT'].includes(error.code);
 }
@@ -96,13 +96,13 @@ function identityOf(claims: JWTPayload): Caller {
   return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims) };
 }
 
-/** A service says in metadata for whom it calls; from anybody else these headers mean nothing. */
+/** A service names the user and tenant that it acts for in headers, which are ignored from all other callers. */
 function actingFor(service: Caller, header: Header): Caller {
   const userId = idHeader(header, 'x-user-id') ?? 0n;
   const tenantId = idHeader(header, 'x-tenant-id') ?? service.tenantId;
-  const own = tenantId === service.tenantId;
-  if (!own && service.tenants?.has(tenantId) === false) {
-    throw errors.callerNotAllowed('the service does not serve this tenant');
+  const isOwn = tenantId === service.tenantId;
+  if (!isOwn && service.tenants?.has(tenantId) === false) {
+    throw errors.callerNotAllowed('the service may not act in this tenant');
   }
   if (userId !== 0n && tenantId === 0n)
     throw errors.fieldInvalid('x-tenant-id', 'is required with x-user-id');
@@ -121,7 +121,7 @@ function tenantsOf(claims: JWTPayload): ReadonlySet<bigint> | undefined {
   return Array.isArray(tenants) ? new Set(tenants.map(idOf)) : undefined;
 }
 
-// An id that a claim does not hold, or not as it should, is 0n: nobody's.
+// A missing or malformed id becomes 0n, which is no user's and no tenant's.
 function idOf(claim: unknown): bigint {
   if (typeof claim === 'number') return Number.isSafeInteger(claim) && claim > 0 ? BigInt(claim) : 0n;
   return typeof claim === 'string' ? (parseId(claim) ?? 0n) : 0n;
@@ -131,7 +131,7 @@ function idHeader(header: Header, name: string): bigint | undefined {
   const text = header(name);
   if (text === undefined) return undefined;
   const id = parseId(text);
-  if (id === undefined) throw errors.fieldInvalid(name, 'must be a whole number above 0');
+  if (id === undefined) throw errors.fieldInvalid(name, 'must be a positive integer');
   return id;
 }
 

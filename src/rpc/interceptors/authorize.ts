@@ -4,10 +4,10 @@ import type { Caller } from '../call.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** Refuses callers the method's `access` option does not name; a method without one cannot be served at all. */
+/** Rejects callers that the method's `access` option does not permit. A method without the option fails the start. */
 export const authorize: Interceptor = (method, next) => {
   const mayCall = rule(getOption(method, accessOption));
-  if (mayCall === undefined) throw new Error(`${method.toString()} does not state who may call it`);
+  if (mayCall === undefined) throw new Error(`${method.toString()} has no access option`);
   return async (call) => {
     if (!mayCall(call.caller)) throw errors.callerNotAllowed();
     return next(call);
@@ -17,7 +17,7 @@ export const authorize: Interceptor = (method, next) => {
 function rule(access: Access): ((caller: Caller) => boolean) | undefined {
   switch (access) {
     case Access.USER:
-      // An operator, or a service, that has a user's ids is that user here.
+      // Also an operator with a user's ids, or a service that acts for a user.
       return (caller) => caller.userId > 0n && caller.tenantId > 0n;
     case Access.SERVICE:
       return (caller) => caller.kind === 'service';

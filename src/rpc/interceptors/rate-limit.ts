@@ -6,57 +6,55 @@ import type { CallContext } from '../call-context.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** A minute's worth of calls: this many may come at once, and it fills evenly. */
+/** A bucket that holds `perMinute` calls and refills evenly. */
 export type Bucket = {
-  /** `{tenant}:…`: what has the same tenant can be asked for together. */
+  /** `{tenant}:…`: the hash tag puts the keys of one tenant on one node of a Redis Cluster. */
   readonly key: string;
   readonly perMinute: number;
   readonly quota: QuotaText;
 };
 
-/** Where only so many may be at a time. */
+/** How many streams may be open at a time. */
 export type ConcurrencyLimit = { readonly key: string; readonly limit: number; readonly quota: QuotaText };
 
-/** The place of the bucket or room that has nothing left, and how long it will have nothing. */
+/** Index of the bucket or limit that was exceeded, and when a retry can succeed. */
 export type LimitExceeded = { readonly index: number; readonly waitMs: number };
 
 export type Limiter = {
   /** Takes one call from each bucket, or from none when one of them is empty. */
   take(buckets: readonly Bucket[]): LimitExceeded | undefined | Promise<LimitExceeded | undefined>;
-  /** Enters all rooms, or none when one of them is full; the function answered leaves them again. */
-  enter(rooms: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)>;
+  /** Counts one more under each limit, or under none when one is reached. Call the returned function to release. */
+  acquire(limits: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)>;
 };
 
-/** What clients are told of a quota that was used up. */
+/** Subject and description in the QuotaFailure that clients receive. */
 type QuotaText = { readonly subject: string; readonly description: string };
 
 /**
- * Holds callers to their quota: a bucket of calls per user and kind (reads, writes, searches) and one per tenant, and
- * numbers of streams at a time per user and per tenant. A service that acts for a user draws on that user's buckets,
- * the same the user draws on directly: users have one allowance whichever front end they come through, and a service
- * cannot be used to get round it. Calls by services and operators for nobody count for their tenant alone; their
- * streams count together as those of one user.
- * A limit of 0 is off.
+ * Enforces the quotas: calls per minute by user and kind (read, write, search) and by tenant, and concurrent streams
+ * by user and by tenant. A call that a service makes for a user counts against the user's own quota, so that a user
+ * cannot gain calls through a second front end. Calls of services and operators without a user count against the
+ * tenant's quota only; their streams count together, as if of one user. A limit of 0 is off.
  */
 export function rateLimit(limiter: Limiter, config: Config['limits']): Interceptor {
   return (method, next) => {
     const quota = getOption(method, quotaOption);
     const counted = async (call: CallContext) => {
       const buckets = toBuckets(call.caller, quota, config);
-      const shortage = buckets.length === 0 ? undefined : await limiter.take(buckets);
-      if (shortage !== undefined) throw exceeded(buckets[shortage.index], shortage);
+      const exceeded = buckets.length === 0 ? undefined : await limiter.take(buckets);
+      if (exceeded !== undefined) throw rateLimited(buckets[exceeded.index], exceeded);
       return next(call);
     };
     if (quota !== Quota.STREAM) return counted;
     return async (call) => {
-      const rooms = toRooms(call.caller, config);
-      if (rooms.length === 0) return counted(call);
-      const entered = await limiter.enter(rooms);
-      if (typeof entered !== 'function') throw exceeded(rooms[entered.index], entered);
+      const limits = toConcurrencyLimits(call.caller, config);
+      if (limits.length === 0) return counted(call);
+      const acquired = await limiter.acquire(limits);
+      if (typeof acquired !== 'function') throw rateLimited(limits[acquired.index], acquired);
       try {
         return await counted(call);
       } finally {
-        entered();
+        acquired();
       }
     };
   };
@@ -99,22 +97,22 @@ function toKind(quota: Quota, config: Config['limits']): [kind: keyof typeof plu
   }
 }
 
-function toRooms({ tenantId, userId }: Caller, config: Config['limits']): ConcurrencyLimit[] {
-  const rooms: ConcurrencyLimit[] = [];
+function toConcurrencyLimits({ tenantId, userId }: Caller, config: Config['limits']): ConcurrencyLimit[] {
+  const limits: ConcurrencyLimit[] = [];
   if (config.streamsPerUser > 0) {
     const description = `${config.streamsPerUser} streams at a time and user`;
     const quota = { subject: `user:${userId}`, description };
-    rooms.push({ key: `{${tenantId}}:streams:${userId}`, limit: config.streamsPerUser, quota });
+    limits.push({ key: `{${tenantId}}:streams:${userId}`, limit: config.streamsPerUser, quota });
   }
   if (config.streamsPerTenant > 0 && tenantId > 0n) {
     const description = `${config.streamsPerTenant} streams at a time and tenant`;
     const quota = { subject: `tenant:${tenantId}`, description };
-    rooms.push({ key: `{${tenantId}}:streams`, limit: config.streamsPerTenant, quota });
+    limits.push({ key: `{${tenantId}}:streams`, limit: config.streamsPerTenant, quota });
   }
-  return rooms;
+  return limits;
 }
 
-function exceeded(limit: Bucket | ConcurrencyLimit | undefined, { waitMs }: LimitExceeded): Error {
+function rateLimited(limit: Bucket | ConcurrencyLimit | undefined, { waitMs }: LimitExceeded): Error {
   const { subject = '', description = '' } = limit?.quota ?? {};
   return errors.rateLimited(subject, description, waitMs);
 }

@@ -29,8 +29,8 @@ import {
 type Unary<I, O> = { methodKind: 'unary'; input: I; output: O };
 
 /**
- * A service for the edges' own tests, made of the real messages: an RPC of each kind, access and quota. It is
- * described here rather than in a proto so that nothing of it is generated.
+ * A service for the tests of the edges, with the real messages: an RPC of each kind, access and quota. It is described
+ * here rather than in a proto, so that no code is generated for it.
  */
 export const EchoService: GenService<{
   write: Unary<typeof SendMessageRequestSchema, typeof SendMessageResponseSchema>;
@@ -53,17 +53,17 @@ export const EchoService: GenService<{
   0,
 );
 
-/** A service whose only RPC does not say who may call it. */
+/** A service whose only RPC has no access option. */
 export const UnimplementedService: GenService<{
   read: Unary<typeof GetMessageRequestSchema, typeof GetMessageResponseSchema>;
 }> = serviceDesc(describe([method('Read', 'GetMessage', Access.UNSPECIFIED, Quota.READ)]), 0);
 
 type Method = ReturnType<typeof method>;
 
-function method(name: string, messages: string, who: Access, counts: Quota, readOnly = false) {
+function method(name: string, messages: string, allowed: Access, counted: Quota, readOnly = false) {
   const options = create(MethodOptionsSchema);
-  if (who !== Access.UNSPECIFIED) setExtension(options, access, who);
-  setExtension(options, quota, counts);
+  if (allowed !== Access.UNSPECIFIED) setExtension(options, access, allowed);
+  setExtension(options, quota, counted);
   if (readOnly) options.idempotencyLevel = MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
   const inputType = `.serp.discuss.v1.${messages}Request`;
   return { name, inputType, outputType: `.serp.discuss.v1.${messages}Response`, options };

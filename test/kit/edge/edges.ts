@@ -38,7 +38,7 @@ export type LogLine = Readonly<Record<string, unknown>>;
 
 const signer = await createTokenSigner();
 
-/** `write` answers what it was sent, `read` the ids of its caller, `stream` one frame; give handlers to differ. */
+/** By default `write` returns its request, `read` the ids of its caller, and `stream` one frame. */
 export async function openEdges(
   handlers: Partial<EchoHandlers> = {},
   env: Record<string, string> = {},
@@ -77,7 +77,7 @@ export const testEnv = {
   DRAIN_MS: '2000',
 };
 
-/** Every way a client may speak to the edges. */
+/** Every combination of edge, protocol, HTTP version and codec. */
 export const protocols = [
   { name: 'gRPC on the mesh edge', open: (edges: TestEdges) => grpc(edges.grpc.address, true) },
   { name: 'gRPC on the web edge', open: (edges: TestEdges) => grpc(edges.web.address, true) },
@@ -113,7 +113,7 @@ export function numberedFrame(seq: bigint, size = 0): Frame {
   return new Frame(SubscribeResponseSchema, Buffer.from(toBinary(SubscribeResponseSchema, response)));
 }
 
-/** Number of a frame as it came out at the client. */
+/** Number of a frame that a client received. */
 export function numberOf(response: {
   payload: { case?: string | undefined; value?: unknown };
 }): bigint | undefined {
