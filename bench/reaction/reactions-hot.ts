@@ -9,7 +9,7 @@ import { type Stack, TENANT } from '../lib/stack.ts';
 
 const USERS = 200;
 const MESSAGES = 60;
-const PER_RUN = 5;
+const PER_RUN = 3;
 /** The number that the service uses for calls. */
 const CONNECTIONS = 12;
 const EMOJI = '👍';
