@@ -84,6 +84,7 @@ function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, s
     AUTH_JWKS_URL: signer.jwksUrl,
     AUTH_ISSUER: signer.issuer,
     AUTH_AUDIENCE: signer.audience,
+    SECRET_KEYS: signer.secretKeys,
     GRPC_ADDR: addresses.grpc,
     WEB_ADDR: addresses.web,
     METRICS_ADDR: addresses.metrics,

@@ -46,6 +46,7 @@ export function toConfig(env: Env) {
       clockToleranceMs: read.count('AUTH_CLOCK_TOLERANCE_MS', 5_000),
       rememberedTokens: read.count('AUTH_REMEMBERED_TOKENS', 20_000),
     },
+    secrets: { keys: read.keys('SECRET_KEYS') },
     limits: {
       sendPerMinute: read.count('LIMIT_SEND_PER_MINUTE', 60),
       readPerMinute: read.count('LIMIT_READ_PER_MINUTE', 300),
@@ -187,6 +188,14 @@ function reader(env: Env, problems: string[]) {
       const good = urls.filter((url) => url !== null && protocols.includes(url.protocol));
       if (good.length < urls.length) problems.push(`${name} must be ${protocols.join('// or ')}//host:port`);
       return good.filter((url) => url !== null);
+    },
+    /** Base64 of 32 bytes or more each. */
+    keys(name: string): readonly Buffer[] {
+      const keys = (raw(name)?.split(',') ?? []).map((text) => Buffer.from(text.trim(), 'base64'));
+      if (keys.length === 0) problems.push(`${name} is required`);
+      if (keys.some((key) => key.length < 32))
+        problems.push(`${name} must be base64 of 32 bytes or more each`);
+      return keys;
     },
     flag(name: string, fallback: boolean): boolean {
       const value = raw(name);

@@ -126,6 +126,7 @@ export class Stack implements AsyncDisposable {
       AUTH_JWKS_URL: this.tokens.jwksUrl,
       AUTH_ISSUER: this.tokens.issuer,
       AUTH_AUDIENCE: this.tokens.audience,
+      SECRET_KEYS: this.tokens.secretKeys,
       DRAIN_MS: '500',
     };
     return Child.start<ServerCommands>('server.ts', env, this.#nodeOptions);

@@ -8,8 +8,10 @@ import { accessLog } from './interceptors/access-log.ts';
 import { authenticate, createTokenVerifier, type VerifyToken } from './interceptors/authenticate.ts';
 import { authorize } from './interceptors/authorize.ts';
 import { mapErrors } from './interceptors/map-errors.ts';
+import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
+import { createSigner } from './signer.ts';
 
 /** What both edges serve. They share rate limits and the cache of verified tokens. */
 export type Api = {
@@ -52,6 +54,7 @@ export async function createApi(
     authorize,
     rateLimit(limiter, config.limits),
     validate,
+    pageTokens(createSigner(config.secrets.keys, 'page token')),
   ];
   const rpcs = routes.flatMap((route) =>
     route.service.methods.map((method) => ({

@@ -211,5 +211,6 @@ function environment(stores: Stores, redis: FaultProxy, database: FaultProxy, to
     AUTH_JWKS_URL: tokens.jwksUrl,
     AUTH_ISSUER: tokens.issuer,
     AUTH_AUDIENCE: tokens.audience,
+    SECRET_KEYS: tokens.secretKeys,
   };
 }

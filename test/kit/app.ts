@@ -66,6 +66,7 @@ export class App {
       AUTH_JWKS_URL: this.tokens.jwksUrl,
       AUTH_ISSUER: this.tokens.issuer,
       AUTH_AUDIENCE: this.tokens.audience,
+      SECRET_KEYS: this.tokens.secretKeys,
       LIMIT_SEND_PER_MINUTE: '0',
       LIMIT_READ_PER_MINUTE: '0',
       LIMIT_SEARCH_PER_MINUTE: '0',

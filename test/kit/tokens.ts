@@ -1,3 +1,4 @@
+import { createHash } from 'node:crypto';
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { pathToFileURL } from 'node:url';
@@ -23,6 +24,8 @@ export interface TokenSigner {
   /** A `file:` address, fit for AUTH_JWKS_URL. */
   readonly jwksUrl: string;
   readonly jwks: { readonly keys: readonly JWK[] };
+  /** Fit for SECRET_KEYS; lasts as long as the signing key. */
+  readonly secretKeys: string;
   sign(claims: TokenClaims): Promise<string>;
 }
 
@@ -45,6 +48,7 @@ export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
     audience,
     jwksUrl: pathToFileURL(file).href,
     jwks,
+    secretKeys: createHash('sha256').update(JSON.stringify(key)).digest('base64'),
     sign({ userId, tenantId, name, roles = [], tenants, expiresIn = 3600 }) {
       const now = Math.floor(Date.now() / 1000);
       const user = userId === 0n ? {} : { uid: `${userId}`, name: name ?? `User ${userId}` };

@@ -74,6 +74,7 @@ export const testEnv = {
   AUTH_JWKS_URL: signer.jwksUrl,
   AUTH_ISSUER: signer.issuer,
   AUTH_AUDIENCE: signer.audience,
+  SECRET_KEYS: signer.secretKeys,
   DRAIN_MS: '2000',
 };
 
