@@ -5,7 +5,13 @@ import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { type AccessRow, type ChannelType, findChannel, lockChannel, lockPublicGroup } from './sql.ts';
 
-type PresenceView = { readonly type: ChannelType; readonly isPrivate: boolean; readonly role: Role | null };
+/** What decides whether a caller sees a channel. */
+export type Visibility = {
+  readonly type: ChannelType;
+  readonly isPrivate: boolean;
+  /** Role of the caller; null for callers who are not members. */
+  readonly role: Role | null;
+};
 
 const ranks: Readonly<Record<Role, number>> = { GUEST: 1, MEMBER: 2, ADMIN: 3, OWNER: 4 };
 
@@ -15,7 +21,7 @@ export function isManager(caller: Caller): boolean {
 }
 
 /** A channel the caller is a member of, a public one of the tenant, or to a manager any: else it does not exist. */
-export function requireVisible<Row extends PresenceView>(caller: Caller, row: Row | undefined): Row {
+export function requireVisible<Row extends Visibility>(caller: Caller, row: Row | undefined): Row {
   if (row === undefined) throw errors.channelNotFound();
   const isPublic = row.type === 'GROUP' && !row.isPrivate;
   if (row.role === null && !isPublic && !isManager(caller)) throw errors.channelNotFound();

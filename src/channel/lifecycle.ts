@@ -1,14 +1,15 @@
+import type { PendingQuery } from 'postgres';
 import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { CallScope } from '../db/database.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { isManager, lockVisible, rejectDirect, requireRole } from './access.ts';
-import { updateArchived, updateDeleted } from './lifecycle-sql.ts';
-import type { ChannelRow } from './sql.ts';
+import { type ChannelRow, channelColumns } from './sql.ts';
 import { toChannel, toChannelChanged, toChannelDeleted } from './view.ts';
 
 type LifecycleHandlers = Pick<
@@ -69,4 +70,35 @@ export async function setArchived(
   });
   deps.relay.publish(events);
   return channel;
+}
+
+/** Puts a channel away or opens it again. The channel's row must be locked. */
+function updateArchived(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  archived: boolean,
+): PendingQuery<ChannelRow[]> {
+  return sql<ChannelRow[]>`
+    update channels c
+    set is_archived = ${archived},
+        updated_at = greatest(c.updated_at, now_ms())
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+    returning ${channelColumns(sql)}
+  `;
+}
+
+/** Deletes a channel softly: nothing finds it any more. The channel's row must be locked. */
+function updateDeleted(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<never[]> {
+  return sql<never[]>`
+    update channels c
+    set deleted_at = t.now,
+        updated_at = greatest(c.updated_at, t.now)
+    from (select now_ms() as now) as t
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+  `;
 }

@@ -15,8 +15,7 @@ import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
-import { type ChannelRow, channelColumns } from './sql.ts';
-import { topicOf } from './topic-sql.ts';
+import { type ChannelRow, channelColumns, topicOf } from './sql.ts';
 import { toChannel, toTypeColumns } from './view.ts';
 
 type ListHandlers = Pick<Handlers<typeof ChannelService>, 'listChannels'>;

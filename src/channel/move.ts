@@ -1,59 +1,53 @@
 import type { MessageShape } from '@bufbuild/protobuf';
-import { MoveTopicRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { PendingQuery } from 'postgres';
+import { type ChannelService, MoveTopicRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { hashRequest } from '../db/request-hash.ts';
-import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
-import { insertMembers, type MemberRow } from '../membership/sql.ts';
-import { toMembersJoined } from '../membership/view.ts';
+import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
+import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { rejectArchived, rejectOverfull } from './access.ts';
 import type { Parts } from './create.ts';
-import { type ChannelRow, findChannel, findClaim } from './sql.ts';
-import {
-  claimMove,
-  deleteAlias,
-  type Entity,
-  findTopicChannel,
-  listNewcomers,
-  lockChannels,
-  lockEntities,
-  updateAliases,
-  updateEntity,
-  updateMerged,
-  upsertAlias,
-} from './topic-sql.ts';
-import { toChannelChanged } from './view.ts';
+import { type Moved, mergeTopics } from './merge.ts';
+import { type ChannelRow, channelColumns, type Entity, findChannel, findClaim } from './sql.ts';
+import { entityOf, findTopicChannel, isEntityOf, lockEntities, upsertAlias } from './topic.ts';
+import { toChannel, toChannelChanged } from './view.ts';
 
 type MoveRequest = MessageShape<typeof MoveTopicRequestSchema>;
-
-/** Where a discussion is now, and what became of it in the logs; no events when nothing changed. */
-export type Moved = {
-  readonly channel: ChannelRow;
-  /** The channel that was merged into it, if one was. */
-  readonly mergedId: bigint | null;
-  readonly events: readonly LoggedEvent[];
-};
 
 type Ends = { readonly source: ChannelRow | undefined; readonly target: ChannelRow | undefined };
 
 const ATTEMPTS = 3;
-const JOINED_AT_ONCE = 1_000;
+
+type MoveHandlers = Pick<Handlers<typeof ChannelService>, 'moveTopic'>;
+
+export function moveHandlers({ config, db, relay }: Deps): MoveHandlers {
+  return {
+    async moveTopic(request, call) {
+      const { caller } = call;
+      requireTenant(caller);
+      requireMove(request);
+      const { channel, mergedId, events } = await db.transaction(call, (sql) =>
+        move({ sql, caller, config }, request),
+      );
+      relay.publish(events);
+      return { channel: toChannel(channel), mergedChannelId: mergedId ?? 0n };
+    },
+  };
+}
 
 /** Checks what the proto cannot. */
-export function requireMove(request: MoveRequest): void {
+function requireMove(request: MoveRequest): void {
   const { fromEntityType, fromEntityId, toEntityType, toEntityId } = request;
   if (fromEntityType === toEntityType && fromEntityId === toEntityId)
     throw errors.fieldInvalid('to_entity_id', 'is the entity to move from');
 }
 
-/** Whether a channel is that of an entity now. */
-export function isOf(channel: ChannelRow, { type, id }: Entity): boolean {
-  return channel.entityType === type && channel.entityId === id;
-}
-
 /** Moves a discussion to another entity, or finds where an earlier call with the same request id moved it. */
-export async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
+async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
   const { sql, caller } = parts;
   const from: Entity = { type: request.fromEntityType, id: request.fromEntityId };
   const to: Entity = { type: request.toEntityType, id: request.toEntityId };
@@ -69,9 +63,9 @@ export async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
     await upsertAlias(sql, caller.tenantId, from, end.id);
     return { channel: end, mergedId, events: [] };
   }
-  if (mergedId !== null) return merge(parts, source, end);
+  if (mergedId !== null) return mergeTopics(parts, source, end);
   // Both lead to one channel: it is there, has been there and moved on, or moves back.
-  const isThere = target !== undefined && !isOf(source, from);
+  const isThere = target !== undefined && !isEntityOf(source, from);
   return isThere ? { channel: end, mergedId, events: [] } : relocate(parts, source, to);
 }
 
@@ -142,44 +136,69 @@ async function relocate(parts: Parts, source: ChannelRow, to: Entity): Promise<M
   return { channel, mergedId: null, events: events.flat() };
 }
 
-async function merge(parts: Parts, source: ChannelRow, target: ChannelRow): Promise<Moved> {
-  const { sql, caller, config } = parts;
-  const { tenantId, userId } = caller;
-  rejectArchived(target);
-  const newcomers = await listNewcomers(sql, tenantId, source.id, target.id);
-  rejectOverfull(config, target.memberCount + newcomers.length);
-  const groups = [...Map.groupBy(newcomers, ({ role }) => (role === 'GUEST' ? 'GUEST' : 'MEMBER'))];
-  const [[merged], , , ...joined] = await Promise.all([
-    updateMerged(sql, tenantId, source.id, target.id),
-    updateAliases(sql, tenantId, source.id, target.id),
-    upsertAlias(sql, tenantId, entityOf(source), target.id),
-    ...groups.map(([role, rows]) => {
-      const userIds = rows.map((row) => row.userId);
-      return insertMembers(sql, tenantId, target.id, userIds, role);
-    }),
-  ]);
-  const [channel] = await findChannel(sql, tenantId, userId, target.id);
-  if (channel === undefined || merged === undefined) throw errors.conflict();
-  const ends = { fromEntity: entityOf(source), toEntity: entityOf(target) };
-  const events = await Promise.all([
-    ...inPortions(joined.flat()).map((members) =>
-      appendEvent(sql, target.id, 'MEMBERS_JOINED', userId, toMembersJoined(target.id, userId, members)),
-    ),
-    ...postNotices(parts, target.id, { kind: Kind.TOPIC_MERGED, ...ends, otherChannelId: source.id }),
-    appendEvent(sql, source.id, 'CHANNEL_CHANGED', userId, toChannelChanged(merged, userId, false)),
-    ...postNotices(parts, source.id, { kind: Kind.TOPIC_MERGED_INTO, ...ends, otherChannelId: target.id }),
-  ]);
-  return { channel, mergedId: source.id, events: events.flat() };
+/** Locks two channels as changes of one do, in the order of their ids. */
+function lockChannels(sql: Sql, tenantId: bigint, channelIds: readonly bigint[]): PendingQuery<never[]> {
+  return sql<never[]>`
+    select c.id
+    from channels c
+    where c.id = any(${sql.array([...channelIds], 1016)})
+      and c.tenant_id = ${tenantId}
+    order by c.id
+    for no key update
+  `;
 }
 
-function entityOf({ entityType, entityId }: ChannelRow): Entity {
-  return { type: entityType ?? '', id: entityId ?? 0n };
+/** Makes a channel that of another entity. The row and both entities must be locked. */
+function updateEntity(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  { type, id }: Entity,
+): PendingQuery<ChannelRow[]> {
+  return sql<ChannelRow[]>`
+    update channels c
+    set entity_type = ${type},
+        entity_id = ${id},
+        updated_at = greatest(c.updated_at, now_ms())
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+    returning ${channelColumns(sql)}
+  `;
 }
 
-// An event has a size that streams can bear.
-function inPortions(members: readonly MemberRow[]): MemberRow[][] {
-  const portions = Math.ceil(members.length / JOINED_AT_ONCE);
-  return Array.from({ length: portions }, (_, index) =>
-    members.slice(index * JOINED_AT_ONCE, (index + 1) * JOINED_AT_ONCE),
-  );
+/** Forgets where an entity led, as it is about to have a channel of its own. */
+function deleteAlias(sql: Sql, tenantId: bigint, { type, id }: Entity): PendingQuery<never[]> {
+  return sql<never[]>`
+    delete from channel_entity_aliases a
+    where a.tenant_id = ${tenantId}
+      and a.entity_type = ${type}
+      and a.entity_id = ${id}
+  `;
+}
+
+/**
+ * Takes a request id for a move, with the channel it leads to and the one that was merged into it. `count` is 0
+ * when the id is taken, after waiting for a transaction that is taking it.
+ */
+function claimMove(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  claim: {
+    readonly requestId: string;
+    readonly hash: Buffer;
+    readonly channelId: bigint;
+    readonly mergedId: bigint | null;
+  },
+): PendingQuery<never[]> {
+  return sql<never[]>`
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    values (
+      ${tenantId}, ${userId}, ${claim.requestId}::text::uuid, 'MoveTopic', ${claim.hash},
+      ${claim.channelId}, ${claim.mergedId}, now_ms()
+    )
+    on conflict do nothing
+  `;
 }

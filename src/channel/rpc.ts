@@ -15,6 +15,7 @@ import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup } from './create.ts';
 import { lifecycleHandlers } from './lifecycle.ts';
 import { listHandlers, type OnlineUsers } from './list.ts';
+import { moveHandlers } from './move.ts';
 import {
   type ChannelChange,
   type ChannelRow,
@@ -37,6 +38,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
     ...browseHandlers(deps),
     ...lifecycleHandlers(deps),
     ...topicHandlers(deps),
+    ...moveHandlers(deps),
 
     async createChannel(request, call) {
       const { caller } = call;

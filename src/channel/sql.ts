@@ -205,3 +205,34 @@ export function updateChannel(
     returning ${channelColumns(sql)}
   `;
 }
+
+/** A business entity, as a topic channel refers to it. */
+export type Entity = { readonly type: string; readonly id: bigint };
+
+/** Id of the channel an entity leads to: its own, or where its discussion went; null where it has none. */
+export function topicOf(sql: Sql, tenantId: bigint, { type, id }: Entity) {
+  return sql`
+    coalesce(
+      (
+        select t.id
+        from channels t
+        where t.tenant_id = ${tenantId}
+          and t.type = 'TOPIC'
+          and t.entity_type = ${type}
+          and t.entity_id = ${id}
+          and t.deleted_at is null
+          and t.merged_into is null
+      ),
+      (
+        select a.channel_id
+        from channel_entity_aliases a
+        join channels t on t.id = a.channel_id
+        where a.tenant_id = ${tenantId}
+          and a.entity_type = ${type}
+          and a.entity_id = ${id}
+          and t.tenant_id = ${tenantId}
+          and t.deleted_at is null
+      )
+    )
+  `;
+}

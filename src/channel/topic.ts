@@ -1,4 +1,5 @@
 import type { MessageShape } from '@bufbuild/protobuf';
+import type { PendingQuery } from 'postgres';
 import type {
   ChannelService,
   GetOrCreateTopicChannelRequestSchema,
@@ -12,12 +13,10 @@ import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectArchived } from './access.ts';
 import { insertUnlessThere, join, type Opened, type Parts } from './create.ts';
-import { isOf, move, requireMove } from './move.ts';
-import { lockChannel } from './sql.ts';
-import { type Entity, findTopicChannel, lockEntities, type TopicRow } from './topic-sql.ts';
+import { type ChannelRow, channelColumns, type Entity, lockChannel, topicOf } from './sql.ts';
 import { toChannel } from './view.ts';
 
-type TopicHandlers = Pick<Handlers<typeof ChannelService>, 'getOrCreateTopicChannel' | 'moveTopic'>;
+type TopicHandlers = Pick<Handlers<typeof ChannelService>, 'getOrCreateTopicChannel'>;
 type TopicRequest = MessageShape<typeof GetOrCreateTopicChannelRequestSchema>;
 
 const ATTEMPTS = 3;
@@ -37,18 +36,7 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
           : await db.transaction(call, (sql) => openTopic({ sql, caller, config }, entity, request));
       relay.publish(events);
       signalActivities(relay, activities);
-      return { channel: toChannel(channel), created, redirected: !isOf(channel, entity) };
-    },
-
-    async moveTopic(request, call) {
-      const { caller } = call;
-      requireTenant(caller);
-      requireMove(request);
-      const { channel, mergedId, events } = await db.transaction(call, (sql) =>
-        move({ sql, caller, config }, request),
-      );
-      relay.publish(events);
-      return { channel: toChannel(channel), mergedChannelId: mergedId ?? 0n };
+      return { channel: toChannel(channel), created, redirected: !isEntityOf(channel, entity) };
     },
   };
 }
@@ -100,4 +88,81 @@ async function lockTopic(
     if (locked?.id === found.id) return locked;
   }
   throw errors.conflict();
+}
+
+/**
+ * Keeps others from giving these entities a channel, or another one, until the end of the transaction. To be taken
+ * before any channel's row; the entities in one order, so that two calls do not wait for each other.
+ */
+export function lockEntities(sql: Sql, tenantId: bigint, entities: readonly Entity[]): PendingQuery<never[]> {
+  const names = entities.map(({ type, id }) => `${type}:${id}`).join(' ');
+  return sql<never[]>`
+    select pg_advisory_xact_lock(hashtext('discuss.topics'), k.key)
+    from (
+      select distinct hashtextextended(e.name, ${tenantId})::bit(32)::int as key
+      from unnest(string_to_array(${names}, ' ')) as e(name)
+      order by 1
+    ) as k
+  `;
+}
+
+export type TopicRow = ChannelRow & {
+  /** Those of the users asked for who are not members. */
+  readonly missing: bigint[];
+};
+
+/** The channel an entity leads to, for a service. */
+export function findTopicChannel(
+  sql: Sql,
+  tenantId: bigint,
+  entity: Entity,
+  userIds: readonly bigint[],
+): PendingQuery<TopicRow[]> {
+  return sql<TopicRow[]>`
+    select
+      ${channelColumns(sql)},
+      array(
+        select u.user_id
+        from unnest(${sql.array([...userIds], 1016)}) as u(user_id)
+        where not exists (
+          select 1
+          from channel_members m
+          where m.channel_id = c.id
+            and m.tenant_id = ${tenantId}
+            and m.user_id = u.user_id
+            and is_member_status(m.status)
+        )
+        order by u.user_id
+      ) as missing
+    from channels c
+    where c.id = ${topicOf(sql, tenantId, entity)}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+  `;
+}
+
+/** Whether a channel is that of an entity now. */
+export function isEntityOf(channel: ChannelRow, { type, id }: Entity): boolean {
+  return channel.entityType === type && channel.entityId === id;
+}
+
+/** The entity of a topic channel. */
+export function entityOf({ entityType, entityId }: ChannelRow): Entity {
+  return { type: entityType ?? '', id: entityId ?? 0n };
+}
+
+/** Lets an entity lead to a channel from now on. The entity must be locked. */
+export function upsertAlias(
+  sql: Sql,
+  tenantId: bigint,
+  { type, id }: Entity,
+  channelId: bigint,
+): PendingQuery<never[]> {
+  return sql<never[]>`
+    insert into channel_entity_aliases (tenant_id, entity_type, entity_id, channel_id, created_at)
+    values (${tenantId}, ${type}, ${id}, ${channelId}, now_ms())
+    on conflict (tenant_id, entity_type, entity_id) do update
+    set channel_id = excluded.channel_id,
+        created_at = excluded.created_at
+  `;
 }

@@ -23,9 +23,11 @@ import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
+import { readerHandlers } from './readers.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
 import { findDeparting, type ListedRow, listMembers, updateDeparted } from './sql.ts';
+import { unreadHandlers } from './unread.ts';
 import { toMemberLeft } from './view.ts';
 
 export type MemberDeps = Deps & { readonly unreadCache: UnreadCache };
@@ -36,6 +38,8 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     ...roleHandlers(deps),
     ...settingsHandlers(deps),
     ...markerHandlers(deps),
+    ...readerHandlers(deps),
+    ...unreadHandlers(deps),
 
     async addMembers({ channelId, userIds, role }, call) {
       const { caller } = call;

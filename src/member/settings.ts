@@ -1,14 +1,16 @@
 import type { MessageShape } from '@bufbuild/protobuf';
+import type { PendingQuery } from 'postgres';
 import type { MemberService, UpdateMembershipRequestSchema } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { lockVisible } from '../channel/access.ts';
 import { fromMetadataJson, toMetadataJson } from '../db/metadata.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
+import { type MembershipRow, membershipColumns } from '../membership/sql.ts';
 import { toLevelColumn, toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
-import { type SettingsChange, updateSettings } from './settings-sql.ts';
 import { toMembersChanged } from './view.ts';
 
 type SettingsRequest = MessageShape<typeof UpdateMembershipRequestSchema>;
@@ -68,4 +70,40 @@ function requireNickname({ metadata }: SettingsRequest): void {
 function toNickname(metadata: string | null): string {
   const nickname = fromMetadataJson(metadata)?.['nickname'];
   return typeof nickname === 'string' ? nickname : '';
+}
+
+type SettingsChange = {
+  readonly isPinned: boolean | undefined;
+  readonly isMuted: boolean | undefined;
+  readonly notificationLevel: string | undefined;
+  readonly metadata: string | null | undefined;
+};
+
+/** The user's membership after what is not undefined has changed; no row when they are no member. */
+function updateSettings(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  change: SettingsChange,
+): PendingQuery<MembershipRow[]> {
+  const { isPinned, isMuted, notificationLevel, metadata } = change;
+  return sql<MembershipRow[]>`
+    update channel_members m
+    set
+      ${isPinned === undefined ? sql`` : sql`is_pinned = ${isPinned},`}
+      ${isMuted === undefined ? sql`` : sql`is_muted = ${isMuted},`}
+      ${notificationLevel === undefined ? sql`` : sql`notification_level = ${notificationLevel},`}
+      ${metadata === undefined ? sql`` : sql`metadata = ${metadata}::text::jsonb,`}
+      updated_at = now_ms()
+    from channels c
+    where m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and m.user_id = ${userId}
+      and is_member_status(m.status)
+      and c.id = m.channel_id
+      and c.tenant_id = m.tenant_id
+      and c.deleted_at is null
+    returning ${membershipColumns(sql)}
+  `;
 }

@@ -1,4 +1,5 @@
 import type { PendingQuery } from 'postgres';
+import type { Visibility } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
 import type { Role } from '../membership/sql.ts';
 
@@ -66,22 +67,18 @@ function rank(sql: Sql, members: 'm' | 'x') {
   return sql`(case ${sql(members)}.role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end)`;
 }
 
-export type ListedRow = {
-  readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';
-  readonly isPrivate: boolean;
-  /** Role of the caller; null where they are no member. */
-  readonly role: Role | null;
-} & (
-  | { readonly userId: null }
-  | {
-      readonly userId: bigint;
-      readonly memberRole: Role;
-      readonly joinedAt: bigint;
-      readonly nickname: string | null;
-      /** Place of the role in the order of the list. */
-      readonly rank: number;
-    }
-);
+export type ListedRow = Visibility &
+  (
+    | { readonly userId: null }
+    | {
+        readonly userId: bigint;
+        readonly memberRole: Role;
+        readonly joinedAt: bigint;
+        readonly nickname: string | null;
+        /** Place of the role in the order of the list. */
+        readonly rank: number;
+      }
+  );
 
 /**
  * Members of a channel by role, then by user id, after a place in that order. No row when there is no such

@@ -1,12 +1,31 @@
 import type { PendingQuery } from 'postgres';
+import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { requireRole, requireVisible, type Visibility } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
-import type { Role } from '../membership/sql.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 
-export type ReadersRow = {
-  readonly type: 'DIRECT' | 'GROUP' | 'TOPIC';
-  readonly isPrivate: boolean;
-  /** Role of the caller; null where they are no member. */
-  readonly role: Role | null;
+type ReaderHandlers = Pick<Handlers<typeof MemberService>, 'listReaders'>;
+
+export function readerHandlers({ config, db }: Deps): ReaderHandlers {
+  return {
+    async listReaders({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const { readersMaxMembers } = config.channel;
+      const [found] = await db.run(call, (sql) =>
+        listReaders(sql, tenantId, userId, channelId, messageId, readersMaxMembers),
+      );
+      const row = requireVisible(call.caller, found);
+      requireRole(call.caller, row, 'GUEST');
+      if (row.readers === null) throw errors.messageNotFound();
+      if (row.memberCount > readersMaxMembers) throw errors.channelTooLarge(readersMaxMembers);
+      return { userIds: row.readers };
+    },
+  };
+}
+
+type ReadersRow = Visibility & {
   readonly memberCount: number;
   /** Null when the channel has no such message. */
   readonly readers: bigint[] | null;
@@ -16,7 +35,7 @@ export type ReadersRow = {
  * Members whose marker has reached a message, at most `limit`, without its sender and those who joined after it; no
  * row when there is no such channel.
  */
-export function listReaders(
+function listReaders(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,

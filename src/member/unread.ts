@@ -1,9 +1,53 @@
 import type { PendingQuery } from 'postgres';
+import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
 import { mentionsAfter, unread } from '../membership/sql.ts';
-import type { KnownCounts } from './cache.ts';
+import type { Handlers } from '../rpc/call.ts';
+import type { KnownCounts, UnreadCache } from './cache.ts';
 
-export type UnreadRow = {
+const SUMMARY_ENTRIES = 5_000;
+
+type UnreadHandlers = Pick<Handlers<typeof MemberService>, 'getUnreadSummary'>;
+
+export function unreadHandlers({
+  db,
+  unreadCache,
+  metrics,
+}: Deps & { readonly unreadCache: UnreadCache }): UnreadHandlers {
+  return {
+    async getUnreadSummary(_request, call) {
+      const { tenantId, userId } = call.caller;
+      const known = await unreadCache.find(userId);
+      const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES, known));
+      const counted = rows.flatMap((row) => {
+        const [epoch = '', state = ''] = row.state?.split(' ') ?? [];
+        return row.state === null ? [] : [{ ...row, epoch, state }];
+      });
+      unreadCache.keep(userId, counted[0]?.epoch ?? '', counted, rows.length);
+      countReads(metrics, rows.length - counted.length, counted.length);
+      return {
+        entries: rows.map((row) => ({
+          channelId: row.channelId,
+          unreadCount: row.unreadCount,
+          lastReadMessageId: row.lastReadMsgId ?? 0n,
+          lastMessageTime: toTimestamp(row.lastMessageAt),
+          unreadMentionCount: row.unreadMentionCount,
+        })),
+        totalUnreadCount: rows[0]?.total ?? 0n,
+        totalUnreadMentionCount: rows[0]?.totalMentions ?? 0n,
+      };
+    },
+  };
+}
+
+function countReads({ cacheReads }: Deps['metrics'], hits: number, misses: number): void {
+  cacheReads.inc({ cache: 'unread', result: 'hit' }, hits);
+  cacheReads.inc({ cache: 'unread', result: 'miss' }, misses);
+}
+
+type UnreadRow = {
   readonly channelId: bigint;
   readonly unreadCount: number;
   readonly lastReadMsgId: bigint | null;
@@ -20,7 +64,7 @@ export type UnreadRow = {
  * The user's channels with unread messages, the one with the latest message first. Counted are those whose numbers are
  * not known, or known for another state than that of channel and marker now.
  */
-export function listUnread(
+function listUnread(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,

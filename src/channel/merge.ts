@@ -1,0 +1,116 @@
+import type { PendingQuery } from 'postgres';
+import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { Sql } from '../db/types.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import { insertMembers, type MemberRow, type Role } from '../membership/sql.ts';
+import { toMembersJoined } from '../membership/view.ts';
+import { postNotices } from '../notice/sql.ts';
+import { errors } from '../rpc/errors.ts';
+import { rejectArchived, rejectOverfull } from './access.ts';
+import type { Parts } from './create.ts';
+import { type ChannelRow, channelColumns, findChannel } from './sql.ts';
+import { entityOf, upsertAlias } from './topic.ts';
+import { toChannelChanged } from './view.ts';
+
+/** Where a discussion is now, and what became of it in the logs; no events when nothing changed. */
+export type Moved = {
+  readonly channel: ChannelRow;
+  /** The channel that was merged into it, if one was. */
+  readonly mergedId: bigint | null;
+  readonly events: readonly LoggedEvent[];
+};
+
+const JOINED_AT_ONCE = 1_000;
+
+export async function mergeTopics(parts: Parts, source: ChannelRow, target: ChannelRow): Promise<Moved> {
+  const { sql, caller, config } = parts;
+  const { tenantId, userId } = caller;
+  rejectArchived(target);
+  const newcomers = await listNewcomers(sql, tenantId, source.id, target.id);
+  rejectOverfull(config, target.memberCount + newcomers.length);
+  const groups = [...Map.groupBy(newcomers, ({ role }) => (role === 'GUEST' ? 'GUEST' : 'MEMBER'))];
+  const [[merged], , , ...joined] = await Promise.all([
+    updateMerged(sql, tenantId, source.id, target.id),
+    updateAliases(sql, tenantId, source.id, target.id),
+    upsertAlias(sql, tenantId, entityOf(source), target.id),
+    ...groups.map(([role, rows]) => {
+      const userIds = rows.map((row) => row.userId);
+      return insertMembers(sql, tenantId, target.id, userIds, role);
+    }),
+  ]);
+  const [channel] = await findChannel(sql, tenantId, userId, target.id);
+  if (channel === undefined || merged === undefined) throw errors.conflict();
+  const ends = { fromEntity: entityOf(source), toEntity: entityOf(target) };
+  const events = await Promise.all([
+    ...inPortions(joined.flat()).map((members) =>
+      appendEvent(sql, target.id, 'MEMBERS_JOINED', userId, toMembersJoined(target.id, userId, members)),
+    ),
+    ...postNotices(parts, target.id, { kind: Kind.TOPIC_MERGED, ...ends, otherChannelId: source.id }),
+    appendEvent(sql, source.id, 'CHANNEL_CHANGED', userId, toChannelChanged(merged, userId, false)),
+    ...postNotices(parts, source.id, { kind: Kind.TOPIC_MERGED_INTO, ...ends, otherChannelId: target.id }),
+  ]);
+  return { channel, mergedId: source.id, events: events.flat() };
+}
+
+// An event has a size that streams can bear.
+function inPortions(members: readonly MemberRow[]): MemberRow[][] {
+  const portions = Math.ceil(members.length / JOINED_AT_ONCE);
+  return Array.from({ length: portions }, (_, index) =>
+    members.slice(index * JOINED_AT_ONCE, (index + 1) * JOINED_AT_ONCE),
+  );
+}
+
+/** Puts a channel away for good, in favour of another. Both rows must be locked. */
+function updateMerged(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  intoId: bigint,
+): PendingQuery<ChannelRow[]> {
+  return sql<ChannelRow[]>`
+    update channels c
+    set is_archived = true,
+        merged_into = ${intoId},
+        updated_at = greatest(c.updated_at, now_ms())
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+    returning ${channelColumns(sql)}
+  `;
+}
+
+/** Lets all that led to a channel lead to another. */
+function updateAliases(sql: Sql, tenantId: bigint, channelId: bigint, intoId: bigint): PendingQuery<never[]> {
+  return sql<never[]>`
+    update channel_entity_aliases a
+    set channel_id = ${intoId}
+    where a.tenant_id = ${tenantId}
+      and a.channel_id = ${channelId}
+  `;
+}
+
+type NewcomerRow = { readonly userId: bigint; readonly role: Role };
+
+/** Members of a channel who never were in another one. */
+function listNewcomers(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  otherId: bigint,
+): PendingQuery<NewcomerRow[]> {
+  return sql<NewcomerRow[]>`
+    select m.user_id, m.role
+    from channel_members m
+    where m.tenant_id = ${tenantId}
+      and m.channel_id = ${channelId}
+      and is_member_status(m.status)
+      and not exists (
+        select 1
+        from channel_members x
+        where x.tenant_id = ${tenantId}
+          and x.channel_id = ${otherId}
+          and x.user_id = m.user_id
+      )
+    order by m.user_id
+  `;
+}
