@@ -42,7 +42,8 @@ describe('a consumer of StreamTenantEvents', () => {
   it('ends with exactly the events of the database, however often it is killed', async () => {
     const random = createRandom(20_261_201);
     console.log(`# seed ${random.seed}`);
-    const token = await the.tokens.sign({ userId: 0n, tenantId: 0n, roles: ['discuss.service'] });
+    const roles = ['discuss.service'];
+    const token = await the.tokens.sign({ userId: 0n, tenantId: 0n, roles, tenants: '*' });
     const channels = await Promise.all(
       TENANTS.flatMap((tenantId) => [0, 1, 2].map(() => createChannel(tenantId))),
     );

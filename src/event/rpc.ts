@@ -77,10 +77,12 @@ function offerPresence(
     .catch((error) => call.log.debug({ err: error }, 'a stream was not told the presence it asked for'));
 }
 
-/** The tenant a service names, or those it serves; undefined: all. */
-function tenantsOf({ tenantId, tenants }: Caller): readonly bigint[] | undefined {
+/** The tenant that a service names, otherwise those of its token. */
+function tenantsOf({ tenantId, tenants = new Set() }: Caller): readonly bigint[] | 'all' {
   if (tenantId > 0n) return [tenantId];
-  return tenants === undefined ? undefined : [...tenants];
+  if (tenants === 'all') return tenants;
+  if (tenants.size === 0) throw errors.callerNotAllowed('the token grants no tenant');
+  return [...tenants];
 }
 
 function kindName(kind: EventKind): string {

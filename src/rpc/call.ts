@@ -18,8 +18,8 @@ export type Caller = {
   /** Display name from the token, for notification texts; empty when the token has none. */
   readonly name: string;
   readonly roles: ReadonlySet<string>;
-  /** Tenants in which a service may act besides its own; undefined: all. */
-  readonly tenants?: ReadonlySet<bigint> | undefined;
+  /** Tenants in which a service may act besides its own; undefined: none. */
+  readonly tenants?: ReadonlySet<bigint> | 'all' | undefined;
 };
 
 /** A call as handlers see it, without its request. */

@@ -15,8 +15,8 @@ export type As = {
   readonly tenantId: bigint;
   readonly name?: string;
   readonly roles?: readonly string[];
-  /** Tenants a service serves; any when absent. */
-  readonly tenants?: readonly bigint[];
+  /** Tenants in which a service may act besides its own. */
+  readonly tenants?: readonly bigint[] | '*';
 };
 
 export type Edge = 'grpc' | 'web';

@@ -13,7 +13,7 @@ export interface TokenClaims {
   readonly tenantId: bigint;
   readonly name?: string;
   readonly roles?: readonly string[];
-  readonly tenants?: readonly bigint[];
+  readonly tenants?: readonly bigint[] | '*';
   /** Seconds from now, default an hour; negative makes a token that has expired. */
   readonly expiresIn?: number;
 }
@@ -53,7 +53,8 @@ export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
       const now = Math.floor(Date.now() / 1000);
       const user = userId === 0n ? {} : { uid: `${userId}`, name: name ?? `User ${userId}` };
       const tenant = tenantId === 0n ? {} : { tid: `${tenantId}` };
-      const served = tenants === undefined ? {} : { tenants: tenants.map(String) };
+      const served =
+        tenants === undefined ? {} : { tenants: tenants === '*' ? tenants : tenants.map(String) };
       return new SignJWT({ ...user, ...tenant, ...served, realm_access: { roles } })
         .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? '' })
         .setSubject(userId === 0n ? (name ?? 'service') : `${userId}`)

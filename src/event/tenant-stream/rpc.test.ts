@@ -18,7 +18,7 @@ const service = (tenantId: number): As => ({
   tenantId: BigInt(tenantId),
   roles: ['discuss.service'],
 });
-const everywhere = service(0);
+const everywhere: As = { ...service(0), tenants: '*' };
 
 describe('EventService.StreamTenantEvents', () => {
   let the: App;
@@ -115,6 +115,33 @@ describe('EventService.StreamTenantEvents', () => {
       Code.PermissionDenied,
       'CALLER_NOT_ALLOWED',
     );
+  });
+
+  it('rejects a stream of no tenant', async () => {
+    for (const as of [service(0), { ...service(0), tenants: [] }])
+      await rejects(
+        new TenantStreamReader().connect(client(as)),
+        Code.PermissionDenied,
+        'CALLER_NOT_ALLOWED',
+      );
+  });
+
+  it('shares a read only between streams of the same tenants and kinds', async () => {
+    const tenant = newTenant();
+    await send(tenant, await group(tenant), 'một');
+    const streams = the.instances[0]?.deps.tenantStreams;
+    assert.ok(streams);
+    const oldest = { epoch: -1n, xid: 0n, id: 0n };
+    const { end } = await streams.read(oldest, { tenants: 'all', kinds: undefined });
+    const filters = [
+      { tenants: 'all', kinds: undefined },
+      { tenants: [], kinds: undefined },
+      { tenants: 'all', kinds: [] },
+    ] as const;
+    const pages = await Promise.all(filters.map((filter) => streams.read(end, filter)));
+    const counts = pages.map(({ frames }) => frames.length);
+    assert.ok((counts[0] ?? 0) > 0);
+    assert.deepEqual(counts.slice(1), [0, 0]);
   });
 
   it('is for services that act for nobody', async () => {

@@ -2,10 +2,10 @@ import type { PendingQuery } from 'postgres';
 import type { Pool } from '../../db/types.ts';
 import type { Position } from './cursor.ts';
 
-/** Which events of the log a feed is of; undefined: all. */
+/** Which events of the log a feed is of. */
 export type TenantStreamFilter = {
-  readonly tenants: readonly bigint[] | undefined;
-  /** As the log's column names them: MESSAGE_CREATED. */
+  readonly tenants: readonly bigint[] | 'all';
+  /** As the log's column names them: MESSAGE_CREATED; undefined: all kinds. */
   readonly kinds: readonly string[] | undefined;
 };
 
@@ -37,7 +37,7 @@ export function readTenantEvents(
       ${after?.epoch ?? null},
       ${after?.xid ?? null},
       ${after?.id ?? null},
-      ${tenants === undefined ? null : sql.array([...tenants], 1016)},
+      ${tenants === 'all' ? null : sql.array([...tenants], 1016)},
       ${kinds === undefined ? null : `{${kinds.join(',')}}`}::text::text[],
       ${limit},
       ${bytes}

@@ -80,7 +80,7 @@ export class TenantStreams {
 
   /** Events after a place. Who asks for the same at the same time gets the same. */
   read(after: Position | undefined, filter: TenantStreamFilter): Promise<TenantStreamPage> {
-    const key = [after?.epoch, after?.xid, after?.id, filter.tenants, filter.kinds].join(';');
+    const key = toReadKey(after, filter);
     const known = this.#reading.get(key);
     if (known !== undefined) return known;
     const { replayPage, streamBufferBytes } = this.#config;
@@ -129,4 +129,10 @@ export class TenantStreams {
       Math.max(0, this.#lastWave + WAVE_MS - performance.now()),
     );
   }
+}
+
+// Brackets and the word `all` keep an empty list apart from no restriction.
+function toReadKey(after: Position | undefined, { tenants, kinds }: TenantStreamFilter): string {
+  const place = after === undefined ? 'now' : `${after.epoch}.${after.xid}.${after.id}`;
+  return `${place} ${tenants === 'all' ? 'all' : `[${tenants}]`} ${kinds === undefined ? 'all' : `[${kinds}]`}`;
 }

@@ -13,6 +13,7 @@ import {
   UnsecuredJWT,
 } from 'jose';
 import { Code } from '#gen/google/rpc/code_pb.ts';
+import { ErrorReason } from '#gen/serp/discuss/v1/error_pb.ts';
 import { testEnv } from '../../../test/kit/edge/edges.ts';
 import { toConfig } from '../../config.ts';
 import { RpcError } from '../errors.ts';
@@ -107,7 +108,7 @@ test('a token whose key cannot be fetched is UNAVAILABLE, not UNAUTHENTICATED', 
 
 test('a service acts for the user that it names', async () => {
   await using identity = await openIdentity();
-  const token = await sign({ realm_access: { roles: ['discuss.service'] } });
+  const token = await sign({ tenants: '*', realm_access: { roles: ['discuss.service'] } });
   const acting = { authorization: `Bearer ${token}`, 'x-user-id': '42', 'x-tenant-id': '5' };
   const caller = await callerOf(headers(acting), identity.verify);
   assert.deepEqual([caller.kind, caller.userId, caller.tenantId], ['service', 42n, 5n]);
@@ -125,6 +126,50 @@ test('a service acts only in the tenants of its token', async () => {
   assert.equal((await inTenant('5')).tenantId, 5n);
   assert.equal((await rpcErrorOf(inTenant('7'))).code, Code.PERMISSION_DENIED);
 });
+
+test('a service without the claim `tenants` acts only in the tenant of its token', async () => {
+  await using identity = await openIdentity();
+  const inTenant = async (claims: JWTPayload, tenant: string) => {
+    const token = await sign({ ...claims, realm_access: { roles: ['discuss.service'] } });
+    return callerOf(headers({ authorization: `Bearer ${token}`, 'x-tenant-id': tenant }), identity.verify);
+  };
+  assert.equal((await inTenant({ tid: '5' }, '5')).tenantId, 5n);
+  for (const claims of [{ tid: '5' }, {}, { tenants: [] }])
+    assert.equal((await rpcErrorOf(inTenant(claims, '6'))).code, Code.PERMISSION_DENIED);
+});
+
+const malformedClaims: JWTPayload[] = [
+  ...[
+    '100',
+    '',
+    ' *',
+    'all',
+    100,
+    0,
+    null,
+    true,
+    {},
+    { '0': '1' },
+    ['*'],
+    ['1', '*'],
+    [0],
+    ['x'],
+    [null],
+    [[1]],
+  ].map((tenants) => ({ tid: '5', tenants })),
+  ...['x', '0', 0, -1, null, ['5'], {}].map((tid) => ({ tid, tenants: '*' })),
+];
+for (const claims of malformedClaims) {
+  test(`a service token with the claims ${JSON.stringify(claims)} is rejected`, async () => {
+    await using identity = await openIdentity();
+    const token = await sign({ ...claims, realm_access: { roles: ['discuss.service'] } });
+    const rpcError = await rpcErrorOf(
+      callerOf(headers({ authorization: `Bearer ${token}` }), identity.verify),
+    );
+    assert.equal(rpcError.code, Code.UNAUTHENTICATED);
+    assert.equal(rpcError.reason, ErrorReason.TOKEN_INVALID);
+  });
+}
 
 for (const [name, value] of [
   ['x-user-id', 'me'],

@@ -12,6 +12,7 @@ import {
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../config.ts';
 import type { Caller } from '../call.ts';
+import { parseId, toIdentity } from '../claims.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
@@ -45,7 +46,7 @@ export async function createTokenVerifier(config: Config['auth'], now: () => num
     if (cached !== undefined && cached.until > now()) return cached.identity;
     cache.delete(fingerprint);
     const claims = await verify(token, keys, config, now());
-    const identity = identityOf(claims);
+    const identity = toIdentity(claims);
     cache.set(fingerprint, { identity, until: (claims.exp ?? 0) * 1000 + config.clockToleranceMs });
     return identity;
   };
@@ -86,22 +87,11 @@ function isKeyUnavailable(error: unknown): boolean {
   return ['ERR_JOSE_GENERIC', 'ERR_JWKS_INVALID', 'ERR_JWKS_TIMEOUT'].includes(error.code);
 }
 
-function identityOf(claims: JWTPayload): Caller {
-  const roles = rolesOf(claims);
-  const kind = roles.has('discuss.admin') ? 'operator' : roles.has('discuss.service') ? 'service' : 'user';
-  const userId = kind === 'service' ? 0n : idOf(claims['uid']);
-  const tenantId = idOf(claims['tid']);
-  if (kind === 'user' && (userId === 0n || tenantId === 0n)) throw errors.tokenInvalid();
-  const name = typeof claims['name'] === 'string' ? claims['name'] : '';
-  return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims) };
-}
-
 /** A service names the user and tenant that it acts for in headers, which are ignored from all other callers. */
 function actingFor(service: Caller, header: Header): Caller {
   const userId = idHeader(header, 'x-user-id') ?? 0n;
   const tenantId = idHeader(header, 'x-tenant-id') ?? service.tenantId;
-  const isOwn = tenantId === service.tenantId;
-  if (!isOwn && service.tenants?.has(tenantId) === false) {
+  if (tenantId !== service.tenantId && !mayActIn(service, tenantId)) {
     throw errors.callerNotAllowed('the service may not act in this tenant');
   }
   if (userId !== 0n && tenantId === 0n)
@@ -109,22 +99,8 @@ function actingFor(service: Caller, header: Header): Caller {
   return { ...service, tenantId, userId, name: '' };
 }
 
-function rolesOf(claims: JWTPayload): ReadonlySet<string> {
-  const access = claims['realm_access'];
-  const roles: unknown =
-    typeof access === 'object' && access !== null ? Reflect.get(access, 'roles') : undefined;
-  return new Set(Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : []);
-}
-
-function tenantsOf(claims: JWTPayload): ReadonlySet<bigint> | undefined {
-  const tenants = claims['tenants'];
-  return Array.isArray(tenants) ? new Set(tenants.map(idOf)) : undefined;
-}
-
-// A missing or malformed id becomes 0n, which is no user's and no tenant's.
-function idOf(claim: unknown): bigint {
-  if (typeof claim === 'number') return Number.isSafeInteger(claim) && claim > 0 ? BigInt(claim) : 0n;
-  return typeof claim === 'string' ? (parseId(claim) ?? 0n) : 0n;
+function mayActIn({ tenants }: Caller, tenantId: bigint): boolean {
+  return tenants === 'all' || tenants?.has(tenantId) === true;
 }
 
 function idHeader(header: Header, name: string): bigint | undefined {
@@ -133,10 +109,4 @@ function idHeader(header: Header, name: string): bigint | undefined {
   const id = parseId(text);
   if (id === undefined) throw errors.fieldInvalid(name, 'must be a positive integer');
   return id;
-}
-
-function parseId(text: string): bigint | undefined {
-  if (!/^[1-9]\d{0,18}$/.test(text)) return undefined;
-  const id = BigInt(text);
-  return id < 2n ** 63n ? id : undefined;
 }

@@ -27,7 +27,8 @@ export const ErrorReason = {
   UNSPECIFIED: 0,
 
   /**
-   * UNAUTHENTICATED: the token is missing, malformed, expired, or not signed by a trusted issuer.
+   * UNAUTHENTICATED: the token is missing, malformed, expired, or not signed by a trusted issuer, or one of its claims
+   * is malformed: `uid` or `tid` is not an id above 0, or `tenants` is neither an array of ids nor the text `*`.
    *
    * @generated from enum value: ERROR_REASON_TOKEN_INVALID = 1;
    */

@@ -878,8 +878,8 @@ export const EventService: GenService<{
   /**
    * Streams the events of all channels of one tenant or of all tenants to a service that processes them, such as a
    * search indexer or a notifier. Requires a service acting for itself. The metadata `x-tenant-id`, otherwise the
-   * token's claim `tid`, selects the tenant. Without either, the stream covers the tenants in the claim `tenants`, or
-   * all tenants if there is no such claim.
+   * token's claim `tid`, selects the tenant. Without either, the stream covers the tenants in the claim `tenants`: an
+   * array of tenant ids, or the text `*` for all tenants. A service whose token grants no tenant cannot stream.
    *
    * Every event is delivered at least once, and the events of a channel in the order of their `seq`. Each message has a
    * `cursor`: store it after processing the message and send it when reconnecting, and the stream continues after that
@@ -893,7 +893,7 @@ export const EventService: GenService<{
    * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursor.
    *
    * Errors: INVALID_ARGUMENT for a cursor that this RPC did not return; PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a
-   * call with `x-user-id`, or for a tenant that the service may not read; RESOURCE_EXHAUSTED (RATE_LIMITED) above the
+   * call with `x-user-id`, for a tenant that the token does not grant, or if it grants none; RESOURCE_EXHAUSTED (RATE_LIMITED) above the
    * maximum number of open streams of the caller, (OVERLOADED) above that of the instance.
    *
    * @generated from rpc serp.discuss.v1.EventService.StreamTenantEvents

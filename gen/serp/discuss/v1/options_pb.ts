@@ -35,7 +35,9 @@ export const Access = {
   USER: 1,
 
   /**
-   * A service (role `discuss.service`), acting for itself or for a user.
+   * A service (role `discuss.service`), acting for itself or for a user. A service acts in the tenant of its token (claim
+   * `tid`), and with the metadata `x-tenant-id` in another one that the claim `tenants` grants: an array of tenant ids,
+   * or the text `*` for all tenants.
    *
    * @generated from enum value: ACCESS_SERVICE = 2;
    */

@@ -1,0 +1,47 @@
+import type { JWTPayload } from 'jose';
+import type { Caller } from './call.ts';
+import { errors } from './errors.ts';
+
+/** The caller that a verified token identifies; throws UNAUTHENTICATED if a claim is missing or malformed. */
+export function toIdentity(claims: JWTPayload): Caller {
+  const roles = rolesOf(claims);
+  const kind = roles.has('discuss.admin') ? 'operator' : roles.has('discuss.service') ? 'service' : 'user';
+  const userId = kind === 'service' ? 0n : idClaim(claims['uid']);
+  const tenantId = idClaim(claims['tid']);
+  if (kind === 'user' && (userId === 0n || tenantId === 0n)) throw errors.tokenInvalid();
+  const name = typeof claims['name'] === 'string' ? claims['name'] : '';
+  return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims['tenants']) };
+}
+
+export function parseId(text: string): bigint | undefined {
+  if (!/^[1-9]\d{0,18}$/.test(text)) return undefined;
+  const id = BigInt(text);
+  return id < 2n ** 63n ? id : undefined;
+}
+
+function rolesOf(claims: JWTPayload): ReadonlySet<string> {
+  const access = claims['realm_access'];
+  const roles: unknown =
+    typeof access === 'object' && access !== null ? Reflect.get(access, 'roles') : undefined;
+  return new Set(Array.isArray(roles) ? roles.filter((role) => typeof role === 'string') : []);
+}
+
+// Only the exact text "*" grants all tenants: a claim that the identity provider maps incorrectly grants nothing.
+function tenantsOf(claim: unknown): ReadonlySet<bigint> | 'all' | undefined {
+  if (claim === undefined) return undefined;
+  if (claim === '*') return 'all';
+  if (!Array.isArray(claim)) throw errors.tokenInvalid(new Error('the claim `tenants` is malformed'));
+  return new Set(claim.map(toId));
+}
+
+/** 0n, which is no user's and no tenant's, when the claim is absent. */
+function idClaim(claim: unknown): bigint {
+  return claim === undefined ? 0n : toId(claim);
+}
+
+function toId(claim: unknown): bigint {
+  const text = typeof claim === 'number' && Number.isSafeInteger(claim) ? `${claim}` : claim;
+  const id = typeof text === 'string' ? parseId(text) : undefined;
+  if (id === undefined) throw errors.tokenInvalid(new Error('an id in the claims is malformed'));
+  return id;
+}
