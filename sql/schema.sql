@@ -11,7 +11,7 @@ create extension unaccent;
 -- Text search
 
 -- text search configuration discuss_simple: asciihword simple, asciiword simple, email simple, file simple, float simple, host simple, hword unaccent+simple, hword_asciipart simple, hword_numpart unaccent+simple, hword_part unaccent+simple, int simple, numhword unaccent+simple, numword unaccent+simple, sfloat simple, uint simple, url simple, url_path simple, version simple, word unaccent+simple
-comment on text search configuration discuss_simple is 'Words without diacritics and without stemming, for any language; query with the same configuration.';
+comment on text search configuration discuss_simple is 'Words without diacritics and without stemming, for any language; a query must use the same configuration.';
 
 -- Tables
 
@@ -62,27 +62,27 @@ grant insert, select, update on activity_feed to discuss_service;
 grant delete, insert, select, update on activity_feed to discuss_system;
 grant usage on sequence activity_feed_id_seq to discuss_service;
 grant select, usage on sequence activity_feed_id_seq to discuss_system;
-comment on table activity_feed is 'What happened that concerns a user, from all modules. Partitioned by month (activity_feed_2026_11), see ensure_partitions().';
-comment on column activity_feed.id is 'Identity of the activity.';
+comment on table activity_feed is 'Activities that concern a user, from all modules. Partitioned by month (activity_feed_2026_11), see ensure_partitions().';
+comment on column activity_feed.id is 'Id of the activity.';
 comment on column activity_feed.tenant_id is 'Tenant of the user.';
-comment on column activity_feed.user_id is 'User the activity is for.';
-comment on column activity_feed.action_type is 'What happened: MESSAGE_SENT, MENTION_RECEIVED, TASK_ASSIGNED, ...';
-comment on column activity_feed.actor_id is 'User who did it.';
-comment on column activity_feed.entity_type is 'Kind of what it happened to: channel, customer, task, ...';
-comment on column activity_feed.entity_id is 'What it happened to.';
-comment on column activity_feed.channel_id is 'Channel it happened in, if any.';
-comment on column activity_feed.message_id is 'Message it is about, if any.';
-comment on column activity_feed.description is 'Sentence for people.';
+comment on column activity_feed.user_id is 'Recipient of the activity.';
+comment on column activity_feed.action_type is 'Kind of activity: MESSAGE_SENT, MENTION_RECEIVED, TASK_ASSIGNED, ...';
+comment on column activity_feed.actor_id is 'User who caused it.';
+comment on column activity_feed.entity_type is 'Type of the entity concerned: channel, customer, task, ...';
+comment on column activity_feed.entity_id is 'Id of the entity concerned.';
+comment on column activity_feed.channel_id is 'Channel concerned, if any.';
+comment on column activity_feed.message_id is 'Message concerned, if any.';
+comment on column activity_feed.description is 'Sentence for display.';
 comment on column activity_feed.title is 'Short title for the user interface.';
-comment on column activity_feed.is_read is 'Whether the user has seen it.';
-comment on column activity_feed.read_at is 'When the user saw it, epoch ms.';
-comment on column activity_feed.metadata is 'More context, such as priority of a task.';
+comment on column activity_feed.is_read is 'Whether the user has read it.';
+comment on column activity_feed.read_at is 'When the user read it, epoch ms.';
+comment on column activity_feed.metadata is 'Further context, such as the priority of a task.';
 comment on column activity_feed."timestamp" is 'When it happened, epoch ms.';
-comment on column activity_feed.created_at is 'When it was recorded, epoch ms.';
-comment on column activity_feed.collapse_key is 'While an activity with a key is unread, what happens under the same key changes it instead of adding one; null: always one of its own.';
-comment on column activity_feed.occurrences is 'How many times it happened since the user last read it, 1 without a collapse_key.';
-comment on column activity_feed.xid is 'Transaction that wrote it last. Whether a snapshot held it tells exactly what somebody was shown, which a time does not: activities commit in another order than they are timed.';
-comment on column activity_feed.collapsed_reactions is 'For reactions: the last 100 that are in this activity, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for others.';
+comment on column activity_feed.created_at is 'When the row was inserted, epoch ms.';
+comment on column activity_feed.collapse_key is 'While an activity with this key is unread, a further one with the same key updates it instead of adding a row. Null: always a row of its own.';
+comment on column activity_feed.occurrences is 'How many events the activity stands for since the user last read it; 1 without a collapse_key.';
+comment on column activity_feed.xid is 'Transaction that last wrote the row. A snapshot shows exactly which activities a reader saw; a time does not, because activities commit in another order than their timestamps.';
+comment on column activity_feed.collapsed_reactions is 'For reactions: the last 100 that this activity stands for, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for other activities.';
 
 create table attachments (
   id bigint not null default nextval('attachments_id_seq'::regclass),
@@ -128,25 +128,25 @@ grant delete, insert, select, update on attachments to discuss_service;
 grant delete, insert, select, update on attachments to discuss_system;
 grant usage on sequence attachments_id_seq to discuss_service;
 grant select, usage on sequence attachments_id_seq to discuss_system;
-comment on table attachments is 'Files of messages; the bytes are in S3.';
-comment on column attachments.id is 'Identity of the attachment.';
+comment on table attachments is 'Files of messages. The bytes are in S3.';
+comment on column attachments.id is 'Id of the attachment.';
 comment on column attachments.message_id is 'Message the file belongs to.';
 comment on column attachments.channel_id is 'Channel of that message.';
 comment on column attachments.tenant_id is 'Tenant of the channel.';
-comment on column attachments.file_name is 'Name as uploaded.';
+comment on column attachments.file_name is 'File name as uploaded.';
 comment on column attachments.file_size is 'Size in bytes.';
 comment on column attachments.file_type is 'MIME type.';
-comment on column attachments.file_extension is 'Extension of the name, without the dot.';
+comment on column attachments.file_extension is 'Extension of the file name, without the dot.';
 comment on column attachments.s3_bucket is 'Bucket; null means the configured one.';
-comment on column attachments.s3_key is 'Key in the bucket.';
-comment on column attachments.s3_url is 'Where the object is; what clients get is signed anew for each request.';
+comment on column attachments.s3_key is 'Object key in the bucket.';
+comment on column attachments.s3_url is 'Location of the object. Clients get a URL that is signed for each request.';
 comment on column attachments.thumbnail_url is 'Preview of an image or video.';
 comment on column attachments.width is 'Width of an image or video, pixels.';
 comment on column attachments.height is 'Height of an image or video, pixels.';
-comment on column attachments.scan_status is 'PENDING, CLEAN, INFECTED or ERROR; only CLEAN may be downloaded.';
-comment on column attachments.scanned_at is 'When the scanner answered, epoch ms.';
-comment on column attachments.metadata is 'What the type adds, such as duration and codec of a video.';
-comment on column attachments.created_at is 'When the upload was begun, epoch ms.';
+comment on column attachments.scan_status is 'PENDING, CLEAN, INFECTED or ERROR; only CLEAN files can be downloaded.';
+comment on column attachments.scanned_at is 'When the scan result arrived, epoch ms.';
+comment on column attachments.metadata is 'Data of the file type, such as duration and codec of a video.';
+comment on column attachments.created_at is 'When the upload started, epoch ms.';
 comment on column attachments.updated_at is 'When the row last changed, epoch ms.';
 
 create table channel_entity_aliases (
@@ -172,12 +172,12 @@ create policy system_policy on channel_entity_aliases as permissive for all to d
   with check (true);
 grant delete, insert, select, update on channel_entity_aliases to discuss_service;
 grant delete, insert, select, update on channel_entity_aliases to discuss_system;
-comment on table channel_entity_aliases is 'Earlier references of TOPIC channels: the entity whose discussion moved, and where it is now. An entity with a channel of its own needs none; one that leads to a deleted channel counts as none. Written with the reference''s advisory lock held, see MoveTopic.';
+comment on table channel_entity_aliases is 'Former entities of TOPIC channels, when an entity was converted or merged, and the channel of their discussion. An entity with a channel of its own has no row, and a row that leads to a deleted channel is ignored. Written while the entity''s advisory lock is held, see MoveTopic.';
 comment on column channel_entity_aliases.tenant_id is 'Tenant of the channel.';
-comment on column channel_entity_aliases.entity_type is 'Kind of the entity.';
-comment on column channel_entity_aliases.entity_id is 'The entity.';
-comment on column channel_entity_aliases.channel_id is 'The channel its discussion is in now, always the last one of a chain.';
-comment on column channel_entity_aliases.created_at is 'When the discussion left the entity, epoch ms.';
+comment on column channel_entity_aliases.entity_type is 'Type of the former entity.';
+comment on column channel_entity_aliases.entity_id is 'Id of the former entity.';
+comment on column channel_entity_aliases.channel_id is 'Channel of the discussion now, always the last one of a chain of moves.';
+comment on column channel_entity_aliases.created_at is 'When the discussion was moved away from the entity, epoch ms.';
 
 create table channel_events (
   id bigint not null default nextval('channel_events_id_seq'::regclass),
@@ -206,15 +206,15 @@ create policy system_policy on channel_events as permissive for all to discuss_s
 grant select on channel_events to discuss_service;
 grant delete, insert, select, update on channel_events to discuss_system;
 grant select, usage on sequence channel_events_id_seq to discuss_system;
-comment on table channel_events is 'The log of every channel: each change, in order, as the very bytes subscribers get. Kept 7 days, partitioned by day (channel_events_20261122, UTC), see ensure_partitions() and drop_old_event_partitions(). No foreign key, as the last events of a deleted channel must still reach its members.';
-comment on column channel_events.id is 'Order of insertion over all channels; says something only among equal xids.';
-comment on column channel_events.channel_id is 'Channel that changed.';
-comment on column channel_events.seq is 'Number of the event in its channel, 1..N without gaps in order of commit.';
+comment on table channel_events is 'The event log of every channel: each change, in order, with the bytes that subscribers receive. Kept for 7 days, partitioned by day (channel_events_20261122, UTC), see ensure_partitions() and drop_old_event_partitions(). Without a foreign key, because the last events of a deleted channel must still reach its members.';
+comment on column channel_events.id is 'Order of insertion over all channels; meaningful only among equal xids.';
+comment on column channel_events.channel_id is 'Channel of the event.';
+comment on column channel_events.seq is 'Number of the event in its channel, 1..N without gaps, in the order of commit.';
 comment on column channel_events.tenant_id is 'Tenant of the channel.';
-comment on column channel_events.xid is 'The transaction that wrote it, or the youngest that had ended by then, if that is younger. Below pg_snapshot_xmin() nothing can appear any more, so (xid, id) is a cursor without gaps; and in a channel it is the order of seq.';
-comment on column channel_events.kind is 'What happened: MESSAGE_CREATED, MEMBERS_JOINED, ...';
-comment on column channel_events.message_id is 'Message it is about, if any.';
-comment on column channel_events.actor_id is 'User who did it, if any.';
+comment on column channel_events.xid is 'Transaction that wrote the event, or the youngest one that had ended by then, if that is younger. No further event can appear below pg_snapshot_xmin(), so (xid, id) is a cursor without gaps; within a channel it has the order of seq.';
+comment on column channel_events.kind is 'Kind of change: MESSAGE_CREATED, MEMBERS_JOINED, ...';
+comment on column channel_events.message_id is 'Message that the event concerns, if any.';
+comment on column channel_events.actor_id is 'User who made the change, if any.';
 comment on column channel_events.created_at is 'When it happened, epoch ms.';
 comment on column channel_events.payload is 'The encoded protobuf event.';
 
@@ -259,11 +259,11 @@ CREATE INDEX idx_channel_members_role ON public.channel_members USING btree (cha
 CREATE INDEX idx_channel_members_unread ON public.channel_members USING btree (user_id, tenant_id, unread_count DESC) WHERE ((unread_count > 0) AND ((status)::text = 'ACTIVE'::text));
 CREATE INDEX idx_channel_members_user ON public.channel_members USING btree (user_id, tenant_id, is_pinned DESC, updated_at DESC) WHERE ((status)::text = 'ACTIVE'::text);
 CREATE TRIGGER trigger_settle_member_unread BEFORE INSERT OR UPDATE OF status, last_read_msg_id, read_post_seq, own_posts_read ON public.channel_members FOR EACH ROW EXECUTE FUNCTION settle_member_unread();
-comment on trigger trigger_settle_member_unread on channel_members is 'Settles unread_count with every move of the read marker.';
+comment on trigger trigger_settle_member_unread on channel_members is 'Stores the exact unread_count whenever the read marker moves.';
 CREATE TRIGGER trigger_update_member_count AFTER INSERT ON public.channel_members REFERENCING NEW TABLE AS added FOR EACH STATEMENT EXECUTE FUNCTION update_member_count();
 comment on trigger trigger_update_member_count on channel_members is 'Counts new members.';
 CREATE TRIGGER trigger_update_member_count_on_delete AFTER DELETE ON public.channel_members REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_member_count();
-comment on trigger trigger_update_member_count_on_delete on channel_members is 'Counts off removed rows.';
+comment on trigger trigger_update_member_count_on_delete on channel_members is 'Counts removed rows.';
 CREATE TRIGGER trigger_update_member_count_on_update AFTER UPDATE OF status ON public.channel_members FOR EACH ROW WHEN ((((old.status)::text = 'ACTIVE'::text) <> ((new.status)::text = 'ACTIVE'::text))) EXECUTE FUNCTION update_member_count();
 comment on trigger trigger_update_member_count_on_update on channel_members is 'Counts members whose status changes.';
 alter table channel_members enable row level security, force row level security;
@@ -280,27 +280,27 @@ grant insert, select, update on channel_members to discuss_service;
 grant delete, insert, select, update on channel_members to discuss_system;
 grant usage on sequence channel_members_id_seq to discuss_service;
 grant select, usage on sequence channel_members_id_seq to discuss_system;
-comment on table channel_members is 'Who is or was in a channel, and how far each has read. Rows are never removed while the channel exists: who left has status LEFT or REMOVED.';
-comment on column channel_members.id is 'Identity of the membership.';
+comment on table channel_members is 'Current and former members of channels, with their read markers. A row is never removed while the channel exists: a user who left has status LEFT or REMOVED.';
+comment on column channel_members.id is 'Id of the membership.';
 comment on column channel_members.channel_id is 'The channel.';
 comment on column channel_members.user_id is 'The user.';
 comment on column channel_members.tenant_id is 'Tenant of the channel.';
 comment on column channel_members.role is 'OWNER, ADMIN, MEMBER or GUEST.';
-comment on column channel_members.status is 'ACTIVE; MUTED (reads, may not post); LEFT; REMOVED. The first two may see the channel.';
+comment on column channel_members.status is 'ACTIVE; MUTED (may read but not post); LEFT; REMOVED. See is_member_status().';
 comment on column channel_members.joined_at is 'When the user last joined, epoch ms.';
 comment on column channel_members.left_at is 'When the user left or was removed, epoch ms.';
-comment on column channel_members.removed_by is 'User who removed this one.';
-comment on column channel_members.last_read_msg_id is 'The read marker: last message read, or null.';
-comment on column channel_members.unread_count is 'Unread number as last settled; the exact one is derived_unread(). Settled with every move of the marker and by settle_unread().';
-comment on column channel_members.is_muted is 'Whether the user wants no notification from the channel.';
-comment on column channel_members.is_pinned is 'Whether the user keeps the channel on top.';
+comment on column channel_members.removed_by is 'User who removed this member.';
+comment on column channel_members.last_read_msg_id is 'Read marker: id of the last message read, or null.';
+comment on column channel_members.unread_count is 'Unread count as last stored; derived_unread() computes the exact one. Stored when the read marker moves and by settle_unread().';
+comment on column channel_members.is_muted is 'Whether the user wants no notifications from the channel.';
+comment on column channel_members.is_pinned is 'Whether the user keeps the channel at the top of the list.';
 comment on column channel_members.notification_level is 'ALL, MENTIONS or NONE.';
-comment on column channel_members.metadata is 'Free settings of the user for this channel, such as a nickname.';
-comment on column channel_members.created_at is 'When the row was made, epoch ms.';
-comment on column channel_members.updated_at is 'When the user or an admin last changed the membership, epoch ms; not touched by messages.';
+comment on column channel_members.metadata is 'The user''s free settings for this channel, such as a nickname.';
+comment on column channel_members.created_at is 'When the row was created, epoch ms.';
+comment on column channel_members.updated_at is 'When the user or an administrator last changed the membership, epoch ms; messages do not change it.';
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
-comment on column channel_members.own_posts is 'Messages this user ever posted in the channel.';
-comment on column channel_members.own_posts_read is 'Those of own_posts at or below the marker.';
+comment on column channel_members.own_posts is 'Messages that this user has posted in the channel.';
+comment on column channel_members.own_posts_read is 'How many of own_posts are at or before the read marker.';
 
 create table channel_names (
   channel_id bigint not null,
@@ -316,10 +316,10 @@ create policy system_policy on channel_names as permissive for all to discuss_sy
   with check (true);
 grant select on channel_names to discuss_service;
 grant delete, insert, select, update on channel_names to discuss_system;
-comment on table channel_names is 'Names of channels other than DIRECT as search_name() makes them, kept by trigger_update_channel_name.';
+comment on table channel_names is 'Names of channels other than DIRECT, normalized by search_name(). Maintained by trigger_update_channel_name.';
 comment on column channel_names.channel_id is 'The channel.';
 comment on column channel_names.tenant_id is 'Tenant of the channel.';
-comment on column channel_names.name is 'Its name, folded.';
+comment on column channel_names.name is 'The normalized name.';
 
 create table channels (
   id bigint not null default nextval('channels_id_seq'::regclass),
@@ -359,7 +359,7 @@ CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (u
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
 CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL) AND (merged_into IS NULL));
 CREATE TRIGGER trigger_update_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION update_channel_name();
-comment on trigger trigger_update_channel_name on channels is 'Keeps the name that SearchChannels looks at.';
+comment on trigger trigger_update_channel_name on channels is 'Keeps channel_names up to date.';
 alter table channels enable row level security, force row level security;
 create policy channel_access_policy on channels as permissive for select to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR (((type)::text = 'GROUP'::text) AND (NOT is_private)) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
@@ -378,30 +378,30 @@ grant insert, select, update on channels to discuss_service;
 grant delete, insert, select, update on channels to discuss_system;
 grant usage on sequence channels_id_seq to discuss_service;
 grant select, usage on sequence channels_id_seq to discuss_system;
-comment on table channels is 'A place where members exchange messages. Lock order of every write: channels rows by id (for no key update), then channel_members, then messages.';
-comment on column channels.id is 'Identity of the channel.';
+comment on table channels is 'A place where members exchange messages. Every write locks channels rows in the order of id (for no key update), then channel_members, then messages.';
+comment on column channels.id is 'Id of the channel.';
 comment on column channels.tenant_id is 'Tenant the channel belongs to.';
-comment on column channels.created_by is 'User who made the channel; for DIRECT one of the pair.';
-comment on column channels.name is 'Name shown to members.';
-comment on column channels.description is 'What the channel is for.';
-comment on column channels.type is 'DIRECT (a pair of users), GROUP, or TOPIC (tied to a business entity).';
+comment on column channels.created_by is 'User who created the channel; for DIRECT one of the pair.';
+comment on column channels.name is 'Display name.';
+comment on column channels.description is 'Purpose of the channel.';
+comment on column channels.type is 'DIRECT (a pair of users), GROUP, or TOPIC (linked to a business entity).';
 comment on column channels.entity_type is 'Kind of business entity of a TOPIC channel: customer, task, order, lead, ...';
 comment on column channels.entity_id is 'Business entity of a TOPIC channel; for DIRECT the other user of the pair.';
-comment on column channels.is_private is 'Whether only members may find a GROUP channel.';
-comment on column channels.is_archived is 'Whether the channel is put away and read-only.';
-comment on column channels.member_count is 'Members with status ACTIVE, kept by trigger_update_member_count.';
-comment on column channels.message_count is 'Messages not yet removed for good, deleted ones included, notices not; kept by trigger_update_channel_stats.';
-comment on column channels.last_message_at is 'created_at of the newest message that is no notice, epoch ms; never goes back.';
+comment on column channels.is_private is 'Whether a GROUP channel is visible to its members only.';
+comment on column channels.is_archived is 'Whether the channel is archived, and so read-only.';
+comment on column channels.member_count is 'Members with status ACTIVE. Maintained by trigger_update_member_count.';
+comment on column channels.message_count is 'Messages that still have a row, soft-deleted ones included and notices excluded. Maintained by send_messages() and trigger_update_channel_stats.';
+comment on column channels.last_message_at is 'created_at of the newest message that is not a notice, epoch ms; never decreases.';
 comment on column channels.metadata is 'Free settings of the user interface, such as colour and icon.';
-comment on column channels.created_at is 'When the channel was made, epoch ms.';
+comment on column channels.created_at is 'When the channel was created, epoch ms.';
 comment on column channels.updated_at is 'When the channel last changed, epoch ms.';
-comment on column channels.event_seq is 'seq of the last row of this channel in channel_events; taken under the row lock, so without gaps.';
-comment on column channels.post_seq is 'post_seq of the last message ever posted here; 1..N without gaps.';
-comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not, notices included.';
-comment on column channels.unread_version is 'Counted up whenever unread numbers of the channel may change, and by what changes messages without an event.';
-comment on column channels.settled_version is 'unread_version for which all stored unread numbers were last found right; see settle_unread().';
-comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists for its members.';
-comment on column channels.merged_into is 'The channel in which the discussion of this TOPIC channel goes on since the two were merged; null otherwise. Such a channel is archived for good, and no longer that of its entity.';
+comment on column channels.event_seq is 'seq of the channel''s last row in channel_events. Assigned under the row lock, so without gaps.';
+comment on column channels.post_seq is 'post_seq of the last message posted here, 1..N without gaps.';
+comment on column channels.last_message_id is 'Id of the last message posted here, deleted messages and notices included.';
+comment on column channels.unread_version is 'Incremented by each change that may alter an unread count of the channel, and by each change of a message without an event.';
+comment on column channels.settled_version is 'The unread_version for which all stored unread counts were last correct; see settle_unread().';
+comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists.';
+comment on column channels.merged_into is 'For a TOPIC channel that was merged: the channel where the discussion continues. Null otherwise. A merged channel stays archived and is no longer the channel of its entity.';
 
 create table deleted_posts (
   channel_id bigint not null,
@@ -421,11 +421,11 @@ create policy system_policy on deleted_posts as permissive for all to discuss_sy
   with check (true);
 grant select on deleted_posts to discuss_service;
 grant delete, insert, select, update on deleted_posts to discuss_system;
-comment on table deleted_posts is 'Numbers of the messages that count as unread for nobody: deleted, removed for good, or notices. Kept by update_unread_counts(), outlives the message.';
+comment on table deleted_posts is 'Numbers of the messages that never count as unread: deleted messages, removed rows and notices. Maintained by update_unread_counts(); a row outlives its message.';
 comment on column deleted_posts.channel_id is 'Channel of the message.';
 comment on column deleted_posts.post_seq is 'Number of the message in its channel.';
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';
-comment on column deleted_posts.sender_id is 'User who had posted it; own messages are counted apart.';
+comment on column deleted_posts.sender_id is 'Sender of the message. A member''s own messages are counted separately.';
 
 create table event_log_state (
   tenant_id bigint not null default 0,
@@ -441,10 +441,10 @@ create policy system_policy on event_log_state as permissive for all to discuss_
   with check (true);
 grant select on event_log_state to discuss_service;
 grant delete, insert, select, update on event_log_state to discuss_system;
-comment on table event_log_state is 'One row: what cursors into the log of all tenants are held against, see read_tenant_events().';
-comment on column event_log_state.tenant_id is '0: the feed is of all tenants.';
-comment on column event_log_state.epoch is 'Cursors given out under another epoch mean nothing; restart_event_log() begins a new one.';
-comment on column event_log_state.floor_xid is 'With floor_id, the last event in the order (xid, id) that was dropped from the log: cursors before it missed something.';
+comment on table event_log_state is 'One row: the limits within which cursors into the log of all tenants are valid, see read_tenant_events().';
+comment on column event_log_state.tenant_id is 'Always 0: the row applies to all tenants.';
+comment on column event_log_state.epoch is 'A cursor with another epoch is invalid; restart_event_log() starts a new epoch.';
+comment on column event_log_state.floor_xid is 'With floor_id, the last dropped event in the order (xid, id): a cursor before it has missed events.';
 comment on column event_log_state.floor_id is 'See floor_xid.';
 
 create table idempotency_keys (
@@ -467,15 +467,15 @@ create policy system_policy on idempotency_keys as permissive for all to discuss
   with check (true);
 grant insert, select on idempotency_keys to discuss_service;
 grant delete, insert, select, update on idempotency_keys to discuss_system;
-comment on table idempotency_keys is 'Requests already answered, so that a retry gets the first answer. Kept 24 hours at least.';
+comment on table idempotency_keys is 'Completed requests, so that a retry gets the first response. Kept for at least 24 hours.';
 comment on column idempotency_keys.tenant_id is 'Tenant of the caller.';
-comment on column idempotency_keys.user_id is 'User who asked.';
-comment on column idempotency_keys.request_id is 'Id the client gave the request; unique per user.';
-comment on column idempotency_keys.method is 'RPC that was called.';
-comment on column idempotency_keys.payload_hash is 'Hash of the request, to tell a retry from another request with the same id.';
-comment on column idempotency_keys.channel_id is 'Channel the answer is about.';
-comment on column idempotency_keys.resource_id is 'What the request made: message, channel, ...';
-comment on column idempotency_keys.created_at is 'When it was first asked, epoch ms.';
+comment on column idempotency_keys.user_id is 'User who sent the request.';
+comment on column idempotency_keys.request_id is 'Id that the client gave the request; unique per user.';
+comment on column idempotency_keys.method is 'RPC of the request.';
+comment on column idempotency_keys.payload_hash is 'Hash of the request, to distinguish a retry from another request with the same id.';
+comment on column idempotency_keys.channel_id is 'Channel of the result.';
+comment on column idempotency_keys.resource_id is 'Id of the created resource: message, channel, ...';
+comment on column idempotency_keys.created_at is 'When the request first arrived, epoch ms.';
 
 create table message_edits (
   tenant_id bigint not null,
@@ -500,13 +500,13 @@ create policy system_policy on message_edits as permissive for all to discuss_sy
   with check (true);
 grant delete, insert, select on message_edits to discuss_service;
 grant delete, insert, select, update on message_edits to discuss_system;
-comment on table message_edits is 'Earlier versions of messages that were edited. Gone with the deletion of the message.';
+comment on table message_edits is 'Earlier versions of edited messages, the last 100. Removed when the message is deleted.';
 comment on column message_edits.tenant_id is 'Tenant of the channel.';
 comment on column message_edits.message_id is 'The message.';
-comment on column message_edits.version is 'Number of the version: 1 is the message as posted.';
+comment on column message_edits.version is 'Number of the version; 1 is the message as sent.';
 comment on column message_edits.channel_id is 'Channel of the message.';
-comment on column message_edits.content is 'The text of this version.';
-comment on column message_edits.mentions is 'Users this version mentioned.';
+comment on column message_edits.content is 'Text of this version.';
+comment on column message_edits.mentions is 'Users mentioned in this version.';
 comment on column message_edits.metadata is 'Metadata of this version.';
 comment on column message_edits.created_at is 'When this version was written, epoch ms.';
 
@@ -562,19 +562,19 @@ CREATE INDEX idx_messages_search ON public.messages USING gin (search_vector, se
 CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, sender_id, created_at DESC);
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
-comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that come without a number.';
+comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that are inserted without a number.';
 CREATE TRIGGER trigger_mark_message_changed AFTER UPDATE OF channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count, thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions, pinned_at, pinned_by, post_seq, created_at ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION mark_message_changed();
-comment on trigger trigger_mark_message_changed on messages is 'Notes a message that plain SQL changes.';
+comment on trigger trigger_mark_message_changed on messages is 'Records that plain SQL changed a message.';
 CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_channel_stats();
-comment on trigger trigger_update_channel_stats on messages is 'Counts messages that plain SQL inserts; those with an event are counted by what posts them.';
+comment on trigger trigger_update_channel_stats on messages is 'Counts messages inserted by plain SQL; send_messages() counts its own.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
-comment on trigger trigger_update_channel_stats_on_delete on messages is 'Counts off messages removed for good.';
+comment on trigger trigger_update_channel_stats_on_delete on messages is 'Counts removed rows.';
 CREATE TRIGGER trigger_update_unread_counts AFTER INSERT ON public.messages FOR EACH ROW WHEN ((new.is_deleted OR (new.notice IS NOT NULL))) EXECUTE FUNCTION update_unread_counts();
-comment on trigger trigger_update_unread_counts on messages is 'Notes a message that counts for nobody from the start: a notice, or one inserted as deleted.';
+comment on trigger trigger_update_unread_counts on messages is 'Records a message that never counts as unread: a notice, or one inserted as deleted.';
 CREATE TRIGGER trigger_update_unread_counts_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_unread_counts();
-comment on trigger trigger_update_unread_counts_on_delete on messages is 'Notes messages that are removed without having been deleted before.';
+comment on trigger trigger_update_unread_counts_on_delete on messages is 'Records rows that are removed without having been soft-deleted before.';
 CREATE TRIGGER trigger_update_unread_counts_on_update AFTER UPDATE OF is_deleted ON public.messages FOR EACH ROW WHEN ((old.is_deleted IS DISTINCT FROM new.is_deleted)) EXECUTE FUNCTION update_unread_counts();
-comment on trigger trigger_update_unread_counts_on_update on messages is 'Notes a message that gets deleted, or comes back.';
+comment on trigger trigger_update_unread_counts_on_update on messages is 'Records that a message was deleted or restored.';
 alter table messages enable row level security, force row level security;
 create policy message_access_policy on messages as permissive for select to discuss_service
   using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
@@ -597,39 +597,39 @@ grant insert, select, update on messages to discuss_service;
 grant delete, insert, select, update on messages to discuss_system;
 grant usage on sequence messages_id_seq to discuss_service;
 grant select, usage on sequence messages_id_seq to discuss_system;
-comment on table messages is 'What was said. Partitioned by ranges of 30,000,000 ids (messages_p000001 has ids below 30,000,000), see ensure_partitions(). In one channel the orders of id, post_seq and commit are the same.';
-comment on column messages.id is 'Identity of the message; taken after the lock of its channel.';
-comment on column messages.channel_id is 'Channel the message was posted in.';
-comment on column messages.sender_id is 'User who posted it.';
+comment on table messages is 'Messages and notices. Partitioned by ranges of 30,000,000 ids (messages_p000001 has ids below 30,000,000), see ensure_partitions(). Within a channel the orders of id, post_seq and commit are the same.';
+comment on column messages.id is 'Id of the message, assigned while the channel''s row is locked.';
+comment on column messages.channel_id is 'Channel of the message.';
+comment on column messages.sender_id is 'User who sent the message; 0 for a notice and for a service that acts for no user.';
 comment on column messages.tenant_id is 'Tenant of the channel.';
-comment on column messages.content is 'The text.';
+comment on column messages.content is 'Text of the message; empty for a notice.';
 comment on column messages.message_type is 'TEXT, IMAGE, FILE, SYSTEM, CODE or POLL.';
-comment on column messages.mentions is 'Users mentioned with @.';
-comment on column messages.parent_id is 'Message this one replies to.';
+comment on column messages.mentions is 'Users mentioned by name.';
+comment on column messages.parent_id is 'Root message of the thread that this message replies in; null outside threads.';
 comment on column messages.thread_count is 'Replies to this message that are not deleted.';
-comment on column messages.is_edited is 'Whether the content was changed after posting.';
-comment on column messages.edited_at is 'When the content was last changed, epoch ms.';
-comment on column messages.is_deleted is 'Whether the message was deleted; the row goes 90 days later.';
+comment on column messages.is_edited is 'Whether the content was edited.';
+comment on column messages.edited_at is 'When the content was last edited, epoch ms.';
+comment on column messages.is_deleted is 'Whether the message was soft-deleted; retention removes the row 90 days later.';
 comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
-comment on column messages.read_by is 'Users who read it; filled in the background and for small channels only, as read markers hold the truth.';
-comment on column messages.search_vector is 'Words of the content as typed, without diacritics (discuss_simple, label A), then stemmed in English (label D).';
-comment on column messages.metadata is 'What the type needs besides the text: language of code, options of a poll.';
-comment on column messages.created_at is 'When it was posted, epoch ms.';
+comment on column messages.read_by is 'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
+comment on column messages.search_vector is 'Words of the content without diacritics (discuss_simple, label A), and stemmed in English (label D).';
+comment on column messages.metadata is 'Data of the message type besides the text, such as the language of code or the options of a poll.';
+comment on column messages.created_at is 'When the message was sent, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
-comment on column messages.post_seq is 'Number of the message in its channel, 1..N; null on insert means: take the next one.';
-comment on column messages.event_seq is 'seq of the event of channel_events that last changed the message.';
-comment on column messages.created_event_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
-comment on column messages.mention_scope is 'CHANNEL or HERE when everybody, or everybody online, is mentioned; null otherwise.';
-comment on column messages.also_in_channel is 'Whether a reply is shown in the channel as well as in its thread.';
-comment on column messages.thread_user_count is 'Users with a reply to this message that is not deleted.';
-comment on column messages.thread_users is 'The first five of them, in the order of their first replies.';
-comment on column messages.last_reply_at is 'When the last reply that is not deleted was posted, epoch ms; null without replies.';
-comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null when it is not.';
+comment on column messages.post_seq is 'Number of the message in its channel, 1..N. An insert with null gets the next one.';
+comment on column messages.event_seq is 'seq of the channel_events row that last changed the message.';
+comment on column messages.created_event_seq is 'seq of its MESSAGE_CREATED event; null if it has none.';
+comment on column messages.mention_scope is 'CHANNEL mentions all members, HERE all members who are online; null mentions users by name only.';
+comment on column messages.also_in_channel is 'Whether a reply is also shown in the channel.';
+comment on column messages.thread_user_count is 'Users who have a reply to this message that is not deleted.';
+comment on column messages.thread_users is 'The first five of these users, in the order of their first replies.';
+comment on column messages.last_reply_at is 'created_at of the last reply that is not deleted, epoch ms; null without replies.';
+comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null if it is not pinned.';
 comment on column messages.pinned_by is 'User who pinned it.';
-comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
-comment on column messages.notice is 'What the service itself reports, a SystemNotice of message.proto as JSON: who joined, was removed, ... Such a message is of sender 0 and has no content, which is made of the notice, so that searches do not find it. It counts for nothing but its place in the channel: not as unread, as newest message, or in message_count. null for what somebody posted.';
+comment on column messages.pin_seq is 'seq of the event that pinned it; pins are listed in this order.';
+comment on column messages.notice is 'For a message that the service itself posts, such as "Lan joined": a SystemNotice of message.proto as JSON; null otherwise. A notice has sender 0 and no content, so searches do not find it. It takes a post_seq, but does not count as unread, as last message or in message_count.';
 
 create table poll_votes (
   tenant_id bigint not null,
@@ -658,11 +658,11 @@ create policy vote_insert_policy on poll_votes as permissive for insert to discu
   WHERE ((cm.channel_id = poll_votes.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id))))));
 grant delete, insert, select on poll_votes to discuss_service;
 grant delete, insert, select, update on poll_votes to discuss_system;
-comment on table poll_votes is 'Votes on polls, one row for each option a user chose. What is asked is in messages.metadata.poll_data; results are counted from here. Gone with the deletion of the message.';
+comment on table poll_votes is 'Votes on polls, one row for each option that a user chose. messages.metadata.poll_data has the options; results are counted from this table only. Removed when the message is deleted.';
 comment on column poll_votes.tenant_id is 'Tenant of the channel.';
 comment on column poll_votes.message_id is 'The message that holds the poll.';
-comment on column poll_votes.user_id is 'User who voted; shown to nobody when the poll is anonymous.';
-comment on column poll_votes.option_id is 'Option chosen, 1 for the first.';
+comment on column poll_votes.user_id is 'User who voted; never returned to clients if the poll is anonymous.';
+comment on column poll_votes.option_id is 'Chosen option; 1 is the first.';
 comment on column poll_votes.channel_id is 'Channel of the message.';
 comment on column poll_votes.created_at is 'When the vote was cast, epoch ms.';
 
@@ -695,10 +695,10 @@ create policy system_policy on search_words as permissive for all to discuss_sys
   with check (true);
 grant select on search_words to discuss_service;
 grant delete, insert, select, update on search_words to discuss_system;
-comment on table search_words is 'Words of a tenant''s messages, for finding words by a part of them. An index of the parts themselves would have to be kept on every post; this is kept in the background by learn_search_words(). A word outlives its messages.';
+comment on table search_words is 'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; learn_search_words() maintains this table in the background. A word outlives its messages.';
 comment on column search_words.tenant_id is 'Tenant of the messages.';
-comment on column search_words.word is 'The word without diacritics, in lower case, 4 characters or more.';
-comment on column search_words.horizon is 'Null but for the empty word of tenant 0, which is no tenant: events of all transactions below this one have been looked through.';
+comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
+comment on column search_words.horizon is 'Set only in the row of tenant 0 with the empty word: the events of all transactions below it are processed. Null in all others.';
 
 create table thread_followers (
   tenant_id bigint not null,
@@ -724,15 +724,15 @@ create policy system_policy on thread_followers as permissive for all to discuss
   with check (true);
 grant insert, select, update on thread_followers to discuss_service;
 grant delete, insert, select, update on thread_followers to discuss_system;
-comment on table thread_followers is 'Who follows a thread, how far each has read it, and how many replies each has in it. A row is made by replying, by being replied to or mentioned, or by following; one that says no stays, so that nothing but the user makes them follow again.';
+comment on table thread_followers is 'Followers of threads, with the read marker and the number of replies of each. A row is created when the user replies, is replied to, is mentioned, or follows. The row of a user who unfollowed remains, so that only that user can follow again.';
 comment on column thread_followers.tenant_id is 'Tenant of the channel.';
 comment on column thread_followers.root_id is 'First message of the thread.';
 comment on column thread_followers.user_id is 'The user.';
 comment on column thread_followers.channel_id is 'Channel of the thread.';
-comment on column thread_followers.is_following is 'Whether the thread is on the user''s list of threads.';
-comment on column thread_followers.read_reply_id is 'The read marker: replies up to this id are read. Goes forward only.';
+comment on column thread_followers.is_following is 'Whether the thread is in the user''s list of threads.';
+comment on column thread_followers.read_reply_id is 'Read marker: replies up to this id are read. Never decreases.';
 comment on column thread_followers.replies is 'Replies of the user that are not deleted.';
-comment on column thread_followers.first_reply_id is 'The reply that made the user a participant; null without replies.';
+comment on column thread_followers.first_reply_id is 'The user''s first reply, by which participants are ordered; null without replies.';
 
 create table user_statuses (
   tenant_id bigint not null,
@@ -752,13 +752,13 @@ create policy system_policy on user_statuses as permissive for all to discuss_sy
   with check (true);
 grant insert, select, update on user_statuses to discuss_service;
 grant delete, insert, select, update on user_statuses to discuss_system;
-comment on table user_statuses is 'What users chose to be shown as; no row for those who never chose. Others see the text, and of the status what it makes of their presence.';
+comment on table user_statuses is 'Status overrides and texts that users set; no row for a user who never set one. Other users see the text, but never this status: they see the presence that it results in.';
 comment on column user_statuses.tenant_id is 'Tenant of the user.';
 comment on column user_statuses.user_id is 'The user.';
-comment on column user_statuses.status is 'ONLINE: as the devices say; AWAY; BUSY; OFFLINE: not to be seen.';
-comment on column user_statuses.status_text is 'Text beside the status; empty: none.';
-comment on column user_statuses.expires_at is 'When status and text end, epoch ms; null: never.';
-comment on column user_statuses.updated_at is 'When it was chosen, epoch ms; grows with every change, so that a late copy of an older choice is known as such.';
+comment on column user_statuses.status is 'ONLINE: as the devices report; AWAY; BUSY; OFFLINE: invisible.';
+comment on column user_statuses.status_text is 'Text beside the status; empty for none.';
+comment on column user_statuses.expires_at is 'When status and text expire, epoch ms; null for never.';
+comment on column user_statuses.updated_at is 'When it was set, epoch ms. Increases with every change, so that a late copy of an older value is recognized.';
 
 -- Views
 
@@ -820,7 +820,7 @@ create view user_channels with (security_invoker=true) as
   WHERE (((cm.status)::text = 'ACTIVE'::text) AND (c.is_archived = false) AND (c.deleted_at IS NULL))
   ORDER BY cm.is_pinned DESC, c.last_message_at DESC NULLS LAST;
 grant select on user_channels to discuss_service;
-comment on view user_channels is 'The channels of each user with unread number and preview; unread_count is the exact number.';
+comment on view user_channels is 'The channels of each user with the exact unread count and a preview of the last message.';
 
 -- Functions
 
@@ -829,14 +829,14 @@ CREATE OR REPLACE FUNCTION public.activity_json(_a activity_feed, _preview text)
  LANGUAGE sql
  STABLE PARALLEL SAFE
 RETURN json_build_object('id', (_a).id, 'tenantId', (_a).tenant_id, 'userId', (_a).user_id, 'actionType', (_a).action_type, 'actorId', (_a).actor_id, 'entityType', (_a).entity_type, 'entityId', (_a).entity_id, 'channelId', (_a).channel_id, 'messageId', (_a).message_id, 'description', (_a).description, 'title', (_a).title, 'isRead', (_a).is_read, 'readAt', (_a).read_at, 'metadata', ((_a).metadata)::text, 'collapseKey', (_a).collapse_key, 'occurrences', (_a).occurrences, 'timestamp', (_a)."timestamp", 'preview', "left"(_preview, 200), 'isMessageDeleted', false);
-comment on function activity_json(activity_feed,text) is 'An activity that was just recorded, as the service tells it to the streams of its user.';
+comment on function activity_json(activity_feed,text) is 'A recorded activity as JSON, in the form that the streams of its user send.';
 
 CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _channel_name text, _emoji text DEFAULT ''::text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
-comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients that speak other languages make theirs of type and metadata.';
+comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';
 
 CREATE OR REPLACE FUNCTION public.app_is_member(p_channel_id bigint)
  RETURNS boolean
@@ -858,7 +858,7 @@ $function$;
 alter function app_is_member(bigint) owner to discuss_system;
 revoke all on function app_is_member(bigint) from public;
 grant execute on function app_is_member(bigint) to discuss_service;
-comment on function app_is_member(bigint) is 'Whether the caller is in the channel. For the policies of channel_members only, which cannot ask the table about itself; measured 12 to 18 times cheaper there than an array of all channels of the caller.';
+comment on function app_is_member(bigint) is 'Whether the caller is a member of the channel. For the policies of channel_members only, which cannot query their own table; there it was 12 to 18 times cheaper than an array of all channels of the caller.';
 
 CREATE OR REPLACE FUNCTION public.app_is_service()
  RETURNS boolean
@@ -884,21 +884,21 @@ END;
 alter function app_may_add_member(bigint,bigint) owner to discuss_system;
 revoke all on function app_may_add_member(bigint,bigint) from public;
 grant execute on function app_may_add_member(bigint,bigint) to discuss_service;
-comment on function app_may_add_member(bigint,bigint) is 'Whether the caller may make this user a member of this channel. Roles are checked by the statements, not here.';
+comment on function app_may_add_member(bigint,bigint) is 'Whether the caller may make this user a member of this channel. Statements check roles.';
 
 CREATE OR REPLACE FUNCTION public.app_tenant_id()
  RETURNS bigint
  LANGUAGE sql
  STABLE PARALLEL SAFE
 RETURN (NULLIF(current_setting('app.tenant_id'::text, true), ''::text))::bigint;
-comment on function app_tenant_id() is 'Tenant of the caller, from the setting app.tenant_id; null when unset, which no policy lets through.';
+comment on function app_tenant_id() is 'Tenant of the caller, from the setting app.tenant_id; null if unset, which matches no policy.';
 
 CREATE OR REPLACE FUNCTION public.app_user_id()
  RETURNS bigint
  LANGUAGE sql
  STABLE PARALLEL SAFE
 RETURN (NULLIF(current_setting('app.user_id'::text, true), ''::text))::bigint;
-comment on function app_user_id() is 'User the caller is or acts for, from the setting app.user_id; null when unset.';
+comment on function app_user_id() is 'User who calls, or for whom a service acts, from the setting app.user_id; null if unset.';
 
 CREATE OR REPLACE FUNCTION public.append_event(_channel_id bigint, _kind text, _actor_id bigint, _payload bytea, _seq_offset integer, _message_id bigint DEFAULT NULL::bigint)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
@@ -927,14 +927,14 @@ $function$;
 alter function append_event(bigint,text,bigint,bytea,integer,bigint) owner to discuss_system;
 revoke all on function append_event(bigint,text,bigint,bytea,integer,bigint) from public;
 grant execute on function append_event(bigint,text,bigint,bytea,integer,bigint) to discuss_service;
-comment on function append_event(bigint,text,bigint,bytea,integer,bigint) is 'Appends an event, perhaps about a message, to the log of a channel of the caller''s tenant and returns it as logged. Keeps the channel''s row locked until commit.';
+comment on function append_event(bigint,text,bigint,bytea,integer,bigint) is 'Appends an event to the log of a channel of the caller''s tenant and returns it as stored. _message_id is the message it concerns, if any. Locks the channel''s row until commit. Checks only the tenant.';
 
 CREATE OR REPLACE FUNCTION public.apply_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean)
  RETURNS jsonb
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN CASE WHEN (NOT _added) THEN (SELECT COALESCE(jsonb_agg(r.reaction ORDER BY r.nth), '[]'::jsonb) AS "coalesce" FROM (SELECT t.nth, CASE WHEN ((t.reaction ->> 'emoji'::text) = apply_reaction._emoji) THEN jsonb_build_object('emoji', apply_reaction._emoji, 'users', (SELECT COALESCE(jsonb_agg(u.id ORDER BY u.place), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements((t.reaction -> 'users'::text)) WITH ORDINALITY u(id, place) WHERE (u.id <> to_jsonb(apply_reaction._user_id)))) ELSE t.reaction END AS reaction FROM jsonb_array_elements(apply_reaction._reactions) WITH ORDINALITY t(reaction, nth)) r WHERE ((r.reaction -> 'users'::text) <> '[]'::jsonb)) WHEN (NOT (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN (_reactions || jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(_user_id)))) ELSE (SELECT jsonb_agg(CASE WHEN (((t.reaction ->> 'emoji'::text) = apply_reaction._emoji) AND (NOT ((t.reaction -> 'users'::text) @> to_jsonb(apply_reaction._user_id)))) THEN jsonb_build_object('emoji', apply_reaction._emoji, 'users', ((t.reaction -> 'users'::text) || to_jsonb(apply_reaction._user_id))) ELSE t.reaction END ORDER BY t.nth) AS jsonb_agg FROM jsonb_array_elements(apply_reaction._reactions) WITH ORDINALITY t(reaction, nth)) END;
-comment on function apply_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';
+comment on function apply_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] after one user''s reaction was added or removed; unchanged if there is nothing to do. Emoji and users remain in the order in which they were added.';
 
 CREATE OR REPLACE FUNCTION public.assign_post_seq()
  RETURNS trigger
@@ -945,7 +945,7 @@ AS $function$
 declare
   _last_message_id bigint;
 begin
-  -- Takes the channel's row lock, which send_messages() takes for its whole batch.
+  -- Locks the channel's row; send_messages() locks it once for its whole batch.
   update channels c
   set post_seq = c.post_seq + 1,
       last_message_id = greatest(c.last_message_id, new.id)
@@ -971,7 +971,7 @@ end
 $function$;
 alter function assign_post_seq() owner to discuss_system;
 revoke all on function assign_post_seq() from public;
-comment on function assign_post_seq() is 'Numbers a message inserted without post_seq (imports, plain SQL) and counts it for channel and sender. Who gives post_seq keeps channels.post_seq, last_message_id and channel_members.own_posts himself.';
+comment on function assign_post_seq() is 'Numbers a message that is inserted without post_seq (an import or other plain SQL) and counts it for its channel and sender. A writer that sets post_seq must update channels.post_seq, last_message_id and channel_members.own_posts itself.';
 
 CREATE OR REPLACE FUNCTION public.browse_channels(_words text[], _after bigint, _limit integer)
  RETURNS TABLE(channel_id bigint, place bigint)
@@ -1010,7 +1010,7 @@ $function$;
 alter function browse_channels(text[],bigint,integer) owner to discuss_system;
 revoke all on function browse_channels(text[],bigint,integer) from public;
 grant execute on function browse_channels(text[],bigint,integer) to discuss_service;
-comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names hold all the words, by name, after the one given. The names are kept apart for searches, where no policy shows them to the service.';
+comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names contain all the words, ordered by name, after the given channel. Checks tenant and visibility itself, because the service sees no row of channel_names.';
 
 CREATE OR REPLACE FUNCTION public.change_reaction(_channel_id bigint, _message_id bigint, _emoji text, _added boolean, _max_emoji integer, _max_users integer, _payload bytea, _seq_offset integer)
  RETURNS TABLE(error_reason text, reactions text, seq bigint, payload bytea)
@@ -1030,7 +1030,7 @@ begin
   where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null
   for no key update;
 
-  -- Not one statement with the lock: what it would see is older than what the lock waited for.
+  -- Not in the statement that locks, whose snapshot is older than the commit that it waited for.
   select c.is_archived, cm.status, m.id, m.is_deleted, m.reactions, c.event_seq
   into _found
   from channels c
@@ -1075,7 +1075,7 @@ begin
   return query select null::text, _changed::text, _seq, _logged;
 end
 $function$;
-comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. error_reason is null when it is as asked now; seq is null when it was so before.';
+comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or removes the caller''s reaction and appends the event, in one round trip and under the lock of the channel. error_reason is null on success; seq is null if nothing had to change.';
 
 CREATE OR REPLACE FUNCTION public.count_tenants()
  RETURNS bigint
@@ -1104,7 +1104,7 @@ END;
 alter function count_tenants() owner to discuss_system;
 revoke all on function count_tenants() from public;
 grant execute on function count_tenants() to discuss_service;
-comment on function count_tenants() is 'How many tenants have or had a channel. For operators; 0 for others.';
+comment on function count_tenants() is 'Number of tenants that have or had a channel. For operators; 0 for other callers.';
 
 CREATE OR REPLACE FUNCTION public.create_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint)
  RETURNS boolean
@@ -1119,8 +1119,8 @@ begin
     return false;
   end if;
 
-  -- In the order in which writers take them; attaching would take most of them later, in its own order.
-  -- Readers are kept out of the default partition only, and for as long as it takes to look into it.
+  -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
+  -- the default partition wait, and only while it is searched.
   if p_parent != 'channel_events' then
     lock table channels in share row exclusive mode;
     lock table only messages in share row exclusive mode;
@@ -1131,7 +1131,7 @@ begin
     'create table %I (like %I including defaults including constraints including generated including storage)',
     p_name, p_parent
   );
-  -- No policy: nobody but the owner sees a row by the partition's own name.
+  -- Without a policy, only the owner can read rows by the partition's own name.
   execute format('alter table %I enable row level security', p_name);
 
   execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, p_key, p_key)
@@ -1159,7 +1159,7 @@ begin
 end
 $function$;
 revoke all on function create_partition(text,text,text,bigint,bigint) from public;
-comment on function create_partition(text,text,text,bigint,bigint) is 'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
+comment on function create_partition(text,text,text,bigint,bigint) is 'Creates one partition and moves into it the rows of its range from the default partition; returns false if it exists. Only ensure_partitions() calls it.';
 
 CREATE OR REPLACE FUNCTION public.database_epoch()
  RETURNS text
@@ -1169,7 +1169,7 @@ CREATE OR REPLACE FUNCTION public.database_epoch()
 RETURN (hashtextextended((((((current_database())::text || ' '::text) || ('channels'::regclass)::oid) || ' '::text) || EXTRACT(epoch FROM pg_postmaster_start_time())), (0)::bigint))::text;
 revoke all on function database_epoch() from public;
 grant execute on function database_epoch() to discuss_service;
-comment on function database_epoch() is 'Tells this database from others, and from itself before it was restored: what is kept elsewhere under another one is void. Changes whenever PostgreSQL is started.';
+comment on function database_epoch() is 'Identifies this database and its state since the server start. Data cached elsewhere under another value is invalid: it may be of another database, or of this one before a backup was restored. Changes at each start of PostgreSQL.';
 
 CREATE OR REPLACE FUNCTION public.database_stats()
  RETURNS TABLE(name text, rows_estimate bigint, bytes bigint)
@@ -1201,7 +1201,7 @@ END;
 alter function database_stats() owner to discuss_system;
 revoke all on function database_stats() from public;
 grant execute on function database_stats() to discuss_service;
-comment on function database_stats() is 'Size of each table and of each day of the log, rows as PostgreSQL estimates them. For operators; nothing for others.';
+comment on function database_stats() is 'Size and estimated number of rows of each table and of each day of the log. For operators; empty for other callers.';
 
 CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_offset integer, _later bytea, _later_seq_offset integer)
  RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
@@ -1244,7 +1244,7 @@ begin
   delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = _message_id;
   delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = _message_id;
 
-  -- What the log holds of it must not be told to those who come later.
+  -- Later readers of the log must not receive the deleted content.
   update channel_events e
   set payload = patch_event(_created, _created_seq_offset, e.seq, e.created_at)
   where e.channel_id = _channel_id and e.seq = _message.created_event_seq and e.kind = 'MESSAGE_CREATED';
@@ -1290,7 +1290,7 @@ $function$;
 alter function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) owner to discuss_system;
 revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) from public;
 grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
-comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Deletes a message of the caller''s tenant softly: its edits, votes, reactions and pin go, its events in the log are replaced by _created (the first one) and _later, and its thread is counted anew. Returns the thread as it is now when the message was a reply. The event of the deletion is the caller''s to append, next, as are the checks of who may.';
+comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Soft-deletes a message of the caller''s tenant: removes its edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
 
 CREATE OR REPLACE FUNCTION public.derived_unread(p_channel_id bigint, p_user_id bigint, p_post_seq bigint, p_read_post_seq bigint, p_own_posts bigint, p_own_posts_read bigint)
  RETURNS integer
@@ -1301,7 +1301,7 @@ BEGIN ATOMIC
             FROM deleted_posts d
            WHERE ((d.channel_id = derived_unread.p_channel_id) AND (d.post_seq > derived_unread.p_read_post_seq) AND (d.sender_id <> derived_unread.p_user_id))))))::integer AS "greatest";
 END;
-comment on function derived_unread(bigint,bigint,bigint,bigint,bigint,bigint) is 'The exact unread number of a member: messages after the marker, without own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';
+comment on function derived_unread(bigint,bigint,bigint,bigint,bigint,bigint) is 'The exact unread count of a member: messages after the read marker, without the member''s own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';
 
 CREATE OR REPLACE FUNCTION public.detach_references(p_from bigint, p_to bigint)
  RETURNS void
@@ -1329,7 +1329,7 @@ begin
 end
 $function$;
 revoke all on function detach_references(bigint,bigint) from public;
-comment on function detach_references(bigint,bigint) is 'Copies what refers to the messages of a range, before these leave the default partition.';
+comment on function detach_references(bigint,bigint) is 'Copies the rows that refer to messages of a range, before those messages are moved out of the default partition.';
 
 CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(p_days integer, p_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
@@ -1350,7 +1350,7 @@ declare
   _name text;
 begin
   if p_days < 1 then
-    raise exception 'the log must be kept for a day at least, not %', p_days using errcode = 'invalid_parameter_value';
+    raise exception 'the log must be kept for at least one day, not %', p_days using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
@@ -1369,7 +1369,7 @@ begin
       return next _name;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'dropping % and the rest is put off: %', _name, sqlerrm;
+        raise warning 'postponed dropping % and later partitions: %', _name, sqlerrm;
         exit;
     end;
   end loop;
@@ -1380,7 +1380,7 @@ end
 $function$;
 revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
-comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_log_state how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
+comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least p_days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
 CREATE OR REPLACE FUNCTION public.ensure_partitions(p_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
@@ -1446,8 +1446,8 @@ begin
       end if;
     exception
       when lock_not_available or deadlock_detected then
-        -- Writers queue behind a lock that is waited for; so wait once, not once for each partition.
-        raise warning 'partition % and the rest are put off: %', _plan.name, sqlerrm;
+        -- Writers queue behind a waiting lock, so it waits once, and not once per partition.
+        raise warning 'postponed partition % and later ones: %', _plan.name, sqlerrm;
         exit;
     end;
   end loop;
@@ -1455,7 +1455,7 @@ end
 $function$;
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
-comment on function ensure_partitions(bigint) is 'Makes the partitions of the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves on what the default partitions caught. Returns what it made; warns of what it had to put off as the table was busy. Call it every hour.';
+comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
 
 CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
  RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
@@ -1481,9 +1481,9 @@ BEGIN ATOMIC
              max(p.post_seq) AS last_post
             FROM posted p
            GROUP BY p.channel_id
-         ), noted AS (
+         ), recorded AS (
           SELECT d_1.channel_id,
-             max(d_1.post_seq) AS last_noted,
+             max(d_1.post_seq) AS last_recorded,
              max(d_1.post_seq) FILTER (WHERE (p.id IS NULL)) AS last_removed
             FROM (deleted_posts d_1
               LEFT JOIN posted p ON (((p.channel_id = d_1.channel_id) AND (p.post_seq = d_1.post_seq))))
@@ -1508,19 +1508,19 @@ BEGIN ATOMIC
              ELSE n.last_id
          END AS last_id,
      c.post_seq,
-     GREATEST(n.last_post, d.last_noted, (0)::bigint) AS "greatest",
+     GREATEST(n.last_post, d.last_recorded, (0)::bigint) AS "greatest",
      c.event_seq,
      GREATEST(c.event_seq, ( SELECT max(e.seq) AS max
             FROM channel_events e
            WHERE (e.channel_id = c.id))) AS "greatest"
     FROM ((channels c
       LEFT JOIN newest n ON ((n.channel_id = c.id)))
-      LEFT JOIN noted d ON ((d.channel_id = c.id)))
+      LEFT JOIN recorded d ON ((d.channel_id = c.id)))
    WHERE (c.id = ANY (expected_channels._ids));
 END;
 alter function expected_channels(bigint[]) owner to discuss_system;
 revoke all on function expected_channels(bigint[]) from public;
-comment on function expected_channels(bigint[]) is 'Numbers of channels as stored, each followed by what it should be, counted by hand.';
+comment on function expected_channels(bigint[]) is 'Stored counters of channels, each followed by the expected value, computed from the rows.';
 
 CREATE OR REPLACE FUNCTION public.expected_deleted_posts(_ids bigint[])
  RETURNS TABLE(channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_recorded boolean, is_expected boolean)
@@ -1555,7 +1555,7 @@ BEGIN ATOMIC
 END;
 alter function expected_deleted_posts(bigint[]) owner to discuss_system;
 revoke all on function expected_deleted_posts(bigint[]) from public;
-comment on function expected_deleted_posts(bigint[]) is 'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
+comment on function expected_deleted_posts(bigint[]) is 'Each message number of the channels, whether deleted_posts has it, and whether it should.';
 
 CREATE OR REPLACE FUNCTION public.expected_followers(_ids bigint[])
  RETURNS TABLE(channel_id bigint, tenant_id bigint, root_id bigint, user_id bigint, replies integer, expected_replies integer, first_reply_id bigint, expected_first_reply_id bigint)
@@ -1587,7 +1587,7 @@ BEGIN ATOMIC
 END;
 alter function expected_followers(bigint[]) owner to discuss_system;
 revoke all on function expected_followers(bigint[]) from public;
-comment on function expected_followers(bigint[]) is 'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
+comment on function expected_followers(bigint[]) is 'Stored reply counters of thread followers, each followed by the expected value, computed from the rows.';
 
 CREATE OR REPLACE FUNCTION public.expected_members(_ids bigint[])
  RETURNS TABLE(channel_id bigint, id bigint, read_post_seq bigint, expected_read_post_seq bigint, own_posts bigint, expected_own_posts bigint, own_posts_read bigint, expected_own_posts_read bigint, unread_count integer, expected_unread_count integer)
@@ -1654,7 +1654,7 @@ BEGIN ATOMIC
 END;
 alter function expected_members(bigint[]) owner to discuss_system;
 revoke all on function expected_members(bigint[]) from public;
-comment on function expected_members(bigint[]) is 'Numbers of memberships as stored, each followed by what it should be, counted by hand.';
+comment on function expected_members(bigint[]) is 'Stored counters of memberships, each followed by the expected value, computed from the rows.';
 
 CREATE OR REPLACE FUNCTION public.expected_threads(_ids bigint[])
  RETURNS TABLE(channel_id bigint, id bigint, thread_count integer, expected_thread_count integer, thread_user_count integer, expected_thread_user_count integer, thread_users bigint[], expected_thread_users bigint[], last_reply_at bigint, expected_last_reply_at bigint)
@@ -1700,7 +1700,7 @@ BEGIN ATOMIC
 END;
 alter function expected_threads(bigint[]) owner to discuss_system;
 revoke all on function expected_threads(bigint[]) from public;
-comment on function expected_threads(bigint[]) is 'What messages show of their threads as stored, nothing where there is none, each followed by what it should be, counted by hand.';
+comment on function expected_threads(bigint[]) is 'Stored thread counters of messages, also of those without a thread, each followed by the expected value, computed from the rows.';
 
 CREATE OR REPLACE FUNCTION public.find_sent_message(_tenant_id bigint, _user_id bigint, _request_id uuid)
  RETURNS SETOF messages
@@ -1733,11 +1733,11 @@ CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
 AS $function$
 #variable_conflict use_column
 declare
-  -- Refusals of replies, by item. Not part of the statement below, as most batches hold none and it would look into
-  -- every partition of messages.
+  -- Error reasons of replies by item. Not part of the statement below, which would look into every partition of messages
+  -- although most batches contain no reply.
   _parents jsonb := '{}';
 begin
-  -- Statements after this one see everything that was committed while it waited.
+  -- Later statements see everything that was committed while this one waited for the locks.
   perform 1
   from channels c
   where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
@@ -1773,7 +1773,7 @@ begin
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
       payload text, "seqOffset" int, "messageOffset" int
     )
-    -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
+    -- Lateral with a limit, so that each row is looked up by key, whatever the statistics of the tables are.
     left join lateral (
       select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
       from channels k
@@ -1787,7 +1787,7 @@ begin
       limit 1
     ) as m on true
   ),
-  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
+  -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same.
   numbered as materialized (
     select o.*, nextval('messages_id_seq') as id
     from (select * from checked where error_reason is null order by "channelId", item) as o
@@ -1871,14 +1871,14 @@ end
 $function$;
 alter function insert_messages(json) owner to discuss_system;
 revoke all on function insert_messages(json) from public;
-comment on function insert_messages(json) is 'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
+comment on function insert_messages(json) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
 
 CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN (_status = ANY (ARRAY['ACTIVE'::text, 'MUTED'::text]));
-comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel; LEFT and REMOVED are not.';
+comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel. LEFT and REMOVED are not.';
 
 CREATE OR REPLACE FUNCTION public.learn_search_words(_limit integer)
  RETURNS integer
@@ -1892,12 +1892,12 @@ declare
   _last xid8;
   _events int;
 begin
-  -- One at a time; whoever comes second has nothing to do.
+  -- One call at a time over all instances.
   if not pg_try_advisory_xact_lock(hashtext('learn_search_words')) then
     return 0;
   end if;
   select w.horizon into _from from search_words w where w.tenant_id = 0 and w.word = '';
-  -- Transactions are numbered anew where a dump was restored.
+  -- In a restored dump transaction ids start again.
   if _from is null or _from > _to then
     _from := '0';
   end if;
@@ -1909,7 +1909,7 @@ begin
     return 0;
   end if;
 
-  -- To the end of the last transaction, so that none is cut in two.
+  -- Up to the end of the last transaction, so that its events are processed together.
   insert into search_words (tenant_id, word)
   select distinct m.tenant_id, w.word
   from channel_events e
@@ -1930,7 +1930,7 @@ $function$;
 alter function learn_search_words(integer) owner to discuss_system;
 revoke all on function learn_search_words(integer) from public;
 grant execute on function learn_search_words(integer) to discuss_service;
-comment on function learn_search_words(integer) is 'Adds the words of messages posted or changed since it was last called, from about _limit events; returns from how many, so that less than _limit means: all.';
+comment on function learn_search_words(integer) is 'Adds the words of messages that were sent or changed since the last call, from about _limit events. Returns the number of events; less than _limit means that none are left.';
 
 CREATE OR REPLACE FUNCTION public.list_changed_channels(_from xid8, _to xid8)
  RETURNS TABLE(channel_id bigint, head bigint, joins bytea[])
@@ -1948,7 +1948,7 @@ END;
 alter function list_changed_channels(xid8,xid8) owner to discuss_system;
 revoke all on function list_changed_channels(xid8,xid8) from public;
 grant execute on function list_changed_channels(xid8,xid8) to discuss_service;
-comment on function list_changed_channels(xid8,xid8) is 'Heads of the channels that got events from transactions in [_from, _to), and the joins among these. With both ends taken from pg_snapshot_xmin, consecutive calls miss nothing.';
+comment on function list_changed_channels(xid8,xid8) is 'Channels with events from transactions in [_from, _to): the highest seq of each, and its MEMBERS_JOINED events. With both ends taken from pg_snapshot_xmin, consecutive calls miss no event.';
 
 CREATE OR REPLACE FUNCTION public.list_events(_channel_id bigint, _after bigint, _limit integer)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
@@ -1967,7 +1967,7 @@ END;
 alter function list_events(bigint,bigint,integer) owner to discuss_system;
 revoke all on function list_events(bigint,bigint,integer) from public;
 grant execute on function list_events(bigint,bigint,integer) to discuss_service;
-comment on function list_events(bigint,bigint,integer) is 'Events of a channel after a seq, in order. For the hub, which checks who may have them.';
+comment on function list_events(bigint,bigint,integer) is 'Events of a channel after a seq, in order. Checks no rights: the hub checks which subscribers may receive them.';
 
 CREATE OR REPLACE FUNCTION public.list_inactive_groups(_before bigint, _limit integer)
  RETURNS TABLE(tenant_id bigint, channel_id bigint)
@@ -2021,7 +2021,7 @@ BEGIN ATOMIC
 END;
 alter function list_mismatched_channels(bigint[]) owner to discuss_system;
 revoke all on function list_mismatched_channels(bigint[]) from public;
-comment on function list_mismatched_channels(bigint[]) is 'For each table how many rows were compared with a count by hand, and the channels in which any is wrong.';
+comment on function list_mismatched_channels(bigint[]) is 'For each table the number of compared rows, and the channels in which a stored value differs from the expected one.';
 
 CREATE OR REPLACE FUNCTION public.list_schema_files()
  RETURNS TABLE(name text, checksum text)
@@ -2035,7 +2035,7 @@ BEGIN ATOMIC
 END;
 revoke all on function list_schema_files() from public;
 grant execute on function list_schema_files() to discuss_service;
-comment on function list_schema_files() is 'Migrations and function files applied to this database, for the check at the start of an instance.';
+comment on function list_schema_files() is 'Names and checksums of the migrations and function files applied to this database; an instance compares them with its own at startup.';
 
 CREATE OR REPLACE FUNCTION public.list_status_overrides(_tenant_ids bigint[], _user_ids bigint[])
  RETURNS TABLE(tenant_id bigint, user_id bigint, status text, expires_at bigint, updated_at bigint)
@@ -2053,7 +2053,7 @@ $function$;
 alter function list_status_overrides(bigint[],bigint[]) owner to discuss_system;
 revoke all on function list_status_overrides(bigint[],bigint[]) from public;
 grant execute on function list_status_overrides(bigint[],bigint[]) to discuss_service;
-comment on function list_status_overrides(bigint[],bigint[]) is 'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
+comment on function list_status_overrides(bigint[],bigint[]) is 'Statuses that users of any tenants set, to be copied to Redis when a device of theirs connects.';
 
 CREATE OR REPLACE FUNCTION public.lock_public_group(_channel_id bigint)
  RETURNS boolean
@@ -2076,7 +2076,7 @@ $function$;
 alter function lock_public_group(bigint) owner to discuss_system;
 revoke all on function lock_public_group(bigint) from public;
 grant execute on function lock_public_group(bigint) to discuss_service;
-comment on function lock_public_group(bigint) is 'Locks a public group of the caller''s tenant as every change of a channel does, for who is about to join it: the update policy, which holds for locks too, is of members. False when there is no such group.';
+comment on function lock_public_group(bigint) is 'Locks a public group of the caller''s tenant, as every change of a channel does, before the caller joins it: the update policy also applies to locks and requires membership. Returns whether the group exists.';
 
 CREATE OR REPLACE FUNCTION public.mark_message_changed()
  RETURNS trigger
@@ -2093,7 +2093,7 @@ end
 $function$;
 alter function mark_message_changed() owner to discuss_system;
 revoke all on function mark_message_changed() from public;
-comment on function mark_message_changed() is 'Counts channels.unread_version up for a message that was changed without an event.';
+comment on function mark_message_changed() is 'Increments channels.unread_version for a message that was changed without an event.';
 
 CREATE OR REPLACE FUNCTION public.member_ids(_channel_id bigint, _after bigint, _limit integer)
  RETURNS bigint[]
@@ -2111,7 +2111,7 @@ begin
   ) then
     return null;
   end if;
-  -- A service that acts for a user has that user's rights.
+  -- A service that acts for a user has the rights of that user only.
   if not app_is_member(_channel_id) and not (app_is_service() and app_user_id() = 0) then
     return null;
   end if;
@@ -2130,7 +2130,7 @@ $function$;
 alter function member_ids(bigint,bigint,integer) owner to discuss_system;
 revoke all on function member_ids(bigint,bigint,integer) from public;
 grant execute on function member_ids(bigint,bigint,integer) to discuss_service;
-comment on function member_ids(bigint,bigint,integer) is 'The next members of a channel by user id, for members and services; null for others. The policy of channel_members would ask for each row whether it may be seen.';
+comment on function member_ids(bigint,bigint,integer) is 'The next members of a channel in the order of user ids; null if the caller is neither a member nor a service. Checks that once, where the policy of channel_members would check each row.';
 
 CREATE OR REPLACE FUNCTION public.members_of(_channel_ids bigint[])
  RETURNS TABLE(channel_id bigint, user_ids bigint[])
@@ -2156,7 +2156,7 @@ $function$;
 alter function members_of(bigint[]) owner to discuss_system;
 revoke all on function members_of(bigint[]) from public;
 grant execute on function members_of(bigint[]) to discuss_service;
-comment on function members_of(bigint[]) is 'Members of those of the channels that the caller is in. For channels of few members: all of them are returned.';
+comment on function members_of(bigint[]) is 'All members of those of the channels that the caller is a member of. For channels with few members.';
 
 CREATE OR REPLACE FUNCTION public.misplaced_keys(p_default text, p_key text, p_span bigint)
  RETURNS SETOF bigint
@@ -2166,7 +2166,7 @@ declare
   _key bigint;
   _from bigint := 0;
 begin
-  -- Jumps from range to range by the index; twelve ranges are enough for one call.
+  -- Uses the index to skip from range to range; twelve ranges are enough for one call.
   for _i in 1..12 loop
     execute format('select min(%I) from %I where %I >= $1', p_key, p_default, p_key) into _key using _from;
     exit when _key is null;
@@ -2176,7 +2176,7 @@ begin
 end
 $function$;
 revoke all on function misplaced_keys(text,text,bigint) from public;
-comment on function misplaced_keys(text,text,bigint) is 'One key out of each range, p_span wide, of which the default partition holds rows.';
+comment on function misplaced_keys(text,text,bigint) is 'One key of each range of width p_span from which the default partition holds rows.';
 
 CREATE OR REPLACE FUNCTION public.next_channel_ids(_tenant_id bigint, _after bigint, _limit integer, _budget bigint)
  RETURNS bigint[]
@@ -2195,7 +2195,7 @@ BEGIN ATOMIC
 END;
 alter function next_channel_ids(bigint,bigint,integer,bigint) owner to discuss_system;
 revoke all on function next_channel_ids(bigint,bigint,integer,bigint) from public;
-comment on function next_channel_ids(bigint,bigint,integer,bigint) is 'The next channels of a tenant, or (0) of all, with at most so many messages and members together, and one at least; null when there are none.';
+comment on function next_channel_ids(bigint,bigint,integer,bigint) is 'The next channels after an id, of one tenant or (0) of all, with at most _budget messages and members in total, but at least one channel; null if none are left.';
 
 CREATE OR REPLACE FUNCTION public.normalize_text(p_text text)
  RETURNS text
@@ -2206,7 +2206,7 @@ begin
   return lower(public.unaccent('public.unaccent', normalize(p_text, nfc)));
 end
 $function$;
-comment on function normalize_text(text) is 'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
+comment on function normalize_text(text) is 'Text for searches by a part of a word: composed (NFC), without diacritics (đ becomes d), in lower case.';
 
 CREATE OR REPLACE FUNCTION public.now_ms()
  RETURNS bigint
@@ -2225,35 +2225,35 @@ BEGIN ATOMIC
    WHERE ((a.attrelid = (partition_columns.p_table)::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char"));
 END;
 revoke all on function partition_columns(regclass) from public;
-comment on function partition_columns(regclass) is 'Names of the columns a row can be copied by: all but the generated ones.';
+comment on function partition_columns(regclass) is 'The columns by which rows are copied: all but generated ones.';
 
 CREATE OR REPLACE FUNCTION public.patch_event(_payload bytea, _seq_offset integer, _seq bigint, _ms bigint)
  RETURNS bytea
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN OVERLAY(_payload PLACING (pb_varint9(_seq) || pb_time(_ms)) FROM (_seq_offset + 1));
-comment on function patch_event(bytea,integer,bigint,bigint) is 'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event, whose seq value starts at byte _seq_offset.';
+comment on function patch_event(bytea,integer,bigint,bigint) is 'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event; the value of seq starts at byte _seq_offset.';
 
 CREATE OR REPLACE FUNCTION public.patch_message(_payload bytea, _message_offset integer, _id bigint, _position bigint, _ms bigint)
  RETURNS bytea
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN OVERLAY(_payload PLACING (((pb_varint9(_id) || '\x10'::bytea) || pb_varint9(_position)) || pb_time(_ms)) FROM (_message_offset + 1));
-comment on function patch_message(bytea,integer,bigint,bigint,bigint) is 'Writes id (field 1), position (2) and create_time (3) over the placeholders of the Message inside an encoded Event, whose id value starts at byte _message_offset.';
+comment on function patch_message(bytea,integer,bigint,bigint,bigint) is 'Writes id (field 1), position (field 2) and create_time (field 3) over the placeholders of the Message in an encoded Event; the value of id starts at byte _message_offset.';
 
 CREATE OR REPLACE FUNCTION public.patch_thread(_payload bytea, _replies bigint, _users bigint)
  RETURNS bytea
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN OVERLAY(_payload PLACING ((pb_varint5(_replies) || '\x20'::bytea) || pb_varint5(_users)) FROM (length(_payload) - 10));
-comment on function patch_thread(bytea,bigint,bigint) is 'Writes thread_reply_count (field 3) and thread_participant_count (4) over the placeholders at the end of an encoded Event of a posted reply.';
+comment on function patch_thread(bytea,bigint,bigint) is 'Writes thread_reply_count (field 3) and thread_participant_count (field 4) over the placeholders at the end of an encoded MessageCreated event of a reply. These must stay its last bytes.';
 
 CREATE OR REPLACE FUNCTION public.pb_time(_ms bigint)
  RETURNS bytea
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN ((('\x1a0c08'::bytea || pb_varint5((_ms / 1000))) || '\x10'::bytea) || pb_varint5(((_ms % (1000)::bigint) * 1000000)));
-comment on function pb_time(bigint) is 'Epoch ms as protobuf field 3 of type google.protobuf.Timestamp, 14 bytes: tag, length, seconds, nanos.';
+comment on function pb_time(bigint) is 'Epoch ms as protobuf field 3 of type google.protobuf.Timestamp, in 14 bytes: tag, length, seconds, nanos.';
 
 CREATE OR REPLACE FUNCTION public.pb_varint5(_value bigint)
  RETURNS bytea
@@ -2267,7 +2267,7 @@ CREATE OR REPLACE FUNCTION public.pb_varint9(_value bigint)
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte('\x000000000000000000'::bytea, 0, (((_value & (127)::bigint) | (128)::bigint))::integer), 1, ((((_value >> 7) & (127)::bigint) | (128)::bigint))::integer), 2, ((((_value >> 14) & (127)::bigint) | (128)::bigint))::integer), 3, ((((_value >> 21) & (127)::bigint) | (128)::bigint))::integer), 4, ((((_value >> 28) & (127)::bigint) | (128)::bigint))::integer), 5, ((((_value >> 35) & (127)::bigint) | (128)::bigint))::integer), 6, ((((_value >> 42) & (127)::bigint) | (128)::bigint))::integer), 7, ((((_value >> 49) & (127)::bigint) | (128)::bigint))::integer), 8, (((_value >> 56) & (127)::bigint))::integer);
-comment on function pb_varint9(bigint) is 'A number of 0 or more as a protobuf varint padded to nine bytes, which every decoder accepts.';
+comment on function pb_varint9(bigint) is 'A number from 0 to 2^63 - 1 as a protobuf varint padded to nine bytes, which every decoder accepts.';
 
 CREATE OR REPLACE FUNCTION public.poll_results(_channel_id bigint, _message_id bigint)
  RETURNS text
@@ -2304,7 +2304,7 @@ $function$;
 alter function poll_results(bigint,bigint) owner to discuss_system;
 revoke all on function poll_results(bigint,bigint) from public;
 grant execute on function poll_results(bigint,bigint) to discuss_service;
-comment on function poll_results(bigint,bigint) is 'Votes on a poll as JSON: how many voters, and for each option chosen how many and the first 100 of them. null for who is not in the channel.';
+comment on function poll_results(bigint,bigint) is 'Votes on a poll as JSON: the number of voters, and for each chosen option the number of votes and the first 100 voters. Null if the caller is not a member.';
 
 CREATE OR REPLACE FUNCTION public.post_notice(_channel_id bigint, _notice jsonb, _actor_id bigint, _payload bytea, _seq_offset integer, _message_offset integer)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
@@ -2316,7 +2316,7 @@ declare
   _channel record;
   _patched bytea;
 begin
-  -- The id is taken with the row locked, as in insert_messages(): who waits for the row takes another one after that.
+  -- The id is assigned while the row is locked, as in insert_messages(); a call that waits for the row gets a higher one.
   update channels c
   set event_seq = c.event_seq + 1,
       post_seq = c.post_seq + 1,
@@ -2348,7 +2348,7 @@ $function$;
 alter function post_notice(bigint,jsonb,bigint,bytea,integer,integer) owner to discuss_system;
 revoke all on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) from public;
 grant execute on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) to discuss_service;
-comment on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) is 'Posts what the service itself reports in a channel of the caller''s tenant, archived or not, and returns its event as logged. Keeps the channel''s row locked until commit. Whether it is true is for the caller to know, as with append_event().';
+comment on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) is 'Posts a notice in a channel of the caller''s tenant, archived or not, and returns its event as stored. Locks the channel''s row until commit. Checks only the tenant.';
 
 CREATE OR REPLACE FUNCTION public.presence_audiences(_tenant_ids bigint[], _user_ids bigint[], _max_members integer, _max_channels integer)
  RETURNS TABLE(tenant_id bigint, user_id bigint, channel_ids bigint[], status_text text, expires_at bigint)
@@ -2383,7 +2383,7 @@ $function$;
 alter function presence_audiences(bigint[],bigint[],integer,integer) owner to discuss_system;
 revoke all on function presence_audiences(bigint[],bigint[],integer,integer) from public;
 grant execute on function presence_audiences(bigint[],bigint[],integer,integer) to discuss_service;
-comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'Who is told of these users'' presence: their channels of at most _max_members members, and all direct ones, at most _max_channels of each user; and the texts they chose. Of several tenants, for one round of news.';
+comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'For users of any tenants, the channels whose members are notified of their presence: those with at most _max_members members, and all DIRECT ones, at most _max_channels per user; and the texts that they set. One call serves one broadcast.';
 
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_before_ms bigint, p_limit integer)
  RETURNS integer
@@ -2414,7 +2414,7 @@ $function$;
 alter function prune_idempotency_keys(bigint,integer) owner to discuss_system;
 revoke all on function prune_idempotency_keys(bigint,integer) from public;
 grant execute on function prune_idempotency_keys(bigint,integer) to discuss_service;
-comment on function prune_idempotency_keys(bigint,integer) is 'Removes up to p_limit keys made before p_before_ms and returns how many; call it until it returns less than p_limit.';
+comment on function prune_idempotency_keys(bigint,integer) is 'Removes at most p_limit keys created before p_before_ms and returns how many; less than p_limit means that none are left.';
 
 CREATE OR REPLACE FUNCTION public.purge_activities(_before bigint, _limit integer)
  RETURNS integer
@@ -2437,7 +2437,7 @@ begin
     return _purged;
   end if;
 
-  -- Months that are over for good, empty by now.
+  -- Partitions of past months, empty by now.
   for _name in
     select c.relname
     from pg_inherits i
@@ -2455,7 +2455,7 @@ begin
       end if;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'dropping % is put off: %', _name, sqlerrm;
+        raise warning 'postponed dropping %: %', _name, sqlerrm;
         exit;
     end;
   end loop;
@@ -2464,7 +2464,7 @@ end
 $function$;
 revoke all on function purge_activities(bigint,integer) from public;
 grant execute on function purge_activities(bigint,integer) to discuss_service;
-comment on function purge_activities(bigint,integer) is 'Removes up to _limit activities from before _before, epoch ms, and returns how many; when there are none, drops the months that are over.';
+comment on function purge_activities(bigint,integer) is 'Removes at most _limit activities from before _before, epoch ms, and returns how many. If there are none, drops the partitions of past months.';
 
 CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_before bigint, _limit integer)
  RETURNS integer
@@ -2487,7 +2487,7 @@ begin
     return 0;
   end if;
 
-  -- The newest first, so that replies go before what they reply to.
+  -- Newest first, so that replies are removed before their root.
   delete from messages m
   where m.id in (
     select d.id from messages d where d.channel_id = _channel_id order by d.id desc limit _limit
@@ -2503,7 +2503,7 @@ $function$;
 alter function purge_deleted_channels(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_channels(bigint,integer) from public;
 grant execute on function purge_deleted_channels(bigint,integer) to discuss_service;
-comment on function purge_deleted_channels(bigint,integer) is 'Removes up to _limit messages for good of a channel that was deleted before _before, epoch ms, and the channel with the last of them. Returns how many rows went; 0 when there is no such channel.';
+comment on function purge_deleted_channels(bigint,integer) is 'Removes at most _limit messages of one channel that was deleted before _before, epoch ms, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
 
 CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_before bigint, _limit integer)
  RETURNS integer
@@ -2515,7 +2515,7 @@ declare
   _ids bigint[];
   _purged int;
 begin
-  -- Not the first message of a thread that still holds replies: without it they would be messages of the channel.
+  -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
   select array_agg(d.id)
   into _ids
   from (
@@ -2545,7 +2545,7 @@ $function$;
 alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
-comment on function purge_deleted_messages(bigint,integer) is 'Removes up to _limit messages for good that were deleted before _before, epoch ms, with all that belongs to them, and returns how many. The first message of a thread stays as long as one of its replies.';
+comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted before _before, epoch ms, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
 
 CREATE OR REPLACE FUNCTION public.read_tenant_events(_epoch bigint, _xid bigint, _id bigint, _tenants bigint[], _kinds text[], _limit integer, _bytes integer)
  RETURNS TABLE(tenant_id bigint, xid bigint, id bigint, payload bytea, epoch bigint, lost text, held_ms bigint)
@@ -2558,10 +2558,10 @@ CREATE OR REPLACE FUNCTION public.read_tenant_events(_epoch bigint, _xid bigint,
 AS $function$
 #variable_conflict use_column
 declare
-  -- Transactions below it have ended: no event can appear among theirs any more.
+  -- All transactions below it have ended, so no further event can appear before it.
   _horizon constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
   _after constant xid8 := _xid::text::xid8;
-  -- Whoever wants little of the log reads past the rest in steps that end.
+  -- A reader of few tenants or kinds skips the other events in bounded steps.
   _scan constant int := 10 * _limit;
   _scanned int := 0;
   _full boolean := false;
@@ -2592,7 +2592,7 @@ begin
     end loop;
   end if;
 
-  -- After the events: where days were dropped meanwhile, this sees it.
+  -- Read after the events, so that it reflects days that were dropped meanwhile.
   select f.* into strict _feed from event_log_state f;
   tenant_id := null;
   payload := null;
@@ -2622,7 +2622,7 @@ $function$;
 alter function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) owner to discuss_system;
 revoke all on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
 grant execute on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
-comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id) and up to where every transaction has ended: those of some tenants and kinds, or of all where null is given; at most _limit of them, or somewhat over _bytes. A last row without payload says how far the log was read, with id 0 when to its end. There, lost says that a cursor of _epoch missed events (EXPIRED) or is of another log (UNKNOWN), and the place is where the log begins; held_ms, for how long a committed event has been waiting for an older transaction. Without _xid nothing is read. Checks no rights: who calls it does.';
+comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read, with id 0 at its end. In that row, lost is EXPIRED if the cursor has missed dropped events and UNKNOWN if it belongs to another log or epoch, and the position is then the start of the log; held_ms is how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
 
 CREATE OR REPLACE FUNCTION public.reattach_references()
  RETURNS void
@@ -2646,7 +2646,7 @@ begin
 end
 $function$;
 revoke all on function reattach_references() from public;
-comment on function reattach_references() is 'Restores what detach_references() copied, once the messages are in their partition.';
+comment on function reattach_references() is 'Restores the rows that detach_references() copied, after the messages were moved to their partition.';
 
 CREATE OR REPLACE FUNCTION public.recent_message_count(p_channel_id bigint)
  RETURNS bigint
@@ -2664,7 +2664,7 @@ END;
 alter function recent_message_count(bigint) owner to discuss_system;
 revoke all on function recent_message_count(bigint) from public;
 grant execute on function recent_message_count(bigint) to discuss_service;
-comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted ones and notices, in a channel the caller may see; 0 in any other.';
+comment on function recent_message_count(bigint) is 'Messages of the last 24 hours, without deleted messages and notices, in a channel that is visible to the caller; 0 for others.';
 
 CREATE OR REPLACE FUNCTION public.reconcile_counters(_tenant_id bigint, _after bigint, _limit integer)
  RETURNS TABLE(kind text, checked bigint, repaired bigint, next_after bigint)
@@ -2681,7 +2681,7 @@ declare
   _repaired jsonb;
 begin
   if current_setting('app.role', true) is distinct from 'operator' then
-    raise exception 'reconcile_counters: for operators' using errcode = 'insufficient_privilege';
+    raise exception 'reconcile_counters: only for operators' using errcode = 'insufficient_privilege';
   end if;
   if next_channel_ids(_tenant_id, _next, 1, 0) is null then
     _next := null;
@@ -2693,7 +2693,7 @@ begin
     (select array_agg(distinct w.id) from found f cross join lateral unnest(f.wrong) as w(id))
   into _checked, _wrong;
 
-  -- All at once and in the order of all who lock several; then the members, whose markers move without that lock.
+  -- In the lock order; members too, because read markers move without the lock of the channel.
   perform 1
   from channels c
   where c.id = any(_wrong)
@@ -2706,12 +2706,15 @@ begin
   for no key update;
 
   if _wrong is not null then
-    -- One after the other, as the later ones are derived from the earlier ones.
+    -- In this order, because later counters are derived from earlier ones.
     select jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_channels(_wrong) m;
     select _repaired || jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_deleted_posts(_wrong) m;
-    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_members(_wrong) m;
-    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_followers(_wrong) m;
-    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_threads(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired
+    from repair_members(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired
+    from repair_followers(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired
+    from repair_threads(_wrong) m;
   end if;
   return query
   select
@@ -2731,7 +2734,7 @@ $function$;
 alter function reconcile_counters(bigint,bigint,integer) owner to discuss_system;
 revoke all on function reconcile_counters(bigint,bigint,integer) from public;
 grant execute on function reconcile_counters(bigint,bigint,integer) to discuss_service;
-comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and repaired, and where to go on (null: all done). For operators.';
+comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored counter of a page of channels, of one tenant or (0) of all, with the value computed from the rows, and repairs mismatches. Returns for each kind the number of checked and repaired values, and the channel to continue after (null at the end). For operators.';
 
 CREATE OR REPLACE FUNCTION public.record_activities(_items json, _request_id uuid, _payload_hash bytea)
  RETURNS TABLE(error_reason text, activities text)
@@ -2760,8 +2763,7 @@ begin
     end if;
   end if;
 
-  -- Two that record under one key take turns. Keys share 256 locks, so that a large batch takes no more than
-  -- these, and takes them in order.
+  -- Serializes calls with the same collapse key. Keys share 256 locks, so that a large batch takes at most these, in order.
   perform pg_advisory_xact_lock(hashtext('discuss.record_activities'), s.stripe)
   from (
     select distinct hashtextextended(u.user_id || ':' || (i ->> 'collapseKey'), app_tenant_id())::bit(8)::int as stripe
@@ -2789,7 +2791,7 @@ begin
     where u.user_id != i."actorId"
       and (i."channelId" is null or wants_activity(m.is_muted, m.notification_level, false))
   ),
-  -- The last of each key says what it is; what has no key is one of its own.
+  -- The last item of each key determines the activity; an item without a key is an activity of its own.
   latest as materialized (
     select distinct on (w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end)
       w.*,
@@ -2801,7 +2803,7 @@ begin
     cross join (select now_ms() as now) as t
     order by w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end, w.item desc
   ),
-  -- In the order in which readers lock them.
+  -- Locked in the same order as by the statements that mark activities as read.
   open as materialized (
     select a.id, a."timestamp", a.user_id, a.collapse_key
     from activity_feed a
@@ -2853,7 +2855,7 @@ begin
   ) as r;
 end
 $function$;
-comment on function record_activities(json,uuid,bytea) is 'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. error_reason is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';
+comment on function record_activities(json,uuid,bytea) is 'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, only for its members whose notification settings allow it. error_reason is REPEATED if the request id was used for the same batch and REQUEST_ID_REUSED if for another request; then nothing is recorded.';
 
 CREATE OR REPLACE FUNCTION public.record_additions(_channel_id bigint, _user_ids bigint[], _actor_name text)
  RETURNS text
@@ -2889,7 +2891,7 @@ END;
 alter function record_additions(bigint,bigint[],text) owner to discuss_system;
 revoke all on function record_additions(bigint,bigint[],text) from public;
 grant execute on function record_additions(bigint,bigint[],text) to discuss_service;
-comment on function record_additions(bigint,bigint[],text) is 'Records for users whom the caller just made members of a group or topic that they are. Returns the activities as JSON, null when there are none.';
+comment on function record_additions(bigint,bigint[],text) is 'Records for users that the caller added them to a group or topic. Checks that they and the caller are members. Returns the activities as JSON, null if there are none.';
 
 CREATE OR REPLACE FUNCTION public.record_mentions(_channel_id bigint, _message_id bigint, _user_ids bigint[], _actor_name text)
  RETURNS text
@@ -2926,7 +2928,7 @@ END;
 alter function record_mentions(bigint,bigint,bigint[],text) owner to discuss_system;
 revoke all on function record_mentions(bigint,bigint,bigint[],text) from public;
 grant execute on function record_mentions(bigint,bigint,bigint[],text) to discuss_service;
-comment on function record_mentions(bigint,bigint,bigint[],text) is 'Records for users that an edit of the caller''s message now mentions them. Returns the activities as JSON, null when there are none.';
+comment on function record_mentions(bigint,bigint,bigint[],text) is 'Records for users that an edit of the caller''s message now mentions them. Checks the message and its mentions. Returns the activities as JSON, null if there are none.';
 
 CREATE OR REPLACE FUNCTION public.record_message(_message_id bigint, _actor_name text)
  RETURNS text
@@ -2947,7 +2949,7 @@ begin
     left join messages r on r.id = p.parent_id
     where p.id = _message_id
   ),
-  -- Whom it concerns and why, the strongest reason for each.
+  -- The users concerned, each with the strongest reason.
   concerned as materialized (
     select distinct on (u.user_id) u.user_id, u.type, u.reason
     from (
@@ -2967,7 +2969,7 @@ begin
         on f.tenant_id = p.tenant_id
         and f.root_id = p.parent_id
         and f.is_following
-        -- Not who follows since a later reply of the same batch.
+        -- Not users who follow because of a later reply of the same batch.
         and f.read_reply_id < p.id
     ) as u
     order by u.user_id, u.rank
@@ -3004,7 +3006,7 @@ end
 $function$;
 alter function record_message(bigint,text) owner to discuss_system;
 revoke all on function record_message(bigint,text) from public;
-comment on function record_message(bigint,text) is 'Records for users that a message which was just posted mentions them or replies in a thread of theirs; only send_messages() calls it. Returns the activities as JSON, null when there are none.';
+comment on function record_message(bigint,text) is 'Records for users that a new message mentions them or replies in a thread that they follow. Only send_messages() calls it. Returns the activities as JSON, null if there are none.';
 
 CREATE OR REPLACE FUNCTION public.record_reaction(_channel_id bigint, _message_id bigint, _emoji text, _actor_name text, _given boolean)
  RETURNS text
@@ -3027,7 +3029,7 @@ begin
   select
     p.tenant_id, p.sender_id, p.content, t.now, c.name, 'reaction:' || p.id as key,
     wants_activity(m.is_muted, m.notification_level, false) as wants,
-    -- It is so: the caller is a member and did react, or took it back.
+    -- Compared with _given below: the message must have, or no longer have, the caller's reaction.
     p.reactions @> jsonb_build_array(
       jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
     ) as reacted
@@ -3096,7 +3098,7 @@ begin
           'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
         ),
         collapsed_reactions = _reactions,
-        -- What is taken back is nothing new: it comes no higher, and who was shown the activity has seen it.
+        -- A removal is not new: the activity keeps its place, and stays covered by snapshots that contain it.
         "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
         xid = case when _given then pg_current_xact_id() else a.xid end
     where a.id = _open.id and a."timestamp" = _open."timestamp"
@@ -3108,7 +3110,7 @@ $function$;
 alter function record_reaction(bigint,bigint,text,text,boolean) owner to discuss_system;
 revoke all on function record_reaction(bigint,bigint,text,text,boolean) from public;
 grant execute on function record_reaction(bigint,bigint,text,text,boolean) to discuss_service;
-comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; or, if not _given, takes a reaction that was taken back out of it again. Returns the activity as JSON, with 0 occurrences where nothing is left of it, or null.';
+comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it (_given true), or removes a reaction from that activity (_given false); null does nothing. All reactions to a message are one activity until it is read. Checks the reaction itself. Returns the activity as JSON, with 0 occurrences if no reaction is left, or null if nothing changed.';
 
 CREATE OR REPLACE FUNCTION public.record_reply(_message_id bigint, _payload bytea)
  RETURNS bytea
@@ -3150,8 +3152,8 @@ begin
   where p.id = _reply.parent_id
   returning p.sender_id, p.thread_count, p.thread_user_count into _root;
 
-  -- Following: the author of the first message has all replies before them, who replies those after their
-  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
+  -- The root's sender follows from the first reply, a user who replies from the reply after their own, and a mentioned user
+  -- from this reply. A user who unfollowed does not follow again.
   insert into thread_followers as f
     (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
   select _reply.tenant_id, _reply.parent_id, u.user_id, _reply.channel_id, min(u.read_id), sum(u.replies), min(u.first_id)
@@ -3183,7 +3185,7 @@ end
 $function$;
 alter function record_reply(bigint,bytea) owner to discuss_system;
 revoke all on function record_reply(bigint,bytea) from public;
-comment on function record_reply(bigint,bytea) is 'Counts a reply that was just posted in its thread, has its people follow it, and returns its event, as logged from now on, with how the thread stands; only send_messages() calls it.';
+comment on function record_reply(bigint,bytea) is 'Counts a new reply in its thread, adds its followers, and completes its event in the log with the counts of the thread. Returns that event. Only send_messages() calls it.';
 
 CREATE OR REPLACE FUNCTION public.repair_channels(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
@@ -3222,7 +3224,7 @@ BEGIN ATOMIC
 END;
 alter function repair_channels(bigint[]) owner to discuss_system;
 revoke all on function repair_channels(bigint[]) from public;
-comment on function repair_channels(bigint[]) is 'Mends the numbers of locked channels, and how many of each kind.';
+comment on function repair_channels(bigint[]) is 'Repairs the counters of locked channels; returns how many of each kind.';
 
 CREATE OR REPLACE FUNCTION public.repair_deleted_posts(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
@@ -3260,7 +3262,7 @@ BEGIN ATOMIC
 END;
 alter function repair_deleted_posts(bigint[]) owner to discuss_system;
 revoke all on function repair_deleted_posts(bigint[]) from public;
-comment on function repair_deleted_posts(bigint[]) is 'Mends which numbers of locked channels count for nobody, and how many.';
+comment on function repair_deleted_posts(bigint[]) is 'Repairs deleted_posts of locked channels; returns the number of changed rows.';
 
 CREATE OR REPLACE FUNCTION public.repair_followers(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
@@ -3290,7 +3292,7 @@ BEGIN ATOMIC
 END;
 alter function repair_followers(bigint[]) owner to discuss_system;
 revoke all on function repair_followers(bigint[]) from public;
-comment on function repair_followers(bigint[]) is 'Mends the replies of those who follow threads of locked channels, and how many of each kind.';
+comment on function repair_followers(bigint[]) is 'Repairs the reply counters of thread followers in locked channels; returns how many of each kind.';
 
 CREATE OR REPLACE FUNCTION public.repair_members(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
@@ -3314,7 +3316,7 @@ BEGIN ATOMIC
             FROM expected t_1
            WHERE ((m.id = t_1.id) AND ((t_1.read_post_seq <> t_1.expected_read_post_seq) OR (t_1.own_posts <> t_1.expected_own_posts) OR (t_1.own_posts_read <> t_1.expected_own_posts_read) OR (t_1.unread_count <> t_1.expected_unread_count)))
            RETURNING m.channel_id
-         ), told AS (
+         ), invalidated AS (
           UPDATE channels c SET unread_version = (c.unread_version + 1)
            WHERE (c.id IN ( SELECT u.channel_id
                     FROM updated u))
@@ -3327,7 +3329,7 @@ BEGIN ATOMIC
 END;
 alter function repair_members(bigint[]) owner to discuss_system;
 revoke all on function repair_members(bigint[]) from public;
-comment on function repair_members(bigint[]) is 'Mends the numbers of locked memberships, and how many of each kind.';
+comment on function repair_members(bigint[]) is 'Repairs the counters of locked memberships; returns how many of each kind.';
 
 CREATE OR REPLACE FUNCTION public.repair_threads(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
@@ -3359,7 +3361,7 @@ BEGIN ATOMIC
 END;
 alter function repair_threads(bigint[]) owner to discuss_system;
 revoke all on function repair_threads(bigint[]) from public;
-comment on function repair_threads(bigint[]) is 'Mends what messages of locked channels show of their threads, and how many of each kind.';
+comment on function repair_threads(bigint[]) is 'Repairs the thread counters of messages in locked channels; returns how many of each kind.';
 
 CREATE OR REPLACE FUNCTION public.restart_event_log()
  RETURNS void
@@ -3369,13 +3371,13 @@ CREATE OR REPLACE FUNCTION public.restart_event_log()
 AS $function$
 begin
   update event_log_state set epoch = epoch + 1 + (random() * 1000000000)::bigint;
-  -- Where a dump was restored, transactions are numbered anew, and these would be waited for.
+  -- In a restored dump transaction ids start again, and readers would wait for these.
   update channel_events set xid = pg_current_xact_id() where xid > pg_current_xact_id();
 end
 $function$;
 alter function restart_event_log() owner to discuss_system;
 revoke all on function restart_event_log() from public;
-comment on function restart_event_log() is 'To be called by the owner after the database was restored from a backup: cursors of StreamTenantEvents from before may be of events that are no more, so their holders are told to read anew.';
+comment on function restart_event_log() is 'Starts a new epoch of the log. The owner calls it after restoring the database from a backup: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
 
 CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
  RETURNS TABLE(channel_id bigint, score integer)
@@ -3389,7 +3391,7 @@ AS $function$
 declare
   _folded constant text[] := array(select normalize_text(w) from unnest(_words) as w order by length(w) desc, w);
   _whole constant text := normalize_text(array_to_string(_words, ' '));
-  -- A part has three letters at least; less is the beginning of a word.
+  -- Words of one or two letters match only the beginning of a word.
   _patterns constant text[] :=
     array(select case when length(w) < 3 then '% ' else '%' end || w || '%' from unnest(_folded) as w);
 begin
@@ -3407,7 +3409,7 @@ begin
   where array[n.tenant_id] && array[app_tenant_id()]
     and c.tenant_id = app_tenant_id()
     and c.deleted_at is null
-    -- The longest word by the index, the others among what it finds.
+    -- The index finds the longest word; the others are checked on the rows found.
     and n.name like _patterns[1]
     and n.name like all (_patterns)
     and (
@@ -3428,7 +3430,7 @@ $function$;
 alter function search_channels(text[],integer) owner to discuss_system;
 revoke all on function search_channels(text[],integer) from public;
 grant execute on function search_channels(text[],integer) to discuss_service;
-comment on function search_channels(text[],integer) is 'Channels of the caller and public groups of the tenant whose names hold all the words, the best _limit: 4 the name itself, 3 its beginning, 2 the beginning of a word, 1 anything else. Looks by itself at tenant and membership, because row-level security would keep like from the index.';
+comment on function search_channels(text[],integer) is 'Channels of the caller and public groups of the tenant whose names contain all the words, the best _limit. Score: 4 for the exact name, 3 for its beginning, 2 for the beginning of a word, 1 otherwise. Checks tenant and membership itself, because under row-level security LIKE cannot use the index.';
 
 CREATE OR REPLACE FUNCTION public.search_messages(_query tsquery, _filter jsonb, _before bigint, _from bigint, _now bigint, _limit integer)
  RETURNS TABLE(message_id bigint, score bigint)
@@ -3448,7 +3450,7 @@ declare
   _before_ms constant bigint := _filter ->> 'beforeMs';
   _has_attachment constant boolean := _filter ->> 'hasAttachment';
   _types constant text[] := array(select jsonb_array_elements_text(_filter -> 'types'));
-  -- What is not asked for is the tenant's token, which all have.
+  -- A filter that is not set is the tenant's token, which every message has.
   _any constant bigint[] := array[_tenant * 8];
   _senders bigint[] := array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint * 8 + 2);
   _kinds bigint[];
@@ -3459,7 +3461,7 @@ declare
   _end bigint;
   _start bigint;
   _low bigint;
-  -- The index collects all words with a beginning anew for each span.
+  -- For a prefix, the index collects all its words again in each span.
   _width bigint := case when _query::text like '%:*%' then 131072 else 16384 end;
   _looked bigint := 0;
   _found int := 0;
@@ -3468,7 +3470,7 @@ begin
   select
     array_agg(c.id),
     sum(c.post_seq),
-    -- Inside a channel messages are in the order of time.
+    -- Within a channel, messages are in the order of time.
     max(case
       when _before_ms is null then c.last_message_id
       else (
@@ -3493,11 +3495,11 @@ begin
     return;
   end if;
   _end := least(_end, _before);
-  -- A thread begins with its first message.
+  -- A thread has no ids below its root message.
   _start := greatest(_from, _thread, 0);
 
-  -- A match costs the index some 0.3 us for each channel it is asked for, and 4 us to be read from the table and
-  -- dropped there. So with many channels that hold much of what was posted, the index is asked for the tenant.
+  -- A match costs about 0.3 us per channel in the index condition, and 4 us to read and discard the row. So for many channels
+  -- that hold a large part of all messages, the index condition is the tenant instead.
   _scope := case
     when cardinality(_channels) <= 13 * _end / greatest(_posts, 1) then array(select c * 8 + 1 from unnest(_channels) as c)
     else _any
@@ -3513,10 +3515,10 @@ begin
     _kinds := _any;
   end if;
 
-  -- From the newest ids to the oldest, each time as far as it should take by what was found so far: what is found
-  -- often is found at once, and what is found seldom costs a handful of looks into the index.
+  -- From the newest ids to the oldest. The width of each step follows from the matches so far: a frequent word needs one
+  -- step, a rare word a few.
   while _found < _limit and _end > _start loop
-    -- A large span that began above _end would be looked at twice.
+    -- A large span that extends above _end would be searched twice.
     _low := greatest(_start, case
       when _thread is not null or _width > 16777216 then 0
       when _width <= 262144 then (_end - _width) >> 13 << 13
@@ -3530,7 +3532,7 @@ begin
       else array(select n * 8 + 3 from generate_series(_low >> 13, (_end - 1) >> 13) as n)
     end;
 
-    -- The + 0 and the like keep other indexes out of it, which know nothing of the words.
+    -- Expressions such as + 0 exclude other indexes, which do not contain the words.
     return query
     select
       f.id,
@@ -3581,14 +3583,14 @@ $function$;
 alter function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) owner to discuss_system;
 revoke all on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) from public;
 grant execute on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) to discuss_service;
-comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest messages that match, at most _limit, with _from <= id < _before (null: any), each with its score at the time _now in epoch ms (null: 0). Looks by itself at tenant and membership of the caller, because row-level security would keep @@ from the index.';
+comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
 
 CREATE OR REPLACE FUNCTION public.search_name(_name text)
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN (' '::text || translate(normalize_text(_name), '-_/.#'::text, '     '::text));
-comment on function search_name(text) is 'Name as SearchChannels compares it: folded, and with a space before each word.';
+comment on function search_name(text) is 'Name for SearchChannels: normalized, with a space before each word.';
 
 CREATE OR REPLACE FUNCTION public.search_query(_terms jsonb, _without_stop_words boolean)
  RETURNS tsquery
@@ -3631,7 +3633,7 @@ begin
       ) as p;
     end if;
     if numnode(_words) = 0 then
-      -- A word that is nowhere can be left out, but not be found.
+      -- A word that does not occur excludes nothing, but cannot be found.
       continue when _term.negated;
       return null;
     end if;
@@ -3643,14 +3645,14 @@ $function$;
 alter function search_query(jsonb,boolean) owner to discuss_system;
 revoke all on function search_query(jsonb,boolean) from public;
 grant execute on function search_query(jsonb,boolean) to discuss_service;
-comment on function search_query(jsonb,boolean) is 'The query for messages.search_vector that asks for all terms: typed and english are texts for to_tsquery(), part is looked up among the tenant''s words. Null when nothing can match, and when stop words were to be dropped and there are none.';
+comment on function search_query(jsonb,boolean) is 'The query for messages.search_vector that requires all terms: typed and english are texts for to_tsquery(), part is looked up among the tenant''s words. Null if nothing can match, or if stop words were to be dropped and there are none.';
 
 CREATE OR REPLACE FUNCTION public.search_scope(_id bigint, _tenant_id bigint, _channel_id bigint, _sender_id bigint, _type text)
  RETURNS bigint[]
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
-comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Where a message belongs, as tokens of idx_messages_search: tenant, channel, sender, its span of 8,192 and of 262,144 ids, type. The last three bits say which.';
+comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind.';
 
 CREATE OR REPLACE FUNCTION public.send_messages(_items json)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text)
@@ -3662,11 +3664,11 @@ CREATE OR REPLACE FUNCTION public.send_messages(_items json)
  SET enable_mergejoin TO 'off'
 AS $function$
 declare
-  -- Of those that may concern somebody, by item: the name of the sender, and whether it is a reply.
-  _concerning jsonb;
+  -- Items with mentions or a parent: the name of the sender, and whether it is a reply.
+  _followups jsonb;
 begin
   select jsonb_object_agg(i.item, jsonb_build_object('name', coalesce(i."userName", ''), 'reply', i."parentId" is not null))
-  into _concerning
+  into _followups
   from json_to_recordset(_items) as i(
     item int, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
   )
@@ -3677,11 +3679,11 @@ begin
     from insert_messages(_items) as p
   loop
     activities := null;
-    if error_reason is null and _concerning ? item::text then
-      if (_concerning -> item::text ->> 'reply')::boolean then
+    if error_reason is null and _followups ? item::text then
+      if (_followups -> item::text ->> 'reply')::boolean then
         payload := record_reply(message_id, payload);
       end if;
-      activities := record_message(message_id, _concerning -> item::text ->> 'name');
+      activities := record_message(message_id, _followups -> item::text ->> 'name');
     end if;
     return next;
   end loop;
@@ -3690,7 +3692,7 @@ $function$;
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;
 grant execute on function send_messages(json) to discuss_service;
-comment on function send_messages(json) is 'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others. activities are those recorded for the people a message concerns, as JSON; null when there are none.';
+comment on function send_messages(json) is 'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger
@@ -3703,14 +3705,14 @@ begin
   into new.unread_count
   from channels c
   where c.id = new.channel_id;
-  -- Without its channel the row fails at the foreign key, not here.
+  -- If the channel does not exist, the row fails at the foreign key.
   new.unread_count := coalesce(new.unread_count, 0);
   return new;
 end
 $function$;
 alter function settle_member_unread() owner to discuss_system;
 revoke all on function settle_member_unread() from public;
-comment on function settle_member_unread() is 'Stores the exact unread number whenever a membership begins, ends or moves its read marker.';
+comment on function settle_member_unread() is 'Stores the exact unread count when a membership begins or ends or its read marker moves.';
 
 CREATE OR REPLACE FUNCTION public.settle_unread(p_limit integer)
  RETURNS integer
@@ -3724,17 +3726,17 @@ declare
   _versions bigint[];
   _differing bigint[];
   _locked bigint[];
-  _repaired int;
+  _stored int;
 begin
-  -- One at a time over all instances; the others have nothing to add.
+  -- One call at a time over all instances.
   if not pg_try_advisory_xact_lock(hashtext('discuss.settle_unread')) then
     return 0;
   end if;
 
-  -- A random start, so that a channel that is never quiet does not keep the others waiting.
+  -- A random start, so that channels with constant traffic do not starve the others.
   select floor(random() * (last_value + 1))::bigint into _start from channels_id_seq;
 
-  -- As many channels as have about p_limit members together, and one at least.
+  -- Channels with about p_limit members in total, and at least one channel.
   with candidates as (
     (
       select 1 as pass, c.id, c.unread_version, c.member_count
@@ -3765,8 +3767,8 @@ begin
   where b.members_before < p_limit
     and b.place <= p_limit;
 
-  -- Deleted messages after a marker by binary search in one sorted list per channel: asking the table
-  -- for each of 10,000 members took 1.3 s with 1,000 deleted messages.
+  -- Counts deleted messages after a marker by binary search in one sorted array per channel. One query per member took 1.3 s
+  -- for 10,000 members with 1,000 deleted messages.
   with deleted as materialized (
     select d.channel_id, array_agg(d.post_seq order by d.post_seq) as posts
     from deleted_posts d
@@ -3799,8 +3801,8 @@ begin
     limit p_limit + 1
   ) as f;
 
-  -- Members are locked here without the lock of their channel, against the usual order: so wait for
-  -- nobody. Computing comes after locking, or a marker that moved in between would be overwritten.
+  -- Locks members without the lock of their channel, against the lock order, so it must not wait. The count is computed
+  -- after locking, or a marker that moved in between would be overwritten.
   select array_agg(l.id)
   into _locked
   from (
@@ -3817,11 +3819,11 @@ begin
   from channels c
   where c.id = m.channel_id
     and m.id = any(_locked);
-  get diagnostics _repaired = row_count;
+  get diagnostics _stored = row_count;
 
-  -- What was skipped or cut off leaves its channels unsettled for the next call, and so does a
-  -- change since the versions were read.
-  if coalesce(cardinality(_differing), 0) <= _repaired then
+  -- Members that were skipped or cut off, and changes since the versions were read, leave their channels unsettled for the
+  -- next call.
+  if coalesce(cardinality(_differing), 0) <= _stored then
     update channels c
     set settled_version = s.version
     from unnest(_channel_ids, _versions) as s(id, version)
@@ -3834,13 +3836,13 @@ begin
       );
   end if;
 
-  return _repaired;
+  return _stored;
 end
 $function$;
 alter function settle_unread(integer) owner to discuss_system;
 revoke all on function settle_unread(integer) from public;
 grant execute on function settle_unread(integer) to discuss_service;
-comment on function settle_unread(integer) is 'Writes the exact unread number into up to p_limit memberships of channels that changed, and returns how many. Call it every few seconds; it waits for no lock and does nothing where another call is at work.';
+comment on function settle_unread(integer) is 'Stores the exact unread count in at most p_limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer
@@ -3851,7 +3853,7 @@ BEGIN ATOMIC
     FROM messages r
    WHERE ((r.parent_id = thread_unread._root_id) AND (r.id > thread_unread._read_reply_id) AND (r.sender_id <> thread_unread._user_id) AND (r.created_at >= thread_unread._since) AND (NOT r.is_deleted));
 END;
-comment on function thread_unread(bigint,bigint,bigint,bigint) is 'The exact unread number of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user (re)joined the channel.';
+comment on function thread_unread(bigint,bigint,bigint,bigint) is 'The exact unread count of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user last joined the channel.';
 
 CREATE OR REPLACE FUNCTION public.update_channel_name()
  RETURNS trigger
@@ -3868,7 +3870,7 @@ end
 $function$;
 alter function update_channel_name() owner to discuss_system;
 revoke all on function update_channel_name() from public;
-comment on function update_channel_name() is 'Trigger of channels: keeps the name that SearchChannels looks at.';
+comment on function update_channel_name() is 'Maintains channel_names, which SearchChannels reads.';
 
 CREATE OR REPLACE FUNCTION public.update_channel_stats()
  RETURNS trigger
@@ -3907,7 +3909,7 @@ end
 $function$;
 alter function update_channel_stats() owner to discuss_system;
 revoke all on function update_channel_stats() from public;
-comment on function update_channel_stats() is 'Keeps message_count, last_message_at and updated_at of channels, one update per channel and statement.';
+comment on function update_channel_stats() is 'Maintains message_count, last_message_at and updated_at of channels for rows that plain SQL inserts and for removed rows.';
 
 CREATE OR REPLACE FUNCTION public.update_member_count()
  RETURNS trigger
@@ -3946,7 +3948,7 @@ end
 $function$;
 alter function update_member_count() owner to discuss_system;
 revoke all on function update_member_count() from public;
-comment on function update_member_count() is 'Keeps channels.member_count: members with status ACTIVE, counted at every change of status, rejoining included.';
+comment on function update_member_count() is 'Maintains channels.member_count, the members with status ACTIVE, at every change of status, rejoining included.';
 
 CREATE OR REPLACE FUNCTION public.update_unread_counts()
  RETURNS trigger
@@ -3956,7 +3958,7 @@ CREATE OR REPLACE FUNCTION public.update_unread_counts()
 AS $function$
 begin
   if tg_op = 'DELETE' then
-    -- Locks in id order; a channel that is being removed with its messages is gone already.
+    -- Locks in the order of ids. A channel that is removed together with its messages no longer exists here.
     perform 1
     from channels c
     where c.id in (select r.channel_id from removed r where not r.is_deleted)
@@ -3976,7 +3978,7 @@ begin
     return null;
   end if;
 
-  -- A new notice alters no unread number: it raises what is counted, and what is left out, by one.
+  -- A new notice changes no unread count: it adds one to post_seq and one to the deleted posts.
   if tg_op = 'UPDATE' or new.is_deleted then
     update channels c
     set unread_version = c.unread_version + 1
@@ -3997,7 +3999,7 @@ end
 $function$;
 alter function update_unread_counts() owner to discuss_system;
 revoke all on function update_unread_counts() from public;
-comment on function update_unread_counts() is 'Keeps deleted_posts, from which unread numbers are derived, and tells settle_unread() that they changed.';
+comment on function update_unread_counts() is 'Maintains deleted_posts, from which unread counts are derived, and marks the channel as changed for settle_unread().';
 
 CREATE OR REPLACE FUNCTION public.user_status_texts(_user_ids bigint[])
  RETURNS TABLE(user_id bigint, status_text text, expires_at bigint)
@@ -4018,14 +4020,14 @@ $function$;
 alter function user_status_texts(bigint[]) owner to discuss_system;
 revoke all on function user_status_texts(bigint[]) from public;
 grant execute on function user_status_texts(bigint[]) to discuss_service;
-comment on function user_status_texts(bigint[]) is 'Texts that these users of the caller''s tenant chose and that have not ended. Not their statuses.';
+comment on function user_status_texts(bigint[]) is 'Unexpired status texts of these users of the caller''s tenant, without their statuses.';
 
 CREATE OR REPLACE FUNCTION public.wants_activity(_is_muted boolean, _notification_level text, _is_mention boolean)
  RETURNS boolean
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
 RETURN ((NOT _is_muted) AND ((_notification_level = 'ALL'::text) OR ((_notification_level = 'MENTIONS'::text) AND _is_mention)));
-comment on function wants_activity(boolean,text,boolean) is 'Whether a member with these settings is told: NONE and muted of nothing, MENTIONS of mentions alone.';
+comment on function wants_activity(boolean,text,boolean) is 'Whether a member with these settings gets an activity: none if muted or at level NONE, mentions only at level MENTIONS.';
 
 -- Schema
 

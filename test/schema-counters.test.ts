@@ -1,4 +1,4 @@
-// What triggers and settle_unread() keep, and what the document's own triggers got wrong.
+// The counters that triggers and settle_unread() maintain, including cases in which the document's triggers are wrong.
 import assert from 'node:assert/strict';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import postgres from 'postgres';
@@ -48,14 +48,14 @@ describe('counters', () => {
     assert.deepEqual(seen, [2, 1, 2, 1, 1, 2, 0, 0]);
   });
 
-  it('never let last_message_at go back', async () => {
+  it('never decrease last_message_at', async () => {
     await post(channel, 10, 'mới', 2_000_000_000_000);
     await post(channel, 10, 'cũ, nhập sau', 1_000);
     const { lastMessageAt, messageCount, postSeq } = await read();
     assert.deepEqual([lastMessageAt, messageCount, postSeq], ['2000000000000', 2, '2']);
   });
 
-  it('update a channel once for a batch of many messages, not once for each', async () => {
+  it('update a channel once per batch of messages', async () => {
     const items = Array.from({ length: 50 }, (_, item) => ({
       ...{ item, tenantId: TENANT, userId: 10, channelId: channel, type: 'TEXT', content: 'x', mentions: [] },
       ...{ payload: Buffer.alloc(200).toString('base64'), seqOffset: 0, messageOffset: 60 },
@@ -68,7 +68,7 @@ describe('counters', () => {
     assert.deepEqual([messageCount, lastMessageAt, unreadVersion], [50, last?.at, '1']);
   });
 
-  it('count off messages removed for good, and leave nothing of a removed channel', async () => {
+  it('subtract removed rows, and leave no row of a removed channel', async () => {
     await post(channel, 10, 'một');
     await post(channel, 10, 'hai');
     await sql`delete from messages where channel_id = ${channel} and content = 'hai'`;
@@ -83,7 +83,7 @@ describe('counters', () => {
     assert.deepEqual({ ...left }, { messages: 0, members: 0, deleted: 0 });
   });
 
-  it('number messages that come without a number, and refuse one that would come before the last', async () => {
+  it('number messages that have no number, and reject an id below the last one', async () => {
     const first = await post(channel, 10, 'một');
     const second = await post(channel, 11, 'hai');
     assert.deepEqual([first.postSeq, second.postSeq, (await read()).lastMessageId], ['1', '2', second.id]);
@@ -99,7 +99,7 @@ describe('counters', () => {
     await assert.rejects(nowhere, { code: '23503', constraint_name: 'messages_channel_id_fkey' });
   });
 
-  it('keep unread numbers exact after retention removes the row of a deleted message', async () => {
+  it('keep unread counts exact after retention removes the row of a deleted message', async () => {
     await post(channel, 10, 'một');
     const gone = await post(channel, 10, 'hai');
     await sql`update messages set is_deleted = true, deleted_at = 1 where id = ${gone.id}`;
@@ -110,7 +110,7 @@ describe('counters', () => {
     assert.equal(await unread(channel, 11), 0);
   });
 
-  it('write no member row when a message is posted by its number, whoever is in the channel', async () => {
+  it('write no row of channel_members for a message that has its number', async () => {
     const states = () => sql`
       select user_id, xmin::text, ctid::text from channel_members where channel_id = ${channel} order by user_id
     `;
@@ -122,7 +122,7 @@ describe('counters', () => {
     assert.deepEqual([...(await states())], [...before]);
   });
 
-  it('settle stored unread numbers in bounded steps, and then find nothing more to do', async () => {
+  it('settle stored unread counts in bounded steps until none is left', async () => {
     for (const user of [12, 13, 14]) await join(channel, user);
     await settleAll();
     await post(channel, 10, 'một');
@@ -134,7 +134,7 @@ describe('counters', () => {
     assert.equal(state?.['settled'], true);
   });
 
-  it('leave a channel unsettled while a member is locked, and wait for nobody', async () => {
+  it('leave a channel unsettled while a member is locked, without waiting', async () => {
     await settleAll();
     await post(channel, 10, 'một');
     await sql.begin(async (other) => {
@@ -145,7 +145,7 @@ describe('counters', () => {
     assert.equal(await settle(100), 0);
   });
 
-  it('settle to what a count by hand says after random work of many at once', async () => {
+  it('settle to the counted values after random concurrent changes', async () => {
     const random = createRandom(20_261_122);
     console.log(`# seed ${random.seed}`);
     const channels = [channel, await makeChannel(), await makeChannel()];

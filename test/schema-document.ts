@@ -1,5 +1,5 @@
-// What the customer's document names, as PostgreSQL prints it. Where we depart from the document on purpose
-// (docs/schema-notes.md), it is the departure that is listed.
+// The objects of the customer's document as PostgreSQL prints them. Where the schema departs from the document on purpose
+// (docs/schema-notes.md), the departure is listed.
 
 /** Columns as "name type default". */
 export const documentedColumns: Readonly<Record<string, readonly string[]>> = {
@@ -136,7 +136,7 @@ export const documentedConstraints: Readonly<Record<string, string>> = {
     'CHECK ((((entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR (channel_id IS NOT NULL)))',
 };
 
-/** Indexes by name; after the verb comes the table. */
+/** Indexes by name; the table follows the verb. */
 export const documentedIndexes: Readonly<Record<string, string>> = {
   idx_channels_tenant_type: 'CREATE channels USING btree (tenant_id, type, is_archived)',
   idx_channels_entity:
@@ -144,7 +144,7 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
   idx_channels_created_by: 'CREATE channels USING btree (created_by, tenant_id)',
   idx_channels_last_message:
     'CREATE channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false)',
-  // Of channels that are not deleted.
+  // Without deleted channels.
   idx_direct_channel_unique:
     "CREATE UNIQUE channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL))",
   idx_messages_channel_time:
@@ -152,7 +152,7 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
   idx_messages_sender: 'CREATE messages USING btree (tenant_id, sender_id, created_at DESC)',
   idx_messages_parent: 'CREATE messages USING btree (parent_id) WHERE (parent_id IS NOT NULL)',
   idx_messages_mentions: "CREATE messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[])",
-  // With the scope of the message besides.
+  // Extended by the scope of the message.
   idx_messages_search:
     'CREATE messages USING gin (search_vector, search_scope(id, tenant_id, channel_id, sender_id, (message_type)::text))',
   idx_channel_members_user:

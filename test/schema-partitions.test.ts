@@ -1,4 +1,4 @@
-// A missing partition must never lose a write, and making it later must lose nothing that hangs on the rows.
+// A missing partition must never lose a write, and creating it later must keep all rows that refer to the moved ones.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
@@ -29,7 +29,7 @@ describe('partitions', () => {
     await database.close();
   });
 
-  it('are there from the start for the next 60 million messages, the coming week and the coming months', async () => {
+  it('exist after the migration for the next 60 million messages, the next week and the next months', async () => {
     const today = new Date();
     const day = (ahead: number) =>
       new Date(today.getTime() + ahead * DAY).toISOString().slice(0, 10).replaceAll('-', '');
@@ -46,7 +46,7 @@ describe('partitions', () => {
     assert.ok(names.includes(`activity_feed_${month}`));
   });
 
-  it('take over what the default partition caught, with attachments, activities, replies and counters', async () => {
+  it('receive rows of the default partition with their attachments, activities, replies and counters', async () => {
     const low = 4 * SPAN + 5;
     await owner.unsafe(`
       insert into messages (id, channel_id, sender_id, tenant_id, content, parent_id, created_at, updated_at)
@@ -69,15 +69,15 @@ describe('partitions', () => {
     });
     const before = await contents();
 
-    const made = await ensure(NOW);
+    const created = await ensure(NOW);
     for (const name of [
       'messages_p000005',
       'messages_p000010',
       'activity_feed_2031_05',
       'activity_feed_2030_04',
     ])
-      assert.ok(made.includes(name), name);
-    assert.ok(made.includes('channel_events_20310528') && made.includes('channel_events_20310606'));
+      assert.ok(created.includes(name), name);
+    assert.ok(created.includes('channel_events_20310528') && created.includes('channel_events_20310606'));
 
     assert.deepEqual(await contents(), before);
     assert.deepEqual(await homes(), {
@@ -90,44 +90,50 @@ describe('partitions', () => {
     await assert.rejects(late, { constraint_name: 'messages_parent_id_fkey' });
   });
 
-  it('can be filled from the default one, as all that refers to messages is put aside meanwhile', async () => {
+  it('can be filled from the default partition, because all references to messages are detached meanwhile', async () => {
     const rows = await owner<{ name: string }[]>`
       select conrelid::regclass::text as name
       from pg_constraint
       where confrelid = 'messages'::regclass and contype = 'f' and conparentid = 0
       order by 1
     `;
-    // Another table here needs its part in detach_references(), or its rows go with the moved messages.
+    // A further table must be added to detach_references(), or its rows are deleted with the moved messages.
     assert.deepEqual(
       rows.map(({ name }) => name),
       ['activity_feed', 'attachments', 'messages'],
     );
   });
 
-  it('are made once by many callers at once', async () => {
+  it('are created once by concurrent callers', async () => {
     const later = NOW + 60 * DAY;
     await Promise.all([1, 2, 3].map(() => service`select pg_sleep(0.1)`));
-    const made = (await Promise.all([1, 2, 3].map(() => ensurePatiently(later)))).flat();
-    assert.ok(made.length >= 8);
-    assert.equal(new Set(made).size, made.length);
+    const created = (await Promise.all([1, 2, 3].map(() => ensurePatiently(later)))).flat();
+    assert.ok(created.length >= 8);
+    assert.equal(new Set(created).size, created.length);
   });
 
-  it('are put off while a writer is in the way, without holding it up', async () => {
+  it('are postponed while a writer holds a lock, without blocking the writer', async () => {
     const later = NOW + 200 * DAY;
     await owner.begin(async (writer) => {
       await writer`update channels set name = 'Kho 2' where id = 1`;
-      const made = await ensure(later);
-      assert.ok(made.length > 0 && made.every((name) => name.startsWith('channel_events_')), made.join());
+      const created = await ensure(later);
+      assert.ok(
+        created.length > 0 && created.every((name) => name.startsWith('channel_events_')),
+        created.join(),
+      );
       await writer`
         insert into messages (channel_id, sender_id, tenant_id, content, created_at, updated_at, id)
         values (1, 10, 1, 'x', 1, 1, ${20 * SPAN})
       `;
     });
-    const made = await ensure(later);
-    assert.ok(made.includes('activity_feed_2031_12') && made.includes('messages_p000021'), made.join());
+    const created = await ensure(later);
+    assert.ok(
+      created.includes('activity_feed_2031_12') && created.includes('messages_p000021'),
+      created.join(),
+    );
   });
 
-  it('of the log go after the days it is kept for, also from the default partition', async () => {
+  it('of the log are dropped after the retention period, also rows of the default partition', async () => {
     const rows = () =>
       owner`select seq from channel_events order by seq`.then((found) => found.map((row) => row['seq']));
     await owner`
@@ -142,7 +148,7 @@ describe('partitions', () => {
     await assert.rejects(drop(0, NOW), { code: '22023' });
   });
 
-  it('cannot be made or emptied by the service other than through these functions', async () => {
+  it('cannot be created or truncated by the service other than through these functions', async () => {
     const tries = [
       `select create_partition('messages', 'messages_p009999', 'id', 0, 1)`,
       'select reattach_references()',
@@ -158,7 +164,7 @@ describe('partitions', () => {
     return rows.map(({ name }) => name);
   }
 
-  /** Like the job, which comes again when another was in the way for longer than a lock is waited for. */
+  /** Repeats the call after a lock timeout, as the job does. */
   async function ensurePatiently(now: number): Promise<string[]> {
     for (let attempt = 0; ; attempt += 1) {
       try {
@@ -180,7 +186,7 @@ describe('partitions', () => {
     return rows.map(({ name }) => name);
   }
 
-  /** Partitions that hold a row. */
+  /** Partitions that contain rows. */
   async function homes() {
     const [row] = await owner`
       select
@@ -191,7 +197,7 @@ describe('partitions', () => {
     return { ...row };
   }
 
-  /** Every row of what may be moved, and the counters that triggers would spoil. */
+  /** All rows that may be moved, and the counters that triggers would change. */
   async function contents() {
     const [row] = await owner`
       select

@@ -1,5 +1,5 @@
-// The second wall: what row-level security lets the service's role see and write for a caller, whatever the
-// statement says. No statement here names a tenant or a user in its conditions.
+// Row-level security as the second line of defence: what the service's role can read and write for a caller, whatever the
+// statement. No statement here has a tenant or a user in its conditions.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
@@ -12,7 +12,7 @@ const MEMBER: Caller = { tenant: 1, user: 10 };
 const STRANGER: Caller = { tenant: 1, user: 12 };
 const OTHER_TENANT: Caller = { tenant: 2, user: 10 };
 const SERVICE: Caller = { tenant: 1, role: 'service' };
-const REFUSED = { code: '42501' };
+const DENIED = { code: '42501' };
 
 describe('row-level security', () => {
   let database: FreshDatabase;
@@ -30,7 +30,7 @@ describe('row-level security', () => {
     await database.close();
   });
 
-  it('shows each caller the rows of its own channels and tenant', async () => {
+  it('shows each caller only the rows of its own channels and tenant', async () => {
     const expected: [Caller, Record<string, string[]>][] = [
       [MEMBER, seen(['100', '101'], ['100:10', '100:11', '101:10'], ['1000', '1001'], ['100', '101'])],
       [STRANGER, seen(['101'], [], [], [])],
@@ -41,7 +41,7 @@ describe('row-level security', () => {
     for (const [caller, rows] of expected) assert.deepEqual(await look(caller), rows, JSON.stringify(caller));
   });
 
-  it('shows activities and request ids to their own user', async () => {
+  it('shows activities and request ids only to their own user', async () => {
     const rows = (caller: Caller) =>
       as(caller, async (sql) => {
         const activities = await sql`select user_id from activity_feed order by user_id`;
@@ -56,7 +56,7 @@ describe('row-level security', () => {
     ]);
   });
 
-  it('no longer shows a channel to who left it, and lets that be counted', async () => {
+  it('hides a channel from a user who left it, and still updates its member count', async () => {
     await as(MEMBER, async (sql) => {
       await sql`update channel_members set status = 'LEFT' where channel_id = 100 and user_id = 10`;
       assert.equal((await sql`select from channels where id = 100`).count, 0);
@@ -68,7 +68,7 @@ describe('row-level security', () => {
     await owner`update channel_members set status = 'ACTIVE' where channel_id = 100`;
   });
 
-  it('lets nobody write into another tenant', async () => {
+  it('rejects writes into another tenant', async () => {
     const writes = [
       insertMessage(200, 10, 2),
       insertMessage(200, 10, 1),
@@ -80,7 +80,7 @@ describe('row-level security', () => {
       for (const caller of [MEMBER, SERVICE])
         await assert.rejects(
           as(caller, (sql) => sql.unsafe(write)),
-          REFUSED,
+          DENIED,
           write,
         );
     const touched = await as(MEMBER, async (sql) => [
@@ -92,12 +92,12 @@ describe('row-level security', () => {
     assert.deepEqual(touched, [0, 0, 0, 0]);
     await assert.rejects(
       as(MEMBER, (sql) => sql`update channels set tenant_id = 2 where id = 100`),
-      REFUSED,
+      DENIED,
     );
   });
 
-  it('lets strangers neither post nor look nor let themselves in, and nobody post for another', async () => {
-    const refused: [Caller, string][] = [
+  it('rejects posts and joins of non-members, and posts in the name of another user', async () => {
+    const denied: [Caller, string][] = [
       [STRANGER, insertMessage(100, 12, 1)],
       [STRANGER, insertMessage(101, 12, 1)],
       [STRANGER, insertMember(100, 12, 1)],
@@ -105,15 +105,15 @@ describe('row-level security', () => {
       [STRANGER, insertChannel(10, 1)],
       [MEMBER, insertMessage(100, 11, 1)],
     ];
-    for (const [caller, write] of refused)
+    for (const [caller, write] of denied)
       await assert.rejects(
         as(caller, (sql) => sql.unsafe(write)),
-        REFUSED,
+        DENIED,
         write,
       );
   });
 
-  it('lets a user join a public channel, a member add others, and a founder name the first members', async () => {
+  it('allows users to join public channels, members to add others, and creators to add the first members', async () => {
     await undone(STRANGER, async (sql) => {
       await sql.unsafe(insertMember(101, 12, 1));
       await sql.unsafe(insertMessage(101, 12, 1));
@@ -129,7 +129,7 @@ describe('row-level security', () => {
     });
   });
 
-  it('lets nobody write the log, the deletions or the applied migrations', async () => {
+  it('rejects writes to the log, to deleted_posts and to the applied migrations', async () => {
     const writes = [
       `insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload) values (100, 9, 1, 'X', 1, '\\x')`,
       'delete from channel_events',
@@ -142,12 +142,12 @@ describe('row-level security', () => {
       for (const caller of [MEMBER, SERVICE])
         await assert.rejects(
           as(caller, (sql) => sql.unsafe(write)),
-          REFUSED,
+          DENIED,
           write,
         );
   });
 
-  it('fails closed on a setting that is not a number', async () => {
+  it('fails on a setting that is not a number', async () => {
     const broken = service.begin(async (sql) => {
       await sql`select set_config('app.tenant_id', '1 or true', true)`;
       return sql`select id from channels`;
@@ -155,7 +155,7 @@ describe('row-level security', () => {
     await assert.rejects(broken, { code: '22P02' });
   });
 
-  it('counts trending groups for each tenant apart, deleted messages left out, 100 at most', async () => {
+  it('shows the trending groups of each tenant separately, at most 100, without deleted messages', async () => {
     await owner`
       insert into channels (id, tenant_id, created_by, name, type, created_at, updated_at)
       select i, 4, 10, 'nhóm', 'GROUP', 1, 1 from generate_series(4001, 4120) as i
@@ -180,7 +180,7 @@ describe('row-level security', () => {
     assert.ok(!many.includes('4118:1'));
     assert.equal(many.length, 100);
     assert.deepEqual(await trending({ tenant: 5, user: 99 }), ['5001:1']);
-    // For the owner, whom nothing is hidden from, a tenant with many groups must not crowd out the others.
+    // Also for the owner, who sees all tenants: a tenant with many groups must not displace the others.
     const shares = await owner`
       select tenant_id, count(*)::int as groups from trending_channels where tenant_id > 3 group by 1 order by 1
     `;
@@ -190,7 +190,7 @@ describe('row-level security', () => {
     );
   });
 
-  it('allows one direct channel per pair, whoever begins it, one with oneself, and none without a peer', async () => {
+  it('allows one direct channel per pair in either order, one with oneself, and none without a peer', async () => {
     const direct = (creator: number, peer: number | null) => owner`
       insert into channels (tenant_id, created_by, entity_id, name, type, created_at, updated_at)
       values (7, ${creator}, ${peer}, 'x', 'DIRECT', 1, 1)

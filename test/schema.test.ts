@@ -1,5 +1,5 @@
-// The schema as the customer's document has it, table by table, and what protects it. Departures from the
-// document and their proofs are in docs/schema-notes.md.
+// The schema compared with the customer's document, and its protection. docs/schema-notes.md lists the departures from the
+// document and the reason for each.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
@@ -12,7 +12,7 @@ import {
   documentedViews,
 } from './schema-document.ts';
 
-/** Not about any tenant. */
+/** Tables without tenant data. */
 const WITHOUT_TENANT = ['schema_migrations'];
 
 describe('the schema', () => {
@@ -132,7 +132,7 @@ describe('the schema', () => {
     }
   });
 
-  it('shows the service no row of any table and refuses every write while no caller is set', async () => {
+  it('shows the service no row and rejects every write while no caller is set', async () => {
     for (const table of await listTables(owner)) {
       const [row] = await owner`select to_jsonb(t) as row from ${owner(table)} t limit 1`;
       assert.ok(row, `${table} is empty, so nothing is tested: give it a row in fillEveryTable()`);
@@ -143,14 +143,14 @@ describe('the schema', () => {
           (result) => result.count,
           (error: unknown) => (error instanceof postgres.PostgresError ? error.code : error),
         );
-        // insufficient_privilege, or no row to be seen; an insert must be refused.
+        // Either insufficient_privilege or no visible row; an insert must be rejected.
         if (verb === 'insert') assert.equal(outcome, '42501', write);
         else assert.ok(outcome === 0 || outcome === '42501', `${write}: ${outcome}`);
       }
     }
   });
 
-  it('serves conditions on is_member_status() by the indexes of members, also under row-level security', async () => {
+  it('uses the partial indexes of channel_members for is_member_status(), also under row-level security', async () => {
     const plans = await service.begin(async (sql) => {
       await sql`
         select set_config('app.tenant_id', '1', true), set_config('app.user_id', '10', true),
@@ -181,7 +181,7 @@ describe('the schema', () => {
     for (const plan of [byUser, byRank, history]) assert.doesNotMatch(plan, /is_member_status/, plan);
   });
 
-  it('grants nobody a partition by its own name', async () => {
+  it('grants no role access to a partition by its own name', async () => {
     const partitions = await owner<{ name: string; guarded: boolean; granted: boolean }[]>`
       select
         c.relname as name,
@@ -197,14 +197,14 @@ describe('the schema', () => {
     }
   });
 
-  it('lets the service own nothing and bypass nothing', async () => {
+  it('gives the role of the service no ownership and no bypass of row-level security', async () => {
     const [role] = await service`
-      select r.rolsuper or r.rolbypassrls or r.rolcreaterole as mighty,
+      select r.rolsuper or r.rolbypassrls or r.rolcreaterole as privileged,
         pg_has_role('discuss_system', 'member') as is_system
       from pg_roles r
       where r.rolname = current_user
     `;
-    assert.deepEqual(role, { mighty: false, is_system: false });
+    assert.deepEqual(role, { privileged: false, is_system: false });
     const owned = await service`
       select c.relname as name from pg_class c where pg_has_role(c.relowner, 'member')
       union all
@@ -215,7 +215,7 @@ describe('the schema', () => {
     assert.deepEqual([...owned], []);
   });
 
-  it('runs functions with rights of their own as discuss_system, but for those that need the owner', async () => {
+  it('assigns security definer functions to discuss_system, except those that need the owner', async () => {
     const rows = await owner<{ name: string }[]>`
       select p.proname as name
       from pg_proc p
@@ -228,7 +228,7 @@ describe('the schema', () => {
     );
   });
 
-  it('has no function with rights of its own that anybody may call or lead astray', async () => {
+  it('has no security definer function that is public or has an unsafe search_path', async () => {
     const rows = await owner`
       select p.oid::regprocedure::text as name
       from pg_proc p

@@ -2,8 +2,8 @@ import type postgres from 'postgres';
 import { describeTables, listComments, listGrants, type TextRow } from './table-text.ts';
 
 /**
- * The schema `public` as text, from the catalog: the same for the same migrations, whoever owns the database,
- * whatever the day. Partitions show by the pattern of their names only.
+ * The schema `public` as text, from the catalog. It depends neither on the owner of the database nor on the day: of
+ * partitions it has only the pattern of their names.
  */
 export async function describeSchema(sql: postgres.Sql): Promise<string> {
   await sql`select set_config('search_path', 'public', false)`;
@@ -81,7 +81,7 @@ function listFunctions(sql: postgres.Sql): Promise<TextRow[]> {
       case when p.proowner != n.relowner then
         format('alter function %s owner to %s;', p.oid::regprocedure, pg_get_userbyid(p.proowner))
       end,
-      -- No list of rights means the default: everybody may.
+      -- Without a list of rights the default applies: execute for all roles.
       case when p.proacl is not null then format('revoke all on function %s from public;', p.oid::regprocedure) end,
       (
         select string_agg(

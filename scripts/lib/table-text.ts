@@ -2,7 +2,7 @@ import type postgres from 'postgres';
 
 export type TextRow = { text: string };
 
-/** Each table with everything that hangs on it, in the order of their names. */
+/** Each table with its indexes, triggers, policies, grants and comments, ordered by name. */
 export async function describeTables(sql: postgres.Sql): Promise<TextRow[]> {
   const tables = await sql<{ oid: number; name: string }[]>`
     select c.oid::int as oid, c.relname as name
@@ -131,7 +131,7 @@ function listPolicies(sql: postgres.Sql, table: number): Promise<TextRow[]> {
   `;
 }
 
-/** What others than the owner may do with a table or view, and with its sequences. */
+/** Grants to roles other than the owner on a table or view, and on its sequences. */
 export function listGrants(sql: postgres.Sql, relation: number): Promise<TextRow[]> {
   return sql<TextRow[]>`
     select format('grant %s on %s%s to %s;',

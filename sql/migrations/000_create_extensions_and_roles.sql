@@ -2,10 +2,10 @@ create extension if not exists pgcrypto;
 create extension if not exists pg_trgm;
 create extension if not exists unaccent;
 
--- discuss_service: what the service may do; its login role is a member. Owns nothing, bypasses nothing.
--- discuss_system: owns the functions that work across callers, each of which checks for itself.
--- Roles belong to the whole cluster: another database may be making them at this moment, and an
--- operator may have made them beforehand because the owner here has no createrole.
+-- discuss_service has the rights of the service, whose login role is a member of it. It owns nothing and bypasses nothing.
+-- discuss_system owns the functions that work across callers; each of them checks rights itself.
+-- Roles belong to the whole cluster: a migration of another database may create them at the same time, and an operator may
+-- have created them before because the owner of this database lacks createrole.
 do $$
 declare
   _role text;
@@ -22,8 +22,8 @@ begin
     end if;
   end loop;
 
-  -- The owner gives functions to discuss_system (set) and passes by its policies, as row-level security
-  -- is forced on owners too (inherit). From 16 on, who creates a role gets neither by itself.
+  -- The owner assigns functions to discuss_system (needs set) and reads tables by its policies, because row-level security
+  -- is forced on owners too (needs inherit). From PostgreSQL 16 on, the creator of a role gets neither automatically.
   if not pg_has_role('discuss_system', 'usage')
     or (_is_16 and not pg_has_role('discuss_system', case when _is_16 then 'set' else 'usage' end)) then
     begin
@@ -39,5 +39,5 @@ end
 $$;
 
 grant usage on schema public to discuss_service, discuss_system;
--- A function can only be given to a role that may create in its schema.
+-- A function can only be assigned to a role that may create objects in its schema.
 grant create on schema public to discuss_system;

@@ -39,35 +39,38 @@ create table channels (
   ),
   constraint direct_has_peer check (type != 'DIRECT' or entity_id is not null)
 )
--- Every message updates its channel; free space keeps the versions on one page.
+-- Each message updates its channel. Free space keeps the row versions on one page.
 with (fillfactor = 70);
 
 comment on table channels is
-  'A place where members exchange messages. Lock order of every write: channels rows by id (for no key update), then channel_members, then messages.';
-comment on column channels.id is 'Identity of the channel.';
+  'A place where members exchange messages. Every write locks channels rows in the order of id (for no key update), then channel_members, then messages.';
+comment on column channels.id is 'Id of the channel.';
 comment on column channels.tenant_id is 'Tenant the channel belongs to.';
-comment on column channels.created_by is 'User who made the channel; for DIRECT one of the pair.';
-comment on column channels.name is 'Name shown to members.';
-comment on column channels.description is 'What the channel is for.';
-comment on column channels.type is 'DIRECT (a pair of users), GROUP, or TOPIC (tied to a business entity).';
+comment on column channels.created_by is 'User who created the channel; for DIRECT one of the pair.';
+comment on column channels.name is 'Display name.';
+comment on column channels.description is 'Purpose of the channel.';
+comment on column channels.type is 'DIRECT (a pair of users), GROUP, or TOPIC (linked to a business entity).';
 comment on column channels.entity_type is 'Kind of business entity of a TOPIC channel: customer, task, order, lead, ...';
 comment on column channels.entity_id is 'Business entity of a TOPIC channel; for DIRECT the other user of the pair.';
-comment on column channels.is_private is 'Whether only members may find a GROUP channel.';
-comment on column channels.is_archived is 'Whether the channel is put away and read-only.';
-comment on column channels.member_count is 'Members with status ACTIVE, kept by trigger_update_member_count.';
+comment on column channels.is_private is 'Whether a GROUP channel is visible to its members only.';
+comment on column channels.is_archived is 'Whether the channel is archived, and so read-only.';
+comment on column channels.member_count is 'Members with status ACTIVE. Maintained by trigger_update_member_count.';
 comment on column channels.message_count is
-  'Messages not yet removed for good, deleted ones included, notices not; kept by trigger_update_channel_stats.';
+  'Messages that still have a row, soft-deleted ones included and notices excluded. Maintained by send_messages() and trigger_update_channel_stats.';
 comment on column channels.last_message_at is
-  'created_at of the newest message that is no notice, epoch ms; never goes back.';
+  'created_at of the newest message that is not a notice, epoch ms; never decreases.';
 comment on column channels.metadata is 'Free settings of the user interface, such as colour and icon.';
-comment on column channels.created_at is 'When the channel was made, epoch ms.';
+comment on column channels.created_at is 'When the channel was created, epoch ms.';
 comment on column channels.updated_at is 'When the channel last changed, epoch ms.';
-comment on column channels.event_seq is 'seq of the last row of this channel in channel_events; taken under the row lock, so without gaps.';
-comment on column channels.post_seq is 'post_seq of the last message ever posted here; 1..N without gaps.';
-comment on column channels.last_message_id is 'Id of the last message ever posted here, deleted or not, notices included.';
+comment on column channels.event_seq is
+  'seq of the channel''s last row in channel_events. Assigned under the row lock, so without gaps.';
+comment on column channels.post_seq is 'post_seq of the last message posted here, 1..N without gaps.';
+comment on column channels.last_message_id is
+  'Id of the last message posted here, deleted messages and notices included.';
 comment on column channels.unread_version is
-  'Counted up whenever unread numbers of the channel may change, and by what changes messages without an event.';
-comment on column channels.settled_version is 'unread_version for which all stored unread numbers were last found right; see settle_unread().';
-comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists for its members.';
+  'Incremented by each change that may alter an unread count of the channel, and by each change of a message without an event.';
+comment on column channels.settled_version is
+  'The unread_version for which all stored unread counts were last correct; see settle_unread().';
+comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists.';
 comment on column channels.merged_into is
-  'The channel in which the discussion of this TOPIC channel goes on since the two were merged; null otherwise. Such a channel is archived for good, and no longer that of its entity.';
+  'For a TOPIC channel that was merged: the channel where the discussion continues. Null otherwise. A merged channel stays archived and is no longer the channel of its entity.';

@@ -1,14 +1,14 @@
--- Words as typed, without diacritics: "bao cao" finds "Báo cáo". Being a configuration and not a
--- function it is immutable, runs in C, and ts_headline() can mark what it found.
+-- Words as typed, without diacritics: "bao cao" finds "Báo cáo". A text search configuration is immutable, runs in C and can
+-- be passed to ts_headline(); a function around unaccent() has none of these properties.
 create text search configuration discuss_simple (copy = pg_catalog.simple);
 alter text search configuration discuss_simple
   alter mapping for word, hword, hword_part, numword, numhword, hword_numpart
   with unaccent, simple;
 comment on text search configuration discuss_simple is
-  'Words without diacritics and without stemming, for any language; query with the same configuration.';
+  'Words without diacritics and without stemming, for any language; a query must use the same configuration.';
 
--- Partitioned by id and not by created_at: the key stays (id), so foreign keys to messages(id) stay
--- possible; ids grow with time, so a range of ids is a span of time.
+-- Partitioned by id instead of created_at: the primary key remains (id), so that foreign keys to messages(id) are possible.
+-- Ids grow with time, so a range of ids is also a span of time.
 create table messages (
   id bigserial primary key,
 
@@ -34,6 +34,9 @@ create table messages (
 
   read_by bigint[] not null default '{}',
 
+  -- Characters that join words become spaces, so that PO-2024-001 is the words po, 2024, 001 in sequence and any part of it
+  -- is found. The labels separate words as typed (A) from English stems (D): a phrase cannot match across both lists, and
+  -- an exact word ranks above another form of it.
   search_vector tsvector generated always as (
     setweight(
       to_tsvector('public.discuss_simple', translate(normalize(content, nfc), '-_/.@+<>&', '         ')),
@@ -70,49 +73,57 @@ create table messages (
 ) partition by range (id);
 
 comment on table messages is
-  'What was said. Partitioned by ranges of 30,000,000 ids (messages_p000001 has ids below 30,000,000), see ensure_partitions(). In one channel the orders of id, post_seq and commit are the same.';
-comment on column messages.id is 'Identity of the message; taken after the lock of its channel.';
-comment on column messages.channel_id is 'Channel the message was posted in.';
-comment on column messages.sender_id is 'User who posted it.';
+  'Messages and notices. Partitioned by ranges of 30,000,000 ids (messages_p000001 has ids below 30,000,000), see ensure_partitions(). Within a channel the orders of id, post_seq and commit are the same.';
+comment on column messages.id is 'Id of the message, assigned while the channel''s row is locked.';
+comment on column messages.channel_id is 'Channel of the message.';
+comment on column messages.sender_id is
+  'User who sent the message; 0 for a notice and for a service that acts for no user.';
 comment on column messages.tenant_id is 'Tenant of the channel.';
-comment on column messages.content is 'The text.';
+comment on column messages.content is 'Text of the message; empty for a notice.';
 comment on column messages.message_type is 'TEXT, IMAGE, FILE, SYSTEM, CODE or POLL.';
-comment on column messages.mentions is 'Users mentioned with @.';
-comment on column messages.parent_id is 'Message this one replies to.';
+comment on column messages.mentions is 'Users mentioned by name.';
+comment on column messages.parent_id is
+  'Root message of the thread that this message replies in; null outside threads.';
 comment on column messages.thread_count is 'Replies to this message that are not deleted.';
-comment on column messages.is_edited is 'Whether the content was changed after posting.';
-comment on column messages.edited_at is 'When the content was last changed, epoch ms.';
-comment on column messages.is_deleted is 'Whether the message was deleted; the row goes 90 days later.';
+comment on column messages.is_edited is 'Whether the content was edited.';
+comment on column messages.edited_at is 'When the content was last edited, epoch ms.';
+comment on column messages.is_deleted is
+  'Whether the message was soft-deleted; retention removes the row 90 days later.';
 comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
-comment on column messages.read_by is 'Users who read it; filled in the background and for small channels only, as read markers hold the truth.';
+comment on column messages.read_by is
+  'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
 comment on column messages.search_vector is
-  'Words of the content as typed, without diacritics (discuss_simple, label A), then stemmed in English (label D).';
-comment on column messages.metadata is 'What the type needs besides the text: language of code, options of a poll.';
-comment on column messages.created_at is 'When it was posted, epoch ms.';
+  'Words of the content without diacritics (discuss_simple, label A), and stemmed in English (label D).';
+comment on column messages.metadata is
+  'Data of the message type besides the text, such as the language of code or the options of a poll.';
+comment on column messages.created_at is 'When the message was sent, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
-comment on column messages.post_seq is 'Number of the message in its channel, 1..N; null on insert means: take the next one.';
-comment on column messages.event_seq is 'seq of the event of channel_events that last changed the message.';
-comment on column messages.mention_scope is 'CHANNEL or HERE when everybody, or everybody online, is mentioned; null otherwise.';
-comment on column messages.also_in_channel is 'Whether a reply is shown in the channel as well as in its thread.';
-comment on column messages.thread_user_count is 'Users with a reply to this message that is not deleted.';
-comment on column messages.thread_users is 'The first five of them, in the order of their first replies.';
-comment on column messages.last_reply_at is 'When the last reply that is not deleted was posted, epoch ms; null without replies.';
-comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null when it is not.';
+comment on column messages.post_seq is
+  'Number of the message in its channel, 1..N. An insert with null gets the next one.';
+comment on column messages.event_seq is 'seq of the channel_events row that last changed the message.';
+comment on column messages.mention_scope is
+  'CHANNEL mentions all members, HERE all members who are online; null mentions users by name only.';
+comment on column messages.also_in_channel is 'Whether a reply is also shown in the channel.';
+comment on column messages.thread_user_count is 'Users who have a reply to this message that is not deleted.';
+comment on column messages.thread_users is 'The first five of these users, in the order of their first replies.';
+comment on column messages.last_reply_at is
+  'created_at of the last reply that is not deleted, epoch ms; null without replies.';
+comment on column messages.pinned_at is 'When the message was pinned, epoch ms; null if it is not pinned.';
 comment on column messages.pinned_by is 'User who pinned it.';
-comment on column messages.pin_seq is 'seq of the event that pinned it: the order of pins.';
-comment on column messages.created_event_seq is 'seq of its MESSAGE_CREATED event; null when it has none.';
+comment on column messages.pin_seq is 'seq of the event that pinned it; pins are listed in this order.';
+comment on column messages.created_event_seq is 'seq of its MESSAGE_CREATED event; null if it has none.';
 comment on column messages.notice is
-  'What the service itself reports, a SystemNotice of message.proto as JSON: who joined, was removed, ... Such a message is of sender 0 and has no content, which is made of the notice, so that searches do not find it. It counts for nothing but its place in the channel: not as unread, as newest message, or in message_count. null for what somebody posted.';
+  'For a message that the service itself posts, such as "Lan joined": a SystemNotice of message.proto as JSON; null otherwise. A notice has sender 0 and no content, so searches do not find it. It takes a post_seq, but does not count as unread, as last message or in message_count.';
 
 create table messages_default partition of messages default;
 comment on table messages_default is
-  'Catches a message whose range of ids has no partition yet; ensure_partitions() moves it on.';
+  'Holds messages whose id range has no partition yet; ensure_partitions() moves them.';
 alter table messages_default enable row level security;
 
--- Without it, unread numbers would have to look for deleted messages in every partition, and would
--- rise again when retention removes the row of a deleted message.
+-- Without this table, an unread count would have to look for deleted messages in every partition, and would rise again when
+-- retention removes the row of a deleted message.
 create table deleted_posts (
   channel_id bigint not null references channels(id) on delete cascade,
   post_seq bigint not null,
@@ -123,8 +134,8 @@ create table deleted_posts (
 );
 
 comment on table deleted_posts is
-  'Numbers of the messages that count as unread for nobody: deleted, removed for good, or notices. Kept by update_unread_counts(), outlives the message.';
+  'Numbers of the messages that never count as unread: deleted messages, removed rows and notices. Maintained by update_unread_counts(); a row outlives its message.';
 comment on column deleted_posts.channel_id is 'Channel of the message.';
 comment on column deleted_posts.post_seq is 'Number of the message in its channel.';
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';
-comment on column deleted_posts.sender_id is 'User who had posted it; own messages are counted apart.';
+comment on column deleted_posts.sender_id is 'Sender of the message. A member''s own messages are counted separately.';

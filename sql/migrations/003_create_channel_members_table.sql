@@ -37,28 +37,31 @@ create table channel_members (
 
   unique (channel_id, user_id)
 )
--- A sender's row changes with each of his messages; free space lets that stay on one page (HOT).
+-- Each message updates its sender's row. Free space keeps the row versions on one page (HOT).
 with (fillfactor = 80);
 
 comment on table channel_members is
-  'Who is or was in a channel, and how far each has read. Rows are never removed while the channel exists: who left has status LEFT or REMOVED.';
-comment on column channel_members.id is 'Identity of the membership.';
+  'Current and former members of channels, with their read markers. A row is never removed while the channel exists: a user who left has status LEFT or REMOVED.';
+comment on column channel_members.id is 'Id of the membership.';
 comment on column channel_members.channel_id is 'The channel.';
 comment on column channel_members.user_id is 'The user.';
 comment on column channel_members.tenant_id is 'Tenant of the channel.';
 comment on column channel_members.role is 'OWNER, ADMIN, MEMBER or GUEST.';
-comment on column channel_members.status is 'ACTIVE; MUTED (reads, may not post); LEFT; REMOVED. The first two may see the channel.';
+comment on column channel_members.status is
+  'ACTIVE; MUTED (may read but not post); LEFT; REMOVED. See is_member_status().';
 comment on column channel_members.joined_at is 'When the user last joined, epoch ms.';
 comment on column channel_members.left_at is 'When the user left or was removed, epoch ms.';
-comment on column channel_members.removed_by is 'User who removed this one.';
-comment on column channel_members.last_read_msg_id is 'The read marker: last message read, or null.';
-comment on column channel_members.unread_count is 'Unread number as last settled; the exact one is derived_unread(). Settled with every move of the marker and by settle_unread().';
-comment on column channel_members.is_muted is 'Whether the user wants no notification from the channel.';
-comment on column channel_members.is_pinned is 'Whether the user keeps the channel on top.';
+comment on column channel_members.removed_by is 'User who removed this member.';
+comment on column channel_members.last_read_msg_id is 'Read marker: id of the last message read, or null.';
+comment on column channel_members.unread_count is
+  'Unread count as last stored; derived_unread() computes the exact one. Stored when the read marker moves and by settle_unread().';
+comment on column channel_members.is_muted is 'Whether the user wants no notifications from the channel.';
+comment on column channel_members.is_pinned is 'Whether the user keeps the channel at the top of the list.';
 comment on column channel_members.notification_level is 'ALL, MENTIONS or NONE.';
-comment on column channel_members.metadata is 'Free settings of the user for this channel, such as a nickname.';
-comment on column channel_members.created_at is 'When the row was made, epoch ms.';
-comment on column channel_members.updated_at is 'When the user or an admin last changed the membership, epoch ms; not touched by messages.';
+comment on column channel_members.metadata is 'The user''s free settings for this channel, such as a nickname.';
+comment on column channel_members.created_at is 'When the row was created, epoch ms.';
+comment on column channel_members.updated_at is
+  'When the user or an administrator last changed the membership, epoch ms; messages do not change it.';
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
-comment on column channel_members.own_posts is 'Messages this user ever posted in the channel.';
-comment on column channel_members.own_posts_read is 'Those of own_posts at or below the marker.';
+comment on column channel_members.own_posts is 'Messages that this user has posted in the channel.';
+comment on column channel_members.own_posts_read is 'How many of own_posts are at or before the read marker.';

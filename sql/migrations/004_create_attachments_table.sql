@@ -32,23 +32,23 @@ create table attachments (
   constraint positive_file_size check (file_size > 0)
 );
 
-comment on table attachments is 'Files of messages; the bytes are in S3.';
-comment on column attachments.id is 'Identity of the attachment.';
+comment on table attachments is 'Files of messages. The bytes are in S3.';
+comment on column attachments.id is 'Id of the attachment.';
 comment on column attachments.message_id is 'Message the file belongs to.';
 comment on column attachments.channel_id is 'Channel of that message.';
 comment on column attachments.tenant_id is 'Tenant of the channel.';
-comment on column attachments.file_name is 'Name as uploaded.';
+comment on column attachments.file_name is 'File name as uploaded.';
 comment on column attachments.file_size is 'Size in bytes.';
 comment on column attachments.file_type is 'MIME type.';
-comment on column attachments.file_extension is 'Extension of the name, without the dot.';
+comment on column attachments.file_extension is 'Extension of the file name, without the dot.';
 comment on column attachments.s3_bucket is 'Bucket; null means the configured one.';
-comment on column attachments.s3_key is 'Key in the bucket.';
-comment on column attachments.s3_url is 'Where the object is; what clients get is signed anew for each request.';
+comment on column attachments.s3_key is 'Object key in the bucket.';
+comment on column attachments.s3_url is 'Location of the object. Clients get a URL that is signed for each request.';
 comment on column attachments.thumbnail_url is 'Preview of an image or video.';
 comment on column attachments.width is 'Width of an image or video, pixels.';
 comment on column attachments.height is 'Height of an image or video, pixels.';
-comment on column attachments.scan_status is 'PENDING, CLEAN, INFECTED or ERROR; only CLEAN may be downloaded.';
-comment on column attachments.scanned_at is 'When the scanner answered, epoch ms.';
-comment on column attachments.metadata is 'What the type adds, such as duration and codec of a video.';
-comment on column attachments.created_at is 'When the upload was begun, epoch ms.';
+comment on column attachments.scan_status is 'PENDING, CLEAN, INFECTED or ERROR; only CLEAN files can be downloaded.';
+comment on column attachments.scanned_at is 'When the scan result arrived, epoch ms.';
+comment on column attachments.metadata is 'Data of the file type, such as duration and codec of a video.';
+comment on column attachments.created_at is 'When the upload started, epoch ms.';
 comment on column attachments.updated_at is 'When the row last changed, epoch ms.';

@@ -1,2 +1,1 @@
-\ir ../functions/channel/user_channels.sql
-\ir ../functions/channel/trending_channels.sql
+-- security_invoker in both: a view must not show more than its reader can see in the tables.

@@ -1,4 +1,4 @@
--- None of these tables refers to messages(id): a message moves between partitions by being copied and removed.
+-- None of these tables has a foreign key to messages(id), because a message moves between partitions by copy and delete.
 
 create table message_edits (
   tenant_id bigint not null,
@@ -14,13 +14,13 @@ create table message_edits (
 );
 
 comment on table message_edits is
-  'Earlier versions of messages that were edited. Gone with the deletion of the message.';
+  'Earlier versions of edited messages, the last 100. Removed when the message is deleted.';
 comment on column message_edits.tenant_id is 'Tenant of the channel.';
 comment on column message_edits.message_id is 'The message.';
-comment on column message_edits.version is 'Number of the version: 1 is the message as posted.';
+comment on column message_edits.version is 'Number of the version; 1 is the message as sent.';
 comment on column message_edits.channel_id is 'Channel of the message.';
-comment on column message_edits.content is 'The text of this version.';
-comment on column message_edits.mentions is 'Users this version mentioned.';
+comment on column message_edits.content is 'Text of this version.';
+comment on column message_edits.mentions is 'Users mentioned in this version.';
 comment on column message_edits.metadata is 'Metadata of this version.';
 comment on column message_edits.created_at is 'When this version was written, epoch ms.';
 
@@ -42,17 +42,18 @@ create table thread_followers (
 );
 
 comment on table thread_followers is
-  'Who follows a thread, how far each has read it, and how many replies each has in it. A row is made by replying, by being replied to or mentioned, or by following; one that says no stays, so that nothing but the user makes them follow again.';
+  'Followers of threads, with the read marker and the number of replies of each. A row is created when the user replies, is replied to, is mentioned, or follows. The row of a user who unfollowed remains, so that only that user can follow again.';
 comment on column thread_followers.tenant_id is 'Tenant of the channel.';
 comment on column thread_followers.root_id is 'First message of the thread.';
 comment on column thread_followers.user_id is 'The user.';
 comment on column thread_followers.channel_id is 'Channel of the thread.';
-comment on column thread_followers.is_following is 'Whether the thread is on the user''s list of threads.';
-comment on column thread_followers.read_reply_id is 'The read marker: replies up to this id are read. Goes forward only.';
+comment on column thread_followers.is_following is 'Whether the thread is in the user''s list of threads.';
+comment on column thread_followers.read_reply_id is 'Read marker: replies up to this id are read. Never decreases.';
 comment on column thread_followers.replies is 'Replies of the user that are not deleted.';
-comment on column thread_followers.first_reply_id is 'The reply that made the user a participant; null without replies.';
+comment on column thread_followers.first_reply_id is
+  'The user''s first reply, by which participants are ordered; null without replies.';
 
--- Threads a user follows: ListThreads.
+-- Threads that a user follows: ListThreads.
 create index idx_thread_followers_user
   on thread_followers (tenant_id, user_id)
   where is_following;
@@ -73,11 +74,11 @@ create table poll_votes (
 );
 
 comment on table poll_votes is
-  'Votes on polls, one row for each option a user chose. What is asked is in messages.metadata.poll_data; results are counted from here. Gone with the deletion of the message.';
+  'Votes on polls, one row for each option that a user chose. messages.metadata.poll_data has the options; results are counted from this table only. Removed when the message is deleted.';
 comment on column poll_votes.tenant_id is 'Tenant of the channel.';
 comment on column poll_votes.message_id is 'The message that holds the poll.';
-comment on column poll_votes.user_id is 'User who voted; shown to nobody when the poll is anonymous.';
-comment on column poll_votes.option_id is 'Option chosen, 1 for the first.';
+comment on column poll_votes.user_id is 'User who voted; never returned to clients if the poll is anonymous.';
+comment on column poll_votes.option_id is 'Chosen option; 1 is the first.';
 comment on column poll_votes.channel_id is 'Channel of the message.';
 comment on column poll_votes.created_at is 'When the vote was cast, epoch ms.';
 

@@ -1,14 +1,14 @@
--- Apart from channels, where an index is written with every message whether its column changed or not.
+-- A separate table, because each message writes every index on channels, whether the indexed column changed or not.
 create table channel_names (
   channel_id bigint primary key references channels(id) on delete cascade,
   tenant_id bigint not null,
   name text not null
 );
 comment on table channel_names is
-  'Names of channels other than DIRECT as search_name() makes them, kept by trigger_update_channel_name.';
+  'Names of channels other than DIRECT, normalized by search_name(). Maintained by trigger_update_channel_name.';
 comment on column channel_names.channel_id is 'The channel.';
 comment on column channel_names.tenant_id is 'Tenant of the channel.';
-comment on column channel_names.name is 'Its name, folded.';
+comment on column channel_names.name is 'The normalized name.';
 
 -- Channels of a tenant by parts of their names: SearchChannels.
 create index idx_channel_names_search
@@ -22,12 +22,12 @@ create table search_words (
   primary key (tenant_id, word)
 );
 comment on table search_words is
-  'Words of a tenant''s messages, for finding words by a part of them. An index of the parts themselves would have to be kept on every post; this is kept in the background by learn_search_words(). A word outlives its messages.';
+  'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; learn_search_words() maintains this table in the background. A word outlives its messages.';
 comment on column search_words.tenant_id is 'Tenant of the messages.';
-comment on column search_words.word is 'The word without diacritics, in lower case, 4 characters or more.';
+comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
 comment on column search_words.horizon is
-  'Null but for the empty word of tenant 0, which is no tenant: events of all transactions below this one have been looked through.';
+  'Set only in the row of tenant 0 with the empty word: the events of all transactions below it are processed. Null in all others.';
 
--- Words with a part: search_query().
+-- Words that contain a part: search_query().
 create index idx_search_words_parts
   on search_words using gin ((array[tenant_id]), word gin_trgm_ops);

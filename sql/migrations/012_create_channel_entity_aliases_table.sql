@@ -9,12 +9,13 @@ create table channel_entity_aliases (
 );
 
 comment on table channel_entity_aliases is
-  'Earlier references of TOPIC channels: the entity whose discussion moved, and where it is now. An entity with a channel of its own needs none; one that leads to a deleted channel counts as none. Written with the reference''s advisory lock held, see MoveTopic.';
+  'Former entities of TOPIC channels, when an entity was converted or merged, and the channel of their discussion. An entity with a channel of its own has no row, and a row that leads to a deleted channel is ignored. Written while the entity''s advisory lock is held, see MoveTopic.';
 comment on column channel_entity_aliases.tenant_id is 'Tenant of the channel.';
-comment on column channel_entity_aliases.entity_type is 'Kind of the entity.';
-comment on column channel_entity_aliases.entity_id is 'The entity.';
-comment on column channel_entity_aliases.channel_id is 'The channel its discussion is in now, always the last one of a chain.';
-comment on column channel_entity_aliases.created_at is 'When the discussion left the entity, epoch ms.';
+comment on column channel_entity_aliases.entity_type is 'Type of the former entity.';
+comment on column channel_entity_aliases.entity_id is 'Id of the former entity.';
+comment on column channel_entity_aliases.channel_id is
+  'Channel of the discussion now, always the last one of a chain of moves.';
+comment on column channel_entity_aliases.created_at is 'When the discussion was moved away from the entity, epoch ms.';
 
 -- Aliases of a channel that is merged into another, and the cascade from channels.
 create index idx_channel_entity_aliases_channel

@@ -1,4 +1,4 @@
--- Presence lives in Redis; what a user chose to be shown as is kept here, and copied there while the user is online.
+-- Presence is kept in Redis. The status that a user sets is kept here, and copied to Redis while the user is online.
 create table user_statuses (
   tenant_id bigint not null,
   user_id bigint not null,
@@ -13,10 +13,11 @@ create table user_statuses (
 );
 
 comment on table user_statuses is
-  'What users chose to be shown as; no row for those who never chose. Others see the text, and of the status what it makes of their presence.';
+  'Status overrides and texts that users set; no row for a user who never set one. Other users see the text, but never this status: they see the presence that it results in.';
 comment on column user_statuses.tenant_id is 'Tenant of the user.';
 comment on column user_statuses.user_id is 'The user.';
-comment on column user_statuses.status is 'ONLINE: as the devices say; AWAY; BUSY; OFFLINE: not to be seen.';
-comment on column user_statuses.status_text is 'Text beside the status; empty: none.';
-comment on column user_statuses.expires_at is 'When status and text end, epoch ms; null: never.';
-comment on column user_statuses.updated_at is 'When it was chosen, epoch ms; grows with every change, so that a late copy of an older choice is known as such.';
+comment on column user_statuses.status is 'ONLINE: as the devices report; AWAY; BUSY; OFFLINE: invisible.';
+comment on column user_statuses.status_text is 'Text beside the status; empty for none.';
+comment on column user_statuses.expires_at is 'When status and text expire, epoch ms; null for never.';
+comment on column user_statuses.updated_at is
+  'When it was set, epoch ms. Increases with every change, so that a late copy of an older value is recognized.';

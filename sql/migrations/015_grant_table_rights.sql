@@ -4,7 +4,7 @@ grant select, insert, update, delete on attachments, channel_entity_aliases to d
 grant select, insert, delete on message_edits, poll_votes to discuss_service;
 grant select, insert on idempotency_keys to discuss_service;
 grant select on deleted_posts, channel_events to discuss_service;
--- Without a policy these show the service nothing.
+-- These have no policy for the service, so it sees no rows in them.
 grant select on event_log_state, channel_names, search_words, schema_migrations to discuss_service;
 grant usage on sequence
   channels_id_seq, channel_members_id_seq, messages_id_seq, attachments_id_seq, activity_feed_id_seq

@@ -66,7 +66,7 @@ export async function assertSchema<T extends Record<string, unknown>>(
     throw new SchemaError(`functions differ from this build (${different.join(', ')}): run make migrate`);
 }
 
-/** Refuses a login that row-level security does not hold: one that owns tables or may pass by the policies. */
+/** Rejects a login to which row-level security does not apply: one that owns tables or bypasses policies. */
 export async function assertServiceRole<T extends Record<string, unknown>>(
   sql: postgres.Sql<T>,
 ): Promise<void> {

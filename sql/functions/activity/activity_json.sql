@@ -22,4 +22,4 @@ return json_build_object(
   'isMessageDeleted', false
 );
 comment on function activity_json(activity_feed, text) is
-  'An activity that was just recorded, as the service tells it to the streams of its user.';
+  'A recorded activity as JSON, in the form that the streams of its user send.';

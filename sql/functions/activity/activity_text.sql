@@ -20,4 +20,4 @@ return case
     else ' in ' || _channel_name
   end;
 comment on function activity_text(text, text, text, text) is
-  'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients that speak other languages make theirs of type and metadata.';
+  'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';

@@ -25,8 +25,7 @@ begin
     end if;
   end if;
 
-  -- Two that record under one key take turns. Keys share 256 locks, so that a large batch takes no more than
-  -- these, and takes them in order.
+  -- Serializes calls with the same collapse key. Keys share 256 locks, so that a large batch takes at most these, in order.
   perform pg_advisory_xact_lock(hashtext('discuss.record_activities'), s.stripe)
   from (
     select distinct hashtextextended(u.user_id || ':' || (i ->> 'collapseKey'), app_tenant_id())::bit(8)::int as stripe
@@ -54,7 +53,7 @@ begin
     where u.user_id != i."actorId"
       and (i."channelId" is null or wants_activity(m.is_muted, m.notification_level, false))
   ),
-  -- The last of each key says what it is; what has no key is one of its own.
+  -- The last item of each key determines the activity; an item without a key is an activity of its own.
   latest as materialized (
     select distinct on (w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end)
       w.*,
@@ -66,7 +65,7 @@ begin
     cross join (select now_ms() as now) as t
     order by w.user_id, w."collapseKey", case when w."collapseKey" is null then w.item end, w.item desc
   ),
-  -- In the order in which readers lock them.
+  -- Locked in the same order as by the statements that mark activities as read.
   open as materialized (
     select a.id, a."timestamp", a.user_id, a.collapse_key
     from activity_feed a
@@ -119,4 +118,4 @@ begin
 end
 $$;
 comment on function record_activities(json, uuid, bytea) is
-  'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, for those of its members who want to know. error_reason is REPEATED when the request id was used for the same batch, REQUEST_ID_REUSED when for something else; nothing is recorded then.';
+  'Records a batch of a service for users of its tenant, and returns the activities as JSON. With a channel, only for its members whose notification settings allow it. error_reason is REPEATED if the request id was used for the same batch and REQUEST_ID_REUSED if for another request; then nothing is recorded.';

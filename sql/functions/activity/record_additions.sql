@@ -37,7 +37,7 @@ begin atomic
   from recorded r;
 end;
 comment on function record_additions(bigint, bigint[], text) is
-  'Records for users whom the caller just made members of a group or topic that they are. Returns the activities as JSON, null when there are none.';
+  'Records for users that the caller added them to a group or topic. Checks that they and the caller are members. Returns the activities as JSON, null if there are none.';
 
 alter function record_additions(bigint, bigint[], text) owner to discuss_system;
 revoke all on function record_additions(bigint, bigint[], text) from public;

@@ -24,7 +24,7 @@ begin atomic
       and m.user_id != p.sender_id
       and is_member_status(m.status)
       and wants_activity(m.is_muted, m.notification_level, true)
-      -- A mention that is edited away and in again is told once.
+      -- A mention that is removed by an edit and added again is recorded once.
       and not exists (
         select 1
         from activity_feed b
@@ -41,7 +41,7 @@ begin atomic
   join messages p on p.id = _message_id;
 end;
 comment on function record_mentions(bigint, bigint, bigint[], text) is
-  'Records for users that an edit of the caller''s message now mentions them. Returns the activities as JSON, null when there are none.';
+  'Records for users that an edit of the caller''s message now mentions them. Checks the message and its mentions. Returns the activities as JSON, null if there are none.';
 
 alter function record_mentions(bigint, bigint, bigint[], text) owner to discuss_system;
 revoke all on function record_mentions(bigint, bigint, bigint[], text) from public;

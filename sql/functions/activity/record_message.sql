@@ -1,7 +1,7 @@
 create or replace function record_message(_message_id bigint, _actor_name text) returns text
 language plpgsql security definer
 set search_path = public, pg_temp
--- Planning it takes longer than running it.
+-- Planning this statement takes longer than its execution.
 set plan_cache_mode = force_generic_plan
 as $$
 declare
@@ -16,7 +16,7 @@ begin
     left join messages r on r.id = p.parent_id
     where p.id = _message_id
   ),
-  -- Whom it concerns and why, the strongest reason for each.
+  -- The users concerned, each with the strongest reason.
   concerned as materialized (
     select distinct on (u.user_id) u.user_id, u.type, u.reason
     from (
@@ -36,7 +36,7 @@ begin
         on f.tenant_id = p.tenant_id
         and f.root_id = p.parent_id
         and f.is_following
-        -- Not who follows since a later reply of the same batch.
+        -- Not users who follow because of a later reply of the same batch.
         and f.read_reply_id < p.id
     ) as u
     order by u.user_id, u.rank
@@ -72,7 +72,7 @@ begin
 end
 $$;
 comment on function record_message(bigint, text) is
-  'Records for users that a message which was just posted mentions them or replies in a thread of theirs; only send_messages() calls it. Returns the activities as JSON, null when there are none.';
+  'Records for users that a new message mentions them or replies in a thread that they follow. Only send_messages() calls it. Returns the activities as JSON, null if there are none.';
 
 alter function record_message(bigint, text) owner to discuss_system;
 revoke all on function record_message(bigint, text) from public;

@@ -23,7 +23,7 @@ begin
   select
     p.tenant_id, p.sender_id, p.content, t.now, c.name, 'reaction:' || p.id as key,
     wants_activity(m.is_muted, m.notification_level, false) as wants,
-    -- It is so: the caller is a member and did react, or took it back.
+    -- Compared with _given below: the message must have, or no longer have, the caller's reaction.
     p.reactions @> jsonb_build_array(
       jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
     ) as reacted
@@ -92,7 +92,7 @@ begin
           'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
         ),
         collapsed_reactions = _reactions,
-        -- What is taken back is nothing new: it comes no higher, and who was shown the activity has seen it.
+        -- A removal is not new: the activity keeps its place, and stays covered by snapshots that contain it.
         "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
         xid = case when _given then pg_current_xact_id() else a.xid end
     where a.id = _open.id and a."timestamp" = _open."timestamp"
@@ -102,7 +102,7 @@ begin
 end
 $$;
 comment on function record_reaction(bigint, bigint, text, text, boolean) is
-  'Records for the sender of a message that the caller reacted to it, as one activity for all reactions until it is read; or, if not _given, takes a reaction that was taken back out of it again. Returns the activity as JSON, with 0 occurrences where nothing is left of it, or null.';
+  'Records for the sender of a message that the caller reacted to it (_given true), or removes a reaction from that activity (_given false); null does nothing. All reactions to a message are one activity until it is read. Checks the reaction itself. Returns the activity as JSON, with 0 occurrences if no reaction is left, or null if nothing changed.';
 
 alter function record_reaction(bigint, bigint, text, text, boolean) owner to discuss_system;
 revoke all on function record_reaction(bigint, bigint, text, text, boolean) from public;

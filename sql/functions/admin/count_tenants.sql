@@ -2,7 +2,7 @@ create or replace function count_tenants() returns bigint
 language sql stable security definer
 set search_path = public, pg_temp
 begin atomic
-  -- From one tenant to the next by the index, not over all their channels.
+  -- Uses the index to skip from tenant to tenant, instead of reading all channels.
   with recursive tenants as (
     (select c.tenant_id from channels c order by c.tenant_id limit 1)
     union all
@@ -14,7 +14,8 @@ begin atomic
   from tenants t
   where current_setting('app.role', true) = 'operator';
 end;
-comment on function count_tenants() is 'How many tenants have or had a channel. For operators; 0 for others.';
+comment on function count_tenants() is
+  'Number of tenants that have or had a channel. For operators; 0 for other callers.';
 
 alter function count_tenants() owner to discuss_system;
 revoke all on function count_tenants() from public;

@@ -9,7 +9,7 @@ begin atomic
     from pg_class c
     where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
     union all
-    -- Days of the log apart.
+    -- Each day of the log separately.
     select c.oid, c.relname::text
     from pg_inherits i
     join pg_class c on c.oid = i.inhrelid
@@ -22,7 +22,7 @@ begin atomic
   order by t.name;
 end;
 comment on function database_stats() is
-  'Size of each table and of each day of the log, rows as PostgreSQL estimates them. For operators; nothing for others.';
+  'Size and estimated number of rows of each table and of each day of the log. For operators; empty for other callers.';
 
 alter function database_stats() owner to discuss_system;
 revoke all on function database_stats() from public;

@@ -1,12 +1,16 @@
+-- Compares in one statement, so in one snapshot: a counter and the row that it counts commit together, so a concurrent
+-- change is never reported as a mismatch.
 create or replace function expected_deleted_posts(_ids bigint[])
 returns table (channel_id bigint, post_seq bigint, tenant_id bigint, sender_id bigint, is_recorded boolean, is_expected boolean)
 language sql stable
 set search_path = public, pg_temp
+-- On tables without statistics the planner assumes that nested loops are cheap: 30,000 messages took minutes, and 0.3 s
+-- without them.
 set enable_nestloop = off
 begin atomic
   select c.id, n.post_seq, c.tenant_id, coalesce(m.sender_id, 0), d.post_seq is not null, m.id is null or not m.counts
   from channels c
-  -- As many as there are, whatever the channel says.
+  -- From the rows, because channels.post_seq itself may be wrong.
   cross join lateral generate_series(
     1,
     greatest(
@@ -23,7 +27,7 @@ begin atomic
   where c.id = any(_ids);
 end;
 comment on function expected_deleted_posts(bigint[]) is
-  'Every number of a message, whether it is noted as counting for nobody, and whether it should be.';
+  'Each message number of the channels, whether deleted_posts has it, and whether it should.';
 
 alter function expected_deleted_posts(bigint[]) owner to discuss_system;
 revoke all on function expected_deleted_posts(bigint[]) from public;

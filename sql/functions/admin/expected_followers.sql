@@ -1,3 +1,5 @@
+-- Compares in one statement, so in one snapshot: a counter and the row that it counts commit together, so a concurrent
+-- change is never reported as a mismatch.
 create or replace function expected_followers(_ids bigint[])
 returns table (
   channel_id bigint,
@@ -9,13 +11,15 @@ returns table (
 )
 language sql stable
 set search_path = public, pg_temp
+-- On tables without statistics the planner assumes that nested loops are cheap: 30,000 messages took minutes, and 0.3 s
+-- without them.
 set enable_nestloop = off
 begin atomic
   select
     f.channel_id, f.tenant_id, f.root_id, f.user_id,
     f.replies, coalesce(r.replies, 0),
     f.first_reply_id,
-    -- It stays when that reply is deleted and others are left.
+    -- It remains when that reply is deleted and the user has others.
     case when r.replies > 0 then least(f.first_reply_id, r.first_id) end
   from thread_followers f
   left join (
@@ -27,7 +31,7 @@ begin atomic
   where f.channel_id = any(_ids);
 end;
 comment on function expected_followers(bigint[]) is
-  'Replies of those who follow threads as stored, each followed by what it should be, counted by hand.';
+  'Stored reply counters of thread followers, each followed by the expected value, computed from the rows.';
 
 alter function expected_followers(bigint[]) owner to discuss_system;
 revoke all on function expected_followers(bigint[]) from public;

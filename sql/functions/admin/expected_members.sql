@@ -1,3 +1,5 @@
+-- Compares in one statement, so in one snapshot: a counter and the row that it counts commit together, so a concurrent
+-- change is never reported as a mismatch.
 create or replace function expected_members(_ids bigint[])
 returns table (
   channel_id bigint,
@@ -31,9 +33,9 @@ begin atomic
   )
   select
     t.channel_id, t.id, t.read_post_seq, t.marker, t.own_posts, t.own, t.own_posts_read, t.own_read, t.unread_count,
-    -- What was not settled yet is not wrong.
+    -- A count that is not settled yet is not a mismatch.
     case
-      -- A channel's wrong number may be any.
+      -- A wrong channels.post_seq may exceed the range of int.
       when t.is_settled then derived_unread(
         t.channel_id, t.user_id, least(t.post_seq, t.marker + 2147483647), t.marker, t.own, t.own_read
       )
@@ -49,7 +51,7 @@ begin atomic
     join channels c on c.id = m.channel_id
     left join own o on o.channel_id = m.channel_id and o.sender_id = m.user_id
     left join posted p on p.channel_id = m.channel_id
-    -- The marker as a number lies between the message it stands on, or the last before that which is still there,
+    -- read_post_seq must lie between the message that the marker points at (or the last one before it that still has a row)
     -- and the next one.
     cross join lateral (select coalesce(width_bucket(m.last_read_msg_id, p.ids), 0) as place) as l
     cross join lateral (
@@ -62,7 +64,7 @@ begin atomic
   ) as t;
 end;
 comment on function expected_members(bigint[]) is
-  'Numbers of memberships as stored, each followed by what it should be, counted by hand.';
+  'Stored counters of memberships, each followed by the expected value, computed from the rows.';
 
 alter function expected_members(bigint[]) owner to discuss_system;
 revoke all on function expected_members(bigint[]) from public;

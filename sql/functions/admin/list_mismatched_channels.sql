@@ -43,7 +43,7 @@ begin atomic
   from expected_threads(_ids) t;
 end;
 comment on function list_mismatched_channels(bigint[]) is
-  'For each table how many rows were compared with a count by hand, and the channels in which any is wrong.';
+  'For each table the number of compared rows, and the channels in which a stored value differs from the expected one.';
 
 alter function list_mismatched_channels(bigint[]) owner to discuss_system;
 revoke all on function list_mismatched_channels(bigint[]) from public;

@@ -17,7 +17,7 @@ begin atomic
   ) as p;
 end;
 comment on function next_channel_ids(bigint, bigint, int, bigint) is
-  'The next channels of a tenant, or (0) of all, with at most so many messages and members together, and one at least; null when there are none.';
+  'The next channels after an id, of one tenant or (0) of all, with at most _budget messages and members in total, but at least one channel; null if none are left.';
 
 alter function next_channel_ids(bigint, bigint, int, bigint) owner to discuss_system;
 revoke all on function next_channel_ids(bigint, bigint, int, bigint) from public;

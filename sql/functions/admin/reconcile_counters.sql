@@ -12,7 +12,7 @@ declare
   _repaired jsonb;
 begin
   if current_setting('app.role', true) is distinct from 'operator' then
-    raise exception 'reconcile_counters: for operators' using errcode = 'insufficient_privilege';
+    raise exception 'reconcile_counters: only for operators' using errcode = 'insufficient_privilege';
   end if;
   if next_channel_ids(_tenant_id, _next, 1, 0) is null then
     _next := null;
@@ -24,7 +24,7 @@ begin
     (select array_agg(distinct w.id) from found f cross join lateral unnest(f.wrong) as w(id))
   into _checked, _wrong;
 
-  -- All at once and in the order of all who lock several; then the members, whose markers move without that lock.
+  -- In the lock order; members too, because read markers move without the lock of the channel.
   perform 1
   from channels c
   where c.id = any(_wrong)
@@ -37,12 +37,15 @@ begin
   for no key update;
 
   if _wrong is not null then
-    -- One after the other, as the later ones are derived from the earlier ones.
+    -- In this order, because later counters are derived from earlier ones.
     select jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_channels(_wrong) m;
     select _repaired || jsonb_object_agg(m.kind, m.repaired) into _repaired from repair_deleted_posts(_wrong) m;
-    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_members(_wrong) m;
-    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_followers(_wrong) m;
-    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired from repair_threads(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired
+    from repair_members(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired
+    from repair_followers(_wrong) m;
+    select _repaired || coalesce(jsonb_object_agg(m.kind, m.repaired), '{}') into _repaired
+    from repair_threads(_wrong) m;
   end if;
   return query
   select
@@ -60,7 +63,7 @@ begin
 end
 $$;
 comment on function reconcile_counters(bigint, bigint, int) is
-  'Compares every stored number of a page of channels, of one tenant or (0) of all, with a count by hand, and mends what is wrong. For each kind how many were looked at and repaired, and where to go on (null: all done). For operators.';
+  'Compares every stored counter of a page of channels, of one tenant or (0) of all, with the value computed from the rows, and repairs mismatches. Returns for each kind the number of checked and repaired values, and the channel to continue after (null at the end). For operators.';
 
 alter function reconcile_counters(bigint, bigint, int) owner to discuss_system;
 revoke all on function reconcile_counters(bigint, bigint, int) from public;

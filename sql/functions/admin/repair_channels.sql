@@ -11,7 +11,7 @@ begin atomic
         last_message_id = t.expected_last_message_id,
         post_seq = t.expected_post_seq,
         event_seq = t.expected_event_seq,
-        -- Stored unread numbers were settled by the wrong one.
+        -- Stored unread counts were computed from the wrong post_seq.
         unread_version = c.unread_version + case when c.post_seq = t.expected_post_seq then 0 else 1 end
     from expected t
     where c.id = t.channel_id
@@ -34,7 +34,8 @@ begin atomic
   ) as v(kind, is_wrong)
   group by v.kind;
 end;
-comment on function repair_channels(bigint[]) is 'Mends the numbers of locked channels, and how many of each kind.';
+comment on function repair_channels(bigint[]) is
+  'Repairs the counters of locked channels; returns how many of each kind.';
 
 alter function repair_channels(bigint[]) owner to discuss_system;
 revoke all on function repair_channels(bigint[]) from public;

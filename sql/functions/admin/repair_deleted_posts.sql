@@ -27,7 +27,8 @@ begin atomic
   select 'deleted_posts', count(*)
   from expected t;
 end;
-comment on function repair_deleted_posts(bigint[]) is 'Mends which numbers of locked channels count for nobody, and how many.';
+comment on function repair_deleted_posts(bigint[]) is
+  'Repairs deleted_posts of locked channels; returns the number of changed rows.';
 
 alter function repair_deleted_posts(bigint[]) owner to discuss_system;
 revoke all on function repair_deleted_posts(bigint[]) from public;

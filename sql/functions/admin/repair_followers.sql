@@ -21,7 +21,7 @@ begin atomic
   group by v.kind;
 end;
 comment on function repair_followers(bigint[]) is
-  'Mends the replies of those who follow threads of locked channels, and how many of each kind.';
+  'Repairs the reply counters of thread followers in locked channels; returns how many of each kind.';
 
 alter function repair_followers(bigint[]) owner to discuss_system;
 revoke all on function repair_followers(bigint[]) from public;

@@ -3,7 +3,7 @@ language sql volatile
 set search_path = public, pg_temp
 begin atomic
   with expected as materialized (select * from expected_members(_ids)),
-  -- Its trigger settles unread_count.
+  -- trigger_settle_member_unread stores unread_count.
   updated as (
     update channel_members m
     set read_post_seq = t.expected_read_post_seq,
@@ -15,8 +15,8 @@ begin atomic
         != (t.expected_read_post_seq, t.expected_own_posts, t.expected_own_posts_read, t.expected_unread_count)
     returning m.channel_id
   ),
-  -- What is kept of unread numbers elsewhere is void.
-  told as (
+  -- Invalidates cached unread counts.
+  invalidated as (
     update channels c
     set unread_version = c.unread_version + 1
     where c.id in (select u.channel_id from updated u)
@@ -32,7 +32,8 @@ begin atomic
   ) as v(kind, is_wrong)
   group by v.kind;
 end;
-comment on function repair_members(bigint[]) is 'Mends the numbers of locked memberships, and how many of each kind.';
+comment on function repair_members(bigint[]) is
+  'Repairs the counters of locked memberships; returns how many of each kind.';
 
 alter function repair_members(bigint[]) owner to discuss_system;
 revoke all on function repair_members(bigint[]) from public;

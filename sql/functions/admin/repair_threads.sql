@@ -29,7 +29,7 @@ begin atomic
   group by v.kind;
 end;
 comment on function repair_threads(bigint[]) is
-  'Mends what messages of locked channels show of their threads, and how many of each kind.';
+  'Repairs the thread counters of messages in locked channels; returns how many of each kind.';
 
 alter function repair_threads(bigint[]) owner to discuss_system;
 revoke all on function repair_threads(bigint[]) from public;

@@ -32,7 +32,7 @@ begin
 end
 $$;
 comment on function browse_channels(text[], bigint, int) is
-  'Public groups of the caller''s tenant whose names hold all the words, by name, after the one given. The names are kept apart for searches, where no policy shows them to the service.';
+  'Public groups of the caller''s tenant whose names contain all the words, ordered by name, after the given channel. Checks tenant and visibility itself, because the service sees no row of channel_names.';
 
 alter function browse_channels(text[], bigint, int) owner to discuss_system;
 revoke all on function browse_channels(text[], bigint, int) from public;

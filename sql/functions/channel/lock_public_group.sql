@@ -15,7 +15,7 @@ begin
 end
 $$;
 comment on function lock_public_group(bigint) is
-  'Locks a public group of the caller''s tenant as every change of a channel does, for who is about to join it: the update policy, which holds for locks too, is of members. False when there is no such group.';
+  'Locks a public group of the caller''s tenant, as every change of a channel does, before the caller joins it: the update policy also applies to locks and requires membership. Returns whether the group exists.';
 
 alter function lock_public_group(bigint) owner to discuss_system;
 revoke all on function lock_public_group(bigint) from public;

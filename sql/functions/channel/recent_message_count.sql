@@ -1,3 +1,4 @@
+-- security definer, because the reader of trending_channels sees a public group but not its messages.
 create or replace function recent_message_count(p_channel_id bigint) returns bigint
 language sql stable security definer
 set search_path = public, pg_temp
@@ -23,7 +24,7 @@ begin atomic
     and m.created_at > (select now_ms()) - 86400000;
 end;
 comment on function recent_message_count(bigint) is
-  'Messages of the last 24 hours, without deleted ones and notices, in a channel the caller may see; 0 in any other.';
+  'Messages of the last 24 hours, without deleted messages and notices, in a channel that is visible to the caller; 0 for others.';
 
 alter function recent_message_count(bigint) owner to discuss_system;
 revoke all on function recent_message_count(bigint) from public;

@@ -32,7 +32,7 @@ begin
 end
 $$;
 comment on function update_channel_stats() is
-  'Keeps message_count, last_message_at and updated_at of channels, one update per channel and statement.';
+  'Maintains message_count, last_message_at and updated_at of channels for rows that plain SQL inserts and for removed rows.';
 
 alter function update_channel_stats() owner to discuss_system;
 revoke all on function update_channel_stats() from public;

@@ -25,8 +25,8 @@ select
   cm.is_pinned,
   cm.is_muted,
   cm.role,
-  -- The first is one row of one partition; the second, which asks every partition, is for channels
-  -- whose last message was deleted or is a notice.
+  -- The first reads one row of one partition. The second searches every partition, and is needed only if the last message
+  -- was deleted or is a notice.
   coalesce(
     (
       select m.content
@@ -55,6 +55,6 @@ order by
   cm.is_pinned desc,
   c.last_message_at desc nulls last;
 comment on view user_channels is
-  'The channels of each user with unread number and preview; unread_count is the exact number.';
+  'The channels of each user with the exact unread count and a preview of the last message.';
 
 grant select on user_channels to discuss_service;

@@ -1,4 +1,4 @@
--- Numbers come back when a backup is restored. The server was started since then, or the tables are others.
+-- Restoring a backup repeats versions and sequence numbers. It requires a restart of the server or new tables.
 create or replace function database_epoch() returns text
 language sql stable parallel safe
 set search_path = public, pg_temp
@@ -6,7 +6,7 @@ return hashtextextended(
   current_database() || ' ' || 'channels'::regclass::oid || ' ' || extract(epoch from pg_postmaster_start_time()), 0
 )::text;
 comment on function database_epoch() is
-  'Tells this database from others, and from itself before it was restored: what is kept elsewhere under another one is void. Changes whenever PostgreSQL is started.';
+  'Identifies this database and its state since the server start. Data cached elsewhere under another value is invalid: it may be of another database, or of this one before a backup was restored. Changes at each start of PostgreSQL.';
 
 revoke all on function database_epoch() from public;
 grant execute on function database_epoch() to discuss_service;

@@ -5,7 +5,7 @@ begin atomic
   select m.name, m.checksum from schema_migrations m;
 end;
 comment on function list_schema_files() is
-  'Migrations and function files applied to this database, for the check at the start of an instance.';
+  'Names and checksums of the migrations and function files applied to this database; an instance compares them with its own at startup.';
 
 revoke all on function list_schema_files() from public;
 grant execute on function list_schema_files() to discuss_service;

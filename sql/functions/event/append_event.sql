@@ -29,7 +29,7 @@ begin
 end
 $$;
 comment on function append_event(bigint, text, bigint, bytea, int, bigint) is
-  'Appends an event, perhaps about a message, to the log of a channel of the caller''s tenant and returns it as logged. Keeps the channel''s row locked until commit.';
+  'Appends an event to the log of a channel of the caller''s tenant and returns it as stored. _message_id is the message it concerns, if any. Locks the channel''s row until commit. Checks only the tenant.';
 
 alter function append_event(bigint, text, bigint, bytea, int, bigint) owner to discuss_system;
 revoke all on function append_event(bigint, text, bigint, bytea, int, bigint) from public;

@@ -12,7 +12,7 @@ begin atomic
   group by e.channel_id;
 end;
 comment on function list_changed_channels(xid8, xid8) is
-  'Heads of the channels that got events from transactions in [_from, _to), and the joins among these. With both ends taken from pg_snapshot_xmin, consecutive calls miss nothing.';
+  'Channels with events from transactions in [_from, _to): the highest seq of each, and its MEMBERS_JOINED events. With both ends taken from pg_snapshot_xmin, consecutive calls miss no event.';
 
 alter function list_changed_channels(xid8, xid8) owner to discuss_system;
 revoke all on function list_changed_channels(xid8, xid8) from public;

@@ -10,7 +10,7 @@ begin atomic
   limit _limit;
 end;
 comment on function list_events(bigint, bigint, int) is
-  'Events of a channel after a seq, in order. For the hub, which checks who may have them.';
+  'Events of a channel after a seq, in order. Checks no rights: the hub checks which subscribers may receive them.';
 
 alter function list_events(bigint, bigint, int) owner to discuss_system;
 revoke all on function list_events(bigint, bigint, int) from public;

@@ -2,4 +2,4 @@ create or replace function patch_event(_payload bytea, _seq_offset int, _seq big
 language sql immutable strict parallel safe
 return overlay(_payload placing pb_varint9(_seq) || pb_time(_ms) from _seq_offset + 1);
 comment on function patch_event(bytea, int, bigint, bigint) is
-  'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event, whose seq value starts at byte _seq_offset.';
+  'Writes seq (field 2) and time (field 3) over the placeholders of an encoded Event; the value of seq starts at byte _seq_offset.';

@@ -11,4 +11,4 @@ return set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(s
   7, (_value >> 49 & 127 | 128)::int),
   8, (_value >> 56 & 127)::int);
 comment on function pb_varint9(bigint) is
-  'A number of 0 or more as a protobuf varint padded to nine bytes, which every decoder accepts.';
+  'A number from 0 to 2^63 - 1 as a protobuf varint padded to nine bytes, which every decoder accepts.';

@@ -18,18 +18,17 @@ returns table (
 )
 language plpgsql volatile security definer
 set search_path = public, pg_temp
--- The order of the index is what keeps a page short. A plan that is kept from the day the log was small would
--- sort all of it for as long as it is cached.
+-- Only a scan in index order keeps a page cheap. A plan cached while the log was small would sort the whole log.
 set enable_seqscan = off
 set enable_bitmapscan = off
 set enable_sort = off
 as $$
 #variable_conflict use_column
 declare
-  -- Transactions below it have ended: no event can appear among theirs any more.
+  -- All transactions below it have ended, so no further event can appear before it.
   _horizon constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
   _after constant xid8 := _xid::text::xid8;
-  -- Whoever wants little of the log reads past the rest in steps that end.
+  -- A reader of few tenants or kinds skips the other events in bounded steps.
   _scan constant int := 10 * _limit;
   _scanned int := 0;
   _full boolean := false;
@@ -60,7 +59,7 @@ begin
     end loop;
   end if;
 
-  -- After the events: where days were dropped meanwhile, this sees it.
+  -- Read after the events, so that it reflects days that were dropped meanwhile.
   select f.* into strict _feed from event_log_state f;
   tenant_id := null;
   payload := null;
@@ -88,7 +87,7 @@ begin
 end
 $$;
 comment on function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) is
-  'Events of all channels after (_xid, _id), in the order (xid, id) and up to where every transaction has ended: those of some tenants and kinds, or of all where null is given; at most _limit of them, or somewhat over _bytes. A last row without payload says how far the log was read, with id 0 when to its end. There, lost says that a cursor of _epoch missed events (EXPIRED) or is of another log (UNKNOWN), and the place is where the log begins; held_ms, for how long a committed event has been waiting for an older transaction. Without _xid nothing is read. Checks no rights: who calls it does.';
+  'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read, with id 0 at its end. In that row, lost is EXPIRED if the cursor has missed dropped events and UNKNOWN if it belongs to another log or epoch, and the position is then the start of the log; held_ms is how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
 
 alter function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) owner to discuss_system;
 revoke all on function read_tenant_events(bigint, bigint, bigint, bigint[], text[], int, int) from public;

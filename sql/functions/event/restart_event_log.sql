@@ -4,12 +4,12 @@ set search_path = public, pg_temp
 as $$
 begin
   update event_log_state set epoch = epoch + 1 + (random() * 1000000000)::bigint;
-  -- Where a dump was restored, transactions are numbered anew, and these would be waited for.
+  -- In a restored dump transaction ids start again, and readers would wait for these.
   update channel_events set xid = pg_current_xact_id() where xid > pg_current_xact_id();
 end
 $$;
 comment on function restart_event_log() is
-  'To be called by the owner after the database was restored from a backup: cursors of StreamTenantEvents from before may be of events that are no more, so their holders are told to read anew.';
+  'Starts a new epoch of the log. The owner calls it after restoring the database from a backup: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
 
 alter function restart_event_log() owner to discuss_system;
 revoke all on function restart_event_log() from public;

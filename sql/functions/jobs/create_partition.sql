@@ -10,8 +10,8 @@ begin
     return false;
   end if;
 
-  -- In the order in which writers take them; attaching would take most of them later, in its own order.
-  -- Readers are kept out of the default partition only, and for as long as it takes to look into it.
+  -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
+  -- the default partition wait, and only while it is searched.
   if p_parent != 'channel_events' then
     lock table channels in share row exclusive mode;
     lock table only messages in share row exclusive mode;
@@ -22,7 +22,7 @@ begin
     'create table %I (like %I including defaults including constraints including generated including storage)',
     p_name, p_parent
   );
-  -- No policy: nobody but the owner sees a row by the partition's own name.
+  -- Without a policy, only the owner can read rows by the partition's own name.
   execute format('alter table %I enable row level security', p_name);
 
   execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, p_key, p_key)
@@ -50,6 +50,6 @@ begin
 end
 $$;
 comment on function create_partition(text, text, text, bigint, bigint) is
-  'Makes one partition and moves into it what the default partition caught of its range; false if it is there. Called by ensure_partitions().';
+  'Creates one partition and moves into it the rows of its range from the default partition; returns false if it exists. Only ensure_partitions() calls it.';
 
 revoke all on function create_partition(text, text, text, bigint, bigint) from public;

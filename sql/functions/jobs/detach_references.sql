@@ -1,4 +1,4 @@
--- Deleting a message from the default partition would take its attachments and activities along.
+-- Deleting a message from the default partition would also delete its attachments and activities.
 create or replace function detach_references(p_from bigint, p_to bigint) returns void
 language plpgsql
 as $$
@@ -24,6 +24,6 @@ begin
 end
 $$;
 comment on function detach_references(bigint, bigint) is
-  'Copies what refers to the messages of a range, before these leave the default partition.';
+  'Copies the rows that refer to messages of a range, before those messages are moved out of the default partition.';
 
 revoke all on function detach_references(bigint, bigint) from public;

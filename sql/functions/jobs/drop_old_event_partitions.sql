@@ -15,7 +15,7 @@ declare
   _name text;
 begin
   if p_days < 1 then
-    raise exception 'the log must be kept for a day at least, not %', p_days using errcode = 'invalid_parameter_value';
+    raise exception 'the log must be kept for at least one day, not %', p_days using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
@@ -34,7 +34,7 @@ begin
       return next _name;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'dropping % and the rest is put off: %', _name, sqlerrm;
+        raise warning 'postponed dropping % and later partitions: %', _name, sqlerrm;
         exit;
     end;
   end loop;
@@ -44,7 +44,7 @@ begin
 end
 $$;
 comment on function drop_old_event_partitions(int, bigint) is
-  'Drops the days of the log that ended p_days full days ago or earlier, and notes in event_log_state how far it reached in the order of the feed; returns what it dropped, warns of what it had to put off.';
+  'Drops the days of the log that ended at least p_days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
 revoke all on function drop_old_event_partitions(int, bigint) from public;
 grant execute on function drop_old_event_partitions(int, bigint) to discuss_service;

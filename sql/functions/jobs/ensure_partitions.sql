@@ -1,7 +1,7 @@
 create or replace function ensure_partitions(p_now_ms bigint default now_ms()) returns setof text
 language plpgsql security definer
 set search_path = public, pg_temp
--- Others wait behind it for as long; and below deadlock_timeout, so that this gives up, not a writer.
+-- Other sessions queue behind a waiting lock. Below deadlock_timeout, so that this function gives up instead of a writer.
 set lock_timeout = '250ms'
 as $$
 declare
@@ -61,15 +61,15 @@ begin
       end if;
     exception
       when lock_not_available or deadlock_detected then
-        -- Writers queue behind a lock that is waited for; so wait once, not once for each partition.
-        raise warning 'partition % and the rest are put off: %', _plan.name, sqlerrm;
+        -- Writers queue behind a waiting lock, so it waits once, and not once per partition.
+        raise warning 'postponed partition % and later ones: %', _plan.name, sqlerrm;
         exit;
     end;
   end loop;
 end
 $$;
 comment on function ensure_partitions(bigint) is
-  'Makes the partitions of the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves on what the default partitions caught. Returns what it made; warns of what it had to put off as the table was busy. Call it every hour.';
+  'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
 
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;

@@ -5,7 +5,7 @@ declare
   _key bigint;
   _from bigint := 0;
 begin
-  -- Jumps from range to range by the index; twelve ranges are enough for one call.
+  -- Uses the index to skip from range to range; twelve ranges are enough for one call.
   for _i in 1..12 loop
     execute format('select min(%I) from %I where %I >= $1', p_key, p_default, p_key) into _key using _from;
     exit when _key is null;
@@ -15,6 +15,6 @@ begin
 end
 $$;
 comment on function misplaced_keys(text, text, bigint) is
-  'One key out of each range, p_span wide, of which the default partition holds rows.';
+  'One key of each range of width p_span from which the default partition holds rows.';
 
 revoke all on function misplaced_keys(text, text, bigint) from public;

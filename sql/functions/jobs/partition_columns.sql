@@ -8,7 +8,6 @@ begin atomic
     and not a.attisdropped
     and a.attgenerated = '';
 end;
-comment on function partition_columns(regclass) is
-  'Names of the columns a row can be copied by: all but the generated ones.';
+comment on function partition_columns(regclass) is 'The columns by which rows are copied: all but generated ones.';
 
 revoke all on function partition_columns(regclass) from public;

@@ -23,7 +23,7 @@ begin
 end
 $$;
 comment on function prune_idempotency_keys(bigint, int) is
-  'Removes up to p_limit keys made before p_before_ms and returns how many; call it until it returns less than p_limit.';
+  'Removes at most p_limit keys created before p_before_ms and returns how many; less than p_limit means that none are left.';
 
 alter function prune_idempotency_keys(bigint, int) owner to discuss_system;
 revoke all on function prune_idempotency_keys(bigint, int) from public;

@@ -1,3 +1,4 @@
+-- Owned by the owner of the tables, because only the owner can drop a table.
 create or replace function purge_activities(_before bigint, _limit int) returns int
 language plpgsql security definer
 set search_path = public, pg_temp
@@ -17,7 +18,7 @@ begin
     return _purged;
   end if;
 
-  -- Months that are over for good, empty by now.
+  -- Partitions of past months, empty by now.
   for _name in
     select c.relname
     from pg_inherits i
@@ -35,7 +36,7 @@ begin
       end if;
     exception
       when lock_not_available or deadlock_detected then
-        raise warning 'dropping % is put off: %', _name, sqlerrm;
+        raise warning 'postponed dropping %: %', _name, sqlerrm;
         exit;
     end;
   end loop;
@@ -43,7 +44,7 @@ begin
 end
 $$;
 comment on function purge_activities(bigint, int) is
-  'Removes up to _limit activities from before _before, epoch ms, and returns how many; when there are none, drops the months that are over.';
+  'Removes at most _limit activities from before _before, epoch ms, and returns how many. If there are none, drops the partitions of past months.';
 
 revoke all on function purge_activities(bigint, int) from public;
 grant execute on function purge_activities(bigint, int) to discuss_service;

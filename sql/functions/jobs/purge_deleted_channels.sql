@@ -17,7 +17,7 @@ begin
     return 0;
   end if;
 
-  -- The newest first, so that replies go before what they reply to.
+  -- Newest first, so that replies are removed before their root.
   delete from messages m
   where m.id in (
     select d.id from messages d where d.channel_id = _channel_id order by d.id desc limit _limit
@@ -31,7 +31,7 @@ begin
 end
 $$;
 comment on function purge_deleted_channels(bigint, int) is
-  'Removes up to _limit messages for good of a channel that was deleted before _before, epoch ms, and the channel with the last of them. Returns how many rows went; 0 when there is no such channel.';
+  'Removes at most _limit messages of one channel that was deleted before _before, epoch ms, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
 
 alter function purge_deleted_channels(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_channels(bigint, int) from public;

@@ -6,7 +6,7 @@ declare
   _ids bigint[];
   _purged int;
 begin
-  -- Not the first message of a thread that still holds replies: without it they would be messages of the channel.
+  -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
   select array_agg(d.id)
   into _ids
   from (
@@ -34,7 +34,7 @@ begin
 end
 $$;
 comment on function purge_deleted_messages(bigint, int) is
-  'Removes up to _limit messages for good that were deleted before _before, epoch ms, with all that belongs to them, and returns how many. The first message of a thread stays as long as one of its replies.';
+  'Removes at most _limit messages that were soft-deleted before _before, epoch ms, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
 
 alter function purge_deleted_messages(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint, int) from public;

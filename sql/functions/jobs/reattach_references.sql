@@ -19,6 +19,6 @@ begin
 end
 $$;
 comment on function reattach_references() is
-  'Restores what detach_references() copied, once the messages are in their partition.';
+  'Restores the rows that detach_references() copied, after the messages were moved to their partition.';
 
 revoke all on function reattach_references() from public;

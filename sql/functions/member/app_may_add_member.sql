@@ -10,14 +10,14 @@ begin atomic
       and c.deleted_at is null
       and (
         app_is_service()
-        -- joins a public channel
+        -- joins a public group
         or (p_user_id = app_user_id() and c.type = 'GROUP' and not c.is_private)
-        -- founds a channel: whoever made it names its first members
+        -- adds the first members of a channel that the caller has just created
         or (
           c.created_by = app_user_id()
           and not exists (select 1 from channel_members cm where cm.channel_id = c.id)
         )
-        -- is in the channel
+        -- is a member
         or exists (
           select 1
           from channel_members cm
@@ -29,7 +29,7 @@ begin atomic
   );
 end;
 comment on function app_may_add_member(bigint, bigint) is
-  'Whether the caller may make this user a member of this channel. Roles are checked by the statements, not here.';
+  'Whether the caller may make this user a member of this channel. Statements check roles.';
 
 alter function app_may_add_member(bigint, bigint) owner to discuss_system;
 revoke all on function app_may_add_member(bigint, bigint) from public;

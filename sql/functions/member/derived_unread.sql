@@ -1,4 +1,4 @@
--- own_posts can only be right when a member's messages are inserted after the membership.
+-- own_posts is complete only if a member's messages are inserted after the membership.
 create or replace function derived_unread(
   p_channel_id bigint,
   p_user_id bigint,
@@ -24,4 +24,4 @@ begin atomic
   )::int;
 end;
 comment on function derived_unread(bigint, bigint, bigint, bigint, bigint, bigint) is
-  'The exact unread number of a member: messages after the marker, without own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';
+  'The exact unread count of a member: messages after the read marker, without the member''s own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';

@@ -12,7 +12,7 @@ begin
   ) then
     return null;
   end if;
-  -- A service that acts for a user has that user's rights.
+  -- A service that acts for a user has the rights of that user only.
   if not app_is_member(_channel_id) and not (app_is_service() and app_user_id() = 0) then
     return null;
   end if;
@@ -29,7 +29,7 @@ begin
 end
 $$;
 comment on function member_ids(bigint, bigint, int) is
-  'The next members of a channel by user id, for members and services; null for others. The policy of channel_members would ask for each row whether it may be seen.';
+  'The next members of a channel in the order of user ids; null if the caller is neither a member nor a service. Checks that once, where the policy of channel_members would check each row.';
 
 alter function member_ids(bigint, bigint, int) owner to discuss_system;
 revoke all on function member_ids(bigint, bigint, int) from public;

@@ -1,5 +1,5 @@
--- Members of a page of channels at once: asked channel by channel, for 100 channels of ten members, member_ids() took
--- 12 ms.
+-- One call for a page of channels: with one call of member_ids() per channel, 100 channels of ten members took 12 ms instead
+-- of 1 ms.
 create or replace function members_of(_channel_ids bigint[])
 returns table (channel_id bigint, user_ids bigint[])
 language plpgsql stable security definer
@@ -21,7 +21,7 @@ begin
 end
 $$;
 comment on function members_of(bigint[]) is
-  'Members of those of the channels that the caller is in. For channels of few members: all of them are returned.';
+  'All members of those of the channels that the caller is a member of. For channels with few members.';
 
 alter function members_of(bigint[]) owner to discuss_system;
 revoke all on function members_of(bigint[]) from public;

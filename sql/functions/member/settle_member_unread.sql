@@ -7,13 +7,13 @@ begin
   into new.unread_count
   from channels c
   where c.id = new.channel_id;
-  -- Without its channel the row fails at the foreign key, not here.
+  -- If the channel does not exist, the row fails at the foreign key.
   new.unread_count := coalesce(new.unread_count, 0);
   return new;
 end
 $$;
 comment on function settle_member_unread() is
-  'Stores the exact unread number whenever a membership begins, ends or moves its read marker.';
+  'Stores the exact unread count when a membership begins or ends or its read marker moves.';
 
 alter function settle_member_unread() owner to discuss_system;
 revoke all on function settle_member_unread() from public;

@@ -8,17 +8,17 @@ declare
   _versions bigint[];
   _differing bigint[];
   _locked bigint[];
-  _repaired int;
+  _stored int;
 begin
-  -- One at a time over all instances; the others have nothing to add.
+  -- One call at a time over all instances.
   if not pg_try_advisory_xact_lock(hashtext('discuss.settle_unread')) then
     return 0;
   end if;
 
-  -- A random start, so that a channel that is never quiet does not keep the others waiting.
+  -- A random start, so that channels with constant traffic do not starve the others.
   select floor(random() * (last_value + 1))::bigint into _start from channels_id_seq;
 
-  -- As many channels as have about p_limit members together, and one at least.
+  -- Channels with about p_limit members in total, and at least one channel.
   with candidates as (
     (
       select 1 as pass, c.id, c.unread_version, c.member_count
@@ -49,8 +49,8 @@ begin
   where b.members_before < p_limit
     and b.place <= p_limit;
 
-  -- Deleted messages after a marker by binary search in one sorted list per channel: asking the table
-  -- for each of 10,000 members took 1.3 s with 1,000 deleted messages.
+  -- Counts deleted messages after a marker by binary search in one sorted array per channel. One query per member took 1.3 s
+  -- for 10,000 members with 1,000 deleted messages.
   with deleted as materialized (
     select d.channel_id, array_agg(d.post_seq order by d.post_seq) as posts
     from deleted_posts d
@@ -83,8 +83,8 @@ begin
     limit p_limit + 1
   ) as f;
 
-  -- Members are locked here without the lock of their channel, against the usual order: so wait for
-  -- nobody. Computing comes after locking, or a marker that moved in between would be overwritten.
+  -- Locks members without the lock of their channel, against the lock order, so it must not wait. The count is computed
+  -- after locking, or a marker that moved in between would be overwritten.
   select array_agg(l.id)
   into _locked
   from (
@@ -101,11 +101,11 @@ begin
   from channels c
   where c.id = m.channel_id
     and m.id = any(_locked);
-  get diagnostics _repaired = row_count;
+  get diagnostics _stored = row_count;
 
-  -- What was skipped or cut off leaves its channels unsettled for the next call, and so does a
-  -- change since the versions were read.
-  if coalesce(cardinality(_differing), 0) <= _repaired then
+  -- Members that were skipped or cut off, and changes since the versions were read, leave their channels unsettled for the
+  -- next call.
+  if coalesce(cardinality(_differing), 0) <= _stored then
     update channels c
     set settled_version = s.version
     from unnest(_channel_ids, _versions) as s(id, version)
@@ -118,11 +118,11 @@ begin
       );
   end if;
 
-  return _repaired;
+  return _stored;
 end
 $$;
 comment on function settle_unread(int) is
-  'Writes the exact unread number into up to p_limit memberships of channels that changed, and returns how many. Call it every few seconds; it waits for no lock and does nothing where another call is at work.';
+  'Stores the exact unread count in at most p_limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
 
 alter function settle_unread(int) owner to discuss_system;
 revoke all on function settle_unread(int) from public;

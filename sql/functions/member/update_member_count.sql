@@ -32,7 +32,7 @@ begin
 end
 $$;
 comment on function update_member_count() is
-  'Keeps channels.member_count: members with status ACTIVE, counted at every change of status, rejoining included.';
+  'Maintains channels.member_count, the members with status ACTIVE, at every change of status, rejoining included.';
 
 alter function update_member_count() owner to discuss_system;
 revoke all on function update_member_count() from public;

@@ -5,7 +5,7 @@ as $$
 declare
   _last_message_id bigint;
 begin
-  -- Takes the channel's row lock, which send_messages() takes for its whole batch.
+  -- Locks the channel's row; send_messages() locks it once for its whole batch.
   update channels c
   set post_seq = c.post_seq + 1,
       last_message_id = greatest(c.last_message_id, new.id)
@@ -30,7 +30,7 @@ begin
 end
 $$;
 comment on function assign_post_seq() is
-  'Numbers a message inserted without post_seq (imports, plain SQL) and counts it for channel and sender. Who gives post_seq keeps channels.post_seq, last_message_id and channel_members.own_posts himself.';
+  'Numbers a message that is inserted without post_seq (an import or other plain SQL) and counts it for its channel and sender. A writer that sets post_seq must update channels.post_seq, last_message_id and channel_members.own_posts itself.';
 
 alter function assign_post_seq() owner to discuss_system;
 revoke all on function assign_post_seq() from public;

@@ -53,7 +53,7 @@ begin
   delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = _message_id;
   delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = _message_id;
 
-  -- What the log holds of it must not be told to those who come later.
+  -- Later readers of the log must not receive the deleted content.
   update channel_events e
   set payload = patch_event(_created, _created_seq_offset, e.seq, e.created_at)
   where e.channel_id = _channel_id and e.seq = _message.created_event_seq and e.kind = 'MESSAGE_CREATED';
@@ -97,7 +97,7 @@ begin
 end
 $$;
 comment on function delete_message(bigint, bigint, bigint, bigint, bytea, int, bytea, int) is
-  'Deletes a message of the caller''s tenant softly: its edits, votes, reactions and pin go, its events in the log are replaced by _created (the first one) and _later, and its thread is counted anew. Returns the thread as it is now when the message was a reply. The event of the deletion is the caller''s to append, next, as are the checks of who may.';
+  'Soft-deletes a message of the caller''s tenant: removes its edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
 
 alter function delete_message(bigint, bigint, bigint, bigint, bytea, int, bytea, int) owner to discuss_system;
 revoke all on function delete_message(bigint, bigint, bigint, bigint, bytea, int, bytea, int) from public;

@@ -10,19 +10,18 @@ returns table (
 )
 language plpgsql security definer
 set search_path = public, pg_temp
--- Every join here looks single rows up by key. A plan that is kept from the day the tables were small would
--- scan them whole for as long as it is cached.
+-- Every join looks up single rows by key. A plan cached while the tables were small would scan them completely.
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-  -- Refusals of replies, by item. Not part of the statement below, as most batches hold none and it would look into
-  -- every partition of messages.
+  -- Error reasons of replies by item. Not part of the statement below, which would look into every partition of messages
+  -- although most batches contain no reply.
   _parents jsonb := '{}';
 begin
-  -- Statements after this one see everything that was committed while it waited.
+  -- Later statements see everything that was committed while this one waited for the locks.
   perform 1
   from channels c
   where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
@@ -58,7 +57,7 @@ begin
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
       payload text, "seqOffset" int, "messageOffset" int
     )
-    -- Lateral and limited, so that whatever the tables' statistics say each is looked up by its key.
+    -- Lateral with a limit, so that each row is looked up by key, whatever the statistics of the tables are.
     left join lateral (
       select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
       from channels k
@@ -72,7 +71,7 @@ begin
       limit 1
     ) as m on true
   ),
-  -- Ids after the lock and in order, so that in a channel id order, seq order and commit order are one.
+  -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same.
   numbered as materialized (
     select o.*, nextval('messages_id_seq') as id
     from (select * from checked where error_reason is null order by "channelId", item) as o
@@ -155,7 +154,7 @@ begin
 end
 $$;
 comment on function insert_messages(json) is
-  'Posts a batch of messages of any callers and tenants; only send_messages() calls it. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken, else the reason. One refused item does not touch the others.';
+  'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
 
 alter function insert_messages(json) owner to discuss_system;
 revoke all on function insert_messages(json) from public;

@@ -1,3 +1,5 @@
+-- Caches of a channel's messages are valid while channels.event_seq and unread_version are unchanged. The service changes a
+-- message only with an event; this trigger covers plain SQL.
 create or replace function mark_message_changed() returns trigger
 language plpgsql security definer
 set search_path = public, pg_temp
@@ -10,7 +12,7 @@ begin
 end
 $$;
 comment on function mark_message_changed() is
-  'Counts channels.unread_version up for a message that was changed without an event.';
+  'Increments channels.unread_version for a message that was changed without an event.';
 
 alter function mark_message_changed() owner to discuss_system;
 revoke all on function mark_message_changed() from public;

@@ -1,3 +1,5 @@
+-- Replies and activities are handled in separate functions, and not in the statement of insert_messages(): starting that
+-- larger plan for each batch took 0.2 ms longer, while a message without mentions or a parent takes 0.03 ms longer this way.
 create or replace function send_messages(_items json)
 returns table (
   item int,
@@ -11,17 +13,17 @@ returns table (
 )
 language plpgsql security definer
 set search_path = public, pg_temp
--- As in insert_messages(), for record_message().
+-- As in insert_messages(), for record_reply() and record_message().
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
 declare
-  -- Of those that may concern somebody, by item: the name of the sender, and whether it is a reply.
-  _concerning jsonb;
+  -- Items with mentions or a parent: the name of the sender, and whether it is a reply.
+  _followups jsonb;
 begin
   select jsonb_object_agg(i.item, jsonb_build_object('name', coalesce(i."userName", ''), 'reply', i."parentId" is not null))
-  into _concerning
+  into _followups
   from json_to_recordset(_items) as i(
     item int, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
   )
@@ -32,18 +34,18 @@ begin
     from insert_messages(_items) as p
   loop
     activities := null;
-    if error_reason is null and _concerning ? item::text then
-      if (_concerning -> item::text ->> 'reply')::boolean then
+    if error_reason is null and _followups ? item::text then
+      if (_followups -> item::text ->> 'reply')::boolean then
         payload := record_reply(message_id, payload);
       end if;
-      activities := record_message(message_id, _concerning -> item::text ->> 'name');
+      activities := record_message(message_id, _followups -> item::text ->> 'name');
     end if;
     return next;
   end loop;
 end
 $$;
 comment on function send_messages(json) is
-  'Posts a batch of messages of any callers and tenants. Each item is checked by itself: tenant, membership (isManager, a service that acts for nobody, needs none), archive, parent. error_reason is null for a posted one, REPEATED when its request id is taken (look the message up by it), else the reason. One refused item does not touch the others. activities are those recorded for the people a message concerns, as JSON; null when there are none.';
+  'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
 
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;

@@ -1,12 +1,13 @@
--- A notice takes the next post_seq like any message, and deleted_posts says at once that it counts for nobody: so
--- positions have no gaps, markers can stand on it, and unread numbers are derived as before.
+-- No write depends on the number of members: a message is unread by its post_seq, and only messages that never count as
+-- unread are recorded. A notice is recorded when it is inserted, so that positions have no gaps and read markers can point
+-- at it.
 create or replace function update_unread_counts() returns trigger
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 begin
   if tg_op = 'DELETE' then
-    -- Locks in id order; a channel that is being removed with its messages is gone already.
+    -- Locks in the order of ids. A channel that is removed together with its messages no longer exists here.
     perform 1
     from channels c
     where c.id in (select r.channel_id from removed r where not r.is_deleted)
@@ -26,7 +27,7 @@ begin
     return null;
   end if;
 
-  -- A new notice alters no unread number: it raises what is counted, and what is left out, by one.
+  -- A new notice changes no unread count: it adds one to post_seq and one to the deleted posts.
   if tg_op = 'UPDATE' or new.is_deleted then
     update channels c
     set unread_version = c.unread_version + 1
@@ -46,7 +47,7 @@ begin
 end
 $$;
 comment on function update_unread_counts() is
-  'Keeps deleted_posts, from which unread numbers are derived, and tells settle_unread() that they changed.';
+  'Maintains deleted_posts, from which unread counts are derived, and marks the channel as changed for settle_unread().';
 
 alter function update_unread_counts() owner to discuss_system;
 revoke all on function update_unread_counts() from public;

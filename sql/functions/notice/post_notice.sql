@@ -7,7 +7,7 @@ declare
   _channel record;
   _patched bytea;
 begin
-  -- The id is taken with the row locked, as in insert_messages(): who waits for the row takes another one after that.
+  -- The id is assigned while the row is locked, as in insert_messages(); a call that waits for the row gets a higher one.
   update channels c
   set event_seq = c.event_seq + 1,
       post_seq = c.post_seq + 1,
@@ -37,7 +37,7 @@ begin
 end
 $$;
 comment on function post_notice(bigint, jsonb, bigint, bytea, int, int) is
-  'Posts what the service itself reports in a channel of the caller''s tenant, archived or not, and returns its event as logged. Keeps the channel''s row locked until commit. Whether it is true is for the caller to know, as with append_event().';
+  'Posts a notice in a channel of the caller''s tenant, archived or not, and returns its event as stored. Locks the channel''s row until commit. Checks only the tenant.';
 
 alter function post_notice(bigint, jsonb, bigint, bytea, int, int) owner to discuss_system;
 revoke all on function post_notice(bigint, jsonb, bigint, bytea, int, int) from public;

@@ -1,4 +1,4 @@
--- Asked row by row whether the caller may see each vote, reading a poll of 10,000 votes took 55 ms, and 9 ms so.
+-- Checks membership once. With the policy's check of each row, a poll with 10,000 votes took 55 ms instead of 9 ms.
 create or replace function poll_results(_channel_id bigint, _message_id bigint) returns text
 language plpgsql stable security definer
 set search_path = public, pg_temp
@@ -30,7 +30,7 @@ begin
 end
 $$;
 comment on function poll_results(bigint, bigint) is
-  'Votes on a poll as JSON: how many voters, and for each option chosen how many and the first 100 of them. null for who is not in the channel.';
+  'Votes on a poll as JSON: the number of voters, and for each chosen option the number of votes and the first 100 voters. Null if the caller is not a member.';
 
 alter function poll_results(bigint, bigint) owner to discuss_system;
 revoke all on function poll_results(bigint, bigint) from public;

@@ -11,7 +11,7 @@ begin
 end
 $$;
 comment on function list_status_overrides(bigint[], bigint[]) is
-  'What users chose, of several tenants: for the copy in Redis, made when a device of theirs appears.';
+  'Statuses that users of any tenants set, to be copied to Redis when a device of theirs connects.';
 
 alter function list_status_overrides(bigint[], bigint[]) owner to discuss_system;
 revoke all on function list_status_overrides(bigint[], bigint[]) from public;

@@ -33,7 +33,7 @@ begin
 end
 $$;
 comment on function presence_audiences(bigint[], bigint[], int, int) is
-  'Who is told of these users'' presence: their channels of at most _max_members members, and all direct ones, at most _max_channels of each user; and the texts they chose. Of several tenants, for one round of news.';
+  'For users of any tenants, the channels whose members are notified of their presence: those with at most _max_members members, and all DIRECT ones, at most _max_channels per user; and the texts that they set. One call serves one broadcast.';
 
 alter function presence_audiences(bigint[], bigint[], int, int) owner to discuss_system;
 revoke all on function presence_audiences(bigint[], bigint[], int, int) from public;

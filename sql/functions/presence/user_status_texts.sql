@@ -14,7 +14,7 @@ begin
 end
 $$;
 comment on function user_status_texts(bigint[]) is
-  'Texts that these users of the caller''s tenant chose and that have not ended. Not their statuses.';
+  'Unexpired status texts of these users of the caller''s tenant, without their statuses.';
 
 alter function user_status_texts(bigint[]) owner to discuss_system;
 revoke all on function user_status_texts(bigint[]) from public;

@@ -36,4 +36,4 @@ return case
   )
 end;
 comment on function apply_reaction(jsonb, text, bigint, boolean) is
-  'Reactions [{"emoji": "...", "users": [1, 2]}] with one user''s added or taken away; the same when there is nothing to change. Emoji and users stay in the order in which they came.';
+  'Reactions [{"emoji": "...", "users": [1, 2]}] after one user''s reaction was added or removed; unchanged if there is nothing to do. Emoji and users remain in the order in which they were added.';

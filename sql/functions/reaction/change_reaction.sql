@@ -25,7 +25,7 @@ begin
   where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null
   for no key update;
 
-  -- Not one statement with the lock: what it would see is older than what the lock waited for.
+  -- Not in the statement that locks, whose snapshot is older than the commit that it waited for.
   select c.is_archived, cm.status, m.id, m.is_deleted, m.reactions, c.event_seq
   into _found
   from channels c
@@ -71,4 +71,4 @@ begin
 end
 $$;
 comment on function change_reaction(bigint, bigint, text, boolean, int, int, bytea, int) is
-  'Adds or takes away the caller''s reaction in one round trip, under the lock of the channel, and logs the event. error_reason is null when it is as asked now; seq is null when it was so before.';
+  'Adds or removes the caller''s reaction and appends the event, in one round trip and under the lock of the channel. error_reason is null on success; seq is null if nothing had to change.';

@@ -8,12 +8,12 @@ declare
   _last xid8;
   _events int;
 begin
-  -- One at a time; whoever comes second has nothing to do.
+  -- One call at a time over all instances.
   if not pg_try_advisory_xact_lock(hashtext('learn_search_words')) then
     return 0;
   end if;
   select w.horizon into _from from search_words w where w.tenant_id = 0 and w.word = '';
-  -- Transactions are numbered anew where a dump was restored.
+  -- In a restored dump transaction ids start again.
   if _from is null or _from > _to then
     _from := '0';
   end if;
@@ -25,7 +25,7 @@ begin
     return 0;
   end if;
 
-  -- To the end of the last transaction, so that none is cut in two.
+  -- Up to the end of the last transaction, so that its events are processed together.
   insert into search_words (tenant_id, word)
   select distinct m.tenant_id, w.word
   from channel_events e
@@ -44,7 +44,7 @@ begin
 end
 $$;
 comment on function learn_search_words(int) is
-  'Adds the words of messages posted or changed since it was last called, from about _limit events; returns from how many, so that less than _limit means: all.';
+  'Adds the words of messages that were sent or changed since the last call, from about _limit events. Returns the number of events; less than _limit means that none are left.';
 
 alter function learn_search_words(int) owner to discuss_system;
 revoke all on function learn_search_words(int) from public;

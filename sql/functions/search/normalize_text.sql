@@ -1,5 +1,5 @@
--- unaccent() is only stable, as its rules may change; an index needs immutable.
--- plpgsql keeps its plan for the session, an SQL function would plan for every statement.
+-- Declared immutable for use in indexes; unaccent() is only stable, because its rules can be changed.
+-- In plpgsql, because its plan is cached for the session; an SQL function would be planned in every statement.
 create or replace function normalize_text(p_text text) returns text
 language plpgsql immutable strict parallel safe
 as $$
@@ -8,4 +8,4 @@ begin
 end
 $$;
 comment on function normalize_text(text) is
-  'Text as compared in searches by parts of words: composed, without diacritics (đ included), lower case.';
+  'Text for searches by a part of a word: composed (NFC), without diacritics (đ becomes d), in lower case.';

@@ -9,7 +9,7 @@ as $$
 declare
   _folded constant text[] := array(select normalize_text(w) from unnest(_words) as w order by length(w) desc, w);
   _whole constant text := normalize_text(array_to_string(_words, ' '));
-  -- A part has three letters at least; less is the beginning of a word.
+  -- Words of one or two letters match only the beginning of a word.
   _patterns constant text[] :=
     array(select case when length(w) < 3 then '% ' else '%' end || w || '%' from unnest(_folded) as w);
 begin
@@ -27,7 +27,7 @@ begin
   where array[n.tenant_id] && array[app_tenant_id()]
     and c.tenant_id = app_tenant_id()
     and c.deleted_at is null
-    -- The longest word by the index, the others among what it finds.
+    -- The index finds the longest word; the others are checked on the rows found.
     and n.name like _patterns[1]
     and n.name like all (_patterns)
     and (
@@ -46,7 +46,7 @@ begin
 end
 $$;
 comment on function search_channels(text[], int) is
-  'Channels of the caller and public groups of the tenant whose names hold all the words, the best _limit: 4 the name itself, 3 its beginning, 2 the beginning of a word, 1 anything else. Looks by itself at tenant and membership, because row-level security would keep like from the index.';
+  'Channels of the caller and public groups of the tenant whose names contain all the words, the best _limit. Score: 4 for the exact name, 3 for its beginning, 2 for the beginning of a word, 1 otherwise. Checks tenant and membership itself, because under row-level security LIKE cannot use the index.';
 
 alter function search_channels(text[], int) owner to discuss_system;
 revoke all on function search_channels(text[], int) from public;

@@ -8,8 +8,8 @@ create or replace function search_messages(
 ) returns table (message_id bigint, score bigint)
 language plpgsql security definer
 set search_path = public, pg_temp
--- Planning for each span of ids took longer than looking into it. No other index fits the conditions below, so
--- a plan made while the tables were small is the same one.
+-- Planning each span of ids took longer than searching it. No other index fits the conditions below, so a plan cached while
+-- the tables were small is the same.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set jit = off
@@ -23,7 +23,7 @@ declare
   _before_ms constant bigint := _filter ->> 'beforeMs';
   _has_attachment constant boolean := _filter ->> 'hasAttachment';
   _types constant text[] := array(select jsonb_array_elements_text(_filter -> 'types'));
-  -- What is not asked for is the tenant's token, which all have.
+  -- A filter that is not set is the tenant's token, which every message has.
   _any constant bigint[] := array[_tenant * 8];
   _senders bigint[] := array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint * 8 + 2);
   _kinds bigint[];
@@ -34,7 +34,7 @@ declare
   _end bigint;
   _start bigint;
   _low bigint;
-  -- The index collects all words with a beginning anew for each span.
+  -- For a prefix, the index collects all its words again in each span.
   _width bigint := case when _query::text like '%:*%' then 131072 else 16384 end;
   _looked bigint := 0;
   _found int := 0;
@@ -43,7 +43,7 @@ begin
   select
     array_agg(c.id),
     sum(c.post_seq),
-    -- Inside a channel messages are in the order of time.
+    -- Within a channel, messages are in the order of time.
     max(case
       when _before_ms is null then c.last_message_id
       else (
@@ -68,11 +68,11 @@ begin
     return;
   end if;
   _end := least(_end, _before);
-  -- A thread begins with its first message.
+  -- A thread has no ids below its root message.
   _start := greatest(_from, _thread, 0);
 
-  -- A match costs the index some 0.3 us for each channel it is asked for, and 4 us to be read from the table and
-  -- dropped there. So with many channels that hold much of what was posted, the index is asked for the tenant.
+  -- A match costs about 0.3 us per channel in the index condition, and 4 us to read and discard the row. So for many channels
+  -- that hold a large part of all messages, the index condition is the tenant instead.
   _scope := case
     when cardinality(_channels) <= 13 * _end / greatest(_posts, 1) then array(select c * 8 + 1 from unnest(_channels) as c)
     else _any
@@ -88,10 +88,10 @@ begin
     _kinds := _any;
   end if;
 
-  -- From the newest ids to the oldest, each time as far as it should take by what was found so far: what is found
-  -- often is found at once, and what is found seldom costs a handful of looks into the index.
+  -- From the newest ids to the oldest. The width of each step follows from the matches so far: a frequent word needs one
+  -- step, a rare word a few.
   while _found < _limit and _end > _start loop
-    -- A large span that began above _end would be looked at twice.
+    -- A large span that extends above _end would be searched twice.
     _low := greatest(_start, case
       when _thread is not null or _width > 16777216 then 0
       when _width <= 262144 then (_end - _width) >> 13 << 13
@@ -105,7 +105,7 @@ begin
       else array(select n * 8 + 3 from generate_series(_low >> 13, (_end - 1) >> 13) as n)
     end;
 
-    -- The + 0 and the like keep other indexes out of it, which know nothing of the words.
+    -- Expressions such as + 0 exclude other indexes, which do not contain the words.
     return query
     select
       f.id,
@@ -154,7 +154,7 @@ begin
 end
 $$;
 comment on function search_messages(tsquery, jsonb, bigint, bigint, bigint, int) is
-  'The newest messages that match, at most _limit, with _from <= id < _before (null: any), each with its score at the time _now in epoch ms (null: 0). Looks by itself at tenant and membership of the caller, because row-level security would keep @@ from the index.';
+  'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
 
 alter function search_messages(tsquery, jsonb, bigint, bigint, bigint, int) owner to discuss_system;
 revoke all on function search_messages(tsquery, jsonb, bigint, bigint, bigint, int) from public;

@@ -1,5 +1,4 @@
 create or replace function search_name(_name text) returns text
 language sql immutable strict parallel safe
 return ' ' || translate(public.normalize_text(_name), '-_/.#', '     ');
-comment on function search_name(text) is
-  'Name as SearchChannels compares it: folded, and with a space before each word.';
+comment on function search_name(text) is 'Name for SearchChannels: normalized, with a space before each word.';

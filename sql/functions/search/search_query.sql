@@ -37,7 +37,7 @@ begin
       ) as p;
     end if;
     if numnode(_words) = 0 then
-      -- A word that is nowhere can be left out, but not be found.
+      -- A word that does not occur excludes nothing, but cannot be found.
       continue when _term.negated;
       return null;
     end if;
@@ -47,7 +47,7 @@ begin
 end
 $$;
 comment on function search_query(jsonb, boolean) is
-  'The query for messages.search_vector that asks for all terms: typed and english are texts for to_tsquery(), part is looked up among the tenant''s words. Null when nothing can match, and when stop words were to be dropped and there are none.';
+  'The query for messages.search_vector that requires all terms: typed and english are texts for to_tsquery(), part is looked up among the tenant''s words. Null if nothing can match, or if stop words were to be dropped and there are none.';
 
 alter function search_query(jsonb, boolean) owner to discuss_system;
 revoke all on function search_query(jsonb, boolean) from public;

@@ -10,4 +10,4 @@ return array[
   case _type when 'TEXT' then 5 when 'IMAGE' then 13 when 'FILE' then 21 when 'SYSTEM' then 29 when 'CODE' then 37 else 45 end
 ];
 comment on function search_scope(bigint, bigint, bigint, bigint, text) is
-  'Where a message belongs, as tokens of idx_messages_search: tenant, channel, sender, its span of 8,192 and of 262,144 ids, type. The last three bits say which.';
+  'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind.';

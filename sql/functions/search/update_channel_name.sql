@@ -9,7 +9,7 @@ begin
   return null;
 end
 $$;
-comment on function update_channel_name() is 'Trigger of channels: keeps the name that SearchChannels looks at.';
+comment on function update_channel_name() is 'Maintains channel_names, which SearchChannels reads.';
 
 alter function update_channel_name() owner to discuss_system;
 revoke all on function update_channel_name() from public;

@@ -1,7 +1,7 @@
 create or replace function record_reply(_message_id bigint, _payload bytea) returns bytea
 language plpgsql security definer
 set search_path = public, pg_temp
--- Planning its statements takes longer than running them.
+-- Planning these statements takes longer than their execution.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
 set enable_hashjoin = off
@@ -37,8 +37,8 @@ begin
   where p.id = _reply.parent_id
   returning p.sender_id, p.thread_count, p.thread_user_count into _root;
 
-  -- Following: the author of the first message has all replies before them, who replies those after their
-  -- own, who is mentioned the one that mentions them. Who once said no is not made to follow again.
+  -- The root's sender follows from the first reply, a user who replies from the reply after their own, and a mentioned user
+  -- from this reply. A user who unfollowed does not follow again.
   insert into thread_followers as f
     (tenant_id, root_id, user_id, channel_id, read_reply_id, replies, first_reply_id)
   select _reply.tenant_id, _reply.parent_id, u.user_id, _reply.channel_id, min(u.read_id), sum(u.replies), min(u.first_id)
@@ -69,7 +69,7 @@ begin
 end
 $$;
 comment on function record_reply(bigint, bytea) is
-  'Counts a reply that was just posted in its thread, has its people follow it, and returns its event, as logged from now on, with how the thread stands; only send_messages() calls it.';
+  'Counts a new reply in its thread, adds its followers, and completes its event in the log with the counts of the thread. Returns that event. Only send_messages() calls it.';
 
 alter function record_reply(bigint, bytea) owner to discuss_system;
 revoke all on function record_reply(bigint, bytea) from public;

@@ -10,4 +10,4 @@ begin atomic
     and not r.is_deleted;
 end;
 comment on function thread_unread(bigint, bigint, bigint, bigint) is
-  'The exact unread number of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user (re)joined the channel.';
+  'The exact unread count of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user last joined the channel.';
