@@ -8,7 +8,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { launch, scratchFolder } from '../scripts/lib/processes.ts';
-import { toPatchable } from '../src/event/log/patch.ts';
+import { toPatchable } from '../src/event/log/wire.ts';
 import { type App, app } from './kit/app.ts';
 import { createRandom } from './kit/random.ts';
 import { until } from './kit/until.ts';

@@ -1,6 +1,6 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from '../../src/db/types.ts';
-import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../../src/event/log/patch.ts';
+import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../../src/event/log/wire.ts';
 import { laneOf } from '../../src/message/send-queue.ts';
 import { type SendItem, sendMessages } from '../../src/message/sql.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';

@@ -4,7 +4,7 @@ import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import { columnEnum } from '../db/column-enum.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { toMembership } from '../membership/view.ts';
 import type { AccessRow, ChannelRow } from './sql.ts';
 

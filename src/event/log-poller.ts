@@ -2,8 +2,8 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { peekEvent } from './log/frames.ts';
 import { findHorizon, listChangedChannels } from './log/sql.ts';
+import { peekEvent } from './log/wire.ts';
 import type { Hub } from './subscribe/hub.ts';
 
 /**

@@ -7,7 +7,7 @@ import type { Config } from '../config.ts';
 import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Frame } from '../rpc/frame.ts';
-import { toFrame } from './log/frames.ts';
+import { toFrame } from './log/wire.ts';
 import type { ChannelState } from './subscribe/channel-state.ts';
 import type { Hub } from './subscribe/hub.ts';
 import { fromCursor } from './tenant-stream/cursor.ts';

@@ -1,4 +1,4 @@
-import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { MemberRow } from '../membership/sql.ts';
 import { toMember } from '../membership/view.ts';
 

@@ -8,7 +8,7 @@ import {
 import { columnEnum } from '../db/column-enum.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { ChannelStateRow, MemberRow, MembershipRow, Role } from './sql.ts';
 
 /** A member as everybody in the channel sees them. */

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
-import type { PatchableEvent } from '../event/log/patch.ts';
+import type { PatchableEvent } from '../event/log/wire.ts';
 import { type MessageRow, messageColumns, nextSeq, type ThreadColumns } from './sql.ts';
 
 const VERSIONS_KEPT = 100;

@@ -13,7 +13,7 @@ import { type App, type As, app } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
-import { toEvent } from '../event/log/frames.ts';
+import { toEvent } from '../event/log/wire.ts';
 
 const user = (id: bigint, tenantId = 1n): As => ({ userId: id, tenantId });
 const [ana, binh, admin, stranger, foreigner] = [user(1n), user(2n), user(3n), user(4n), user(1n, 2n)];

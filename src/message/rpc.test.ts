@@ -260,7 +260,7 @@ describe('MessageService', () => {
     const [row] = await the.owner`
       select payload from channel_events where message_id = ${message?.id ?? 0n}
     `;
-    const { toEvent } = await import('../event/log/frames.ts');
+    const { toEvent } = await import('../event/log/wire.ts');
     const { change } = toEvent(row?.['payload']);
     assert.equal(change.case, 'messageCreated');
     assert.deepEqual(change.value.message, message);

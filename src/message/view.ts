@@ -13,7 +13,7 @@ import { columnEnum } from '../db/column-enum.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { fromNoticeJson, toSentence } from '../notice/view.ts';
 import { toReactions } from '../reaction/view.ts';
 import type { ShortenedRow, VersionRow } from './change-sql.ts';

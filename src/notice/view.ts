@@ -7,7 +7,7 @@ import {
   type SystemNotice,
   SystemNoticeSchema,
 } from '#gen/serp/discuss/v1/message_pb.ts';
-import { type PatchableEvent, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
 import type { Caller } from '../rpc/call.ts';
 
 /** What there is to report besides who did it. */

@@ -1,5 +1,5 @@
 import { toTimestamp } from '../db/time.ts';
-import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { MessageRow } from '../message/sql.ts';
 
 /** The event that a message was pinned, or is no longer. */

@@ -1,6 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { PollSchema } from '#gen/serp/discuss/v1/message_pb.ts';
-import { type PatchableEvent, toPatchable } from '../event/log/patch.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 
 /** The event that votes changed, or the poll was closed. */
 export function toPollChanged(

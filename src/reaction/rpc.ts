@@ -3,7 +3,7 @@ import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
-import { toPatchable } from '../event/log/patch.ts';
+import { toPatchable } from '../event/log/wire.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { toEmoji } from './emoji.ts';

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
-import type { PatchableEvent } from '../event/log/patch.ts';
+import type { PatchableEvent } from '../event/log/wire.ts';
 
 export type ReactionChange = {
   readonly channelId: bigint;

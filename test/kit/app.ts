@@ -6,6 +6,7 @@ import { type Config, toConfig } from '../../src/config.ts';
 import { openService, type Service } from '../../src/service.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
 import { type FreshDatabase, freshDatabase } from './database.ts';
+import { assertLoggedEventsDecode } from './logged-events.ts';
 import { type FreshRedis, freshRedis } from './redis.ts';
 import { createTokenSigner, type TokenSigner } from './tokens.ts';
 
@@ -116,11 +117,16 @@ export class App {
     return transport;
   }
 
+  /** Stops everything, and checks that every event that was logged is what its row states. */
   async close(): Promise<void> {
     await Promise.all(this.instances.map((instance) => instance.drain()));
-    await this.owner.end();
-    await this.redis.close();
-    await this.database.close();
+    try {
+      await assertLoggedEventsDecode(this.owner);
+    } finally {
+      await this.owner.end();
+      await this.redis.close();
+      await this.database.close();
+    }
   }
 }
 

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Pool, Sql } from '../../db/types.ts';
-import type { PatchableEvent } from './patch.ts';
+import type { PatchableEvent } from './wire.ts';
 
 /** An event as committed: what the relay carries and streams deliver. */
 export type LoggedEvent = { readonly channelId: bigint; readonly seq: bigint; readonly payload: Buffer };

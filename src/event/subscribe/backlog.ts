@@ -1,8 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Pool } from '../../db/types.ts';
 import type { Frame } from '../../rpc/frame.ts';
-import { toEventFrame } from '../log/frames.ts';
 import { listEvents } from '../log/sql.ts';
+import { toEventFrame } from '../log/wire.ts';
 
 /** A stretch of a channel's log, encoded for streams. */
 export type Page = {

@@ -1,6 +1,6 @@
 import { toTimestamp } from '../../db/time.ts';
 import type { Frame } from '../../rpc/frame.ts';
-import { toFrame } from '../log/frames.ts';
+import { toFrame } from '../log/wire.ts';
 import type { Stream } from './stream.ts';
 
 /** Shows that the stream lives, and how far it was sent each channel that changed since its last heartbeat. */

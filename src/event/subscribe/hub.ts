@@ -6,18 +6,13 @@ import type { Call, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Frame } from '../../rpc/frame.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import { changeField, toEvent, toFrame } from '../log/frames.ts';
 import type { LoggedEvent } from '../log/sql.ts';
+import { CHANNEL_DELETED, changeField, MEMBER_LEFT, MEMBERS_JOINED, toEvent, toFrame } from '../log/wire.ts';
 import type { ChannelFanout } from './channel-fanout.ts';
 import { Fanouts } from './fanouts.ts';
 import { Live } from './live.ts';
 import { Stream } from './stream.ts';
 import { type Subscriber, Subscribers, type Subscription } from './subscribers.ts';
-
-// Numbers of the fields of `Event.change` that change who gets what.
-const MEMBERS_JOINED = 12;
-const MEMBER_LEFT = 13;
-const CHANNEL_DELETED = 15;
 
 /**
  * Hands the events of channels to the streams of this process. It is told of events from two sides, by the

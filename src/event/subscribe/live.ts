@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 import { toTimestamp } from '../../db/time.ts';
 import type { Frame } from '../../rpc/frame.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import { toFrame } from '../log/frames.ts';
+import { toFrame } from '../log/wire.ts';
 import type { Fanouts } from './fanouts.ts';
 import type { Stream } from './stream.ts';
 import type { Subscribers } from './subscribers.ts';

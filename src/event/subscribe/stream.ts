@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Caller, Sink } from '../../rpc/call.ts';
 import type { Frame } from '../../rpc/frame.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import { toFrame } from '../log/frames.ts';
+import { toFrame } from '../log/wire.ts';
 import type { Backlog } from './backlog.ts';
 import type { ChannelFanout } from './channel-fanout.ts';
 

@@ -1,7 +1,7 @@
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
-import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import { StreamTenantEventsResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { Frame } from '../../rpc/frame.ts';
+import { toTenantEventFrame } from '../log/wire.ts';
 import { type Position, toCursor } from './cursor.ts';
 import type { TenantStreamRow } from './sql.ts';
 
@@ -17,11 +17,6 @@ export type TenantStreamPage = {
   /** For how long a committed event has been waiting for an older transaction to end. */
   readonly heldMs: number;
 };
-
-const CURSOR = 1;
-const EVENT = 2;
-const TENANT_ID = 1;
-const TENANT_EVENT = 2;
 
 export function toPage(rows: readonly TenantStreamRow[]): TenantStreamPage {
   const last = rows.at(-1);
@@ -52,21 +47,6 @@ export function toTenantStreamFrame(
   );
 }
 
-// The event's bytes go out as they are in the log.
 function toEventFrames({ tenantId, xid, id, payload }: TenantStreamRow, epoch: bigint): Frame[] {
-  if (payload === null) return [];
-  const bytes = new BinaryWriter()
-    .tag(CURSOR, WireType.LengthDelimited)
-    .string(toCursor({ epoch, xid, id }))
-    .tag(EVENT, WireType.LengthDelimited)
-    .fork()
-    .tag(TENANT_ID, WireType.Varint)
-    .int64(tenantId ?? 0n)
-    .tag(TENANT_EVENT, WireType.LengthDelimited)
-    .bytes(payload)
-    .join()
-    .finish();
-  return [
-    new Frame(StreamTenantEventsResponseSchema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)),
-  ];
+  return payload === null ? [] : [toTenantEventFrame(toCursor({ epoch, xid, id }), tenantId ?? 0n, payload)];
 }

@@ -9,7 +9,7 @@ import { type App, type As, app, type Edge } from '../../../test/kit/app.ts';
 import { TenantStreamReader } from '../../../test/kit/feed.ts';
 import { rejects } from '../../../test/kit/rejects.ts';
 import { until } from '../../../test/kit/until.ts';
-import { toPatchable } from '../log/patch.ts';
+import { toPatchable } from '../log/wire.ts';
 
 const DAY_MS = 86_400_000;
 
