@@ -7,32 +7,32 @@ import { peekEvent } from './log/wire.ts';
 import type { Hub } from './subscribe/hub.ts';
 
 /**
- * Tells the hub what the log says it should have: every second it asks which channels' logs grew since the last
- * time. Costs one look at the log's newest entries however many channels and streams there are, and is what
- * streams live by while Redis is away or loses messages.
+ * Reads every second which channels' logs grew, and reports their heads to the hub. One poll costs one look at the
+ * newest entries of the log, whatever the number of channels and streams. Streams depend on it while Redis is away or
+ * loses messages.
  */
 export class LogPoller {
   readonly #hub: Hub;
   readonly #pool: Pool;
-  readonly #everyMs: number;
+  readonly #intervalMs: number;
   readonly #metrics: Metrics;
   readonly #log: Logger;
   #horizon: string | undefined;
-  #sweptAt = Date.now();
+  #polledAt = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
 
   constructor(parts: { hub: Hub; pool: Pool; config: Config; metrics: Metrics; log: Logger }) {
     this.#hub = parts.hub;
     this.#pool = parts.pool;
-    this.#everyMs = parts.config.event.sweepMs;
+    this.#intervalMs = parts.config.event.sweepMs;
     this.#metrics = parts.metrics;
-    this.#log = parts.log.child({ part: 'sweep' });
+    this.#log = parts.log.child({ part: 'log-poller' });
   }
 
-  /** Begins. Streams that start afterwards miss nothing that is committed after their channels were read. */
+  /** Starts. Streams opened later miss nothing that is committed after their channels were read. */
   async start(): Promise<void> {
-    await this.#sweep();
+    await this.#poll();
     this.#schedule();
   }
 
@@ -42,32 +42,32 @@ export class LogPoller {
   }
 
   #schedule(): void {
-    if (!this.#closed) this.#timer = setTimeout(() => void this.#run(), this.#everyMs);
+    if (!this.#closed) this.#timer = setTimeout(() => void this.#run(), this.#intervalMs);
   }
 
   async #run(): Promise<void> {
     try {
-      await this.#sweep();
-      this.#sweptAt = Date.now();
+      await this.#poll();
+      this.#polledAt = Date.now();
     } catch (error) {
-      if (!this.#closed) this.#log.warn({ err: error }, 'the log could not be swept; next try in a moment');
+      if (!this.#closed) this.#log.warn({ err: error }, 'the log could not be polled; retrying');
     } finally {
-      this.#metrics.sweepLagSeconds.set((Date.now() - this.#sweptAt) / 1000);
+      this.#metrics.sweepLagSeconds.set((Date.now() - this.#polledAt) / 1000);
       this.#schedule();
     }
   }
 
-  // Transactions below the horizon have ended: between two horizons nothing can appear later.
-  async #sweep(): Promise<void> {
+  // Transactions below the horizon have ended, so nothing can appear between two horizons later.
+  async #poll(): Promise<void> {
     const [row] = await findHorizon(this.#pool);
     if (row === undefined) return;
     const from = this.#horizon;
     if (from !== undefined && from !== row.horizon) {
       for (const { channelId, head, joins } of await listChangedChannels(this.#pool, from, row.horizon)) {
-        this.#hub.learn(channelId, head, joins.map(peekEvent));
+        this.#hub.observeHead(channelId, head, joins.map(peekEvent));
       }
     }
     this.#horizon = row.horizon;
-    this.#hub.mend();
+    this.#hub.fillGaps();
   }
 }

@@ -8,26 +8,26 @@ import { Listener } from '../redis/subscriber.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { LoggedEvent } from './log/sql.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './log/wire.ts';
+import type { PresenceUpdate, TypingUpdate } from './subscribe/broadcast.ts';
 import type { Hub } from './subscribe/hub.ts';
-import type { PresenceUpdate, TypingUpdate } from './subscribe/live.ts';
-import type { TenantStreams } from './tenant-stream/tenant-streams.ts';
+import type { TenantLog } from './tenant-stream/tenant-log.ts';
 
-// Spread over the nodes of a cluster by their hash tags. An instance publishes on one of them and listens to all.
+// Distributed over the nodes of a cluster by their hash tags. An instance publishes on one and subscribes to all.
 const CHANNELS = Array.from({ length: 64 }, (_, shard) => `discuss:relay:{${shard}}`);
 const MAX_UNSENT = 2_000;
 
 type Payload = MessageInitShape<typeof SubscribeResponseSchema>['payload'];
-type News = { readonly tenantId: bigint; readonly userId: bigint; readonly payload: Payload };
-type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly response: Buffer };
+type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly payload: Payload };
+type EncodedSignal = { readonly tenantId: bigint; readonly userId: bigint; readonly response: Buffer };
 
 /**
- * Carries what was committed here to the streams of all instances: to those of this process directly, to the
- * others through Redis pub/sub. Nothing waits for Redis and nothing is lost with it: the hub finds in the log
- * what did not come.
+ * Carries what was committed here to the streams of all instances: to those of this process directly, to the others
+ * through Redis pub/sub. Nothing waits for Redis, and nothing is lost with it: the hub reads from the log what did not
+ * arrive.
  */
 export class Relay {
   readonly #hub: Hub;
-  readonly #feeds: TenantStreams;
+  readonly #tenantLog: TenantLog;
   readonly #redis: RedisClient;
   readonly #listener: Listener;
   readonly #origin: string;
@@ -37,14 +37,14 @@ export class Relay {
 
   constructor(parts: {
     hub: Hub;
-    feeds: TenantStreams;
+    tenantLog: TenantLog;
     redis: RedisClient;
     config: Config;
     metrics: Metrics;
     log: Logger;
   }) {
     this.#hub = parts.hub;
-    this.#feeds = parts.feeds;
+    this.#tenantLog = parts.tenantLog;
     this.#redis = parts.redis;
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
@@ -61,39 +61,39 @@ export class Relay {
   publish(events: readonly LoggedEvent[]): void {
     for (const event of events) this.#hub.deliver(event);
     if (events.length === 0) return;
-    this.#feeds.wake();
+    this.#tenantLog.notify();
     this.#send({ events: events.map(({ payload }) => payload) });
   }
 
-  /** Tells one user's streams something that is in no channel's log. */
+  /** Sends a message that is in no channel's log to one user's streams. */
   signal(tenantId: bigint, userId: bigint, payload: Payload): void {
     this.signalAll([{ tenantId, userId, payload }]);
   }
 
-  /** Tells the streams of several users, with one message. */
-  signalAll(news: readonly News[]): void {
-    const signals = news.map(({ tenantId, userId, payload }): Signal => {
+  /** Sends such messages to the streams of several users, in one batch. */
+  signalAll(signals: readonly Signal[]): void {
+    const encoded = signals.map(({ tenantId, userId, payload }): EncodedSignal => {
       const frame = toFrame(payload);
-      this.#hub.signal(tenantId, userId, frame);
+      this.#hub.broadcast.signal(tenantId, userId, frame);
       return { tenantId, userId, response: frame.binary };
     });
-    if (signals.length > 0) this.#send({ signals });
+    if (encoded.length > 0) this.#send({ signals: encoded });
   }
 
-  /** Tells who share a channel with these users, or asked for them. */
-  presence(news: readonly (PresenceUpdate & { readonly payload: Payload })[]): void {
-    const presence = news.map(({ payload, ...one }) => {
+  /** Sends the presence of users to the streams that share a channel with them or requested them. */
+  presence(updates: readonly (PresenceUpdate & { readonly payload: Payload })[]): void {
+    const presence = updates.map(({ payload, ...update }) => {
       const frame = toFrame(payload);
-      this.#hub.live.presence(one, frame);
-      return { ...one, channelIds: [...one.channelIds], response: frame.binary };
+      this.#hub.broadcast.presence(update, frame);
+      return { ...update, channelIds: [...update.channelIds], response: frame.binary };
     });
     if (presence.length > 0) this.#send({ presence });
   }
 
-  /** Tells the other members of a channel that somebody types, or stopped. */
-  typing(news: TypingUpdate): void {
-    this.#hub.live.typing(news);
-    const { channelId, userId, until } = news;
+  /** Sends to the other members of a channel that a user types, or stopped. */
+  typing(update: TypingUpdate): void {
+    this.#hub.broadcast.typing(update);
+    const { channelId, userId, until } = update;
     this.#send({ typing: [{ channelId, userId, expireTimeMs: BigInt(until) }] });
   }
 
@@ -117,7 +117,7 @@ export class Relay {
     sent
       .catch(() => {
         this.#metrics.relayFailures.inc();
-        // The node of a cluster that serves this one may be dead: go on with another.
+        // The cluster node that serves this channel may be dead: continue with another.
         this.#shard = (this.#shard + 1) % CHANNELS.length;
       })
       .finally(() => {
@@ -128,14 +128,15 @@ export class Relay {
   #receive(message: Buffer): void {
     const batch = fromBinary(BatchSchema, message);
     if (batch.origin === this.#origin) return;
+    const { broadcast } = this.#hub;
     for (const event of batch.events) this.#hub.deliver(peekEvent(Buffer.from(event)));
-    if (batch.events.length > 0) this.#feeds.wake();
+    if (batch.events.length > 0) this.#tenantLog.notify();
     for (const { tenantId, userId, response } of batch.signals) {
-      this.#hub.signal(tenantId, userId, toReceivedFrame(response));
+      broadcast.signal(tenantId, userId, toReceivedFrame(response));
     }
-    for (const news of batch.presence) this.#hub.live.presence(news, toReceivedFrame(news.response));
+    for (const update of batch.presence) broadcast.presence(update, toReceivedFrame(update.response));
     for (const { channelId, userId, expireTimeMs } of batch.typing) {
-      this.#hub.live.typing({ channelId, userId, until: Number(expireTimeMs) });
+      broadcast.typing({ channelId, userId, until: Number(expireTimeMs) });
     }
   }
 }

@@ -6,10 +6,10 @@ import type { UserPresenceSchema } from '#gen/serp/discuss/v1/presence_pb.ts';
 import type { Config } from '../config.ts';
 import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import type { Frame } from '../rpc/frame.ts';
 import { toFrame } from './log/wire.ts';
-import type { ChannelState } from './subscribe/channel-state.ts';
 import type { Hub } from './subscribe/hub.ts';
+import type { SubscriberStream } from './subscribe/subscriber-stream.ts';
+import type { ChannelState } from './subscribe/subscription.ts';
 import { fromCursor } from './tenant-stream/cursor.ts';
 import type { TenantStreams } from './tenant-stream/tenant-streams.ts';
 
@@ -36,24 +36,24 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
     async subscribe(request, call, sink) {
       const only = request.channelIds.length === 0 ? undefined : new Set(request.channelIds);
       const cursors = new Map(request.cursors.map(({ channelId, seq }) => [channelId, seq]));
-      const find = (channelIds: readonly bigint[] | undefined) =>
+      const listStates = (channelIds: readonly bigint[] | undefined) =>
         deps.listChannelStates(call, channelIds, deps.config.event.streamChannels);
       const watched = new Set(request.presenceUserIds);
       const deviceId = request.device?.id || randomUUID();
-      const stream = await deps.hub.open(call, sink, { only, cursors, watched, deviceId, find });
-      const leave = deps.openPresence(call.caller, deviceId, request.device?.kind ?? '');
-      if (watched.size > 0) offerPresence(deps, call, stream, [...watched]);
+      const stream = await deps.hub.open(call, sink, { only, cursors, watched, deviceId, listStates });
+      const closePresence = deps.openPresence(call.caller, deviceId, request.device?.kind ?? '');
+      if (watched.size > 0) void sendPresence(deps, call, stream, [...watched]);
       try {
         await Promise.race([aborted(call.signal), stream.failed]);
       } finally {
-        stream.close();
-        leave();
+        deps.hub.closeStream(stream);
+        closePresence();
       }
     },
 
     async streamTenantEvents({ cursor, kinds, fromOldest }, call, sink) {
       if (call.caller.userId > 0n)
-        throw errors.callerNotAllowed('a stream of tenants is for services that act for nobody');
+        throw errors.callerNotAllowed('StreamTenantEvents is for services that act for no user');
       const filter = {
         tenants: tenantsOf(call.caller),
         kinds: kinds.length === 0 ? undefined : kinds.map(kindName),
@@ -64,17 +64,19 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
   };
 }
 
-// Beside the stream's events: it does not wait for Redis.
-function offerPresence(
+// Beside the stream's events, which do not wait for Redis.
+async function sendPresence(
   deps: EventDeps,
   call: Call,
-  stream: { offer(frame: Frame): void },
+  stream: SubscriberStream,
   userIds: readonly bigint[],
-): void {
-  deps
-    .findPresence(call, userIds)
-    .then((users) => stream.offer(toFrame({ case: 'presence', value: { users } })))
-    .catch((error) => call.log.debug({ err: error }, 'a stream was not told the presence it asked for'));
+): Promise<void> {
+  try {
+    const users = await deps.findPresence(call, userIds);
+    stream.trySend(toFrame({ case: 'presence', value: { users } }));
+  } catch (error) {
+    call.log.debug({ err: error }, 'the requested presence could not be sent to a stream');
+  }
 }
 
 /** The tenant that a service names, otherwise those of its token. */

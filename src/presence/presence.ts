@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
-import type { Live } from '../event/subscribe/live.ts';
+import type { Broadcast } from '../event/subscribe/broadcast.ts';
 import type { RedisClient } from '../redis/client.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type Change, type Changed, createPresenceCache, type PresenceCache } from './cache.ts';
@@ -25,7 +25,7 @@ const NODE_EVENTS = ['+node', '-node', 'node error'];
 export class Presence {
   readonly #config: Config['presence'];
   readonly #redis: RedisClient;
-  readonly #live: Live;
+  readonly #broadcast: Broadcast;
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #cache: PresenceCache;
@@ -43,7 +43,7 @@ export class Presence {
     config: Config;
     redis: RedisClient;
     pool: Pool;
-    live: Live;
+    broadcast: Broadcast;
     relay: Relay;
     metrics: Metrics;
     log: Logger;
@@ -53,7 +53,7 @@ export class Presence {
     const isReady = () => parts.redis.status === 'ready';
     this.#config = config;
     this.#redis = parts.redis;
-    this.#live = parts.live;
+    this.#broadcast = parts.broadcast;
     this.#metrics = parts.metrics;
     this.#log = log;
     this.#cache = createPresenceCache(parts.redis, config);
@@ -208,7 +208,7 @@ export class Presence {
     this.#away = true;
     clearTimeout(this.#settling);
     this.#settling = undefined;
-    this.#live.reset();
+    this.#broadcast.reset();
   };
 
   readonly #regain = () => {
@@ -217,7 +217,7 @@ export class Presence {
     this.#streams.tellAllWithin(this.#config.settleMs / 2);
     this.#settling = setTimeout(() => {
       this.#settling = undefined;
-      this.#live.reset();
+      this.#broadcast.reset();
     }, this.#config.settleMs);
   };
 }

@@ -1,7 +1,7 @@
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Relay } from '../event/relay.ts';
-import type { Live } from '../event/subscribe/live.ts';
+import type { Broadcast } from '../event/subscribe/broadcast.ts';
 import type { RedisClient } from '../redis/client.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createTypingCache, type TypingCache } from './typing-cache.ts';
@@ -9,7 +9,7 @@ import { createTypingCache, type TypingCache } from './typing-cache.ts';
 /** Who types where. Lives in Redis alone and matters to nobody when that is away. */
 export class Typing {
   readonly #cache: TypingCache;
-  readonly #live: Live;
+  readonly #broadcast: Broadcast;
   readonly #relay: Relay;
   readonly #metrics: Metrics;
   readonly #log: Logger;
@@ -17,13 +17,13 @@ export class Typing {
   constructor(parts: {
     config: Config;
     redis: RedisClient;
-    live: Live;
+    broadcast: Broadcast;
     relay: Relay;
     metrics: Metrics;
     log: Logger;
   }) {
     this.#cache = createTypingCache(parts.redis, parts.config.typing);
-    this.#live = parts.live;
+    this.#broadcast = parts.broadcast;
     this.#relay = parts.relay;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'typing' });
@@ -43,8 +43,8 @@ export class Typing {
    * Costs nothing where the member was not typing.
    */
   sent(channelId: bigint, userId: bigint): void {
-    if (!this.#live.isTyping(channelId, userId, Date.now())) return;
-    this.#live.forgetTyping(channelId, userId);
+    if (!this.#broadcast.isTyping(channelId, userId, Date.now())) return;
+    this.#broadcast.forgetTyping(channelId, userId);
     this.#cache
       .change(channelId, userId, false)
       .catch((error) => this.#log.debug({ err: error }, 'typing ends by its time'));

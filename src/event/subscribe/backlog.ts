@@ -4,7 +4,7 @@ import type { Frame } from '../../rpc/frame.ts';
 import { listEvents } from '../log/sql.ts';
 import { toEventFrame } from '../log/wire.ts';
 
-/** A stretch of a channel's log, encoded for streams. */
+/** Consecutive events of a channel's log, encoded for streams. */
 export type Page = {
   /** `seq` of the first frame; 0n when there is none. */
   readonly first: bigint;
@@ -14,19 +14,19 @@ export type Page = {
 const CACHED_BYTES = 33_554_432;
 
 /**
- * Reads the log for streams that are behind. Streams that resume together want the same pages: each page is
- * read and encoded once for all of them.
+ * Reads the log for streams that catch up. Streams that resume together need the same pages, so each page is read
+ * and encoded once for all of them.
  */
 export class Backlog {
   readonly #pool: Pool;
   readonly #pageSize: number;
   readonly #reading = new Map<string, Promise<Page>>();
-  // Only full pages are kept: a page that ends at the head grows, the others change by deletions alone.
+  // Only full pages are cached: a page that ends at the head of the log grows, the others change by deletions alone.
   readonly #full = new LRUCache<string, Page>({
     maxSize: CACHED_BYTES,
     sizeCalculation: ({ frames }) => frames.reduce((sum, frame) => sum + frame.binary.length + 200, 1),
     ttl: 60_000,
-    // Else they would stay until others need the room.
+    // Otherwise expired pages would stay until others need their space.
     ttlAutopurge: true,
   });
 
@@ -35,11 +35,11 @@ export class Backlog {
     this.#pageSize = pageSize;
   }
 
-  /** Events after a `seq`, up to a page; none when the log ends there. */
+  /** Up to a page of events after a `seq`; none when the log ends there. */
   async read(channelId: bigint, after: bigint): Promise<Page> {
     const key = `${channelId}:${after}`;
-    const known = this.#full.get(key) ?? this.#reading.get(key);
-    if (known !== undefined) return known;
+    const cached = this.#full.get(key) ?? this.#reading.get(key);
+    if (cached !== undefined) return cached;
     const reading = this.#load(channelId, after);
     this.#reading.set(key, reading);
     try {
@@ -52,8 +52,8 @@ export class Backlog {
     }
   }
 
-  /** Forgets what was read of a channel's log, for something was deleted from it. */
-  forget(channelId: bigint): void {
+  /** Drops the cached pages of a channel, because a deletion changed events in its log. */
+  invalidate(channelId: bigint): void {
     const prefix = `${channelId}:`;
     for (const key of this.#full.keys()) if (key.startsWith(prefix)) this.#full.delete(key);
     for (const key of this.#reading.keys()) if (key.startsWith(prefix)) this.#reading.delete(key);

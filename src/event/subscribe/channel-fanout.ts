@@ -1,45 +1,219 @@
-import type { Frame } from '../../rpc/frame.ts';
-import type { Stream } from './stream.ts';
+import type { Logger } from 'pino';
+import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import type { Pool } from '../../db/types.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
+import { listEvents } from '../log/sql.ts';
+import {
+  CHANNEL_DELETED,
+  changeField,
+  MEMBER_LEFT,
+  MEMBERS_JOINED,
+  MESSAGE_DELETED,
+  toEvent,
+  toEventFrame,
+  toFrame,
+} from '../log/wire.ts';
+import type { Backlog } from './backlog.ts';
+import type { StreamRegistry } from './stream-registry.ts';
+import type { ChannelPosition, SubscriberStream } from './subscriber-stream.ts';
+
+const MAX_OUT_OF_ORDER = 1_000;
+
+export type FanoutParts = {
+  readonly pool: Pool;
+  readonly pageSize: number;
+  readonly backlog: Backlog;
+  readonly streams: StreamRegistry;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+};
 
 /**
- * A channel as this process knows it: how far its log was delivered, and who listens. Streams in `live` have
- * been sent everything up to `seq`; those in `behind` read the log by themselves.
+ * Delivers the events of one channel to the streams of this process: each event once and in the order of `seq`,
+ * although they arrive in any order, repeatedly or not at all. It reads missing events from the log. A join or a
+ * departure takes effect on the streams before any later event is delivered.
  */
 export class ChannelFanout {
   readonly channelId: bigint;
-  /** Every event up to this one went to the live streams. */
-  seq: bigint;
-  /** Highest `seq` heard of; above `seq` while events are missing here. */
-  known: bigint;
-  /** When the last event was delivered, epoch ms. */
-  changedAt = 0;
-  readonly live = new Set<Stream>();
-  readonly behind = new Set<Stream>();
-  /** Events that came before the ones they follow. */
-  readonly early = new Map<bigint, Buffer>();
-  filling: Promise<void> | undefined;
+  readonly #parts: FanoutParts;
+  readonly #positions = new Set<ChannelPosition>();
+  /** Last event delivered. */
+  #seq: bigint;
+  /** Highest `seq` observed; above `#seq` while events are missing. */
+  #headSeq: bigint;
+  readonly #outOfOrder = new Map<bigint, Buffer>();
+  #pendingChanges = 0;
+  #isReading = false;
 
-  constructor(channelId: bigint, seq: bigint) {
+  /** `seq`: the last event that is not to be delivered. */
+  constructor(channelId: bigint, seq: bigint, parts: FanoutParts) {
     this.channelId = channelId;
-    this.seq = seq;
-    this.known = seq;
+    this.#seq = seq;
+    this.#headSeq = seq;
+    this.#parts = parts;
   }
 
-  /** How many streams have the channel. */
-  get attached(): number {
-    return this.live.size + this.behind.size;
+  /** Whether no stream has the channel, or is about to. */
+  get isUnused(): boolean {
+    return this.#positions.size === 0 && this.#pendingChanges === 0;
   }
 
-  *streams(): Generator<Stream> {
-    yield* this.live;
-    yield* this.behind;
+  *streams(): Generator<SubscriberStream> {
+    for (const { stream } of this.#positions) yield stream;
   }
 
-  /** Gives the next event to all live streams. */
-  advance(frame: Frame, now: number): void {
-    this.seq += 1n;
-    if (this.known < this.seq) this.known = this.seq;
-    this.changedAt = now;
-    for (const stream of this.live) stream.deliver(this, frame);
+  /** Takes an event that was committed. */
+  deliver(seq: bigint, payload: Buffer): void {
+    if (seq === this.#seq + 1n) {
+      this.#advance(payload);
+      this.#advanceOutOfOrder();
+    } else if (seq > this.#seq) {
+      if (this.#outOfOrder.size < MAX_OUT_OF_ORDER) this.#outOfOrder.set(seq, payload);
+      this.observeHead(seq);
+      this.fillGaps();
+    }
   }
+
+  /** Notes how far the channel's log reaches. */
+  observeHead(seq: bigint): void {
+    if (this.#headSeq < seq) this.#headSeq = seq;
+  }
+
+  /** Reads missing events from the log, unless this is in progress. */
+  fillGaps(): void {
+    if (this.#isReading || this.#seq >= this.#headSeq) return;
+    this.#isReading = true;
+    void this.#readMissing();
+  }
+
+  /** Starts the channel on a stream after `startSeq`, from a state that was read when the log reached `headSeq`. */
+  attach(stream: SubscriberStream, startSeq: bigint, headSeq: bigint): void {
+    this.observeHead(headSeq);
+    let seq = startSeq;
+    if (startSeq > this.#headSeq) {
+      stream.send(toFrame({ case: 'reset', value: { channelId: this.channelId, headSeq } }));
+      seq = headSeq;
+    }
+    this.#positions.add(stream.attach(this.channelId, seq, this.#seq));
+    this.fillGaps();
+  }
+
+  detach(stream: SubscriberStream): boolean {
+    const position = stream.detach(this.channelId);
+    return position !== undefined && this.#positions.delete(position);
+  }
+
+  #advance(payload: Buffer): void {
+    const seq = this.#seq + 1n;
+    this.#seq = seq;
+    this.observeHead(seq);
+    const frame = toEventFrame(payload);
+    let sent = 0;
+    for (const position of this.#positions) if (position.stream.push(position, seq, frame)) sent += 1;
+    this.#parts.metrics.eventsDelivered.inc(sent);
+    this.#applyChange(seq, payload);
+  }
+
+  #advanceOutOfOrder(): void {
+    for (let next = this.#seq + 1n; this.#outOfOrder.size > 0; next += 1n) {
+      const payload = this.#outOfOrder.get(next);
+      if (payload === undefined) break;
+      this.#outOfOrder.delete(next);
+      this.#advance(payload);
+    }
+    for (const seq of this.#outOfOrder.keys()) if (seq <= this.#seq) this.#outOfOrder.delete(seq);
+  }
+
+  async #readMissing(): Promise<void> {
+    try {
+      while (this.#seq < this.#headSeq && !this.isUnused) await this.#readPage();
+    } catch (error) {
+      this.#parts.log.warn({ err: error }, 'missing events could not be read; retrying with the next poll');
+    } finally {
+      this.#isReading = false;
+    }
+  }
+
+  async #readPage(): Promise<void> {
+    const { pool, pageSize } = this.#parts;
+    const rows = await listEvents(pool, this.channelId, this.#seq, pageSize);
+    const [first] = rows;
+    if (first === undefined) return this.#skipTo(this.#headSeq);
+    // The events in between have expired.
+    if (first.seq > this.#seq + 1n) return this.#skipTo(first.seq - 1n);
+    for (const { seq, payload } of rows) if (seq === this.#seq + 1n) this.#advance(payload);
+    this.#advanceOutOfOrder();
+  }
+
+  // The streams find the gap when they read the log, and send RESET.
+  #skipTo(seq: bigint): void {
+    this.#seq = seq;
+    this.observeHead(seq);
+    for (const position of this.#positions) position.stream.skipTo(position, seq);
+  }
+
+  #applyChange(seq: bigint, payload: Buffer): void {
+    const field = changeField(payload);
+    const { backlog, streams } = this.#parts;
+    if (field === MESSAGE_DELETED) backlog.invalidate(this.channelId);
+    if (field === CHANNEL_DELETED)
+      for (const stream of streams.all()) this.#end(stream, ChannelClosedReason.DELETED);
+    if (field !== MEMBERS_JOINED && field !== MEMBER_LEFT) return;
+    const { change } = toEvent(payload);
+    if (change.case === 'memberLeft')
+      for (const stream of streams.ofUser(this.channelId, change.value.userId))
+        this.#end(stream, ChannelClosedReason.NOT_MEMBER);
+    if (change.case === 'membersJoined')
+      void this.#join(
+        change.value.members.flatMap(({ userId }) => streams.ofUser(this.channelId, userId)),
+        seq,
+      );
+  }
+
+  // One stream after the other: adding a large group must not take all database connections.
+  async #join(streams: readonly SubscriberStream[], seq: bigint): Promise<void> {
+    this.#pendingChanges += 1;
+    for (const stream of streams) {
+      if (stream.isReading) this.#apply(stream, () => void this.#join([stream], seq));
+      else if (!stream.isClosed && !stream.has(this.channelId)) await this.#open(stream, seq);
+    }
+    this.#pendingChanges -= 1;
+  }
+
+  async #open(stream: SubscriberStream, seq: bigint): Promise<void> {
+    const startSeq = seq - 1n;
+    try {
+      await stream.readStates(async () => {
+        const [state] = await stream.subscription.listStates([this.channelId]);
+        if (state === undefined || stream.isClosed) return;
+        stream.send(toFrame({ case: 'channelOpened', value: { channel: { ...state, startSeq } } }));
+        this.attach(stream, startSeq, state.headSeq);
+      });
+    } catch (error) {
+      this.#parts.log.warn(
+        { err: error },
+        'a joined channel could not be opened on a stream; the stream ends',
+      );
+      stream.fail(error);
+    }
+  }
+
+  #end(stream: SubscriberStream, reason: ChannelClosedReason): void {
+    if (!stream.has(this.channelId) && !stream.isReading) return;
+    this.#apply(stream, () => {
+      if (this.detach(stream)) sendClosed(stream, this.channelId, reason);
+    });
+  }
+
+  #apply(stream: SubscriberStream, change: () => void): void {
+    this.#pendingChanges += 1;
+    stream.applyChange(() => {
+      this.#pendingChanges -= 1;
+      change();
+    });
+  }
+}
+
+export function sendClosed(stream: SubscriberStream, channelId: bigint, reason: ChannelClosedReason): void {
+  stream.send(toFrame({ case: 'channelClosed', value: { channelId, reason } }));
 }

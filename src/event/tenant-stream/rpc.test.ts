@@ -10,6 +10,7 @@ import { TenantStreamReader } from '../../../test/kit/feed.ts';
 import { rejects } from '../../../test/kit/rejects.ts';
 import { until } from '../../../test/kit/until.ts';
 import { toPatchable } from '../log/wire.ts';
+import { TenantLog } from './tenant-log.ts';
 
 const DAY_MS = 86_400_000;
 
@@ -129,16 +130,18 @@ describe('EventService.StreamTenantEvents', () => {
   it('shares a read only between streams of the same tenants and kinds', async () => {
     const tenant = newTenant();
     await send(tenant, await group(tenant), 'một');
-    const streams = the.instances[0]?.deps.tenantStreams;
-    assert.ok(streams);
+    const [instance] = the.instances;
+    assert.ok(instance);
+    const { config, db, metrics } = instance.deps;
+    const tenantLog = new TenantLog({ config, pool: db.feed, metrics });
     const oldest = { epoch: -1n, xid: 0n, id: 0n };
-    const { end } = await streams.read(oldest, { tenants: 'all', kinds: undefined });
+    const { end } = await tenantLog.read(oldest, { tenants: 'all', kinds: undefined });
     const filters = [
       { tenants: 'all', kinds: undefined },
       { tenants: [], kinds: undefined },
       { tenants: 'all', kinds: [] },
     ] as const;
-    const pages = await Promise.all(filters.map((filter) => streams.read(end, filter)));
+    const pages = await Promise.all(filters.map((filter) => tenantLog.read(end, filter)));
     const counts = pages.map(({ frames }) => frames.length);
     assert.ok((counts[0] ?? 0) > 0);
     assert.deepEqual(counts.slice(1), [0, 0]);

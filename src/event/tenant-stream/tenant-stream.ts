@@ -1,32 +1,30 @@
-import type { Logger } from 'pino';
 import { TenantStreamResetReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../../config.ts';
 import { toTimestamp } from '../../db/time.ts';
-import type { Sink } from '../../rpc/call.ts';
+import type { Call, Sink } from '../../rpc/call.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Position } from './cursor.ts';
 import { type TenantStreamPage, toTenantStreamFrame } from './page.ts';
 import type { TenantStreamFilter } from './sql.ts';
-import type { TenantStreams } from './tenant-streams.ts';
+import type { TenantLog } from './tenant-log.ts';
 
-// What waits for an older transaction is asked for this soon at first, and then ever less often.
+// First delay before the log is read again for events that an older transaction holds back; the delay grows.
 const HELD_MS = 10;
 
 export type TenantStreamParts = {
   readonly filter: TenantStreamFilter;
   readonly start: Position;
+  readonly call: Call;
   readonly sink: Sink;
-  readonly signal: AbortSignal;
-  readonly feeds: TenantStreams;
+  readonly tenantLog: TenantLog;
   readonly config: Config['event'];
-  readonly log: Logger;
   readonly metrics: Metrics;
   readonly now: () => number;
 };
 
 /**
- * One consumer of the log of all tenants. Goes through it page by page: the next one is read when the
- * connection has taken the last.
+ * One consumer of the log of all tenants. It reads page by page: the next page when the connection has taken the last
+ * one.
  */
 export class TenantStream {
   readonly #parts: TenantStreamParts;
@@ -40,36 +38,37 @@ export class TenantStream {
   }
 
   async run(): Promise<void> {
-    const { feeds, signal, config, sink } = this.#parts;
-    this.#tell({ case: 'started', value: { heartbeatIntervalMs: config.heartbeatMs } });
+    const { tenantLog, call, config, sink } = this.#parts;
+    const { signal } = call;
+    this.#send({ case: 'started', value: { heartbeatIntervalMs: config.heartbeatMs } });
     while (!signal.aborted) {
-      const { heard } = feeds;
+      const { version } = tenantLog;
       const page = await this.#read();
       if (signal.aborted) return;
-      if (page !== undefined) this.#send(page);
+      if (page !== undefined) this.#sendPage(page);
       await drained(sink, signal);
       if (page?.more === true) continue;
-      await feeds.news(heard, this.#waitMs(page), signal);
-      this.#beat();
+      await tenantLog.waitForChange(version, this.#waitMs(page), signal);
+      this.#sendHeartbeat();
     }
   }
 
   async #read(): Promise<TenantStreamPage | undefined> {
-    const { feeds, filter, log } = this.#parts;
+    const { tenantLog, filter, call } = this.#parts;
     try {
-      return await feeds.read(this.#at, filter);
+      return await tenantLog.read(this.#at, filter);
     } catch (error) {
-      log.warn({ err: error }, 'a feed could not read the log; it tries again');
+      call.log.warn({ err: error }, 'a tenant stream could not read the log; retrying');
       return undefined;
     }
   }
 
-  #send({ frames, end, lost }: TenantStreamPage): void {
+  #sendPage({ frames, end, lost }: TenantStreamPage): void {
     const { sink, metrics, now } = this.#parts;
     this.#at = end;
     if (lost !== undefined) {
       metrics.streamResets.inc();
-      this.#tell({ case: 'reset', value: { reason: TenantStreamResetReason[lost] } });
+      this.#send({ case: 'reset', value: { reason: TenantStreamResetReason[lost] } });
     }
     if (frames.length === 0) return;
     for (const frame of frames) sink.write(frame);
@@ -77,25 +76,25 @@ export class TenantStream {
     this.#sentAt = now();
   }
 
-  #tell(payload: Parameters<typeof toTenantStreamFrame>[1]): void {
+  #send(payload: Parameters<typeof toTenantStreamFrame>[1]): void {
     this.#parts.sink.write(toTenantStreamFrame(this.#at, payload));
     this.#sentAt = this.#parts.now();
   }
 
-  // Also while the log cannot be read, and for a feed that lets nothing through: its cursor moves on.
-  #beat(): void {
-    const { config, signal, now } = this.#parts;
+  // Also while the log cannot be read, and while the filter lets no event through: the cursor still moves on.
+  #sendHeartbeat(): void {
+    const { config, call, now } = this.#parts;
     const at = now();
-    if (signal.aborted || at - this.#sentAt < config.heartbeatMs) return;
-    this.#tell({ case: 'heartbeat', value: { sendTime: toTimestamp(BigInt(at)) } });
+    if (call.signal.aborted || at - this.#sentAt < config.heartbeatMs) return;
+    this.#send({ case: 'heartbeat', value: { sendTime: toTimestamp(BigInt(at)) } });
   }
 
   #waitMs(page: TenantStreamPage | undefined): number {
     const { sweepMs, heartbeatMs } = this.#parts.config;
-    const most = Math.min(sweepMs, heartbeatMs);
+    const longest = Math.min(sweepMs, heartbeatMs);
     return page === undefined || page.heldMs === 0
-      ? most
-      : Math.min(most, Math.max(HELD_MS, page.heldMs / 4));
+      ? longest
+      : Math.min(longest, Math.max(HELD_MS, page.heldMs / 4));
   }
 }
 
