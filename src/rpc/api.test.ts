@@ -70,7 +70,8 @@ test('a service acts for the user that it names, and a user cannot', async () =>
   await using edges = await openEdges();
   const client = meshClient(edges);
   const acting = { 'x-user-id': '42', 'x-tenant-id': '5' };
-  const service = await edges.signer.sign({ userId: 0n, tenantId: 3n, roles: ['discuss.service'] });
+  const roles = ['discuss.service'];
+  const service = await edges.signer.sign({ userId: 0n, tenantId: 3n, roles, tenants: [5n] });
   const asService = await client.read(names, { headers: { ...bearer(service).headers, ...acting } });
   assert.deepEqual([asService.message?.senderId, asService.message?.id], [42n, 5n]);
   const asUser = await client.read(names, { headers: { ...bearer(edges.token).headers, ...acting } });
