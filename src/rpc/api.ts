@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Call, Route, Sink } from './call.ts';
+import { errors } from './errors.ts';
 import type { Interceptor, Response, Rpc, Run } from './interceptor.ts';
 import { accessLog } from './interceptors/access-log.ts';
 import { authenticate, createTokenVerifier, type VerifyToken } from './interceptors/authenticate.ts';
@@ -11,6 +12,7 @@ import { mapErrors } from './interceptors/map-errors.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
+import { OpenStreams } from './open-streams.ts';
 import { createSigner } from './signer.ts';
 
 /** What both edges serve. They share rate limits and the cache of verified tokens. */
@@ -45,12 +47,15 @@ export async function createApi(
 ): Promise<Api> {
   const { config, log, metrics, limiter, now } = parts;
   const verifyToken = await createTokenVerifier(config.auth, now);
+  const openStreams = new OpenStreams(({ token }) =>
+    token.expireTime + config.auth.clockToleranceMs > now() ? undefined : errors.tokenExpired(),
+  );
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
   const interceptors: readonly Interceptor[] = [
     accessLog(log, metrics),
     mapErrors,
-    authenticate(verifyToken),
+    authenticate(verifyToken, openStreams),
     authorize,
     rateLimit(limiter, config.limits),
     validate,

@@ -2,15 +2,22 @@ import type { JWTPayload } from 'jose';
 import type { Caller } from './call.ts';
 import { errors } from './errors.ts';
 
+/** A caller and the token that proves it. */
+export type Identity = Caller & { readonly token: Token };
+
+/** Times are epoch ms. */
+type Token = { readonly expireTime: number };
+
 /** The caller that a verified token identifies; throws UNAUTHENTICATED if a claim is missing or malformed. */
-export function toIdentity(claims: JWTPayload): Caller {
+export function toIdentity(claims: JWTPayload): Identity {
   const roles = rolesOf(claims);
   const kind = roles.has('discuss.admin') ? 'operator' : roles.has('discuss.service') ? 'service' : 'user';
   const userId = kind === 'service' ? 0n : idClaim(claims['uid']);
   const tenantId = idClaim(claims['tid']);
   if (kind === 'user' && (userId === 0n || tenantId === 0n)) throw errors.tokenInvalid();
   const name = typeof claims['name'] === 'string' ? claims['name'] : '';
-  return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims['tenants']) };
+  const token = { expireTime: (claims.exp ?? 0) * 1000 };
+  return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims['tenants']), token };
 }
 
 export function parseId(text: string): bigint | undefined {

@@ -49,6 +49,12 @@ export const errors = {
       [],
       cause,
     ),
+  tokenExpired: () =>
+    new RpcError(
+      Code.UNAUTHENTICATED,
+      ErrorReason.TOKEN_EXPIRED,
+      'the token has expired; reconnect with a new one',
+    ),
   keysUnavailable: (cause?: unknown) =>
     new RpcError(
       Code.UNAVAILABLE,

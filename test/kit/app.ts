@@ -18,6 +18,8 @@ export type As = {
   readonly roles?: readonly string[];
   /** Tenants in which a service may act besides its own. */
   readonly tenants?: readonly bigint[] | '*';
+  /** Seconds until the token expires, default an hour. */
+  readonly expiresIn?: number;
 };
 
 export type Edge = 'grpc' | 'web';

@@ -8,10 +8,16 @@ export async function rejects(call: Promise<unknown>, code: Code, reason: string
     () => assert.fail(`answered, though it should be refused as ${reason}`),
     (thrown: unknown) => ConnectError.from(thrown),
   );
+  assertError(error, code, reason);
+  return error;
+}
+
+/** Asserts the code and the reason of the error with which a call or stream ended. */
+export function assertError(error: ConnectError | undefined, code: Code, reason: string): void {
+  assert.ok(error !== undefined);
   assert.equal(Code[error.code], Code[code], error.rawMessage);
   assert.deepEqual(
     error.findDetails(ErrorInfoSchema).map((info) => info.reason),
     [reason],
   );
-  return error;
 }

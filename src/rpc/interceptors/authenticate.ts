@@ -12,24 +12,32 @@ import {
 import { LRUCache } from 'lru-cache';
 import type { Config } from '../../config.ts';
 import type { Caller } from '../call.ts';
-import { parseId, toIdentity } from '../claims.ts';
+import { type Identity, parseId, toIdentity } from '../claims.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
+import type { OpenStreams } from '../open-streams.ts';
 
 /** Verifies a token and returns its caller; throws UNAUTHENTICATED. */
-export type VerifyToken = (token: string) => Promise<Caller>;
+export type VerifyToken = (token: string) => Promise<Identity>;
 
 type Header = (name: string) => string | undefined;
 
-/** Sets the caller of the call from its token. */
-export function authenticate(verifyToken: VerifyToken): Interceptor {
-  return (_method, next) => async (call) => {
-    call.caller = await callerOf(call.incoming.header, verifyToken);
-    return next(call);
+/** Sets the caller of the call from its token. A stream ends when its token does. */
+export function authenticate(verifyToken: VerifyToken, openStreams: OpenStreams): Interceptor {
+  return (method, next) => async (call) => {
+    const identity = await callerOf(call.incoming.header, verifyToken);
+    call.caller = identity;
+    if (method.methodKind === 'unary') return next(call);
+    const remove = openStreams.add(call, identity);
+    try {
+      return await next(call);
+    } finally {
+      remove();
+    }
   };
 }
 
-export async function callerOf(header: Header, verifyToken: VerifyToken): Promise<Caller> {
+export async function callerOf(header: Header, verifyToken: VerifyToken): Promise<Identity> {
   const token = /^Bearer +(\S+)$/i.exec(header('authorization') ?? '')?.[1];
   if (token === undefined) throw errors.tokenInvalid();
   const identity = await verifyToken(token);
@@ -39,15 +47,15 @@ export async function callerOf(header: Header, verifyToken: VerifyToken): Promis
 /** Caches the callers of verified tokens until these expire, so that each signature is checked once. */
 export async function createTokenVerifier(config: Config['auth'], now: () => number): Promise<VerifyToken> {
   const keys = await openKeys(config.jwks);
-  const cache = new LRUCache<string, { identity: Caller; until: number }>({ max: config.rememberedTokens });
+  const cache = new LRUCache<string, Identity>({ max: config.rememberedTokens });
   return async (token) => {
     const fingerprint = hash('sha256', token, 'base64');
     const cached = cache.get(fingerprint);
-    if (cached !== undefined && cached.until > now()) return cached.identity;
+    if (cached !== undefined && cached.token.expireTime + config.clockToleranceMs > now()) return cached;
     cache.delete(fingerprint);
     const claims = await verify(token, keys, config, now());
     const identity = toIdentity(claims);
-    cache.set(fingerprint, { identity, until: (claims.exp ?? 0) * 1000 + config.clockToleranceMs });
+    cache.set(fingerprint, identity);
     return identity;
   };
 }
@@ -88,7 +96,7 @@ function isKeyUnavailable(error: unknown): boolean {
 }
 
 /** A service names the user and tenant that it acts for in headers, which are ignored from all other callers. */
-function actingFor(service: Caller, header: Header): Caller {
+function actingFor(service: Identity, header: Header): Identity {
   const userId = idHeader(header, 'x-user-id') ?? 0n;
   const tenantId = idHeader(header, 'x-tenant-id') ?? service.tenantId;
   if (tenantId !== service.tenantId && !mayActIn(service, tenantId)) {

@@ -863,7 +863,9 @@ export const EventService: GenService<{
    * The caller is online while the stream is open (PresenceService). Presence and typing are sent live only and cannot
    * be replayed.
    *
-   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursors.
+   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursors. It ends
+   * with UNAUTHENTICATED (TOKEN_EXPIRED) within a second after its token expired, plus the accepted clock difference of
+   * 5 seconds by default: reconnect with a new token and the cursors.
    *
    * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if the caller is not a member of one of `channel_ids`; RESOURCE_EXHAUSTED
    * (RATE_LIMITED) above the maximum number of open streams per user, 20 by default.
@@ -890,7 +892,9 @@ export const EventService: GenService<{
    * valid for as long as the log is kept, 7 days by default; the stream reports an older one with `reset`. A slow
    * consumer loses nothing: the stream reads from the log at the consumer's pace.
    *
-   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursor.
+   * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursor. It ends
+   * with UNAUTHENTICATED (TOKEN_EXPIRED) within a second after its token expired, plus the accepted clock difference of
+   * 5 seconds by default: reconnect with a new token and the cursor.
    *
    * Errors: INVALID_ARGUMENT for a cursor that this RPC did not return; PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a
    * call with `x-user-id`, for a tenant that the token does not grant, or if it grants none; RESOURCE_EXHAUSTED (RATE_LIMITED) above the

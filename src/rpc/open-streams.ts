@@ -1,0 +1,35 @@
+import type { CallContext } from './call-context.ts';
+import type { Identity } from './claims.ts';
+import type { RpcError } from './errors.ts';
+
+const CHECK_MS = 1_000;
+
+/** The open streams of all edges. Checks every second whether their callers still have access, and ends the others. */
+export class OpenStreams {
+  readonly #streams = new Map<CallContext, Identity>();
+  readonly #accessError: (identity: Identity) => RpcError | undefined;
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(accessError: (identity: Identity) => RpcError | undefined) {
+    this.#accessError = accessError;
+  }
+
+  /** Adds a stream; the returned function removes it. */
+  add(call: CallContext, identity: Identity): () => void {
+    this.#streams.set(call, identity);
+    this.#timer ??= setInterval(() => this.#check(), CHECK_MS).unref();
+    return () => {
+      this.#streams.delete(call);
+      if (this.#streams.size > 0) return;
+      clearInterval(this.#timer);
+      this.#timer = undefined;
+    };
+  }
+
+  #check(): void {
+    for (const [call, identity] of this.#streams) {
+      const error = this.#accessError(identity);
+      if (error !== undefined) call.end(error);
+    }
+  }
+}
