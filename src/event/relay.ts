@@ -57,6 +57,11 @@ export class Relay {
     });
   }
 
+  /** Whether this instance receives all that the others publish. */
+  get isSubscribed(): boolean {
+    return this.#listener.subscribed === CHANNELS.length;
+  }
+
   /** Delivers committed events, here and to the other instances. */
   publish(events: readonly LoggedEvent[]): void {
     for (const event of events) this.#hub.deliver(event);

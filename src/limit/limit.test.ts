@@ -174,7 +174,8 @@ describe('rate limits over several instances', () => {
     await Promise.all([subscribe(user(2), 1), subscribe(user(2), 1), subscribe(user(2), 1)]);
     await rejects(subscribe(user(2), 1), Code.ResourceExhausted, 'RATE_LIMITED');
     await the.redis.start();
-    for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
+    const clients = [redis, ...the.instances.map(({ deps }) => deps.redis)];
+    for (const client of clients) await until(() => client.status === 'ready');
     // The leases of open streams are renewed without a call.
     await until(async () => (await redis.hlen(`limit:{${tenantId}}:streams:2`)) === 2);
     await rejects(subscribe(user(2), 0), Code.ResourceExhausted, 'RATE_LIMITED');

@@ -9,6 +9,7 @@ import { type FreshDatabase, freshDatabase } from './database.ts';
 import { assertLoggedEventsDecode } from './logged-events.ts';
 import { type FreshRedis, freshRedis } from './redis.ts';
 import { createTokenSigner, type TokenSigner } from './tokens.ts';
+import { until } from './until.ts';
 
 /** Whom a test calls as. */
 export type As = {
@@ -88,6 +89,8 @@ export class App {
     const config = this.config(changes);
     const service = await openService(config, createLogger(process.env['TEST_LOG_LEVEL'] ?? 'silent'));
     this.instances.push(service);
+    // Presence, typing and signals that other instances publish before that are lost.
+    if (this.redis.client.status === 'ready') await until(() => service.deps.relay.isSubscribed, 'a relay');
     return service;
   }
 
