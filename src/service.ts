@@ -48,7 +48,7 @@ async function open(config: Config, log: Logger, opened: AsyncDisposableStack): 
   const deps = await openDeps(config, log, opened);
   let draining = false;
   const api = await createApi(routes(deps), deps);
-  const parts = { api, config, log, now: deps.now };
+  const parts = { api, config, log, metrics: deps.metrics, now: deps.now };
   const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => !draining);
   opened.defer(() => metrics.close());
   const grpc = await openGrpcEdge(parts);

@@ -27,6 +27,7 @@ export type EdgeParts = {
   readonly api: Api;
   readonly config: Config;
   readonly log: Logger;
+  readonly metrics: Metrics;
   readonly now: () => number;
 };
 

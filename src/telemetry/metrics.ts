@@ -32,6 +32,12 @@ export function createMetrics() {
       labelNames: ['edge'],
       registers,
     }),
+    listenerErrors: new Counter({
+      name: 'discuss_listener_errors_total',
+      help: 'Exceptions in listeners of sockets, streams and Redis. Each ended one call or message; all are defects.',
+      labelNames: ['listener'],
+      registers,
+    }),
     writeBatchSize: new Histogram({
       name: 'discuss_write_batch_size',
       help: 'Messages written by one statement.',

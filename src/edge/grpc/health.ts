@@ -15,6 +15,12 @@ import {
 } from '#gen/grpc/health/v1/health_pb.ts';
 import { asBuffer, serviceDefinition } from './service-definition.ts';
 
+const undecodable = {
+  code: status.INVALID_ARGUMENT,
+  details: 'request: cannot be decoded as a HealthCheckRequest',
+};
+const tooManyWatches = { code: status.RESOURCE_EXHAUSTED, details: 'too many health watches' };
+
 type Watch = ServerWritableStream<Buffer, Buffer>;
 
 /**
@@ -24,21 +30,26 @@ type Watch = ServerWritableStream<Buffer, Buffer>;
 export class Health {
   readonly #names: ReadonlySet<string>;
   readonly #watches = new Map<Watch, string>();
+  readonly #maxWatches: number;
   #serving = true;
 
-  constructor(services: readonly string[]) {
+  constructor(services: readonly string[], maxWatches: number) {
     this.#names = new Set(['', ...services]);
+    this.#maxWatches = maxWatches;
   }
 
   addTo(server: Server): void {
     server.addService(serviceDefinition(HealthService), {
       check: (call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
         const name = serviceOf(call.request);
-        if (this.#names.has(name)) respond(null, this.#response(name));
+        if (name === undefined) respond(undecodable);
+        else if (this.#names.has(name)) respond(null, this.#response(name));
         else respond({ code: status.NOT_FOUND, details: 'unknown service' });
       },
       watch: (call: Watch) => {
         const name = serviceOf(call.request);
+        if (name === undefined) return void call.emit('error', undecodable);
+        if (this.#watches.size >= this.#maxWatches) return void call.emit('error', tooManyWatches);
         this.#watches.set(call, name);
         call.on('cancelled', () => this.#watches.delete(call));
         call.write(this.#response(name));
@@ -80,6 +91,10 @@ export class Health {
   }
 }
 
-function serviceOf(request: Buffer): string {
-  return fromBinary(HealthCheckRequestSchema, request).service;
+function serviceOf(request: Buffer): string | undefined {
+  try {
+    return fromBinary(HealthCheckRequestSchema, request).service;
+  } catch {
+    return undefined;
+  }
 }

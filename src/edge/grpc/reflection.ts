@@ -11,6 +11,7 @@ import {
 } from '@bufbuild/protobuf';
 import { FileDescriptorProtoSchema } from '@bufbuild/protobuf/wkt';
 import type { Server, ServerDuplexStream } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
 import { Code } from '#gen/google/rpc/code_pb.ts';
 import {
   ServerReflection,
@@ -19,11 +20,22 @@ import {
   ServerReflectionResponseSchema,
 } from '#gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import { errors } from '../../rpc/errors.ts';
 import { callerOf, type VerifyToken } from '../../rpc/interceptors/authenticate.ts';
+import { guard } from '../../telemetry/guard.ts';
+import type { Metrics } from '../../telemetry/metrics.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
 
+/** The response to a request; undefined if that cannot be decoded. */
+type Reflector = (request: Uint8Array) => Uint8Array | undefined;
+
+type ReflectionCall = ServerDuplexStream<Buffer, Buffer>;
+
 type Response = NonNullable<MessageInitShape<typeof ServerReflectionResponseSchema>['messageResponse']>;
+
+// Far above what clients ask for: grpcurl and buf need one request per file.
+const MAX_REQUESTS = 200;
 
 /**
  * Server reflection, v1 and v1alpha, whose messages are the same on the wire. It serves the descriptors that the
@@ -34,17 +46,15 @@ export function addReflection(
   server: Server,
   services: readonly DescService[],
   verifyToken: VerifyToken | undefined,
+  parts: { readonly log: Logger; readonly metrics: Metrics },
 ): void {
   const all = [...services, ServerReflection, ServerReflectionAlpha];
   const reflect = createReflection(all);
-  const serverReflectionInfo = (call: ServerDuplexStream<Buffer, Buffer>) => {
+  const serverReflectionInfo = (call: ReflectionCall) => {
     const authenticated =
       verifyToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), verifyToken);
     authenticated.then(
-      () => {
-        call.on('data', (request: Buffer) => call.write(asBuffer(reflect(request))));
-        call.on('end', () => call.end());
-      },
+      () => serveRequests(call, reflect, parts),
       (error) => call.emit('error', toStatus(error, 'reflection')),
     );
   };
@@ -52,12 +62,51 @@ export function addReflection(
   server.addService(serviceDefinition(ServerReflectionAlpha), { serverReflectionInfo });
 }
 
-function createReflection(services: readonly DescService[]): (request: Uint8Array) => Uint8Array {
+function serveRequests(
+  call: ReflectionCall,
+  reflect: Reflector,
+  parts: { readonly log: Logger; readonly metrics: Metrics },
+): void {
+  let requests = 0;
+  let failed = false;
+  const fail = (error: unknown) => {
+    failed = true;
+    call.emit('error', toStatus(error, 'reflection'));
+  };
+  const serve = (request: Buffer) => {
+    if (failed) return;
+    requests += 1;
+    if (requests > MAX_REQUESTS)
+      return fail(errors.overloaded(`${MAX_REQUESTS} reflection requests per call`, 0));
+    const response = reflect(request);
+    if (response === undefined)
+      return fail(errors.fieldInvalid('request', 'cannot be decoded as a ServerReflectionRequest'));
+    // A client that does not read is not read from either, so that its responses do not pile up here.
+    if (call.write(asBuffer(response))) return;
+    call.pause();
+    call.once('drain', () => call.resume());
+  };
+  call.on('data', guard('reflection', parts, serve, fail));
+  call.on('end', () => {
+    if (!failed) call.end();
+  });
+}
+
+function decode(bytes: Uint8Array): ServerReflectionRequest | undefined {
+  try {
+    return fromBinary(ServerReflectionRequestSchema, bytes);
+  } catch {
+    return undefined;
+  }
+}
+
+function createReflection(services: readonly DescService[]): Reflector {
   const index = new DescriptorIndex();
   for (const service of services) index.addFile(service.file);
   const names = services.map(({ typeName }) => ({ name: typeName }));
   return (bytes) => {
-    const request = fromBinary(ServerReflectionRequestSchema, bytes);
+    const request = decode(bytes);
+    if (request === undefined) return undefined;
     const response = create(ServerReflectionResponseSchema, {
       validHost: request.host,
       originalRequest: request,

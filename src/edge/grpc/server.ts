@@ -31,13 +31,16 @@ type GrpcCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, B
 const closingMs = 1_000;
 
 /** Opens the gRPC edge for other services: grpc-js, with health checking and server reflection. */
-export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
+export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts): Promise<Edge> {
   await probeHttp2Stream();
   const server = new Server(serverOptions(config));
   const calls = new ActiveCalls(config.call, log, now);
   const monitor = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
   const { maxMessageBytes } = config.call;
-  const health = new Health(api.services.map(({ typeName }) => typeName));
+  const health = new Health(
+    api.services.map(({ typeName }) => typeName),
+    config.grpc.healthWatches,
+  );
   for (const service of api.services) {
     const rpcs = api.rpcs.filter(({ method }) => method.parent === service);
     const handlers = rpcs.map((rpc) => [
@@ -50,7 +53,7 @@ export async function openGrpcEdge({ api, config, log, now }: EdgeParts): Promis
   }
   health.addTo(server);
   const verifyToken = config.grpc.openReflection ? undefined : api.verifyToken;
-  addReflection(server, [...api.services, HealthService], verifyToken);
+  addReflection(server, [...api.services, HealthService], verifyToken, { log, metrics });
   return {
     address: await bind(server, config.grpc.address),
     async drain() {

@@ -16,6 +16,7 @@ import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
+import { guard } from '../../telemetry/guard.ts';
 import { toConnectError } from './connect-error.ts';
 import { handleCors } from './cors.ts';
 import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
@@ -31,7 +32,7 @@ const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 const closingMs = 1_000;
 
 /** Opens the web edge: Connect, gRPC-Web and gRPC, over HTTP/1.1 and HTTP/2 on one port. */
-export async function openWebEdge({ api, config, log, now }: EdgeParts): Promise<Edge> {
+export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts): Promise<Edge> {
   const calls = new ActiveCalls(config.call, log, now);
   const serving = new Map([
     ...unaryMethods(api.rpcs, calls, config.call.maxMessageBytes),
@@ -39,7 +40,12 @@ export async function openWebEdge({ api, config, log, now }: EdgeParts): Promise
   ]);
   const server = new DualProtocolServer(
     config,
-    httpHandler(serving, calls, new Set(config.web.origins), config.call.maxDeadlineMs),
+    guard(
+      'web',
+      { log, metrics },
+      httpHandler(serving, calls, new Set(config.web.origins), config.call.maxDeadlineMs),
+      (_error, _request, response) => response.destroy(),
+    ),
   );
   return {
     address: await server.listen(config.web.address),

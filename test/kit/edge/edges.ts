@@ -50,7 +50,7 @@ export async function openEdges(
   const metrics = createMetrics();
   const routes: Route[] = [route(EchoService, { ...defaults, ...handlers })];
   const api = await createApi(routes, { config, log: logger, metrics, limiter: new LocalLimiter(now), now });
-  const parts = { api, config, log: logger, now };
+  const parts = { api, config, log: logger, metrics, now };
   const [grpc, web] = await Promise.all([openGrpcEdge(parts), openWebEdge(parts)]);
   return {
     grpc,

@@ -1,0 +1,98 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import { test } from 'node:test';
+import {
+  Client,
+  credentials,
+  type Metadata,
+  Metadata as MetadataClass,
+  type ServiceError,
+  status,
+} from '@grpc/grpc-js';
+import { openEdges } from '../../../test/kit/edge/edges.ts';
+import { until } from '../../../test/kit/until.ts';
+
+const same = (bytes: Buffer) => bytes;
+const malformed = Buffer.from([0x0a]);
+
+function metadataOf(token: string): Metadata {
+  const metadata = new MetadataClass();
+  metadata.set('authorization', `Bearer ${token}`);
+  return metadata;
+}
+
+for (const version of ['v1', 'v1alpha']) {
+  const path = `/grpc.reflection.${version}.ServerReflection/ServerReflectionInfo`;
+
+  test(`reflection ${version} rejects bytes that are not a request, and ends only that call`, async () => {
+    await using edges = await openEdges();
+    using connection = connect(edges.grpc.address);
+    for (const bytes of [malformed, Buffer.from([0xff, 0xff]), Buffer.alloc(3, 0x0a)]) {
+      const call = connection.client.makeBidiStreamRequest(path, same, same, metadataOf(edges.token));
+      call.write(bytes);
+      call.write(bytes);
+      const [error]: ServiceError[] = await once(call, 'error');
+      assert.equal(error?.code, status.INVALID_ARGUMENT);
+    }
+    const answered = connection.client.makeBidiStreamRequest(path, same, same, metadataOf(edges.token));
+    answered.write(Buffer.from([0x3a, 0x00]));
+    const [response] = await once(answered, 'data');
+    assert.ok(Buffer.isBuffer(response) && response.length > 0);
+    answered.end();
+  });
+
+  test(`reflection ${version} ends a call of more than 200 requests`, async () => {
+    await using edges = await openEdges();
+    using connection = connect(edges.grpc.address);
+    const call = connection.client.makeBidiStreamRequest(path, same, same, metadataOf(edges.token));
+    let responses = 0;
+    call.on('data', () => {
+      responses += 1;
+    });
+    const failed = once(call, 'error');
+    for (let index = 0; index < 300; index += 1) call.write(Buffer.from([0x3a, 0x00]));
+    const [error]: ServiceError[] = await failed;
+    assert.equal(error?.code, status.RESOURCE_EXHAUSTED);
+    assert.ok(responses <= 200);
+  });
+}
+
+test('health rejects bytes that are not a request', async () => {
+  await using edges = await openEdges();
+  using connection = connect(edges.grpc.address);
+  const { client } = connection;
+  const watch = client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, malformed);
+  const [error]: ServiceError[] = await once(watch, 'error');
+  assert.equal(error?.code, status.INVALID_ARGUMENT);
+  const check = await new Promise<ServiceError | null>((resolve) => {
+    client.makeUnaryRequest('/grpc.health.v1.Health/Check', same, same, malformed, (failure) =>
+      resolve(failure),
+    );
+  });
+  assert.equal(check?.code, status.INVALID_ARGUMENT);
+});
+
+test('health watches above the configured number are rejected until one ends', async () => {
+  await using edges = await openEdges({}, { GRPC_HEALTH_WATCHES: '3' });
+  using connection = connect(edges.grpc.address);
+  const open = () =>
+    connection.client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, Buffer.alloc(0));
+  const watches = [open(), open(), open()];
+  await Promise.all(watches.map((watch) => once(watch, 'data')));
+  const [error]: ServiceError[] = await once(open(), 'error');
+  assert.equal(error?.code, status.RESOURCE_EXHAUSTED);
+  for (const watch of watches) watch.on('error', () => {});
+  watches[0]?.cancel();
+  await until(async () => {
+    const next = open();
+    return once(next, 'data').then(
+      () => true,
+      () => false,
+    );
+  }, 'a watch in the place of the one that ended');
+});
+
+function connect(address: string) {
+  const client = new Client(address, credentials.createInsecure());
+  return { client, [Symbol.dispose]: () => client.close() };
+}
