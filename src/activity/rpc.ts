@@ -11,10 +11,9 @@ import type { Caller, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
-import { type MarkedRow, markAllRead, markRead } from './mark-sql.ts';
-import { fromSnapshotToken, toSnapshotToken } from './snapshot-token.ts';
+import { markHandlers } from './mark.ts';
 import { type ActivityPlace, countUnread, listActivities, type NewItem, recordActivities } from './sql.ts';
-import { signalActivities, signalRead, toActivity } from './view.ts';
+import { signalActivities, toActivity, toSnapshotToken } from './view.ts';
 
 type RecordRequest = MessageShape<typeof RecordActivitiesRequestSchema>;
 
@@ -23,6 +22,8 @@ const RECORDED_AT_ONCE = 10_000;
 export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
   const { db, relay } = deps;
   return {
+    ...markHandlers(deps),
+
     async listActivities(request, call) {
       const { tenantId, userId } = call.caller;
       if (request.entityId !== 0n && request.entityType === '')
@@ -39,25 +40,6 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
         nextPageToken,
         snapshotToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };
-    },
-
-    async markActivityRead({ activityIds }, call) {
-      const { tenantId, userId } = call.caller;
-      const marked = await db.run(call, (sql) => markRead(sql, tenantId, userId, activityIds));
-      signalRead(relay, call.caller, marked.map(toId));
-      return { markedCount: marked.length };
-    },
-
-    async markAllActivitiesRead({ snapshotToken, upToTime }, call) {
-      const { tenantId, userId } = call.caller;
-      const upTo = {
-        snapshot: fromSnapshotToken(snapshotToken),
-        timestamp:
-          upToTime === undefined ? undefined : upToTime.seconds * 1000n + BigInt(upToTime.nanos) / 1_000_000n,
-      };
-      const marked = await db.run(call, (sql) => markAllRead(sql, tenantId, userId, upTo));
-      signalRead(relay, call.caller, marked.map(toId));
-      return { markedCount: marked.length };
     },
 
     async getActivityCounts(_request, call) {
@@ -87,8 +69,6 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
     },
   };
 }
-
-const toId = ({ id }: MarkedRow) => id;
 
 function toPlace(pageToken: string): ActivityPlace | undefined {
   const keys = fromPageToken(pageToken, 2);

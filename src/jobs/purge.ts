@@ -1,10 +1,10 @@
 import type { Logger } from 'pino';
+import type { PendingQuery } from 'postgres';
 import { setArchived } from '../channel/lifecycle.ts';
 import type { Config } from '../config.ts';
 import type { Database } from '../db/database.ts';
 import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
-import { listInactiveGroups, purgeActivities, purgeChannels, purgeMessages } from './purge-sql.ts';
 
 const DAY_MS = 86_400_000;
 const AT_ONCE = 2_000;
@@ -21,7 +21,7 @@ export type PurgeParts = {
 };
 
 /** What a run of the retention rules came to. */
-export type Purged = {
+export type RetentionResult = {
   readonly messages: number;
   readonly channels: number;
   readonly activities: number;
@@ -29,7 +29,7 @@ export type Purged = {
 };
 
 /** Applies the retention rules until nothing is left to do. */
-export async function purge(parts: PurgeParts): Promise<Purged> {
+export async function purge(parts: PurgeParts): Promise<RetentionResult> {
   const { retention } = parts.config;
   const all = async (days: number, step: typeof purgeMessages) =>
     days === 0 ? 0 : purgeAll(parts, before(parts, days), step);
@@ -79,4 +79,31 @@ async function archiveInactive(parts: PurgeParts): Promise<number> {
 
 function before({ now }: PurgeParts, days: number): bigint {
   return BigInt(now() - days * DAY_MS);
+}
+
+type PurgedRows = PendingQuery<{ readonly purged: number }[]>;
+
+/** Removes messages for good that were deleted before a time, epoch ms; how many. */
+function purgeMessages(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
+  return sql<{ purged: number }[]>`select purge_deleted_messages(${beforeMs}, ${limit}) as purged`;
+}
+
+/** Removes messages for good of a channel that was deleted before a time, epoch ms, and in the end the channel; how many rows. */
+function purgeChannels(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
+  return sql<{ purged: number }[]>`select purge_deleted_channels(${beforeMs}, ${limit}) as purged`;
+}
+
+/** Removes activities from before a time, epoch ms; how many. */
+function purgeActivities(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
+  return sql<{ purged: number }[]>`select purge_activities(${beforeMs}, ${limit}) as purged`;
+}
+
+type InactiveRow = { readonly tenantId: bigint; readonly channelId: bigint };
+
+/** Groups of all tenants in which nothing has happened since a time, epoch ms. */
+function listInactiveGroups(sql: Pool, beforeMs: bigint, limit: number): PendingQuery<InactiveRow[]> {
+  return sql<InactiveRow[]>`
+    select tenant_id, channel_id
+    from list_inactive_groups(${beforeMs}, ${limit})
+  `;
 }

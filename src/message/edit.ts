@@ -1,34 +1,69 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { MessageShape } from '@bufbuild/protobuf';
-import type { EditMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { PendingQuery } from 'postgres';
+import type { MessageVersionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { EditMessageRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { recordMentions } from '../activity/sql.ts';
+import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
-import { toMetadataJson } from '../db/metadata.ts';
+import { fromMetadataJson, toMetadataJson } from '../db/metadata.ts';
+import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
 import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
-import type { Caller } from '../rpc/call.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
-import { lockMessage, rejectDeleted } from './access.ts';
-import { type Content, deleteOldVersions, insertVersion, updateContent } from './change-sql.ts';
-import { requireContent } from './content.ts';
-import { keepMentions } from './mention.ts';
-import { findAudience, type LockedRow, type MessageRow } from './sql.ts';
-import { toMessageEdited } from './view.ts';
+import { allowedMentions, ignoredMentions, lockMessage, rejectDeleted, requireContent } from './access.ts';
+import type { MessageCache } from './cache.ts';
+import { findAudience, type LockedRow, type MessageRow, messageColumns, nextSeq } from './sql.ts';
+import { toMessage } from './view.ts';
 
 type EditRequest = MessageShape<typeof EditMessageRequestSchema>;
 
 const HOUR_MS = 3_600_000n;
 
+type EditHandlers = Pick<Handlers<typeof MessageService>, 'editMessage' | 'listEdits'>;
+
+export function editHandlers(deps: Deps & { readonly messageCache: MessageCache }): EditHandlers {
+  return {
+    async editMessage(request, call) {
+      requireEdit(request);
+      const { message, events, activities } = await deps.db.transaction(call, (sql) =>
+        edit(sql, call.caller, deps.config, request),
+      );
+      deps.messageCache.forget(request.channelId, events[0]?.seq);
+      deps.relay.publish(events);
+      signalActivities(deps.relay, activities);
+      const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
+      return { message: toMessage(message), ignoredMentionUserIds: ignoredMentions(asked, message.mentions) };
+    },
+
+    async listEdits({ channelId, messageId }, call) {
+      const { tenantId, userId } = call.caller;
+      const rows = await deps.db.run(call, (sql) =>
+        listVersions(sql, tenantId, userId, channelId, messageId),
+      );
+      if (rows.length === 0) throw errors.messageNotFound();
+      return {
+        versions: rows.flatMap((row) =>
+          row.version === null ? [] : [toVersion({ ...row, version: row.version })],
+        ),
+      };
+    },
+  };
+}
+
 /** A message after its edit, the event, and what was recorded for those it mentions now. */
-export type Edited = {
+type Edited = {
   readonly message: MessageRow;
   readonly events: readonly LoggedEvent[];
   readonly activities: string | null;
 };
 
 /** Changes a message, unless it is as asked already; its earlier version is kept. */
-export async function edit(sql: Sql, caller: Caller, config: Config, request: EditRequest): Promise<Edited> {
+async function edit(sql: Sql, caller: Caller, config: Config, request: EditRequest): Promise<Edited> {
   const before = await lockMessage(sql, caller, request.channelId, request.messageId);
   requireEditable(config, caller, before);
   const content = await toContent(sql, caller, request, before);
@@ -45,7 +80,7 @@ export async function edit(sql: Sql, caller: Caller, config: Config, request: Ed
 }
 
 /** Checks what needs no look at the message. */
-export function requireEdit(request: EditRequest): void {
+function requireEdit(request: EditRequest): void {
   const paths = pathsOf(request);
   if (paths.has('content')) requireContent(request.content);
   if (paths.has('metadata')) toMetadataJson('metadata', request.metadata);
@@ -73,7 +108,7 @@ async function toContent(
   let mentions: readonly bigint[] = before.mentions;
   if (paths.has('mention_user_ids')) {
     const [audience] = await findAudience(sql, tenantId, userId, request.channelId, request.mentionUserIds);
-    mentions = keepMentions(request.mentionUserIds, audience);
+    mentions = allowedMentions(request.mentionUserIds, audience);
   }
   return {
     content: paths.has('content') ? request.content : before.content,
@@ -88,4 +123,120 @@ function isSame(before: MessageRow, { content, mentions, metadata }: Content): b
     isDeepStrictEqual(before.mentions, [...mentions]) &&
     isDeepStrictEqual(JSON.parse(before.metadata ?? 'null'), JSON.parse(metadata ?? 'null'))
   );
+}
+
+const VERSIONS_KEPT = 100;
+
+/** Keeps a message as it is among its earlier versions. */
+function insertVersion(sql: Sql, tenantId: bigint, messageId: bigint): PendingQuery<never[]> {
+  return sql<never[]>`
+    insert into message_edits
+      (tenant_id, message_id, version, channel_id, content, mentions, metadata, created_at)
+    select
+      m.tenant_id, m.id,
+      1 + coalesce((select max(e.version) from message_edits e where e.tenant_id = ${tenantId} and e.message_id = m.id), 0),
+      m.channel_id, m.content, m.mentions, m.metadata, coalesce(m.edited_at, m.created_at)
+    from messages m
+    where m.id = ${messageId}
+      and m.tenant_id = ${tenantId}
+  `;
+}
+
+/** Forgets the versions of a message that are too many. */
+function deleteOldVersions(sql: Sql, tenantId: bigint, messageId: bigint): PendingQuery<never[]> {
+  return sql<never[]>`
+    delete from message_edits e
+    where e.tenant_id = ${tenantId}
+      and e.message_id = ${messageId}
+      and e.version <= (
+        select max(x.version) - ${VERSIONS_KEPT}
+        from message_edits x
+        where x.tenant_id = ${tenantId} and x.message_id = ${messageId}
+      )
+  `;
+}
+
+type Content = {
+  readonly content: string;
+  readonly mentions: readonly bigint[];
+  /** JSON text. */
+  readonly metadata: string | null;
+};
+
+function updateContent(
+  sql: Sql,
+  tenantId: bigint,
+  messageId: bigint,
+  { content, mentions, metadata }: Content,
+): PendingQuery<MessageRow[]> {
+  return sql<MessageRow[]>`
+    update messages m
+    set
+      content = ${content},
+      mentions = ${sql.array([...mentions], 1016)},
+      metadata = ${metadata}::text::jsonb,
+      is_edited = true,
+      edited_at = t.now,
+      updated_at = t.now,
+      event_seq = ${nextSeq(sql)}
+    from (select now_ms() as now) as t
+    where m.id = ${messageId}
+      and m.tenant_id = ${tenantId}
+    returning ${messageColumns(sql)}
+  `;
+}
+
+type VersionRow = {
+  readonly version: number | null;
+  readonly content: string;
+  readonly mentions: bigint[];
+  readonly metadata: string | null;
+  readonly createdAt: bigint;
+};
+
+/** Earlier versions of a message, latest first; one row without version when there are none, no row without message. */
+function listVersions(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  messageId: bigint,
+): PendingQuery<VersionRow[]> {
+  return sql<VersionRow[]>`
+    select e.version, e.content, e.mentions, e.metadata::text, e.created_at
+    from messages m
+    join channels c on c.id = m.channel_id
+    join channel_members me on me.channel_id = m.channel_id
+    left join message_edits e
+      on e.tenant_id = m.tenant_id
+      and e.message_id = m.id
+      and not m.is_deleted
+    where m.id = ${messageId}
+      and m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and is_member_status(me.status)
+    order by e.version desc
+    limit ${VERSIONS_KEPT}
+  `;
+}
+
+function toVersion(
+  row: VersionRow & { readonly version: number },
+): MessageInitShape<typeof MessageVersionSchema> {
+  return {
+    version: row.version,
+    content: row.content,
+    mentionUserIds: row.mentions,
+    metadata: fromMetadataJson(row.metadata),
+    writeTime: toTimestamp(row.createdAt),
+  };
+}
+
+/** The event that a message was edited. */
+function toMessageEdited(row: MessageRow, actorId: bigint): PatchableEvent {
+  const change = { case: 'messageEdited', value: { message: toMessage(row) } } as const;
+  return toPatchable({ channelId: row.channelId, actorId, change });
 }

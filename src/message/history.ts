@@ -1,19 +1,31 @@
 import type { MessageShape } from '@bufbuild/protobuf';
-import type { ListMessagesRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { PendingQuery } from 'postgres';
+import type { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import type { Call } from '../rpc/call.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
-import type { MessageCache } from './cache.ts';
-import { type HistoryRow, listHistory, listNewest } from './history-sql.ts';
-import type { MessageRow } from './sql.ts';
+import type { MessageCache, Version } from './cache.ts';
+import { type MessageRow, messageColumns } from './sql.ts';
 import { toMessage } from './view.ts';
 
 type ListRequest = MessageShape<typeof ListMessagesRequestSchema>;
 
 const LAST_ID = 0x7fff_ffff_ffff_ffffn;
 
-export type Page = {
+type HistoryDeps = Deps & { readonly messageCache: MessageCache };
+type HistoryHandlers = Pick<Handlers<typeof MessageService>, 'listMessages'>;
+
+export function historyHandlers(deps: HistoryDeps): HistoryHandlers {
+  return {
+    async listMessages(request, call) {
+      return readHistory(deps, call, request.channelId, toPage(request));
+    },
+  };
+}
+
+type Page = {
   readonly pivot: bigint;
   readonly older: number;
   readonly newer: number;
@@ -23,7 +35,7 @@ export type Page = {
 };
 
 // One row more than asked for in the direction of the page, and one in the other, tell whether there is more.
-export function toPage(request: ListRequest): Page {
+function toPage(request: ListRequest): Page {
   const size = pageSizeOf(request);
   const { withoutReplies } = request;
   const towardsOlder = (pivot: bigint): Page => ({
@@ -68,10 +80,8 @@ export function toPage(request: ListRequest): Page {
   }
 }
 
-type HistoryDeps = Deps & { readonly messageCache: MessageCache };
-
 /** A page of a channel, the newest one perhaps from the cache. */
-export async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
+async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
   if (page.pivot === LAST_ID && page.towards === 'older' && !page.withoutReplies)
     return readNewest(deps, call, channelId, page);
   const { tenantId, userId } = call.caller;
@@ -139,4 +149,98 @@ function toNextToken(page: Page, shown: readonly { id: bigint }[], hasNext: bool
   const edge = page.towards === 'newer' ? shown.at(-1) : shown.at(0);
   if (!hasNext || edge === undefined) return '';
   return page.towards === 'newer' ? toPageToken([true, edge.id + 1n]) : toPageToken([false, edge.id]);
+}
+
+type HistoryRow = { readonly headSeq: bigint } & (
+  | (MessageRow & { readonly newer: boolean })
+  | { readonly id: null; readonly newer: null }
+);
+
+/**
+ * Messages of a channel around a pivot: up to `older` before it and up to `newer` from it on. No row at all
+ * when the channel is not there for the user; one row without message when there is none to show.
+ */
+function listHistory(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  page: {
+    readonly pivot: bigint;
+    readonly older: number;
+    readonly newer: number;
+    readonly withoutReplies: boolean;
+  },
+): PendingQuery<HistoryRow[]> {
+  const shown = page.withoutReplies ? sql`and (m.parent_id is null or m.also_in_channel)` : sql``;
+  return sql<HistoryRow[]>`
+    select c.event_seq as head_seq, page.*
+    from channels c
+    join channel_members me on me.channel_id = c.id
+    left join lateral (
+      (
+        select ${messageColumns(sql)}, false as newer
+        from messages m
+        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id < ${page.pivot} ${shown}
+        order by m.id desc
+        limit ${page.older}
+      )
+      union all
+      (
+        select ${messageColumns(sql)}, true as newer
+        from messages m
+        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id >= ${page.pivot} ${shown}
+        order by m.id
+        limit ${page.newer}
+      )
+    ) as page on true
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and is_member_status(me.status)
+    order by page.id
+  `;
+}
+
+type NewestRow = Version & (MessageRow | { readonly id: null });
+
+/**
+ * The newest messages of a channel, latest last, unless its version is the one known. No row at all when the channel
+ * is not there for the user; one row without message when there is none, or none is needed.
+ */
+function listNewest(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  channelId: bigint,
+  limit: number,
+  known: Version | undefined,
+): PendingQuery<NewestRow[]> {
+  return sql<NewestRow[]>`
+    select c.event_seq as head_seq, state.version, page.*
+    from channels c
+    join channel_members me on me.channel_id = c.id
+    cross join lateral (
+      select c.event_seq || '.' || c.unread_version || '.' || database_epoch() as version
+      offset 0
+    ) as state
+    left join lateral (
+      select ${messageColumns(sql)}
+      from messages m
+      where m.channel_id = c.id
+        and m.tenant_id = ${tenantId}
+        and state.version != ${known?.version ?? ''}
+      order by m.id desc
+      limit ${limit}
+    ) as page on true
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and is_member_status(me.status)
+    order by page.id
+  `;
 }

@@ -1,151 +1,85 @@
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
-import { timestampMs } from '@bufbuild/protobuf/wkt';
-import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { PendingQuery } from 'postgres';
+import { Code } from '#gen/google/rpc/code_pb.ts';
+import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
 import {
+  type MessageService,
   SendMessageRequestSchema,
   type SendMessageResponseSchema,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { isManager } from '../channel/access.ts';
-import { toMetadata } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
-import type { Call, Caller } from '../rpc/call.ts';
-import { requireTenant } from '../rpc/caller.ts';
-import { errors } from '../rpc/errors.ts';
-import { requireContent } from './content.ts';
-import { keepMentions, leftOut, mayMentionAll } from './mention.ts';
-import { findAudience, findMessage, findRepeated, type MessageRow, type SendItem } from './sql.ts';
-import { POLL_DATA, toMessage, toPoll, toPollJson, toScopeColumn, toTypeColumn } from './view.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
+import { errors, RpcError } from '../rpc/errors.ts';
+import { ignoredMentions } from './access.ts';
+import { type Message, prepareMessage } from './new-message.ts';
+import type { SendQueue } from './send-queue.ts';
+import { type MessageRow, messageColumns } from './sql.ts';
+import { toMessage } from './view.ts';
 
 type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
-type Message = MessageInitShape<typeof MessageSchema>;
-type Mentions = { readonly userIds: readonly bigint[]; readonly scope: MentionScope };
+type SendResponse = MessageInitShape<typeof SendMessageResponseSchema>;
+type SendHandlers = Pick<Handlers<typeof MessageService>, 'sendMessage'>;
 
-/** A message ready to be posted: what its event says, and what its row gets. */
-export type Unsent = { readonly message: Message; readonly item: SendItem };
+export type SendDeps = Deps & {
+  readonly sendQueue: SendQueue;
+  /** Ends the typing indicator of a member who has sent a message. */
+  readonly typing: { sent(channelId: bigint, userId: bigint): void };
+};
 
-/** Checks what the proto cannot, and looks up what the message refers to. */
-export async function prepare(deps: Deps, call: Call, request: SendRequest): Promise<Unsent> {
-  requireSendable(call.caller, request);
-  requireOpenPoll(request, deps.now());
-  const metadata = toMetadata('metadata', request.metadata);
-  const [parentId, mentions] = await Promise.all([
-    findThread(deps, call, request),
-    findMentions(deps, call, request),
-  ]);
-  const poll = request.poll === undefined ? undefined : { [POLL_DATA]: toPollJson(request.poll) };
-  const message: Message = {
-    id: PLACEHOLDER_ID,
-    position: PLACEHOLDER_ID,
-    createTime: placeholderTime,
-    channelId: request.channelId,
-    senderId: call.caller.userId,
-    type: request.type === MessageType.UNSPECIFIED ? MessageType.TEXT : request.type,
-    content: request.content,
-    mentionUserIds: [...mentions.userIds],
-    mentionScope: mentions.scope,
-    parentId,
-    alsoInChannel: parentId !== 0n && request.alsoInChannel,
-    metadata: poll !== undefined && Object.keys(metadata ?? {}).length === 0 ? undefined : metadata,
-    poll: poll === undefined ? undefined : toPoll(poll, null),
-  };
-  const stored = poll === undefined ? metadata : { ...metadata, ...poll };
-  return { message, item: toItem(request, call, message, stored) };
-}
-
-function requireSendable(caller: Caller, request: SendRequest): void {
-  const isSystem = request.type === MessageType.SYSTEM;
-  if (isSystem && caller.kind !== 'service')
-    throw errors.callerNotAllowed('SYSTEM messages are posted by services');
-  if (isManager(caller)) {
-    requireTenant(caller);
-    if (!isSystem) throw errors.callerNotAllowed('a service that acts for nobody posts SYSTEM messages only');
-  }
-  if ((request.type === MessageType.POLL) !== (request.poll !== undefined))
-    throw errors.fieldInvalid('poll', 'is for messages of type POLL, and required there');
-  if (request.metadata?.[POLL_DATA] !== undefined)
-    throw errors.fieldInvalid('metadata', `must not hold ${POLL_DATA}`);
-  requireContent(request.content);
-}
-
-// Not a rule of the contract: a retry of a poll that was posted must find it after its close time, too.
-function requireOpenPoll({ poll }: SendRequest, nowMs: number): void {
-  if (poll?.closeTime !== undefined && timestampMs(poll.closeTime) <= nowMs)
-    throw errors.fieldInvalid('poll.close_time', 'must be in the future');
-}
-
-// A reply to a reply joins the thread of the first message. A message's thread never changes, so this is
-// looked up before the batch; the batch checks once more that the channel is still the caller's.
-async function findThread(deps: Deps, call: Call, { channelId, parentId }: SendRequest): Promise<bigint> {
-  if (parentId === 0n) return 0n;
-  const { tenantId, userId } = call.caller;
-  const [parent] = await deps.db.run(call, (sql) =>
-    findMessage(sql, tenantId, userId, channelId, parentId, isManager(call.caller)),
-  );
-  if (parent === undefined) throw errors.messageNotFound();
-  if (parent.isDeleted) throw errors.messageDeleted();
-  return parent.parentId ?? parent.id;
-}
-
-// Who joins or leaves in the meantime is or is not mentioned, as if the message had come a moment earlier. Whether
-// the channel is the caller's is for the batch to say.
-async function findMentions(deps: Deps, call: Call, request: SendRequest): Promise<Mentions> {
-  const { channelId, mentionUserIds, mentionScope } = request;
-  if (mentionUserIds.length === 0 && mentionScope === MentionScope.UNSPECIFIED)
-    return { userIds: [], scope: mentionScope };
-  const { tenantId, userId } = call.caller;
-  const [audience] = await deps.db.run(call, (sql) =>
-    findAudience(sql, tenantId, userId, channelId, mentionUserIds),
-  );
-  const mayAll = audience !== undefined && mayMentionAll(deps.config, call.caller, audience);
+export function sendHandlers(deps: SendDeps): SendHandlers {
   return {
-    userIds: keepMentions(mentionUserIds, audience),
-    scope: mayAll ? mentionScope : MentionScope.UNSPECIFIED,
-  };
-}
-
-function toItem(
-  request: SendRequest,
-  { caller }: Call,
-  message: Message,
-  metadata: SendItem['metadata'],
-): SendItem {
-  const { parentId = 0n, mentionUserIds = [] } = message;
-  const count = parentId === 0n ? 0 : PLACEHOLDER_COUNT;
-  const event = toPatchable({
-    channelId: request.channelId,
-    actorId: caller.userId,
-    change: {
-      case: 'messageCreated',
-      value: {
-        message,
-        requestId: request.requestId,
-        threadReplyCount: count,
-        threadParticipantCount: count,
-      },
+    async sendMessage(request, call) {
+      return post(deps, call, request).catch(async (error) => {
+        const earlier = isRejection(error) ? await findSent(deps, call, request) : undefined;
+        if (earlier === undefined) throw error;
+        return toResponse(request, earlier, true);
+      });
     },
-  });
-  return {
-    tenantId: caller.tenantId.toString(),
-    userId: caller.userId.toString(),
-    userName: caller.name,
-    isManager: isManager(caller),
-    channelId: request.channelId.toString(),
-    requestId: request.requestId === '' ? null : request.requestId,
-    payloadHash:
-      request.requestId === '' ? null : hashRequest(SendMessageRequestSchema, request).toString('base64'),
-    type: toTypeColumn(request.type),
-    content: request.content,
-    mentions: mentionUserIds.map(String),
-    mentionScope: toScopeColumn(message.mentionScope ?? MentionScope.UNSPECIFIED),
-    parentId: parentId === 0n ? null : parentId.toString(),
-    alsoInChannel: message.alsoInChannel ?? false,
-    metadata: metadata ?? null,
-    payload: event.payload.toString('base64'),
-    seqOffset: event.seqOffset,
-    messageOffset: event.messageOffset,
   };
+}
+
+async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<SendResponse> {
+  const { message, item } = await prepareMessage(deps, call, request);
+  const sent = await deps.sendQueue.send(item, call.signal);
+  switch (sent.errorReason) {
+    case null: {
+      deps.typing.sent(request.channelId, call.caller.userId);
+      const createTime = toTimestamp(sent.createdAt);
+      return toResponse(
+        request,
+        { ...message, id: sent.messageId, position: sent.position, createTime },
+        false,
+      );
+    }
+    case 'REPEATED':
+      throw errors.requestIdReused();
+    case 'MEMBER_MUTED':
+      throw errors.memberMuted();
+    case 'CHANNEL_ARCHIVED':
+      throw errors.channelArchived();
+    case 'MESSAGE_NOT_FOUND':
+      throw errors.messageNotFound();
+    case 'MESSAGE_DELETED':
+      throw errors.messageDeleted();
+    case 'CHANNEL_NOT_FOUND':
+      throw errors.channelNotFound();
+  }
+}
+
+// Not overload, deadlines and lost connections: what they leave open, the client's next retry finds out.
+const rejections: ReadonlySet<Code> = new Set([
+  Code.INVALID_ARGUMENT,
+  Code.NOT_FOUND,
+  Code.ALREADY_EXISTS,
+  Code.PERMISSION_DENIED,
+  Code.FAILED_PRECONDITION,
+]);
+
+function isRejection(error: unknown): boolean {
+  return error instanceof RpcError && rejections.has(error.code);
 }
 
 /**
@@ -153,7 +87,7 @@ function toItem(
  * has happened since: the id is looked up before a retry is rejected for the state of the channel, the sender's
  * membership or the parent. A sender who can no longer read the message gets it as it was posted.
  */
-export async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<Message | undefined> {
+async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<Message | undefined> {
   if (request.requestId === '') return undefined;
   const { tenantId, userId } = call.caller;
   const [row] = await deps.db.run(call, (sql) => findRepeated(sql, tenantId, userId, request.requestId));
@@ -177,17 +111,43 @@ function asPosted(row: MessageRow): MessageRow {
 }
 
 /** The answer: the message, and what of its mentions was left out. */
-export function toSent(
-  request: SendRequest,
-  message: Message,
-  repeatedRequest: boolean,
-): MessageInitShape<typeof SendMessageResponseSchema> {
+function toResponse(request: SendRequest, message: Message, repeatedRequest: boolean): SendResponse {
   if (message.deleteTime !== undefined) return { message, repeatedRequest };
   return {
     message,
     repeatedRequest,
-    ignoredMentionUserIds: leftOut(request.mentionUserIds, message.mentionUserIds),
+    ignoredMentionUserIds: ignoredMentions(request.mentionUserIds, message.mentionUserIds),
     mentionScopeIgnored:
       request.mentionScope !== MentionScope.UNSPECIFIED && message.mentionScope !== request.mentionScope,
   };
+}
+
+type RepeatedRow = MessageRow & {
+  readonly payloadHash: Buffer;
+  /** False if the sender cannot read the message any more. */
+  readonly isVisible: boolean;
+};
+
+/** The message that a request id posted, also if the sender cannot read it any more. */
+function findRepeated(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  requestId: string,
+): PendingQuery<RepeatedRow[]> {
+  return sql<RepeatedRow[]>`
+    select
+      ${messageColumns(sql)}, k.payload_hash,
+      exists (
+        select 1
+        from messages v
+        where v.id = m.id
+          and v.tenant_id = ${tenantId}
+      ) as is_visible
+    from find_sent_message(${tenantId}, ${userId}, ${requestId}) m
+    join idempotency_keys k
+      on k.tenant_id = ${tenantId}
+      and k.user_id = ${userId}
+      and k.request_id = ${requestId}
+  `;
 }

@@ -179,36 +179,6 @@ export function findLocked(
   `;
 }
 
-export type RepeatedRow = MessageRow & {
-  readonly payloadHash: Buffer;
-  /** False if the sender cannot read the message any more. */
-  readonly isVisible: boolean;
-};
-
-/** The message that a request id posted, also if the sender cannot read it any more. */
-export function findRepeated(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  requestId: string,
-): PendingQuery<RepeatedRow[]> {
-  return sql<RepeatedRow[]>`
-    select
-      ${messageColumns(sql)}, k.payload_hash,
-      exists (
-        select 1
-        from messages v
-        where v.id = m.id
-          and v.tenant_id = ${tenantId}
-      ) as is_visible
-    from find_sent_message(${tenantId}, ${userId}, ${requestId}) m
-    join idempotency_keys k
-      on k.tenant_id = ${tenantId}
-      and k.user_id = ${userId}
-      and k.request_id = ${requestId}
-  `;
-}
-
 export type AudienceRow = {
   readonly role: Role | null;
   readonly memberCount: number;

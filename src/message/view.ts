@@ -4,20 +4,16 @@ import {
   MentionScope,
   type MessageSchema,
   MessageType,
-  type MessageVersionSchema,
   type PollSchema,
-  type ThreadSummarySchema,
 } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { NewPollSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { columnEnum } from '../db/column-enum.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
-import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { fromNoticeJson, toSentence } from '../notice/view.ts';
 import { toReactions } from '../reaction/view.ts';
-import type { ShortenedRow, VersionRow } from './change-sql.ts';
-import type { DetailColumns, MessageRow, PreviewRow } from './sql.ts';
+import type { DetailColumns, PreviewRow } from './sql.ts';
 
 /** Message as the API shows it, a preview without its details. Holds nothing that depends on the reader. */
 export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInitShape<typeof MessageSchema> {
@@ -49,80 +45,6 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     pinTime: toTimestamp(row.pinnedAt ?? null),
     pinnerId: row.pinnedBy ?? 0n,
     notice,
-  };
-}
-
-/** What is left of a message that is being deleted. */
-export function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): MessageRow {
-  return {
-    ...row,
-    isDeleted: true,
-    deletedAt,
-    deletedBy,
-    content: '',
-    mentions: [],
-    mentionScope: null,
-    metadata: null,
-    reactions: '[]',
-    votes: null,
-    pinnedAt: null,
-    pinnedBy: null,
-    notice: null,
-  };
-}
-
-export function toVersion(
-  row: VersionRow & { readonly version: number },
-): MessageInitShape<typeof MessageVersionSchema> {
-  return {
-    version: row.version,
-    content: row.content,
-    mentionUserIds: row.mentions,
-    metadata: fromMetadataJson(row.metadata),
-    writeTime: toTimestamp(row.createdAt),
-  };
-}
-
-/** The event that a message was edited. */
-export function toMessageEdited(row: MessageRow, actorId: bigint): PatchableEvent {
-  const change = { case: 'messageEdited', value: { message: toMessage(row) } } as const;
-  return toPatchable({ channelId: row.channelId, actorId, change });
-}
-
-/** The event that a message was deleted, and its thread shortened if it was a reply. */
-export function toMessageDeleted(
-  tombstone: MessageRow,
-  actorId: bigint,
-  shortened: ShortenedRow | undefined,
-): PatchableEvent {
-  const value = {
-    message: toMessage(tombstone),
-    thread: shortened === undefined ? undefined : toSummary(shortened),
-  };
-  return toPatchable({
-    channelId: tombstone.channelId,
-    actorId,
-    change: { case: 'messageDeleted', value },
-  });
-}
-
-/** What the log says of a deleted message instead of what was posted. Its thread is for the events that follow. */
-export function toScrubbed(tombstone: MessageRow): PatchableEvent {
-  const bare = { ...tombstone, threadCount: 0, threadUserCount: 0, threadUsers: [], lastReplyAt: null };
-  return toPatchable({
-    channelId: tombstone.channelId,
-    actorId: tombstone.senderId,
-    change: { case: 'messageCreated', value: { message: toMessage(bare) } },
-  });
-}
-
-function toSummary(row: ShortenedRow): MessageInitShape<typeof ThreadSummarySchema> {
-  return {
-    rootMessageId: row.rootId,
-    replyCount: row.threadCount,
-    participantCount: row.threadUserCount,
-    participantUserIds: row.threadUsers,
-    lastReplyTime: toTimestamp(row.lastReplyAt),
   };
 }
 

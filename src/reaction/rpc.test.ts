@@ -5,7 +5,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { toEmoji } from './emoji.ts';
+import { toEmoji } from './view.ts';
 
 const FIRST = 9_007_199_254_740_993n;
 const user = (index: number): As => ({ userId: FIRST + BigInt(index), tenantId: 1n });

@@ -6,9 +6,8 @@ import type { Deps } from '../deps.ts';
 import { toPatchable } from '../event/log/wire.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { toEmoji } from './emoji.ts';
 import { changeReaction, type ReactionChange } from './sql.ts';
-import { toReactions } from './view.ts';
+import { toEmoji, toReactions } from './view.ts';
 
 type ReactionHandlers = Pick<Handlers<typeof MessageService>, 'addReaction' | 'removeReaction'>;
 

@@ -1,6 +1,7 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { parseExactly } from '../db/exact-json.ts';
+import { errors } from '../rpc/errors.ts';
 
 type Reaction = { readonly emoji: string; readonly users: bigint[] };
 
@@ -8,4 +9,17 @@ type Reaction = { readonly emoji: string; readonly users: bigint[] };
 export function toReactions(json: string): MessageInitShape<typeof ReactionSchema>[] {
   if (json === '[]') return [];
   return parseExactly<Reaction[]>(json).map(({ emoji, users }) => ({ emoji, userIds: users }));
+}
+
+// `v` knows emoji made of several code points: flags, families, skin tones, keycaps.
+const emojiPattern = /^\p{RGI_Emoji}$/v;
+const namePattern = /^:[a-z0-9_+-]{1,64}:$/;
+// Characters that are emoji only when U+FE0F follows, and are often written without it.
+const unqualified = /(?!\p{Emoji_Presentation})(?![0-9#*])\p{Emoji}(?!\uFE0F|\p{Emoji_Modifier})/gu;
+/** A reaction in its one form, ❤️ for ❤ too, so that all who mean the same are counted together. */
+export function toEmoji(text: string): string {
+  if (namePattern.test(text)) return text;
+  const qualified = text.replace(unqualified, '$&\uFE0F');
+  if (!emojiPattern.test(qualified)) throw errors.fieldInvalid('emoji', 'must be one emoji or a :name:');
+  return qualified;
 }

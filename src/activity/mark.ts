@@ -1,10 +1,41 @@
 import type { PendingQuery } from 'postgres';
+import type { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { fromSnapshotToken, signalRead } from './view.ts';
 
-export type MarkedRow = { readonly id: bigint };
+type MarkHandlers = Pick<Handlers<typeof ActivityService>, 'markActivityRead' | 'markAllActivitiesRead'>;
+
+export function markHandlers({ db, relay }: Deps): MarkHandlers {
+  return {
+    async markActivityRead({ activityIds }, call) {
+      const { tenantId, userId } = call.caller;
+      const marked = await db.run(call, (sql) => markRead(sql, tenantId, userId, activityIds));
+      signalRead(relay, call.caller, marked.map(toId));
+      return { markedCount: marked.length };
+    },
+
+    async markAllActivitiesRead({ snapshotToken, upToTime }, call) {
+      const { tenantId, userId } = call.caller;
+      const upTo = {
+        snapshot: fromSnapshotToken(snapshotToken),
+        timestamp:
+          upToTime === undefined ? undefined : upToTime.seconds * 1000n + BigInt(upToTime.nanos) / 1_000_000n,
+      };
+      const marked = await db.run(call, (sql) => markAllRead(sql, tenantId, userId, upTo));
+      signalRead(relay, call.caller, marked.map(toId));
+      return { markedCount: marked.length };
+    },
+  };
+}
+
+const toId = ({ id }: MarkedRow) => id;
+
+type MarkedRow = { readonly id: bigint };
 
 /** Marks some of the user's activities as read; those that were not. */
-export function markRead(
+function markRead(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
@@ -14,7 +45,7 @@ export function markRead(
 }
 
 /** Marks as read what a snapshot held, up to a time; those that were not. */
-export function markAllRead(
+function markAllRead(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,

@@ -1,0 +1,127 @@
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import type { PendingQuery } from 'postgres';
+import type { ThreadSummarySchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { requireRole } from '../channel/access.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
+import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
+import { lockMessage } from './access.ts';
+import type { MessageCache } from './cache.ts';
+import type { MessageRow, ThreadColumns } from './sql.ts';
+import { toMessage } from './view.ts';
+
+type DeleteHandlers = Pick<Handlers<typeof MessageService>, 'deleteMessage'>;
+
+export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCache }): DeleteHandlers {
+  return {
+    async deleteMessage({ channelId, messageId }, call) {
+      const { message, events } = await deps.db.transaction(call, async (sql) => {
+        const row = await lockMessage(sql, call.caller, channelId, messageId);
+        const isOwn = row.senderId === call.caller.userId && row.senderId !== 0n;
+        if (!isOwn) requireRole(call.caller, row, 'ADMIN');
+        if (row.isDeleted) return { message: row, events: [] };
+        const tombstone = toTombstone(row, row.now, call.caller.userId);
+        return { message: tombstone, events: await remove(sql, call.caller, tombstone) };
+      });
+      deps.messageCache.forget(channelId, events[0]?.seq);
+      deps.relay.publish(events);
+      return { message: toMessage(message) };
+    },
+  };
+}
+
+async function remove(sql: Sql, { userId }: Caller, tombstone: MessageRow): Promise<LoggedEvent[]> {
+  const [thread] = await deleteMessage(
+    sql,
+    tombstone,
+    userId,
+    tombstone.deletedAt ?? 0n,
+    toRedacted(tombstone),
+    toMessageDeleted(tombstone, userId, undefined),
+  );
+  const deleted = toMessageDeleted(tombstone, userId, thread);
+  return appendEvent(sql, tombstone.channelId, 'MESSAGE_DELETED', userId, deleted, tombstone.id);
+}
+
+type ThreadSummaryRow = ThreadColumns & { readonly rootId: bigint };
+
+/**
+ * Deletes a message, with all that hangs on it, in the log too: `created` takes the place of the event that posted
+ * it, `later` that of every one after. Returns the thread it was in, when it was a reply.
+ */
+function deleteMessage(
+  sql: Sql,
+  message: { readonly channelId: bigint; readonly id: bigint },
+  actorId: bigint,
+  now: bigint,
+  created: PatchableEvent,
+  later: PatchableEvent,
+): PendingQuery<ThreadSummaryRow[]> {
+  return sql<ThreadSummaryRow[]>`
+    select root_id, thread_count, thread_user_count, thread_users, last_reply_at
+    from delete_message(
+      ${message.channelId}, ${message.id}, ${actorId}, ${now},
+      ${created.payload}, ${created.seqOffset}, ${later.payload}, ${later.seqOffset}
+    )
+  `;
+}
+
+/** What is left of a message that is being deleted. */
+function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): MessageRow {
+  return {
+    ...row,
+    isDeleted: true,
+    deletedAt,
+    deletedBy,
+    content: '',
+    mentions: [],
+    mentionScope: null,
+    metadata: null,
+    reactions: '[]',
+    votes: null,
+    pinnedAt: null,
+    pinnedBy: null,
+    notice: null,
+  };
+}
+
+/** The event that a message was deleted, with the thread it was a reply in, if any. */
+function toMessageDeleted(
+  tombstone: MessageRow,
+  actorId: bigint,
+  thread: ThreadSummaryRow | undefined,
+): PatchableEvent {
+  const value = {
+    message: toMessage(tombstone),
+    thread: thread === undefined ? undefined : toSummary(thread),
+  };
+  return toPatchable({
+    channelId: tombstone.channelId,
+    actorId,
+    change: { case: 'messageDeleted', value },
+  });
+}
+
+/** What the log says of a deleted message instead of what was posted. Its thread is for the events that follow. */
+function toRedacted(tombstone: MessageRow): PatchableEvent {
+  const bare = { ...tombstone, threadCount: 0, threadUserCount: 0, threadUsers: [], lastReplyAt: null };
+  return toPatchable({
+    channelId: tombstone.channelId,
+    actorId: tombstone.senderId,
+    change: { case: 'messageCreated', value: { message: toMessage(bare) } },
+  });
+}
+
+function toSummary(row: ThreadSummaryRow): MessageInitShape<typeof ThreadSummarySchema> {
+  return {
+    rootMessageId: row.rootId,
+    replyCount: row.threadCount,
+    participantCount: row.threadUserCount,
+    participantUserIds: row.threadUsers,
+    lastReplyTime: toTimestamp(row.lastReplyAt),
+  };
+}

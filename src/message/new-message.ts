@@ -1,0 +1,145 @@
+import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import { timestampMs } from '@bufbuild/protobuf/wkt';
+import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { isManager } from '../channel/access.ts';
+import { toMetadata } from '../db/metadata.ts';
+import { hashRequest } from '../db/request-hash.ts';
+import type { Deps } from '../deps.ts';
+import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
+import type { Call, Caller } from '../rpc/call.ts';
+import { requireTenant } from '../rpc/caller.ts';
+import { errors } from '../rpc/errors.ts';
+import { allowedMentions, mayMentionAll, requireContent } from './access.ts';
+import { findAudience, findMessage, type SendItem } from './sql.ts';
+import { POLL_DATA, toPoll, toPollJson, toScopeColumn, toTypeColumn } from './view.ts';
+
+type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
+export type Message = MessageInitShape<typeof MessageSchema>;
+type Mentions = { readonly userIds: readonly bigint[]; readonly scope: MentionScope };
+
+/** A message ready to be posted: what its event says, and what its row gets. */
+export type NewMessage = { readonly message: Message; readonly item: SendItem };
+
+/** Checks what the proto cannot, and looks up what the message refers to. */
+export async function prepareMessage(deps: Deps, call: Call, request: SendRequest): Promise<NewMessage> {
+  requireSendable(call.caller, request);
+  requireOpenPoll(request, deps.now());
+  const metadata = toMetadata('metadata', request.metadata);
+  const [parentId, mentions] = await Promise.all([
+    findThread(deps, call, request),
+    findMentions(deps, call, request),
+  ]);
+  const poll = request.poll === undefined ? undefined : { [POLL_DATA]: toPollJson(request.poll) };
+  const message: Message = {
+    id: PLACEHOLDER_ID,
+    position: PLACEHOLDER_ID,
+    createTime: placeholderTime,
+    channelId: request.channelId,
+    senderId: call.caller.userId,
+    type: request.type === MessageType.UNSPECIFIED ? MessageType.TEXT : request.type,
+    content: request.content,
+    mentionUserIds: [...mentions.userIds],
+    mentionScope: mentions.scope,
+    parentId,
+    alsoInChannel: parentId !== 0n && request.alsoInChannel,
+    metadata: poll !== undefined && Object.keys(metadata ?? {}).length === 0 ? undefined : metadata,
+    poll: poll === undefined ? undefined : toPoll(poll, null),
+  };
+  const stored = poll === undefined ? metadata : { ...metadata, ...poll };
+  return { message, item: toItem(request, call, message, stored) };
+}
+
+function requireSendable(caller: Caller, request: SendRequest): void {
+  const isSystem = request.type === MessageType.SYSTEM;
+  if (isSystem && caller.kind !== 'service')
+    throw errors.callerNotAllowed('SYSTEM messages are posted by services');
+  if (isManager(caller)) {
+    requireTenant(caller);
+    if (!isSystem) throw errors.callerNotAllowed('a service that acts for nobody posts SYSTEM messages only');
+  }
+  if ((request.type === MessageType.POLL) !== (request.poll !== undefined))
+    throw errors.fieldInvalid('poll', 'is for messages of type POLL, and required there');
+  if (request.metadata?.[POLL_DATA] !== undefined)
+    throw errors.fieldInvalid('metadata', `must not hold ${POLL_DATA}`);
+  requireContent(request.content);
+}
+
+// Not a rule of the contract: a retry of a poll that was posted must find it after its close time, too.
+function requireOpenPoll({ poll }: SendRequest, nowMs: number): void {
+  if (poll?.closeTime !== undefined && timestampMs(poll.closeTime) <= nowMs)
+    throw errors.fieldInvalid('poll.close_time', 'must be in the future');
+}
+
+// A reply to a reply joins the thread of the first message. A message's thread never changes, so this is
+// looked up before the batch; the batch checks once more that the channel is still the caller's.
+async function findThread(deps: Deps, call: Call, { channelId, parentId }: SendRequest): Promise<bigint> {
+  if (parentId === 0n) return 0n;
+  const { tenantId, userId } = call.caller;
+  const [parent] = await deps.db.run(call, (sql) =>
+    findMessage(sql, tenantId, userId, channelId, parentId, isManager(call.caller)),
+  );
+  if (parent === undefined) throw errors.messageNotFound();
+  if (parent.isDeleted) throw errors.messageDeleted();
+  return parent.parentId ?? parent.id;
+}
+
+// Who joins or leaves in the meantime is or is not mentioned, as if the message had come a moment earlier. Whether
+// the channel is the caller's is for the batch to say.
+async function findMentions(deps: Deps, call: Call, request: SendRequest): Promise<Mentions> {
+  const { channelId, mentionUserIds, mentionScope } = request;
+  if (mentionUserIds.length === 0 && mentionScope === MentionScope.UNSPECIFIED)
+    return { userIds: [], scope: mentionScope };
+  const { tenantId, userId } = call.caller;
+  const [audience] = await deps.db.run(call, (sql) =>
+    findAudience(sql, tenantId, userId, channelId, mentionUserIds),
+  );
+  const mayAll = audience !== undefined && mayMentionAll(deps.config, call.caller, audience);
+  return {
+    userIds: allowedMentions(mentionUserIds, audience),
+    scope: mayAll ? mentionScope : MentionScope.UNSPECIFIED,
+  };
+}
+
+function toItem(
+  request: SendRequest,
+  { caller }: Call,
+  message: Message,
+  metadata: SendItem['metadata'],
+): SendItem {
+  const { parentId = 0n, mentionUserIds = [] } = message;
+  const count = parentId === 0n ? 0 : PLACEHOLDER_COUNT;
+  const event = toPatchable({
+    channelId: request.channelId,
+    actorId: caller.userId,
+    change: {
+      case: 'messageCreated',
+      value: {
+        message,
+        requestId: request.requestId,
+        threadReplyCount: count,
+        threadParticipantCount: count,
+      },
+    },
+  });
+  return {
+    tenantId: caller.tenantId.toString(),
+    userId: caller.userId.toString(),
+    userName: caller.name,
+    isManager: isManager(caller),
+    channelId: request.channelId.toString(),
+    requestId: request.requestId === '' ? null : request.requestId,
+    payloadHash:
+      request.requestId === '' ? null : hashRequest(SendMessageRequestSchema, request).toString('base64'),
+    type: toTypeColumn(request.type),
+    content: request.content,
+    mentions: mentionUserIds.map(String),
+    mentionScope: toScopeColumn(message.mentionScope ?? MentionScope.UNSPECIFIED),
+    parentId: parentId === 0n ? null : parentId.toString(),
+    alsoInChannel: message.alsoInChannel ?? false,
+    metadata: metadata ?? null,
+    payload: event.payload.toString('base64'),
+    seqOffset: event.seqOffset,
+    messageOffset: event.messageOffset,
+  };
+}
