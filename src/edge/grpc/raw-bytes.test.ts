@@ -75,13 +75,16 @@ test('health rejects bytes that are not a request', async () => {
 test('health watches above the configured number are rejected until one ends', async () => {
   await using edges = await openEdges({}, { GRPC_HEALTH_WATCHES: '3' });
   using connection = connect(edges.grpc.address);
-  const open = () =>
-    connection.client.makeServerStreamRequest('/grpc.health.v1.Health/Watch', same, same, Buffer.alloc(0));
+  const open = () => {
+    const path = '/grpc.health.v1.Health/Watch';
+    const watch = connection.client.makeServerStreamRequest(path, same, same, Buffer.alloc(0));
+    // The end of the server is one of a watch, too.
+    return watch.on('error', () => {});
+  };
   const watches = [open(), open(), open()];
   await Promise.all(watches.map((watch) => once(watch, 'data')));
   const [error]: ServiceError[] = await once(open(), 'error');
   assert.equal(error?.code, status.RESOURCE_EXHAUSTED);
-  for (const watch of watches) watch.on('error', () => {});
   watches[0]?.cancel();
   await until(async () => {
     const next = open();
