@@ -1,21 +1,23 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 
-/** Every setting of the service. The README's configuration table lists the same names. */
+/** Every setting of the service, as in the configuration table of the README. */
 export type Config = ReturnType<typeof toConfig>;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
+const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
+
 /**
- * Reads and checks the environment, the only place that does.
- * Throws one error that lists every problem, so that a wrong deployment is mended in one go.
+ * Reads and checks the environment; no other code reads it.
+ * Throws one error that lists every problem, so that a deployment can be corrected in one step.
  */
 export function toConfig(env: Env) {
   const problems: string[] = [];
   const read = reader(env, problems);
   const config = {
     instance: read.text('INSTANCE_ID', `${hostname()}-${process.pid}`),
-    log: { level: read.text('LOG_LEVEL', 'info') },
+    log: { level: read.choice('LOG_LEVEL', LOG_LEVELS, 'info') },
     grpc: {
       address: read.text('GRPC_ADDR', '0.0.0.0:9092'),
       keepaliveMs: read.count('GRPC_KEEPALIVE_MS', 20_000),
@@ -37,7 +39,7 @@ export function toConfig(env: Env) {
       maxMessageBytes: read.count('MAX_MESSAGE_BYTES', 1_048_576),
       defaultDeadlineMs: read.count('DEFAULT_DEADLINE_MS', 15_000),
       maxDeadlineMs: read.count('MAX_DEADLINE_MS', 60_000),
-      drainMs: read.count('DRAIN_MS', 10_000),
+      drainTimeoutMs: read.count('DRAIN_TIMEOUT_MS', 10_000),
     },
     auth: {
       jwks: read.text('AUTH_JWKS_URL'),
@@ -45,7 +47,7 @@ export function toConfig(env: Env) {
       audience: read.text('AUTH_AUDIENCE'),
       algorithms: read.list('AUTH_ALGORITHMS', ['RS256', 'ES256', 'PS256']),
       clockToleranceMs: read.count('AUTH_CLOCK_TOLERANCE_MS', 5_000),
-      rememberedTokens: read.count('AUTH_REMEMBERED_TOKENS', 20_000),
+      tokenCacheSize: read.count('AUTH_TOKEN_CACHE_SIZE', 20_000),
     },
     secrets: { keys: read.keys('SECRET_KEYS') },
     limits: {
@@ -55,15 +57,15 @@ export function toConfig(env: Env) {
       tenantPerMinute: read.count('LIMIT_TENANT_PER_MINUTE', 10_000),
       streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 20),
       streamsPerTenant: read.count('LIMIT_STREAMS_PER_TENANT', 20_000),
-      streamsTtlMs: read.count('LIMIT_STREAMS_TTL_MS', 60_000, 1),
-      redisMs: read.count('LIMIT_REDIS_MS', 100, 1),
-      refusalMs: read.count('LIMIT_REFUSAL_MS', 1_000),
+      streamLeaseMs: read.count('LIMIT_STREAM_LEASE_MS', 60_000, 1),
+      redisTimeoutMs: read.count('LIMIT_REDIS_TIMEOUT_MS', 100, 1),
+      rejectionDelayMs: read.count('LIMIT_REJECTION_DELAY_MS', 1_000),
     },
     db: {
       url: read.text('DATABASE_URL'),
       connections: read.count('DATABASE_CONNECTIONS', 12, 1),
       connectTimeoutMs: read.count('DATABASE_CONNECT_TIMEOUT_MS', 5_000),
-      waitingCalls: read.count('DATABASE_WAITING_CALLS', 2_000),
+      queueSize: read.count('DATABASE_QUEUE_SIZE', 2_000),
       prepare: read.flag('DATABASE_PREPARE', true),
     },
     redis: {
@@ -73,12 +75,12 @@ export function toConfig(env: Env) {
     write: {
       batchSize: read.count('WRITE_BATCH_SIZE', 64, 1),
       batchConnections: read.count('WRITE_BATCH_CONNECTIONS', 2, 1),
-      waiting: read.count('WRITE_WAITING', 5_000),
+      queueSize: read.count('WRITE_QUEUE_SIZE', 5_000),
       requestIdHours: read.count('WRITE_REQUEST_ID_HOURS', 48),
     },
     event: {
       heartbeatMs: read.count('EVENT_HEARTBEAT_MS', 20_000, 1),
-      sweepMs: read.count('EVENT_SWEEP_MS', 1_000, 1),
+      pollMs: read.count('EVENT_POLL_MS', 1_000, 1),
       streamBufferBytes: read.count('EVENT_STREAM_BUFFER_BYTES', 262_144),
       streamChannels: read.count('EVENT_STREAM_CHANNELS', 5_000),
       streams: read.count('EVENT_STREAMS', 20_000),
@@ -86,9 +88,9 @@ export function toConfig(env: Env) {
       replayPage: read.count('EVENT_REPLAY_PAGE', 500, 1),
       retentionDays: read.count('EVENT_RETENTION_DAYS', 7, 1),
       connections: read.count('EVENT_CONNECTIONS', 4, 1),
-      feeds: read.count('EVENT_FEEDS', 100),
-      feedConnections: read.count('EVENT_FEED_CONNECTIONS', 1, 1),
-      feedStatementMs: read.count('EVENT_FEED_STATEMENT_MS', 10_000, 1),
+      tenantStreams: read.count('EVENT_TENANT_STREAMS', 100),
+      tenantStreamConnections: read.count('EVENT_TENANT_STREAM_CONNECTIONS', 1, 1),
+      tenantStreamStatementTimeoutMs: read.count('EVENT_TENANT_STREAM_STATEMENT_TIMEOUT_MS', 10_000, 1),
     },
     channel: {
       maxMembers: read.count('CHANNEL_MAX_MEMBERS', 10_000),
@@ -104,12 +106,12 @@ export function toConfig(env: Env) {
     },
     presence: {
       ttlMs: read.count('PRESENCE_TTL_MS', 300_000, 1),
-      deviceMs: read.count('PRESENCE_DEVICE_MS', 120_000, 1),
+      deviceTtlMs: read.count('PRESENCE_DEVICE_TTL_MS', 120_000, 1),
       graceMs: read.count('PRESENCE_GRACE_MS', 15_000),
-      coalesceMs: read.count('PRESENCE_COALESCE_MS', 1_000),
-      sweepMs: read.count('PRESENCE_SWEEP_MS', 5_000, 1),
-      settleMs: read.count('PRESENCE_SETTLE_MS', 5_000),
-      readMs: read.count('PRESENCE_READ_MS', 500, 1),
+      debounceMs: read.count('PRESENCE_DEBOUNCE_MS', 1_000),
+      pollMs: read.count('PRESENCE_POLL_MS', 5_000, 1),
+      recoveryMs: read.count('PRESENCE_RECOVERY_MS', 5_000),
+      redisTimeoutMs: read.count('PRESENCE_REDIS_TIMEOUT_MS', 500, 1),
       maxMembers: read.count('PRESENCE_MAX_MEMBERS', 100),
       maxChannels: read.count('PRESENCE_MAX_CHANNELS', 500),
       maxDevices: read.count('PRESENCE_MAX_DEVICES', 20, 1),
@@ -117,29 +119,29 @@ export function toConfig(env: Env) {
     },
     typing: {
       ttlMs: read.count('TYPING_TTL_MS', 10_000, 1),
-      everyMs: read.count('TYPING_EVERY_MS', 3_000),
+      intervalMs: read.count('TYPING_INTERVAL_MS', 3_000),
       maxMembers: read.count('TYPING_MAX_MEMBERS', 100),
     },
     cache: {
       messages: read.flag('CACHE_MESSAGES', true),
       unread: read.flag('CACHE_UNREAD', true),
-      waitMs: read.count('CACHE_WAIT_MS', 100, 1),
+      redisTimeoutMs: read.count('CACHE_REDIS_TIMEOUT_MS', 100, 1),
     },
-    search: { learnMs: read.count('SEARCH_LEARN_MS', 5_000) },
-    unread: { settleMs: read.count('UNREAD_SETTLE_MS', 3_000) },
+    search: { wordsIntervalMs: read.count('SEARCH_WORDS_INTERVAL_MS', 5_000) },
+    unread: { updateIntervalMs: read.count('UNREAD_UPDATE_INTERVAL_MS', 3_000) },
     retention: {
       deletedDays: read.count('RETENTION_DELETED_DAYS', 90),
       activityDays: read.count('RETENTION_ACTIVITY_DAYS', 365),
       inactiveDays: read.count('RETENTION_INACTIVE_DAYS', 180),
-      everyMs: read.count('RETENTION_EVERY_MS', 3_600_000),
+      intervalMs: read.count('RETENTION_INTERVAL_MS', 3_600_000),
     },
-    maintenance: { everyMs: read.count('MAINTENANCE_EVERY_MS', 60_000) },
+    maintenance: { intervalMs: read.count('MAINTENANCE_INTERVAL_MS', 60_000) },
   };
   if (problems.length > 0) throw new ConfigError(problems);
   return config;
 }
 
-/** The environment does not make a working configuration; `problems` has a line for each reason. */
+/** The environment is not a valid configuration; `problems` has one line for each reason. */
 export class ConfigError extends Error {
   override name = 'ConfigError';
   readonly problems: readonly string[];
@@ -151,7 +153,7 @@ export class ConfigError extends Error {
 }
 
 function reader(env: Env, problems: string[]) {
-  // NAME_FILE names a file that holds the value, the way orchestrators mount secrets.
+  // NAME_FILE is the path of a file that contains the value, as orchestrators mount secrets.
   function raw(name: string): string | undefined {
     const file = env[`${name}_FILE`];
     if (file === undefined || file === '') return env[name] === '' ? undefined : env[name];
@@ -173,8 +175,13 @@ function reader(env: Env, problems: string[]) {
       if (value === undefined) return fallback;
       const parsed = Number(value);
       if (!Number.isSafeInteger(parsed) || parsed < least)
-        problems.push(`${name} must be a whole number, ${least} or more`);
+        problems.push(`${name} must be an integer of at least ${least}`);
       return parsed;
+    },
+    choice(name: string, choices: readonly string[], fallback: string): string {
+      const value = raw(name) ?? fallback;
+      if (!choices.includes(value)) problems.push(`${name} must be one of ${choices.join(', ')}`);
+      return value;
     },
     list(name: string, fallback: readonly string[]): readonly string[] {
       const items = raw(name)

@@ -11,15 +11,16 @@ describe('openService', () => {
   });
   after(() => the.close());
 
-  it('refuses a login that row-level security does not hold', async () => {
+  it('rejects a login that bypasses row-level security', async () => {
     await assert.rejects(the.start({ DATABASE_URL: the.database.ownerUrl }), SchemaError);
     assert.equal(the.instances.length, 1);
   });
 
   it('lists every problem of the configuration at once', () => {
     assert.throws(
-      () => the.config({ DATABASE_URL: '', GRPC_KEEPALIVE_MS: 'soon', WRITE_BATCH_SIZE: '0' }),
-      /GRPC_KEEPALIVE_MS must be.*\n.*DATABASE_URL is required\n.*WRITE_BATCH_SIZE must be/,
+      () =>
+        the.config({ DATABASE_URL: '', GRPC_KEEPALIVE_MS: 'soon', LOG_LEVEL: 'loud', WRITE_BATCH_SIZE: '0' }),
+      /LOG_LEVEL must be one of.*\n.*GRPC_KEEPALIVE_MS must be.*\n.*DATABASE_URL is required\n.*WRITE_BATCH_SIZE must be/,
     );
   });
 });

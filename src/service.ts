@@ -81,7 +81,7 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   opened.defer(() => limiter.close());
   const hub = new Hub({ config, pool: db.log, log, metrics, now });
   opened.defer(() => hub.close());
-  const tenantLog = new TenantLog({ config, pool: db.feed, metrics });
+  const tenantLog = new TenantLog({ config, pool: db.tenantStreams, metrics });
   const tenantStreams = new TenantStreams({ config, tenantLog, metrics, now });
   const relay = new Relay({ hub, tenantLog, redis, config, metrics, log });
   opened.defer(() => relay.close());

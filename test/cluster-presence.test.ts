@@ -22,7 +22,7 @@ describe('presence on a Redis Cluster of three nodes', () => {
   before(async () => {
     // Absence is uncertain for three times the last value; each instance notices within 1.25 s that a node is back.
     the = await app(
-      { PRESENCE_COALESCE_MS: '50', PRESENCE_SWEEP_MS: '200', PRESENCE_SETTLE_MS: '1500' },
+      { PRESENCE_DEBOUNCE_MS: '50', PRESENCE_POLL_MS: '200', PRESENCE_RECOVERY_MS: '1500' },
       () => freshRedis(true),
     );
     await the.start();

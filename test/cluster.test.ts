@@ -19,7 +19,7 @@ describe('on a Redis Cluster of three nodes', () => {
 
   before(async () => {
     // No sweep: what reaches the other instance came through Redis.
-    the = await app({ EVENT_SWEEP_MS: '600000' }, () => freshRedis(true));
+    the = await app({ EVENT_POLL_MS: '600000' }, () => freshRedis(true));
     await the.start();
     const { channel } = await the
       .client(ChannelService, ana)

@@ -203,7 +203,7 @@ describe('when Redis is away as an instance starts', () => {
 
   before(async () => {
     // So rarely that what arrives came through Redis.
-    the = await app({ EVENT_SWEEP_MS: '600000' });
+    the = await app({ EVENT_POLL_MS: '600000' });
   });
   after(() => the.close());
 

@@ -127,7 +127,7 @@ export class Stack implements AsyncDisposable {
       AUTH_ISSUER: this.tokens.issuer,
       AUTH_AUDIENCE: this.tokens.audience,
       SECRET_KEYS: this.tokens.secretKeys,
-      DRAIN_MS: '500',
+      DRAIN_TIMEOUT_MS: '500',
     };
     return Child.start<ServerCommands>('server.ts', env, this.#nodeOptions);
   }

@@ -7,7 +7,7 @@ import { DEV_FOLDER } from './dev-state.ts';
 import { hasEnded, launch, stop, waitUntil } from './processes.ts';
 
 const START_MS = 30_000;
-// Longer than the service's own DRAIN_MS.
+// Longer than the service's own DRAIN_TIMEOUT_MS.
 const STOP_MS = 20_000;
 
 export const serviceLog = join(DEV_FOLDER, 'service.log');

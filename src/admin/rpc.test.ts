@@ -48,7 +48,7 @@ describe('AdminService', () => {
 
   before(async () => {
     // Nothing is settled but by the test, or what is wrong would spread.
-    the = await app({ UNREAD_SETTLE_MS: '0' });
+    the = await app({ UNREAD_UPDATE_INTERVAL_MS: '0' });
     channelId = await conversation(lan);
     await conversation(user(1, 2n));
     await the.owner`select settle_unread(1000)`;

@@ -16,8 +16,8 @@ describe('ListChannels.online_member_count', () => {
   before(async () => {
     the = await app({
       PRESENCE_MAX_MEMBERS: '5',
-      PRESENCE_COALESCE_MS: '20',
-      PRESENCE_SETTLE_MS: '100',
+      PRESENCE_DEBOUNCE_MS: '20',
+      PRESENCE_RECOVERY_MS: '100',
     });
   });
   after(() => the.close());

@@ -66,7 +66,7 @@ export class ConnectionPool {
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting
         .push(tenantId, waiter)
-        ?.reject(errors.overloaded('too many calls wait for the database', 1_000));
+        ?.reject(errors.overloaded('too many calls are queued for the database', 1_000));
       this.#count();
     });
   }

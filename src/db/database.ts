@@ -27,7 +27,7 @@ export class Database {
   /** For reading the event log and for jobs; separate, so that they and writes do not wait for each other. */
   readonly log: Pool;
   /** For tenant streams, whose long reads of the event log must not delay others. */
-  readonly feed: Pool;
+  readonly tenantStreams: Pool;
   readonly #pools: readonly ReconnectingPool[];
   readonly #connections: ConnectionPool;
   readonly #maxDeadlineMs: number;
@@ -37,13 +37,18 @@ export class Database {
     const { write, event, db } = config;
     const writes = open(config, log, write.batchConnections);
     const events = open(config, log, event.connections);
-    const feed = open(config, log, event.feedConnections, event.feedStatementMs);
+    const tenantStreams = open(
+      config,
+      log,
+      event.tenantStreamConnections,
+      event.tenantStreamStatementTimeoutMs,
+    );
     this.writes = writes.sql;
     this.log = events.sql;
-    this.feed = feed.sql;
-    this.#pools = [writes, events, feed];
+    this.tenantStreams = tenantStreams.sql;
+    this.#pools = [writes, events, tenantStreams];
     const connections = Array.from({ length: db.connections }, () => open(config, log, 1));
-    this.#connections = new ConnectionPool(connections, config.db.waitingCalls, metrics);
+    this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
   }
 
   /**

@@ -25,7 +25,7 @@ export class LogPoller {
   constructor(parts: { hub: Hub; pool: Pool; config: Config; metrics: Metrics; log: Logger }) {
     this.#hub = parts.hub;
     this.#pool = parts.pool;
-    this.#intervalMs = parts.config.event.sweepMs;
+    this.#intervalMs = parts.config.event.pollMs;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'log-poller' });
   }

@@ -34,10 +34,10 @@ export class Jobs {
     this.#config = parts.config;
     this.#log = parts.log.child({ part: 'jobs' });
     this.#now = parts.now;
-    this.#repeat('settle', this.#config.unread.settleMs, () => this.#settle());
-    this.#repeat('learn', this.#config.search.learnMs, () => this.#learn());
-    this.#repeat('maintain', this.#config.maintenance.everyMs, () => this.#maintain());
-    this.#repeat('retain', this.#config.retention.everyMs, () => this.#retain());
+    this.#repeat('settle', this.#config.unread.updateIntervalMs, () => this.#settle());
+    this.#repeat('learn', this.#config.search.wordsIntervalMs, () => this.#learn());
+    this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
+    this.#repeat('retain', this.#config.retention.intervalMs, () => this.#retain());
   }
 
   close(): void {

@@ -18,7 +18,7 @@ describe('retention', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ RETENTION_EVERY_MS: '100' });
+    the = await app({ RETENTION_INTERVAL_MS: '100' });
     await the.start();
   });
   after(() => the.close());

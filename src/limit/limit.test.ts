@@ -25,10 +25,10 @@ describe('rate limits over several instances', () => {
       LIMIT_TENANT_PER_MINUTE: '50',
       LIMIT_STREAMS_PER_USER: '3',
       LIMIT_STREAMS_PER_TENANT: '5',
-      LIMIT_STREAMS_TTL_MS: '1500',
+      LIMIT_STREAM_LEASE_MS: '1500',
       // All instances and clients run in this process, which may be slow.
-      LIMIT_REDIS_MS: '2000',
-      LIMIT_REFUSAL_MS: '20',
+      LIMIT_REDIS_TIMEOUT_MS: '2000',
+      LIMIT_REJECTION_DELAY_MS: '20',
     });
     await the.start();
     for (const { deps } of the.instances) await until(() => deps.redis.status === 'ready');
@@ -114,7 +114,7 @@ describe('rate limits over several instances', () => {
   });
 
   it('delay the rejection of a repeated call', async () => {
-    await the.start({ LIMIT_REFUSAL_MS: '300' });
+    await the.start({ LIMIT_REJECTION_DELAY_MS: '300' });
     const as = user(1);
     const repeated = the.client(MemberService, as, 'grpc', 2);
     await readAtOnce(30, () => as);
@@ -186,7 +186,7 @@ describe('rate limits over several instances', () => {
 
 describe('calls queued for a database connection', () => {
   it('of one tenant give way to those of another', async () => {
-    const the = await app({ DATABASE_CONNECTIONS: '1', DATABASE_WAITING_CALLS: '5' });
+    const the = await app({ DATABASE_CONNECTIONS: '1', DATABASE_QUEUE_SIZE: '5' });
     const clients = [1n, 2n].map((tenantId) => the.client(ChannelService, { userId: 1n, tenantId }));
     const served: number[] = [];
     let rejected = 0;

@@ -39,11 +39,11 @@ export class SharedLimiter implements Limiter {
   }) {
     this.#config = parts.config.limits;
     this.#redis = parts.redis;
-    this.#cache = createLimitCache(parts.redis, parts.config.instance, this.#config.streamsTtlMs);
+    this.#cache = createLimitCache(parts.redis, parts.config.instance, this.#config.streamLeaseMs);
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'limits' });
     this.#local = new LocalLimiter(parts.now);
-    this.#renewal = setInterval(() => void this.#renewAll(), this.#config.streamsTtlMs / 3).unref();
+    this.#renewal = setInterval(() => void this.#renewAll(), this.#config.streamLeaseMs / 3).unref();
     // Redis may have lost its data when it comes back.
     this.#redis.on('ready', this.#onReady);
   }
@@ -87,7 +87,7 @@ export class SharedLimiter implements Limiter {
   // A rejection costs CPU time too. A client that ignores the retry delay gets each further rejection late, so its
   // rate is bounded by the number of its concurrent calls. The random part spreads clients that retry together.
   async #reject(key: string, exceeded: LimitExceeded): Promise<LimitExceeded> {
-    const delayMs = this.#config.refusalMs * (0.5 + Math.random());
+    const delayMs = this.#config.rejectionDelayMs * (0.5 + Math.random());
     const now = performance.now();
     const isFirst = (this.#lastRejection.get(key) ?? Number.NEGATIVE_INFINITY) < now - delayMs;
     this.#lastRejection.set(key, now);
@@ -122,7 +122,7 @@ export class SharedLimiter implements Limiter {
 
   async #inTime<T>(key: string, reply: Promise<T>): Promise<T | 'late'> {
     try {
-      return await withTimeout(reply, this.#config.redisMs);
+      return await withTimeout(reply, this.#config.redisTimeoutMs);
     } catch (error) {
       this.#metrics.limitFallbacks.inc();
       this.#fallbackUntil.set(hashTagOf(key), performance.now() + RETRY_MS);

@@ -31,7 +31,7 @@ describe('unread numbers', () => {
   const late: (() => void)[] = [];
 
   before(async () => {
-    the = await app({ UNREAD_SETTLE_MS: '200' });
+    the = await app({ UNREAD_UPDATE_INTERVAL_MS: '200' });
     await the.start();
     redis = the.redis.client;
     const cache = the.instances[0]?.deps.unreadCache ?? assert.fail();

@@ -25,7 +25,7 @@ describe('changing messages', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await app({ MENTION_ALL_MAX_MEMBERS: '3', EVENT_REPLAY_PAGE: '10', EVENT_SWEEP_MS: '500' });
+    the = await app({ MENTION_ALL_MAX_MEMBERS: '3', EVENT_REPLAY_PAGE: '10', EVENT_POLL_MS: '500' });
     await the.start();
     channelId = await group();
   });

@@ -41,9 +41,9 @@ export class SendQueue {
     this.#config = parts.config.write;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'send-queue' });
-    const { waiting, batchConnections } = this.#config;
+    const { queueSize, batchConnections } = this.#config;
     this.#lanes = Array.from({ length: batchConnections }, () => ({
-      waiting: new FairQueue(Math.ceil(waiting / batchConnections)),
+      waiting: new FairQueue(Math.ceil(queueSize / batchConnections)),
       busy: false,
     }));
   }
@@ -55,7 +55,7 @@ export class SendQueue {
     if (lane === undefined) throw new RangeError('no lane');
     return new Promise((resolve, reject) => {
       const dropped = lane.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
-      dropped?.reject(errors.overloaded('messages to write', 1_000));
+      dropped?.reject(errors.overloaded('too many messages are queued', 1_000));
       this.#count();
       if (!lane.busy) this.#start(lane);
     });

@@ -180,7 +180,7 @@ export type PresenceCache = ReturnType<typeof createPresenceCache>;
 
 export function createPresenceCache(redis: RedisClient, config: Config['presence']) {
   redis.defineCommand('changePresence', { lua: CHANGE, numberOfKeys: 1 });
-  const limits = [config.deviceMs, config.ttlMs, config.graceMs, config.maxDevices, config.ttlMs];
+  const limits = [config.deviceTtlMs, config.ttlMs, config.graceMs, config.maxDevices, config.ttlMs];
   return {
     async change(tenantId: bigint, userId: bigint, change: Change): Promise<Changed> {
       const session = 'session' in change ? change.session : undefined;

@@ -85,7 +85,7 @@ export class Changes {
         this.#flushing = undefined;
         if (this.#dirty.size > 0) this.#schedule();
       });
-    }, this.#config.coalesceMs);
+    }, this.#config.debounceMs);
   }
 
   async #flush(): Promise<void> {
@@ -116,7 +116,7 @@ export class Changes {
 
   readonly #toMark = ({ userId, shown, at }: Dirty): Mark => ({
     userId,
-    time: shown.next > 0 ? shown.next : -(at + this.#config.deviceMs),
+    time: shown.next > 0 ? shown.next : -(at + this.#config.deviceTtlMs),
   });
 
   async #tell(news: readonly Dirty[]): Promise<void> {

@@ -26,12 +26,12 @@ describe('presence over Subscribe', () => {
   before(async () => {
     the = await app({
       PRESENCE_TTL_MS: '6000',
-      PRESENCE_DEVICE_MS: `${DEVICE_MS}`,
+      PRESENCE_DEVICE_TTL_MS: `${DEVICE_MS}`,
       PRESENCE_GRACE_MS: `${GRACE_MS}`,
-      PRESENCE_COALESCE_MS: `${COALESCE_MS}`,
-      PRESENCE_SWEEP_MS: '100',
+      PRESENCE_DEBOUNCE_MS: `${COALESCE_MS}`,
+      PRESENCE_POLL_MS: '100',
       // Instances reconnect to Redis up to 1 s apart, and then refresh their streams within half of this time.
-      PRESENCE_SETTLE_MS: '3000',
+      PRESENCE_RECOVERY_MS: '3000',
       PRESENCE_MAX_MEMBERS: '4',
     });
     await the.start();

@@ -46,7 +46,7 @@ export class ExpiryPoller {
   // Not all instances at the same moment, so that the one that sweeps is soon followed when it dies.
   #schedule(): void {
     if (this.#closed) return;
-    const pauseMs = this.#config.sweepMs * (0.75 + Math.random() / 2);
+    const pauseMs = this.#config.pollMs * (0.75 + Math.random() / 2);
     this.#timer = setTimeout(() => {
       this.#running = this.#run().finally(() => this.#schedule());
     }, pauseMs);
@@ -55,7 +55,7 @@ export class ExpiryPoller {
   async #run(): Promise<void> {
     if (!this.#isReady()) return;
     try {
-      if (!(await this.#online.mayLead(this.#instance, Math.ceil(this.#config.sweepMs * 0.75)))) return;
+      if (!(await this.#online.mayLead(this.#instance, Math.ceil(this.#config.pollMs * 0.75)))) return;
       await this.#sweep();
     } catch (error) {
       if (!this.#closed) this.#log.debug({ err: error }, 'presence could not be swept; next try in a moment');

@@ -95,7 +95,7 @@ export function createOnlineCache(redis: RedisClient, config: Config['presence']
     /** Users whose time has come, each given to one caller, and how many of the tenant there are. */
     async claim(tenantId: bigint): Promise<{ readonly online: number; readonly due: readonly bigint[] }> {
       const [online = '0', ...due] = await runScript(() =>
-        redis.claimOnline(tenantKey(tenantId), AT_ONCE, Math.ceil(config.deviceMs / 2)),
+        redis.claimOnline(tenantKey(tenantId), AT_ONCE, Math.ceil(config.deviceTtlMs / 2)),
       );
       return { online: Number(online), due: due.map(BigInt) };
     },

@@ -141,12 +141,12 @@ export class Presence {
 
   readonly #doubt = () => {
     if (this.#redis.status !== 'ready') return;
-    const { settleMs } = this.#config;
-    this.#doubtUntil = Date.now() + 3 * settleMs;
+    const { recoveryMs } = this.#config;
+    this.#doubtUntil = Date.now() + 3 * recoveryMs;
     this.#telling ??= setTimeout(() => {
       this.#telling = undefined;
-      this.#streams.tellAllWithin(settleMs);
-    }, settleMs);
+      this.#streams.tellAllWithin(recoveryMs);
+    }, recoveryMs);
   };
 
   async #change(tenantId: bigint, userId: bigint, change: Change): Promise<Changed> {
@@ -190,7 +190,7 @@ export class Presence {
   async #inTime<T, U>(work: Promise<T>, otherwise: U): Promise<T | U> {
     let timer: NodeJS.Timeout | undefined;
     const late = new Promise<U>((resolve) => {
-      timer = setTimeout(() => resolve(otherwise), this.#config.readMs);
+      timer = setTimeout(() => resolve(otherwise), this.#config.redisTimeoutMs);
     });
     try {
       return await Promise.race([work, late]);
@@ -214,10 +214,10 @@ export class Presence {
   readonly #regain = () => {
     if (!this.#away) return;
     this.#away = false;
-    this.#streams.tellAllWithin(this.#config.settleMs / 2);
+    this.#streams.tellAllWithin(this.#config.recoveryMs / 2);
     this.#settling = setTimeout(() => {
       this.#settling = undefined;
       this.#broadcast.reset();
-    }, this.#config.settleMs);
+    }, this.#config.recoveryMs);
   };
 }

@@ -22,9 +22,9 @@ describe('PresenceService', () => {
   before(async () => {
     the = await app({
       PRESENCE_TTL_MS: '4000',
-      PRESENCE_DEVICE_MS: '1200',
-      PRESENCE_COALESCE_MS: '20',
-      PRESENCE_SWEEP_MS: '100',
+      PRESENCE_DEVICE_TTL_MS: '1200',
+      PRESENCE_DEBOUNCE_MS: '20',
+      PRESENCE_POLL_MS: '100',
     });
     await the.start();
     redis = the.redis.client;

@@ -25,7 +25,7 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
       const session = { device: device?.id ?? '', kind: device?.kind || OTHER_KIND, id: '' };
       const seen = await presence.beat(call.caller, session, toStatusName(status) ?? 'ONLINE');
       if (seen === 'unknown') return { status: PresenceStatus.UNKNOWN };
-      const end = BigInt(deps.now() + config.presence.deviceMs);
+      const end = BigInt(deps.now() + config.presence.deviceTtlMs);
       const lasts = status !== PresenceStatus.OFFLINE;
       return { status: toStatus(seen.status), ...(lasts ? { expireTime: toTimestamp(end) } : {}) };
     },

@@ -24,7 +24,8 @@ export class StatusOverrides {
   }
 
   read(tenantId: bigint, userId: bigint): Promise<string> {
-    if (this.#waiting.length >= MAX_WAITING) throw errors.overloaded('presence', 1_000);
+    if (this.#waiting.length >= MAX_WAITING)
+      throw errors.overloaded('too many presence updates are queued', 1_000);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ tenantId, userId, resolve, reject });
       // What comes in the same tick joins.

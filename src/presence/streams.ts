@@ -33,7 +33,7 @@ export class PresentStreams {
     apply: (tenantId: bigint, userId: bigint, change: Change) => Promise<unknown>;
     isReady: () => boolean;
   }) {
-    this.#refreshMs = parts.config.deviceMs / 3;
+    this.#refreshMs = parts.config.deviceTtlMs / 3;
     this.#apply = parts.apply;
     this.#isReady = parts.isReady;
     this.#timer = setInterval(() => this.#refresh(Date.now()), Math.min(TICK_MS, this.#refreshMs / 4));

@@ -58,7 +58,7 @@ declare module 'ioredis' {
 
 export type TypingCache = ReturnType<typeof createTypingCache>;
 
-export function createTypingCache(redis: RedisClient, { ttlMs, everyMs }: Config['typing']) {
+export function createTypingCache(redis: RedisClient, { ttlMs, intervalMs }: Config['typing']) {
   redis.defineCommand('changeTyping', { lua: TYPING, numberOfKeys: 2 });
   return {
     /** Notes that a user types, or stopped; `until` is 0 then. */
@@ -69,7 +69,7 @@ export function createTypingCache(redis: RedisClient, { ttlMs, everyMs }: Config
           `{typing:${channelId}}:until`,
           `${userId}`,
           ttlMs,
-          everyMs,
+          intervalMs,
           starts ? '1' : '0',
         ),
       );

@@ -26,9 +26,9 @@ describe('typing', () => {
   before(async () => {
     the = await app({
       TYPING_TTL_MS: `${TTL_MS}`,
-      TYPING_EVERY_MS: `${EVERY_MS}`,
+      TYPING_INTERVAL_MS: `${EVERY_MS}`,
       TYPING_MAX_MEMBERS: '3',
-      PRESENCE_SETTLE_MS: '100',
+      PRESENCE_RECOVERY_MS: '100',
     });
     await the.start();
     redis = the.redis.client;
@@ -92,8 +92,8 @@ describe('typing', () => {
   });
 
   it('takes 10 s, and tells at most every 3 s, by default', () => {
-    const { typing } = the.config({ TYPING_TTL_MS: '', TYPING_EVERY_MS: '' });
-    assert.deepEqual([typing.ttlMs, typing.everyMs], [10_000, 3_000]);
+    const { typing } = the.config({ TYPING_TTL_MS: '', TYPING_INTERVAL_MS: '' });
+    assert.deepEqual([typing.ttlMs, typing.intervalMs], [10_000, 3_000]);
   });
 
   it('ends each typist alone while others go on', async () => {

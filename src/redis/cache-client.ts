@@ -20,7 +20,7 @@ export class CacheClient {
 
   constructor(redis: RedisClient, config: Config['cache'], metrics: Metrics) {
     this.#redis = redis;
-    this.#waitMs = config.waitMs;
+    this.#waitMs = config.redisTimeoutMs;
     this.#metrics = metrics;
   }
 

@@ -54,13 +54,13 @@ export class ActiveCalls {
     }
   }
 
-  /** Rejects new calls and ends streams; ends unary calls that still run after `drainMs`. */
+  /** Rejects new calls and ends streams; ends unary calls that still run after `drainTimeoutMs`. */
   async drain(): Promise<void> {
     this.#draining = true;
     for (const call of this.#running) {
       if (call.method.methodKind !== 'unary') call.end(errors.serverDraining());
     }
-    await this.#untilIdle(this.#config.drainMs);
+    await this.#untilIdle(this.#config.drainTimeoutMs);
     for (const call of this.#running) call.end(errors.serverDraining());
   }
 

@@ -32,7 +32,7 @@ describe('SearchMessages', () => {
   let stock: bigint;
 
   before(async () => {
-    the = await app({ SEARCH_LEARN_MS: '50' });
+    the = await app({ SEARCH_WORDS_INTERVAL_MS: '50' });
     sales = await group('Kinh doanh', ana, [2n]);
     stock = await group('Kho vận', ana);
   });

@@ -25,7 +25,7 @@ describe('two instances under load, while things go wrong', { skip }, () => {
 
   before(async () => {
     // A sweep twice as often as by default: other tests keep the machine busy.
-    world = await TestCluster.open(SIZE, 20_261_122, { EVENT_SWEEP_MS: '500' });
+    world = await TestCluster.open(SIZE, 20_261_122, { EVENT_POLL_MS: '500' });
     console.log(`# seed ${world.random.seed}`);
   });
   after(() => world[Symbol.asyncDispose]());

@@ -4,7 +4,7 @@ import { createInterface } from 'node:readline';
 import { freePort, hasEnded, launch, stop, waitUntil } from '../../scripts/lib/processes.ts';
 
 const START_MS = 20_000;
-const DRAIN_MS = 15_000;
+const DRAIN_TIMEOUT_MS = 15_000;
 const COLLECT_MS = 5_000;
 
 type Ports = { readonly grpc: number; readonly web: number; readonly metrics: number };
@@ -87,13 +87,13 @@ export class Instance {
 
   /** Ends it as a crash would, and waits until it is gone. */
   kill(): Promise<void> {
-    return stop(this.#running(), 'SIGKILL', DRAIN_MS);
+    return stop(this.#running(), 'SIGKILL', DRAIN_TIMEOUT_MS);
   }
 
   /** Asks it to end, and waits for that; says what went wrong, if anything did. */
   async drain(): Promise<string | undefined> {
     const process = this.#running();
-    await stop(process, 'SIGTERM', DRAIN_MS);
+    await stop(process, 'SIGTERM', DRAIN_TIMEOUT_MS);
     if (process.exitCode === 0) return undefined;
     return `${this.name} did not end after SIGTERM: ${process.signalCode ?? process.exitCode} ${this.#lastLine()}`;
   }
@@ -102,7 +102,7 @@ export class Instance {
     const process = this.#process;
     if (process === undefined) return;
     process.kill('SIGCONT');
-    await stop(process, 'SIGTERM', DRAIN_MS);
+    await stop(process, 'SIGTERM', DRAIN_TIMEOUT_MS);
   }
 
   takeLog(): LogLine[] {

@@ -77,8 +77,8 @@ export class App {
       LIMIT_TENANT_PER_MINUTE: '0',
       LIMIT_STREAMS_PER_USER: '0',
       LIMIT_STREAMS_PER_TENANT: '0',
-      EVENT_SWEEP_MS: '100',
-      DRAIN_MS: '2000',
+      EVENT_POLL_MS: '100',
+      DRAIN_TIMEOUT_MS: '2000',
       ...this.#env,
       ...changes,
     });

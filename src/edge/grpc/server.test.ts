@@ -112,7 +112,7 @@ test('a drain lets a running call finish, rejects new calls and ends streams', a
 });
 
 test('a call that outlasts the drain time is ended', async () => {
-  await using edges = await openEdges({ write: () => new Promise(() => {}) }, { DRAIN_MS: '100' });
+  await using edges = await openEdges({ write: () => new Promise(() => {}) }, { DRAIN_TIMEOUT_MS: '100' });
   const client = clientOf(createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
   const running = failureOf(client.write({ channelId: 1n, content: 'x' }, bearer(edges.token)));
   await sleep(50);

@@ -54,7 +54,8 @@ export class Hub {
 
   /** Opens a stream. When this resolves, the stream was sent `started`; it remains open until `close`. */
   async open(call: Call, sink: Sink, subscription: Subscription): Promise<SubscriberStream> {
-    if (this.#streams.size >= this.#config.streams) throw errors.overloaded('streams', 5_000);
+    if (this.#streams.size >= this.#config.streams)
+      throw errors.overloaded('too many streams are open on this instance', 5_000);
     const stream = new SubscriberStream({
       caller: call.caller,
       subscription,

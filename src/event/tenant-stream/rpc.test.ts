@@ -133,7 +133,7 @@ describe('EventService.StreamTenantEvents', () => {
     const [instance] = the.instances;
     assert.ok(instance);
     const { config, db, metrics } = instance.deps;
-    const tenantLog = new TenantLog({ config, pool: db.feed, metrics });
+    const tenantLog = new TenantLog({ config, pool: db.tenantStreams, metrics });
     const oldest = { epoch: -1n, xid: 0n, id: 0n };
     const { end } = await tenantLog.read(oldest, { tenants: 'all', kinds: undefined });
     const filters = [

@@ -90,8 +90,8 @@ export class TenantStream {
   }
 
   #waitMs(page: TenantStreamPage | undefined): number {
-    const { sweepMs, heartbeatMs } = this.#parts.config;
-    const longest = Math.min(sweepMs, heartbeatMs);
+    const { pollMs, heartbeatMs } = this.#parts.config;
+    const longest = Math.min(pollMs, heartbeatMs);
     return page === undefined || page.heldMs === 0
       ? longest
       : Math.min(longest, Math.max(HELD_MS, page.heldMs / 4));

@@ -89,7 +89,7 @@ test('a verified token is cached until it expires', async () => {
 });
 
 test('the cache of tokens has the configured size', async () => {
-  await using identity = await openIdentity({ env: { AUTH_REMEMBERED_TOKENS: '2' } });
+  await using identity = await openIdentity({ env: { AUTH_TOKEN_CACHE_SIZE: '2' } });
   const tokens = [await sign(user), await sign({ ...user, name: 'b' }), await sign({ ...user, name: 'c' })];
   const [first = ''] = tokens;
   const before = await identity.verify(first);

@@ -47,7 +47,7 @@ export async function callerOf(header: Header, verifyToken: VerifyToken): Promis
 /** Caches the callers of verified tokens until these expire, so that each signature is checked once. */
 export async function createTokenVerifier(config: Config['auth'], now: () => number): Promise<VerifyToken> {
   const keys = await openKeys(config.jwks);
-  const cache = new LRUCache<string, Identity>({ max: config.rememberedTokens });
+  const cache = new LRUCache<string, Identity>({ max: config.tokenCacheSize });
   return async (token) => {
     const fingerprint = hash('sha256', token, 'base64');
     const cached = cache.get(fingerprint);

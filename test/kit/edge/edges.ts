@@ -75,7 +75,7 @@ export const testEnv = {
   AUTH_ISSUER: signer.issuer,
   AUTH_AUDIENCE: signer.audience,
   SECRET_KEYS: signer.secretKeys,
-  DRAIN_MS: '2000',
+  DRAIN_TIMEOUT_MS: '2000',
 };
 
 /** Every combination of edge, protocol, HTTP version and codec. */
