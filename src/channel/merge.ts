@@ -1,7 +1,8 @@
 import type { PendingQuery } from 'postgres';
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { Sql } from '../db/types.ts';
-import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import { appendEvent } from '../event/log/sql.ts';
+import type { LoggedEvent } from '../event/log/wire.ts';
 import { insertMembers, type MemberRow, type Role } from '../membership/sql.ts';
 import { toMembersJoined } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';

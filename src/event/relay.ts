@@ -6,7 +6,7 @@ import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
 import { Listener } from '../redis/subscriber.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { LoggedEvent } from './log/sql.ts';
+import type { LoggedEvent } from './log/wire.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './log/wire.ts';
 import type { PresenceUpdate, TypingUpdate } from './subscribe/broadcast.ts';
 import type { Hub } from './subscribe/hub.ts';

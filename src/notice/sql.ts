@@ -2,7 +2,7 @@ import type { PendingQuery } from 'postgres';
 import type { SystemNotice } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
-import type { LoggedEvent } from '../event/log/sql.ts';
+import type { LoggedEvent } from '../event/log/wire.ts';
 import type { Caller } from '../rpc/call.ts';
 import { type News, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
 

@@ -2,7 +2,8 @@ import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts'
 import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { appendEvent, type LoggedEvent } from '../event/log/sql.ts';
+import { appendEvent } from '../event/log/sql.ts';
+import type { LoggedEvent } from '../event/log/wire.ts';
 import { lockMessage, rejectDeleted } from '../message/access.ts';
 import type { MessageRow } from '../message/sql.ts';
 import { toMessage } from '../message/view.ts';

@@ -1,9 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { Pool, Sql } from '../../db/types.ts';
-import type { PatchableEvent } from './wire.ts';
-
-/** An event as committed: what the relay carries and streams deliver. */
-export type LoggedEvent = { readonly channelId: bigint; readonly seq: bigint; readonly payload: Buffer };
+import type { LoggedEvent, PatchableEvent } from './wire.ts';
 
 /** Kind of an event as the log's column names it: the case of `Event.change` in upper case. */
 export type EventKind =

@@ -9,7 +9,6 @@ import {
 } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { Frame } from '../../rpc/frame.ts';
-import type { LoggedEvent } from './sql.ts';
 
 // The one file that depends on how events are encoded. Field numbers come from the generated descriptors, offsets
 // from the encoded bytes; wire.test.ts pins the layout that the SQL functions overwrite.
@@ -21,6 +20,9 @@ export const CHANNEL_DELETED = EventSchema.field.channelDeleted.number;
 export const MESSAGE_DELETED = EventSchema.field.messageDeleted.number;
 
 const changeFields = new Set(EventSchema.oneofs.flatMap(({ fields }) => fields.map(({ number }) => number)));
+
+/** An event as committed: what the relay carries and streams deliver. */
+export type LoggedEvent = { readonly channelId: bigint; readonly seq: bigint; readonly payload: Buffer };
 
 /**
  * An encoded event with placeholders for what only the database knows: `seq` and time, and for a posted message also

@@ -5,7 +5,7 @@ import type { Pool } from '../../db/types.ts';
 import type { Call, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import type { LoggedEvent } from '../log/sql.ts';
+import type { LoggedEvent } from '../log/wire.ts';
 import { changeField, MEMBERS_JOINED, MESSAGE_DELETED, toEvent, toFrame } from '../log/wire.ts';
 import { Backlog } from './backlog.ts';
 import { Broadcast } from './broadcast.ts';
