@@ -17,7 +17,7 @@ const LAYERS = [
   ['telemetry/'],
   ['rpc/'],
   ['db/', 'redis/'],
-  ['limit/', 'event/'],
+  ['limit/', 'event/', 'revocation/'],
   ['deps[.]ts'],
   [`(?:${FEATURES})/`],
   ['jobs/'],

@@ -48,6 +48,8 @@ export function toConfig(env: Env) {
       algorithms: read.list('AUTH_ALGORITHMS', ['RS256', 'ES256', 'PS256']),
       clockToleranceMs: read.count('AUTH_CLOCK_TOLERANCE_MS', 5_000),
       tokenCacheSize: read.count('AUTH_TOKEN_CACHE_SIZE', 20_000),
+      maxTokenHours: read.count('AUTH_MAX_TOKEN_HOURS', 720, 1),
+      maxRevocations: read.count('AUTH_REVOCATIONS', 20_000),
     },
     secrets: { keys: read.keys('SECRET_KEYS') },
     limits: {

@@ -4,6 +4,7 @@ import type { Database } from './db/database.ts';
 import type { Relay } from './event/relay.ts';
 import type { SharedLimiter } from './limit/limiter.ts';
 import type { RedisClient } from './redis/client.ts';
+import type { Revocations } from './revocation/revocations.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
 /** What every feature's handlers may use. A feature's own parts are in the type of its `xRoutes` function. */
@@ -15,6 +16,7 @@ export type Deps = {
   readonly redis: RedisClient;
   readonly limiter: SharedLimiter;
   readonly relay: Relay;
+  readonly revocations: Revocations;
   /** Epoch ms; tests may move it. */
   readonly now: () => number;
 };

@@ -104,6 +104,7 @@ const trials: Readonly<Record<string, Trial>> = {
   'AdminService/GetStats': { makes: {} },
   'AdminService/EnsurePartitions': { makes: {} },
   'AdminService/RunRetention': { makes: {} },
+  'AdminService/RevokeAccess': { makes: { subject: { case: 'tenantId', value: 1n } } },
   'EventService/Subscribe': { names: ({ channelId }) => ({ channelIds: [channelId] }) },
 };
 

@@ -1,12 +1,14 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
 import { listStats, reconcileCounters } from './sql.ts';
 
-type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | 'getStats'>;
+type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | 'getStats' | 'revokeAccess'>;
 
-export function adminRoutes({ db }: Deps): AdminHandlers {
+export function adminRoutes({ db, relay, revocations }: Deps): AdminHandlers {
   return {
     async reconcileCounters({ tenantId, pageSize, pageToken }, call) {
       const limit = pageSizeOf({ pageSize }, 200);
@@ -21,6 +23,14 @@ export function adminRoutes({ db }: Deps): AdminHandlers {
         })),
         nextPageToken: next === null ? '' : toPageToken([next]),
       };
+    },
+
+    async revokeAccess({ subject }) {
+      // Rejected by the validation of the request.
+      if (subject.case === undefined) throw errors.fieldInvalid('subject', 'is required');
+      const revokeTime = await revocations.revoke(subject);
+      relay.revocationsChanged();
+      return { revokeTime: toTimestamp(BigInt(revokeTime)) };
     },
 
     async getStats(_request, call) {

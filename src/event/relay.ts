@@ -18,6 +18,7 @@ const MAX_UNSENT = 2_000;
 
 type Payload = MessageInitShape<typeof SubscribeResponseSchema>['payload'];
 type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly payload: Payload };
+type RevocationList = { refresh(): Promise<void> };
 type EncodedSignal = { readonly tenantId: bigint; readonly userId: bigint; readonly response: Buffer };
 
 /**
@@ -28,6 +29,7 @@ type EncodedSignal = { readonly tenantId: bigint; readonly userId: bigint; reado
 export class Relay {
   readonly #hub: Hub;
   readonly #tenantLog: TenantLog;
+  readonly #revocations: RevocationList;
   readonly #redis: RedisClient;
   readonly #listener: Listener;
   readonly #origin: string;
@@ -38,6 +40,7 @@ export class Relay {
   constructor(parts: {
     hub: Hub;
     tenantLog: TenantLog;
+    revocations: RevocationList;
     redis: RedisClient;
     config: Config;
     metrics: Metrics;
@@ -45,6 +48,7 @@ export class Relay {
   }) {
     this.#hub = parts.hub;
     this.#tenantLog = parts.tenantLog;
+    this.#revocations = parts.revocations;
     this.#redis = parts.redis;
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
@@ -102,6 +106,11 @@ export class Relay {
     this.#send({ typing: [{ channelId, userId, expireTimeMs: BigInt(until) }] });
   }
 
+  /** Makes the other instances read the list of revocations. */
+  revocationsChanged(): void {
+    this.#send({ revocationsChanged: true });
+  }
+
   close(): void {
     this.#listener.close();
   }
@@ -134,6 +143,7 @@ export class Relay {
     const batch = fromBinary(BatchSchema, message);
     if (batch.origin === this.#origin) return;
     const { broadcast } = this.#hub;
+    if (batch.revocationsChanged) void this.#revocations.refresh();
     for (const event of batch.events) this.#hub.deliver(peekEvent(Buffer.from(event)));
     if (batch.events.length > 0) this.#tenantLog.notify();
     for (const { tenantId, userId, response } of batch.signals) {

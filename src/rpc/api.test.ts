@@ -26,6 +26,7 @@ const parts = {
   log: createLogger('silent'),
   metrics: createMetrics(),
   limiter: new LocalLimiter(Date.now),
+  revocations: { isRevoked: () => false },
   now: Date.now,
 };
 

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Call, Route, Sink } from './call.ts';
+import type { Identity } from './claims.ts';
 import { errors } from './errors.ts';
 import type { Interceptor, Response, Rpc, Run } from './interceptor.ts';
 import { accessLog } from './interceptors/access-log.ts';
@@ -12,7 +13,7 @@ import { mapErrors } from './interceptors/map-errors.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
-import { OpenStreams } from './open-streams.ts';
+import type { AccessError } from './open-streams.ts';
 import { createSigner } from './signer.ts';
 
 /** What both edges serve. They share rate limits and the cache of verified tokens. */
@@ -44,19 +45,28 @@ export type Edge = {
 /** Applies the interceptors to the handlers of the routes. */
 export async function createApi(
   routes: readonly Route[],
-  parts: { config: Config; log: Logger; metrics: Metrics; limiter: Limiter; now: () => number },
+  parts: {
+    config: Config;
+    log: Logger;
+    metrics: Metrics;
+    limiter: Limiter;
+    revocations: { isRevoked(identity: Identity): boolean };
+    now: () => number;
+  },
 ): Promise<Api> {
   const { config, log, metrics, limiter, now } = parts;
   const verifyToken = await createTokenVerifier(config.auth, now);
-  const openStreams = new OpenStreams(({ token }) =>
-    token.expireTime + config.auth.clockToleranceMs > now() ? undefined : errors.tokenExpired(),
-  );
+  const accessError: AccessError = (identity) => {
+    if (parts.revocations.isRevoked(identity)) return errors.accessRevoked();
+    const isValid = identity.token.expireTime + config.auth.clockToleranceMs > now();
+    return isValid ? undefined : errors.tokenExpired();
+  };
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
   const interceptors: readonly Interceptor[] = [
     accessLog(log, metrics),
     mapErrors,
-    authenticate(verifyToken, openStreams),
+    authenticate(verifyToken, accessError),
     authorize,
     rateLimit(limiter, config.limits),
     validate,
@@ -68,7 +78,16 @@ export async function createApi(
       run: interceptors.reduceRight((next, intercept) => intercept(method, next), handlerOf(route, method)),
     })),
   );
-  return { rpcs, services: routes.map(({ service }) => service), verifyToken };
+  return {
+    rpcs,
+    services: routes.map(({ service }) => service),
+    async verifyToken(token) {
+      const identity = await verifyToken(token);
+      const error = accessError(identity);
+      if (error !== undefined) throw error;
+      return identity;
+    },
+  };
 }
 
 type AnyHandler = (request: Message, call: Call, sink: Sink | undefined) => Promise<Response>;

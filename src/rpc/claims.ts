@@ -6,7 +6,14 @@ import { errors } from './errors.ts';
 export type Identity = Caller & { readonly token: Token };
 
 /** Times are epoch ms. */
-type Token = { readonly expireTime: number };
+type Token = {
+  /** Claim `jti`; empty without it. */
+  readonly id: string;
+  /** Claim `tid`; 0n without it. */
+  readonly tenantId: bigint;
+  readonly issueTime: number;
+  readonly expireTime: number;
+};
 
 /** The caller that a verified token identifies; throws UNAUTHENTICATED if a claim is missing or malformed. */
 export function toIdentity(claims: JWTPayload): Identity {
@@ -16,7 +23,8 @@ export function toIdentity(claims: JWTPayload): Identity {
   const tenantId = idClaim(claims['tid']);
   if (kind === 'user' && (userId === 0n || tenantId === 0n)) throw errors.tokenInvalid();
   const name = typeof claims['name'] === 'string' ? claims['name'] : '';
-  const token = { expireTime: (claims.exp ?? 0) * 1000 };
+  const { jti = '', iat = 0, exp = 0 } = claims;
+  const token = { id: jti, tenantId, issueTime: iat * 1000, expireTime: exp * 1000 };
   return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims['tenants']), token };
 }
 

@@ -55,6 +55,16 @@ export const errors = {
       ErrorReason.TOKEN_EXPIRED,
       'the token has expired; reconnect with a new one',
     ),
+  accessRevoked: () =>
+    new RpcError(Code.UNAUTHENTICATED, ErrorReason.ACCESS_REVOKED, 'access was revoked; sign in again'),
+  revocationPending: (cause?: unknown) =>
+    new RpcError(
+      Code.UNAVAILABLE,
+      ErrorReason.REVOCATION_PENDING,
+      'the revocation cannot be passed to other instances at the moment',
+      [retryAfter(1_000)],
+      cause,
+    ),
   keysUnavailable: (cause?: unknown) =>
     new RpcError(
       Code.UNAVAILABLE,

@@ -4,13 +4,16 @@ import type { RpcError } from './errors.ts';
 
 const CHECK_MS = 1_000;
 
+/** Why a caller with a verified token has no access; undefined when it has. */
+export type AccessError = (identity: Identity) => RpcError | undefined;
+
 /** The open streams of all edges. Checks every second whether their callers still have access, and ends the others. */
 export class OpenStreams {
   readonly #streams = new Map<CallContext, Identity>();
-  readonly #accessError: (identity: Identity) => RpcError | undefined;
+  readonly #accessError: AccessError;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(accessError: (identity: Identity) => RpcError | undefined) {
+  constructor(accessError: AccessError) {
     this.#accessError = accessError;
   }
 

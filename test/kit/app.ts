@@ -21,6 +21,7 @@ export type As = {
   readonly tenants?: readonly bigint[] | '*';
   /** Seconds until the token expires, default an hour. */
   readonly expiresIn?: number;
+  readonly tokenId?: string;
 };
 
 export type Edge = 'grpc' | 'web';
@@ -37,6 +38,7 @@ export class App {
   readonly owner: postgres.Sql<{ bigint: bigint }>;
   readonly tokens: TokenSigner;
   readonly #env: Record<string, string>;
+  readonly #tokensById = new Map<string, Promise<string>>();
   readonly #transports = new Map<string, Transport>();
 
   constructor(parts: {
@@ -102,7 +104,7 @@ export class App {
   transport(as: As, edge: Edge, instance: number): Transport {
     const { instances } = this;
     const address = edge === 'grpc' ? instances[instance]?.grpcAddress : instances[instance]?.webAddress;
-    const token = this.tokens.sign(as);
+    const token = this.#token(as);
     const authorize: Interceptor = (next) => async (request) => {
       request.header.set('authorization', `Bearer ${await token}`);
       // What a service says to act for a user; the service ignores it from anybody else.
@@ -123,6 +125,14 @@ export class App {
   }
 
   /** Stops everything, and checks that every event that was logged is what its row states. */
+  // A token with an id is one token for all transports.
+  #token(as: As): Promise<string> {
+    if (as.tokenId === undefined) return this.tokens.sign(as);
+    const token = this.#tokensById.get(as.tokenId) ?? this.tokens.sign(as);
+    this.#tokensById.set(as.tokenId, token);
+    return token;
+  }
+
   async close(): Promise<void> {
     await Promise.all(this.instances.map((instance) => instance.drain()));
     try {

@@ -16,6 +16,8 @@ export interface TokenClaims {
   readonly tenants?: readonly bigint[] | '*';
   /** Seconds from now, default an hour; negative makes a token that has expired. */
   readonly expiresIn?: number;
+  /** Claim `jti`. */
+  readonly tokenId?: string;
 }
 
 export interface TokenSigner {
@@ -49,13 +51,14 @@ export async function createTokenSigner(folder?: string): Promise<TokenSigner> {
     jwksUrl: pathToFileURL(file).href,
     jwks,
     secretKeys: createHash('sha256').update(JSON.stringify(key)).digest('base64'),
-    sign({ userId, tenantId, name, roles = [], tenants, expiresIn = 3600 }) {
+    sign({ userId, tenantId, name, roles = [], tenants, expiresIn = 3600, tokenId }) {
       const now = Math.floor(Date.now() / 1000);
       const user = userId === 0n ? {} : { uid: `${userId}`, name: name ?? `User ${userId}` };
       const tenant = tenantId === 0n ? {} : { tid: `${tenantId}` };
       const served =
         tenants === undefined ? {} : { tenants: tenants === '*' ? tenants : tenants.map(String) };
-      return new SignJWT({ ...user, ...tenant, ...served, realm_access: { roles } })
+      const id = tokenId === undefined ? {} : { jti: tokenId };
+      return new SignJWT({ ...user, ...tenant, ...served, ...id, realm_access: { roles } })
         .setProtectedHeader({ alg: ALGORITHM, kid: key.kid ?? '' })
         .setSubject(userId === 0n ? (name ?? 'service') : `${userId}`)
         .setIssuer(issuer)

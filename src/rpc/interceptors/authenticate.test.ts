@@ -44,6 +44,9 @@ const invalidTokens: [name: string, token: () => Promise<string> | string][] = [
   ['expired', () => sign(user, { exp: now - 60 })],
   ['not valid yet', () => sign({ ...user, nbf: now + 600 })],
   ['without expiry', () => sign(user, { exp: undefined })],
+  ['without time of issue', () => sign(user, { iat: undefined })],
+  ['issued in the future', () => sign(user, { iat: now + 600 })],
+  ['issued longer ago than the maximum age', () => sign(user, { iat: now - 721 * 3600 })],
   ['for another audience', () => sign(user, { aud: 'another' })],
   ['by another issuer', () => sign(user, { iss: 'https://evil.example' })],
   ['signed with another key under our key id', () => sign(user, {}, { key: otherKey.privateKey })],
@@ -214,14 +217,14 @@ test('keys are read from a file', async () => {
 
 function payload(
   claims: JWTPayload,
-  registered: Partial<Record<'iss' | 'aud' | 'exp', unknown>> = {},
+  registered: Partial<Record<'iss' | 'aud' | 'iat' | 'exp', unknown>> = {},
 ): JWTPayload {
-  return { iss: issuer, aud: 'discuss', exp: now + 3600, ...claims, ...registered } as JWTPayload;
+  return { iss: issuer, aud: 'discuss', iat: now, exp: now + 3600, ...claims, ...registered } as JWTPayload;
 }
 
 function sign(
   claims: JWTPayload,
-  registered: Partial<Record<'iss' | 'aud' | 'exp', unknown>> = {},
+  registered: Partial<Record<'iss' | 'aud' | 'iat' | 'exp', unknown>> = {},
   { key = privateKey, kid = 'k1' } = {},
 ): Promise<string> {
   return new SignJWT(payload(claims, registered)).setProtectedHeader({ alg: 'RS256', kid }).sign(key);

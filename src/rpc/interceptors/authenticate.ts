@@ -15,17 +15,20 @@ import type { Caller } from '../call.ts';
 import { type Identity, parseId, toIdentity } from '../claims.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
-import type { OpenStreams } from '../open-streams.ts';
+import { type AccessError, OpenStreams } from '../open-streams.ts';
 
 /** Verifies a token and returns its caller; throws UNAUTHENTICATED. */
 export type VerifyToken = (token: string) => Promise<Identity>;
 
 type Header = (name: string) => string | undefined;
 
-/** Sets the caller of the call from its token. A stream ends when its token does. */
-export function authenticate(verifyToken: VerifyToken, openStreams: OpenStreams): Interceptor {
+/** Sets the caller of the call from its token. A stream ends as soon as its caller has no access any more. */
+export function authenticate(verifyToken: VerifyToken, accessError: AccessError): Interceptor {
+  const openStreams = new OpenStreams(accessError);
   return (method, next) => async (call) => {
     const identity = await callerOf(call.incoming.header, verifyToken);
+    const error = accessError(identity);
+    if (error !== undefined) throw error;
     call.caller = identity;
     if (method.methodKind === 'unary') return next(call);
     const remove = openStreams.add(call, identity);
@@ -82,6 +85,7 @@ async function verify(
       clockTolerance: config.clockToleranceMs / 1000,
       currentDate: new Date(now),
       requiredClaims: ['exp'],
+      maxTokenAge: config.maxTokenHours * 3600,
     });
     return payload;
   } catch (error) {

@@ -49,7 +49,9 @@ export async function openEdges(
   const logger = createLogger('debug', { write: (line) => void log.push(JSON.parse(line)) });
   const metrics = createMetrics();
   const routes: Route[] = [route(EchoService, { ...defaults, ...handlers })];
-  const api = await createApi(routes, { config, log: logger, metrics, limiter: new LocalLimiter(now), now });
+  const limiter = new LocalLimiter(now);
+  const revocations = { isRevoked: () => false };
+  const api = await createApi(routes, { config, log: logger, metrics, limiter, revocations, now });
   const parts = { api, config, log: logger, metrics, now };
   const [grpc, web] = await Promise.all([openGrpcEdge(parts), openWebEdge(parts)]);
   return {

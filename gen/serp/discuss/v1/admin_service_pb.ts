@@ -5,6 +5,8 @@
 import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
+import type { Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
 import type { Message } from "@bufbuild/protobuf";
 
@@ -12,7 +14,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInMKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAASHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIsIBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEkQKCGNvdW50ZXJzGAEgAygLMjIuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuQ291bnRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRgoHQ291bnRlchIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFgoOcmVwYWlyZWRfY291bnQYAyABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0IqkBChBHZXRTdGF0c1Jlc3BvbnNlEhQKDHRlbmFudF9jb3VudBgBIAEoAxI3CgZ0YWJsZXMYAiADKAsyJy5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5UYWJsZRpGCgVUYWJsZRIMCgRuYW1lGAEgASgJEhsKE2VzdGltYXRlZF9yb3dfY291bnQYAiABKAMSEgoKYnl0ZV9jb3VudBgDIAEoAyIZChdFbnN1cmVQYXJ0aXRpb25zUmVxdWVzdCI2ChhFbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2USGgoSY3JlYXRlZF9wYXJ0aXRpb25zGAEgAygJIhUKE1J1blJldGVudGlvblJlcXVlc3Qi1QEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUyxQMKDEFkbWluU2VydmljZRJ3ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSILkAICiLUYA5C1GAESXAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiC5ACAYi1GAOQtRgBEnQKEEVuc3VyZVBhcnRpdGlvbnMSKC5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlIguQAgKItRgDkLUYAhJoCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSILkAICiLUYA5C1GAJiBnByb3RvMw", [file_buf_validate_validate, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInMKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAASHQoJcGFnZV9zaXplGAIgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIsIBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEkQKCGNvdW50ZXJzGAEgAygLMjIuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuQ291bnRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRgoHQ291bnRlchIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFgoOcmVwYWlyZWRfY291bnQYAyABKAMiEQoPR2V0U3RhdHNSZXF1ZXN0IqkBChBHZXRTdGF0c1Jlc3BvbnNlEhQKDHRlbmFudF9jb3VudBgBIAEoAxI3CgZ0YWJsZXMYAiADKAsyJy5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5UYWJsZRpGCgVUYWJsZRIMCgRuYW1lGAEgASgJEhsKE2VzdGltYXRlZF9yb3dfY291bnQYAiABKAMSEgoKYnl0ZV9jb3VudBgDIAEoAyIZChdFbnN1cmVQYXJ0aXRpb25zUmVxdWVzdCI2ChhFbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2USGgoSY3JlYXRlZF9wYXJ0aXRpb25zGAEgAygJIhUKE1J1blJldGVudGlvblJlcXVlc3Qi1QEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUi3gEKE1Jldm9rZUFjY2Vzc1JlcXVlc3QSOQoEdXNlchgBIAEoCzIpLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0LlVzZXJIABIcCgl0ZW5hbnRfaWQYAiABKANCB7pIBCICIABIABIeCgh0b2tlbl9pZBgDIAEoCUIKukgHcgUQARiAAkgAGjwKBFVzZXISGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB3VzZXJfaWQYAiABKANCB7pIBCICIABCEAoHc3ViamVjdBIFukgCCAEiRwoUUmV2b2tlQWNjZXNzUmVzcG9uc2USLwoLcmV2b2tlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMq8ECgxBZG1pblNlcnZpY2USdwoRUmVjb25jaWxlQ291bnRlcnMSKS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXF1ZXN0Giouc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UiC5ACAoi1GAOQtRgBElwKCEdldFN0YXRzEiAuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlIguQAgGItRgDkLUYARJ0ChBFbnN1cmVQYXJ0aXRpb25zEiguc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZSILkAICiLUYA5C1GAISaAoMUnVuUmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVzcG9uc2UiC5ACAoi1GAOQtRgCEmgKDFJldm9rZUFjY2VzcxIkLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1Jlc3BvbnNlIguQAgKItRgDkLUYAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_options]);
 
 /**
  * Page of channels to check.
@@ -299,8 +301,102 @@ export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@_
   messageDesc(file_serp_discuss_v1_admin_service, 7);
 
 /**
- * Maintenance for operators. Normal operation does not require any of these RPCs: the service's own jobs repair
- * counters, create partitions and remove expired data.
+ * Access to revoke.
+ *
+ * @generated from message serp.discuss.v1.RevokeAccessRequest
+ */
+export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest"> & {
+  /**
+   * Required.
+   *
+   * @generated from oneof serp.discuss.v1.RevokeAccessRequest.subject
+   */
+  subject: {
+    /**
+     * All tokens of this user.
+     *
+     * @generated from field: serp.discuss.v1.RevokeAccessRequest.User user = 1;
+     */
+    value: RevokeAccessRequest_User;
+    case: "user";
+  } | {
+    /**
+     * All tokens of this tenant: those of its users, and those of services with this tenant in the claim `tid`.
+     *
+     * @generated from field: int64 tenant_id = 2;
+     */
+    value: bigint;
+    case: "tenantId";
+  } | {
+    /**
+     * The token with this id (claim `jti`).
+     *
+     * @generated from field: string token_id = 3;
+     */
+    value: string;
+    case: "tokenId";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message serp.discuss.v1.RevokeAccessRequest.
+ * Use `create(RevokeAccessRequestSchema)` to create a new message.
+ */
+export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 8);
+
+/**
+ * A user of one tenant.
+ *
+ * @generated from message serp.discuss.v1.RevokeAccessRequest.User
+ */
+export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequest.User"> & {
+  /**
+   * Tenant of the user. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Id of the user. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RevokeAccessRequest.User.
+ * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
+ */
+export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 8, 0);
+
+/**
+ * Result of RevokeAccess.
+ *
+ * @generated from message serp.discuss.v1.RevokeAccessResponse
+ */
+export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse"> & {
+  /**
+   * Time of the revocation. Tokens of the user or tenant issued later are accepted.
+   *
+   * @generated from field: google.protobuf.Timestamp revoke_time = 1;
+   */
+  revokeTime?: Timestamp | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RevokeAccessResponse.
+ * Use `create(RevokeAccessResponseSchema)` to create a new message.
+ */
+export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 9);
+
+/**
+ * Maintenance and revocation for operators. Normal operation does not require any of these RPCs: the service's own jobs
+ * repair counters, create partitions and remove expired data, and access ends when tokens expire.
  *
  * @generated from service serp.discuss.v1.AdminService
  */
@@ -356,6 +452,35 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RunRetentionRequestSchema;
     output: typeof RunRetentionResponseSchema;
+  },
+  /**
+   * Revokes the access of a user, of a tenant, or with one token, before the tokens expire.
+   *
+   * Within 5 seconds after the call, every instance rejects all calls with the tokens concerned, and ends their streams,
+   * with UNAUTHENTICATED (ACCESS_REVOKED). A call that is already running completes, unless it is a stream. For a user or
+   * tenant, this concerns the tokens issued until the revocation, or later by at most the accepted clock difference of 5
+   * seconds by default (AUTH_CLOCK_TOLERANCE_MS): also those of services, for calls for the user or in the tenant. A
+   * stream over several tenants with the token of another tenant continues. To prevent new tokens, disable the user at
+   * the identity provider first.
+   *
+   * A revocation is kept until the tokens concerned have expired (AUTH_MAX_TOKEN_HOURS). A repeated call extends it to
+   * the tokens issued since.
+   *
+   * Revocations are passed on through Redis. While Redis is unavailable, all instances enforce those that they have
+   * received; new ones apply on the instance that receives the call only, which returns UNAVAILABLE
+   * (REVOCATION_PENDING). It passes them on as soon as Redis is available, and the 5 seconds begin then. An instance
+   * that starts while Redis is unavailable does not know the revocations until then. Instances write revocations that
+   * Redis lost to it again.
+   *
+   * Errors: UNAVAILABLE (REVOCATION_PENDING); RESOURCE_EXHAUSTED (OVERLOADED) above the maximum number of revocations,
+   * 20,000 by default.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.RevokeAccess
+   */
+  revokeAccess: {
+    methodKind: "unary";
+    input: typeof RevokeAccessRequestSchema;
+    output: typeof RevokeAccessResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_admin_service, 0);

@@ -865,7 +865,8 @@ export const EventService: GenService<{
    *
    * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursors. It ends
    * with UNAUTHENTICATED (TOKEN_EXPIRED) within a second after its token expired, plus the accepted clock difference of
-   * 5 seconds by default: reconnect with a new token and the cursors.
+   * 5 seconds by default: reconnect with a new token and the cursors. It ends with UNAUTHENTICATED (ACCESS_REVOKED)
+   * within 5 seconds after the caller's access was revoked (AdminService.RevokeAccess).
    *
    * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if the caller is not a member of one of `channel_ids`; RESOURCE_EXHAUSTED
    * (RATE_LIMITED) above the maximum number of open streams per user, 20 by default.
@@ -894,11 +895,12 @@ export const EventService: GenService<{
    *
    * The stream ends with UNAVAILABLE (SERVER_DRAINING) when the instance shuts down: reconnect with the cursor. It ends
    * with UNAUTHENTICATED (TOKEN_EXPIRED) within a second after its token expired, plus the accepted clock difference of
-   * 5 seconds by default: reconnect with a new token and the cursor.
+   * 5 seconds by default: reconnect with a new token and the cursor. It ends with UNAUTHENTICATED (ACCESS_REVOKED)
+   * within 5 seconds after the service's access was revoked (AdminService.RevokeAccess).
    *
    * Errors: INVALID_ARGUMENT for a cursor that this RPC did not return; PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a
-   * call with `x-user-id`, for a tenant that the token does not grant, or if it grants none; RESOURCE_EXHAUSTED (RATE_LIMITED) above the
-   * maximum number of open streams of the caller, (OVERLOADED) above that of the instance.
+   * call with `x-user-id`, for a tenant that the token does not grant, or if it grants none; RESOURCE_EXHAUSTED
+   * (RATE_LIMITED) above the maximum number of open streams of the caller, (OVERLOADED) above that of the instance.
    *
    * @generated from rpc serp.discuss.v1.EventService.StreamTenantEvents
    */
