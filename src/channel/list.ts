@@ -24,7 +24,7 @@ type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
 /** What the list needs to know about presence. */
 export type OnlineUsers = {
   /** False where presence is switched off or Redis is away. */
-  readonly isKnown: boolean;
+  readonly isAvailable: boolean;
   /** The users who are online; undefined where that is not known. */
   filterOnline(tenantId: bigint, userIds: readonly bigint[]): Promise<ReadonlySet<bigint> | undefined>;
 };
@@ -43,7 +43,7 @@ export function listHandlers({
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
       // Without presence there is nothing to count, so members need not be read.
-      const maxMembers = presence.isKnown ? config.presence.maxMembers : 0;
+      const maxMembers = presence.isAvailable ? config.presence.maxMembers : 0;
       const rows = await db.run(call, (sql) =>
         listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
       );

@@ -4,23 +4,23 @@ import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Changed } from './cache.ts';
-import { chunks, type Mark, type OnlineCache } from './online-cache.ts';
+import { batches, type OnlineCache, type OnlineEntry } from './online-cache.ts';
 import { type AudienceRow, listAudiences, type UserKey } from './sql.ts';
-import type { Shown, StatusName } from './state.ts';
+import type { PresenceState, StatusName } from './state.ts';
 import { toUserPresence } from './view.ts';
 
-type Dirty = UserKey & {
-  /** As others saw the user before the first change of this round. */
+type PendingChange = UserKey & {
+  /** Status before the first change of this interval. */
   readonly before: StatusName;
-  /** Whether others are told even when the status is the same. */
-  readonly isTold: boolean;
-  readonly shown: Shown;
-  readonly at: number;
+  /** Whether the change is broadcast even when the status is the same, because the text changed. */
+  readonly mustNotify: boolean;
+  readonly state: PresenceState;
+  readonly now: number;
 };
 
 /**
- * Gathers changes of users for a second and passes on what they come to: who came and went in between did not
- * change. One statement finds the channels of all of them, one message tells the other instances.
+ * Collects changes of users for an interval and broadcasts the result; a user who came and left within it did not
+ * change. One statement finds the channels of all of them, and one message notifies the other instances.
  */
 export class Changes {
   readonly #config: Config['presence'];
@@ -29,7 +29,7 @@ export class Changes {
   readonly #relay: Relay;
   readonly #metrics: Metrics;
   readonly #log: Logger;
-  #dirty = new Map<string, Dirty>();
+  #pending = new Map<string, PendingChange>();
   #timer: NodeJS.Timeout | undefined;
   #flushing: Promise<void> | undefined;
   #closed = false;
@@ -50,14 +50,14 @@ export class Changes {
     this.#log = parts.log;
   }
 
-  /** Takes a change that was made in Redis; `isTold` when others must be told of more than the status. */
-  note(tenantId: bigint, userId: bigint, { before, shown, at }: Changed, isTold = false): void {
-    if (before !== shown.status) this.#metrics.presenceChanges.inc();
-    this.#put({ tenantId, userId, before, shown, at, isTold });
+  /** Adds a change that was made in Redis. */
+  add(tenantId: bigint, userId: bigint, { before, state, now }: Changed, mustNotify = false): void {
+    if (before !== state.status) this.#metrics.presenceChanges.inc();
+    this.#put({ tenantId, userId, before, state, now, mustNotify });
     this.#schedule();
   }
 
-  /** Passes on what has been gathered. */
+  /** Broadcasts the pending changes. */
   async close(): Promise<void> {
     this.#closed = true;
     clearTimeout(this.#timer);
@@ -65,16 +65,17 @@ export class Changes {
     await this.#flush();
   }
 
-  #put(dirty: Dirty): void {
-    const key = `${dirty.tenantId}:${dirty.userId}`;
-    const earlier = this.#dirty.get(key);
-    if (earlier === undefined && this.#dirty.size >= this.#config.maxChanges) {
+  #put(change: PendingChange): void {
+    const key = `${change.tenantId}:${change.userId}`;
+    const earlier = this.#pending.get(key);
+    if (earlier === undefined && this.#pending.size >= this.#config.maxChanges) {
       this.#metrics.presenceFailures.inc();
       return;
     }
-    const isTold = dirty.isTold || earlier?.isTold === true;
-    const newer = earlier === undefined || dirty.shown.version >= earlier.shown.version ? dirty : earlier;
-    this.#dirty.set(key, { ...newer, before: earlier?.before ?? dirty.before, isTold });
+    const mustNotify = change.mustNotify || earlier?.mustNotify === true;
+    const isNewer = earlier === undefined || change.state.version >= earlier.state.version;
+    const latest = isNewer ? change : earlier;
+    this.#pending.set(key, { ...latest, before: earlier?.before ?? change.before, mustNotify });
   }
 
   #schedule(): void {
@@ -83,78 +84,82 @@ export class Changes {
       this.#flushing = this.#flush().finally(() => {
         this.#timer = undefined;
         this.#flushing = undefined;
-        if (this.#dirty.size > 0) this.#schedule();
+        if (this.#pending.size > 0) this.#schedule();
       });
     }, this.#config.debounceMs);
   }
 
   async #flush(): Promise<void> {
-    const dirty = [...this.#dirty.values()];
-    this.#dirty = new Map();
-    const news = dirty.filter(({ before, shown, isTold }) => isTold || before !== shown.status);
-    await Promise.all([this.#mark(dirty), this.#tell(news)]);
+    const pending = [...this.#pending.values()];
+    this.#pending = new Map();
+    const visible = pending.filter(({ before, state, mustNotify }) => mustNotify || before !== state.status);
+    await Promise.all([this.#updateOnline(pending), this.#notify(visible)]);
   }
 
-  async #mark(dirty: readonly Dirty[]): Promise<void> {
-    const tenants = [...Map.groupBy(dirty, ({ tenantId }) => tenantId)];
-    const there = tenants.filter(([, users]) => users.some(({ shown }) => shown.next > 0));
-    const latest = dirty.reduce((last, { at }) => Math.max(last, at), 0);
+  async #updateOnline(pending: readonly PendingChange[]): Promise<void> {
+    const tenants = [...Map.groupBy(pending, ({ tenantId }) => tenantId)];
+    const withOnlineUsers = tenants.filter(([, users]) => users.some(({ state }) => state.nextChange > 0));
+    const latest = pending.reduce((last, { now }) => Math.max(last, now), 0);
     try {
       await Promise.all([
-        ...tenants.map(([tenantId, users]) => this.#online.mark(tenantId, users.map(this.#toMark))),
-        this.#online.noteTenants(
-          there.map(([tenantId]) => tenantId),
+        ...tenants.map(([tenantId, users]) => this.#online.update(tenantId, users.map(this.#toEntry))),
+        this.#online.addTenants(
+          withOnlineUsers.map(([tenantId]) => tenantId),
           latest,
         ),
       ]);
     } catch (error) {
-      // Streams are noted again within a minute.
+      // The next refresh of the streams, within a minute, writes them again.
       this.#metrics.presenceFailures.inc();
-      this.#log.debug({ err: error }, 'users online were not noted');
+      this.#log.debug({ err: error }, 'the set of online users was not updated');
     }
   }
 
-  readonly #toMark = ({ userId, shown, at }: Dirty): Mark => ({
+  readonly #toEntry = ({ userId, state, now }: PendingChange): OnlineEntry => ({
     userId,
-    time: shown.next > 0 ? shown.next : -(at + this.#config.deviceTtlMs),
+    time: state.nextChange > 0 ? state.nextChange : -(now + this.#config.deviceTtlMs),
   });
 
-  async #tell(news: readonly Dirty[]): Promise<void> {
+  async #notify(changes: readonly PendingChange[]): Promise<void> {
     const { maxMembers, maxChannels } = this.#config;
-    for (const some of chunks(news)) {
+    for (const batch of batches(changes)) {
       try {
-        const rows = await listAudiences(this.#pool, some, maxMembers, maxChannels);
-        this.#publish(some, rows);
+        const rows = await listAudiences(this.#pool, batch, maxMembers, maxChannels);
+        this.#publish(batch, rows);
       } catch (error) {
-        this.#log.warn({ err: error }, 'nobody could be told of presence; tried again');
-        if (!this.#closed) for (const dirty of some) this.#putBack(dirty);
+        this.#log.warn({ err: error }, 'presence broadcast failed; retrying');
+        if (!this.#closed) for (const change of batch) this.#requeue(change);
       }
     }
   }
 
-  #putBack(dirty: Dirty): void {
-    const key = `${dirty.tenantId}:${dirty.userId}`;
-    const later = this.#dirty.get(key);
-    if (later !== undefined)
-      this.#dirty.set(key, { ...later, before: dirty.before, isTold: later.isTold || dirty.isTold });
-    else this.#put(dirty);
+  #requeue(change: PendingChange): void {
+    const key = `${change.tenantId}:${change.userId}`;
+    const later = this.#pending.get(key);
+    if (later === undefined) this.#put(change);
+    else
+      this.#pending.set(key, {
+        ...later,
+        before: change.before,
+        mustNotify: later.mustNotify || change.mustNotify,
+      });
   }
 
-  #publish(users: readonly Dirty[], rows: readonly AudienceRow[]): void {
+  #publish(changes: readonly PendingChange[], rows: readonly AudienceRow[]): void {
     const found = new Map(rows.map((row) => [`${row.tenantId}:${row.userId}`, row]));
     this.#relay.presence(
-      users.map(({ tenantId, userId, shown }) => {
+      changes.map(({ tenantId, userId, state }) => {
         const row = found.get(`${tenantId}:${userId}`);
-        const user = toUserPresence(userId, shown, row);
+        const user = toUserPresence(userId, state, row);
         return {
           tenantId,
           userId,
-          version: shown.version,
+          version: state.version,
           channelIds: row?.channelIds ?? [],
           payload: { case: 'presence', value: { users: [user] } },
         };
       }),
     );
-    this.#metrics.presenceNews.inc(users.length);
+    this.#metrics.presenceBroadcasts.inc(changes.length);
   }
 }

@@ -5,15 +5,14 @@ import type { OnlineCache } from './online-cache.ts';
 const TENANTS_AT_ONCE = 200;
 
 /**
- * Finds those whose presence has changed by itself: the grace time of a closed stream is over, an instance died
- * without a word, a status chosen for a time has ended. One instance at a time does it, for all tenants, and counts
- * who is online.
+ * Finds users whose presence changed without a call: the grace time of a closed stream ended, an instance died, or a
+ * status override expired. One instance at a time polls, for all tenants, and counts the online users.
  */
 export class ExpiryPoller {
   readonly #config: Config['presence'];
   readonly #instance: string;
   readonly #online: OnlineCache;
-  readonly #look: (tenantId: bigint, userId: bigint) => Promise<unknown>;
+  readonly #refresh: (tenantId: bigint, userId: bigint) => Promise<unknown>;
   readonly #isReady: () => boolean;
   readonly #log: Logger;
   #timer: NodeJS.Timeout | undefined;
@@ -24,14 +23,14 @@ export class ExpiryPoller {
     config: Config['presence'];
     instance: string;
     online: OnlineCache;
-    look: (tenantId: bigint, userId: bigint) => Promise<unknown>;
+    refresh: (tenantId: bigint, userId: bigint) => Promise<unknown>;
     isReady: () => boolean;
     log: Logger;
   }) {
     this.#config = parts.config;
     this.#instance = parts.instance;
     this.#online = parts.online;
-    this.#look = parts.look;
+    this.#refresh = parts.refresh;
     this.#isReady = parts.isReady;
     this.#log = parts.log;
     this.#schedule();
@@ -43,42 +42,42 @@ export class ExpiryPoller {
     await this.#running;
   }
 
-  // Not all instances at the same moment, so that the one that sweeps is soon followed when it dies.
+  // Instances poll at different moments, so that another one soon takes over when the polling instance dies.
   #schedule(): void {
     if (this.#closed) return;
-    const pauseMs = this.#config.pollMs * (0.75 + Math.random() / 2);
+    const delayMs = this.#config.pollMs * (0.75 + Math.random() / 2);
     this.#timer = setTimeout(() => {
       this.#running = this.#run().finally(() => this.#schedule());
-    }, pauseMs);
+    }, delayMs);
   }
 
   async #run(): Promise<void> {
     if (!this.#isReady()) return;
     try {
-      if (!(await this.#online.mayLead(this.#instance, Math.ceil(this.#config.pollMs * 0.75)))) return;
-      await this.#sweep();
+      const leaseMs = Math.ceil(this.#config.pollMs * 0.75);
+      if (await this.#online.acquirePollerLease(this.#instance, leaseMs)) await this.#poll();
     } catch (error) {
-      if (!this.#closed) this.#log.debug({ err: error }, 'presence could not be swept; next try in a moment');
+      if (!this.#closed) this.#log.debug({ err: error }, 'poll for expired presence failed; retrying');
     }
   }
 
-  async #sweep(): Promise<void> {
+  async #poll(): Promise<void> {
     const tenants = await this.#online.listTenants(Date.now());
     let online = 0;
     for (let from = 0; from < tenants.length && !this.#closed; from += TENANTS_AT_ONCE) {
-      const some = tenants.slice(from, from + TENANTS_AT_ONCE);
-      const counts = await Promise.allSettled(some.map((tenantId) => this.#sweepTenant(tenantId)));
+      const batch = tenants.slice(from, from + TENANTS_AT_ONCE);
+      const counts = await Promise.allSettled(batch.map((tenantId) => this.#pollTenant(tenantId)));
       for (const count of counts) if (count.status === 'fulfilled') online += count.value;
     }
     await this.#online.setTotal(online);
   }
 
-  // Those claimed are due no more, so that this ends even where looking fails.
-  async #sweepTenant(tenantId: bigint): Promise<number> {
+  // A claim moves users to the end of its lease, so that this loop ends even where refreshes fail.
+  async #pollTenant(tenantId: bigint): Promise<number> {
     for (;;) {
-      const { online, due } = await this.#online.claim(tenantId);
-      await Promise.allSettled(due.map((userId) => this.#look(tenantId, userId)));
-      if (due.length === 0) return online;
+      const { online, expired } = await this.#online.claimExpired(tenantId);
+      await Promise.allSettled(expired.map((userId) => this.#refresh(tenantId, userId)));
+      if (expired.length === 0) return online;
     }
   }
 }

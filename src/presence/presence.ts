@@ -4,23 +4,24 @@ import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 import type { Broadcast } from '../event/subscribe/broadcast.ts';
 import type { RedisClient } from '../redis/client.ts';
+import { withTimeout } from '../redis/timeout.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type Change, type Changed, createPresenceCache, type PresenceCache } from './cache.ts';
 import { Changes } from './changes.ts';
 import { ExpiryPoller } from './expiry-poller.ts';
 import { createOnlineCache, type OnlineCache } from './online-cache.ts';
-import type { ChosenRow, UserKey } from './sql.ts';
-import type { Session, Shown, StatusName } from './state.ts';
-import { StatusOverrides, toStatusOverride } from './status-override.ts';
-import { PresentStreams } from './streams.ts';
+import { OpenStreams } from './open-streams.ts';
+import type { StatusOverrideRow, UserKey } from './sql.ts';
+import type { PresenceState, Session, StatusName } from './state.ts';
+import { formatOverride, StatusOverrides } from './status-override.ts';
 import type { PresenceView } from './view.ts';
 
-// Of a cluster's client: a node came, went, or cannot be reached.
+// Events of a cluster's client: a node joined, left, or cannot be reached.
 const NODE_EVENTS = ['+node', '-node', 'node error'];
 
 /**
- * Who is there, as Redis has it. Nothing waits for Redis: while it is away everybody's presence is unknown, and for a
- * moment after that the presence of those it has not been told of again.
+ * Presence of users, as stored in Redis. No call waits for Redis: while it is unavailable the presence of all users is
+ * unknown, and for a short time after a recovery the presence of users that have not been reported again.
  */
 export class Presence {
   readonly #config: Config['presence'];
@@ -30,14 +31,16 @@ export class Presence {
   readonly #log: Logger;
   readonly #cache: PresenceCache;
   readonly #online: OnlineCache;
-  readonly #choices: StatusOverrides;
+  readonly #overrides: StatusOverrides;
   readonly #changes: Changes;
-  readonly #streams: PresentStreams;
-  readonly #sweeper: ExpiryPoller;
-  #away = false;
-  #doubtUntil = 0;
-  #telling: NodeJS.Timeout | undefined;
-  #settling: NodeJS.Timeout | undefined;
+  readonly #streams: OpenStreams;
+  readonly #poller: ExpiryPoller;
+  #isDisconnected = false;
+  #recovery: NodeJS.Timeout | undefined;
+  #uncertainty: NodeJS.Timeout | undefined;
+  #refreshing: NodeJS.Timeout | undefined;
+  /** Whether an absent user was reported as unknown because of the uncertainty. */
+  #hidAbsence = false;
 
   constructor(parts: {
     config: Config;
@@ -58,166 +61,175 @@ export class Presence {
     this.#log = log;
     this.#cache = createPresenceCache(parts.redis, config);
     this.#online = createOnlineCache(parts.redis, config);
-    this.#choices = new StatusOverrides(parts.pool);
+    this.#overrides = new StatusOverrides(parts.pool);
     this.#changes = new Changes({ ...parts, config, online: this.#online, log });
-    this.#streams = new PresentStreams({ config, apply: this.#apply, isReady });
-    this.#sweeper = new ExpiryPoller({
+    this.#streams = new OpenStreams({ config, apply: this.#apply, isReady });
+    this.#poller = new ExpiryPoller({
       config,
       instance: parts.config.instance,
       online: this.#online,
-      look: (tenantId, userId) => this.#apply(tenantId, userId, { op: 'look' }),
+      refresh: (tenantId, userId) => this.#apply(tenantId, userId, { operation: 'refresh' }),
       isReady,
       log,
     });
-    parts.redis.on('close', this.#lose);
-    parts.redis.on('ready', this.#regain);
-    for (const event of NODE_EVENTS) parts.redis.on(event, this.#doubt);
+    parts.redis.on('close', this.#onDisconnect);
+    parts.redis.on('ready', this.#onReconnect);
+    for (const event of NODE_EVENTS) parts.redis.on(event, this.#markUncertain);
   }
 
-  /** Makes the user of a stream present until the returned function is called. */
+  /** Makes the user of a stream online until the returned function is called. */
   open(user: UserKey, device: string, kind: string): () => void {
     return this.#streams.open(user, device, kind);
   }
 
-  /** Takes a device's word; how others see its user now. */
-  beat({ tenantId, userId }: UserKey, session: Session, status: StatusName): Promise<PresenceView> {
-    return this.#inTime(this.#apply(tenantId, userId, { op: 'beat', session, status }), 'unknown');
+  /** Applies the heartbeat of a device; returns how others see its user now. */
+  heartbeat({ tenantId, userId }: UserKey, session: Session, status: StatusName): Promise<PresenceView> {
+    const change = { operation: 'heartbeat', session, status } as const;
+    return this.#orUnknown(this.#apply(tenantId, userId, change), 'unknown');
   }
 
-  /** Takes what a user chose, once it is kept in the database. */
-  choose({ tenantId, userId }: UserKey, chosen: ChosenRow): Promise<PresenceView> {
-    return this.#inTime(
-      this.#apply(tenantId, userId, { op: 'choose', choice: toStatusOverride(chosen) }),
-      'unknown',
-    );
+  /** Applies a status override that has been stored in the database. */
+  setOverride({ tenantId, userId }: UserKey, row: StatusOverrideRow): Promise<PresenceView> {
+    const change = { operation: 'override', override: formatOverride(row) } as const;
+    return this.#orUnknown(this.#apply(tenantId, userId, change), 'unknown');
   }
 
-  /** How others see users of a tenant, in the order asked. */
+  /** Presence of users of a tenant as others see it, in the order of the ids. */
   async read(tenantId: bigint, userIds: readonly bigint[]): Promise<PresenceView[]> {
-    const found = await this.#inTime(this.#cache.read(tenantId, userIds), undefined);
+    const found = await this.#orUnknown(this.#cache.read(tenantId, userIds), undefined);
     if (found === undefined) return userIds.map(() => 'unknown');
-    if (found.includes('failed')) this.#doubt();
-    const isWhole = !this.#unsettled && !this.#isDoubtful;
-    return found.map((one) => (one !== 'failed' && (one.known || isWhole) ? one.shown : 'unknown'));
+    if (found.includes('failed')) this.#markUncertain();
+    const isUncertain = this.#isUncertain;
+    const isComplete = !this.#isUnavailable && !isUncertain;
+    const views = found.map((user) =>
+      user !== 'failed' && (user.isStored || isComplete) ? user.state : 'unknown',
+    );
+    if (isUncertain && views.includes('unknown')) this.#hidAbsence = true;
+    return views;
   }
 
-  /** Whether it makes sense to ask. */
-  get isKnown(): boolean {
-    return !this.#unsettled && this.#redis.status === 'ready';
+  /** False while all presence is unknown. */
+  get isAvailable(): boolean {
+    return !this.#isUnavailable && this.#redis.status === 'ready';
   }
 
-  /** Those of the users who are there; undefined while that is unknown. */
+  /** The users that are online; undefined while that is unknown. */
   async filterOnline(tenantId: bigint, userIds: readonly bigint[]): Promise<Set<bigint> | undefined> {
-    if (this.#unsettled) return undefined;
-    return this.#inTime(this.#online.filter(tenantId, userIds), undefined);
+    if (this.#isUnavailable) return undefined;
+    return this.#orUnknown(this.#online.filter(tenantId, userIds), undefined);
   }
 
-  /** How many users of a tenant are there; undefined while that is unknown. */
+  /** Number of online users of a tenant; undefined while that is unknown. */
   async count(tenantId: bigint): Promise<number | undefined> {
-    if (this.#unsettled) return undefined;
-    return this.#inTime(this.#online.count(tenantId), undefined);
+    if (this.#isUnavailable) return undefined;
+    return this.#orUnknown(this.#online.count(tenantId), undefined);
   }
 
-  /** Passes on what was noted. Streams must have ended. */
+  /** Broadcasts the pending changes. Streams must have ended. */
   async close(): Promise<void> {
-    this.#redis.off('close', this.#lose);
-    this.#redis.off('ready', this.#regain);
-    for (const event of NODE_EVENTS) this.#redis.off(event, this.#doubt);
-    clearTimeout(this.#settling);
-    clearTimeout(this.#telling);
-    await this.#sweeper.close();
+    this.#redis.off('close', this.#onDisconnect);
+    this.#redis.off('ready', this.#onReconnect);
+    for (const event of NODE_EVENTS) this.#redis.off(event, this.#markUncertain);
+    for (const timer of [this.#recovery, this.#uncertainty, this.#refreshing]) clearTimeout(timer);
+    await this.#poller.close();
     await this.#streams.close();
     await this.#changes.close();
   }
 
-  get #unsettled(): boolean {
-    return this.#away || this.#settling !== undefined;
+  get #isUnavailable(): boolean {
+    return this.#isDisconnected || this.#recovery !== undefined;
   }
 
-  // A node of the cluster is dead, or was: it comes back empty, and streams that were not due do not know.
-  get #isDoubtful(): boolean {
-    return Date.now() < this.#doubtUntil;
+  get #isUncertain(): boolean {
+    return this.#uncertainty !== undefined;
   }
 
-  readonly #doubt = () => {
+  // A node of the cluster is or was dead. It comes back empty, and lacks the streams that have not been refreshed since.
+  readonly #markUncertain = () => {
     if (this.#redis.status !== 'ready') return;
     const { recoveryMs } = this.#config;
-    this.#doubtUntil = Date.now() + 3 * recoveryMs;
-    this.#telling ??= setTimeout(() => {
-      this.#telling = undefined;
-      this.#streams.tellAllWithin(recoveryMs);
+    if (this.#uncertainty === undefined) this.#uncertainty = setTimeout(this.#endUncertainty, 3 * recoveryMs);
+    else this.#uncertainty.refresh();
+    this.#refreshing ??= setTimeout(() => {
+      this.#refreshing = undefined;
+      this.#streams.refreshAllWithin(recoveryMs);
     }, recoveryMs);
+  };
+
+  readonly #endUncertainty = () => {
+    this.#uncertainty = undefined;
+    if (this.#hidAbsence) this.#broadcast.reset();
+    this.#hidAbsence = false;
   };
 
   async #change(tenantId: bigint, userId: bigint, change: Change): Promise<Changed> {
     try {
       return await this.#cache.change(tenantId, userId, change);
     } catch (error) {
-      this.#doubt();
+      this.#markUncertain();
       throw error;
     }
   }
 
-  readonly #apply = async (tenantId: bigint, userId: bigint, change: Change): Promise<Shown> => {
+  readonly #apply = async (tenantId: bigint, userId: bigint, change: Change): Promise<PresenceState> => {
     let changed = await this.#change(tenantId, userId, change);
-    if (changed.choice === 'none') {
-      const choice = await this.#choices.read(tenantId, userId);
-      changed = await this.#change(tenantId, userId, { ...change, choice });
-    } else if (changed.choice === 'old') {
-      void this.#compare(tenantId, userId);
+    if (changed.override === 'missing') {
+      const override = await this.#overrides.read(tenantId, userId);
+      changed = await this.#change(tenantId, userId, { ...change, override });
+    } else if (changed.override === 'stale') {
+      void this.#compareOverride(tenantId, userId);
     }
-    // After Redis has forgotten everybody, everybody seems to come; streams are told to ask for all instead.
-    const isNews = !this.#unsettled;
-    this.#changes.note(
+    // After Redis lost its data all users seem to come online. Streams receive a reset instead of these changes.
+    const isVisible = !this.#isUnavailable;
+    this.#changes.add(
       tenantId,
       userId,
-      isNews ? changed : { ...changed, before: changed.shown.status },
-      isNews && change.op === 'choose',
+      isVisible ? changed : { ...changed, before: changed.state.status },
+      isVisible && change.operation === 'override',
     );
-    return changed.shown;
+    return changed.state;
   };
 
-  // The copy of what a user chose is compared now and then, for it may have been missed when it was made.
-  async #compare(tenantId: bigint, userId: bigint): Promise<void> {
+  // The copy in Redis is compared now and then, because the write after a SetStatus may have failed.
+  async #compareOverride(tenantId: bigint, userId: bigint): Promise<void> {
     try {
-      const choice = await this.#choices.read(tenantId, userId);
-      await this.#apply(tenantId, userId, { op: 'look', choice });
+      const override = await this.#overrides.read(tenantId, userId);
+      await this.#apply(tenantId, userId, { operation: 'refresh', override });
     } catch (error) {
-      this.#log.debug({ err: error }, 'a chosen status was not compared; tried again with the next refresh');
+      this.#log.debug({ err: error }, 'status override was not compared; retrying with the next refresh');
     }
   }
 
-  async #inTime<T, U>(work: Promise<T>, otherwise: U): Promise<T | U> {
-    let timer: NodeJS.Timeout | undefined;
-    const late = new Promise<U>((resolve) => {
-      timer = setTimeout(() => resolve(otherwise), this.#config.redisTimeoutMs);
-    });
+  async #orUnknown<T, U>(work: Promise<T>, unknown: U): Promise<T | U> {
     try {
-      return await Promise.race([work, late]);
+      return await withTimeout(work, this.#config.redisTimeoutMs);
     } catch (error) {
       this.#metrics.presenceFailures.inc();
       this.#log.debug({ err: error }, 'presence is unknown');
-      return otherwise;
-    } finally {
-      clearTimeout(timer);
+      return unknown;
     }
   }
 
-  readonly #lose = () => {
-    if (this.#away) return;
-    this.#away = true;
-    clearTimeout(this.#settling);
-    this.#settling = undefined;
+  readonly #onDisconnect = () => {
+    if (this.#isDisconnected) return;
+    this.#isDisconnected = true;
+    clearTimeout(this.#recovery);
+    this.#recovery = undefined;
     this.#broadcast.reset();
   };
 
-  readonly #regain = () => {
-    if (!this.#away) return;
-    this.#away = false;
-    this.#streams.tellAllWithin(this.#config.recoveryMs / 2);
-    this.#settling = setTimeout(() => {
-      this.#settling = undefined;
+  readonly #onReconnect = () => {
+    if (!this.#isDisconnected) return;
+    this.#isDisconnected = false;
+    // The recovery covers what was uncertain before it.
+    clearTimeout(this.#uncertainty);
+    this.#uncertainty = undefined;
+    this.#hidAbsence = false;
+    const { recoveryMs } = this.#config;
+    this.#streams.refreshAllWithin(recoveryMs / 2);
+    this.#recovery = setTimeout(() => {
+      this.#recovery = undefined;
       this.#broadcast.reset();
-    }, this.#config.recoveryMs);
+    }, recoveryMs);
   };
 }

@@ -8,13 +8,13 @@ import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
 import { findPresence, OTHER_KIND } from './find.ts';
 import type { Presence } from './presence.ts';
-import { chooseStatus, findTypist, listMemberIds, type TypistRow } from './sql.ts';
+import { findTypingMember, listMemberIds, type TypingMemberRow, upsertStatusOverride } from './sql.ts';
 import { toStatus, toStatusName } from './state.ts';
 import type { Typing } from './typing.ts';
-import { toUserPresence, toUserStatus } from './view.ts';
+import { toStatusOverride, toUserPresence } from './view.ts';
 
-// Members that a page of ListOnline looks at.
-const LOOKED_AT = 2_000;
+// Members among which a page of ListOnline searches.
+const MEMBERS_PER_PAGE = 2_000;
 
 export type PresenceDeps = Deps & { readonly presence: Presence; readonly typing: Typing };
 
@@ -23,11 +23,11 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
   return {
     async heartbeat({ device, status }, call) {
       const session = { device: device?.id ?? '', kind: device?.kind || OTHER_KIND, id: '' };
-      const seen = await presence.beat(call.caller, session, toStatusName(status) ?? 'ONLINE');
-      if (seen === 'unknown') return { status: PresenceStatus.UNKNOWN };
+      const view = await presence.heartbeat(call.caller, session, toStatusName(status) ?? 'ONLINE');
+      if (view === 'unknown') return { status: PresenceStatus.UNKNOWN };
       const end = BigInt(deps.now() + config.presence.deviceTtlMs);
-      const lasts = status !== PresenceStatus.OFFLINE;
-      return { status: toStatus(seen.status), ...(lasts ? { expireTime: toTimestamp(end) } : {}) };
+      const expires = status !== PresenceStatus.OFFLINE;
+      return { status: toStatus(view.status), ...(expires ? { expireTime: toTimestamp(end) } : {}) };
     },
 
     async setStatus(request, call) {
@@ -35,12 +35,12 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
       const status = toStatusName(request.status) ?? 'ONLINE';
       const expiresAt = toMs(request.expireTime) ?? null;
       const [row] = await db.run(call, (sql) =>
-        chooseStatus(sql, tenantId, userId, status, request.text, expiresAt),
+        upsertStatusOverride(sql, tenantId, userId, status, request.text, expiresAt),
       );
-      if (row === undefined) throw new Error('the status chosen was not returned');
+      if (row === undefined) throw new Error('the stored status override was not returned');
       const text = row.statusText === '' ? undefined : row;
-      const seen = await presence.choose(call.caller, row);
-      return { presence: toUserPresence(userId, seen, text, toUserStatus(row)) };
+      const view = await presence.setOverride(call.caller, row);
+      return { presence: toUserPresence(userId, view, text, toStatusOverride(row)) };
     },
 
     async getPresence({ userIds }, call) {
@@ -51,16 +51,22 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
     async listOnline(request, call) {
       const { tenantId } = call.caller;
       const after = fromPageToken(request.pageToken, 1)?.[0] ?? 0n;
-      const [found] = await db.run(call, (sql) => listMemberIds(sql, request.channelId, after, LOOKED_AT));
+      const [found] = await db.run(call, (sql) =>
+        listMemberIds(sql, request.channelId, after, MEMBERS_PER_PAGE),
+      );
       if (found?.userIds == null) throw errors.channelNotFound();
       const members = found.userIds;
       const online = await presence.filterOnline(tenantId, members);
       if (online === undefined) return { unknown: true };
       const size = pageSizeOf(request);
-      const there = members.filter((userId) => online.has(userId));
-      const page = there.slice(0, size);
+      const onlineMembers = members.filter((userId) => online.has(userId));
+      const page = onlineMembers.slice(0, size);
       const last =
-        there.length > size ? page.at(-1) : members.length === LOOKED_AT ? members.at(-1) : undefined;
+        onlineMembers.length > size
+          ? page.at(-1)
+          : members.length === MEMBERS_PER_PAGE
+            ? members.at(-1)
+            : undefined;
       const users = page.length === 0 ? [] : await findPresence(deps, call, page);
       return {
         users: users.filter(({ status }) => status !== PresenceStatus.OFFLINE),
@@ -69,16 +75,16 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
     },
 
     async startTyping({ channelId }, call) {
-      const row = await requireTypist(deps, call, channelId);
+      const row = await requireMember(deps, call, channelId);
       if (row.memberStatus === 'MUTED') throw errors.memberMuted();
       if (row.isArchived) throw errors.channelArchived();
       if (row.memberCount > config.typing.maxMembers) return {};
-      const until = await typing.start(channelId, call.caller.userId);
-      return until === undefined ? {} : { expireTime: toTimestamp(BigInt(until)) };
+      const expiry = await typing.start(channelId, call.caller.userId);
+      return expiry === undefined ? {} : { expireTime: toTimestamp(BigInt(expiry)) };
     },
 
     async stopTyping({ channelId }, call) {
-      const row = await requireTypist(deps, call, channelId);
+      const row = await requireMember(deps, call, channelId);
       if (row.memberCount <= config.typing.maxMembers) await typing.stop(channelId, call.caller.userId);
       return {};
     },
@@ -91,9 +97,9 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
   };
 }
 
-async function requireTypist({ db }: Deps, call: Call, channelId: bigint): Promise<TypistRow> {
+async function requireMember({ db }: Deps, call: Call, channelId: bigint): Promise<TypingMemberRow> {
   const { tenantId, userId } = call.caller;
-  const [row] = await db.run(call, (sql) => findTypist(sql, tenantId, userId, channelId));
+  const [row] = await db.run(call, (sql) => findTypingMember(sql, tenantId, userId, channelId));
   if (row === undefined) throw errors.channelNotFound();
   return row;
 }

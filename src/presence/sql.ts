@@ -2,23 +2,23 @@ import type { PendingQuery } from 'postgres';
 import type { Pool, Sql } from '../db/types.ts';
 import type { StatusName } from './state.ts';
 
-export type ChosenRow = {
+export type StatusOverrideRow = {
   readonly status: StatusName;
   readonly statusText: string;
   readonly expiresAt: bigint | null;
   readonly updatedAt: bigint;
 };
 
-/** Keeps what a user chose, in place of what was chosen before. */
-export function chooseStatus(
+/** Sets or replaces the status override of a user. */
+export function upsertStatusOverride(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   status: StatusName,
   text: string,
   expiresAt: bigint | null,
-): PendingQuery<ChosenRow[]> {
-  return sql<ChosenRow[]>`
+): PendingQuery<StatusOverrideRow[]> {
+  return sql<StatusOverrideRow[]>`
     insert into user_statuses as s (tenant_id, user_id, status, status_text, expires_at, updated_at)
     values (${tenantId}, ${userId}, ${status}, ${text}, ${expiresAt}, now_ms())
     on conflict (tenant_id, user_id) do update
@@ -31,9 +31,13 @@ export function chooseStatus(
   `;
 }
 
-/** What the caller chose, if that has not ended. */
-export function findChosen(sql: Sql, tenantId: bigint, userId: bigint): PendingQuery<ChosenRow[]> {
-  return sql<ChosenRow[]>`
+/** The status override of the caller, unless it has expired. */
+export function findStatusOverride(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+): PendingQuery<StatusOverrideRow[]> {
+  return sql<StatusOverrideRow[]>`
     select s.status, s.status_text, s.expires_at, s.updated_at
     from user_statuses s
     where s.tenant_id = ${tenantId}
@@ -42,26 +46,29 @@ export function findChosen(sql: Sql, tenantId: bigint, userId: bigint): PendingQ
   `;
 }
 
-export type TextRow = {
+export type StatusTextRow = {
   readonly userId: bigint;
   readonly statusText: string;
   readonly expiresAt: bigint | null;
 };
 
-/** Texts that users of the caller's tenant chose. */
-export function findTexts(sql: Sql, userIds: readonly bigint[]): PendingQuery<TextRow[]> {
-  return sql<TextRow[]>`
+/** Status texts of users of the caller's tenant. */
+export function listStatusTexts(sql: Sql, userIds: readonly bigint[]): PendingQuery<StatusTextRow[]> {
+  return sql<StatusTextRow[]>`
     select user_id, status_text, expires_at
     from user_status_texts(${sql.array([...userIds], 1016)})
   `;
 }
 
 export type UserKey = { readonly tenantId: bigint; readonly userId: bigint };
-export type ChoiceRow = UserKey & Omit<ChosenRow, 'statusText'>;
+export type UserStatusOverrideRow = UserKey & Omit<StatusOverrideRow, 'statusText'>;
 
-/** What users of several tenants chose; no row for those who never did. Checks no rights. */
-export function listChosen(sql: Pool, users: readonly UserKey[]): PendingQuery<ChoiceRow[]> {
-  return sql<ChoiceRow[]>`
+/** Status overrides of users of several tenants; no row for users without one. Checks no rights. */
+export function listStatusOverrides(
+  sql: Pool,
+  users: readonly UserKey[],
+): PendingQuery<UserStatusOverrideRow[]> {
+  return sql<UserStatusOverrideRow[]>`
     select tenant_id, user_id, status, expires_at, updated_at
     from list_status_overrides(${tenants(sql, users)}, ${ids(sql, users)})
   `;
@@ -73,7 +80,7 @@ export type AudienceRow = UserKey & {
   readonly expiresAt: bigint | null;
 };
 
-/** Which channels are told of users of several tenants, and the users' texts. Checks no rights. */
+/** Channels that are notified of users of several tenants, and the users' texts. Checks no rights. */
 export function listAudiences(
   sql: Pool,
   users: readonly UserKey[],
@@ -86,7 +93,7 @@ export function listAudiences(
   `;
 }
 
-/** The next members of a channel by id; null when it is none of the caller's. */
+/** The next members of a channel by id; null when the caller is not a member. */
 export function listMemberIds(
   sql: Sql,
   channelId: bigint,
@@ -98,20 +105,20 @@ export function listMemberIds(
   `;
 }
 
-export type TypistRow = {
+export type TypingMemberRow = {
   readonly memberStatus: 'ACTIVE' | 'MUTED';
   readonly isArchived: boolean;
   readonly memberCount: number;
 };
 
-/** A member's channel as it matters to who types in it; no row when it is none of the user's. */
-export function findTypist(
+/** What decides whether a member may type in a channel; no row when the user is not a member. */
+export function findTypingMember(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   channelId: bigint,
-): PendingQuery<TypistRow[]> {
-  return sql<TypistRow[]>`
+): PendingQuery<TypingMemberRow[]> {
+  return sql<TypingMemberRow[]>`
     select m.status as member_status, c.is_archived, c.member_count
     from channel_members m
     join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id

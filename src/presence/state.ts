@@ -1,32 +1,32 @@
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 
-/** Statuses as Redis and the database have them. */
+/** A status as it is stored in Redis and in the database. */
 export type StatusName = 'OFFLINE' | 'AWAY' | 'BUSY' | 'ONLINE';
 
-/** One stream of a device, or with the id '' the heartbeats of one without. */
+/** A stream of a device; an empty id stands for the heartbeats of a device without a stream. */
 export type Session = { readonly device: string; readonly kind: string; readonly id: string };
 
-/** How others see a user. */
-export type Shown = {
+/** How the other users of a tenant see a user. */
+export type PresenceState = {
   readonly status: StatusName;
-  /** When it may change by itself, epoch ms; 0: never. */
-  readonly next: number;
-  /** When the user's last device ends, epoch ms. */
+  /** When the status may next change by itself, epoch ms; 0: never. */
+  readonly nextChange: number;
+  /** When the user's last device expires, epoch ms. */
   readonly end: number;
-  /** When the user was last to be seen, epoch ms; 0: unknown. */
-  readonly seen: number;
-  /** Grows with every change. */
+  /** When the user was last visible, epoch ms; 0: unknown. */
+  readonly lastSeen: number;
+  /** Increases with every change. */
   readonly version: bigint;
 };
 
-/** Reads the line that the script of cache.ts writes. */
-export function toShown(line: string): Shown {
-  const [status = '', next = 0, end = 0, seen = 0, version = 0] = line.split(' ');
+/** Parses the field `t:<tenant>` that change-presence.lua writes. */
+export function toPresenceState(line: string): PresenceState {
+  const [status = '', nextChange = 0, end = 0, lastSeen = 0, version = 0] = line.split(' ');
   return {
-    status: names.find((name) => name === status) ?? 'OFFLINE',
-    next: Number(next),
+    status: toStoredStatus(status),
+    nextChange: Number(nextChange),
     end: Number(end),
-    seen: Number(seen),
+    lastSeen: Number(lastSeen),
     version: BigInt(version),
   };
 }
@@ -40,11 +40,15 @@ const statuses: Readonly<Record<StatusName, PresenceStatus>> = {
   ONLINE: PresenceStatus.ONLINE,
 };
 
+export function toStoredStatus(text: string): StatusName {
+  return names.find((name) => name === text) ?? 'OFFLINE';
+}
+
 export function toStatus(name: StatusName): PresenceStatus {
   return statuses[name];
 }
 
-/** The status a caller names; undefined when it is none. */
+/** The name of a status in a request; undefined for UNSPECIFIED, UNKNOWN and values that this version does not know. */
 export function toStatusName(status: PresenceStatus): StatusName | undefined {
   return names.find((name) => statuses[name] === status);
 }

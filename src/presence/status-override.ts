@@ -1,18 +1,19 @@
 import type { Pool } from '../db/types.ts';
 import { errors } from '../rpc/errors.ts';
-import { chunks } from './online-cache.ts';
-import { type ChosenRow, listChosen, type UserKey } from './sql.ts';
+import { batches } from './online-cache.ts';
+import { listStatusOverrides, type StatusOverrideRow, type UserKey } from './sql.ts';
 
 const MAX_WAITING = 50_000;
+const NO_OVERRIDE = 'ONLINE 0 0';
 
 type Waiting = UserKey & {
-  readonly resolve: (choice: string) => void;
+  readonly resolve: (override: string) => void;
   readonly reject: (error: unknown) => void;
 };
 
 /**
- * Reads what users chose to be shown as, for the copy in Redis. Users who appear at the same time, as after a
- * restart, share a statement: while one runs the next collects.
+ * Reads status overrides for the copies in Redis. Users who come online at the same time, as after a restart, share a
+ * statement: while one statement runs, the next batch collects.
  */
 export class StatusOverrides {
   readonly #pool: Pool;
@@ -28,7 +29,7 @@ export class StatusOverrides {
       throw errors.overloaded('too many presence updates are queued', 1_000);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ tenantId, userId, resolve, reject });
-      // What comes in the same tick joins.
+      // Reads of the same tick join the batch.
       if (!this.#reading) queueMicrotask(() => void this.#readAll());
     });
   }
@@ -39,26 +40,28 @@ export class StatusOverrides {
     while (this.#waiting.length > 0) {
       const waiting = this.#waiting;
       this.#waiting = [];
-      for (const some of chunks(waiting)) await this.#readSome(some);
+      for (const batch of batches(waiting)) await this.#readBatch(batch);
     }
     this.#reading = false;
   }
 
-  async #readSome(some: readonly Waiting[]): Promise<void> {
+  async #readBatch(batch: readonly Waiting[]): Promise<void> {
     try {
-      const rows = await listChosen(this.#pool, some);
-      const found = new Map(rows.map((row) => [`${row.tenantId}:${row.userId}`, toStatusOverride(row)]));
-      for (const { tenantId, userId, resolve } of some)
-        resolve(found.get(`${tenantId}:${userId}`) ?? NOTHING_CHOSEN);
+      const rows = await listStatusOverrides(this.#pool, batch);
+      const found = new Map(rows.map((row) => [`${row.tenantId}:${row.userId}`, formatOverride(row)]));
+      for (const { tenantId, userId, resolve } of batch)
+        resolve(found.get(`${tenantId}:${userId}`) ?? NO_OVERRIDE);
     } catch (error) {
-      for (const { reject } of some) reject(error);
+      for (const { reject } of batch) reject(error);
     }
   }
 }
 
-const NOTHING_CHOSEN = 'ONLINE 0 0';
-
-/** A choice as the script of cache.ts takes it. */
-export function toStatusOverride({ status, expiresAt, updatedAt }: Omit<ChosenRow, 'statusText'>): string {
+/** A status override as an argument of change-presence.lua. */
+export function formatOverride({
+  status,
+  expiresAt,
+  updatedAt,
+}: Omit<StatusOverrideRow, 'statusText'>): string {
   return `${status} ${expiresAt ?? 0n} ${updatedAt}`;
 }

@@ -6,43 +6,43 @@ import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app as startApp } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
 
 const TTL_MS = 2_000;
-const EVERY_MS = 300;
+const INTERVAL_MS = 300;
 
 const user = (id: number, tenantId = 1n): As => ({ userId: BigInt(id), tenantId });
 const [ana, binh, chi, stranger] = [user(1), user(2), user(3), user(4)];
 
 describe('typing', () => {
-  let the: App;
+  let app: App;
   let redis: RedisClient;
   const open: Subscriber[] = [];
 
   before(async () => {
-    the = await app({
+    app = await startApp({
       TYPING_TTL_MS: `${TTL_MS}`,
-      TYPING_INTERVAL_MS: `${EVERY_MS}`,
+      TYPING_INTERVAL_MS: `${INTERVAL_MS}`,
       TYPING_MAX_MEMBERS: '3',
       PRESENCE_RECOVERY_MS: '100',
     });
-    await the.start();
-    redis = the.redis.client;
+    await app.start();
+    redis = app.redis.client;
   });
   afterEach(async () => {
     await Promise.all(open.splice(0).map((subscriber) => subscriber.disconnect()));
   });
   after(async () => {
-    await the.close();
+    await app.close();
   });
 
-  const client = (as: As, instance = 0) => the.client(PresenceService, as, 'grpc', instance);
+  const client = (as: As, instance = 0) => app.client(PresenceService, as, 'grpc', instance);
   const group = async (...members: As[]) => {
-    const { channel } = await the.client(ChannelService, ana).createChannel({
+    const { channel } = await app.client(ChannelService, ana).createChannel({
       name: 'Gõ',
       private: true,
       memberUserIds: members.map(({ userId }) => userId),
@@ -50,12 +50,12 @@ describe('typing', () => {
     return channel?.id ?? 0n;
   };
   const subscribe = async (as: As, channelId: bigint, instance = 0) => {
-    const subscriber = new Subscriber(the.client(EventService, as, 'grpc', instance), [channelId]);
+    const subscriber = new Subscriber(app.client(EventService, as, 'grpc', instance), [channelId]);
     open.push(subscriber);
     return subscriber.connect();
   };
-  /** What a stream was told of a user: true for typing, false for stopped. */
-  const told = (subscriber: Subscriber, { userId }: As) =>
+  /** Updates of a user that a stream received: true for typing, false for stopped. */
+  const updates = (subscriber: Subscriber, { userId }: As) =>
     subscriber.others.flatMap((payload) =>
       payload.case === 'typing' && payload.value.userId === userId
         ? [payload.value.expireTime !== undefined]
@@ -68,7 +68,7 @@ describe('typing', () => {
     await until(() => Date.now() > end);
   };
 
-  it('shows the other members who types and until when, and keeps the set of the document', async () => {
+  it('typing is shown to the other members with its expiry, and in the set of the document', async () => {
     const channelId = await group(binh, chi);
     const streams = await Promise.all([subscribe(binh, channelId), subscribe(chi, channelId, 1)]);
     const own = await Promise.all([subscribe(ana, channelId), subscribe(ana, channelId, 1)]);
@@ -85,18 +85,18 @@ describe('typing', () => {
     await client(ana, 1).stopTyping({ channelId });
     for (const stream of streams) {
       await until(() => stream.count('typing') === 2);
-      assert.deepEqual(told(stream, ana), [true, false]);
+      assert.deepEqual(updates(stream, ana), [true, false]);
     }
     assert.deepEqual(await redis.smembers(`typing:${channelId}`), []);
     for (const stream of own) assert.equal(stream.count('typing'), 0);
   });
 
-  it('takes 10 s, and tells at most every 3 s, by default', () => {
-    const { typing } = the.config({ TYPING_TTL_MS: '', TYPING_INTERVAL_MS: '' });
+  it('typing lasts 10 s and is broadcast at most every 3 s by default', () => {
+    const { typing } = app.config({ TYPING_TTL_MS: '', TYPING_INTERVAL_MS: '' });
     assert.deepEqual([typing.ttlMs, typing.intervalMs], [10_000, 3_000]);
   });
 
-  it('ends each typist alone while others go on', async () => {
+  it('typing of one member expires while others continue', async () => {
     const channelId = await group(binh, chi);
     await client(ana).startTyping({ channelId });
     await client(binh).startTyping({ channelId });
@@ -110,66 +110,69 @@ describe('typing', () => {
     await until(async () => (await redis.exists(`{typing:${channelId}}:until`)) === 0);
   });
 
-  it('tells of one user once in a while, however often they type and stop, at whatever instance', async () => {
+  it('typing of one user is broadcast once per interval, however often it starts and stops at any instance', async () => {
     const channelId = await group(binh);
     const stream = await subscribe(binh, channelId, 1);
     const began = Date.now();
-    const end = began + 4 * EVERY_MS;
+    const end = began + 4 * INTERVAL_MS;
     await until(async () => {
       await Promise.all([0, 1].map((instance) => client(ana, instance).startTyping({ channelId })));
       return Date.now() > end;
     });
-    const most = Math.ceil((Date.now() - began) / EVERY_MS) + 1;
+    const most = Math.ceil((Date.now() - began) / INTERVAL_MS) + 1;
     await pause(50);
-    assert.ok(told(stream, ana).length >= 3 && told(stream, ana).length <= most, `${told(stream, ana)}`);
+    assert.ok(
+      updates(stream, ana).length >= 3 && updates(stream, ana).length <= most,
+      `${updates(stream, ana)}`,
+    );
     const flood = Date.now();
-    const before = told(stream, ana).length;
+    const before = updates(stream, ana).length;
     for (let turn = 0; turn < 40; turn += 1) {
       await client(ana, turn % 2).stopTyping({ channelId });
       await client(ana, turn % 2).startTyping({ channelId });
     }
-    const rounds = Math.ceil((Date.now() - flood) / EVERY_MS) + 1;
+    const intervals = Math.ceil((Date.now() - flood) / INTERVAL_MS) + 1;
     await pause(50);
-    assert.ok(told(stream, ana).length - before <= 2 * rounds, `${told(stream, ana).slice(before)}`);
+    assert.ok(updates(stream, ana).length - before <= 2 * intervals, `${updates(stream, ana).slice(before)}`);
   });
 
-  it('is over with a message, also one sent at another instance, without another event', async () => {
+  it('typing ends with a message sent at any instance, without another update', async () => {
     const channelId = await group(binh);
     const stream = await subscribe(binh, channelId, 1);
     const began = Date.now();
     await client(ana).startTyping({ channelId });
     await until(() => stream.count('typing') === 1);
-    await the.client(MessageService, ana, 'grpc', 1).sendMessage({ channelId, content: 'xong' });
+    await app.client(MessageService, ana, 'grpc', 1).sendMessage({ channelId, content: 'xong' });
     await until(() => stream.events.length === 1);
     await until(async () => (await redis.scard(`typing:${channelId}`)) === 0);
-    assert.ok(Date.now() - began < TTL_MS, 'not only by its time');
+    assert.ok(Date.now() - began < TTL_MS, 'it ended by expiry');
     await client(ana).stopTyping({ channelId });
     await pause(50);
-    assert.deepEqual(told(stream, ana), [true]);
-    await pause(EVERY_MS);
+    assert.deepEqual(updates(stream, ana), [true]);
+    await pause(INTERVAL_MS);
     await client(ana).startTyping({ channelId });
     await until(() => stream.count('typing') === 2);
   });
 
-  it('is not told in large channels', async () => {
+  it('typing in a channel above the cap is not broadcast', async () => {
     const channelId = await group(binh, chi, user(5));
     const stream = await subscribe(binh, channelId);
     assert.equal((await client(ana).startTyping({ channelId })).expireTime, undefined);
     await client(ana).stopTyping({ channelId });
     assert.equal(await redis.exists(`typing:${channelId}`), 0);
-    await the.client(MessageService, ana).sendMessage({ channelId, content: 'a' });
+    await app.client(MessageService, ana).sendMessage({ channelId, content: 'a' });
     await until(() => stream.events.length === 1);
     assert.equal(stream.count('typing'), 0);
   });
 
-  it('is for members who may post, and reaches members alone', async () => {
+  it('typing is permitted to members who may post, and sent to members only', async () => {
     const channelId = await group(binh, chi);
     const stream = await subscribe(chi, channelId);
-    await the.client(MemberService, chi).leaveChannel({ channelId });
+    await app.client(MemberService, chi).leaveChannel({ channelId });
     await until(() => stream.count('channelClosed') === 1);
     await client(ana).startTyping({ channelId });
     const others = await subscribe(binh, channelId);
-    await pause(EVERY_MS);
+    await pause(INTERVAL_MS);
     await client(ana).startTyping({ channelId });
     await until(() => others.count('typing') === 1);
     assert.equal(stream.count('typing'), 0);
@@ -177,22 +180,22 @@ describe('typing', () => {
       await rejects(client(as).startTyping({ channelId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
       await rejects(client(as).stopTyping({ channelId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
     }
-    await the.owner`update channel_members set status = 'MUTED' where channel_id = ${channelId} and user_id = 2`;
+    await app.owner`update channel_members set status = 'MUTED' where channel_id = ${channelId} and user_id = 2`;
     await rejects(client(binh).startTyping({ channelId }), Code.PermissionDenied, 'ROLE_TOO_LOW');
-    await the.client(ChannelService, ana).archiveChannel({ channelId });
+    await app.client(ChannelService, ana).archiveChannel({ channelId });
     await rejects(client(ana).startTyping({ channelId }), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
   });
 
-  it('is not shown while Redis is away, keeps nobody from sending, and comes back', async () => {
+  it('typing is not shown while Redis is unavailable, does not affect sending, and recovers', async () => {
     const channelId = await group(binh);
     const stream = await subscribe(binh, channelId, 1);
     await client(ana).startTyping({ channelId });
     await until(() => stream.count('typing') === 1);
-    await the.redis.stop();
+    await app.redis.stop();
     assert.equal((await client(ana).startTyping({ channelId })).expireTime, undefined);
     await client(ana).stopTyping({ channelId });
-    await the.client(MessageService, ana).sendMessage({ channelId, content: 'vẫn gửi' });
-    await the.redis.start();
+    await app.client(MessageService, ana).sendMessage({ channelId, content: 'vẫn gửi' });
+    await app.redis.start();
     await until(async () => {
       await client(ana).startTyping({ channelId });
       return stream.count('typing') === 2;

@@ -6,7 +6,7 @@ import type { RedisClient } from '../redis/client.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createTypingCache, type TypingCache } from './typing-cache.ts';
 
-/** Who types where. Lives in Redis alone and matters to nobody when that is away. */
+/** Typing indicators. They exist in Redis only, and are not shown while Redis is unavailable. */
 export class Typing {
   readonly #cache: TypingCache;
   readonly #broadcast: Broadcast;
@@ -29,7 +29,7 @@ export class Typing {
     this.#log = parts.log.child({ part: 'typing' });
   }
 
-  /** Shows a member typing; until when, epoch ms, or undefined when it cannot be shown. */
+  /** Shows that a member types; returns when that expires, epoch ms, or undefined when Redis is unavailable. */
   async start(channelId: bigint, userId: bigint): Promise<number | undefined> {
     return this.#change(channelId, userId, true);
   }
@@ -39,28 +39,28 @@ export class Typing {
   }
 
   /**
-   * A member has sent a message, which tells everybody that the typing is over; Redis learns it in the background.
-   * Costs nothing where the member was not typing.
+   * Ends the typing of a member who sent a message. Clients infer that from the message, so that no broadcast is
+   * needed; Redis is updated in the background, and only if the member was typing.
    */
   sent(channelId: bigint, userId: bigint): void {
     if (!this.#broadcast.isTyping(channelId, userId, Date.now())) return;
     this.#broadcast.forgetTyping(channelId, userId);
     this.#cache
       .change(channelId, userId, false)
-      .catch((error) => this.#log.debug({ err: error }, 'typing ends by its time'));
+      .catch((error) => this.#log.debug({ err: error }, 'typing was not ended; it expires'));
   }
 
   async #change(channelId: bigint, userId: bigint, starts: boolean): Promise<number | undefined> {
     try {
-      const { until, isTold } = await this.#cache.change(channelId, userId, starts);
-      if (isTold) {
-        this.#relay.typing({ channelId, userId, until });
-        this.#metrics.typingNews.inc();
+      const { expiry, mustBroadcast } = await this.#cache.change(channelId, userId, starts);
+      if (mustBroadcast) {
+        this.#relay.typing({ channelId, userId, until: expiry });
+        this.#metrics.typingBroadcasts.inc();
       }
-      return until;
+      return expiry;
     } catch (error) {
       this.#metrics.presenceFailures.inc();
-      this.#log.debug({ err: error }, 'typing was not noted');
+      this.#log.debug({ err: error }, 'typing was not stored');
       return undefined;
     }
   }

@@ -5,30 +5,30 @@ import {
   type UserPresenceSchema,
 } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { toTimestamp } from '../db/time.ts';
-import type { ChosenRow } from './sql.ts';
-import { type Shown, toStatus } from './state.ts';
+import type { StatusOverrideRow } from './sql.ts';
+import { type PresenceState, toStatus } from './state.ts';
 
-/** A user's presence; `unknown` while Redis cannot tell. */
-export type PresenceView = Shown | 'unknown';
+/** Presence of a user; `unknown` while it cannot be read from Redis. */
+export type PresenceView = PresenceState | 'unknown';
 
 type Text = { readonly statusText: string | null; readonly expiresAt: bigint | null };
 
-/** A user as others see them; `statusOverride` for the user alone. */
+/** Presence as others see it; `statusOverride` is added for the user alone. */
 export function toUserPresence(
   userId: bigint,
-  seen: PresenceView,
+  view: PresenceView,
   text: Text | undefined,
   statusOverride?: MessageInitShape<typeof StatusOverrideSchema>,
 ): MessageInitShape<typeof UserPresenceSchema> {
   const own = { userId, ...toText(text), ...(statusOverride === undefined ? {} : { statusOverride }) };
-  if (seen === 'unknown') return { ...own, status: PresenceStatus.UNKNOWN };
-  const { status, version } = seen;
-  const isTold = status === 'OFFLINE' && seen.seen > 0;
+  if (view === 'unknown') return { ...own, status: PresenceStatus.UNKNOWN };
+  const { status, version, lastSeen } = view;
+  const showsLastSeen = status === 'OFFLINE' && lastSeen > 0;
   return {
     ...own,
     status: toStatus(status),
     version,
-    ...(isTold ? { lastSeenTime: toTimestamp(BigInt(seen.seen)) } : {}),
+    ...(showsLastSeen ? { lastSeenTime: toTimestamp(BigInt(lastSeen)) } : {}),
   };
 }
 
@@ -38,8 +38,10 @@ function toText(text: Text | undefined) {
   return { text: statusText, ...(expiresAt === null ? {} : { textExpireTime: toTimestamp(expiresAt) }) };
 }
 
-/** What the caller chose; without a row, nothing. */
-export function toUserStatus(row: ChosenRow | undefined): MessageInitShape<typeof StatusOverrideSchema> {
+/** The caller's status override; ONLINE without a row. */
+export function toStatusOverride(
+  row: StatusOverrideRow | undefined,
+): MessageInitShape<typeof StatusOverrideSchema> {
   if (row === undefined) return { status: PresenceStatus.ONLINE };
   return {
     status: toStatus(row.status),

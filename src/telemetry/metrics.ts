@@ -79,8 +79,8 @@ export function createMetrics() {
       help: 'Changes of the presence of users that were made by this instance.',
       registers,
     }),
-    presenceNews: new Counter({
-      name: 'discuss_presence_news_total',
+    presenceBroadcasts: new Counter({
+      name: 'discuss_presence_broadcasts_total',
       help: 'Presence changes that were broadcast, after debouncing.',
       registers,
     }),
@@ -89,8 +89,8 @@ export function createMetrics() {
       help: 'Times presence or typing could not be read or stored because Redis did not reply.',
       registers,
     }),
-    typingNews: new Counter({
-      name: 'discuss_typing_news_total',
+    typingBroadcasts: new Counter({
+      name: 'discuss_typing_broadcasts_total',
       help: 'Typing changes that were broadcast.',
       registers,
     }),
