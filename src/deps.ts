@@ -7,7 +7,7 @@ import type { RedisClient } from './redis/client.ts';
 import type { Revocations } from './revocation/revocations.ts';
 import type { Metrics } from './telemetry/metrics.ts';
 
-/** What every feature's handlers may use. A feature's own parts are in the type of its `xRoutes` function. */
+/** What the handlers of every feature may use. A feature's own parts are in the type of its `xRoutes` parameter. */
 export type Deps = {
   readonly config: Config;
   readonly log: Logger;

@@ -24,14 +24,14 @@ import { type Route, route } from './rpc/call.ts';
 import { searchRoutes } from './search/rpc.ts';
 import { threadRoutes } from './thread/rpc.ts';
 
-/** What the handlers of all features are given. */
+/** The dependencies of all features. */
 export type RouteDeps = ChannelDeps &
   MemberDeps &
   MessageDeps &
   PresenceDeps &
   Pick<EventDeps, 'hub' | 'tenantStreams'>;
 
-/** The services of both edges: every RPC is implemented by the feature in whose folder it is. */
+/** The services that both edges serve. An RPC of a service may be implemented by another feature. */
 export function routes(deps: RouteDeps): Route[] {
   return [
     route(ChannelService, channelRoutes(deps)),
@@ -51,7 +51,7 @@ export function routes(deps: RouteDeps): Route[] {
   ];
 }
 
-// Events are below the features, so what a stream needs of these is passed to it.
+// event/ is a layer below the features, so it receives their functions.
 function eventDeps(deps: RouteDeps): EventDeps {
   return {
     config: deps.config,

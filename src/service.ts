@@ -33,7 +33,7 @@ export type Service = {
   drain(): Promise<void>;
 };
 
-/** Opens an instance. Fails when the database's schema is not the one this build is made for. */
+/** Opens an instance. Fails when the database's schema is not that of this build. */
 export async function openService(config: Config, log: Logger): Promise<Service> {
   const opened = new AsyncDisposableStack();
   try {

@@ -34,7 +34,7 @@ const toId = ({ id }: MarkedRow) => id;
 
 type MarkedRow = { readonly id: bigint };
 
-/** Marks some of the user's activities as read; those that were not. */
+/** Marks some of the user's activities as read. Returns those that were unread. */
 function markRead(
   sql: Sql,
   tenantId: bigint,
@@ -44,7 +44,7 @@ function markRead(
   return mark(sql, tenantId, userId, sql`and a.id = any(${sql.array([...ids], 1016)})`);
 }
 
-/** Marks as read what a snapshot held, up to a time; those that were not. */
+/** Marks the activities that a snapshot contained as read, up to a time. Returns those that were unread. */
 function markAllRead(
   sql: Sql,
   tenantId: bigint,
@@ -52,7 +52,7 @@ function markAllRead(
   upTo: { readonly snapshot: string | undefined; readonly timestamp: bigint | undefined },
 ): PendingQuery<MarkedRow[]> {
   const { snapshot, timestamp } = upTo;
-  // A transaction that lies ahead is one of the server this database was copied from.
+  // A transaction id ahead of this server's comes from the server that the database was copied from.
   const held = sql`
     and (
       pg_visible_in_snapshot(a.xid, ${snapshot ?? ''}::text::pg_snapshot)
@@ -70,7 +70,7 @@ function markAllRead(
   );
 }
 
-// Locks in the order in which record_activities() does.
+// Locks rows in the order of record_activities().
 function mark(
   sql: Sql,
   tenantId: bigint,

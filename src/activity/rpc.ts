@@ -17,7 +17,7 @@ import { signalActivities, toActivity, toSnapshotToken } from './view.ts';
 
 type RecordRequest = MessageShape<typeof RecordActivitiesRequestSchema>;
 
-const RECORDED_AT_ONCE = 10_000;
+const MAX_RECIPIENTS = 10_000;
 
 export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
   const { db, relay } = deps;
@@ -77,8 +77,8 @@ function toPlace(pageToken: string): ActivityPlace | undefined {
 
 function requireRecordable({ activities }: RecordRequest): void {
   const users = activities.reduce((sum, { userIds }) => sum + userIds.length, 0);
-  if (users > RECORDED_AT_ONCE)
-    throw errors.fieldInvalid('activities', `must be for at most ${RECORDED_AT_ONCE} users altogether`);
+  if (users > MAX_RECIPIENTS)
+    throw errors.fieldInvalid('activities', `must have at most ${MAX_RECIPIENTS} user_ids in total`);
 }
 
 function toItem(caller: Caller, activity: NewActivity, item: number): NewItem {

@@ -22,7 +22,7 @@ export type ActivityRow = {
   readonly isMessageDeleted: boolean;
 };
 
-/** `activity_feed a` with its message; of channels, those the user is in. */
+/** `activity_feed a` with its message. Activities of channels are visible to current members only. */
 function shown(sql: Sql, tenantId: bigint, userId: bigint) {
   return sql`
     activity_feed a
@@ -54,10 +54,10 @@ export type ActivityFilter = {
 /** Order keys of the last activity of a page. */
 export type ActivityPlace = readonly [timestamp: bigint, id: bigint];
 
-/** A row without activity when there is none; each tells the snapshot that was looked at. */
+/** A row without activity when there is none. Each row has the snapshot of the statement. */
 export type ListedRow = { readonly snapshot: string } & (ActivityRow | { readonly id: null });
 
-/** Activities of a user, the latest first, after a place in that order. */
+/** Activities of a user after a place in the order, newest first. */
 export function listActivities(
   sql: Sql,
   tenantId: bigint,
@@ -128,11 +128,11 @@ export type NewItem = {
 
 export type RecordedRow = {
   readonly errorReason: 'REPEATED' | 'REQUEST_ID_REUSED' | null;
-  /** JSON text, as `toRecorded` reads it. */
+  /** JSON text for `signalActivities`. */
   readonly activities: string | null;
 };
 
-/** Records a batch of a service, once per request id. */
+/** Records a batch of activities for a service, once per request id. */
 export function recordActivities(
   sql: Sql,
   items: readonly NewItem[],
@@ -147,7 +147,7 @@ export function recordActivities(
 
 type Recorded = { readonly activities: string | null };
 
-/** Records that an edit of the caller's message mentions these users now. */
+/** Records that an edit of the caller's message added mentions of these users. */
 export function recordMentions(
   sql: Sql,
   message: { readonly channelId: bigint; readonly id: bigint },
@@ -161,7 +161,7 @@ export function recordMentions(
   `;
 }
 
-/** Records that the caller made these users members. */
+/** Records that the caller added these users to the channel. */
 export function recordAdditions(
   sql: Sql,
   channelId: bigint,
@@ -173,11 +173,11 @@ export function recordAdditions(
   `;
 }
 
-const SEEN_AT_ONCE = 1_000;
+const MARK_LIMIT = 1_000;
 
 /**
- * For `with`: marks as read what tells the user of messages of a channel up to one, and of those that meet a condition
- * on `a.message_id`. `seen_activities` has their ids.
+ * CTEs that mark the user's activities about messages of a channel as read, up to a message and where a condition on
+ * `a.message_id` holds. `seen_activities` has their ids.
  */
 export function markSeen(
   sql: Sql,
@@ -199,7 +199,7 @@ export function markSeen(
         and a.message_id <= ${upTo}
         ${condition}
       order by a.id
-      limit ${SEEN_AT_ONCE}
+      limit ${MARK_LIMIT}
       for no key update
     ),
     seen_activities as (

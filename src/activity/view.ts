@@ -36,7 +36,10 @@ export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySc
   };
 }
 
-/** Tells the streams of their users what a function has recorded or taken back; returns how much that was. After the commit. */
+/**
+ * Signals the activities that a function recorded or removed to the streams of their users, and returns their number.
+ * To be called after the commit.
+ */
 export function signalActivities(relay: Relay, json: string | null | undefined): number {
   if (json === null || json === undefined) return 0;
   const recorded = parseExactly<RecordedActivity[]>(json);
@@ -56,31 +59,30 @@ export function signalActivities(relay: Relay, json: string | null | undefined):
   return recorded.length;
 }
 
-const SIGNALLED_IDS = 1_000;
+const MAX_SIGNAL_IDS = 1_000;
 
-/** Tells the streams of the caller which activities they have read, if any. After the commit. */
+/** Signals the activities that became read to the streams of the caller. To be called after the commit. */
 export function signalRead(relay: Relay, { tenantId, userId }: Caller, ids: readonly bigint[]): void {
   if (ids.length === 0) return;
-  const activityIds = ids.slice(0, SIGNALLED_IDS);
+  const activityIds = ids.slice(0, MAX_SIGNAL_IDS);
   const more = ids.length > activityIds.length;
   relay.signal(tenantId, userId, { case: 'activitiesRead', value: { activityIds, more } });
 }
 
-/** Makes an opaque token of what a statement saw. It holds no secret and grants nothing. */
+/** Encodes the snapshot of a statement as an opaque token. It holds no secret and grants nothing. */
 export function toSnapshotToken(snapshot: string): string {
   return Buffer.from(snapshot).toString('base64url');
 }
 
-/** Reads a token back into the text of a snapshot that PostgreSQL takes. */
+/** Decodes a token into the text of a snapshot that PostgreSQL accepts. */
 export function fromSnapshotToken(token: string): string | undefined {
   if (token === '') return undefined;
   const snapshot = Buffer.from(token, 'base64url').toString();
-  if (!isSnapshot(snapshot))
-    throw errors.fieldInvalid('snapshot_token', 'is not a token this service gave out');
+  if (!isSnapshot(snapshot)) throw errors.fieldInvalid('snapshot_token', 'was not returned by this service');
   return snapshot;
 }
 
-// xmin:xmax:running,running,... with the running ones in order from xmin to below xmax.
+// Format: xmin:xmax:running,running,... with the running ids in ascending order, from xmin to below xmax.
 function isSnapshot(text: string): boolean {
   const found = /^([1-9]\d{0,17}):([1-9]\d{0,17}):((?:[1-9]\d{0,17}(?:,[1-9]\d{0,17})*)?)$/.exec(text);
   if (found === null) return false;

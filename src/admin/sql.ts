@@ -9,7 +9,9 @@ export type KindRow = {
   readonly nextAfter: bigint | null;
 };
 
-/** Compares the stored numbers of the channels after one with a count by hand, of one tenant or (0n) of all. */
+/**
+ * Compares stored counters with exact counts, and repairs them, for a page of channels of one tenant or (0n) of all.
+ */
 export function reconcileCounters(
   sql: Sql,
   tenantId: bigint,
@@ -29,7 +31,7 @@ export type StatRow = {
   readonly bytes: bigint;
 };
 
-/** Sizes of the tables and of the days of the log. */
+/** Sizes of the tables and of the event log's partitions. */
 export function listStats(sql: Sql): PendingQuery<StatRow[]> {
   return sql<StatRow[]>`
     select t.tenants, s.name, s.rows_estimate, s.bytes

@@ -15,12 +15,14 @@ export type Visibility = {
 
 const ranks: Readonly<Record<Role, number>> = { GUEST: 1, MEMBER: 2, ADMIN: 3, OWNER: 4 };
 
-/** A service that acts for nobody manages every channel of its tenant; one that acts for a user has their rights. */
+/**
+ * A service without a user manages every channel of its tenant. One that acts for a user has the rights of that user.
+ */
 export function isManager(caller: Caller): boolean {
   return caller.kind === 'service' && caller.userId === 0n;
 }
 
-/** A channel the caller is a member of, a public one of the tenant, or to a manager any: else it does not exist. */
+/** Throws NOT_FOUND unless the caller is a member, the channel is a public group, or the caller is a manager. */
 export function requireVisible<Row extends Visibility>(caller: Caller, row: Row | undefined): Row {
   if (row === undefined) throw errors.channelNotFound();
   const isPublic = row.type === 'GROUP' && !row.isPrivate;
@@ -28,18 +30,18 @@ export function requireVisible<Row extends Visibility>(caller: Caller, row: Row 
   return row;
 }
 
-/** The caller has this role in the channel, or a higher one. */
+/** Throws unless the caller has this role in the channel, or a higher one. */
 export function requireRole(caller: Caller, { role }: { readonly role: Role | null }, needed: Role): void {
   const allowed = isManager(caller) || (role !== null && ranks[role] >= ranks[needed]);
   if (!allowed) throw errors.roleTooLow(needed);
 }
 
 /**
- * The channel as it is once its row is locked: nobody changes it, its members or their roles, or posts in it
- * before the end of the transaction.
+ * Locks a channel and returns its state under the lock. Until the end of the transaction, the channel, its members
+ * and their roles cannot change, and no message can be posted.
  */
 export async function lockVisible(sql: Sql, caller: Caller, channelId: bigint): Promise<AccessRow> {
-  // Two statements: the first may wait, and a statement sees nothing that was committed after it began.
+  // Two statements, because a statement that waited for a lock does not see what was committed meanwhile.
   const [, [row]] = await Promise.all([
     lockChannel(sql, caller.tenantId, channelId),
     findChannel(sql, caller.tenantId, caller.userId, channelId),
@@ -47,7 +49,7 @@ export async function lockVisible(sql: Sql, caller: Caller, channelId: bigint): 
   return requireVisible(caller, row);
 }
 
-/** The same for who may not be a member: the row of a channel that is not a public group stays unlocked for them. */
+/** The same for a caller who may not be a member. Only public groups are locked then. */
 export async function lockToJoin(sql: Sql, caller: Caller, channelId: bigint): Promise<AccessRow> {
   const [, [row]] = await Promise.all([
     lockPublicGroup(sql, channelId),
@@ -64,7 +66,7 @@ export function rejectArchived({ isArchived }: { readonly isArchived: boolean })
   if (isArchived) throw errors.channelArchived();
 }
 
-/** `members` is the number the channel would have. */
+/** `members` is the number of members after the change. */
 export function rejectOverfull({ channel }: Config, members: number): void {
   if (members > channel.maxMembers) throw errors.channelFull(channel.maxMembers);
 }

@@ -19,7 +19,7 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
       const size = pageSizeOf(request);
       const words = wordsOf(request.query);
       if (words.length === 0 && /\S/.test(request.query))
-        throw errors.fieldInvalid('query', 'holds no word to look for');
+        throw errors.fieldInvalid('query', 'contains no word');
       const [after = null] = fromPageToken(request.pageToken, 1) ?? [];
       const rows = await db.run(call, (sql) => browseChannels(sql, tenantId, userId, words, after, size + 1));
       const { page, nextPageToken } = pageOf(rows, size, (last) => [last.id]);
@@ -41,7 +41,7 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
   };
 }
 
-/** Public groups whose names hold all the words, by name, after one of them. */
+/** A page of the public groups whose names contain all words, ordered by name. */
 function browseChannels(
   sql: Sql,
   tenantId: bigint,
@@ -69,7 +69,7 @@ function browseChannels(
 
 type TrendingRow = ChannelRow & { readonly recentMessageCount: number };
 
-/** Groups that are there for the user, by messages of the last 24 hours. */
+/** Groups that the user can see, ordered by messages of the last 24 hours. */
 function listTrending(
   sql: Sql,
   tenantId: bigint,

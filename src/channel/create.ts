@@ -28,21 +28,21 @@ import { toChannelChanged } from './view.ts';
 
 type GroupRequest = MessageShape<typeof CreateChannelRequestSchema>;
 
-/** A channel that was asked for, and what became of it in the log; no events when nothing changed. */
+/** A channel that a call created, found or added members to. `events` is empty when nothing changed. */
 export type Opened = {
   readonly channel: AccessRow;
   readonly created: boolean;
   readonly events: readonly LoggedEvent[];
-  /** Recorded for those who were added, for `signalActivities`. */
+  /** Activities of the added users, for `signalActivities`. */
   readonly activities?: string | null | undefined;
 };
 
-/** What is at hand within a transaction. */
+/** What the functions of one transaction share. */
 export type Parts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
 
 type Joining = { readonly userIds: readonly bigint[]; readonly role: Role };
 
-/** Makes a group, or finds the one that an earlier call with the same request id made. */
+/** Creates a group, or returns the group that an earlier call with the same request id created. */
 export async function createGroup(parts: Parts, request: GroupRequest): Promise<Opened> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
@@ -79,7 +79,7 @@ async function findCreated({ sql, caller }: Parts, requestId: string, hash: Buff
   return { channel: requireVisible(caller, row), created: false, events: [] };
 }
 
-/** Makes the direct channel of the caller and another user, unless somebody else does so first. */
+/** Creates the direct channel of the caller and another user, or returns the one of a concurrent call. */
 export async function createDirect(parts: Parts, otherId: bigint): Promise<Opened> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
@@ -104,7 +104,7 @@ export async function createDirect(parts: Parts, otherId: bigint): Promise<Opene
   return { channel, created: false, events: [] };
 }
 
-/** Inserts a channel of which there may be one, and returns its id; undefined when there is one already. */
+/** Inserts a channel that must be unique, and returns its id. Returns undefined when it exists. */
 export async function insertUnlessThere(
   sql: Sql,
   tenantId: bigint,
@@ -117,8 +117,8 @@ export async function insertUnlessThere(
 }
 
 /**
- * Lets users join a channel that is new, or locked. A new one tells by its event that it was created and by whom: there
- * is no notice of that, nor of its first members.
+ * Adds members to a channel that is new or locked. The creation of a channel and its first members get no notice: its
+ * first event names the creator.
  */
 export async function join(
   parts: Parts,
@@ -129,7 +129,7 @@ export async function join(
   const { sql, caller, config } = parts;
   const { tenantId, userId } = caller;
   const [joined, [channel]] = await Promise.all([
-    // One after the other: the first member's row is what lets the others in.
+    // In this order: row-level security lets the owner, once inserted, add the others.
     Promise.all(
       groups
         .filter(({ userIds }) => userIds.length > 0)
@@ -140,7 +140,7 @@ export async function join(
   if (channel === undefined) throw errors.channelNotFound();
   const members = joined.flat();
   if (members.length > 0) rejectOverfull(config, channel.memberCount);
-  // The event after it counts the members.
+  // MEMBERS_JOINED, which follows, counts the members.
   const empty = toChannelChanged({ ...channel, memberCount: 0 }, userId, true);
   const memberIds = members.map((member) => member.userId);
   const [recorded, ...logged] = await Promise.all([

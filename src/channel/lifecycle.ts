@@ -43,7 +43,7 @@ export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
   };
 }
 
-/** Archives a channel, or opens it again, with the caller's rights. */
+/** Archives or unarchives a channel with the rights of the caller. */
 export async function setArchived(
   deps: Pick<Deps, 'db' | 'relay' | 'config'>,
   scope: CallScope,
@@ -72,7 +72,7 @@ export async function setArchived(
   return channel;
 }
 
-/** Puts a channel away or opens it again. The channel's row must be locked. */
+/** Archives or unarchives a channel. Its row must be locked. */
 function updateArchived(
   sql: Sql,
   tenantId: bigint,
@@ -90,7 +90,7 @@ function updateArchived(
   `;
 }
 
-/** Deletes a channel softly: nothing finds it any more. The channel's row must be locked. */
+/** Soft-deletes a channel. Its row must be locked. */
 function updateDeleted(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<never[]> {
   return sql<never[]>`
     update channels c

@@ -21,11 +21,11 @@ import { toChannel, toTypeColumns } from './view.ts';
 type ListHandlers = Pick<Handlers<typeof ChannelService>, 'listChannels'>;
 type ListRequest = MessageShape<typeof ListChannelsRequestSchema>;
 
-/** What the list needs to know about presence. */
+/** The part of presence that lists of channels use. */
 export type OnlineUsers = {
-  /** False where presence is switched off or Redis is away. */
+  /** False when presence is disabled or Redis is unavailable. */
   readonly isAvailable: boolean;
-  /** The users who are online; undefined where that is not known. */
+  /** The online ones of the users; undefined when that is unknown. */
   filterOnline(tenantId: bigint, userIds: readonly bigint[]): Promise<ReadonlySet<bigint> | undefined>;
 };
 
@@ -42,7 +42,7 @@ export function listHandlers({
       const size = pageSizeOf(request);
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
-      // Without presence there is nothing to count, so members need not be read.
+      // Without presence there is nothing to count, so no members are read.
       const maxMembers = presence.isAvailable ? config.presence.maxMembers : 0;
       const rows = await db.run(call, (sql) =>
         listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
@@ -107,7 +107,7 @@ type ListFilter = {
   readonly pinnedOnly: boolean;
   readonly unreadOnly: boolean;
   readonly entityType: string;
-  /** 0n: any of the type. */
+  /** 0n: any entity of the type. */
   readonly entityId: bigint;
   readonly archived: boolean;
 };
@@ -131,14 +131,14 @@ type Preview = {
 type ListRow = ChannelRow &
   MembershipRow & {
     readonly unreadMentionCount: number;
-    /** Null for channels with more members than were asked for. */
+    /** Null for channels with more than `maxMembers` members. */
     readonly memberIds: bigint[] | null;
   } & (Preview | { readonly messageId: null });
 
 /**
- * A page of the user's channels, pinned ones first, then by last message, each with its newest message that is
- * not deleted. Unread numbers and messages are looked up for the channels of the page only, mentions for those of
- * them with unread messages, members for those with at most `maxMembers`.
+ * A page of the user's channels, pinned ones first, then by last message, each with its newest message that is not
+ * deleted. Unread counts and messages are read for the channels of the page only, mentions for those with unread
+ * messages, members for those with at most `maxMembers`.
  */
 function listChannels(
   sql: Sql,
@@ -180,7 +180,7 @@ function listChannels(
     left join members_of((select array_agg(p.id) from page p where p.member_count <= ${maxMembers})) as few
       on few.channel_id = page.id
     left join lateral (
-      -- Nearly always the first branch, one row by its key, answers and the second is not run.
+      -- The first branch, one row by its key, nearly always finds the message, and the second is not executed.
       (
         select ${previewColumns(sql)}
         from messages x

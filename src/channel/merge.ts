@@ -13,15 +13,15 @@ import { type ChannelRow, channelColumns, findChannel } from './sql.ts';
 import { entityOf, upsertAlias } from './topic.ts';
 import { toChannelChanged } from './view.ts';
 
-/** Where a discussion is now, and what became of it in the logs; no events when nothing changed. */
+/** The channel that holds the discussion after a move. `events` is empty when nothing changed. */
 export type Moved = {
   readonly channel: ChannelRow;
-  /** The channel that was merged into it, if one was. */
+  /** The channel that was merged into it; null when none was. */
   readonly mergedId: bigint | null;
   readonly events: readonly LoggedEvent[];
 };
 
-const JOINED_AT_ONCE = 1_000;
+const MEMBERS_PER_EVENT = 1_000;
 
 export async function mergeTopics(parts: Parts, source: ChannelRow, target: ChannelRow): Promise<Moved> {
   const { sql, caller, config } = parts;
@@ -43,7 +43,7 @@ export async function mergeTopics(parts: Parts, source: ChannelRow, target: Chan
   if (channel === undefined || merged === undefined) throw errors.conflict();
   const ends = { fromEntity: entityOf(source), toEntity: entityOf(target) };
   const events = await Promise.all([
-    ...inPortions(joined.flat()).map((members) =>
+    ...chunksOf(joined.flat()).map((members) =>
       appendEvent(sql, target.id, 'MEMBERS_JOINED', userId, toMembersJoined(target.id, userId, members)),
     ),
     ...postNotices(parts, target.id, { kind: Kind.TOPIC_MERGED, ...ends, otherChannelId: source.id }),
@@ -53,15 +53,15 @@ export async function mergeTopics(parts: Parts, source: ChannelRow, target: Chan
   return { channel, mergedId: source.id, events: events.flat() };
 }
 
-// An event has a size that streams can bear.
-function inPortions(members: readonly MemberRow[]): MemberRow[][] {
-  const portions = Math.ceil(members.length / JOINED_AT_ONCE);
-  return Array.from({ length: portions }, (_, index) =>
-    members.slice(index * JOINED_AT_ONCE, (index + 1) * JOINED_AT_ONCE),
+// One event with thousands of members would exceed the buffer of a stream.
+function chunksOf(members: readonly MemberRow[]): MemberRow[][] {
+  const chunks = Math.ceil(members.length / MEMBERS_PER_EVENT);
+  return Array.from({ length: chunks }, (_, index) =>
+    members.slice(index * MEMBERS_PER_EVENT, (index + 1) * MEMBERS_PER_EVENT),
   );
 }
 
-/** Puts a channel away for good, in favour of another. Both rows must be locked. */
+/** Archives a channel permanently and points it to the channel it was merged into. Both rows must be locked. */
 function updateMerged(
   sql: Sql,
   tenantId: bigint,
@@ -80,7 +80,7 @@ function updateMerged(
   `;
 }
 
-/** Lets all that led to a channel lead to another. */
+/** Redirects all aliases of a channel to another channel. */
 function updateAliases(sql: Sql, tenantId: bigint, channelId: bigint, intoId: bigint): PendingQuery<never[]> {
   return sql<never[]>`
     update channel_entity_aliases a
@@ -92,7 +92,7 @@ function updateAliases(sql: Sql, tenantId: bigint, channelId: bigint, intoId: bi
 
 type NewcomerRow = { readonly userId: bigint; readonly role: Role };
 
-/** Members of a channel who never were in another one. */
+/** Members of a channel who were never members of another one. */
 function listNewcomers(
   sql: Sql,
   tenantId: bigint,

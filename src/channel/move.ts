@@ -39,14 +39,14 @@ export function moveHandlers({ config, db, relay }: Deps): MoveHandlers {
   };
 }
 
-/** Checks what the proto cannot. */
+/** Checks that the proto cannot express. */
 function requireMove(request: MoveRequest): void {
   const { fromEntityType, fromEntityId, toEntityType, toEntityId } = request;
   if (fromEntityType === toEntityType && fromEntityId === toEntityId)
-    throw errors.fieldInvalid('to_entity_id', 'is the entity to move from');
+    throw errors.fieldInvalid('to_entity_id', 'is the same entity as from_entity_id');
 }
 
-/** Moves a discussion to another entity, or finds where an earlier call with the same request id moved it. */
+/** Moves a discussion to another entity, or returns the result of an earlier call with the same request id. */
 async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
   const { sql, caller } = parts;
   const from: Entity = { type: request.fromEntityType, id: request.fromEntityId };
@@ -64,7 +64,7 @@ async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
     return { channel: end, mergedId, events: [] };
   }
   if (mergedId !== null) return mergeTopics(parts, source, end);
-  // Both lead to one channel: it is there, has been there and moved on, or moves back.
+  // Both entities resolve to one channel: it was already moved to the target, or it moves back.
   const isThere = target !== undefined && !isEntityOf(source, from);
   return isThere ? { channel: end, mergedId, events: [] } : relocate(parts, source, to);
 }
@@ -81,7 +81,7 @@ async function findMoved({ sql, caller }: Parts, request: MoveRequest): Promise<
   return { channel, mergedId: claim.resourceId, events: [] };
 }
 
-// The entities are locked: two calls with one id meet here only when they ask for different moves.
+// The entities are locked, so two concurrent calls with one id get here only for different moves.
 async function claim(
   { sql, caller }: Parts,
   request: MoveRequest,
@@ -100,8 +100,8 @@ async function claim(
   if (taken.count === 0) throw errors.requestIdReused();
 }
 
-// As they are after the lock. While it was waited for, a channel may have been deleted, or merged by way of another
-// of its entities.
+// Resolved again under the lock: while waiting, a channel may have been deleted, or merged through another of its
+// entities.
 async function lockEnds({ sql, caller }: Parts, from: Entity, to: Entity): Promise<Ends> {
   const { tenantId } = caller;
   const find = (entity: Entity) => findTopicChannel(sql, tenantId, entity, []);
@@ -136,7 +136,7 @@ async function relocate(parts: Parts, source: ChannelRow, to: Entity): Promise<M
   return { channel, mergedId: null, events: events.flat() };
 }
 
-/** Locks two channels as changes of one do, in the order of their ids. */
+/** Locks channels in the order of their ids. */
 function lockChannels(sql: Sql, tenantId: bigint, channelIds: readonly bigint[]): PendingQuery<never[]> {
   return sql<never[]>`
     select c.id
@@ -148,7 +148,7 @@ function lockChannels(sql: Sql, tenantId: bigint, channelIds: readonly bigint[])
   `;
 }
 
-/** Makes a channel that of another entity. The row and both entities must be locked. */
+/** Assigns a channel to another entity. The row and both entities must be locked. */
 function updateEntity(
   sql: Sql,
   tenantId: bigint,
@@ -167,7 +167,7 @@ function updateEntity(
   `;
 }
 
-/** Forgets where an entity led, as it is about to have a channel of its own. */
+/** Deletes the alias of an entity that gets its own channel. */
 function deleteAlias(sql: Sql, tenantId: bigint, { type, id }: Entity): PendingQuery<never[]> {
   return sql<never[]>`
     delete from channel_entity_aliases a
@@ -178,8 +178,8 @@ function deleteAlias(sql: Sql, tenantId: bigint, { type, id }: Entity): PendingQ
 }
 
 /**
- * Takes a request id for a move, with the channel it leads to and the one that was merged into it. `count` is 0
- * when the id is taken, after waiting for a transaction that is taking it.
+ * Claims a request id for a move and stores its result. `count` is 0 when the id is already used. Waits for a
+ * concurrent claim of the same id.
  */
 function claimMove(
   sql: Sql,

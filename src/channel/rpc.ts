@@ -120,5 +120,5 @@ function toNews(before: ChannelRow, after: ChannelRow): News[] {
 
 function refusePublicTopic(type: ChannelType, { isPrivate }: ChannelChange): void {
   if (type === 'TOPIC' && isPrivate === false)
-    throw errors.fieldInvalid('private', 'a topic channel stays private');
+    throw errors.fieldInvalid('private', 'topic channels are always private');
 }

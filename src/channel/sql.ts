@@ -21,12 +21,12 @@ export type ChannelRow = {
   readonly createdBy: bigint;
   readonly createdAt: bigint;
   readonly updatedAt: bigint;
-  /** The channel in which the discussion goes on, for one that was merged. */
+  /** The channel that this one was merged into. */
   readonly mergedInto: bigint | null;
   readonly headSeq: bigint;
 };
 
-/** A channel with the caller's membership, or with `role` null where the caller is no member. */
+/** A channel with the caller's membership. `role` is null when the caller is not a member. */
 export type AccessRow = ChannelRow & (MembershipRow | { readonly role: null });
 
 /** Columns of ChannelRow from `channels c`. */
@@ -38,7 +38,7 @@ export function channelColumns(sql: Sql) {
   `;
 }
 
-/** A channel of the tenant, whether or not it is there for the user: `requireVisible` decides. */
+/** A channel of the tenant. `requireVisible` decides whether the user sees it. */
 export function findChannel(
   sql: Sql,
   tenantId: bigint,
@@ -59,7 +59,7 @@ export function findChannel(
   `;
 }
 
-/** Keeps other changes of the channel and its members out until the end of the transaction; posts, too. */
+/** Blocks other changes of the channel and its members, and new messages, until the end of the transaction. */
 export function lockChannel(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ id: bigint }[]> {
   return sql<{ id: bigint }[]>`
     select c.id
@@ -71,12 +71,12 @@ export function lockChannel(sql: Sql, tenantId: bigint, channelId: bigint): Pend
   `;
 }
 
-/** The same for a public group of the caller's tenant, also for those who are no members. */
+/** Locks a public group of the caller's tenant for a caller who may not be a member. */
 export function lockPublicGroup(sql: Sql, channelId: bigint): PendingQuery<{ locked: boolean }[]> {
   return sql<{ locked: boolean }[]>`select lock_public_group(${channelId}) as locked`;
 }
 
-/** The direct channel of two users, the first being the caller. */
+/** The direct channel of the caller and another user. */
 export function findDirectChannel(
   sql: Sql,
   tenantId: bigint,
@@ -106,8 +106,8 @@ export type ClaimRow = {
 };
 
 /**
- * Takes a request id for a new channel and returns the channel's id; no row when the id is taken. Waits for a
- * transaction that is taking the same one.
+ * Claims a request id for a new channel and returns the channel's id; no row when the request id is already used.
+ * Waits for a concurrent claim of the same request id.
  */
 export function claimRequestId(
   sql: Sql,
@@ -126,7 +126,7 @@ export function claimRequestId(
   `;
 }
 
-/** What a request id was taken for. */
+/** The call that a request id was used for. */
 export function findClaim(
   sql: Sql,
   tenantId: bigint,
@@ -159,8 +159,8 @@ export type NewChannel = {
 };
 
 /**
- * Inserts a channel; `count` is 0 when the pair or the entity has one, after waiting for a transaction that is
- * making it. Returns no row, as nobody may see a channel without members.
+ * Inserts a channel. `count` is 0 when the pair or the entity already has one. Waits for a concurrent insert. Returns
+ * no row, as row-level security hides a channel without members.
  */
 export function insertChannel(sql: Sql, tenantId: bigint, channel: NewChannel): PendingQuery<never[]> {
   return sql<never[]>`
@@ -183,7 +183,7 @@ export type ChannelChange = {
   readonly metadata: string | null | undefined;
 };
 
-/** Changes what is not undefined. */
+/** Updates the fields that are not undefined. */
 export function updateChannel(
   sql: Sql,
   tenantId: bigint,
@@ -206,10 +206,10 @@ export function updateChannel(
   `;
 }
 
-/** A business entity, as a topic channel refers to it. */
+/** A business entity that a topic channel is about. */
 export type Entity = { readonly type: string; readonly id: bigint };
 
-/** Id of the channel an entity leads to: its own, or where its discussion went; null where it has none. */
+/** Id of the channel of an entity: its own one, or the one its discussion was moved to; null when there is none. */
 export function topicOf(sql: Sql, tenantId: bigint, { type, id }: Entity) {
   return sql`
     coalesce(

@@ -41,7 +41,7 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
   };
 }
 
-/** Makes the channel of an entity, unless it leads to one, and the users its members. */
+/** Creates the channel of an entity if it has none, and adds the users as members. */
 async function openTopic(parts: Parts, entity: Entity, request: TopicRequest): Promise<Opened> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
@@ -70,8 +70,8 @@ async function openTopic(parts: Parts, entity: Entity, request: TopicRequest): P
   ]);
 }
 
-// As it is after the lock; a service may have every topic of its tenant, also for a user who is no member. While it
-// was waited for, the channel may have been deleted, or merged by way of another of its entities.
+// Resolved again under the lock: while waiting, the channel may have been deleted, or merged through another of its
+// entities. A service may use every topic of its tenant, also for a user who is not a member.
 async function lockTopic(
   sql: Sql,
   tenantId: bigint,
@@ -91,8 +91,8 @@ async function lockTopic(
 }
 
 /**
- * Keeps others from giving these entities a channel, or another one, until the end of the transaction. To be taken
- * before any channel's row; the entities in one order, so that two calls do not wait for each other.
+ * Blocks other changes of the channels of these entities until the end of the transaction. To be locked before any
+ * channel's row. The entities are locked in a fixed order, which prevents deadlocks.
  */
 export function lockEntities(sql: Sql, tenantId: bigint, entities: readonly Entity[]): PendingQuery<never[]> {
   const names = entities.map(({ type, id }) => `${type}:${id}`).join(' ');
@@ -107,11 +107,11 @@ export function lockEntities(sql: Sql, tenantId: bigint, entities: readonly Enti
 }
 
 export type TopicRow = ChannelRow & {
-  /** Those of the users asked for who are not members. */
+  /** The requested users who are not members. */
   readonly missing: bigint[];
 };
 
-/** The channel an entity leads to, for a service. */
+/** The channel of an entity, for a service. */
 export function findTopicChannel(
   sql: Sql,
   tenantId: bigint,
@@ -141,7 +141,7 @@ export function findTopicChannel(
   `;
 }
 
-/** Whether a channel is that of an entity now. */
+/** Whether a channel currently belongs to an entity, rather than being reached by an alias. */
 export function isEntityOf(channel: ChannelRow, { type, id }: Entity): boolean {
   return channel.entityType === type && channel.entityId === id;
 }
@@ -151,7 +151,7 @@ export function entityOf({ entityType, entityId }: ChannelRow): Entity {
   return { type: entityType ?? '', id: entityId ?? 0n };
 }
 
-/** Lets an entity lead to a channel from now on. The entity must be locked. */
+/** Redirects an entity to a channel. The entity must be locked. */
 export function upsertAlias(
   sql: Sql,
   tenantId: bigint,

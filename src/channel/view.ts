@@ -8,7 +8,7 @@ import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { toMembership } from '../membership/view.ts';
 import type { AccessRow, ChannelRow } from './sql.ts';
 
-/** Channel as the API shows it. Holds nothing that depends on the reader. */
+/** A channel as the API returns it. It does not depend on the reader. */
 export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchema> {
   return {
     id: row.id,
@@ -33,7 +33,7 @@ export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchem
   };
 }
 
-/** The caller's membership; undefined where they are no member. */
+/** The caller's membership; undefined for callers who are not members. */
 export function toOwnMembership(row: AccessRow): MessageInitShape<typeof MembershipSchema> | undefined {
   return row.role === null ? undefined : toMembership(row.id, row);
 }
@@ -56,7 +56,7 @@ export function toTypeColumns(wanted: readonly ChannelType[]): string[] {
   return wanted.flatMap((type) => types.toColumn(type) ?? []);
 }
 
-// One of the pair is the creator, the other stands where topics have their entity.
+// One user of the pair is the creator; the other is in the column of a topic's entity id.
 function toDirectUserIds({ type, createdBy, entityId }: ChannelRow): bigint[] {
   if (type !== 'DIRECT' || entityId === null) return [];
   if (createdBy === entityId) return [createdBy];

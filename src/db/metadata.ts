@@ -4,13 +4,13 @@ import { errors } from '../rpc/errors.ts';
 const MAX_BYTES = 8_192;
 const MAX_DEPTH = 32;
 
-/** Checks free data of a client, field `field` of its request; refuses what is too large or jsonb cannot hold. */
+/** Validates JSON of a client in field `field`. Throws for values that are too large or that jsonb cannot store. */
 export function toMetadata(field: string, metadata: JsonObject | undefined): JsonObject | undefined {
   toMetadataJson(field, metadata);
   return metadata;
 }
 
-/** The same as text, for a column; null when the request has none. */
+/** The same as text for a column; null when the request has none. */
 export function toMetadataJson(field: string, metadata: JsonObject | undefined): string | null {
   if (metadata === undefined) return null;
   const problem = findProblem(metadata, MAX_DEPTH);
@@ -20,7 +20,7 @@ export function toMetadataJson(field: string, metadata: JsonObject | undefined):
   return json;
 }
 
-/** Reads a jsonb column that was selected as text, which keeps the keys as the client wrote them. */
+/** Parses a jsonb column that was selected as text, because the driver renames keys inside jsonb. */
 export function fromMetadataJson(json: string | null): JsonObject | undefined {
   if (json === null) return undefined;
   const metadata: JsonObject = JSON.parse(json);
@@ -30,9 +30,9 @@ export function fromMetadataJson(json: string | null): JsonObject | undefined {
 function findProblem(value: JsonValue, depth: number): string | undefined {
   switch (typeof value) {
     case 'number':
-      return Number.isFinite(value) ? undefined : 'holds a number that is not finite';
+      return Number.isFinite(value) ? undefined : 'contains a number that is not finite';
     case 'string':
-      return isStorable(value) ? undefined : 'holds a character that cannot be stored';
+      return isStorable(value) ? undefined : 'contains a character that cannot be stored';
     case 'object':
       return value === null ? undefined : findProblemWithin(value, depth);
     default:
@@ -49,7 +49,7 @@ function findProblemWithin(value: JsonObject | JsonValue[], depth: number): stri
   return undefined;
 }
 
-// PostgreSQL stores neither U+0000 nor halves of characters.
+// PostgreSQL stores neither U+0000 nor lone surrogates.
 function isStorable(text: string): boolean {
   return !text.includes('\0') && text.isWellFormed();
 }

@@ -1,6 +1,8 @@
 const words = /[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu;
 
-/** Words of a text: runs of letters and digits, as PostgreSQL's parser takes them once signs are spaces. */
+/**
+ * Words of a text in lower case: runs of letters and digits, as PostgreSQL's parser splits them without punctuation.
+ */
 export function wordsOf(text: string): string[] {
   return text.normalize('NFC').toLowerCase().match(words) ?? [];
 }

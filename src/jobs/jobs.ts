@@ -5,20 +5,17 @@ import { learnWords } from '../search/sql.ts';
 import { type PurgeParts, purge } from './purge.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
 
-const SETTLED_AT_ONCE = 500;
-const LEARNT_FROM_AT_ONCE = 2_000;
+const SETTLE_BATCH = 500;
+const WORDS_BATCH = 2_000;
 
 export type JobParts = Omit<PurgeParts, 'isClosed'>;
 
-/** Before when request ids are forgotten, epoch ms. */
+/** Request ids used before this time are deleted, epoch ms. */
 export function oldestRequestMs({ write }: Config, nowMs: number): bigint {
   return BigInt(nowMs - write.requestIdHours * 3_600_000);
 }
 
-/**
- * Housekeeping, by every instance on its own clock: each job is one bounded statement that takes no harm from
- * being run twice, so nobody has to be in charge.
- */
+/** Periodic jobs. Every instance runs them: each is one bounded, idempotent statement, so no leader is needed. */
 export class Jobs {
   readonly #parts: JobParts;
   readonly #pool: Pool;
@@ -47,12 +44,13 @@ export class Jobs {
 
   #repeat(name: string, everyMs: number, run: () => Promise<void>): void {
     if (this.#closed || everyMs === 0) return;
-    // Instances that start together should not work together.
+    // Jitter, so that instances that start together do not run jobs at the same time.
     const timer = setTimeout(
       async () => {
         this.#timers.delete(timer);
         await run().catch((error) => {
-          if (!this.#closed) this.#log.warn({ err: error, job: name }, 'a job failed; it runs again in time');
+          if (!this.#closed)
+            this.#log.warn({ err: error, job: name }, 'job failed; retrying at its next interval');
         });
         this.#repeat(name, everyMs, run);
       },
@@ -62,24 +60,27 @@ export class Jobs {
   }
 
   async #settle(): Promise<void> {
-    await settleUnread(this.#pool, SETTLED_AT_ONCE);
+    await settleUnread(this.#pool, SETTLE_BATCH);
   }
 
   async #learn(): Promise<void> {
     let row: { events: number } | undefined;
-    do [row] = await learnWords(this.#pool, LEARNT_FROM_AT_ONCE);
-    while (!this.#closed && row !== undefined && row.events >= LEARNT_FROM_AT_ONCE);
+    do [row] = await learnWords(this.#pool, WORDS_BATCH);
+    while (!this.#closed && row !== undefined && row.events >= WORDS_BATCH);
   }
 
   async #maintain(): Promise<void> {
     const made = await ensurePartitions(this.#pool);
     const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
     const [row] = await pruneRequestIds(this.#pool, oldestRequestMs(this.#config, this.#now()));
-    this.#log.debug({ made: made.length, dropped: dropped.length, pruned: row?.pruned }, 'maintained');
+    this.#log.debug(
+      { made: made.length, dropped: dropped.length, pruned: row?.pruned },
+      'maintenance finished',
+    );
   }
 
   async #retain(): Promise<void> {
     const purged = await purge({ ...this.#parts, log: this.#log, isClosed: () => this.#closed });
-    this.#log.info(purged, 'retained');
+    this.#log.info(purged, 'retention finished');
   }
 }

@@ -7,8 +7,8 @@ import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 
 const DAY_MS = 86_400_000;
-const AT_ONCE = 2_000;
-const GROUPS_AT_ONCE = 100;
+const PURGE_BATCH = 2_000;
+const ARCHIVE_BATCH = 100;
 const ARCHIVE_MS = 10_000;
 
 export type PurgeParts = {
@@ -20,7 +20,7 @@ export type PurgeParts = {
   readonly isClosed: () => boolean;
 };
 
-/** What a run of the retention rules came to. */
+/** The numbers of rows that a run of the retention rules removed or archived. */
 export type RetentionResult = {
   readonly messages: number;
   readonly channels: number;
@@ -48,19 +48,19 @@ async function purgeAll(
 ): Promise<number> {
   let purged = 0;
   while (!isClosed()) {
-    const [row] = await step(db.log, beforeMs, AT_ONCE);
+    const [row] = await step(db.log, beforeMs, PURGE_BATCH);
     if (row === undefined || row.purged === 0) break;
     purged += row.purged;
   }
   return purged;
 }
 
-// As by a service of the tenant: with the event and the notice that any other archiving has.
+// Archives as a service of the tenant, with the usual event and notice.
 async function archiveInactive(parts: PurgeParts): Promise<number> {
   const { db, config } = parts;
   const since = before(parts, config.retention.inactiveDays);
   let archived = 0;
-  for (const { tenantId, channelId } of await listInactiveGroups(db.log, since, GROUPS_AT_ONCE)) {
+  for (const { tenantId, channelId } of await listInactiveGroups(db.log, since, ARCHIVE_BATCH)) {
     if (parts.isClosed()) break;
     const caller = { kind: 'service', tenantId, userId: 0n, name: '', roles: new Set<string>() } as const;
     const signal = AbortSignal.timeout(ARCHIVE_MS);
@@ -70,7 +70,7 @@ async function archiveInactive(parts: PurgeParts): Promise<number> {
     } catch (error) {
       parts.log.warn(
         { err: error, channelId: `${channelId}` },
-        'a group was not archived; tried again later',
+        'archiving an inactive group failed; retrying in the next run',
       );
     }
   }
@@ -83,24 +83,27 @@ function before({ now }: PurgeParts, days: number): bigint {
 
 type PurgedRows = PendingQuery<{ readonly purged: number }[]>;
 
-/** Removes messages for good that were deleted before a time, epoch ms; how many. */
+/** Removes messages that were soft-deleted before a time, epoch ms. Returns their number. */
 function purgeMessages(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
   return sql<{ purged: number }[]>`select purge_deleted_messages(${beforeMs}, ${limit}) as purged`;
 }
 
-/** Removes messages for good of a channel that was deleted before a time, epoch ms, and in the end the channel; how many rows. */
+/**
+ * Removes messages of a channel that was soft-deleted before a time, epoch ms, and finally the channel. Returns the
+ * number of rows.
+ */
 function purgeChannels(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
   return sql<{ purged: number }[]>`select purge_deleted_channels(${beforeMs}, ${limit}) as purged`;
 }
 
-/** Removes activities from before a time, epoch ms; how many. */
+/** Removes activities older than a time, epoch ms. Returns their number. */
 function purgeActivities(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
   return sql<{ purged: number }[]>`select purge_activities(${beforeMs}, ${limit}) as purged`;
 }
 
 type InactiveRow = { readonly tenantId: bigint; readonly channelId: bigint };
 
-/** Groups of all tenants in which nothing has happened since a time, epoch ms. */
+/** Groups of all tenants without activity since a time, epoch ms. */
 function listInactiveGroups(sql: Pool, beforeMs: bigint, limit: number): PendingQuery<InactiveRow[]> {
   return sql<InactiveRow[]>`
     select tenant_id, channel_id

@@ -9,7 +9,7 @@ type JobHandlers = Pick<Handlers<typeof AdminService>, 'ensurePartitions' | 'run
 
 const PURGE_MS = 5_000;
 
-/** The RPCs by which an operator runs a job at once. */
+/** RPCs that run a job immediately. */
 export function jobRoutes({ config, db, relay, now }: Deps): JobHandlers {
   return {
     async ensurePartitions(_request, call) {

@@ -1,6 +1,6 @@
 import type { CacheClient } from '../redis/cache-client.ts';
 
-/** Unread numbers of a channel for a user, and what they were counted from, as `listUnread` writes it. */
+/** Unread counts of a channel for a user, and the state they were counted in, as `listUnread` returns it. */
 export type Counted = {
   readonly channelId: bigint;
   readonly state: string;
@@ -8,7 +8,7 @@ export type Counted = {
   readonly unreadMentionCount: number;
 };
 
-/** What is known of a user's channels in an epoch of the database, as texts of PostgreSQL's arrays of equal length. */
+/** Cached counts of a user's channels in an epoch of the database, as texts of PostgreSQL arrays of equal length. */
 export type KnownCounts = {
   readonly epoch: string;
   readonly channelIds: string;
@@ -25,7 +25,7 @@ export const NOTHING_KNOWN: KnownCounts = {
   mentions: '{}',
 };
 
-// The numbers stand beside the state once more, so that a count somebody else wrote is not taken for ours.
+// The counts are stored beside the state too, so that a count written by another program is not used.
 const READ = `
   local counts = {}
   local pairs = redis.call('hgetall', KEYS[1])
@@ -46,7 +46,8 @@ const READ = `
   }
 `;
 
-// Channels that were left or read stay behind; when they are most of what is there, it begins anew.
+// Entries of channels that were left or read are not removed one by one; when they are the majority, the hash is
+// cleared.
 const KEEP = `
   if redis.call('hget', KEYS[2], 'epoch') ~= ARGV[2] or redis.call('hlen', KEYS[2]) > tonumber(ARGV[1]) then
     redis.call('del', KEYS[1], KEYS[2])
@@ -62,9 +63,9 @@ const KEEP = `
 const SPARE = 100;
 
 /**
- * Unread numbers of users by channel, each with the state of channel and marker that it was counted in. PostgreSQL
- * counts anew where the state is another one now, so nothing that is lost, late or left over here changes an answer.
- * A channel is in one tenant, so users of two tenants may share a key and still see nothing of each other.
+ * Unread counts of users by channel, each with the state of channel and marker in which it was counted. PostgreSQL
+ * recounts when the state has changed, so lost, late or stale entries never change a response. A channel belongs to
+ * one tenant, so users of two tenants may share a key without seeing each other's counts.
  */
 export class UnreadCache {
   readonly #client: CacheClient;
@@ -80,13 +81,13 @@ export class UnreadCache {
     const found = await this.#client.ask(READ, keysOf(userId));
     if (!Array.isArray(found)) return NOTHING_KNOWN;
     const [epoch = '', channelIds, states, unread, mentions] = found.map(String);
-    // Whatever is in Redis, it must not make the statement fail.
+    // Malformed content in Redis must not make the statement fail.
     if (!isNumbers(channelIds) || !isNumbers(unread) || !isNumbers(mentions) || !isStates(states))
       return NOTHING_KNOWN;
     return { epoch, channelIds, states, unread, mentions };
   }
 
-  /** Keeps what was counted anew, of a user with `channels` unread channels in all; waits for nothing. */
+  /** Stores new counts of a user with `channels` unread channels in total, in the background. */
   keep(userId: bigint, epoch: string, counted: readonly Counted[], channels: number): void {
     if (!this.#enabled || counted.length === 0) return;
     const entries = counted.flatMap(({ channelId, state, unreadCount, unreadMentionCount }) => [
@@ -98,7 +99,7 @@ export class UnreadCache {
   }
 }
 
-// The first is the document's, a hash of counts. The second is named so that a cluster has it on the same node.
+// The customer's document defines the first, a hash of counts. The hash tag puts the second on the same cluster node.
 function keysOf(userId: bigint): [counts: string, states: string] {
   const key = `unread:${userId}`;
   return [key, `{${key}}:states`];

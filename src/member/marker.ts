@@ -41,7 +41,7 @@ type MarkerRow = Visibility & {
   readonly moved: boolean;
   readonly lastReadMsgId: bigint | null;
   readonly unreadCount: number;
-  /** Activities that were read with their messages. */
+  /** Activities that became read with their messages. */
   readonly activityIds: bigint[];
 };
 

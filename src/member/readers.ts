@@ -27,13 +27,13 @@ export function readerHandlers({ config, db }: Deps): ReaderHandlers {
 
 type ReadersRow = Visibility & {
   readonly memberCount: number;
-  /** Null when the channel has no such message. */
+  /** Null when the channel does not contain the message. */
   readonly readers: bigint[] | null;
 };
 
 /**
- * Members whose marker has reached a message, at most `limit`, without its sender and those who joined after it; no
- * row when there is no such channel.
+ * Members whose marker has reached a message, at most `limit`, except its sender and members who joined later. No row
+ * when the channel does not exist.
  */
 function listReaders(
   sql: Sql,

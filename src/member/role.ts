@@ -82,11 +82,11 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
 }
 
 type RoledRow = MemberRow & {
-  /** Whether nobody else is an owner. */
+  /** Whether the channel has no other owner. */
   readonly isOnlyOwner: boolean;
 };
 
-/** A member whose role is about to change. */
+/** The role of a member, before a change. */
 function findRoled(sql: Sql, tenantId: bigint, channelId: bigint, userId: bigint): PendingQuery<RoledRow[]> {
   return sql<RoledRow[]>`
     select
@@ -109,7 +109,7 @@ function findRoled(sql: Sql, tenantId: bigint, channelId: bigint, userId: bigint
   `;
 }
 
-/** Gives a member a role. The channel's row must be locked. */
+/** Sets the role of a member. The channel's row must be locked. */
 function updateRole(
   sql: Sql,
   tenantId: bigint,
@@ -130,8 +130,8 @@ function updateRole(
 }
 
 /**
- * Makes a member owner and `from`, or all other owners where it is undefined, admins; those whose role changed. The
- * channel's row must be locked.
+ * Makes a member owner, and makes `from` (undefined: all other owners) admin. Returns the members whose role changed.
+ * The channel's row must be locked.
  */
 function updateOwner(
   sql: Sql,

@@ -96,8 +96,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     async removeMember({ channelId, userId: memberId }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
-      if (memberId === userId)
-        throw errors.fieldInvalid('user_id', 'is the caller: one leaves by LeaveChannel');
+      if (memberId === userId) throw errors.fieldInvalid('user_id', 'is the caller: use LeaveChannel');
       const events = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');

@@ -62,7 +62,7 @@ function toLevel({ notificationLevel }: SettingsRequest): string {
 function requireNickname({ metadata }: SettingsRequest): void {
   const nickname = metadata?.['nickname'];
   if (nickname === undefined || nickname === null) return;
-  if (typeof nickname !== 'string') throw errors.fieldInvalid('metadata', 'nickname must be a text');
+  if (typeof nickname !== 'string') throw errors.fieldInvalid('metadata', 'nickname must be a string');
   if ([...nickname].length > MAX_NICKNAME)
     throw errors.fieldInvalid('metadata', `nickname must be at most ${MAX_NICKNAME} characters`);
 }
@@ -79,7 +79,7 @@ type SettingsChange = {
   readonly metadata: string | null | undefined;
 };
 
-/** The user's membership after what is not undefined has changed; no row when they are no member. */
+/** Updates the settings that are not undefined and returns the membership; no row when the user is not a member. */
 function updateSettings(
   sql: Sql,
   tenantId: bigint,

@@ -5,11 +5,11 @@ import type { Role } from '../membership/sql.ts';
 
 export type DepartingRow = {
   readonly role: Role;
-  /** Whether others would remain without an owner. */
+  /** Whether the remaining members would have no owner. */
   readonly isLastOwner: boolean;
 };
 
-/** A member as seen when they are about to go. */
+/** The role of a member, before the membership ends. */
 export function findDeparting(
   sql: Sql,
   tenantId: bigint,
@@ -38,7 +38,7 @@ export function findDeparting(
   `;
 }
 
-/** Ends a membership: LEFT when the member goes, REMOVED when somebody else, perhaps nobody, sends them off. */
+/** Ends a membership: LEFT when the member is the actor, otherwise REMOVED (actor 0n: a service). */
 export function updateDeparted(
   sql: Sql,
   tenantId: bigint,
@@ -62,7 +62,7 @@ export function updateDeparted(
   `;
 }
 
-/** Place of a role in the order of lists, as the index idx_channel_members_rank has it. */
+/** Rank of a role in lists, as in the index idx_channel_members_rank. */
 function rank(sql: Sql, members: 'm' | 'x') {
   return sql`(case ${sql(members)}.role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end)`;
 }
@@ -75,14 +75,14 @@ export type ListedRow = Visibility &
         readonly memberRole: Role;
         readonly joinedAt: bigint;
         readonly nickname: string | null;
-        /** Place of the role in the order of the list. */
+        /** Rank of the role in the list. */
         readonly rank: number;
       }
   );
 
 /**
- * Members of a channel by role, then by user id, after a place in that order. No row when there is no such
- * channel; one without member when there is none to list.
+ * Members of a channel by role, then by user id, after a place in that order. No row when the channel does not exist,
+ * one row without member when the page is empty.
  */
 export function listMembers(
   sql: Sql,

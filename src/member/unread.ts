@@ -53,16 +53,16 @@ type UnreadRow = {
   readonly lastReadMsgId: bigint | null;
   readonly lastMessageAt: bigint | null;
   readonly unreadMentionCount: number;
-  /** The epoch of the database and what the numbers were counted from; null where they were known. */
+  /** The epoch of the database and the state the counts are of; null when they came from the cache. */
   readonly state: string | null;
-  /** Of all the user's channels that are not muted, also those beyond the limit. */
+  /** Over all channels that are not muted, including those beyond the limit. */
   readonly total: bigint;
   readonly totalMentions: bigint;
 };
 
 /**
- * The user's channels with unread messages, the one with the latest message first. Counted are those whose numbers are
- * not known, or known for another state than that of channel and marker now.
+ * The user's channels with unread messages, the one with the latest message first. Counts messages only for channels
+ * that are not in `known` with the current state of channel and marker.
  */
 function listUnread(
   sql: Sql,
@@ -97,7 +97,7 @@ function listUnread(
       from channel_members m
       join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
       cross join lateral (
-        -- All that the numbers come from: the first two go up with every change of a message.
+        -- Everything the counts depend on: the first two increase with every change of a message.
         select
           c.event_seq || '.' || c.unread_version || '.' || m.read_post_seq || '.' || coalesce(m.last_read_msg_id, 0)
           || '.' || (m.own_posts - m.own_posts_read) as state

@@ -8,7 +8,7 @@ export function toMemberLeft(channelId: bigint, actorId: bigint, userId: bigint)
   return toPatchable({ channelId, actorId, change });
 }
 
-/** The event that members have another role or nickname. */
+/** The event that roles or nicknames of members changed. */
 export function toMembersChanged(
   channelId: bigint,
   actorId: bigint,

@@ -23,8 +23,8 @@ export type MemberRow = {
 };
 
 /**
- * The exact unread number of `channel_members m` in `channels c`, the same as in the view user_channels and in
- * derived_unread(), which is not used here because a function with a sub-select is not inlined.
+ * The exact unread count of `channel_members m` in `channels c`, as in the view user_channels and in
+ * derived_unread(). The function is not used here, as a function with a sub-select is not inlined.
  */
 export function unread(sql: Sql) {
   return sql`
@@ -52,8 +52,8 @@ export function membershipColumns(sql: Sql) {
 }
 
 /**
- * Makes users members of a channel, and returns those who were not. Who comes back has the history before
- * them read. The channel's row must be locked, or new.
+ * Adds users to a channel and returns those who were not members. For a returning member, the existing history is
+ * read. The channel's row must be locked, or new.
  */
 export function insertMembers(
   sql: Sql,
@@ -71,7 +71,7 @@ export function insertMembers(
       t.now, t.now
     from unnest(${sql.array([...userIds], 1016)}) as u(user_id)
     cross join (select now_ms() as now) as t
-    -- A new channel has nothing read, and is not to be seen before its first member.
+    -- No row for a new channel, which is not visible before its first member.
     left join channels c on c.id = ${channelId} and c.tenant_id = ${tenantId}
     order by u.user_id
     on conflict (channel_id, user_id) do update
@@ -118,10 +118,7 @@ export function mentionsAfter(
 
 export type ChannelStateRow = MembershipRow & { readonly channelId: bigint; readonly headSeq: bigint };
 
-/**
- * Where a user's channels stand, the most recently used first; all of them, or those named that are the
- * user's.
- */
+/** States of a user's channels, all or those named, the one with the latest message first. */
 export function listChannelStates(
   sql: Sql,
   tenantId: bigint,

@@ -11,7 +11,7 @@ import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { ChannelStateRow, MemberRow, MembershipRow, Role } from './sql.ts';
 
-/** A member as everybody in the channel sees them. */
+/** A member as visible to all members of the channel. */
 export function toMember(row: MemberRow): MessageInitShape<typeof MemberSchema> {
   return {
     userId: row.userId,
@@ -21,7 +21,7 @@ export function toMember(row: MemberRow): MessageInitShape<typeof MemberSchema> 
   };
 }
 
-/** The caller's own relation to a channel. */
+/** The caller's membership of a channel. */
 export function toMembership(
   channelId: bigint,
   row: MembershipRow,
@@ -44,7 +44,7 @@ export function toChannelState(row: ChannelStateRow) {
   return { channelId: row.channelId, headSeq: row.headSeq, membership: toMembership(row.channelId, row) };
 }
 
-/** The event that people became members. */
+/** The event that users became members. */
 export function toMembersJoined(
   channelId: bigint,
   actorId: bigint,

@@ -7,8 +7,8 @@ import { errors } from '../rpc/errors.ts';
 import { type AudienceRow, findLocked, type LockedRow } from './sql.ts';
 
 /**
- * A message that the caller may change something of, as it is once its channel is locked: nobody changes it, nor
- * replies to it, before the end of the transaction. It may be deleted.
+ * Locks the channel of a message that the caller may act on, and returns the message under the lock: until the end of
+ * the transaction it cannot change or get replies. The message may be deleted.
  */
 export async function lockMessage(
   sql: Sql,
@@ -16,7 +16,7 @@ export async function lockMessage(
   channelId: bigint,
   messageId: bigint,
 ): Promise<LockedRow> {
-  // Two statements: the first may wait, and a statement sees nothing that was committed after it began.
+  // Two statements, because a statement that waited for a lock does not see what was committed meanwhile.
   const [, [row]] = await Promise.all([
     lockChannel(sql, caller.tenantId, channelId),
     findLocked(sql, caller.tenantId, caller.userId, channelId, messageId),
@@ -35,8 +35,8 @@ const MAX_CHARACTERS = 10_000;
 const graphemes = new Intl.Segmenter(undefined, { granularity: 'grapheme' });
 
 /**
- * Refuses a text that is blank or longer than 10,000 characters as people see them. Only a text of more UTF-16
- * units than that is taken apart, which costs 1 to 6 ms; its bytes are bounded by the proto.
+ * Rejects a text that is blank or longer than 10,000 grapheme clusters. Only a text of more UTF-16 units than that is
+ * segmented, which costs 1 to 6 ms; the proto bounds its bytes.
  */
 export function requireContent(content: string): void {
   if (!/\S/.test(content)) throw errors.fieldInvalid('content', 'must not be blank');
@@ -49,7 +49,7 @@ export function requireContent(content: string): void {
   }
 }
 
-/** Each user once, and in a private channel its members alone. */
+/** The users that a message may mention, without duplicates: in a private channel, members only. */
 export function allowedMentions(userIds: readonly bigint[], audience: AudienceRow | undefined): bigint[] {
   const wanted = [...new Set(userIds)];
   if (audience === undefined || !audience.isPrivate) return wanted;
@@ -57,7 +57,7 @@ export function allowedMentions(userIds: readonly bigint[], audience: AudienceRo
   return wanted.filter((userId) => members.has(userId));
 }
 
-/** Whether the caller may mention everybody. */
+/** Whether the caller may mention the whole channel. */
 export function mayMentionAll(
   { message }: Config,
   caller: Caller,
@@ -67,7 +67,7 @@ export function mayMentionAll(
   return isAdmin || memberCount <= message.mentionAllMaxMembers;
 }
 
-/** Those asked for whom the message does not mention. */
+/** The requested users that the message does not mention. */
 export function ignoredMentions(
   asked: readonly bigint[],
   mentioned: readonly bigint[] | undefined,

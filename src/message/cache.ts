@@ -5,24 +5,24 @@ import type { MessageRow } from './sql.ts';
 const TTL_SECONDS = 3_600;
 const REMEMBERED_CHANNELS = 10_000;
 
-/** Which state of a channel. Any change of its messages, or of the whole database, makes another version. */
+/** Version of a channel's messages. Any change of a message, or a restore of the database, changes it. */
 export type Version = { readonly headSeq: bigint; readonly version: string };
 
-/** The newest messages of a channel in some version, oldest first. */
+/** The newest messages of a channel in one version, oldest first. */
 export type Newest = Version & {
   readonly messages: readonly MessageRow[];
   /** Whether the channel has messages before them. */
   readonly hasOlder: boolean;
 };
 
-// Members of one millisecond have no order of their own, so they are read all together, and put in order afterwards.
+// Members with the same score (millisecond) are not ordered by id, so all are read and sorted afterwards.
 const READ = `
   local head = redis.call('get', KEYS[2])
   if not head then return false end
   return {head, '[' .. table.concat(redis.call('zrange', KEYS[1], 0, -1), ',') .. ']'}
 `;
 
-// A slow instance must not put back what another one knows to be over.
+// A slow instance must not overwrite a newer version with an older one.
 const KEEP = `
   local head = redis.call('get', KEYS[2])
   if head and tonumber(string.match(head, '^%d+')) > tonumber(ARGV[2]) then return 0 end
@@ -33,7 +33,7 @@ const KEEP = `
   return 1
 `;
 
-// The head stays behind, and keeps away what was read before the change.
+// The head remains and prevents that an older version is stored.
 const FORGET = `
   local head = redis.call('get', KEYS[2])
   if head and tonumber(string.match(head, '^%d+')) >= tonumber(ARGV[2]) then return 0 end
@@ -43,14 +43,14 @@ const FORGET = `
 `;
 
 /**
- * The newest messages of channels, each set with the version of the channel it was read in. It is used only when
- * PostgreSQL says, in the statement that checks the reader's membership, that this is the version still; so nothing
- * that is lost, late or left over here changes an answer. Holds nothing that depends on the reader.
+ * The newest messages of channels, each set with the version of the channel in which it was read. A set is used only
+ * when PostgreSQL confirms, in the statement that checks the reader's membership, that this is still the version. So
+ * lost, late or stale entries never change a response. Entries do not depend on the reader.
  */
 export class MessageCache {
   readonly #client: CacheClient;
   readonly #enabled: boolean;
-  /** Versions that pages were last read in from PostgreSQL. */
+  /** Versions in which pages were last read from PostgreSQL. */
   readonly #read = new LRUCache<bigint, string>({ max: REMEMBERED_CHANNELS });
 
   constructor(client: CacheClient, enabled: boolean) {
@@ -58,7 +58,7 @@ export class MessageCache {
     this.#enabled = enabled;
   }
 
-  /** What is known of the newest messages, when that is enough for a page of `size`. */
+  /** The cached newest messages, if they suffice for a page of `size`. */
   async find(channelId: bigint, size: number): Promise<Newest | undefined> {
     if (!this.#enabled) return undefined;
     const found = await this.#client.ask(READ, keysOf(channelId));
@@ -73,15 +73,15 @@ export class MessageCache {
   }
 
   /**
-   * Keeps what was read, if it is read for the second time without a change in between: where messages come faster than
-   * readers, keeping them would cost a third of each read and never save one.
+   * Stores a page that is read for the second time without a change in between. In channels with more messages than
+   * reads, storing every page would cost a third of each read and never save one.
    */
   offer(channelId: bigint, newest: Newest): void {
     if (this.#read.get(channelId) === newest.version) this.keep(channelId, newest);
     else this.#read.set(channelId, newest.version);
   }
 
-  /** Keeps messages as they were read together with the version; waits for nothing. */
+  /** Stores messages that were read together with the version, in the background. */
   keep(channelId: bigint, { headSeq, version, messages, hasOlder }: Newest): void {
     if (!this.#enabled || messages.length === 0) return;
     const head = `${headSeq} ${version} ${messages.length} ${hasOlder ? 1 : 0}`;
@@ -89,7 +89,7 @@ export class MessageCache {
     this.#client.tell(KEEP, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members);
   }
 
-  /** Removes what an event took away, so that it is not in Redis any longer either. */
+  /** Evicts the page of a channel after an edit or deletion, so that Redis does not keep the old content. */
   forget(channelId: bigint, seq: bigint | undefined): void {
     if (this.#enabled && seq !== undefined)
       this.#client.tell(FORGET, keysOf(channelId), TTL_SECONDS, `${seq}`);
@@ -103,21 +103,21 @@ function toRows(channelId: bigint, json: string): MessageRow[] | undefined {
     const entities: Entity[] = JSON.parse(json);
     return entities.map((entity) => toRow(channelId, entity)).sort((a, b) => (a.id < b.id ? -1 : 1));
   } catch {
-    // Somebody else wrote to the key.
+    // Another program wrote to the key.
     return undefined;
   }
 }
 
-// The first is the document's. The second is named so that a cluster has it on the same node.
+// The customer's document defines the first. The hash tag puts the second on the same cluster node.
 function keysOf(channelId: bigint): [messages: string, head: string] {
   const key = `channel:${channelId}:messages`;
   return [key, `{${key}}:head`];
 }
 
-/** A number as JSON has them; a decimal string where that would not be exact. */
+/** A JSON number, or a decimal string where a number would not be exact. */
 type Exact = number | string;
 
-/** A message in JSON: its columns, without those that say nothing. */
+/** A message as JSON: its columns without default values. */
 type Entity = {
   readonly id: Exact;
   readonly senderId: Exact;

@@ -51,8 +51,8 @@ async function remove(sql: Sql, { userId }: Caller, tombstone: MessageRow): Prom
 type ThreadSummaryRow = ThreadColumns & { readonly rootId: bigint };
 
 /**
- * Deletes a message, with all that hangs on it, in the log too: `created` takes the place of the event that posted
- * it, `later` that of every one after. Returns the thread it was in, when it was a reply.
+ * Deletes a message and everything attached to it, and redacts its events in the log: `created` replaces the event
+ * that posted it, `later` every following one. Returns its thread if it was a reply.
  */
 function deleteMessage(
   sql: Sql,
@@ -71,7 +71,7 @@ function deleteMessage(
   `;
 }
 
-/** What is left of a message that is being deleted. */
+/** A message without its content, as it remains after the deletion. */
 function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): MessageRow {
   return {
     ...row,
@@ -107,7 +107,7 @@ function toMessageDeleted(
   });
 }
 
-/** What the log says of a deleted message instead of what was posted. Its thread is for the events that follow. */
+/** The redacted event that replaces the one that posted the message. Later events carry the thread. */
 function toRedacted(tombstone: MessageRow): PatchableEvent {
   const bare = { ...tombstone, threadCount: 0, threadUserCount: 0, threadUsers: [], lastReplyAt: null };
   return toPatchable({

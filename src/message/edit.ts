@@ -56,14 +56,14 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
   };
 }
 
-/** A message after its edit, the event, and what was recorded for those it mentions now. */
+/** A message after its edit, with its events and the activities of newly mentioned users. */
 type Edited = {
   readonly message: MessageRow;
   readonly events: readonly LoggedEvent[];
   readonly activities: string | null;
 };
 
-/** Changes a message, unless it is as asked already; its earlier version is kept. */
+/** Edits a message and stores its earlier version. No events when nothing changes. */
 async function edit(sql: Sql, caller: Caller, config: Config, request: EditRequest): Promise<Edited> {
   const before = await lockMessage(sql, caller, request.channelId, request.messageId);
   requireEditable(config, caller, before);
@@ -80,7 +80,7 @@ async function edit(sql: Sql, caller: Caller, config: Config, request: EditReque
   return { message, events, activities: recorded?.activities ?? null };
 }
 
-/** Checks what needs no look at the message. */
+/** Checks that do not depend on the message. */
 function requireEdit(request: EditRequest): void {
   const paths = pathsOf(request);
   if (paths.has('content')) requireContent(request.content);
@@ -128,7 +128,7 @@ function isSame(before: MessageRow, { content, mentions, metadata }: Content): b
 
 const VERSIONS_KEPT = 100;
 
-/** Keeps a message as it is among its earlier versions. */
+/** Stores the current content of a message as an earlier version. */
 function insertVersion(sql: Sql, tenantId: bigint, messageId: bigint): PendingQuery<never[]> {
   return sql<never[]>`
     insert into message_edits
@@ -143,7 +143,7 @@ function insertVersion(sql: Sql, tenantId: bigint, messageId: bigint): PendingQu
   `;
 }
 
-/** Forgets the versions of a message that are too many. */
+/** Deletes the oldest versions of a message beyond the limit. */
 function deleteOldVersions(sql: Sql, tenantId: bigint, messageId: bigint): PendingQuery<never[]> {
   return sql<never[]>`
     delete from message_edits e
@@ -195,7 +195,10 @@ type VersionRow = {
   readonly createdAt: bigint;
 };
 
-/** Earlier versions of a message, latest first; one row without version when there are none, no row without message. */
+/**
+ * Earlier versions of a message, latest first. One row without version when there are none, no row when the message
+ * is not visible.
+ */
 function listVersions(
   sql: Sql,
   tenantId: bigint,

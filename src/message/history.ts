@@ -34,7 +34,7 @@ type Page = {
   readonly withoutReplies: boolean;
 };
 
-// One row more than asked for in the direction of the page, and one in the other, tell whether there is more.
+// Reads one row more than requested in the direction of the page and one in the other, to detect further messages.
 function toPage(request: ListRequest): Page {
   const size = pageSizeOf(request);
   const { withoutReplies } = request;
@@ -80,7 +80,7 @@ function toPage(request: ListRequest): Page {
   }
 }
 
-/** A page of a channel, the newest one perhaps from the cache. */
+/** A page of a channel. The newest page may come from the cache. */
 async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
   if (page.pivot === LAST_ID && page.towards === 'older' && !page.withoutReplies)
     return readNewest(deps, call, channelId, page);
@@ -108,7 +108,7 @@ async function readNewest(
     return toAnswer(page, kept.messages.slice(-page.size), hasOlder, false, first.headSeq);
   }
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
-  // Or the next ones would fetch and parse it for nothing, too.
+  // Otherwise following reads would fetch and parse the stale page, too.
   if (kept !== undefined) messageCache.forget(channelId, first.headSeq);
   const found = rows.filter((row) => row.id !== null);
   const shown = found.slice(-page.size);
@@ -157,8 +157,8 @@ type HistoryRow = { readonly headSeq: bigint } & (
 );
 
 /**
- * Messages of a channel around a pivot: up to `older` before it and up to `newer` from it on. No row at all
- * when the channel is not there for the user; one row without message when there is none to show.
+ * Messages of a channel around a pivot: up to `older` before it and up to `newer` from it on. No row when the user
+ * does not see the channel, one row without message when the page is empty.
  */
 function listHistory(
   sql: Sql,
@@ -207,8 +207,8 @@ function listHistory(
 type NewestRow = Version & (MessageRow | { readonly id: null });
 
 /**
- * The newest messages of a channel, latest last, unless its version is the one known. No row at all when the channel
- * is not there for the user; one row without message when there is none, or none is needed.
+ * The newest messages of a channel, oldest first, unless its version is `known`. No row when the user does not see
+ * the channel, one row without message when there is none or the version is known.
  */
 function listNewest(
   sql: Sql,

@@ -18,10 +18,10 @@ type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
 export type Message = MessageInitShape<typeof MessageSchema>;
 type Mentions = { readonly userIds: readonly bigint[]; readonly scope: MentionScope };
 
-/** A message ready to be posted: what its event says, and what its row gets. */
+/** A message ready to be posted: the message of its event, and the item for the batch. */
 export type NewMessage = { readonly message: Message; readonly item: SendItem };
 
-/** Checks what the proto cannot, and looks up what the message refers to. */
+/** Checks that the proto cannot express, and reads what the message refers to. */
 export async function prepareMessage(deps: Deps, call: Call, request: SendRequest): Promise<NewMessage> {
   requireSendable(call.caller, request);
   requireOpenPoll(request, deps.now());
@@ -53,26 +53,26 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
 function requireSendable(caller: Caller, request: SendRequest): void {
   const isSystem = request.type === MessageType.SYSTEM;
   if (isSystem && caller.kind !== 'service')
-    throw errors.callerNotAllowed('SYSTEM messages are posted by services');
+    throw errors.callerNotAllowed('only services post SYSTEM messages');
   if (isManager(caller)) {
     requireTenant(caller);
-    if (!isSystem) throw errors.callerNotAllowed('a service that acts for nobody posts SYSTEM messages only');
+    if (!isSystem) throw errors.callerNotAllowed('a service without a user posts SYSTEM messages only');
   }
   if ((request.type === MessageType.POLL) !== (request.poll !== undefined))
-    throw errors.fieldInvalid('poll', 'is for messages of type POLL, and required there');
+    throw errors.fieldInvalid('poll', 'must be set for messages of type POLL and for no others');
   if (request.metadata?.[POLL_DATA] !== undefined)
-    throw errors.fieldInvalid('metadata', `must not hold ${POLL_DATA}`);
+    throw errors.fieldInvalid('metadata', `must not contain ${POLL_DATA}`);
   requireContent(request.content);
 }
 
-// Not a rule of the contract: a retry of a poll that was posted must find it after its close time, too.
+// Not a rule of the proto: a retry of a posted poll must succeed after its close time, too.
 function requireOpenPoll({ poll }: SendRequest, nowMs: number): void {
   if (poll?.closeTime !== undefined && timestampMs(poll.closeTime) <= nowMs)
     throw errors.fieldInvalid('poll.close_time', 'must be in the future');
 }
 
-// A reply to a reply joins the thread of the first message. A message's thread never changes, so this is
-// looked up before the batch; the batch checks once more that the channel is still the caller's.
+// A reply to a reply joins the thread of the root message. A message's thread never changes, so it is read before the
+// batch, which checks again that the caller is a member.
 async function findThread(deps: Deps, call: Call, { channelId, parentId }: SendRequest): Promise<bigint> {
   if (parentId === 0n) return 0n;
   const { tenantId, userId } = call.caller;
@@ -84,8 +84,8 @@ async function findThread(deps: Deps, call: Call, { channelId, parentId }: SendR
   return parent.parentId ?? parent.id;
 }
 
-// Who joins or leaves in the meantime is or is not mentioned, as if the message had come a moment earlier. Whether
-// the channel is the caller's is for the batch to say.
+// A user who joins or leaves between this read and the batch is treated as if the message had been posted at this
+// moment. The batch checks that the caller is a member.
 async function findMentions(deps: Deps, call: Call, request: SendRequest): Promise<Mentions> {
   const { channelId, mentionUserIds, mentionScope } = request;
   if (mentionUserIds.length === 0 && mentionScope === MentionScope.UNSPECIFIED)

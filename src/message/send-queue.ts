@@ -16,16 +16,14 @@ type Waiting = {
   readonly reject: (error: unknown) => void;
 };
 
-/** Messages of some of the channels, of which one batch at a time is being committed. */
+/** Messages of some of the channels. One batch of a shard is committed at a time. */
 type Lane = { readonly waiting: FairQueue<Waiting>; busy: boolean };
 
 /**
- * Groups messages that are sent at the same time: while one batch is being committed the next one collects.
- * A lone message goes out at once; under load one commit carries many. Callers and tenants share a batch,
- * which is safe because `send_messages` checks each item by itself; tenants take turns for places in it.
- *
- * A channel always goes the same lane: batches that share a channel would wait for its lock, and for each
- * other's commit, which made two connections as slow as one.
+ * Group commit of concurrent messages: while one batch is being committed, the next one collects. A lone message is
+ * committed at once. Callers and tenants share a batch, which is safe because `send_messages` checks each item
+ * separately; places in a batch are assigned to tenants in turn. A channel always maps to the same shard: two batches
+ * with messages of one channel would wait for each other's lock and commit.
  */
 export class SendQueue {
   readonly #pool: Pool;
@@ -48,7 +46,7 @@ export class SendQueue {
     }));
   }
 
-  /** Resolves once the message is committed, or refused by the database function. */
+  /** Resolves once the message is committed, or rejected by the database function. */
   send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
     signal.throwIfAborted();
     const lane = this.#lanes[laneOf(item.channelId, this.#lanes.length)];
@@ -61,7 +59,7 @@ export class SendQueue {
     });
   }
 
-  // At the end of the tick, so that what arrived together leaves together.
+  // At the end of the tick, so that messages that arrived together form one batch.
   #start(lane: Lane): void {
     lane.busy = true;
     setImmediate(async () => {
@@ -107,9 +105,9 @@ export class SendQueue {
     }
   }
 
-  // One item that the checks before it should have caught must not fail the others.
+  // An invalid item that earlier checks missed must not fail the others.
   async #commitSingly(batch: readonly Waiting[], error: unknown): Promise<void> {
-    this.#log.warn({ err: error, items: batch.length }, 'a batch failed; its messages are posted one by one');
+    this.#log.warn({ err: error, items: batch.length }, 'batch failed; committing its messages one by one');
     for (const waiting of batch) await this.#commit([waiting]);
   }
 }
@@ -124,12 +122,12 @@ function takeNext(queue: FairQueue<Waiting>, limit: number): Waiting[] {
   return taken;
 }
 
-// Data exceptions (22) and integrity violations (23) come from an item, everything else from the database.
+// Data exceptions (22) and integrity violations (23) are caused by an item, other errors are not.
 function isAboutOneItem(error: unknown): boolean {
   return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
 }
 
-/** Which lane of `lanes` a channel goes. */
+/** The shard of a channel. */
 export function laneOf(channelId: string, lanes: number): number {
   return Number(BigInt(channelId) % BigInt(lanes));
 }

@@ -69,7 +69,7 @@ async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<S
   }
 }
 
-// Not overload, deadlines and lost connections: what they leave open, the client's next retry finds out.
+// Not overload, deadlines and lost connections: after those, the client's next retry returns the result.
 const rejections: ReadonlySet<Code> = new Set([
   Code.INVALID_ARGUMENT,
   Code.NOT_FOUND,
@@ -110,7 +110,7 @@ function asPosted(row: MessageRow): MessageRow {
   };
 }
 
-/** The answer: the message, and what of its mentions was left out. */
+/** The response: the message and the mentions that were ignored. */
 function toResponse(request: SendRequest, message: Message, repeatedRequest: boolean): SendResponse {
   if (message.deleteTime !== undefined) return { message, repeatedRequest };
   return {

@@ -15,7 +15,7 @@ export type PreviewRow = {
   readonly editedAt: bigint | null;
   readonly deletedAt: bigint | null;
   readonly isDeleted: boolean;
-  /** JSON text, so that its keys stay as the client wrote them. */
+  /** As text: the driver renames keys inside jsonb. */
   readonly metadata: string | null;
   readonly postSeq: bigint;
   readonly createdAt: bigint;
@@ -28,24 +28,27 @@ export type ThreadColumns = {
   readonly lastReplyAt: bigint | null;
 };
 
-/** What a message has besides, which a preview does without. */
+/** Columns that a preview does not have. */
 export type DetailColumns = ThreadColumns & {
   readonly mentionScope: string | null;
   readonly alsoInChannel: boolean;
-  /** JSON text, as users' ids may be larger than a JavaScript number. */
+  /** As text: user ids may exceed a JavaScript number. */
   readonly reactions: string;
   /** JSON text: voters and votes of a poll; null for other messages. */
   readonly votes: string | null;
   readonly pinnedAt: bigint | null;
   readonly pinnedBy: bigint | null;
   readonly deletedBy: bigint | null;
-  /** JSON text; null for what somebody posted. */
+  /** JSON text; null for messages that are not notices. */
   readonly notice: string | null;
 };
 
 export type MessageRow = PreviewRow & DetailColumns;
 
-/** Columns of MessageRow from `messages m`. A deleted message loses its content here, whatever becomes of the row. */
+/**
+ * Columns of MessageRow from `messages m`. The content of a deleted message is removed here, whatever the row
+ * contains.
+ */
 export function messageColumns(sql: Sql) {
   return sql`
     m.id, m.channel_id, m.sender_id, m.message_type,
@@ -62,7 +65,7 @@ export function messageColumns(sql: Sql) {
   `;
 }
 
-/** `seq` of the event that follows: what a message that is about to change is given, with its channel locked. */
+/** `seq` of the next event of the channel, which must be locked: the `event_seq` of a message being changed. */
 export function nextSeq(sql: Sql) {
   return sql`(select c.event_seq + 1 from channels c where c.id = m.channel_id)`;
 }
@@ -71,9 +74,9 @@ export function nextSeq(sql: Sql) {
 export type SendItem = {
   readonly tenantId: string;
   readonly userId: string;
-  /** For the sentence of an activity; empty when the token has none. */
+  /** For the text of activities; empty when the token has no name. */
   readonly userName: string;
-  /** A service that acts for nobody: needs no membership. */
+  /** A service without a user, which needs no membership. */
   readonly isManager: boolean;
   readonly channelId: string;
   readonly requestId: string | null;
@@ -105,11 +108,11 @@ export type SentRow = {
   readonly createdAt: bigint;
   readonly seq: bigint;
   readonly payload: Buffer;
-  /** Recorded for the people the message concerns, for `signalActivities`. */
+  /** Activities that the message caused, for `signalActivities`. */
   readonly activities: string | null;
 };
 
-/** Posts a batch in one statement and transaction; every item gets its own outcome. */
+/** Posts a batch in one statement and transaction. Every item has its own result. */
 export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuery<SentRow[]> {
   const numbered = JSON.stringify(items.map((item, index) => ({ item: index, ...item })));
   return sql<SentRow[]>`
@@ -118,7 +121,7 @@ export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuer
   `;
 }
 
-/** A message in a channel of the user's, or with `isManager` in any; no row when either is not there for them. */
+/** A message in a channel of the user, or with `isManager` in any channel; no row when it is not visible. */
 export function findMessage(
   sql: Sql,
   tenantId: bigint,
@@ -153,7 +156,7 @@ export type LockedRow = MessageRow & {
   readonly now: bigint;
 };
 
-/** A message with what decides who may change it. To be read after the channel's row was locked. */
+/** A message with the data that decides about changes of it. To be read after locking the channel's row. */
 export function findLocked(
   sql: Sql,
   tenantId: bigint,
@@ -182,13 +185,13 @@ export function findLocked(
 export type AudienceRow = {
   readonly role: Role | null;
   readonly memberCount: number;
-  /** Whether mentions are kept for members only. */
+  /** Whether only members can be mentioned. */
   readonly isPrivate: boolean;
-  /** Those of the users asked for who are members. */
+  /** The requested users who are members. */
   readonly members: bigint[];
 };
 
-/** Whom a message can mention. */
+/** The users that a message in a channel can mention. */
 export function findAudience(
   sql: Sql,
   tenantId: bigint,

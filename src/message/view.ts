@@ -15,7 +15,7 @@ import { fromNoticeJson, toSentence } from '../notice/view.ts';
 import { toReactions } from '../reaction/view.ts';
 import type { DetailColumns, PreviewRow } from './sql.ts';
 
-/** Message as the API shows it, a preview without its details. Holds nothing that depends on the reader. */
+/** A message as the API returns it. It does not depend on the reader. */
 export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInitShape<typeof MessageSchema> {
   const metadata = fromMetadataJson(row.metadata);
   const isPoll = row.messageType === 'POLL';
@@ -70,10 +70,10 @@ export function toScopeColumn(scope: MentionScope): string | null {
   return scopes.toColumn(scope) ?? null;
 }
 
-/** Where in a message's metadata the poll is. */
+/** Key of a poll in the metadata of its message. */
 export const POLL_DATA = 'poll_data';
 
-/** What a poll asks, as the column keeps it; times in epoch ms. */
+/** A poll as stored in the metadata; times in epoch ms. */
 export type PollData = {
   readonly options: readonly { readonly id: number; readonly text: string }[];
   readonly multiple: boolean;

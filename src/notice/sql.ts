@@ -7,9 +7,8 @@ import type { Caller } from '../rpc/call.ts';
 import { type News, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
 
 /**
- * Reports in a channel what the caller does there, unless this installation does without. Statements for the
- * transaction that does it: await them in one list with the event of the change, after it, so that they are sent in
- * that order and in one round trip.
+ * Statements that post notices of the caller's change in a channel; none when notices are disabled. To be awaited in
+ * one list, after the event of the change, so that they are sent in that order and in one round trip.
  */
 export function postNotices(
   { sql, caller, config }: { readonly sql: Sql; readonly caller: Caller; readonly config: Config },

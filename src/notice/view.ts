@@ -10,7 +10,7 @@ import {
 import { type PatchableEvent, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
 import type { Caller } from '../rpc/call.ts';
 
-/** What there is to report besides who did it. */
+/** A notice without its actor. */
 export type News = Omit<
   MessageInitShape<typeof SystemNoticeSchema>,
   '$typeName' | 'actorId' | 'actorName' | 'userIds' | 'userCount'
@@ -18,7 +18,7 @@ export type News = Omit<
 
 const NAMED_USERS = 100;
 
-/** The notice that a caller did something. */
+/** A notice with the caller as its actor. */
 export function toNotice(caller: Caller, { userIds = [], ...news }: News): SystemNotice {
   return create(SystemNoticeSchema, {
     ...news,
@@ -44,17 +44,17 @@ export function toNoticePosted(channelId: bigint, notice: SystemNotice): Patchab
   return toPatchable({ channelId, actorId: notice.actorId, change });
 }
 
-/** A notice as the column keeps it. */
+/** A notice as stored in the column. */
 export function toNoticeJson(notice: SystemNotice): string {
   return JSON.stringify(toJson(SystemNoticeSchema, notice));
 }
 
-/** Reads the column, which a newer version may have written. */
+/** Parses the column, which a newer version of the service may have written. */
 export function fromNoticeJson(json: string): SystemNotice {
   return fromJson(SystemNoticeSchema, JSON.parse(json), { ignoreUnknownFields: true });
 }
 
-/** What a notice says, in English, for clients that have no words for it. */
+/** An English sentence for clients that do not localise the notice. */
 export function toSentence(notice: SystemNotice): string {
   const { actorName: name, userCount, fromEntity: from, toEntity: to } = notice;
   const people = userCount === 1 ? '1 person' : `${userCount} people`;

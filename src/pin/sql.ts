@@ -2,7 +2,7 @@ import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
 import { type MessageRow, messageColumns, nextSeq } from '../message/sql.ts';
 
-/** How many messages of a channel are pinned. */
+/** The number of pinned messages of a channel. */
 export function countPins(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ pins: number }[]> {
   return sql<{ pins: number }[]>`
     select count(*)::int as pins
@@ -13,7 +13,7 @@ export function countPins(sql: Sql, tenantId: bigint, channelId: bigint): Pendin
   `;
 }
 
-/** Pins a message, or with null unpins it. Its channel must be locked. */
+/** Pins a message, or unpins it (null). Its channel must be locked. */
 export function updatePin(
   sql: Sql,
   tenantId: bigint,
@@ -35,8 +35,8 @@ export function updatePin(
 }
 
 /**
- * Pinned messages of a channel, the latest pinned first. One row without message when there are none, no row when
- * the channel is not there for the user.
+ * Pinned messages of a channel, the latest pin first. One row without message when there are none, no row when the
+ * user does not see the channel.
  */
 export function listPins(
   sql: Sql,

@@ -81,8 +81,9 @@ function requireOpen({ closeAt, closedAt }: PollData, now: bigint): void {
 
 function requireOptions({ options, multiple }: PollData, chosen: readonly number[]): void {
   if (chosen.some((id) => !options.some((option) => option.id === id)))
-    throw errors.fieldInvalid('option_ids', 'names an option that the poll does not have');
-  if (!multiple && chosen.length > 1) throw errors.fieldInvalid('option_ids', 'must name one option here');
+    throw errors.fieldInvalid('option_ids', 'contains an option that the poll does not have');
+  if (!multiple && chosen.length > 1)
+    throw errors.fieldInvalid('option_ids', 'must contain one option in this poll');
 }
 
 function toShown(row: MessageRow): Poll {

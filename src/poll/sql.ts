@@ -8,7 +8,7 @@ type Vote = {
   readonly optionIds: readonly number[];
 };
 
-/** Takes back what a user voted for besides the options given; `count` says how much. */
+/** Deletes the user's votes for other options. `count` is their number. */
 export function deleteOtherVotes(
   sql: Sql,
   tenantId: bigint,
@@ -24,7 +24,7 @@ export function deleteOtherVotes(
   `;
 }
 
-/** Votes for the options given, where the user has not yet; `count` says for how many. */
+/** Inserts the votes that the user does not have yet. `count` is their number. */
 export function insertVotes(
   sql: Sql,
   tenantId: bigint,
@@ -39,7 +39,7 @@ export function insertVotes(
   `;
 }
 
-/** Marks a poll as changed, and with `closedAt` as closed. Its channel must be locked. */
+/** Marks a poll as changed and, with `closedAt`, as closed. Its channel must be locked. */
 export function updatePoll(
   sql: Sql,
   tenantId: bigint,
@@ -62,7 +62,7 @@ export function updatePoll(
   `;
 }
 
-/** What a user voted for, in order. */
+/** The options that a user voted for, in order. */
 export function listVotes(
   sql: Sql,
   tenantId: bigint,

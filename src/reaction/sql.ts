@@ -19,14 +19,14 @@ export type ReactionRow = {
     | null;
   /** JSON text. */
   readonly reactions: string;
-  /** null when nothing changed. */
+  /** Null when nothing changed. */
   readonly seq: bigint | null;
   readonly payload: Buffer;
-  /** Recorded for the sender of the message, or taken back, for `signalActivities`. */
+  /** Activities of the message's sender that were recorded or removed, for `signalActivities`. */
   readonly activities: string | null;
 };
 
-/** Gives the caller's reaction or takes it back, in one statement that locks the channel and logs the event. */
+/** Adds or removes the caller's reaction in one statement, which locks the channel and appends the event. */
 export function changeReaction(
   sql: Sql,
   { channelId, messageId, emoji, added }: ReactionChange,

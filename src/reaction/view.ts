@@ -11,12 +11,12 @@ export function toReactions(json: string): MessageInitShape<typeof ReactionSchem
   return parseExactly<Reaction[]>(json).map(({ emoji, users }) => ({ emoji, userIds: users }));
 }
 
-// `v` knows emoji made of several code points: flags, families, skin tones, keycaps.
+// The `v` flag matches emoji of several code points: flags, families, skin tones, keycaps.
 const emojiPattern = /^\p{RGI_Emoji}$/v;
 const namePattern = /^:[a-z0-9_+-]{1,64}:$/;
 // Characters that are emoji only when U+FE0F follows, and are often written without it.
 const unqualified = /(?!\p{Emoji_Presentation})(?![0-9#*])\p{Emoji}(?!\uFE0F|\p{Emoji_Modifier})/gu;
-/** A reaction in its one form, ❤️ for ❤ too, so that all who mean the same are counted together. */
+/** The canonical form of a reaction, ❤️ for ❤ too, so that equivalent emoji are counted together. */
 export function toEmoji(text: string): string {
   if (namePattern.test(text)) return text;
   const qualified = text.replace(unqualified, '$&\uFE0F');

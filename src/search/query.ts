@@ -1,20 +1,20 @@
 import { wordsOf } from '../db/words.ts';
 import { errors } from '../rpc/errors.ts';
 
-/** One thing a message must hold, or must not. */
+/** A term that matching messages contain, or do not contain. */
 export type Term = {
-  /** Its words in a row, composed and in lower case, letters and digits only. */
+  /** Consecutive words in NFC and lower case, letters and digits only. */
   readonly words: readonly string[];
   readonly kind: 'WORD' | 'PHRASE' | 'PREFIX' | 'PART';
   readonly negated: boolean;
 };
 
 const MAX_WORDS = 64;
-// Beginnings and parts stand for many words each.
+// Prefixes and parts expand to many words each.
 const MAX_OPEN = 4;
 const MIN_OPEN = 3;
 
-/** Reads a query as SearchService describes it; one that cannot be answered is refused. */
+/** Parses a query as SearchService describes it. Throws for a query that cannot be executed. */
 export function parseQuery(query: string): Term[] {
   const terms = [
     ...query
@@ -22,9 +22,9 @@ export function parseQuery(query: string): Term[] {
       .replaceAll(/[“”„«»]/g, '"')
       .matchAll(pieces),
   ].flatMap(([, minus = '', quoted, bare = '']) => toTerm(minus !== '', quoted, bare));
-  if (terms.length === 0) throw errors.fieldInvalid('query', 'holds no word to look for');
+  if (terms.length === 0) throw errors.fieldInvalid('query', 'contains no word');
   if (terms.every(({ negated }) => negated))
-    throw errors.fieldInvalid('query', 'says what to leave out, but not what to find');
+    throw errors.fieldInvalid('query', 'contains only excluded words');
   if (terms.flatMap(({ words }) => words).length > MAX_WORDS)
     throw errors.fieldInvalid('query', `has more than ${MAX_WORDS} words`);
   if (terms.filter(isOpen).length > MAX_OPEN)
@@ -32,13 +32,13 @@ export function parseQuery(query: string): Term[] {
   return terms;
 }
 
-/** The same terms looked for anywhere in words; undefined where none is long enough. */
+/** The terms as parts of words; undefined when no word is long enough. */
 export function toParts(terms: readonly Term[]): Term[] | undefined {
   let open = 0;
   const parts = terms.flatMap((term): Term[] => {
     if (term.negated || (term.kind !== 'WORD' && term.kind !== 'PREFIX')) return [term];
     return term.words.map((word, index) => {
-      // Of a code its last word: the others, such as a year, are parts of very many.
+      // Of a code only its last word: the others, such as a year, are parts of very many words.
       const isPart = index === term.words.length - 1 && length(word) >= MIN_OPEN && open < MAX_OPEN;
       if (isPart) open += 1;
       return { words: [word], kind: isPart ? 'PART' : 'WORD', negated: false };
@@ -47,7 +47,7 @@ export function toParts(terms: readonly Term[]): Term[] | undefined {
   return open === 0 ? undefined : parts;
 }
 
-// A quote that is not closed goes to the end, as it does while somebody is typing.
+// An unclosed quote extends to the end, for searches while the user is typing.
 const pieces = /(-)?(?:"([^"]*)(?:"|$)|([^\s"]+))/gu;
 
 function toTerm(negated: boolean, quoted: string | undefined, bare: string): Term[] {
@@ -57,12 +57,12 @@ function toTerm(negated: boolean, quoted: string | undefined, bare: string): Ter
   const [first = ''] = found;
   if (bare.startsWith('*')) {
     if (found.length > 1 || length(first) < MIN_OPEN)
-      throw errors.fieldInvalid('query', `a part of a word is one word of ${MIN_OPEN} letters or more`);
+      throw errors.fieldInvalid('query', `* before a word needs one word of at least ${MIN_OPEN} letters`);
     return [{ words: found, kind: 'PART', negated }];
   }
   if (bare.endsWith('*')) {
     if (found.length === 1 && length(first) < MIN_OPEN)
-      throw errors.fieldInvalid('query', `the beginning of a word has ${MIN_OPEN} letters or more`);
+      throw errors.fieldInvalid('query', `* after a word needs at least ${MIN_OPEN} letters`);
     return [{ words: found, kind: 'PREFIX', negated }];
   }
   return [{ words: found, kind: 'WORD', negated }];

@@ -49,7 +49,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
     async searchChannels(request, call) {
       const { tenantId, userId } = call.caller;
       const words = wordsOf(request.query);
-      if (words.length === 0) throw errors.fieldInvalid('query', 'holds no letter and no digit');
+      if (words.length === 0) throw errors.fieldInvalid('query', 'contains no letter or digit');
       const size = pageSizeOf(request, PAGE);
       const token = fromPageToken(request.pageToken, 3);
       const place = token && ([token[0] ?? 0n, token[1] ?? -1n, token[2] ?? 0n] as const);
@@ -67,7 +67,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
   };
 }
 
-/** A way to look at the query; the next one is tried when the one before found nothing. */
+/** An interpretation of the query. The next one is tried when the previous one found nothing. */
 type Way = { readonly match: SearchMatch; readonly terms: readonly Term[] };
 
 function waysOf(terms: readonly Term[]): Way[] {
@@ -100,7 +100,7 @@ async function findPage(
   const shown = rows.slice(0, size);
   const last = shown.at(-1);
   if (last === undefined) {
-    // What was left of the window is gone; there may be older matches.
+    // The rest of the window was deleted; there may be older matches.
     const next = place.from > 0n ? windowBefore(place.from, place.now) : undefined;
     return next && findPage(deps, call, request, way, next, size);
   }
@@ -111,8 +111,8 @@ async function findPage(
   };
 }
 
-// The newest matches are ranked as one window. Its bounds go into the token, so that neither new messages nor
-// deleted ones move what the next page shows.
+// The newest matches are ranked as one window. Its bounds are in the token, so that new and deleted messages do not
+// shift the next page.
 function firstPlace(request: MessagesRequest, now: () => number): MessagePlace {
   const isRanked = request.order !== Order.NEWEST;
   return windowBefore(HIGHEST, isRanked ? BigInt(now()) : null);

@@ -15,11 +15,11 @@ export type FoundMessageRow = {
   readonly editedAt: bigint | null;
   readonly postSeq: bigint;
   readonly score: bigint;
-  /** The matches that were ranked: the oldest, the id after the newest, and how many. */
+  /** The ranked matches: the oldest id, the id after the newest, and their number. */
   readonly windowStart: bigint;
   readonly windowEnd: bigint;
   readonly matches: number;
-  /** Words of the message that are English forms of words looked for. */
+  /** Words of the message that are English forms of searched words. */
   readonly forms: string[];
 };
 
@@ -33,19 +33,21 @@ export type MessageFilter = {
   readonly parentId: bigint;
 };
 
-/** Where a page lies: matches with `from <= id < before` are ranked as of `now`, and those after the cursor shown. */
+/**
+ * Position of a page: matches with `from <= id < before` are ranked as of `now`; the page starts after (score, id).
+ */
 export type MessagePlace = {
   readonly before: bigint;
   readonly from: bigint;
-  /** Null ranks nothing: newest first. */
+  /** Null: not ranked, newest first. */
   readonly now: bigint | null;
   readonly score: bigint;
   readonly id: bigint;
 };
 
 /**
- * Messages that match, best first. The function finds and ranks them past row-level security, by its own look at
- * tenant and membership; what it found is read under the caller's rights.
+ * Matching messages, best first. The function bypasses row-level security and checks tenant and membership itself;
+ * the rows it found are read under the caller's rights.
  */
 export function searchMessages(
   sql: Sql,
@@ -113,7 +115,7 @@ export type ChannelSearch = {
 /** Score, last_message_at (-1: none) and id of the last channel of a page. */
 export type ChannelPlace = readonly [score: bigint, lastMessageAt: bigint, id: bigint];
 
-/** Channels whose names hold all the words, best first. */
+/** Channels whose names contain all words, best first. */
 export function searchChannels(
   sql: Sql,
   tenantId: bigint,
@@ -158,12 +160,12 @@ export function searchChannels(
   `;
 }
 
-/** Learns the words of messages posted since, for finding them by their parts; from how many events. */
+/** Indexes the words of new messages for searches by parts of words. Returns the number of events processed. */
 export function learnWords(sql: Pool, limit: number): PendingQuery<{ events: number }[]> {
   return sql<{ events: number }[]>`select learn_search_words(${limit}) as events`;
 }
 
-// Texts for to_tsquery(). Words hold letters and digits alone, so that nothing in them can be an operator.
+// Texts for to_tsquery(). Words contain only letters and digits, so no operators.
 function toTermsJson(terms: readonly Term[]): string {
   return JSON.stringify(
     terms.map((term) => ({

@@ -14,7 +14,7 @@ import type { FoundChannelRow, FoundMessageRow } from './sql.ts';
 const SNIPPET = 240;
 const LEAD = 60;
 
-/** Message as a search shows it, with a piece of its text. */
+/** A message in search results, with a snippet. */
 export function toFoundMessage(
   row: FoundMessageRow,
   terms: readonly Term[],
@@ -43,7 +43,7 @@ type Span = { readonly start: number; readonly end: number };
 type Word = Span & { readonly folded: string };
 type Part = MessageInitShape<typeof TextPartSchema>;
 
-/** The text around its first match, in parts; `forms` are words the database found to be forms of a term's. */
+/** The text around its first match, in parts. `forms` are words that the database matched as forms of a term. */
 export function toSnippet(text: string, terms: readonly Term[], forms: readonly string[]) {
   const all = [...text.matchAll(/[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu)].map(
     ({ 0: word, index }): Word => ({ start: index, end: index + word.length, folded: fold(word) }),
@@ -62,7 +62,7 @@ export function toSnippet(text: string, terms: readonly Term[], forms: readonly 
   return { snippet: parts, cutBefore: start > 0, cutAfter: end < text.length };
 }
 
-/** Without diacritics, in lower case; close to what PostgreSQL's unaccent makes of it. */
+/** Lower case without diacritics, like PostgreSQL's unaccent. */
 export function fold(word: string): string {
   return word
     .normalize('NFD')
@@ -80,7 +80,7 @@ const letters: ReadonlyMap<string, string> = new Map([
   ['œ', 'oe'],
 ]);
 
-// Where terms match: one span for each word, and one for a phrase.
+// Matching spans: one for each word, and one for a phrase.
 function toMatches(all: readonly Word[], terms: readonly Term[], forms: ReadonlySet<string>): Span[] {
   const wanted = terms
     .filter(({ negated }) => !negated)
@@ -112,7 +112,7 @@ function matchesAt(
   });
 }
 
-// Begins and ends between words, unless one is longer than all that is shown.
+// The window begins and ends between words, unless a word is longer than the window.
 function toWindow(text: string, all: readonly Word[], match: number): Span {
   if (text.length <= SNIPPET) return { start: 0, end: text.length };
   const from = Math.min(match - LEAD, text.length - SNIPPET);

@@ -3,7 +3,7 @@ import { markSeen } from '../activity/sql.ts';
 import type { Sql } from '../db/types.ts';
 import { type MessageRow, messageColumns } from '../message/sql.ts';
 
-/** The caller's relation to a thread; nulls where they never had one. */
+/** The caller's state in a thread; nulls when the caller never followed it. */
 export type StateRow = {
   readonly isFollowing: boolean | null;
   readonly readReplyId: bigint | null;
@@ -22,8 +22,8 @@ function stateColumns(sql: Sql) {
 export type ThreadRow = StateRow & { readonly headSeq: bigint } & (MessageRow | { readonly id: null });
 
 /**
- * Replies of a thread after one, oldest first, and with `after` 0 its first message before them. No row when the
- * thread is not there for the user, one row without message when there is none to show.
+ * Replies of a thread after one, oldest first; with `after` 0, the root message before them. No row when the user
+ * does not see the thread, one row without message when the page is empty.
  */
 export function listThread(
   sql: Sql,
@@ -105,8 +105,8 @@ export function listFollowed(
 export type FollowRow = StateRow & { readonly isDeleted: boolean };
 
 /**
- * Says whether the user follows a thread; who starts to has read what there is. A deleted one is not followed. No
- * row when the thread is not there for the user.
+ * Sets whether the user follows a thread. For a new follower, the existing replies are read. A deleted thread cannot
+ * be followed. No row when the user does not see the thread.
  */
 export function updateFollowing(
   sql: Sql,
@@ -155,13 +155,13 @@ export function updateFollowing(
 
 export type ThreadMarkerRow = StateRow & {
   readonly moved: boolean;
-  /** Activities that were read with their replies. */
+  /** Activities that became read with their replies. */
   readonly activityIds: bigint[];
 };
 
 /**
- * Moves the user's marker in a followed thread forward to a reply, 0n being the last; no row where there is none. What
- * the user was told of replies up to it is read with them.
+ * Moves the user's marker in a followed thread forward to a reply, 0n being the last, and marks activities about
+ * replies up to it as read. No row when the user does not follow the thread.
  */
 export function updateThreadMarker(
   sql: Sql,
