@@ -1,7 +1,7 @@
 import { randomUUID } from 'node:crypto';
 import type { Pool } from '../../src/db/types.ts';
 import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../../src/event/log/wire.ts';
-import { laneOf } from '../../src/message/send-queue.ts';
+import { shardOf } from '../../src/message/send-queue.ts';
 import { type SendItem, sendMessages } from '../../src/message/sql.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
 import { type Channel, createChannels, users } from '../lib/channels.ts';
@@ -64,15 +64,15 @@ async function run(stack: Stack, name: string, members: number): Promise<Measure
   ];
 }
 
-function createBatchSender(sql: Pool, channels: readonly Channel[]): (lane: number) => Promise<void> {
+function createBatchSender(sql: Pool, channels: readonly Channel[]): (shard: number) => Promise<void> {
   const items = channels.flatMap((channel, number) =>
     channel.members
       .slice(0, SENDERS)
       .map((userId, place) => toItem(channel.id, userId, textAt(number + place))),
   );
-  const lanes = Map.groupBy(items, ({ channelId }) => laneOf(channelId, BATCH_CONNECTIONS));
-  return async (lane) => {
-    const ours = lanes.get(lane) ?? items;
+  const shards = Map.groupBy(items, ({ channelId }) => shardOf(channelId, BATCH_CONNECTIONS));
+  return async (shard) => {
+    const ours = shards.get(shard) ?? items;
     const batch = Array.from({ length: BATCH }, () => ({ ...pick(ours), requestId: randomUUID() }));
     const rows = await sendMessages(sql, batch);
     for (const { errorReason } of rows)

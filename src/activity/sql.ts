@@ -23,7 +23,7 @@ export type ActivityRow = {
 };
 
 /** `activity_feed a` with its message. Activities of channels are visible to current members only. */
-function shown(sql: Sql, tenantId: bigint, userId: bigint) {
+function visibleActivities(sql: Sql, tenantId: bigint, userId: bigint) {
   return sql`
     activity_feed a
     left join channels c
@@ -76,7 +76,7 @@ export function listActivities(
         a.title, a.is_read or d.is_message_deleted as is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
         case when m.is_deleted then '' else left(m.content, 200) end as preview,
         d.is_message_deleted
-      from ${shown(sql, tenantId, userId)}
+      from ${visibleActivities(sql, tenantId, userId)}
         ${unreadOnly ? sql`and a.is_read = false and not d.is_message_deleted` : sql``}
         ${types.length === 0 ? sql`` : sql`and a.action_type in ${sql([...types])}`}
         ${entityType === '' ? sql`` : sql`and a.entity_type = ${entityType}`}
@@ -102,7 +102,7 @@ export function countUnread(sql: Sql, tenantId: bigint, userId: bigint): Pending
     from (select pg_current_snapshot()::text as snapshot) as s
     left join (
       select a.action_type as type, count(*)::int as unread
-      from ${shown(sql, tenantId, userId)}
+      from ${visibleActivities(sql, tenantId, userId)}
         and a.is_read = false
         and not d.is_message_deleted
       group by a.action_type

@@ -29,7 +29,7 @@ import { toChannelChanged } from './view.ts';
 type GroupRequest = MessageShape<typeof CreateChannelRequestSchema>;
 
 /** A channel that a call created, found or added members to. `events` is empty when nothing changed. */
-export type Opened = {
+export type ChannelResult = {
   readonly channel: AccessRow;
   readonly created: boolean;
   readonly events: readonly LoggedEvent[];
@@ -38,12 +38,12 @@ export type Opened = {
 };
 
 /** What the functions of one transaction share. */
-export type Parts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
+export type TransactionParts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
 
-type Joining = { readonly userIds: readonly bigint[]; readonly role: Role };
+type MembersToAdd = { readonly userIds: readonly bigint[]; readonly role: Role };
 
 /** Creates a group, or returns the group that an earlier call with the same request id created. */
-export async function createGroup(parts: Parts, request: GroupRequest): Promise<Opened> {
+export async function createGroup(parts: TransactionParts, request: GroupRequest): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const metadata = toMetadataJson('metadata', request.metadata);
@@ -51,7 +51,7 @@ export async function createGroup(parts: Parts, request: GroupRequest): Promise<
   const [claimed] = await (request.requestId === ''
     ? nextChannelId(sql)
     : claimRequestId(sql, tenantId, userId, request.requestId, hash));
-  if (claimed === undefined) return findCreated(parts, request.requestId, hash);
+  if (claimed === undefined) return findEarlierGroup(parts, request.requestId, hash);
   await insertChannel(sql, tenantId, {
     id: claimed.id,
     type: 'GROUP',
@@ -64,13 +64,17 @@ export async function createGroup(parts: Parts, request: GroupRequest): Promise<
     metadata,
   });
   const others = request.memberUserIds.filter((id) => id !== userId);
-  return join(parts, claimed.id, true, [
+  return addMembers(parts, claimed.id, true, [
     { userIds: [userId], role: 'OWNER' },
     { userIds: others, role: 'MEMBER' },
   ]);
 }
 
-async function findCreated({ sql, caller }: Parts, requestId: string, hash: Buffer): Promise<Opened> {
+async function findEarlierGroup(
+  { sql, caller }: TransactionParts,
+  requestId: string,
+  hash: Buffer,
+): Promise<ChannelResult> {
   const { tenantId, userId } = caller;
   const [claim] = await findClaim(sql, tenantId, userId, requestId);
   if (claim === undefined) throw errors.conflict();
@@ -80,10 +84,10 @@ async function findCreated({ sql, caller }: Parts, requestId: string, hash: Buff
 }
 
 /** Creates the direct channel of the caller and another user, or returns the one of a concurrent call. */
-export async function createDirect(parts: Parts, otherId: bigint): Promise<Opened> {
+export async function createDirect(parts: TransactionParts, otherId: bigint): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
-  const id = await insertUnlessThere(sql, tenantId, {
+  const id = await insertIfAbsent(sql, tenantId, {
     type: 'DIRECT',
     createdBy: userId,
     name: '',
@@ -94,7 +98,7 @@ export async function createDirect(parts: Parts, otherId: bigint): Promise<Opene
     metadata: null,
   });
   if (id !== undefined) {
-    return join(parts, id, true, [
+    return addMembers(parts, id, true, [
       { userIds: [userId], role: 'MEMBER' },
       { userIds: otherId === userId ? [] : [otherId], role: 'MEMBER' },
     ]);
@@ -105,7 +109,7 @@ export async function createDirect(parts: Parts, otherId: bigint): Promise<Opene
 }
 
 /** Inserts a channel that must be unique, and returns its id. Returns undefined when it exists. */
-export async function insertUnlessThere(
+export async function insertIfAbsent(
   sql: Sql,
   tenantId: bigint,
   channel: Omit<NewChannel, 'id'>,
@@ -120,12 +124,12 @@ export async function insertUnlessThere(
  * Adds members to a channel that is new or locked. The creation of a channel and its first members get no notice: its
  * first event names the creator.
  */
-export async function join(
-  parts: Parts,
+export async function addMembers(
+  parts: TransactionParts,
   channelId: bigint,
   created: boolean,
-  groups: readonly Joining[],
-): Promise<Opened> {
+  groups: readonly MembersToAdd[],
+): Promise<ChannelResult> {
   const { sql, caller, config } = parts;
   const { tenantId, userId } = caller;
   const [joined, [channel]] = await Promise.all([

@@ -10,7 +10,7 @@ import { columnEnum } from '../db/column-enum.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { type MembershipRow, membershipColumns, mentionsAfter, unread } from '../membership/sql.ts';
+import { type MembershipRow, membershipColumns, mentionCountAfter, unreadCount } from '../membership/sql.ts';
 import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
@@ -162,7 +162,7 @@ function listChannels(
         and c.deleted_at is null
         ${filter.types.length === 0 ? sql`` : sql`and c.type in ${sql([...filter.types])}`}
         ${filter.pinnedOnly ? sql`and m.is_pinned` : sql``}
-        ${filter.unreadOnly ? sql`and c.post_seq > m.read_post_seq and ${unread(sql)} > 0` : sql``}
+        ${filter.unreadOnly ? sql`and c.post_seq > m.read_post_seq and ${unreadCount(sql)} > 0` : sql``}
         ${ofEntity(sql, tenantId, filter)}
         ${after === undefined ? sql`` : sql`and ${place} < (${after[0]}, ${after[1]}, ${after[2]})`}
       order by m.is_pinned desc, coalesce(c.last_message_at, -1) desc, c.id desc
@@ -172,7 +172,7 @@ function listChannels(
       page.*, newest.*,
       case
         when page.unread_count > 0
-          then ${mentionsAfter(sql, tenantId, userId, sql`page.id`, sql`page.last_read_msg_id`)}
+          then ${mentionCountAfter(sql, tenantId, userId, sql`page.id`, sql`page.last_read_msg_id`)}
         else 0
       end as unread_mention_count,
       few.user_ids as member_ids

@@ -8,13 +8,13 @@ import { toMembersJoined } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectArchived, rejectOverfull } from './access.ts';
-import type { Parts } from './create.ts';
+import type { TransactionParts } from './create.ts';
 import { type ChannelRow, channelColumns, findChannel } from './sql.ts';
 import { entityOf, upsertAlias } from './topic.ts';
 import { toChannelChanged } from './view.ts';
 
 /** The channel that holds the discussion after a move. `events` is empty when nothing changed. */
-export type Moved = {
+export type MoveResult = {
   readonly channel: ChannelRow;
   /** The channel that was merged into it; null when none was. */
   readonly mergedId: bigint | null;
@@ -23,7 +23,11 @@ export type Moved = {
 
 const MEMBERS_PER_EVENT = 1_000;
 
-export async function mergeTopics(parts: Parts, source: ChannelRow, target: ChannelRow): Promise<Moved> {
+export async function mergeTopics(
+  parts: TransactionParts,
+  source: ChannelRow,
+  target: ChannelRow,
+): Promise<MoveResult> {
   const { sql, caller, config } = parts;
   const { tenantId, userId } = caller;
   rejectArchived(target);

@@ -10,8 +10,8 @@ import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import type { Parts } from './create.ts';
-import { type Moved, mergeTopics } from './merge.ts';
+import type { TransactionParts } from './create.ts';
+import { type MoveResult, mergeTopics } from './merge.ts';
 import { type ChannelRow, channelColumns, type Entity, findChannel, findClaim } from './sql.ts';
 import { entityOf, findTopicChannel, isEntityOf, lockEntities, upsertAlias } from './topic.ts';
 import { toChannel, toChannelChanged } from './view.ts';
@@ -47,12 +47,12 @@ function requireMove(request: MoveRequest): void {
 }
 
 /** Moves a discussion to another entity, or returns the result of an earlier call with the same request id. */
-async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
+async function move(parts: TransactionParts, request: MoveRequest): Promise<MoveResult> {
   const { sql, caller } = parts;
   const from: Entity = { type: request.fromEntityType, id: request.fromEntityId };
   const to: Entity = { type: request.toEntityType, id: request.toEntityId };
   await lockEntities(sql, caller.tenantId, [from, to]);
-  const repeated = await findMoved(parts, request);
+  const repeated = await findEarlierMove(parts, request);
   if (repeated !== undefined) return repeated;
   const { source, target } = await lockEnds(parts, from, to);
   const end = target ?? source;
@@ -65,11 +65,14 @@ async function move(parts: Parts, request: MoveRequest): Promise<Moved> {
   }
   if (mergedId !== null) return mergeTopics(parts, source, end);
   // Both entities resolve to one channel: it was already moved to the target, or it moves back.
-  const isThere = target !== undefined && !isEntityOf(source, from);
-  return isThere ? { channel: end, mergedId, events: [] } : relocate(parts, source, to);
+  const isAtTarget = target !== undefined && !isEntityOf(source, from);
+  return isAtTarget ? { channel: end, mergedId, events: [] } : relocate(parts, source, to);
 }
 
-async function findMoved({ sql, caller }: Parts, request: MoveRequest): Promise<Moved | undefined> {
+async function findEarlierMove(
+  { sql, caller }: TransactionParts,
+  request: MoveRequest,
+): Promise<MoveResult | undefined> {
   const { tenantId, userId } = caller;
   if (request.requestId === '') return undefined;
   const [claim] = await findClaim(sql, tenantId, userId, request.requestId);
@@ -83,7 +86,7 @@ async function findMoved({ sql, caller }: Parts, request: MoveRequest): Promise<
 
 // The entities are locked, so two concurrent calls with one id get here only for different moves.
 async function claim(
-  { sql, caller }: Parts,
+  { sql, caller }: TransactionParts,
   request: MoveRequest,
   channelId: bigint,
   mergedId: bigint | null,
@@ -102,7 +105,7 @@ async function claim(
 
 // Resolved again under the lock: while waiting, a channel may have been deleted, or merged through another of its
 // entities.
-async function lockEnds({ sql, caller }: Parts, from: Entity, to: Entity): Promise<Ends> {
+async function lockEnds({ sql, caller }: TransactionParts, from: Entity, to: Entity): Promise<Ends> {
   const { tenantId } = caller;
   const find = (entity: Entity) => findTopicChannel(sql, tenantId, entity, []);
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1) {
@@ -119,7 +122,7 @@ async function lockEnds({ sql, caller }: Parts, from: Entity, to: Entity): Promi
   throw errors.conflict();
 }
 
-async function relocate(parts: Parts, source: ChannelRow, to: Entity): Promise<Moved> {
+async function relocate(parts: TransactionParts, source: ChannelRow, to: Entity): Promise<MoveResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const old = entityOf(source);

@@ -6,7 +6,7 @@ import { toMetadataJson } from '../db/metadata.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
-import type { News } from '../notice/view.ts';
+import type { NoticeInit } from '../notice/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
@@ -79,12 +79,12 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
         rejectDirect(before);
         requireRole(call.caller, before, 'ADMIN');
         rejectArchived(before);
-        refusePublicTopic(before.type, change);
+        rejectPublicTopic(before.type, change);
         const [channel] = await updateChannel(sql, tenantId, request.channelId, change);
         if (channel === undefined) throw errors.channelNotFound();
         const events = await Promise.all([
           appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, false)),
-          ...postNotices({ sql, caller, config }, channel.id, ...toNews(before, channel)),
+          ...postNotices({ sql, caller, config }, channel.id, ...toNotices(before, channel)),
         ]);
         return { channel, events: events.flat() };
       });
@@ -105,7 +105,7 @@ function toChange(request: UpdateRequest): ChannelChange {
   };
 }
 
-function toNews(before: ChannelRow, after: ChannelRow): News[] {
+function toNotices(before: ChannelRow, after: ChannelRow): NoticeInit[] {
   const { name, description, isPrivate } = after;
   const renamed = { kind: SystemNoticeKind.CHANNEL_RENAMED, name, previousName: before.name };
   const opened = isPrivate ? SystemNoticeKind.MADE_PRIVATE : SystemNoticeKind.MADE_PUBLIC;
@@ -118,7 +118,7 @@ function toNews(before: ChannelRow, after: ChannelRow): News[] {
   ];
 }
 
-function refusePublicTopic(type: ChannelType, { isPrivate }: ChannelChange): void {
+function rejectPublicTopic(type: ChannelType, { isPrivate }: ChannelChange): void {
   if (type === 'TOPIC' && isPrivate === false)
     throw errors.fieldInvalid('private', 'topic channels are always private');
 }

@@ -12,7 +12,7 @@ import type { Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectArchived } from './access.ts';
-import { insertUnlessThere, join, type Opened, type Parts } from './create.ts';
+import { addMembers, type ChannelResult, insertIfAbsent, type TransactionParts } from './create.ts';
 import { type ChannelRow, channelColumns, type Entity, lockChannel, topicOf } from './sql.ts';
 import { toChannel } from './view.ts';
 
@@ -33,7 +33,7 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
       const { channel, created, events, activities } =
         found?.missing.length === 0
           ? { channel: found, created: false, events: [], activities: null }
-          : await db.transaction(call, (sql) => openTopic({ sql, caller, config }, entity, request));
+          : await db.transaction(call, (sql) => getOrCreateTopic({ sql, caller, config }, entity, request));
       relay.publish(events);
       signalActivities(relay, activities);
       return { channel: toChannel(channel), created, redirected: !isEntityOf(channel, entity) };
@@ -42,16 +42,20 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
 }
 
 /** Creates the channel of an entity if it has none, and adds the users as members. */
-async function openTopic(parts: Parts, entity: Entity, request: TopicRequest): Promise<Opened> {
+async function getOrCreateTopic(
+  parts: TransactionParts,
+  entity: Entity,
+  request: TopicRequest,
+): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   await lockEntities(sql, tenantId, [entity]);
   const found = await lockTopic(sql, tenantId, entity, request.memberUserIds);
   if (found !== undefined) {
     if (found.missing.length > 0) rejectArchived(found);
-    return join(parts, found.id, false, [{ userIds: found.missing, role: 'MEMBER' }]);
+    return addMembers(parts, found.id, false, [{ userIds: found.missing, role: 'MEMBER' }]);
   }
-  const id = await insertUnlessThere(sql, tenantId, {
+  const id = await insertIfAbsent(sql, tenantId, {
     type: 'TOPIC',
     createdBy: userId,
     name: request.name,
@@ -64,7 +68,7 @@ async function openTopic(parts: Parts, entity: Entity, request: TopicRequest): P
   if (id === undefined) throw errors.conflict();
   const owners = userId === 0n ? [] : [userId];
   const others = request.memberUserIds.filter((memberId) => memberId !== userId);
-  return join(parts, id, true, [
+  return addMembers(parts, id, true, [
     { userIds: owners, role: 'OWNER' },
     { userIds: others, role: 'MEMBER' },
   ]);

@@ -1,7 +1,7 @@
 import type { CacheClient } from '../redis/cache-client.ts';
 
 /** Unread counts of a channel for a user, and the state they were counted in, as `listUnread` returns it. */
-export type Counted = {
+export type UnreadCounts = {
   readonly channelId: bigint;
   readonly state: string;
   readonly unreadCount: number;
@@ -9,7 +9,7 @@ export type Counted = {
 };
 
 /** Cached counts of a user's channels in an epoch of the database, as texts of PostgreSQL arrays of equal length. */
-export type KnownCounts = {
+export type CachedCounts = {
   readonly epoch: string;
   readonly channelIds: string;
   readonly states: string;
@@ -17,7 +17,7 @@ export type KnownCounts = {
   readonly mentions: string;
 };
 
-export const NOTHING_KNOWN: KnownCounts = {
+export const NO_COUNTS: CachedCounts = {
   epoch: '',
   channelIds: '{}',
   states: '{}',
@@ -60,7 +60,7 @@ const KEEP = `
   return 1
 `;
 
-const SPARE = 100;
+const SPARE_ENTRIES = 100;
 
 /**
  * Unread counts of users by channel, each with the state of channel and marker in which it was counted. PostgreSQL
@@ -76,26 +76,26 @@ export class UnreadCache {
     this.#enabled = enabled;
   }
 
-  async find(userId: bigint): Promise<KnownCounts> {
-    if (!this.#enabled) return NOTHING_KNOWN;
+  async find(userId: bigint): Promise<CachedCounts> {
+    if (!this.#enabled) return NO_COUNTS;
     const found = await this.#client.ask(READ, keysOf(userId));
-    if (!Array.isArray(found)) return NOTHING_KNOWN;
+    if (!Array.isArray(found)) return NO_COUNTS;
     const [epoch = '', channelIds, states, unread, mentions] = found.map(String);
     // Malformed content in Redis must not make the statement fail.
     if (!isNumbers(channelIds) || !isNumbers(unread) || !isNumbers(mentions) || !isStates(states))
-      return NOTHING_KNOWN;
+      return NO_COUNTS;
     return { epoch, channelIds, states, unread, mentions };
   }
 
   /** Stores new counts of a user with `channels` unread channels in total, in the background. */
-  keep(userId: bigint, epoch: string, counted: readonly Counted[], channels: number): void {
+  keep(userId: bigint, epoch: string, counted: readonly UnreadCounts[], channels: number): void {
     if (!this.#enabled || counted.length === 0) return;
     const entries = counted.flatMap(({ channelId, state, unreadCount, unreadMentionCount }) => [
       `${channelId}`,
       unreadCount,
       `${state} ${unreadCount} ${unreadMentionCount}`,
     ]);
-    this.#client.tell(KEEP, keysOf(userId), 2 * channels + SPARE, epoch, ...entries);
+    this.#client.tell(KEEP, keysOf(userId), 2 * channels + SPARE_ENTRIES, epoch, ...entries);
   }
 }
 

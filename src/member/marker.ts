@@ -5,7 +5,7 @@ import { signalRead } from '../activity/view.ts';
 import { requireVisible, type Visibility } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { unread } from '../membership/sql.ts';
+import { unreadCount } from '../membership/sql.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 
@@ -207,7 +207,7 @@ function markerState(sql: Sql, tenantId: bigint, userId: bigint, channelId: bigi
       select
         c.id as channel_id, c.type, c.is_private, c.post_seq as head, c.last_message_id as head_id,
         m.role, m.read_post_seq as marker, m.last_read_msg_id as marker_id, m.own_posts, m.own_posts_read,
-        ${unread(sql)} as unread_count
+        ${unreadCount(sql)} as unread_count
       from channels c
       left join channel_members m
         on m.channel_id = c.id

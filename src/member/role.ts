@@ -26,7 +26,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
         rejectDirect(channel);
         requireRole(call.caller, channel, 'ADMIN');
         rejectArchived(channel);
-        const [before] = await findRoled(sql, tenantId, channelId, memberId);
+        const [before] = await findMemberRole(sql, tenantId, channelId, memberId);
         if (before === undefined) throw errors.memberNotFound();
         requireRole(call.caller, channel, before.role);
         requireRole(call.caller, channel, wanted);
@@ -34,7 +34,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
         if (before.isOnlyOwner) throw errors.lastOwner();
         const [member] = await updateRole(sql, tenantId, channelId, memberId, wanted);
         if (member === undefined) throw errors.memberNotFound();
-        const news = { kind: SystemNoticeKind.ROLE_CHANGED, userIds: [memberId], role: toRole(wanted) };
+        const notice = { kind: SystemNoticeKind.ROLE_CHANGED, userIds: [memberId], role: toRole(wanted) };
         const events = await Promise.all([
           appendEvent(
             sql,
@@ -43,7 +43,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
             userId,
             toMembersChanged(channelId, userId, [member]),
           ),
-          ...postNotices({ sql, caller, config }, channelId, news),
+          ...postNotices({ sql, caller, config }, channelId, notice),
         ]);
         return { member, events: events.flat() };
       });
@@ -61,17 +61,17 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
         rejectDirect(channel);
         requireRole(call.caller, channel, 'OWNER');
         rejectArchived(channel);
-        const [before] = await findRoled(sql, tenantId, channelId, memberId);
+        const [before] = await findMemberRole(sql, tenantId, channelId, memberId);
         if (before === undefined) throw errors.memberNotFound();
         const from = isManager(call.caller) ? undefined : userId;
         const changed = await updateOwner(sql, tenantId, channelId, memberId, from);
         if (changed.length === 0) return { members: [], events: [] };
         const members = changed.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
         const event = toMembersChanged(channelId, userId, members);
-        const news = { kind: SystemNoticeKind.OWNERSHIP_TRANSFERRED, userIds: [memberId] };
+        const notice = { kind: SystemNoticeKind.OWNERSHIP_TRANSFERRED, userIds: [memberId] };
         const events = await Promise.all([
           appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event),
-          ...postNotices({ sql, caller, config }, channelId, news),
+          ...postNotices({ sql, caller, config }, channelId, notice),
         ]);
         return { members, events: events.flat() };
       });
@@ -81,14 +81,19 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
   };
 }
 
-type RoledRow = MemberRow & {
+type MemberRoleRow = MemberRow & {
   /** Whether the channel has no other owner. */
   readonly isOnlyOwner: boolean;
 };
 
 /** The role of a member, before a change. */
-function findRoled(sql: Sql, tenantId: bigint, channelId: bigint, userId: bigint): PendingQuery<RoledRow[]> {
-  return sql<RoledRow[]>`
+function findMemberRole(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  userId: bigint,
+): PendingQuery<MemberRoleRow[]> {
+  return sql<MemberRoleRow[]>`
     select
       m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname,
       m.role = 'OWNER'

@@ -26,7 +26,7 @@ import { markerHandlers } from './marker.ts';
 import { readerHandlers } from './readers.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
-import { findDeparting, type ListedRow, listMembers, updateDeparted } from './sql.ts';
+import { findLeavingMember, type ListedRow, listMembers, updateMembershipEnded } from './sql.ts';
 import { unreadHandlers } from './unread.ts';
 import { toMemberLeft } from './view.ts';
 
@@ -57,11 +57,11 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         rejectOverfull(config, channel.memberCount + added.length);
         const joined = toMembersJoined(channelId, userId, added);
         const addedIds = added.map((member) => member.userId);
-        const news = { kind: SystemNoticeKind.MEMBERS_ADDED, userIds: addedIds };
+        const notice = { kind: SystemNoticeKind.MEMBERS_ADDED, userIds: addedIds };
         const [recorded, ...events] = await Promise.all([
           recordAdditions(sql, channelId, addedIds, caller.name),
           appendEvent(sql, channelId, 'MEMBERS_JOINED', userId, joined),
-          ...postNotices({ sql, caller, config }, channelId, news),
+          ...postNotices({ sql, caller, config }, channelId, notice),
         ]);
         return { added, events: events.flat(), recorded };
       });
@@ -102,15 +102,15 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         requireRole(call.caller, channel, 'GUEST');
         rejectDirect(channel);
         requireRole(call.caller, channel, 'ADMIN');
-        const [member] = await findDeparting(sql, tenantId, channelId, memberId);
+        const [member] = await findLeavingMember(sql, tenantId, channelId, memberId);
         if (member === undefined) throw errors.memberNotFound();
         requireRole(call.caller, channel, member.role);
         if (member.isLastOwner) throw errors.lastOwner();
-        const news = { kind: SystemNoticeKind.MEMBER_REMOVED, userIds: [memberId] };
+        const notice = { kind: SystemNoticeKind.MEMBER_REMOVED, userIds: [memberId] };
         const [, ...events] = await Promise.all([
-          updateDeparted(sql, tenantId, channelId, memberId, userId),
+          updateMembershipEnded(sql, tenantId, channelId, memberId, userId),
           appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, memberId)),
-          ...postNotices({ sql, caller, config }, channelId, news),
+          ...postNotices({ sql, caller, config }, channelId, notice),
         ]);
         return events.flat();
       });
@@ -123,12 +123,12 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       const { tenantId, userId } = caller;
       const events = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
-        const [member] = await findDeparting(sql, tenantId, channelId, userId);
+        const [member] = await findLeavingMember(sql, tenantId, channelId, userId);
         if (member === undefined) throw errors.memberNotFound();
         rejectDirect(channel);
         if (member.isLastOwner) throw errors.lastOwner();
         const [, ...events] = await Promise.all([
-          updateDeparted(sql, tenantId, channelId, userId, userId),
+          updateMembershipEnded(sql, tenantId, channelId, userId, userId),
           appendEvent(sql, channelId, 'MEMBER_LEFT', userId, toMemberLeft(channelId, userId, userId)),
           ...postNotices({ sql, caller, config }, channelId, { kind: SystemNoticeKind.MEMBER_LEFT }),
         ]);
@@ -148,13 +148,13 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         listMembers(sql, tenantId, userId, channelId, after, size + 1),
       );
       requireRole(call.caller, requireVisible(call.caller, rows[0]), 'GUEST');
-      const members = rows.flatMap(toListed);
+      const members = rows.flatMap(toMemberRows);
       const { page, nextPageToken } = pageOf(members, size, (last) => [BigInt(last.rank), last.userId]);
       return { members: page.map(toMember), nextPageToken };
     },
   };
 }
 
-function toListed(row: ListedRow) {
+function toMemberRows(row: ListedRow) {
   return row.userId === null ? [] : [{ ...row, role: row.memberRole }];
 }

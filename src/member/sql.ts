@@ -3,19 +3,19 @@ import type { Visibility } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
 import type { Role } from '../membership/sql.ts';
 
-export type DepartingRow = {
+export type LeavingMemberRow = {
   readonly role: Role;
   /** Whether the remaining members would have no owner. */
   readonly isLastOwner: boolean;
 };
 
 /** The role of a member, before the membership ends. */
-export function findDeparting(
+export function findLeavingMember(
   sql: Sql,
   tenantId: bigint,
   channelId: bigint,
   userId: bigint,
-): PendingQuery<DepartingRow[]> {
+): PendingQuery<LeavingMemberRow[]> {
   const others = sql`
     select 1
     from channel_members x
@@ -24,7 +24,7 @@ export function findDeparting(
       and x.user_id != m.user_id
       and is_member_status(x.status)
   `;
-  return sql<DepartingRow[]>`
+  return sql<LeavingMemberRow[]>`
     select
       m.role,
       m.role = 'OWNER'
@@ -39,7 +39,7 @@ export function findDeparting(
 }
 
 /** Ends a membership: LEFT when the member is the actor, otherwise REMOVED (actor 0n: a service). */
-export function updateDeparted(
+export function updateMembershipEnded(
   sql: Sql,
   tenantId: bigint,
   channelId: bigint,

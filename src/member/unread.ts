@@ -3,11 +3,11 @@ import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { mentionsAfter, unread } from '../membership/sql.ts';
+import { mentionCountAfter, unreadCount } from '../membership/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
-import type { KnownCounts, UnreadCache } from './cache.ts';
+import type { CachedCounts, UnreadCache } from './cache.ts';
 
-const SUMMARY_ENTRIES = 5_000;
+const MAX_SUMMARY_ENTRIES = 5_000;
 
 type UnreadHandlers = Pick<Handlers<typeof MemberService>, 'getUnreadSummary'>;
 
@@ -20,7 +20,7 @@ export function unreadHandlers({
     async getUnreadSummary(_request, call) {
       const { tenantId, userId } = call.caller;
       const known = await unreadCache.find(userId);
-      const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, SUMMARY_ENTRIES, known));
+      const rows = await db.run(call, (sql) => listUnread(sql, tenantId, userId, MAX_SUMMARY_ENTRIES, known));
       const counted = rows.flatMap((row) => {
         const [epoch = '', state = ''] = row.state?.split(' ') ?? [];
         return row.state === null ? [] : [{ ...row, epoch, state }];
@@ -69,7 +69,7 @@ function listUnread(
   tenantId: bigint,
   userId: bigint,
   limit: number,
-  known: KnownCounts,
+  known: CachedCounts,
 ): PendingQuery<UnreadRow[]> {
   return sql<UnreadRow[]>`
     with known as materialized (
@@ -88,10 +88,10 @@ function listUnread(
       select
         c.id as channel_id, m.last_read_msg_id, c.last_message_at, m.is_muted,
         case when k.channel_id is null then (select database_epoch()) || ' ' || s.state end as state,
-        case when k.channel_id is null then ${unread(sql)} else k.unread_count end as unread_count,
+        case when k.channel_id is null then ${unreadCount(sql)} else k.unread_count end as unread_count,
         case
           when k.channel_id is null
-            then ${mentionsAfter(sql, tenantId, userId, sql`c.id`, sql`m.last_read_msg_id`)}
+            then ${mentionCountAfter(sql, tenantId, userId, sql`c.id`, sql`m.last_read_msg_id`)}
           else k.unread_mention_count
         end as unread_mention_count
       from channel_members m

@@ -26,7 +26,7 @@ export type MemberRow = {
  * The exact unread count of `channel_members m` in `channels c`, as in the view user_channels and in
  * derived_unread(). The function is not used here, as a function with a sub-select is not inlined.
  */
-export function unread(sql: Sql) {
+export function unreadCount(sql: Sql) {
   return sql`
     greatest(
       0,
@@ -46,7 +46,7 @@ export function unread(sql: Sql) {
 /** Columns of MembershipRow from `channel_members m` and `channels c`. */
 export function membershipColumns(sql: Sql) {
   return sql`
-    m.role, m.joined_at, m.last_read_msg_id, ${unread(sql)} as unread_count, m.is_pinned, m.is_muted,
+    m.role, m.joined_at, m.last_read_msg_id, ${unreadCount(sql)} as unread_count, m.is_pinned, m.is_muted,
     m.notification_level, m.metadata::text as member_metadata
   `;
 }
@@ -94,7 +94,7 @@ export function insertMembers(
  * The exact number of messages after a marker that mention the user, from the messages with mentions alone
  * (idx_messages_mentioning).
  */
-export function mentionsAfter(
+export function mentionCountAfter(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,

@@ -72,6 +72,6 @@ export function ignoredMentions(
   asked: readonly bigint[],
   mentioned: readonly bigint[] | undefined,
 ): bigint[] {
-  const kept = new Set(mentioned);
-  return [...new Set(asked)].filter((userId) => !kept.has(userId));
+  const allowed = new Set(mentioned);
+  return [...new Set(asked)].filter((userId) => !allowed.has(userId));
 }

@@ -100,7 +100,7 @@ describe('the cache of newest messages', () => {
     }
   });
 
-  it('is kept in the form of the document, and for an hour', async () => {
+  it('is cached in the form of the document, and for an hour', async () => {
     for (let index = 0; index < 120; index += 1) await post(`tin ${index}`);
     await readKept(100);
     assert.equal(await redis.type(key()), 'zset');

@@ -98,24 +98,24 @@ async function readNewest(
   page: Page,
 ) {
   const { tenantId, userId } = call.caller;
-  const kept = await messageCache.find(channelId, page.size);
-  const rows = await db.run(call, (sql) => listNewest(sql, tenantId, userId, channelId, page.older, kept));
+  const cached = await messageCache.find(channelId, page.size);
+  const rows = await db.run(call, (sql) => listNewest(sql, tenantId, userId, channelId, page.older, cached));
   const [first] = rows;
   if (first === undefined) throw errors.channelNotFound();
-  if (kept?.version === first.version) {
+  if (cached?.version === first.version) {
     metrics.cacheReads.inc({ cache: 'messages', result: 'hit' });
-    const hasOlder = kept.hasOlder || kept.messages.length > page.size;
-    return toAnswer(page, kept.messages.slice(-page.size), hasOlder, false, first.headSeq);
+    const hasOlder = cached.hasOlder || cached.messages.length > page.size;
+    return toResponse(page, cached.messages.slice(-page.size), hasOlder, false, first.headSeq);
   }
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
   // Otherwise following reads would fetch and parse the stale page, too.
-  if (kept !== undefined) messageCache.forget(channelId, first.headSeq);
+  if (cached !== undefined) messageCache.forget(channelId, first.headSeq);
   const found = rows.filter((row) => row.id !== null);
   const shown = found.slice(-page.size);
   const hasOlder = found.length > page.size;
   const { headSeq, version } = first;
   messageCache.offer(channelId, { headSeq, version, messages: shown, hasOlder });
-  return toAnswer(page, shown, hasOlder, false, headSeq);
+  return toResponse(page, shown, hasOlder, false, headSeq);
 }
 
 function toHistory(rows: readonly HistoryRow[], page: Page, headSeq: bigint) {
@@ -126,10 +126,10 @@ function toHistory(rows: readonly HistoryRow[], page: Page, headSeq: bigint) {
   const hasNewer = newer.length >= page.newer;
   const shownOlder = page.towards === 'newer' ? [] : older.slice(hasOlder ? 1 : 0);
   const shownNewer = page.towards === 'older' ? [] : newer.slice(0, page.newer - 1);
-  return toAnswer(page, [...shownOlder, ...shownNewer], hasOlder, hasNewer, headSeq);
+  return toResponse(page, [...shownOlder, ...shownNewer], hasOlder, hasNewer, headSeq);
 }
 
-function toAnswer(
+function toResponse(
   page: Page,
   shown: readonly MessageRow[],
   hasOlder: boolean,

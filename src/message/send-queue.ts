@@ -9,7 +9,7 @@ import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type SendItem, type SentRow, sendMessages } from './sql.ts';
 
-type Waiting = {
+type QueuedMessage = {
   readonly item: SendItem;
   readonly signal: AbortSignal;
   readonly resolve: (row: SentRow) => void;
@@ -17,7 +17,7 @@ type Waiting = {
 };
 
 /** Messages of some of the channels. One batch of a shard is committed at a time. */
-type Lane = { readonly waiting: FairQueue<Waiting>; busy: boolean };
+type Shard = { readonly waiting: FairQueue<QueuedMessage>; busy: boolean };
 
 /**
  * Group commit of concurrent messages: while one batch is being committed, the next one collects. A lone message is
@@ -31,7 +31,7 @@ export class SendQueue {
   readonly #config: Config['write'];
   readonly #metrics: Metrics;
   readonly #log: Logger;
-  readonly #lanes: readonly Lane[];
+  readonly #shards: readonly Shard[];
 
   constructor(parts: { pool: Pool; relay: Relay; config: Config; metrics: Metrics; log: Logger }) {
     this.#pool = parts.pool;
@@ -40,7 +40,7 @@ export class SendQueue {
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'send-queue' });
     const { queueSize, batchConnections } = this.#config;
-    this.#lanes = Array.from({ length: batchConnections }, () => ({
+    this.#shards = Array.from({ length: batchConnections }, () => ({
       waiting: new FairQueue(Math.ceil(queueSize / batchConnections)),
       busy: false,
     }));
@@ -49,27 +49,27 @@ export class SendQueue {
   /** Resolves once the message is committed, or rejected by the database function. */
   send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
     signal.throwIfAborted();
-    const lane = this.#lanes[laneOf(item.channelId, this.#lanes.length)];
-    if (lane === undefined) throw new RangeError('no lane');
+    const shard = this.#shards[shardOf(item.channelId, this.#shards.length)];
+    if (shard === undefined) throw new RangeError('no shard');
     return new Promise((resolve, reject) => {
-      const dropped = lane.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
+      const dropped = shard.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
       dropped?.reject(errors.overloaded('too many messages are queued', 1_000));
       this.#count();
-      if (!lane.busy) this.#start(lane);
+      if (!shard.busy) this.#start(shard);
     });
   }
 
   // At the end of the tick, so that messages that arrived together form one batch.
-  #start(lane: Lane): void {
-    lane.busy = true;
+  #start(shard: Shard): void {
+    shard.busy = true;
     setImmediate(async () => {
-      while (lane.waiting.size > 0) await this.#commitNext(lane);
-      lane.busy = false;
+      while (shard.waiting.size > 0) await this.#commitNext(shard);
+      shard.busy = false;
     });
   }
 
-  async #commitNext(lane: Lane): Promise<void> {
-    const taken = takeNext(lane.waiting, this.#config.batchSize);
+  async #commitNext(shard: Shard): Promise<void> {
+    const taken = takeNext(shard.waiting, this.#config.batchSize);
     this.#count();
     const batch = taken.filter(({ signal }) => !signal.aborted);
     for (const { signal, reject } of taken) if (signal.aborted) reject(signal.reason);
@@ -79,10 +79,10 @@ export class SendQueue {
   }
 
   #count(): void {
-    this.#metrics.writesWaiting.set(this.#lanes.reduce((sum, { waiting }) => sum + waiting.size, 0));
+    this.#metrics.writesWaiting.set(this.#shards.reduce((sum, { waiting }) => sum + waiting.size, 0));
   }
 
-  async #commit(batch: readonly Waiting[]): Promise<void> {
+  async #commit(batch: readonly QueuedMessage[]): Promise<void> {
     try {
       const rows = await sendMessages(
         this.#pool,
@@ -106,14 +106,14 @@ export class SendQueue {
   }
 
   // An invalid item that earlier checks missed must not fail the others.
-  async #commitSingly(batch: readonly Waiting[], error: unknown): Promise<void> {
+  async #commitSingly(batch: readonly QueuedMessage[], error: unknown): Promise<void> {
     this.#log.warn({ err: error, items: batch.length }, 'batch failed; committing its messages one by one');
     for (const waiting of batch) await this.#commit([waiting]);
   }
 }
 
-function takeNext(queue: FairQueue<Waiting>, limit: number): Waiting[] {
-  const taken: Waiting[] = [];
+function takeNext(queue: FairQueue<QueuedMessage>, limit: number): QueuedMessage[] {
+  const taken: QueuedMessage[] = [];
   while (taken.length < limit) {
     const next = queue.shift();
     if (next === undefined) break;
@@ -128,6 +128,6 @@ function isAboutOneItem(error: unknown): boolean {
 }
 
 /** The shard of a channel. */
-export function laneOf(channelId: string, lanes: number): number {
-  return Number(BigInt(channelId) % BigInt(lanes));
+export function shardOf(channelId: string, shards: number): number {
+  return Number(BigInt(channelId) % BigInt(shards));
 }

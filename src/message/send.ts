@@ -90,7 +90,7 @@ function isRejection(error: unknown): boolean {
 async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<Message | undefined> {
   if (request.requestId === '') return undefined;
   const { tenantId, userId } = call.caller;
-  const [row] = await deps.db.run(call, (sql) => findRepeated(sql, tenantId, userId, request.requestId));
+  const [row] = await deps.db.run(call, (sql) => findSentMessage(sql, tenantId, userId, request.requestId));
   if (row === undefined) return undefined;
   if (!row.payloadHash.equals(hashRequest(SendMessageRequestSchema, request))) throw errors.requestIdReused();
   return toMessage(row.isVisible ? row : asPosted(row));
@@ -122,20 +122,20 @@ function toResponse(request: SendRequest, message: Message, repeatedRequest: boo
   };
 }
 
-type RepeatedRow = MessageRow & {
+type SentMessageRow = MessageRow & {
   readonly payloadHash: Buffer;
   /** False if the sender cannot read the message any more. */
   readonly isVisible: boolean;
 };
 
 /** The message that a request id posted, also if the sender cannot read it any more. */
-function findRepeated(
+function findSentMessage(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   requestId: string,
-): PendingQuery<RepeatedRow[]> {
-  return sql<RepeatedRow[]>`
+): PendingQuery<SentMessageRow[]> {
+  return sql<SentMessageRow[]>`
     select
       ${messageColumns(sql)}, k.payload_hash,
       exists (

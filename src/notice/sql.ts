@@ -4,7 +4,7 @@ import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import type { Caller } from '../rpc/call.ts';
-import { type News, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
+import { type NoticeInit, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
 
 /**
  * Statements that post notices of the caller's change in a channel; none when notices are disabled. To be awaited in
@@ -13,10 +13,10 @@ import { type News, toNotice, toNoticeJson, toNoticePosted } from './view.ts';
 export function postNotices(
   { sql, caller, config }: { readonly sql: Sql; readonly caller: Caller; readonly config: Config },
   channelId: bigint,
-  ...news: readonly News[]
+  ...notices: readonly NoticeInit[]
 ): PendingQuery<LoggedEvent[]>[] {
   if (!config.channel.notices) return [];
-  return news.map((each) => postNotice(sql, channelId, toNotice(caller, each)));
+  return notices.map((each) => postNotice(sql, channelId, toNotice(caller, each)));
 }
 
 function postNotice(sql: Sql, channelId: bigint, notice: SystemNotice): PendingQuery<LoggedEvent[]> {

@@ -11,7 +11,7 @@ import { type PatchableEvent, PLACEHOLDER_ID, placeholderTime, toPatchable } fro
 import type { Caller } from '../rpc/call.ts';
 
 /** A notice without its actor. */
-export type News = Omit<
+export type NoticeInit = Omit<
   MessageInitShape<typeof SystemNoticeSchema>,
   '$typeName' | 'actorId' | 'actorName' | 'userIds' | 'userCount'
 > & { readonly kind: Kind; readonly userIds?: readonly bigint[] };
@@ -19,9 +19,9 @@ export type News = Omit<
 const NAMED_USERS = 100;
 
 /** A notice with the caller as its actor. */
-export function toNotice(caller: Caller, { userIds = [], ...news }: News): SystemNotice {
+export function toNotice(caller: Caller, { userIds = [], ...notice }: NoticeInit): SystemNotice {
   return create(SystemNoticeSchema, {
-    ...news,
+    ...notice,
     actorId: caller.userId,
     actorName: caller.name,
     userIds: userIds.toSorted((a, b) => (a < b ? -1 : 1)).slice(0, NAMED_USERS),
@@ -58,45 +58,45 @@ export function fromNoticeJson(json: string): SystemNotice {
 export function toSentence(notice: SystemNotice): string {
   const { actorName: name, userCount, fromEntity: from, toEntity: to } = notice;
   const people = userCount === 1 ? '1 person' : `${userCount} people`;
-  const said = (active: string, passive: string) => (name === '' ? passive : `${name} ${active}`);
+  const sentence = (active: string, passive: string) => (name === '' ? passive : `${name} ${active}`);
   switch (notice.kind) {
     case Kind.MEMBER_JOINED:
-      return said('joined', 'Somebody joined');
+      return sentence('joined', 'Somebody joined');
     case Kind.MEMBERS_ADDED:
-      return said(`added ${people}`, `${people} joined`);
+      return sentence(`added ${people}`, `${people} joined`);
     case Kind.MEMBER_LEFT:
-      return said('left', 'Somebody left');
+      return sentence('left', 'Somebody left');
     case Kind.MEMBER_REMOVED:
-      return said(`removed ${people}`, `${people} left`);
+      return sentence(`removed ${people}`, `${people} left`);
     case Kind.ROLE_CHANGED: {
       const role = MemberRoleSchema.value[notice.role]?.localName;
-      return said(`gave ${people} the role ${role}`, `${people} got the role ${role}`);
+      return sentence(`gave ${people} the role ${role}`, `${people} got the role ${role}`);
     }
     case Kind.OWNERSHIP_TRANSFERRED:
-      return said('handed the channel over', 'The channel has another owner');
+      return sentence('handed the channel over', 'The channel has another owner');
     case Kind.CHANNEL_RENAMED:
-      return said(`renamed the channel to ${notice.name}`, `The channel is called ${notice.name} now`);
+      return sentence(`renamed the channel to ${notice.name}`, `The channel is called ${notice.name} now`);
     case Kind.DESCRIPTION_CHANGED:
-      return said('changed the description', 'The description was changed');
+      return sentence('changed the description', 'The description was changed');
     case Kind.MADE_PRIVATE:
-      return said('made the channel private', 'The channel is private now');
+      return sentence('made the channel private', 'The channel is private now');
     case Kind.MADE_PUBLIC:
-      return said('made the channel public', 'The channel is public now');
+      return sentence('made the channel public', 'The channel is public now');
     case Kind.CHANNEL_ARCHIVED:
-      return said('archived the channel', 'The channel was archived');
+      return sentence('archived the channel', 'The channel was archived');
     case Kind.CHANNEL_UNARCHIVED:
-      return said('opened the channel again', 'The channel was opened again');
+      return sentence('opened the channel again', 'The channel was opened again');
     case Kind.TOPIC_MOVED:
-      return `The discussion moved from ${words(from)} to ${words(to)}`;
+      return `The discussion moved from ${nameOf(from)} to ${nameOf(to)}`;
     case Kind.TOPIC_MERGED_INTO:
-      return `The discussion goes on in that of ${words(to)}`;
+      return `The discussion goes on in that of ${nameOf(to)}`;
     case Kind.TOPIC_MERGED:
-      return `The discussion of ${words(from)} goes on here`;
+      return `The discussion of ${nameOf(from)} goes on here`;
     default:
       return 'Something changed';
   }
 }
 
-function words(entity: EntityRef | undefined): string {
+function nameOf(entity: EntityRef | undefined): string {
   return entity === undefined ? 'another entity' : `${entity.type} ${entity.id}`;
 }

@@ -30,11 +30,11 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
         const row = await lockMessage(sql, call.caller, request.channelId, request.messageId);
         requireOpen(requirePoll(row), row.now);
         requireOptions(requirePoll(row), request.optionIds);
-        const [gone, added] = await Promise.all([
+        const [removed, added] = await Promise.all([
           deleteOtherVotes(sql, tenantId, userId, request),
           insertVotes(sql, tenantId, userId, request),
         ]);
-        if (gone.count + added.count === 0) return { poll: toShown(row), events: [] };
+        if (removed.count + added.count === 0) return { poll: toResults(row), events: [] };
         const { anonymous } = requirePoll(row);
         return change(sql, tenantId, anonymous ? NO_ACTOR : userId, row.id, null);
       });
@@ -46,7 +46,7 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
       const { poll, events } = await db.transaction(call, async (sql): Promise<Changed> => {
         const row = await lockMessage(sql, call.caller, channelId, messageId);
         if (row.senderId !== call.caller.userId) requireRole(call.caller, row, 'ADMIN');
-        if (requirePoll(row).closedAt !== null) return { poll: toShown(row), events: [] };
+        if (requirePoll(row).closedAt !== null) return { poll: toResults(row), events: [] };
         return change(sql, call.caller.tenantId, call.caller.userId, row.id, row.now);
       });
       relay.publish(events);
@@ -62,7 +62,7 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
         ]);
         if (row === undefined) throw errors.messageNotFound();
         requirePoll(row);
-        return { poll: toShown(row), ownOptionIds: votes.map(({ optionId }) => optionId) };
+        return { poll: toResults(row), ownOptionIds: votes.map(({ optionId }) => optionId) };
       });
     },
   };
@@ -79,14 +79,14 @@ function requireOpen({ closeAt, closedAt }: PollData, now: bigint): void {
   if (closedAt !== null || (closeAt !== null && closeAt <= now)) throw errors.pollClosed();
 }
 
-function requireOptions({ options, multiple }: PollData, chosen: readonly number[]): void {
-  if (chosen.some((id) => !options.some((option) => option.id === id)))
+function requireOptions({ options, multiple }: PollData, optionIds: readonly number[]): void {
+  if (optionIds.some((id) => !options.some((option) => option.id === id)))
     throw errors.fieldInvalid('option_ids', 'contains an option that the poll does not have');
-  if (!multiple && chosen.length > 1)
+  if (!multiple && optionIds.length > 1)
     throw errors.fieldInvalid('option_ids', 'must contain one option in this poll');
 }
 
-function toShown(row: MessageRow): Poll {
+function toResults(row: MessageRow): Poll {
   return toPoll(fromMetadataJson(row.metadata) ?? {}, row.votes);
 }
 
@@ -99,7 +99,7 @@ async function change(
 ): Promise<Changed> {
   const [row] = await updatePoll(sql, tenantId, messageId, closedAt);
   if (row === undefined) throw errors.messageNotFound();
-  const poll = toShown(row);
+  const poll = toResults(row);
   const changed = toPollChanged(row.channelId, row.id, actorId, poll);
   return { poll, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', actorId, changed, row.id) };
 }

@@ -36,12 +36,12 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
       const terms = parseQuery(request.query);
       const token = fromPageToken(request.pageToken, 6);
       const size = pageSizeOf(request, PAGE);
-      const ways = waysOf(terms);
+      const modes = modesOf(terms);
       const place = token === undefined ? firstPlace(request, deps.now) : toPlace(token);
-      const tried = token === undefined ? ways : ways.filter(({ match }) => BigInt(match) === token[0]);
-      for (const way of tried) {
-        const found = await findPage(deps, call, request, way, place, size);
-        if (found !== undefined) return { ...found, matched: way.match };
+      const tried = token === undefined ? modes : modes.filter(({ match }) => BigInt(match) === token[0]);
+      for (const mode of tried) {
+        const found = await findPage(deps, call, request, mode, place, size);
+        if (found !== undefined) return { ...found, matched: mode.match };
       }
       return {};
     },
@@ -68,9 +68,9 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
 }
 
 /** An interpretation of the query. The next one is tried when the previous one found nothing. */
-type Way = { readonly match: SearchMatch; readonly terms: readonly Term[] };
+type SearchMode = { readonly match: SearchMatch; readonly terms: readonly Term[] };
 
-function waysOf(terms: readonly Term[]): Way[] {
+function modesOf(terms: readonly Term[]): SearchMode[] {
   const parts = toParts(terms);
   return [
     { match: SearchMatch.WORDS, terms },
@@ -83,14 +83,14 @@ async function findPage(
   deps: Deps,
   call: Call,
   request: MessagesRequest,
-  way: Way,
+  mode: SearchMode,
   place: MessagePlace,
   size: number,
 ): Promise<MessageInitShape<typeof SearchMessagesResponseSchema> | undefined> {
   const { tenantId, userId } = call.caller;
   const search = {
-    terms: way.terms,
-    withoutStopWords: way.match === SearchMatch.WITHOUT_STOP_WORDS,
+    terms: mode.terms,
+    withoutStopWords: mode.match === SearchMatch.WITHOUT_STOP_WORDS,
     filter: toFilter(request),
     ranked: place.now === null ? size + 1 : RANKED,
   };
@@ -102,12 +102,12 @@ async function findPage(
   if (last === undefined) {
     // The rest of the window was deleted; there may be older matches.
     const next = place.from > 0n ? windowBefore(place.from, place.now) : undefined;
-    return next && findPage(deps, call, request, way, next, size);
+    return next && findPage(deps, call, request, mode, next, size);
   }
   const next = nextPlace(place, last, rows.length > size);
   return {
-    messages: shown.map((row) => toFoundMessage(row, way.terms)),
-    nextPageToken: next === undefined ? '' : toToken(way, next),
+    messages: shown.map((row) => toFoundMessage(row, mode.terms)),
+    nextPageToken: next === undefined ? '' : toToken(mode, next),
   };
 }
 
@@ -127,7 +127,7 @@ function toPlace(token: readonly (bigint | null)[]): MessagePlace {
   return { before: before ?? HIGHEST, from: from ?? 0n, now, score: score ?? HIGHEST, id: id ?? HIGHEST };
 }
 
-function toToken({ match }: Way, { now, before, from, score, id }: MessagePlace): string {
+function toToken({ match }: SearchMode, { now, before, from, score, id }: MessagePlace): string {
   return toPageToken([BigInt(match), now, before, from, score, id]);
 }
 

@@ -40,15 +40,19 @@ export function toFoundChannel(row: FoundChannelRow): MessageInitShape<typeof Fo
 }
 
 type Span = { readonly start: number; readonly end: number };
-type Word = Span & { readonly folded: string };
+type Word = Span & { readonly normalized: string };
 type Part = MessageInitShape<typeof TextPartSchema>;
 
 /** The text around its first match, in parts. `forms` are words that the database matched as forms of a term. */
 export function toSnippet(text: string, terms: readonly Term[], forms: readonly string[]) {
   const all = [...text.matchAll(/[\p{L}\p{N}][\p{L}\p{N}\p{M}]*/gu)].map(
-    ({ 0: word, index }): Word => ({ start: index, end: index + word.length, folded: fold(word) }),
+    ({ 0: word, index }): Word => ({
+      start: index,
+      end: index + word.length,
+      normalized: normalizeWord(word),
+    }),
   );
-  const matches = toMatches(all, terms, new Set(forms.map(fold)));
+  const matches = toMatches(all, terms, new Set(forms.map(normalizeWord)));
   const { start, end } = toWindow(text, all, matches[0]?.start ?? 0);
   const parts: Part[] = [];
   let at = start;
@@ -63,7 +67,7 @@ export function toSnippet(text: string, terms: readonly Term[], forms: readonly 
 }
 
 /** Lower case without diacritics, like PostgreSQL's unaccent. */
-export function fold(word: string): string {
+export function normalizeWord(word: string): string {
   return word
     .normalize('NFD')
     .replaceAll(/\p{M}/gu, '')
@@ -84,12 +88,12 @@ const letters: ReadonlyMap<string, string> = new Map([
 function toMatches(all: readonly Word[], terms: readonly Term[], forms: ReadonlySet<string>): Span[] {
   const wanted = terms
     .filter(({ negated }) => !negated)
-    .map(({ words, kind }) => ({ kind, words: words.map(fold) }));
+    .map(({ words, kind }) => ({ kind, words: words.map(normalizeWord) }));
   const matches: Span[] = [];
   for (let index = 0; index < all.length; index++) {
     const lengths = wanted.filter(({ kind, words }) => matchesAt(all, index, kind, words));
     const longest = Math.max(0, ...lengths.map(({ words }) => words.length));
-    const count = longest === 0 && forms.has(all[index]?.folded ?? '') ? 1 : longest;
+    const count = longest === 0 && forms.has(all[index]?.normalized ?? '') ? 1 : longest;
     const [first, last] = [all[index], all[index + count - 1]];
     if (count === 0 || first === undefined || last === undefined) continue;
     matches.push({ start: first.start, end: last.end });
@@ -105,7 +109,7 @@ function matchesAt(
   words: readonly string[],
 ): boolean {
   return words.every((word, offset) => {
-    const found = all[index + offset]?.folded;
+    const found = all[index + offset]?.normalized;
     if (found === undefined) return false;
     if (kind === 'PART') return found.includes(word);
     return kind === 'PREFIX' && offset === words.length - 1 ? found.startsWith(word) : found === word;

@@ -132,7 +132,7 @@ export function updateFollowing(
         and me.tenant_id = ${tenantId}
         and is_member_status(me.status)
     ),
-    said as (
+    changed as (
       insert into thread_followers as f (tenant_id, root_id, user_id, channel_id, is_following, read_reply_id)
       select ${tenantId}, r.id, ${userId}, r.channel_id, ${following}, r.last_reply_id
       from root r
@@ -149,7 +149,7 @@ export function updateFollowing(
     select r.is_deleted, me.joined_at, ${stateColumns(sql)}
     from root r
     cross join lateral (select r.joined_at) as me
-    left join said f on f.root_id = r.id
+    left join changed f on f.root_id = r.id
   `;
 }
 
