@@ -10,6 +10,7 @@ const ON_CLUSTER = [
   'src/event/',
   'src/presence/',
   'src/limit/',
+  'src/admin/revoke',
   'src/message/cache',
   'src/member/cache',
   'test/outage',
