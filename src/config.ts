@@ -42,7 +42,7 @@ export function toConfig(env: Env) {
       drainTimeoutMs: read.count('DRAIN_TIMEOUT_MS', 10_000),
     },
     auth: {
-      jwks: read.text('AUTH_JWKS_URL'),
+      jwks: read.keySet('AUTH_JWKS_URL'),
       issuer: read.text('AUTH_ISSUER'),
       audience: read.text('AUTH_AUDIENCE'),
       algorithms: read.list('AUTH_ALGORITHMS', ['RS256', 'ES256', 'PS256']),
@@ -198,6 +198,17 @@ function reader(env: Env, problems: string[]) {
       const good = urls.filter((url) => url !== null && protocols.includes(url.protocol));
       if (good.length < urls.length) problems.push(`${name} must be ${protocols.join('// or ')}//host:port`);
       return good.filter((url) => url !== null);
+    },
+    /** Over http a third party could replace the keys: only this machine is trusted. */
+    keySet(name: string): string {
+      const value = raw(name);
+      if (value === undefined) problems.push(`${name} is required`);
+      const url = URL.parse(value ?? '');
+      const isLocal =
+        url?.protocol === 'http:' && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
+      if (value !== undefined && url?.protocol !== 'https:' && url?.protocol !== 'file:' && !isLocal)
+        problems.push(`${name} must be https://…, file:///… or http://localhost`);
+      return value ?? '';
     },
     /** Base64 of 32 bytes or more each. */
     keys(name: string): readonly Buffer[] {

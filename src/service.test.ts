@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { createServiceLogin, randomPassword } from '../scripts/lib/postgres.ts';
 import { type App, app } from '../test/kit/app.ts';
 import { SchemaError } from './db/schema-files.ts';
+import { openService } from './service.ts';
+import { createLogger } from './telemetry/log.ts';
 
 describe('openService', () => {
   let the: App;
@@ -14,6 +18,41 @@ describe('openService', () => {
   it('rejects a login that bypasses row-level security', async () => {
     await assert.rejects(the.start({ DATABASE_URL: the.database.ownerUrl }), SchemaError);
     assert.equal(the.instances.length, 1);
+  });
+
+  it('rejects a login that is a member of discuss_system, also without inheriting its rights', async () => {
+    const role = `discuss_test_member_${randomBytes(6).toString('hex')}`;
+    const url = await createServiceLogin(the.database.ownerUrl, role, randomPassword());
+    try {
+      const instance = await openService(the.config({ DATABASE_URL: url }), createLogger('silent'));
+      await instance.drain();
+      for (const inherit of ['inherit', 'noinherit']) {
+        await the.owner.unsafe(`alter role ${role} ${inherit}`);
+        await the.owner.unsafe(`grant discuss_system to ${role}`);
+        await assert.rejects(the.start({ DATABASE_URL: url }), /must be a plain member of discuss_service/);
+        await the.owner.unsafe(`revoke discuss_system from ${role}`);
+      }
+    } finally {
+      await the.owner.unsafe(`drop role ${role}`);
+    }
+  });
+
+  it('accepts a key set over https, from a file or from this machine only', () => {
+    for (const url of [
+      'https://id.example/certs',
+      'file:///run/jwks.json',
+      'http://localhost:8080/certs',
+      'http://[::1]/',
+    ])
+      assert.equal(the.config({ AUTH_JWKS_URL: url }).auth.jwks, url);
+    for (const url of [
+      'http://id.example/certs',
+      'http://localhost.example/',
+      'http://127.0.0.1.example/',
+      'certs',
+      'ftp://localhost/',
+    ])
+      assert.throws(() => the.config({ AUTH_JWKS_URL: url }), /AUTH_JWKS_URL must be https/);
   });
 
   it('lists every problem of the configuration at once', () => {

@@ -109,6 +109,38 @@ test('a token whose key cannot be fetched is UNAVAILABLE, not UNAUTHENTICATED', 
   assert.equal((await identity.verify(await sign(user))).userId, 7n);
 });
 
+test('known keys are used while the identity provider is unavailable, and read again afterwards', async (t) => {
+  // jose takes the age of its keys from Date.
+  t.mock.timers.enable({ apis: ['Date'], now: start });
+  await using identity = await openIdentity({ time: Date.now });
+  const verifyNew = async (key = {}) => {
+    const seconds = Date.now() / 1000;
+    const token = await sign({ ...user, name: `${seconds}` }, { iat: seconds, exp: seconds + 60 }, key);
+    return identity.verify(token);
+  };
+  await verifyNew();
+  for (const status of [503, 200, 0]) {
+    identity.status = status;
+    if (status === 0) identity.close();
+    for (let minute = 0; minute < 30; minute++) {
+      t.mock.timers.tick(60_000);
+      assert.equal((await verifyNew()).userId, 7n);
+    }
+  }
+  const unknown = await rpcErrorOf(verifyNew({ key: otherKey.privateKey, kid: 'k2' }));
+  assert.equal(unknown.code, Code.UNAVAILABLE);
+});
+
+test('a key that the identity provider removed is rejected after the next refresh', async () => {
+  let time = start;
+  await using identity = await openIdentity({ time: () => time });
+  await identity.verify(await sign(user));
+  identity.keys = [{ ...jwk, kid: 'k2' }];
+  time += 601_000;
+  const { code } = await rpcErrorOf(identity.verify(await sign({ ...user, name: 'b' })));
+  assert.equal(code, Code.UNAUTHENTICATED);
+});
+
 test('a service acts for the user that it names', async () => {
   await using identity = await openIdentity();
   const token = await sign({ tenants: '*', realm_access: { roles: ['discuss.service'] } });
@@ -256,10 +288,10 @@ async function rpcErrorOf(promise: Promise<unknown>): Promise<RpcError> {
 
 /** An identity provider's key endpoint, and a verifier of its tokens. */
 async function openIdentity({ time = (): number => start, env = {} } = {}) {
-  const identity = { status: 200, verify: undefined as unknown as VerifyToken };
+  const identity = { status: 200, keys: [jwk], verify: undefined as unknown as VerifyToken };
   const server = createServer((_request, response) => {
     response.writeHead(identity.status, { 'content-type': 'application/json' });
-    response.end(JSON.stringify({ keys: [jwk] }));
+    response.end(JSON.stringify({ keys: identity.keys }));
   });
   await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve));
   const { port } = server.address() as AddressInfo;
@@ -270,10 +302,14 @@ async function openIdentity({ time = (): number => start, env = {} } = {}) {
   };
   const config = toConfig({ ...testEnv, ...jwks, AUTH_CLOCK_TOLERANCE_MS: '1000', ...env });
   identity.verify = await createTokenVerifier(config.auth, time);
+  const close = () => {
+    server.close();
+    server.closeAllConnections();
+  };
   return Object.assign(identity, {
+    close,
     async [Symbol.asyncDispose]() {
-      server.close();
-      server.closeAllConnections();
+      close();
     },
   });
 }

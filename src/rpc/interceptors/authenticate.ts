@@ -20,6 +20,9 @@ import { type AccessError, OpenStreams } from '../open-streams.ts';
 /** Verifies a token and returns its caller; throws UNAUTHENTICATED. */
 export type VerifyToken = (token: string) => Promise<Identity>;
 
+const KEYS_REFRESH_MS = 600_000;
+const KEYS_RETRY_MS = 30_000;
+
 type Header = (name: string) => string | undefined;
 
 /** Sets the caller of the call from its token. A stream ends as soon as its caller has no access any more. */
@@ -49,7 +52,7 @@ export async function callerOf(header: Header, verifyToken: VerifyToken): Promis
 
 /** Caches the callers of verified tokens until these expire, so that each signature is checked once. */
 export async function createTokenVerifier(config: Config['auth'], now: () => number): Promise<VerifyToken> {
-  const keys = await openKeys(config.jwks);
+  const keys = await openKeys(config.jwks, now);
   const cache = new LRUCache<string, Identity>({ max: config.tokenCacheSize });
   return async (token) => {
     const fingerprint = hash('sha256', token, 'base64');
@@ -63,12 +66,34 @@ export async function createTokenVerifier(config: Config['auth'], now: () => num
   };
 }
 
-async function openKeys(location: string): Promise<JWTVerifyGetKey> {
+async function openKeys(location: string, now: () => number): Promise<JWTVerifyGetKey> {
   const url = new URL(location);
-  if (url.protocol !== 'file:')
-    return createRemoteJWKSet(url, { cooldownDuration: 30_000, timeoutDuration: 5_000 });
+  if (url.protocol !== 'file:') return remoteKeys(url, now);
   const keys: JSONWebKeySet = JSON.parse(await readFile(url, 'utf8'));
   return createLocalJWKSet(keys);
+}
+
+// The known keys do not expire by themselves: they are used for as long as the identity provider is unavailable.
+function remoteKeys(url: URL, now: () => number): JWTVerifyGetKey {
+  const keys = createRemoteJWKSet(url, {
+    cooldownDuration: 30_000,
+    timeoutDuration: 5_000,
+    cacheMaxAge: Number.POSITIVE_INFINITY,
+  });
+  let refreshTime = now() + KEYS_REFRESH_MS;
+  return async (header, token) => {
+    if (now() >= refreshTime) {
+      // Set before waiting, so that at most one call waits for a provider that does not respond.
+      refreshTime = now() + KEYS_RETRY_MS;
+      await keys.reload().then(
+        () => {
+          refreshTime = now() + KEYS_REFRESH_MS;
+        },
+        () => {},
+      );
+    }
+    return keys(header, token);
+  };
 }
 
 async function verify(
