@@ -1,4 +1,8 @@
 import type { CacheClient } from '../redis/cache-client.ts';
+import { loadScript } from '../redis/script.ts';
+
+const readUnread = loadScript(import.meta.dirname, 'read-unread');
+const keepUnread = loadScript(import.meta.dirname, 'keep-unread');
 
 /** Unread counts of a channel for a user, and the state they were counted in, as `listUnread` returns it. */
 export type UnreadCounts = {
@@ -25,41 +29,6 @@ export const NO_COUNTS: CachedCounts = {
   mentions: '{}',
 };
 
-// The counts are stored beside the state too, so that a count written by another program is not used.
-const READ = `
-  local counts = {}
-  local pairs = redis.call('hgetall', KEYS[1])
-  for i = 1, #pairs, 2 do counts[pairs[i]] = pairs[i + 1] end
-  local ids, states, unread, mentions = {}, {}, {}, {}
-  pairs = redis.call('hgetall', KEYS[2])
-  for i = 1, #pairs, 2 do
-    local state, count, mentioned = string.match(pairs[i + 1], '^(%S+) (%d+) (%d+)$')
-    if state and counts[pairs[i]] == count then
-      local n = #ids + 1
-      ids[n], states[n], unread[n], mentions[n] = pairs[i], state, count, mentioned
-    end
-  end
-  return {
-    redis.call('hget', KEYS[2], 'epoch') or '',
-    '{' .. table.concat(ids, ',') .. '}', '{' .. table.concat(states, ',') .. '}',
-    '{' .. table.concat(unread, ',') .. '}', '{' .. table.concat(mentions, ',') .. '}'
-  }
-`;
-
-// Entries of channels that were left or read are not removed one by one; when they are the majority, the hash is
-// cleared.
-const KEEP = `
-  if redis.call('hget', KEYS[2], 'epoch') ~= ARGV[2] or redis.call('hlen', KEYS[2]) > tonumber(ARGV[1]) then
-    redis.call('del', KEYS[1], KEYS[2])
-    redis.call('hset', KEYS[2], 'epoch', ARGV[2])
-  end
-  for i = 3, #ARGV, 3 do
-    redis.call('hset', KEYS[1], ARGV[i], ARGV[i + 1])
-    redis.call('hset', KEYS[2], ARGV[i], ARGV[i + 2])
-  end
-  return 1
-`;
-
 const SPARE_ENTRIES = 100;
 
 /**
@@ -78,13 +47,14 @@ export class UnreadCache {
 
   async find(userId: bigint): Promise<CachedCounts> {
     if (!this.#enabled) return NO_COUNTS;
-    const found = await this.#client.ask(READ, keysOf(userId));
-    if (!Array.isArray(found)) return NO_COUNTS;
-    const [epoch = '', channelIds, states, unread, mentions] = found.map(String);
+    const reply = await this.#client.read(readUnread, keysOf(userId));
+    if (reply === undefined) return NO_COUNTS;
+    const [channelIds, states] = [reply.text('channel_ids'), reply.text('states')];
+    const [unread, mentions] = [reply.text('unread'), reply.text('mentions')];
     // Malformed content in Redis must not make the statement fail.
     if (!isNumbers(channelIds) || !isNumbers(unread) || !isNumbers(mentions) || !isStates(states))
       return NO_COUNTS;
-    return { epoch, channelIds, states, unread, mentions };
+    return { epoch: reply.text('epoch'), channelIds, states, unread, mentions };
   }
 
   /** Stores new counts of a user with `channels` unread channels in total, in the background. */
@@ -95,7 +65,7 @@ export class UnreadCache {
       unreadCount,
       `${state} ${unreadCount} ${unreadMentionCount}`,
     ]);
-    this.#client.tell(KEEP, keysOf(userId), 2 * channels + SPARE_ENTRIES, epoch, ...entries);
+    this.#client.write(keepUnread, keysOf(userId), 2 * channels + SPARE_ENTRIES, epoch, ...entries);
   }
 }
 
@@ -105,10 +75,10 @@ function keysOf(userId: bigint): [counts: string, states: string] {
   return [key, `{${key}}:states`];
 }
 
-function isNumbers(text: string | undefined): text is string {
-  return text !== undefined && /^\{(\d{1,18}(,\d{1,18})*)?\}$/.test(text);
+function isNumbers(text: string): boolean {
+  return /^\{(\d{1,18}(,\d{1,18})*)?\}$/.test(text);
 }
 
-function isStates(text: string | undefined): text is string {
-  return text !== undefined && /^\{[-.,\d]*\}$/.test(text);
+function isStates(text: string): boolean {
+  return /^\{[-.,\d]*\}$/.test(text);
 }

@@ -1,9 +1,14 @@
 import { LRUCache } from 'lru-cache';
 import type { CacheClient } from '../redis/cache-client.ts';
+import { loadScript } from '../redis/script.ts';
 import type { MessageRow } from './sql.ts';
 
 const TTL_SECONDS = 3_600;
 const REMEMBERED_CHANNELS = 10_000;
+
+const readNewest = loadScript(import.meta.dirname, 'read-newest');
+const keepNewest = loadScript(import.meta.dirname, 'keep-newest');
+const forgetNewest = loadScript(import.meta.dirname, 'forget-newest');
 
 /** Version of a channel's messages. Any change of a message, or a restore of the database, changes it. */
 export type Version = { readonly headSeq: bigint; readonly version: string };
@@ -14,33 +19,6 @@ export type Newest = Version & {
   /** Whether the channel has messages before them. */
   readonly hasOlder: boolean;
 };
-
-// Members with the same score (millisecond) are not ordered by id, so all are read and sorted afterwards.
-const READ = `
-  local head = redis.call('get', KEYS[2])
-  if not head then return false end
-  return {head, '[' .. table.concat(redis.call('zrange', KEYS[1], 0, -1), ',') .. ']'}
-`;
-
-// A slow instance must not overwrite a newer version with an older one.
-const KEEP = `
-  local head = redis.call('get', KEYS[2])
-  if head and tonumber(string.match(head, '^%d+')) > tonumber(ARGV[2]) then return 0 end
-  redis.call('del', KEYS[1])
-  redis.call('zadd', KEYS[1], unpack(ARGV, 4))
-  redis.call('expire', KEYS[1], ARGV[1])
-  redis.call('set', KEYS[2], ARGV[3], 'ex', ARGV[1])
-  return 1
-`;
-
-// The head remains and prevents that an older version is stored.
-const FORGET = `
-  local head = redis.call('get', KEYS[2])
-  if head and tonumber(string.match(head, '^%d+')) >= tonumber(ARGV[2]) then return 0 end
-  redis.call('del', KEYS[1])
-  redis.call('set', KEYS[2], ARGV[2], 'ex', ARGV[1])
-  return 1
-`;
 
 /**
  * The newest messages of channels, each set with the version of the channel in which it was read. A set is used only
@@ -61,13 +39,13 @@ export class MessageCache {
   /** The cached newest messages, if they suffice for a page of `size`. */
   async find(channelId: bigint, size: number): Promise<Newest | undefined> {
     if (!this.#enabled) return undefined;
-    const found = await this.#client.ask(READ, keysOf(channelId));
-    if (!Array.isArray(found)) return undefined;
-    const [, headSeq, version, count, older] = headPattern.exec(`${found[0]}`) ?? [];
+    const reply = await this.#client.read(readNewest, keysOf(channelId));
+    if (reply?.has('head') !== true) return undefined;
+    const [, headSeq, version, count, older] = headPattern.exec(reply.text('head')) ?? [];
     if (headSeq === undefined || version === undefined) return undefined;
     const hasOlder = older === '1';
     if (hasOlder && Number(count) < size) return undefined;
-    const messages = toRows(channelId, `${found[1]}`);
+    const messages = toRows(channelId, reply.text('messages'));
     if (messages?.length !== Number(count)) return undefined;
     return { headSeq: BigInt(headSeq), version, messages, hasOlder };
   }
@@ -86,13 +64,13 @@ export class MessageCache {
     if (!this.#enabled || messages.length === 0) return;
     const head = `${headSeq} ${version} ${messages.length} ${hasOlder ? 1 : 0}`;
     const members = messages.flatMap((row) => [`${row.createdAt}`, JSON.stringify(toEntity(row))]);
-    this.#client.tell(KEEP, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members);
+    this.#client.write(keepNewest, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members);
   }
 
   /** Evicts the page of a channel after an edit or deletion, so that Redis does not keep the old content. */
   forget(channelId: bigint, seq: bigint | undefined): void {
     if (this.#enabled && seq !== undefined)
-      this.#client.tell(FORGET, keysOf(channelId), TTL_SECONDS, `${seq}`);
+      this.#client.write(forgetNewest, keysOf(channelId), TTL_SECONDS, `${seq}`);
   }
 }
 

@@ -1,61 +1,59 @@
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { RedisClient } from './client.ts';
+import { callScript, type Script, type ScriptReply } from './script.ts';
+import { withTimeout } from './timeout.ts';
 
-const REST_MS = 1_000;
-const MAX_UNSENT = 200;
+const PAUSE_MS = 1_000;
+const MAX_PENDING_WRITES = 200;
 
 type Argument = string | number;
 
 /**
- * Runs the scripts of caches. What they hold PostgreSQL knows too, so nobody waits long: an answer that does not
- * come at once is none, and then Redis is left alone for a second.
+ * Runs the scripts of caches. PostgreSQL has all that they contain, so a call never waits long: after a failure or a
+ * time-out, Redis is not used for a second.
  */
 export class CacheClient {
   readonly #redis: RedisClient;
-  readonly #waitMs: number;
+  readonly #timeoutMs: number;
   readonly #metrics: Metrics;
-  #restUntil = 0;
-  #unsent = 0;
+  #pausedUntil = 0;
+  #pendingWrites = 0;
 
   constructor(redis: RedisClient, config: Config['cache'], metrics: Metrics) {
     this.#redis = redis;
-    this.#waitMs = config.redisTimeoutMs;
+    this.#timeoutMs = config.redisTimeoutMs;
     this.#metrics = metrics;
   }
 
-  /** What a script answers; undefined when Redis is away, slow or says no. All keys must have one hash tag. */
-  async ask(script: string, keys: readonly string[], ...values: readonly Argument[]): Promise<unknown> {
-    if (performance.now() < this.#restUntil) return undefined;
-    const slow = Promise.withResolvers<never>();
-    // Where this process was busy itself, the answer may be here: what came is read before the second callback.
-    const giveUp = () => slow.reject(new Error('Redis is slow'));
-    const timer = setTimeout(() => setImmediate(giveUp), this.#waitMs);
-    const asked = this.#redis.eval(script, keys.length, ...keys, ...values);
+  /** The reply of a script; undefined when Redis fails or is paused. All keys must have one hash tag. */
+  async read(
+    script: Script,
+    keys: readonly string[],
+    ...values: readonly Argument[]
+  ): Promise<ScriptReply | undefined> {
+    if (performance.now() < this.#pausedUntil) return undefined;
     try {
-      return await Promise.race([asked, slow.promise]);
+      return await withTimeout(callScript(this.#redis, script, keys, ...values), this.#timeoutMs);
     } catch {
-      this.#fail();
+      this.#pause();
       return undefined;
-    } finally {
-      clearTimeout(timer);
     }
   }
 
-  /** Runs a script that nobody waits for; not at all while many are on their way. */
-  tell(script: string, keys: readonly string[], ...values: readonly Argument[]): void {
-    if (this.#unsent >= MAX_UNSENT || performance.now() < this.#restUntil) return;
-    this.#unsent += 1;
-    this.#redis
-      .eval(script, keys.length, ...keys, ...values)
-      .catch(() => this.#fail())
+  /** Runs a script in the background; drops it while many are pending. */
+  write(script: Script, keys: readonly string[], ...values: readonly Argument[]): void {
+    if (this.#pendingWrites >= MAX_PENDING_WRITES || performance.now() < this.#pausedUntil) return;
+    this.#pendingWrites += 1;
+    callScript(this.#redis, script, keys, ...values)
+      .catch(() => this.#pause())
       .finally(() => {
-        this.#unsent -= 1;
+        this.#pendingWrites -= 1;
       });
   }
 
-  #fail(): void {
-    this.#restUntil = performance.now() + REST_MS;
+  #pause(): void {
+    this.#pausedUntil = performance.now() + PAUSE_MS;
     this.#metrics.cacheFailures.inc();
   }
 }
