@@ -78,7 +78,7 @@ describe('ActivityService', () => {
   const summary = (activities: Iterable<Activity>) =>
     [...activities].map(({ readTime: _, ...activity }) => activity).sort((a, b) => Number(b.id - a.id));
 
-  it('tells of a mention, in words and in parts', async () => {
+  it('records a mention, as a sentence and as fields', async () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const channelId = await group(lan, minh);
     const messageId = await mention(lan, channelId, minh, lan);
@@ -97,7 +97,7 @@ describe('ActivityService', () => {
     assert.deepEqual(await list(lan), [], 'nobody is told of themselves');
   });
 
-  it('tells of replies those who began or follow the thread, with the strongest reason', async () => {
+  it('records replies for the author and followers of a thread, with the strongest reason', async () => {
     const [lan, minh, thu, hoa, chi] = [
       someone('Lan'),
       someone('Minh'),
@@ -125,7 +125,7 @@ describe('ActivityService', () => {
     assert.deepEqual(await reasons(chi), [`REPLY_RECEIVED THREAD_FOLLOWED ${parentId}`]);
   });
 
-  it('tells those who reply in one moment of each other', async () => {
+  it('records concurrent replies for each other’s authors', async () => {
     const people = Array.from({ length: 8 }, (_, index) => someone(`Người ${index}`));
     const lan = someone('Lan');
     const channelId = await group(lan, ...people);
@@ -137,7 +137,7 @@ describe('ActivityService', () => {
     assert.deepEqual(counts, [0, 1, 2, 3, 4, 5, 6, 7], 'each of those who came after');
   });
 
-  it('tells everybody of @channel, and nobody of @here', async () => {
+  it('records @channel for all members, and @here for none', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     await send(lan, channelId, 'mọi người', {
@@ -152,7 +152,7 @@ describe('ActivityService', () => {
     );
   });
 
-  it('heeds muting and the notification level', async () => {
+  it('respects muting and the notification level', async () => {
     const lan = someone('Lan');
     const expected: [string, boolean, string[]][] = [
       ['ALL', false, ['REACTION_RECEIVED', 'REPLY_RECEIVED', 'MENTION_RECEIVED']],
@@ -175,7 +175,7 @@ describe('ActivityService', () => {
     }
   });
 
-  it('gathers reactions to a message until they are read, and tells nothing twice', async () => {
+  it('collapses reactions to a message until they are read, and records none twice', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     const messageId = await send(minh, channelId, 'hay');
@@ -208,7 +208,7 @@ describe('ActivityService', () => {
     assert.equal((await list(minh))[0]?.count, 21);
   });
 
-  it('tells whom an edit mentions anew, once', async () => {
+  it('records mentions that an edit added, once', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     const messageId = await mention(lan, channelId, minh);
@@ -222,7 +222,7 @@ describe('ActivityService', () => {
     assert.deepEqual([await told(minh), await told(thu)], [['MENTION_RECEIVED'], ['MENTION_RECEIVED']]);
   });
 
-  it('tells who is added to a channel by others, not who joins or talks to one person', async () => {
+  it('records users added to a channel by others, but not joins and direct channels', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channels = the.client(ChannelService, lan);
     const { channel } = await channels.createChannel({ name: 'Kho vận', memberUserIds: [minh.userId] });
@@ -244,7 +244,7 @@ describe('ActivityService', () => {
     assert.deepEqual(await sentences(thu), ['You were added to Đơn hàng', 'Lan added you to Kho vận']);
   });
 
-  it('shows the text of a message as it is now, and none of a deleted one', async () => {
+  it('returns the current text of a message, and none of a deleted one', async () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const channelId = await group(lan, minh);
     const messageId = await mention(lan, channelId, minh);
@@ -261,7 +261,7 @@ describe('ActivityService', () => {
     assert.ok(!JSON.stringify(activity, (_, value) => String(value)).includes('sửa'));
   });
 
-  it('hides what happened in a channel from who left it', async () => {
+  it('hides activities of a channel from former members', async () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const channelId = await group(lan, minh);
     await mention(lan, channelId, minh);
@@ -277,7 +277,7 @@ describe('ActivityService', () => {
     assert.deepEqual(await told(minh), ['ADDED_TO_CHANNEL', 'MENTION_RECEIVED']);
   });
 
-  it('shows nobody the activities of others, and lets nobody read them', async () => {
+  it('does not list or mark the activities of other users', async () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const namesake = { ...minh, tenantId: 2n };
     const channelId = await group(lan, minh);
@@ -293,7 +293,7 @@ describe('ActivityService', () => {
     assert.equal((await list(minh))[0]?.read, false);
   });
 
-  it('pages in one order, and filters', async () => {
+  it('lists pages in one order, with filters', async () => {
     const minh = someone('Minh');
     const activities = Array.from({ length: 25 }, (_, index) =>
       task([minh], {
@@ -333,7 +333,7 @@ describe('ActivityService', () => {
     await rejects(feed(minh).listActivities({ pageToken: 'xx' }), Code.InvalidArgument, 'FIELD_INVALID');
   });
 
-  it('marks all that was shown, and leaves unread what came since', async () => {
+  it('marks everything in the snapshot as read, and nothing newer', async () => {
     const minh = someone('Minh');
     await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
     const { snapshotToken, activities } = await feed(minh).listActivities({});
@@ -366,7 +366,7 @@ describe('ActivityService', () => {
       );
   });
 
-  it('keeps unread what commits after it was shown, though it happened before', async () => {
+  it('leaves unread what commits after the snapshot, though it happened before', async () => {
     const minh = someone('Minh');
     let snapshotToken = '';
     await the.owner.begin(async (sql) => {
@@ -389,7 +389,7 @@ describe('ActivityService', () => {
     assert.equal((await feed(minh).markAllActivitiesRead({ upToTime })).markedCount, 1);
   });
 
-  it('turns forty changes of one order at once into one activity', async () => {
+  it('collapses forty concurrent changes of one order into one activity', async () => {
     const [minh, thu] = [someone('Minh'), someone('Thu')];
     const change = (index: number) => ({
       activities: [
@@ -417,7 +417,7 @@ describe('ActivityService', () => {
     );
   });
 
-  it('loses no change to a reader who marks at the same time', async () => {
+  it('loses no change under concurrent marking as read', async () => {
     const minh = someone('Minh');
     const record = () => feed(crm).recordActivities({ activities: [task([minh], { collapseKey: 'k' })] });
     await Promise.all(
@@ -434,7 +434,7 @@ describe('ActivityService', () => {
     assert.ok((await list(minh)).filter(({ read }) => !read).length <= 1);
   });
 
-  it('records a request once, however often and from wherever it comes', async () => {
+  it('records a request once, for repeated calls on all instances', async () => {
     const minh = someone('Minh');
     const request = {
       requestId: randomUUID(),
@@ -455,7 +455,7 @@ describe('ActivityService', () => {
     );
   });
 
-  it('records for those concerned alone, in the tenant of the service', async () => {
+  it('records for the named users only, in the tenant of the service', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const namesake = { ...minh, tenantId: 2n };
     const channelId = await group(lan, minh);
@@ -474,7 +474,7 @@ describe('ActivityService', () => {
     assert.equal((await list(minh)).length, 1);
   });
 
-  it('is told by services, within bounds', async () => {
+  it('accepts activities of services only, within bounds', async () => {
     const minh = someone('Minh');
     await rejects(
       feed(minh).recordActivities({ activities: [task([minh])] }),
@@ -515,7 +515,7 @@ describe('ActivityService', () => {
     assert.equal(recordedCount, 10_000);
   });
 
-  it('are read with their messages, up to the marker, on every device', async () => {
+  it('become read with their messages, up to the marker, on every device', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     const elsewhere = await group(lan, minh);
@@ -556,7 +556,7 @@ describe('ActivityService', () => {
     await stream.disconnect();
   });
 
-  it('are read with the replies of a thread, and not those beside it', async () => {
+  it('become read with the replies of a thread, and not those of other threads', async () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const channelId = await group(lan, minh);
     const root = await send(minh, channelId, 'gốc');
@@ -573,7 +573,7 @@ describe('ActivityService', () => {
     );
   });
 
-  it('lose the reactions that are taken back while they are unread', async () => {
+  it('lose removed reactions while they are unread', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     const messageId = await send(minh, channelId, 'hay');
@@ -606,7 +606,7 @@ describe('ActivityService', () => {
     await stream.disconnect();
   });
 
-  it('count exactly the reactions there are after any were given and taken back at once', async () => {
+  it('count the exact reactions after concurrent adds and removals', async () => {
     const people = Array.from({ length: 12 }, (_, index) => someone(`Người ${index}`));
     const minh = someone('Minh');
     const channelId = await group(minh, ...people);
@@ -628,7 +628,7 @@ describe('ActivityService', () => {
     }
   });
 
-  it('are not unread any more when their message was deleted', async () => {
+  it('are not unread after their message was deleted', async () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const channelId = await group(lan, minh);
     const kept = await mention(lan, channelId, minh);
@@ -650,7 +650,7 @@ describe('ActivityService', () => {
     );
   });
 
-  it('keeps a user’s streams on both instances as a fresh list would be', async () => {
+  it('signals keep a user’s streams on both instances equal to a fresh list', async () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     await mention(lan, channelId, minh);

@@ -102,14 +102,14 @@ describe('AdminService', () => {
     return rows.map(({ text }) => text);
   };
 
-  it('finds nothing to mend where nothing is wrong', async () => {
+  it('finds nothing to repair in consistent data', async () => {
     const before = await dump();
     await assertNothingToRepair(the);
     assert.deepEqual(await dump(), before);
   });
 
   for (const [kind, statement] of damages) {
-    it(`finds and mends ${kind} after: ${statement.replace(/\s+/g, ' ')}`, async () => {
+    it(`finds and repairs ${kind} after: ${statement.replace(/\s+/g, ' ')}`, async () => {
       await the.owner`select settle_unread(1000)`;
       const before = await dump();
       await the.owner.unsafe(statement);
@@ -121,7 +121,7 @@ describe('AdminService', () => {
     });
   }
 
-  it('mends one tenant alone where asked, in pages of any size', async () => {
+  it('repairs one tenant only if requested, in pages of any size', async () => {
     const before = await dump(channelId);
     await the.owner`update channels set member_count = 50`;
     const { counters, nextPageToken } = await the
@@ -136,7 +136,7 @@ describe('AdminService', () => {
     assert.equal((await reconcile(the, 999n)).get('channels.member_count'), 0);
   });
 
-  it('takes for wrong nothing that changes at the moment', async () => {
+  it('reports no mismatch for concurrent changes', async () => {
     let writing = true;
     const writers = [lan, minh, thu].map(async (as) => {
       let sent = 0;
@@ -157,7 +157,7 @@ describe('AdminService', () => {
     await assertNothingToRepair(the);
   });
 
-  it('tells how much there is, makes partitions and drops old ones', async () => {
+  it('returns table sizes, creates partitions and drops old ones', async () => {
     const admin = the.client(AdminService, operator);
     await the.owner`analyze messages`;
     const { tenantCount, tables } = await admin.getStats({});
@@ -189,7 +189,7 @@ describe('AdminService', () => {
     await assertNothingToRepair(the);
   });
 
-  it('is for operators', async () => {
+  it('is allowed for operators only', async () => {
     for (const as of [lan, crm]) {
       const admin = the.client(AdminService, as);
       for (const name of ['reconcileCounters', 'getStats', 'ensurePartitions', 'runRetention'] as const)

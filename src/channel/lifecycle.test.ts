@@ -16,7 +16,7 @@ const [ana, binh, chi, stranger] = [user(1), user(2), user(3), user(99)];
 const foreigner = { userId: 1n, tenantId: 2n };
 const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
 
-describe('channels that end, and that are found', () => {
+describe('archiving, deleting and browsing channels', () => {
   let the: App;
 
   before(async () => {
@@ -44,7 +44,7 @@ describe('channels that end, and that are found', () => {
   };
 
   describe('ArchiveChannel and UnarchiveChannel', () => {
-    it('close a channel for messages and open it again, with one event each', async () => {
+    it('make a channel read-only and writable again, with one event each', async () => {
       const channelId = await group();
       const stream = await new Subscriber(the.client(EventService, chi, 'web', 1), [channelId]).connect();
       const { channel } = await channels(ana).archiveChannel({ channelId });
@@ -68,7 +68,7 @@ describe('channels that end, and that are found', () => {
       await stream.disconnect();
     });
 
-    it('are for owners and services', async () => {
+    it('are allowed for owners and services', async () => {
       const [shown, hidden] = [await group(), await group('kín', true)];
       for (const name of ['archiveChannel', 'unarchiveChannel', 'deleteChannel'] as const) {
         for (const as of [binh, chi, stranger, { ...crm, userId: 99n }])
@@ -83,7 +83,7 @@ describe('channels that end, and that are found', () => {
   });
 
   describe('DeleteChannel', () => {
-    it('ends every stream of the channel on every instance, and the channel for everybody', async () => {
+    it('closes the channel on every stream of every instance and makes it NOT_FOUND for all callers', async () => {
       const [channelId, other] = [await group(), await group()];
       await send(ana, channelId);
       const streams = await Promise.all([
@@ -116,7 +116,7 @@ describe('channels that end, and that are found', () => {
       await late.disconnect();
     });
 
-    it('meets joins and messages at once, and leaves nothing behind', async () => {
+    it('leaves no readable message or member when joins and messages run concurrently', async () => {
       const channelId = await group();
       const calls = Array.from({ length: 20 }, (_, index) => [
         the.client(MemberService, user(200 + index), 'grpc', index % 2).joinChannel({ channelId }),
@@ -134,7 +134,7 @@ describe('channels that end, and that are found', () => {
       assert.equal(rows.at(-1)?.kind, 'CHANNEL_DELETED');
     });
 
-    it('lets the entity and the pair have a new channel, one each', async () => {
+    it('allows a new channel for the entity and for the pair of users', async () => {
       const first = await topic(7n);
       await channels(crm).deleteChannel({ channelId: first.channel?.id ?? 0n });
       const again = await Promise.all(Array.from({ length: 10 }, () => topic(7n)));
@@ -208,7 +208,7 @@ describe('channels that end, and that are found', () => {
       await rejects(nothing, Code.InvalidArgument, 'FIELD_INVALID');
     });
 
-    it('says which ones the caller is in', async () => {
+    it('returns the caller’s membership of each group', async () => {
       const { entries } = await channels(bao).browseChannels({});
       const joined = entries.filter(({ membership }) => membership !== undefined);
       assert.deepEqual(
@@ -219,7 +219,7 @@ describe('channels that end, and that are found', () => {
   });
 
   describe('ListTrendingChannels', () => {
-    it('lists the busiest groups that are there for the caller', async () => {
+    it('lists the groups with the most messages that the caller can see', async () => {
       const tenantId = 8n;
       const [an, bao] = [1n, 9n].map((userId) => ({ userId, tenantId })) as [As, As];
       const posts: [string, boolean, number][] = [

@@ -78,7 +78,7 @@ describe('MoveTopic', () => {
     }
   };
 
-  it('keeps the channel with history, members and streams, and lets both entities lead to it', async () => {
+  it('keeps the channel with its history, members and streams, and both entities resolve to it', async () => {
     const [leadOne, deal] = [some('lead'), some('opportunity')];
     const channelId = await make(leadOne, 1n, 2n);
     await send(ana, channelId, 'chào');
@@ -105,7 +105,7 @@ describe('MoveTopic', () => {
     await stream.disconnect();
   });
 
-  it('leads from every entity of a chain to the last, and moves back', async () => {
+  it('resolves every entity of a chain to the last channel, also after a move back', async () => {
     const [leadOne, deal, order] = [some('lead'), some('opportunity'), some('order')];
     const channelId = await make(leadOne, 1n);
     await move(leadOne, deal);
@@ -124,7 +124,7 @@ describe('MoveTopic', () => {
     await lead(channelId, task, leadOne, deal, order, task);
   });
 
-  it('merges into a channel that is there: no history is lost, and all entities lead to the other', async () => {
+  it('merges into an existing channel: no history is lost, and all entities resolve to it', async () => {
     const [old, one, two, account] = [some('contact'), some('customer'), some('customer'), some('account')];
     const source = await make(old, 1n, 3n, 4n, 6n);
     const target = await make(two, 1n, 2n, 5n, 6n);
@@ -168,7 +168,7 @@ describe('MoveTopic', () => {
     await lead(target, account, old, one, two, account);
   });
 
-  it('keeps the reference where there is nothing to move, and refuses where there is nothing at all', async () => {
+  it('stores the alias when the source entity has no channel, and rejects a move between entities without channels', async () => {
     const [one, two, three] = [some('lead'), some('lead'), some('lead')];
     await rejects(move(one, two), Code.NotFound, 'CHANNEL_NOT_FOUND');
     const channelId = await make(two, 1n);
@@ -188,7 +188,7 @@ describe('MoveTopic', () => {
     await lead(moved.channel?.id ?? 0n, three, one, three);
   });
 
-  it('moves archived channels as they are, and merges into none', async () => {
+  it('moves archived channels unchanged, and rejects a merge into an archived channel', async () => {
     const [one, two, three] = [some('order'), some('order'), some('order')];
     const channelId = await make(one, 1n);
     await make(three, 2n);
@@ -199,7 +199,7 @@ describe('MoveTopic', () => {
     assert.deepEqual([channel?.archived, mergedChannelId, channel?.memberCount], [false, channelId, 2]);
   });
 
-  it('refuses a merged channel with too many members, and leaves both as they were', async () => {
+  it('rejects a merge with too many members and changes neither channel', async () => {
     const [one, two] = [some('customer'), some('customer')];
     const people = Array.from({ length: MAX_MEMBERS }, (_, index) => BigInt(index + 1));
     const source = await make(one, ...people.slice(0, 20));
@@ -210,7 +210,7 @@ describe('MoveTopic', () => {
     assert.equal((await channels(crm).getChannel({ channelId: source })).channel?.archived, false);
   });
 
-  it('is done once per request id, on any instance and at the same moment', async () => {
+  it('is executed once per request id for concurrent calls on all instances', async () => {
     const [one, two, three] = [some('lead'), some('customer'), some('customer')];
     const source = await make(one, 1n);
     const target = await make(two, 2n);
@@ -228,7 +228,7 @@ describe('MoveTopic', () => {
     await rejects(move(one, three, requestId), Code.AlreadyExists, 'REQUEST_ID_REUSED');
   });
 
-  it('is for services, within their tenant', async () => {
+  it('is allowed for services, within their tenant', async () => {
     const [one, two] = [some('lead'), some('customer')];
     const channelId = await make(one, 1n);
     await rejects(move(one, two, '', ana), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
@@ -238,7 +238,7 @@ describe('MoveTopic', () => {
     await lead(channelId, two, one, two);
   });
 
-  it('leaves each entity one channel, whatever moves, merges and opens at the same moment', async () => {
+  it('leaves one channel per entity under concurrent moves, merges and creations', async () => {
     const random = createRandom(20_261_123);
     console.log(`# seed ${random.seed}`);
     const done = new Map<string, number>();

@@ -35,7 +35,7 @@ describe('ListChannels.online_member_count', () => {
     return new Map(entries.map(({ channel, onlineMemberCount }) => [channel?.id, onlineMemberCount]));
   };
 
-  it('counts the members of each channel who are there for others', async () => {
+  it('counts the members of each channel who are visibly online', async () => {
     const few = await group(1, [2, 3]);
     const many = await group(1, [2, 4, 5, 6]);
     const large = await group(1, [2, 3, 4, 5, 6]);
@@ -61,7 +61,7 @@ describe('ListChannels.online_member_count', () => {
     assert.deepEqual([...(await list(user(6))).keys()], [large]);
   });
 
-  it('leaves it out while Redis is away, and counts those on streams as soon as it is back', async () => {
+  it('is unset while Redis is unavailable, and counts users with streams once Redis is back', async () => {
     const mine = await group(20, [21]);
     const stream = await new Subscriber(the.client(EventService, user(21))).connect();
     await beat(user(20));

@@ -43,7 +43,7 @@ describe('ChannelService', () => {
   };
 
   describe('CreateChannel', () => {
-    it('makes a group with the caller as owner and each other user once', async () => {
+    it('creates a group with the caller as owner and each other user once', async () => {
       const metadata = { order_id: 7, icon: '👥', nested: { a_b: [null, true, 1.5] }, Tên: 'đỏ' };
       const { channel, membership } = await channels(ana).createChannel({
         name: 'Kho Hà Nội',
@@ -67,7 +67,7 @@ describe('ChannelService', () => {
       assert.equal(read.headSeq, 2n);
     });
 
-    it('logs the channel as it answers, and who is in it', async () => {
+    it('appends events with the returned channel and its members', async () => {
       const { channel } = await channels(ana).createChannel({ name: 'Nhật ký', memberUserIds: [3n, 2n] });
       const [created, joined, ...rest] = await events(channel?.id ?? 0n);
       assert.deepEqual(rest, []);
@@ -81,7 +81,7 @@ describe('ChannelService', () => {
       assert.deepEqual(joined.change.value.members, members);
     });
 
-    it('makes one channel for a request id sent 20 times at once over two instances', async () => {
+    it('creates one channel for a request id of 20 concurrent calls on two instances', async () => {
       const requestId = randomUUID();
       const answers = await Promise.all(
         Array.from({ length: 20 }, (_, index) =>
@@ -97,7 +97,7 @@ describe('ChannelService', () => {
       assert.equal(row?.['n'], 1);
     });
 
-    it('knows a retry by its id and contents, in whatever order a map was encoded', async () => {
+    it('recognises a retry by its id and content, in any order of map entries', async () => {
       const requestId = randomUUID();
       const first = await channels(ana).createChannel({
         name: 'a',
@@ -128,7 +128,7 @@ describe('ChannelService', () => {
       assert.notEqual(others.channel?.id, first.channel?.id, 'ids are unique per user');
     });
 
-    it('makes another channel each time without a request id', async () => {
+    it('creates a channel per call without a request id', async () => {
       const [first, second] = [
         await channels(ana).createChannel({ name: 'x' }),
         await channels(ana).createChannel({ name: 'x' }),
@@ -136,7 +136,7 @@ describe('ChannelService', () => {
       assert.notEqual(first.channel?.id, second.channel?.id);
     });
 
-    it('names the field that is wrong', async () => {
+    it('names the invalid field in the error', async () => {
       const deep = JSON.parse(`${'{"a":'.repeat(40)}1${'}'.repeat(40)}`);
       const wrong: [object, string][] = [
         [{ name: '' }, 'name'],
@@ -161,7 +161,7 @@ describe('ChannelService', () => {
       }
     });
 
-    it('takes names and metadata up to the limit', async () => {
+    it('accepts names and metadata up to the limit', async () => {
       const name = '😀'.repeat(255);
       const metadata = { text: 'x'.repeat(8_192 - '{"text":""}'.length) };
       const { channel } = await channels(ana).createChannel({
@@ -175,7 +175,7 @@ describe('ChannelService', () => {
   });
 
   describe('GetOrCreateDirectChannel', () => {
-    it('makes one channel for a pair that asks 50 times at once from both sides over two instances', async () => {
+    it('creates one channel for 50 concurrent calls of both users on two instances', async () => {
       const tenantId = 20n;
       const answers = await Promise.all(
         Array.from({ length: 50 }, (_, index) => {
@@ -201,7 +201,7 @@ describe('ChannelService', () => {
       );
     });
 
-    it('makes one channel for notes to oneself', async () => {
+    it('creates one channel of a user with themselves', async () => {
       const answers = await Promise.all(
         Array.from({ length: 10 }, (_, index) =>
           channels(ana, index % 2).getOrCreateDirectChannel({ userId: 1n }),
@@ -213,7 +213,7 @@ describe('ChannelService', () => {
       assert.equal(answers[0]?.channel?.memberCount, 1);
     });
 
-    it('is nobody else’s, and each tenant’s own', async () => {
+    it('is visible to its two users only, and separate per tenant', async () => {
       const { channel } = await channels(ana).getOrCreateDirectChannel({ userId: 2n });
       const channelId = channel?.id ?? 0n;
       for (const as of [stranger, foreigner])
@@ -225,7 +225,7 @@ describe('ChannelService', () => {
       assert.notEqual(withOther.channel?.id, channelId);
     });
 
-    it('cannot be managed by either', async () => {
+    it('cannot be managed by either user', async () => {
       const { channel } = await channels(ana).getOrCreateDirectChannel({ userId: 2n });
       const channelId = channel?.id ?? 0n;
       const members = the.client(MemberService, ana);
@@ -242,7 +242,7 @@ describe('ChannelService', () => {
   describe('GetOrCreateTopicChannel', () => {
     const order = { entityType: 'order', name: 'Đơn hàng PO-2024-001' };
 
-    it('makes one channel for an entity asked for 30 times at once, and adds all members', async () => {
+    it('creates one channel for 30 concurrent calls with one entity, and adds all members', async () => {
       const answers = await Promise.all(
         Array.from({ length: 30 }, (_, index) =>
           channels(crm, index % 2).getOrCreateTopicChannel({
@@ -272,7 +272,7 @@ describe('ChannelService', () => {
       ]);
     });
 
-    it('changes nothing when it is there with its members', async () => {
+    it('changes nothing when the channel exists with its members', async () => {
       const request = { ...order, entityId: 2n, memberUserIds: [1n, 2n] };
       const first = await channels(crm).getOrCreateTopicChannel(request);
       const again = await channels(crm, 1).getOrCreateTopicChannel({ ...request, name: 'khác' });
@@ -281,7 +281,7 @@ describe('ChannelService', () => {
       assert.equal((await events(first.channel?.id ?? 0n)).length, 2);
     });
 
-    it('makes the user a service acts for the owner', async () => {
+    it('makes the user that a service acts for the owner', async () => {
       const made = await channels(crmFor(3n)).getOrCreateTopicChannel({
         ...order,
         entityId: 3n,
@@ -300,7 +300,7 @@ describe('ChannelService', () => {
       assert.equal(other.channel.memberCount, 3);
     });
 
-    it('is for services, one channel for each tenant, and seen by its members', async () => {
+    it('is allowed for services, creates one channel per tenant, visible to its members', async () => {
       const request = { ...order, entityId: 4n, memberUserIds: [1n] };
       await rejects(
         channels(ana).getOrCreateTopicChannel(request),
@@ -316,7 +316,7 @@ describe('ChannelService', () => {
       assert.equal(elsewhere.created, true);
     });
 
-    it('adds nobody to an archived channel, and still finds it', async () => {
+    it('returns an archived channel and rejects new members for it', async () => {
       const request = { ...order, entityId: 5n, memberUserIds: [1n] };
       const made = await channels(crm).getOrCreateTopicChannel(request);
       await the.owner`update channels set is_archived = true where id = ${made.channel?.id ?? 0n}`;
@@ -326,7 +326,7 @@ describe('ChannelService', () => {
       await rejects(more, Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
     });
 
-    it('refuses a kind of entity that is no name, and a service that does not say which tenant', async () => {
+    it('rejects an invalid entity type, and a service call without a tenant', async () => {
       for (const entityType of ['', 'Order', '1x', 'x'.repeat(101), 'a b'])
         assert.deepEqual(
           await fieldsOf(channels(crm).getOrCreateTopicChannel({ ...order, entityType, entityId: 1n })),
@@ -338,7 +338,7 @@ describe('ChannelService', () => {
   });
 
   describe('the log', () => {
-    it('leads from nothing to the channel and the members as they are', async () => {
+    it('rebuilds the current channel and members from its events', async () => {
       const { channel } = await channels(ana).createChannel({
         name: 'một',
         memberUserIds: [2n, 3n],
@@ -370,7 +370,7 @@ describe('ChannelService', () => {
   });
 
   describe('GetChannel', () => {
-    it('shows a public group to its tenant, and a private one to its members alone', async () => {
+    it('returns a public group to all users of its tenant, and a private one to its members only', async () => {
       const shown = await channels(ana).createChannel({ name: 'công khai' });
       const hidden = await channels(ana).createChannel({ name: 'riêng', private: true });
       const read = await channels(stranger).getChannel({ channelId: shown.channel?.id ?? 0n });
@@ -398,7 +398,7 @@ describe('ChannelService', () => {
       return channel?.id ?? 0n;
     };
 
-    it('changes what the mask names and nothing else, and logs it', async () => {
+    it('changes only the fields in the mask and appends an event', async () => {
       const channelId = await make({ metadata: { a_b: 1 } });
       const before = await channels(ana).getChannel({ channelId });
       const { channel } = await channels(ana).updateChannel({
@@ -428,7 +428,7 @@ describe('ChannelService', () => {
       assert.equal(cleared.channel?.description, '');
     });
 
-    it('is for admins, owners and services', async () => {
+    it('is allowed for admins, owners and services', async () => {
       const channelId = await make();
       const change = { channelId, name: 'x', updateMask: { paths: ['name'] } };
       await rejects(channels(binh).updateChannel(change), Code.PermissionDenied, 'ROLE_TOO_LOW');
@@ -443,7 +443,7 @@ describe('ChannelService', () => {
       await rejects(refused, Code.NotFound, 'CHANNEL_NOT_FOUND');
     });
 
-    it('asks for the role as it is once the channel is free', async () => {
+    it('checks the role after waiting for the lock of the channel', async () => {
       const channelId = await make();
       await the.owner`update channel_members set role = 'ADMIN' where channel_id = ${channelId} and user_id = 2`;
       let call: Promise<unknown> = Promise.resolve();
@@ -457,7 +457,7 @@ describe('ChannelService', () => {
       await rejects(call, Code.PermissionDenied, 'ROLE_TOO_LOW');
     });
 
-    it('refuses blank names, unknown and no fields, public topics and archived channels', async () => {
+    it('rejects blank names, unknown fields, an empty mask, public topics and archived channels', async () => {
       const channelId = await make();
       const wrong: [object, string][] = [
         [{ name: ' ', updateMask: { paths: ['name'] } }, 'name'],
@@ -521,7 +521,7 @@ describe('ChannelService', () => {
       await the.client(MemberService, me).markRead({ channelId: ids.get('b') ?? 0n });
     });
 
-    it('puts pinned ones first, then the latest, and those without messages last', async () => {
+    it('orders pinned channels first, then by latest message, channels without messages last', async () => {
       const { entries, nextPageToken } = await channels(me).listChannels({});
       assert.deepEqual(names(entries), ['ghim', 'im 2', '', 'c', 'b', 'a', 'khách', 'im 1']);
       assert.equal(nextPageToken, '');
@@ -535,7 +535,7 @@ describe('ChannelService', () => {
       assert.equal(first?.lastMessage?.content, 'trong ghim');
     });
 
-    it('gives the same in pages of any size, and sees no channel of others', async () => {
+    it('returns the same list in pages of any size, without channels of others', async () => {
       const all = names((await channels(me).listChannels({})).entries);
       for (const pageSize of [1, 2, 3, 7, 8, 100]) {
         const paged: string[] = [];
@@ -562,7 +562,7 @@ describe('ChannelService', () => {
       assert.deepEqual(await listed({ archived: true, pinnedOnly: true }), []);
     });
 
-    it('shows the newest message that is not deleted, cut to 200 characters', async () => {
+    it('returns the newest message that is not deleted, cut to 200 characters', async () => {
       const channelId = ids.get('im 1') ?? 0n;
       const last = async () => {
         const { entries } = await channels(me).listChannels({});
@@ -586,7 +586,7 @@ describe('ChannelService', () => {
       assert.equal(await last(), undefined);
     });
 
-    it('refuses a page token it did not give out', async () => {
+    it('rejects a page token that this method did not return', async () => {
       for (const pageToken of ['x', Buffer.from('["1"]').toString('base64url')])
         assert.deepEqual(await fieldsOf(channels(me).listChannels({ pageToken })), ['page_token']);
       assert.deepEqual(await fieldsOf(channels(me).listChannels({ pageSize: 101 })), ['page_size']);

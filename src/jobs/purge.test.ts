@@ -52,7 +52,7 @@ describe('retention', () => {
     return entries.find((channel) => channel.channelId === channelId)?.unreadCount ?? 0;
   };
 
-  it('removes messages 90 days after they were deleted, and changes no unread number by it', async () => {
+  it('removes messages 90 days after their deletion, without changing unread counts', async () => {
     const channelId = await group();
     const [kept, late, gone] = [
       await send(channelId, 'còn'),
@@ -102,7 +102,7 @@ describe('retention', () => {
     assert.ok((await list()).some(({ id }) => id === newer?.id));
   });
 
-  it('archives groups in which nothing happened for 180 days, with event and notice, once', async () => {
+  it('archives groups without activity for 180 days once, with event and notice', async () => {
     const [quiet, busy] = [await group('Vắng'), await group('Đông')];
     const subscriber = await new Subscriber(the.client(EventService, minh, 'grpc', 1), [quiet]).connect();
     const past = Date.now() - 181 * DAY_MS;
@@ -123,7 +123,7 @@ describe('retention', () => {
     await subscriber.disconnect();
   });
 
-  it('removes deleted channels with all they held after 90 days', async () => {
+  it('removes deleted channels with their content after 90 days', async () => {
     const channelId = await group();
     const root = await send(channelId, 'gốc');
     await send(channelId, 'trả lời', root);

@@ -12,7 +12,7 @@ const binh: As = { userId: 2n, tenantId: 1n };
 const COUNTS = 'unread:2';
 const STATES = '{unread:2}:states';
 
-describe('the cache of unread numbers', () => {
+describe('the cache of unread counts', () => {
   let the: App;
   let redis: RedisClient;
 
@@ -41,7 +41,7 @@ describe('the cache of unread numbers', () => {
   };
   const kept = (channelId: bigint) => until(async () => (await redis.hexists(COUNTS, `${channelId}`)) === 1);
 
-  it('has the form of the document, for users of two tenants with one id too, who see their own alone', async () => {
+  it('has the documented form, and users of two tenants with one id see their own counts only', async () => {
     const [first, second] = [await post(ana, 2, true), await post(ana, 3)];
     const other = await post({ userId: 1n, tenantId: 2n }, 4);
     for (let round = 0; round < 2; round += 1) {
@@ -65,7 +65,7 @@ describe('the cache of unread numbers', () => {
     });
   });
 
-  it('is not believed where others wrote to it, and never makes a call fail', async () => {
+  it('ignores entries of other programs, and never makes a call fail', async () => {
     const channelId = await post(ana, 2);
     const expected = await summary(binh);
     const write: (() => Promise<unknown>)[] = [
@@ -90,7 +90,7 @@ describe('the cache of unread numbers', () => {
     }
   });
 
-  it('forgets channels that are long read', async () => {
+  it('drops entries of channels that were read long ago', async () => {
     await redis.del(COUNTS, STATES);
     const stale = Array.from({ length: 500 }, (_, index) => [`${10_000 + index}`, '1'] as const).flat();
     await redis.hset(COUNTS, ...stale);

@@ -41,7 +41,7 @@ describe('read markers', () => {
   };
 
   describe('MarkUnread', () => {
-    it('takes own and deleted messages out wherever the marker comes to stand, and moves back only', async () => {
+    it('excludes own and deleted messages from the count at every marker, and moves backward only', async () => {
       const senders = [binh, ana, binh, binh, ana, binh, ana, ana, binh];
       const deleted = [0, 3, 4, 5, 8];
       for (const from of senders.keys()) {
@@ -73,7 +73,7 @@ describe('read markers', () => {
       ['back', 'forward'],
       ['forward', 'back'],
     ]) {
-      it(`leaves an exact number when it meets MarkRead, ${order.join(' before ')}`, async () => {
+      it(`leaves the exact count when run concurrently with MarkRead, ${order.join(' before ')}`, async () => {
         const channelId = await group();
         const ids: bigint[] = [];
         for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
@@ -99,7 +99,7 @@ describe('read markers', () => {
       [1, 3],
       [3, 1],
     ]) {
-      it(`lets the farther of two moves back at once stand, made in the order ${order.join(', ')}`, async () => {
+      it(`keeps the farther of two concurrent moves back, in the order ${order.join(', ')}`, async () => {
         const channelId = await group();
         const ids: bigint[] = [];
         for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
@@ -118,7 +118,7 @@ describe('read markers', () => {
       });
     }
 
-    it('tells the reader’s streams when it moved', async () => {
+    it('signals the reader’s streams when the marker moved', async () => {
       const channelId = await group();
       const messageId = await send(channelId);
       await members(binh).markRead({ channelId });
@@ -133,7 +133,7 @@ describe('read markers', () => {
       await stream.disconnect();
     });
 
-    it('refuses messages of other channels, and channels of others', async () => {
+    it('rejects messages of other channels, and channels of others', async () => {
       const [shown, hidden] = [await group(), await group([], true)];
       const messageId = await send(hidden);
       const mark = (as: As, channelId: bigint) => members(as).markUnread({ channelId, messageId });
@@ -145,7 +145,7 @@ describe('read markers', () => {
   });
 
   describe('ListReaders', () => {
-    it('lists whose marker has reached the message, without its sender and who joined later', async () => {
+    it('lists the members whose marker reached the message, without its sender and members who joined later', async () => {
       const channelId = await group([2n, 3n, 5n]);
       const first = await send(channelId);
       const second = await send(channelId, binh);
@@ -164,7 +164,7 @@ describe('read markers', () => {
       assert.deepEqual(await readers(first), []);
     });
 
-    it('is for members of small channels', async () => {
+    it('is allowed for members of channels up to the size limit', async () => {
       const [channelId, hidden] = [await group([2n, 3n, 4n, 5n]), await group([], true)];
       const messageId = await send(channelId);
       const ask = (as: As, id = channelId) => members(as).listReaders({ channelId: id, messageId });

@@ -20,7 +20,7 @@ const foreigner = { userId: 1n, tenantId: 2n };
 const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
 const { GUEST, MEMBER, ADMIN, OWNER } = MemberRole;
 
-describe('members who come and change', () => {
+describe('joining, roles and settings of members', () => {
   let the: App;
 
   before(async () => {
@@ -46,7 +46,7 @@ describe('members who come and change', () => {
     the.owner`update channels set is_archived = true where id = ${channelId}`;
 
   describe('JoinChannel', () => {
-    it('makes the caller a member once, also when asked again', async () => {
+    it('adds the caller as a member once, also for a repeated call', async () => {
       const channelId = await group();
       await the.client(MessageService, ana).sendMessage({ channelId, content: 'trước' });
       const { channel, membership } = await members(binh).joinChannel({ channelId });
@@ -59,7 +59,7 @@ describe('members who come and change', () => {
       assert.equal((await members(ana).joinChannel({ channelId })).membership?.role, OWNER);
     });
 
-    it('lets 50 users in at once, each calling twice, and counts and logs each once', async () => {
+    it('adds 50 users who each call twice concurrently, with one event and count each', async () => {
       const channelId = await group();
       const stream = await new Subscriber(the.client(EventService, ana), [channelId]).connect();
       const joining = Array.from({ length: 50 }, (_, index) => user(100 + index));
@@ -81,7 +81,7 @@ describe('members who come and change', () => {
       await stream.disconnect();
     });
 
-    it('keeps the limit when the last places are asked for at once', async () => {
+    it('enforces the member limit for concurrent calls', async () => {
       const channelId = await group();
       const answers = await Promise.allSettled(
         Array.from({ length: MAX_MEMBERS + 4 }, (_, index) =>
@@ -92,7 +92,7 @@ describe('members who come and change', () => {
       await rejects(members(stranger).joinChannel({ channelId }), Code.FailedPrecondition, 'CHANNEL_FULL');
     });
 
-    it('takes back who left or was removed, with the history before them read', async () => {
+    it('re-adds users who left or were removed, with existing history marked read', async () => {
       const channelId = await group({ 2: ADMIN, 3: MEMBER });
       await members(binh).leaveChannel({ channelId });
       await members(ana).removeMember({ channelId, userId: 3n });
@@ -103,7 +103,7 @@ describe('members who come and change', () => {
       assert.equal(removed.channel?.memberCount, 3);
     });
 
-    it('opens the channel on the streams of who joins', async () => {
+    it('adds the channel to the streams of the new member', async () => {
       const channelId = await group();
       const stream = await new Subscriber(the.client(EventService, dung, 'web', 1)).connect();
       await members(dung).joinChannel({ channelId });
@@ -113,7 +113,7 @@ describe('members who come and change', () => {
       await stream.disconnect();
     });
 
-    it('is for public groups that are not archived', async () => {
+    it('is allowed for public groups that are not archived', async () => {
       const [hidden, archived] = [await group({}, true), await group({ 2: MEMBER })];
       await archive(archived);
       const { channel: direct } = await channels(ana).getOrCreateDirectChannel({ userId: 2n });
@@ -133,7 +133,7 @@ describe('members who come and change', () => {
   });
 
   describe('UpdateMemberRole', () => {
-    it('gives a role, tells everybody, and changes nothing the second time', async () => {
+    it('sets a role with one event, and changes nothing when repeated', async () => {
       const channelId = await group({ 2: MEMBER, 3: MEMBER });
       const before = await list(channelId);
       const stream = await new Subscriber(the.client(EventService, chi, 'web', 1), [channelId]).connect();
@@ -147,7 +147,7 @@ describe('members who come and change', () => {
       await stream.disconnect();
     });
 
-    it('keeps to the roles of both', async () => {
+    it('is limited by the roles of caller and member', async () => {
       const channelId = await group({ 2: ADMIN, 3: MEMBER, 4: GUEST, 5: OWNER, 6: ADMIN });
       const give = (as: As, userId: bigint, role: MemberRole, id = channelId) =>
         members(as).updateMemberRole({ channelId: id, userId, role });
@@ -186,7 +186,7 @@ describe('members who come and change', () => {
       assert.deepEqual(await fieldsOf(give(ana, 2n, MemberRole.UNSPECIFIED)), ['role']);
     });
 
-    it('leaves an owner, also when two take each other’s role at once', async () => {
+    it('leaves one owner when two owners demote each other concurrently', async () => {
       const channelId = await group({ 2: OWNER });
       const outcomes = await Promise.allSettled([
         members(ana).updateMemberRole({ channelId, userId: 2n, role: MEMBER }),
@@ -202,7 +202,7 @@ describe('members who come and change', () => {
   });
 
   describe('TransferOwnership', () => {
-    it('makes another the owner and the caller an admin, in one event', async () => {
+    it('makes the member owner and the caller admin in one event', async () => {
       const channelId = await group({ 2: MEMBER, 3: MEMBER });
       const before = await list(channelId);
       const stream = await new Subscriber(the.client(EventService, chi), [channelId]).connect();
@@ -222,7 +222,7 @@ describe('members who come and change', () => {
       await members(ana).leaveChannel({ channelId });
     });
 
-    it('leaves one owner when two transfers and a departure meet', async () => {
+    it('leaves one owner under two concurrent transfers and a departure', async () => {
       for (let round = 0; round < 5; round += 1) {
         const channelId = await group({ 2: MEMBER, 3: MEMBER });
         await Promise.allSettled([
@@ -235,7 +235,7 @@ describe('members who come and change', () => {
       }
     });
 
-    it('lets a service make a sole owner, also where there was none', async () => {
+    it('lets a service set a sole owner, also in a channel without owner', async () => {
       const channelId = await group({ 2: OWNER, 3: MEMBER });
       await members(crm).transferOwnership({ channelId, userId: 3n });
       assert.deepEqual(await rolesOf(channelId), { 1: ADMIN, 2: ADMIN, 3: OWNER });
@@ -251,7 +251,7 @@ describe('members who come and change', () => {
       assert.deepEqual(await rolesOf(channel?.id ?? 0n), { 1: MEMBER, 2: OWNER });
     });
 
-    it('is for owners, and to members', async () => {
+    it('is allowed for owners, to members', async () => {
       const channelId = await group({ 2: ADMIN, 3: MEMBER });
       const hand = (as: As, userId: bigint) => members(as).transferOwnership({ channelId, userId });
       for (const as of [binh, chi, stranger, { ...crm, userId: 99n }])
@@ -265,7 +265,7 @@ describe('members who come and change', () => {
   });
 
   describe('UpdateMembership', () => {
-    it('changes what the mask names, tells the own streams, and others of a nickname only', async () => {
+    it('changes the fields in the mask, signals the caller’s streams, and appends an event for nicknames only', async () => {
       const channelId = await group({ 2: MEMBER });
       const before = await list(channelId);
       const [own, others] = await Promise.all([
@@ -301,7 +301,7 @@ describe('members who come and change', () => {
       await Promise.all([own.disconnect(), others.disconnect()]);
     });
 
-    it('takes what it can store, and is about the caller alone', async () => {
+    it('rejects invalid values and changes the caller’s membership only', async () => {
       const [channelId, hidden] = [await group({ 2: MEMBER }), await group({}, true)];
       const set = (as: As, fields: object, id = channelId) =>
         members(as).updateMembership({ channelId: id, ...fields });

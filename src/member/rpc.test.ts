@@ -71,7 +71,7 @@ describe('MemberService', () => {
   };
 
   describe('AddMembers', () => {
-    it('adds who is not there yet, logs them, and changes nothing the second time', async () => {
+    it('adds new members with one event, and changes nothing when repeated', async () => {
       const channelId = await group({ 2: 'ADMIN' });
       const { added } = await members(ana).addMembers({ channelId, userIds: [4n, 2n, 3n, 3n, 1n] });
       assert.deepEqual(
@@ -91,7 +91,7 @@ describe('MemberService', () => {
       assert.equal(await count(channelId), 4);
     });
 
-    it('lets members add to public channels, admins to private ones, services to all, guests to none', async () => {
+    it('is allowed for members in public channels, admins in private ones, services in all, guests in none', async () => {
       const roles = { 2: 'ADMIN', 3: 'MEMBER', 4: 'GUEST' };
       const [shown, hidden] = [await group(roles), await group(roles, true)];
       await members(chi).addMembers({ channelId: shown, userIds: [5n] });
@@ -124,7 +124,7 @@ describe('MemberService', () => {
         );
     });
 
-    it('gives no role above one’s own', async () => {
+    it('rejects roles above the caller’s own', async () => {
       const channelId = await group({ 2: 'ADMIN', 3: 'MEMBER' });
       const add = (as: As, userId: bigint, role: MemberRole) =>
         members(as).addMembers({ channelId, userIds: [userId], role });
@@ -142,7 +142,7 @@ describe('MemberService', () => {
       );
     });
 
-    it('lets who left come back with a new role, counted once, and nothing unread', async () => {
+    it('re-adds a former member with the new role, counted once and without unread messages', async () => {
       const channelId = await group({ 2: 'ADMIN', 3: 'MEMBER' });
       await send(channelId, chi);
       await members(chi).leaveChannel({ channelId });
@@ -161,7 +161,7 @@ describe('MemberService', () => {
       assert.equal((await own(channelId, chi))?.unreadCount, 1);
     });
 
-    it('never fills a channel beyond its limit, also when many are added at once', async () => {
+    it('enforces the member limit under concurrent calls', async () => {
       const channelId = await group();
       const outcomes = await Promise.allSettled(
         Array.from({ length: 60 }, (_, index) =>
@@ -180,7 +180,7 @@ describe('MemberService', () => {
       );
     });
 
-    it('refuses archived channels and wrong fields', async () => {
+    it('rejects archived channels and invalid fields', async () => {
       const channelId = await group();
       const wrong: [object, string][] = [
         [{ userIds: [] }, 'user_ids'],
@@ -200,7 +200,7 @@ describe('MemberService', () => {
   });
 
   describe('RemoveMember', () => {
-    it('ends what the member may see, and tells the others', async () => {
+    it('ends the member’s access, with an event for the others', async () => {
       const channelId = await group({ 2: 'MEMBER' }, true);
       await members(ana).removeMember({ channelId, userId: 2n });
       const event = await lastEvent(channelId);
@@ -218,7 +218,7 @@ describe('MemberService', () => {
       assert.equal(await count(channelId), 1);
     });
 
-    it('lets admins remove up to admins, owners and services anybody, others nobody', async () => {
+    it('is allowed for admins up to admins, for owners and services for all, for others never', async () => {
       const roles = { 2: 'ADMIN', 3: 'MEMBER', 4: 'GUEST', 5: 'ADMIN', 6: 'OWNER', 7: 'OWNER', 8: 'MEMBER' };
       const channelId = await group(roles);
       const remove = (as: As, userId: bigint) => members(as).removeMember({ channelId, userId });
@@ -239,7 +239,7 @@ describe('MemberService', () => {
       await rejects(refused, Code.NotFound, 'CHANNEL_NOT_FOUND');
     });
 
-    it('keeps the last owner while others remain', async () => {
+    it('rejects the removal of the last owner while others remain', async () => {
       const channelId = await group({ 2: 'ADMIN' });
       await rejects(
         members(crm).removeMember({ channelId, userId: 1n }),
@@ -253,7 +253,7 @@ describe('MemberService', () => {
   });
 
   describe('LeaveChannel', () => {
-    it('ends the membership, tells the others and the leaver’s own stream', async () => {
+    it('ends the membership, with an event for the others and CHANNEL_CLOSED on the leaver’s stream', async () => {
       const channelId = await group({ 2: 'MEMBER' }, true);
       const stream = await new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect();
       await members(binh).leaveChannel({ channelId });
@@ -273,7 +273,7 @@ describe('MemberService', () => {
       for (const call of calls) await rejects(call(), Code.NotFound, 'CHANNEL_NOT_FOUND');
     });
 
-    it('is refused to the only owner while others remain, also when two owners leave at once', async () => {
+    it('is rejected for the last owner while others remain, also when two owners leave concurrently', async () => {
       const channelId = await group({ 2: 'OWNER', 3: 'MEMBER' });
       const outcomes = await Promise.allSettled([
         members(ana).leaveChannel({ channelId }),
@@ -289,7 +289,7 @@ describe('MemberService', () => {
       assert.equal(await count(channelId), 0);
     });
 
-    it('does not exist for those who are not in the channel', async () => {
+    it('returns NOT_FOUND to callers who are not members', async () => {
       const [shown, hidden] = [await group(), await group({}, true)];
       await rejects(members(stranger).leaveChannel({ channelId: shown }), Code.NotFound, 'MEMBER_NOT_FOUND');
       await rejects(
@@ -336,7 +336,7 @@ describe('MemberService', () => {
       }
     });
 
-    it('shows the nickname and when they joined', async () => {
+    it('returns nicknames and join times', async () => {
       const channelId = await group({ 2: 'MEMBER' });
       await the.owner`
         update channel_members set metadata = '{"nickname": "Sếp"}' where channel_id = ${channelId} and user_id = 2
@@ -348,7 +348,7 @@ describe('MemberService', () => {
       assert.deepEqual(membership?.metadata, { nickname: 'Sếp' });
     });
 
-    it('is for members, and for services that act for nobody', async () => {
+    it('is allowed for members, and for services without a user', async () => {
       const [shown, hidden] = [await group(), await group({}, true)];
       await rejects(
         members(stranger).listMembers({ channelId: shown }),
@@ -366,7 +366,7 @@ describe('MemberService', () => {
   });
 
   describe('MarkRead', () => {
-    it('moves forward only, to a message or to the newest, and answers the exact number', async () => {
+    it('moves forward only, to a message or to the newest, and returns the exact unread count', async () => {
       const channelId = await group({ 2: 'MEMBER' });
       const ids: bigint[] = [];
       for (const as of [ana, ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
@@ -388,7 +388,7 @@ describe('MemberService', () => {
       assert.equal((await members(ana).markRead({ channelId, messageId: ids[2] ?? 0n })).unreadCount, 1);
     });
 
-    it('takes own and deleted messages out wherever the marker comes to stand', async () => {
+    it('excludes own and deleted messages from the count at every marker', async () => {
       const senders = [binh, ana, binh, binh, ana, binh, ana, ana, binh];
       const deleted = [0, 3, 4, 5, 8];
       for (const from of senders.keys()) {
@@ -412,7 +412,7 @@ describe('MemberService', () => {
       [1, 3],
       [3, 1],
     ]) {
-      it(`lets the farther of two moves at once stand, made in the order ${order.join(', ')}`, async () => {
+      it(`keeps the farther of two concurrent moves, in the order ${order.join(', ')}`, async () => {
         const channelId = await group({ 2: 'MEMBER' });
         const ids: bigint[] = [];
         for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
@@ -431,7 +431,7 @@ describe('MemberService', () => {
       });
     }
 
-    it('is refused when the membership ends meanwhile', async () => {
+    it('is rejected when the membership ends meanwhile', async () => {
       const channelId = await group({ 2: 'MEMBER' }, true);
       const messageId = await send(channelId);
       let call: Promise<unknown> = Promise.resolve();
@@ -444,7 +444,7 @@ describe('MemberService', () => {
       await rejects(call, Code.NotFound, 'CHANNEL_NOT_FOUND');
     });
 
-    it('tells the reader’s streams on every instance, and nobody else’s', async () => {
+    it('signals the reader’s streams on every instance, and no others', async () => {
       const channelId = await group({ 2: 'MEMBER' });
       const messageId = await send(channelId);
       const streams = await Promise.all([
@@ -479,7 +479,7 @@ describe('MemberService', () => {
       await rejects(members(ana).markRead({ channelId, messageId: 1n }), Code.NotFound, 'MESSAGE_NOT_FOUND');
     });
 
-    it('refuses messages of other channels, and channels of others', async () => {
+    it('rejects messages of other channels, and channels of others', async () => {
       const [shown, hidden] = [await group(), await group({}, true)];
       const messageId = await send(hidden);
       await send(shown);
@@ -495,7 +495,7 @@ describe('MemberService', () => {
   });
 
   describe('GetUnreadSummary', () => {
-    it('counts all channels in one answer, the latest first, muted ones not in the total', async () => {
+    it('counts all channels in one response, the latest first, muted ones not in the total', async () => {
       const me = { userId: 50n, tenantId: 5n };
       const you = { userId: 51n, tenantId: 5n };
       const ids: bigint[] = [];

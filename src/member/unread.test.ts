@@ -20,7 +20,7 @@ const AT_ONCE = 12;
 
 type PresenceView = { readonly unread: number; readonly mentions: number; readonly marker: bigint };
 
-describe('unread numbers', () => {
+describe('unread counts', () => {
   let the: App;
   const channelIds: bigint[] = [];
   /** Members who marked something unread in the round: their markers may go back. */
@@ -45,7 +45,7 @@ describe('unread numbers', () => {
   });
   after(() => the.close());
 
-  it('equal a count by hand after any sends, deletions, markers, departures and returns at once', async () => {
+  it('equal a recount after random concurrent sends, deletions, markers, departures and returns', async () => {
     console.log(`# seed ${random.seed}`);
     const done = new Map<string, number>();
     let before = new Map<string, PresenceView>();

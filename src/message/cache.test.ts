@@ -65,7 +65,7 @@ describe('the cache of newest messages', () => {
     return answer;
   };
 
-  it('answers what a reader past it is answered, of every kind of message and page', async () => {
+  it('returns what PostgreSQL returns, for every kind of message and page', async () => {
     const root = await post('gốc');
     const poll = { options: ['có', 'không'], anonymous: false };
     const asked = await messages(binh).sendMessage({
@@ -100,7 +100,7 @@ describe('the cache of newest messages', () => {
     }
   });
 
-  it('is cached in the form of the document, and for an hour', async () => {
+  it('has the documented form and expires after an hour', async () => {
     for (let index = 0; index < 120; index += 1) await post(`tin ${index}`);
     await readKept(100);
     assert.equal(await redis.type(key()), 'zset');
@@ -119,7 +119,7 @@ describe('the cache of newest messages', () => {
     );
   });
 
-  it('shows nothing to who is not in the channel, or no longer', async () => {
+  it('is not readable for non-members and former members', async () => {
     await post('mật');
     await readKept(0, binh);
     await rejects(read(0, { userId: 5n, tenantId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
@@ -128,7 +128,7 @@ describe('the cache of newest messages', () => {
     await rejects(read(0, binh), Code.NotFound, 'CHANNEL_NOT_FOUND');
   });
 
-  it('holds no longer what was edited or deleted, nor takes it from who read it before', async () => {
+  it('drops edited and deleted content, and rejects it from an instance that read it before', async () => {
     const { deps } = the.instances[CACHED] ?? assert.fail();
     for (const change of ['edit', 'delete'] as const) {
       const messageId = await post(`bí mật ${change}`);
@@ -150,7 +150,7 @@ describe('the cache of newest messages', () => {
     }
   });
 
-  it('is not believed when an old version was put back', async () => {
+  it('is ignored when it contains an old version', async () => {
     const { deps } = the.instances[CACHED] ?? assert.fail();
     const messageId = await post('một');
     await readKept();
@@ -164,7 +164,7 @@ describe('the cache of newest messages', () => {
     assert.deepEqual(answer.messages[0]?.reactions, reactions);
   });
 
-  it('notices what plain SQL changes and removes', async () => {
+  it('detects changes and deletions by plain SQL', async () => {
     const ids = [await post('một'), await post('hai'), await post('ba')];
     await readKept();
     await the.owner`update messages set content = 'hai, sửa' where id = ${ids[1] ?? 0n}`;
@@ -175,7 +175,7 @@ describe('the cache of newest messages', () => {
     assert.deepEqual(contents(await readKept()), ['một', 'hai, sửa']);
   });
 
-  it('is void after the database was restored, whatever numbers come again', async () => {
+  it('is ignored after a restore of the database, even if sequence numbers repeat', async () => {
     const messageId = await post('trước');
     const change = (content: string) =>
       messages().editMessage({ channelId, messageId, content, updateMask: { paths: ['content'] } });
@@ -194,7 +194,7 @@ describe('the cache of newest messages', () => {
     assert.deepEqual(contents(await read()), ['sau']);
   });
 
-  it('does without keys that are missing, broken or written by others', async () => {
+  it('ignores keys that are missing, malformed or written by other programs', async () => {
     await post('một');
     await post('hai');
     const spoil: (() => Promise<unknown>)[] = [
@@ -217,7 +217,7 @@ describe('the cache of newest messages', () => {
     }
   });
 
-  it('makes nobody wait for a Redis that does not answer, or is away', async () => {
+  it('does not delay calls while Redis is unresponsive or unavailable', async () => {
     await post('một');
     await readKept();
     const servers = redis instanceof Cluster ? redis.nodes('master') : [redis];

@@ -65,7 +65,7 @@ describe('changing messages', () => {
   };
 
   describe('EditMessage', () => {
-    it('changes what the mask names, keeps the earlier versions and logs the message as it is read', async () => {
+    it('changes the fields in the mask, keeps earlier versions and appends an event with the returned message', async () => {
       const { id } = await send('một', ana, { mentionUserIds: [2n], metadata: { a: 1 } });
       await edit(id, 'hai');
       const { message } = await edit(id, 'ba', ana, {
@@ -101,7 +101,7 @@ describe('changing messages', () => {
       assert.deepEqual(change.case === 'messageEdited' ? change.value.message : undefined, message);
     });
 
-    it('makes neither version nor event when nothing changes, nor when the call is repeated', async () => {
+    it('creates neither version nor event when nothing changes or the call is repeated', async () => {
       const { id } = await send('như cũ', ana, { metadata: { b: 1, a: [2] } });
       await edit(id, 'như cũ', ana, {
         metadata: { a: [2], b: 1 },
@@ -114,7 +114,7 @@ describe('changing messages', () => {
       assert.equal((await events(id)).length, 2);
     });
 
-    it('is for the author, while the window is open, and for text', async () => {
+    it('is allowed for the author, within the edit window, for text', async () => {
       const { id } = await send('của ana');
       await rejects(edit(id, 'x', binh), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
       await rejects(edit(id, 'x', admin), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
@@ -135,7 +135,7 @@ describe('changing messages', () => {
   });
 
   describe('DeleteMessage', () => {
-    it('leaves a tombstone that holds nothing, wherever the message is read', async () => {
+    it('leaves a tombstone without content in every response', async () => {
       const { id } = await send('bí mật một', ana, { metadata: { k: 'bí mật' }, mentionUserIds: [2n] });
       await edit(id, 'bí mật hai');
       await messages(binh).addReaction({ channelId, messageId: id, emoji: '👍' });
@@ -163,7 +163,7 @@ describe('changing messages', () => {
       }
     });
 
-    it('is for the author and for admins, and changes nothing when repeated', async () => {
+    it('is allowed for the author and for admins, and changes nothing when repeated', async () => {
       const { id } = await send('một');
       const other = await send('hai');
       const erase = (as: As, messageId = id) => messages(as).deleteMessage({ channelId, messageId });
@@ -179,7 +179,7 @@ describe('changing messages', () => {
       await rejects(reply, Code.FailedPrecondition, 'MESSAGE_DELETED');
     });
 
-    it('counts the message as unread no more, and shows the one before in the list of channels', async () => {
+    it('removes the message from the unread count, and previews the message before it', async () => {
       channelId = await group();
       await send('cũ');
       const { id } = await send('mới');
@@ -193,7 +193,7 @@ describe('changing messages', () => {
       assert.deepEqual(await entry(), [1, 'cũ']);
     });
 
-    it('is gone for streams that read the log later, on every instance, with Redis and without', async () => {
+    it('redacts the event for streams that read the log later, on every instance, with Redis and without', async () => {
       channelId = await group();
       for (let index = 0; index < 25; index += 1) await send(`bí mật ${index}`);
       const staying: Subscriber[] = [];
@@ -228,7 +228,7 @@ describe('changing messages', () => {
   });
 
   describe('mentions', () => {
-    it('leave out who is no member of a private channel, and say so, also when the call is repeated', async () => {
+    it('exclude users who are not members of a private channel and report them, also for a repeated call', async () => {
       const request = {
         channelId,
         content: '@2 @77',
@@ -245,7 +245,7 @@ describe('changing messages', () => {
       assert.deepEqual(await read(first.message?.id ?? 0n), first.message);
     });
 
-    it('keep everybody in a public channel', async () => {
+    it('include all users in a public channel', async () => {
       const open = await group(false);
       const { message, ignoredMentionUserIds } = await messages(ana).sendMessage({
         channelId: open,
@@ -255,7 +255,7 @@ describe('changing messages', () => {
       assert.deepEqual([message?.mentionUserIds, ignoredMentionUserIds], [[77n], []]);
     });
 
-    it('of everybody are for admins, and in small channels for all; else they are left out and the answer says so', async () => {
+    it('of the whole channel are allowed for admins, in small channels for all members; otherwise they are ignored and reported', async () => {
       const mentionScope = MentionScope.CHANNEL;
       const mention = (as: As, id: bigint) =>
         messages(as).sendMessage({ channelId: id, content: '@channel', mentionScope });
@@ -275,7 +275,7 @@ describe('changing messages', () => {
   });
 
   describe('SYSTEM messages', () => {
-    it('are posted by services, for nobody in any channel of their tenant', async () => {
+    it('are posted by services without a user in any channel of their tenant', async () => {
       const request = {
         channelId,
         content: 'Đơn hàng đã giao',
@@ -295,7 +295,7 @@ describe('changing messages', () => {
       assert.equal(reply.message?.parentId, message?.id);
     });
 
-    it('are refused to users, to services of other tenants, and as another type', async () => {
+    it('are rejected from users, from services of other tenants, and as another type', async () => {
       const request = { channelId, content: 'x', type: MessageType.SYSTEM };
       await rejects(messages(ana).sendMessage(request), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
       const other = messages({ ...service, tenantId: 2n });
@@ -305,7 +305,7 @@ describe('changing messages', () => {
     });
   });
 
-  it('is refused in an archived channel', async () => {
+  it('changes of messages in an archived channel are rejected', async () => {
     channelId = await group();
     const { id: messageId } = await send('x');
     await the.owner`update channels set is_archived = true where id = ${channelId}`;

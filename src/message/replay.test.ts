@@ -42,7 +42,7 @@ describe('events of messages', () => {
   });
   after(() => the.close());
 
-  it('make of an old state the one that is read, after any changes at once, live and from the log', async () => {
+  it('applied to an old state give the state that is read, after random concurrent changes, live and from the log', async () => {
     console.log(`# seed ${random.seed}`);
     const live = new Subscriber(the.client(EventService, owner, 'web', 1), [channelId]);
     await live.connect();

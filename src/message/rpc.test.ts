@@ -37,7 +37,7 @@ describe('MessageService', () => {
     channelId = await group();
   });
 
-  it('posts a message that everybody in the channel reads as posted', async () => {
+  it('posts a message that all members read as posted', async () => {
     const metadata = { language: 'sql', lineCount: 1, Tên: { a_b: [true, null] } };
     const { message } = await send('select 1; -- đơn hàng', ana, {
       type: MessageType.CODE,
@@ -54,7 +54,7 @@ describe('MessageService', () => {
     assert.deepEqual(history.messages, [message]);
   });
 
-  it('takes its time from the database, never running back in a channel', async () => {
+  it('takes create times from the database, never decreasing within a channel', async () => {
     const sent = await Promise.all(Array.from({ length: 40 }, (_, index) => send(`đồng hồ ${index}`)));
     const messages = sent.map(({ message }) => message).sort((a, b) => Number((a?.id ?? 0n) - (b?.id ?? 0n)));
     const times = messages.map(
@@ -68,7 +68,7 @@ describe('MessageService', () => {
     );
   });
 
-  it('posts one message for a request id sent 50 times at once over two instances', async () => {
+  it('posts one message for a request id of 50 concurrent calls on two instances', async () => {
     const requestId = randomUUID();
     const calls = Array.from({ length: 50 }, (_, index) =>
       the.client(MessageService, ana, index % 3 === 0 ? 'web' : 'grpc', index % 2).sendMessage({
@@ -84,7 +84,7 @@ describe('MessageService', () => {
     assert.equal(row?.['n'], 1);
   });
 
-  it('knows a repeated message whose metadata is written in another order', async () => {
+  it('recognises a retry with metadata in another order', async () => {
     const requestId = randomUUID();
     await send('một', ana, { requestId, metadata: { a: 1, b: { c: 2, d: 3 } } });
     const again = await send('một', ana, { requestId, metadata: { b: { d: 3, c: 2 }, a: 1 } });
@@ -93,7 +93,7 @@ describe('MessageService', () => {
     await rejects(other, Code.AlreadyExists, 'REQUEST_ID_REUSED');
   });
 
-  it('refuses a request id that was used for another message', async () => {
+  it('rejects a request id that was used for another message', async () => {
     const requestId = randomUUID();
     await send('một', ana, { requestId });
     await rejects(send('hai', ana, { requestId }), Code.AlreadyExists, 'REQUEST_ID_REUSED');
@@ -101,7 +101,7 @@ describe('MessageService', () => {
     assert.equal(repeatedRequest, false, 'ids are unique per user');
   });
 
-  it('answers a retry with the message as it is now, also from another channel of the batch', async () => {
+  it('returns the current message to a retry, also within a batch of other channels', async () => {
     const requestId = randomUUID();
     const first = await send('gốc', ana, { requestId, metadata: { b: 1, a: 2 } });
     await send('trả lời', binh, { parentId: first.message?.id });
@@ -110,7 +110,7 @@ describe('MessageService', () => {
     assert.equal(again.message?.replyCount, 1);
   });
 
-  it('joins a reply to a reply to the same thread, and counts replies sent at once exactly', async () => {
+  it('adds a reply to a reply to the same thread, and counts concurrent replies exactly', async () => {
     const { message: root } = await send('chủ đề');
     const { message: reply } = await send('trả lời', binh, { parentId: root?.id });
     assert.equal(reply?.parentId, root?.id);
@@ -122,7 +122,7 @@ describe('MessageService', () => {
     assert.equal(read.message?.replyCount, 31);
   });
 
-  it('refuses a parent of another channel as if it were not there', async () => {
+  it('rejects a parent of another channel as NOT_FOUND', async () => {
     const elsewhere = await group();
     const { message } = await the
       .client(MessageService, ana)
@@ -130,7 +130,7 @@ describe('MessageService', () => {
     await rejects(send('x', ana, { parentId: message?.id }), Code.NotFound, 'MESSAGE_NOT_FOUND');
   });
 
-  it('does not exist for strangers and other tenants, and lets their messages fail alone in a batch', async () => {
+  it('returns NOT_FOUND to non-members and other tenants, whose messages fail alone in a batch', async () => {
     const outcomes = await Promise.allSettled([
       send('được 1'),
       send('không 1', stranger),
@@ -148,7 +148,7 @@ describe('MessageService', () => {
     }
   });
 
-  it('names the field that is wrong', async () => {
+  it('names the invalid field in the error', async () => {
     const wrong: [object, string][] = [
       [{ content: '' }, 'content'],
       [{ content: ' \n\t ' }, 'content'],
@@ -179,7 +179,7 @@ describe('MessageService', () => {
     }
   });
 
-  it('counts 10,000 characters as people see them, not their code points, bytes or UTF-16 halves', async () => {
+  it('limits content to 10,000 grapheme clusters, not code points, bytes or UTF-16 units', async () => {
     for (const content of ['👍'.repeat(10_000), 'e\u0302\u0301'.repeat(10_000), '🇻🇳'.repeat(8_000)]) {
       const { message } = await send(content);
       assert.equal(message?.content, content);
@@ -236,7 +236,7 @@ describe('MessageService', () => {
     }
   });
 
-  it('refuses a page token it did not give out', async () => {
+  it('rejects a page token that this method did not return', async () => {
     for (const pageToken of [
       'x',
       'bnVsbA',
@@ -248,14 +248,14 @@ describe('MessageService', () => {
     }
   });
 
-  it('refuses to post in an archived channel', async () => {
+  it('rejects messages in an archived channel', async () => {
     const archived = await group();
     await the.owner`update channels set is_archived = true where id = ${archived}`;
     const call = the.client(MessageService, ana).sendMessage({ channelId: archived, content: 'muộn' });
     await rejects(call, Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
   });
 
-  it('logs the same message as it answers and lists', async () => {
+  it('appends an event with the message that it returns and lists', async () => {
     const { message } = await send('ba nơi một lời', ana, { mentionUserIds: [2n], metadata: { k: 'v' } });
     const [row] = await the.owner`
       select payload from channel_events where message_id = ${message?.id ?? 0n}

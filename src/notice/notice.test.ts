@@ -53,7 +53,7 @@ describe('notices', () => {
     });
   };
 
-  it('report who comes and goes, each after the event of the change, in words and in parts', async () => {
+  it('report joins and departures after the event of the change, as a sentence and as fields', async () => {
     const channelId = await group(2n);
     await members(chi).joinChannel({ channelId });
     await members(lan).addMembers({ channelId, userIds: [7n, 5n, 6n, 2n] });
@@ -99,7 +99,7 @@ describe('notices', () => {
     ]);
   });
 
-  it('report what becomes of the channel and its roles', async () => {
+  it('report changes of the channel and of roles', async () => {
     const channelId = await group(2n);
     const update = (paths: string[], fields: object) =>
       channels(lan).updateChannel({ channelId, ...fields, updateMask: { paths } });
@@ -125,7 +125,7 @@ describe('notices', () => {
     assert.deepEqual([found[4]?.notice?.role, found[4]?.notice?.userIds], [MemberRole.ADMIN, [2n]]);
   });
 
-  it('name at most 100 of those added, and count all', async () => {
+  it('name at most 100 of the added users, and count all', async () => {
     const channelId = await group();
     const userIds = Array.from({ length: 1_000 }, (_, index) => BigInt(5_000 - index));
     await members(lan).addMembers({ channelId, userIds });
@@ -138,7 +138,7 @@ describe('notices', () => {
     );
   });
 
-  it('are unread for nobody, no preview, and counted nowhere', async () => {
+  it('are never unread, previewed or counted', async () => {
     const channelId = await group(2n, 3n);
     const { message } = await messages(lan).sendMessage({ channelId, content: 'tin' });
     const before = await entry(minh, channelId);
@@ -173,7 +173,7 @@ describe('notices', () => {
     assert.equal(stored?.['postSeq'], 4n);
   });
 
-  it('may be where a marker stands, forward and back', async () => {
+  it('can be the position of a marker, forward and back', async () => {
     const channelId = await group(2n);
     await messages(lan).sendMessage({ channelId, content: 'một' });
     await members(lan).addMembers({ channelId, userIds: [10n] });
@@ -192,7 +192,7 @@ describe('notices', () => {
     assert.deepEqual((await members(minh).markUnread({ channelId, messageId: first - 1n })).unreadCount, 2);
   });
 
-  it('are reacted and replied to, deleted by admins, and edited by nobody', async () => {
+  it('accept reactions and replies, can be deleted by admins, and cannot be edited', async () => {
     const channelId = await group(2n);
     await members(lan).addMembers({ channelId, userIds: [12n] });
     const [notice] = await history(minh, channelId);
@@ -233,7 +233,7 @@ describe('notices', () => {
     assert.equal((await entry(lan, channelId))?.membership?.unreadCount, 1);
   });
 
-  it('reach streams with the same words as history, and are not found by searching', async () => {
+  it('have the same text on streams as in history, and are not searchable', async () => {
     const channelId = await group(2n);
     const stream = await new Subscriber(the.client(EventService, minh, 'web'), [channelId]).connect();
     await channels(lan).updateChannel({ channelId, name: 'Bưu cục', updateMask: { paths: ['name'] } });
@@ -246,7 +246,7 @@ describe('notices', () => {
     await stream.disconnect();
   });
 
-  it('are not in direct channels, not of what changed nothing, nor where the installation does without', async () => {
+  it('are not posted in direct channels, for calls without a change, or when disabled', async () => {
     const { channel } = await channels(lan).getOrCreateDirectChannel({ userId: 2n });
     assert.deepEqual(await kinds(channel?.id ?? 0n), ['channelChanged', 'membersJoined']);
     const channelId = await group(2n);
@@ -257,7 +257,7 @@ describe('notices', () => {
     assert.deepEqual(await history(lan, channelId), []);
   });
 
-  it('keep one order with messages that are sent at the same moment', async () => {
+  it('have one order with concurrent messages', async () => {
     const channelId = await group(2n, 3n);
     const stream = await new Subscriber(the.client(EventService, minh), [channelId]).connect();
     await Promise.all(

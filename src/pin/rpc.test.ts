@@ -37,7 +37,7 @@ describe('pins', () => {
     return pinned.map(({ id }) => id);
   };
 
-  it('are listed with the latest first, and change nothing when repeated', async () => {
+  it('are listed latest first, and change nothing when repeated', async () => {
     const [first, second] = [await post(), await post()];
     await pin(ana, second);
     const { message } = await pin(binh, first);
@@ -56,7 +56,7 @@ describe('pins', () => {
     await unpin(ana, second);
   });
 
-  it('are limited in a channel, also when many are pinned at once', async () => {
+  it('are limited per channel, also under concurrent calls', async () => {
     const ids = await Promise.all(Array.from({ length: 8 }, () => post()));
     const outcomes = await Promise.allSettled(ids.map((id) => pin(ana, id)));
     const refused = outcomes.filter((outcome) => outcome.status === 'rejected');
@@ -65,7 +65,7 @@ describe('pins', () => {
     assert.deepEqual([refused.length, (await list()).length], [5, 3]);
   });
 
-  it('are for members and above, and in direct channels for both', async () => {
+  it('are allowed for members and higher roles, and for both users of a direct channel', async () => {
     const messageId = await post();
     await rejects(pin(guest, messageId), Code.PermissionDenied, 'ROLE_TOO_LOW');
     await rejects(unpin(guest, messageId), Code.PermissionDenied, 'ROLE_TOO_LOW');

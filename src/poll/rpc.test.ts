@@ -42,7 +42,7 @@ describe('polls', () => {
     messages(as, Number(as.userId % 2n)).votePoll({ channelId, messageId, optionIds });
   const counts = (poll: Poll | undefined) => poll?.options.map(({ voteCount }) => voteCount);
 
-  it('are posted as they are read, with the client’s metadata beside them', async () => {
+  it('are returned as posted, separate from the client’s metadata', async () => {
     const message = await ask({ multiple: true, closeTime: timestampFromMs(Date.now() + 60_000) });
     const read = await messages(user(2)).getMessage({ channelId, messageId: message.id });
     assert.deepEqual(read.message, message);
@@ -59,7 +59,7 @@ describe('polls', () => {
     assert.deepEqual((await messages(ana).getMessage({ channelId, messageId: bare.id })).message, bare);
   });
 
-  it('count one vote of each of 60 people who vote and change their minds at once', async () => {
+  it('count one vote per user when 60 users vote and change their votes concurrently', async () => {
     const { id } = await ask();
     const people = Array.from({ length: 60 }, (_, index) => user(index + 1));
     await Promise.all(
@@ -74,7 +74,7 @@ describe('polls', () => {
     );
   });
 
-  it('take several options where they may, replace them, and take them back', async () => {
+  it('accept several options if allowed, replace votes and remove them', async () => {
     const { id } = await ask({ multiple: true });
     assert.deepEqual(counts((await vote(ana, id, 1, 3)).poll), [1, 0, 1]);
     assert.deepEqual(counts((await vote(ana, id, 3, 2)).poll), [0, 1, 1]);
@@ -100,7 +100,7 @@ describe('polls', () => {
     assert.deepEqual([BigInt(logged.actorId), fromBinary(EventSchema, logged.payload).actorId], [0n, 0n]);
   });
 
-  it('refuse votes for what is not there, for too much, and on what is no poll', async () => {
+  it('reject votes for unknown options, for too many options, and on messages that are not polls', async () => {
     const { id } = await ask();
     await rejects(vote(ana, id, 4), Code.InvalidArgument, 'FIELD_INVALID');
     await rejects(vote(ana, id, 1, 2), Code.InvalidArgument, 'FIELD_INVALID');
@@ -111,7 +111,7 @@ describe('polls', () => {
     await rejects(vote(ana, id, 1), Code.FailedPrecondition, 'MESSAGE_DELETED');
   });
 
-  it('end by their time, or by their author and admins', async () => {
+  it('close at their close time, or by their author and admins', async () => {
     const timed = await ask({ closeTime: timestampFromMs(Date.now() + 60_000) });
     await vote(ana, timed.id, 1);
     await the.owner`
@@ -127,7 +127,7 @@ describe('polls', () => {
     await rejects(vote(ana, id, 1), Code.FailedPrecondition, 'POLL_CLOSED');
   });
 
-  it('are refused without options, with too few or the same ones, and in the past', async () => {
+  it('are rejected without options, with too few or duplicate options, and with a close time in the past', async () => {
     const wrong = [
       { options: ['a'] },
       { options: ['a', 'a'] },

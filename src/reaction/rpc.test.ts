@@ -37,7 +37,7 @@ describe('reactions', () => {
     return message?.reactions.map(({ emoji, userIds }) => [emoji, userIds]);
   };
 
-  it('of 200 people at once are all there, in the shape of the document, with ids exact', async () => {
+  it('of 200 concurrent users are all stored, in the documented form, with exact ids', async () => {
     const messageId = await post();
     const people = Array.from({ length: 200 }, (_, index) => user(index));
     await Promise.all(people.map((as, index) => react(as, messageId, '👍', index % 2)));
@@ -60,7 +60,7 @@ describe('reactions', () => {
     assert.deepEqual(await read(messageId), [['👍', [ana.userId]]]);
   });
 
-  it('stay as they are when given or taken back again, and make no event then', async () => {
+  it('do not change and create no event when an add or a removal is repeated', async () => {
     const messageId = await post();
     await Promise.all([react(ana, messageId), react(ana, messageId), react(ana, messageId)]);
     assert.deepEqual(await read(messageId), [['👍', [ana.userId]]]);
@@ -73,7 +73,7 @@ describe('reactions', () => {
     assert.equal(row?.n, 3);
   });
 
-  it('are kept in the order given, and limited in kinds', async () => {
+  it('are returned in the order added, with a limit on distinct emoji', async () => {
     const messageId = await post();
     await react(ana, messageId, '❤');
     await react(ana, messageId, ':kho_1:');
@@ -89,7 +89,7 @@ describe('reactions', () => {
     await react(ana, messageId, '👍');
   });
 
-  it('are refused on deleted messages and to others than members', async () => {
+  it('are rejected on deleted messages and from non-members', async () => {
     const messageId = await post();
     await rejects(react({ userId: 5n, tenantId: 1n }, messageId), Code.NotFound, 'MESSAGE_NOT_FOUND');
     await rejects(react({ ...ana, tenantId: 2n }, messageId), Code.NotFound, 'MESSAGE_NOT_FOUND');
@@ -99,7 +99,7 @@ describe('reactions', () => {
 });
 
 describe('toEmoji', () => {
-  it('takes one emoji of any kind in its one form, and names', () => {
+  it('returns the canonical form of any single emoji, and accepts names', () => {
     const forms = [
       ['❤', '❤️'],
       ['❤️', '❤️'],
@@ -115,7 +115,7 @@ describe('toEmoji', () => {
     for (const [text = '', form] of forms) assert.equal(toEmoji(text), form);
   });
 
-  it('refuses everything else', () => {
+  it('rejects everything else', () => {
     for (const text of ['a', '1', '👍👍', ' 👍', ':A:', '::', ':a b:', `:${'a'.repeat(65)}:`, '\u200d', '🇻'])
       assert.throws(() => toEmoji(text), /must be one emoji/, JSON.stringify(text));
   });

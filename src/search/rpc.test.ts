@@ -60,14 +60,14 @@ describe('SearchMessages', () => {
     assert.deepEqual(await texts('cao bang'), []);
   });
 
-  it('finds other forms of English words, but in a phrase', async () => {
+  it('finds other forms of English words, except in phrases', async () => {
     await send(sales, 'The shipments were delayed by customs');
     assert.deepEqual(await texts('shipment delay'), ['The shipments were delayed by customs']);
     assert.deepEqual(await texts('"shipment"'), []);
     assert.deepEqual(marked((await search('delays')).messages[0]), ['delayed']);
   });
 
-  it('finds phrases as written, and nothing across the end of a list of words', async () => {
+  it('finds phrases as written, and no phrase across two values', async () => {
     await send(sales, 'phiếu nhập kho');
     await send(sales, 'kho nhập phiếu');
     assert.deepEqual(await texts('"nhap kho"'), ['phiếu nhập kho']);
@@ -77,7 +77,7 @@ describe('SearchMessages', () => {
     assert.deepEqual(await texts('"kho phieu"'), []);
   });
 
-  it('leaves out messages with words and phrases marked by a minus', async () => {
+  it('excludes messages with words and phrases after a minus', async () => {
     await send(sales, 'hoá đơn nháp tháng tư');
     await send(sales, 'hoá đơn cuối tháng tư');
     assert.deepEqual(await texts('hoá đơn -nháp'), ['hoá đơn cuối tháng tư']);
@@ -85,7 +85,7 @@ describe('SearchMessages', () => {
     assert.deepEqual(await texts('hoá đơn -nha*'), ['hoá đơn cuối tháng tư']);
   });
 
-  it('finds document codes whole and by a run of their parts', async () => {
+  it('finds document codes whole and by consecutive parts', async () => {
     await send(sales, 'Duyệt PO-2024-001 giúp chị');
     await send(sales, 'Duyệt PO-2024-0015, gửi tới ke.toan@serp.vn');
     for (const query of ['PO-2024-001', 'po-2024-001', '2024-001', 'po 2024 001', '2024/001', 'po_2024'])
@@ -96,7 +96,7 @@ describe('SearchMessages', () => {
     assert.deepEqual(await texts('2024-002'), []);
   });
 
-  it('finds beginnings and parts of words when asked to, and parts by itself when nothing else is found', async () => {
+  it('finds prefixes and parts of words on request, and parts when nothing else matches', async () => {
     await send(sales, 'baocaothang PKX99120A đã ký');
     assert.deepEqual(await texts('baoc*'), ['baocaothang PKX99120A đã ký']);
     await until(async () => (await texts('*caoth*')).length === 1, 'the words are learnt');
@@ -107,14 +107,14 @@ describe('SearchMessages', () => {
     assert.equal((await search('baoc*')).matched, SearchMatch.WORDS);
   });
 
-  it('looks once more without common English words', async () => {
+  it('retries without common English words', async () => {
     await send(sales, 'pallets arrive tomorrow');
     const found = await search('when will the pallets arrive');
     assert.equal(found.matched, SearchMatch.WITHOUT_STOP_WORDS);
     assert.deepEqual(found.messages.map(toText), ['pallets arrive tomorrow']);
   });
 
-  it('answers hostile queries quickly, and refuses those that ask for nothing', async () => {
+  it('executes hostile queries quickly, and rejects empty ones', async () => {
     const refused = ['***', '"" - ""', '!&|():*<->', '-kho', '-"kho vận"', '*ab', 'a*', 'a* b*', '👍'];
     refused.push('abc* cde* efg* ghi* ijk*', 'a '.repeat(65));
     for (const query of refused) {
@@ -150,7 +150,7 @@ describe('SearchMessages', () => {
     }
   });
 
-  it('narrows by channel, sender, type, time, thread and attachment', async () => {
+  it('filters by channel, sender, type, time, thread and attachment', async () => {
     const began = await now();
     const first = await send(sales, 'kiểm kê lần đầu');
     await new Promise((resolve) => setTimeout(resolve, 5));
@@ -200,7 +200,7 @@ describe('SearchMessages', () => {
     );
   });
 
-  it('shows plain text around the match, whole words marked, whatever the text holds', async () => {
+  it('returns plain text around the match with whole words marked, for any text', async () => {
     const long = `${'đầu '.repeat(100)}<script>alert("hợp đồng")</script> & ${'cuối '.repeat(100)}`;
     await send(sales, long);
     const { messages } = await search('"hop dong" dau*');
@@ -215,7 +215,7 @@ describe('SearchMessages', () => {
     await send(sales, '👩‍👩‍👧'.repeat(100));
   });
 
-  it('never shows what the caller may not see', async () => {
+  it('never returns what the caller may not see', async () => {
     const channelId = await group('Riêng', ana, [2n]);
     const secret = await send(channelId, 'mật khẩu két sắt');
     assert.equal((await texts('két sắt')).length, 1);
@@ -235,7 +235,7 @@ describe('SearchMessages', () => {
     assert.deepEqual(await texts('mat khau moi'), []);
   });
 
-  it('keeps its pages apart while messages come and go', async () => {
+  it('returns disjoint pages while messages are posted and deleted', async () => {
     const channelId = await group('Trang', ana);
     const ids: bigint[] = [];
     for (let index = 0; index < 30; index++) ids.push(await send(channelId, `trang số ${index}`));
@@ -256,7 +256,7 @@ describe('SearchMessages', () => {
       await rejects(search('trang', { pageToken }), Code.InvalidArgument, 'FIELD_INVALID');
   });
 
-  it('goes on past the matches it ranks at once', async () => {
+  it('continues beyond the matches of one ranked window', async () => {
     const channelId = await group('Nhiều', ana);
     await the.owner`
       insert into messages (channel_id, sender_id, tenant_id, content, created_at, updated_at)
@@ -275,7 +275,7 @@ describe('SearchMessages', () => {
     );
   });
 
-  it('reads by the index what is in the channels of the caller, whatever else holds the words', async () => {
+  it('reads only matches in the caller’s channels from the index', async () => {
     await the.owner.begin(async (sql) => {
       await sql`set local session_replication_role = replica`;
       await sql`
@@ -312,7 +312,7 @@ describe('SearchMessages', () => {
     assert.deepEqual(await ask('khongco'), [0, 0]);
   });
 
-  it('counts against a limit of its own', async () => {
+  it('has its own rate limit', async () => {
     await the.start({ LIMIT_SEARCH_PER_MINUTE: '2' });
     const limited = the.client(SearchService, ana, 'web', the.instances.length - 1);
     await limited.searchMessages({ query: 'kho' });
@@ -404,7 +404,7 @@ describe('SearchChannels', () => {
       ({ channel }) => channel?.name,
     );
 
-  it('finds names by words, beginnings and parts, without regard to diacritics, the closest first', async () => {
+  it('finds names by words, prefixes and parts, ignoring diacritics, closest first', async () => {
     assert.deepEqual(await names('bao cao'), ['Báo cáo', 'Báo cáo quý', 'Tổng hợp báo cáo']);
     assert.deepEqual(await names('BÁO'), ['Báo cáo quý', 'Báo cáo', 'Tổng hợp báo cáo']);
     assert.deepEqual(await names('đố'), ['Đối soát PO-2024']);
@@ -415,7 +415,7 @@ describe('SearchChannels', () => {
     assert.deepEqual(await names('%%% ao_'), []);
   });
 
-  it('finds own channels and public groups of the tenant only', async () => {
+  it('finds the caller’s channels and public groups of the tenant only', async () => {
     assert.deepEqual(await names('bao cao', { joinedOnly: true }), ['Báo cáo', 'Báo cáo quý']);
     assert.deepEqual(await names('bao cao', {}, stranger), ['Báo cáo', 'Tổng hợp báo cáo']);
     assert.deepEqual(await names('mat', {}, ana), []);
@@ -424,7 +424,7 @@ describe('SearchChannels', () => {
     assert.deepEqual(await names('doi soat'), []);
   });
 
-  it('says what the caller is in them, by pages', async () => {
+  it('returns the caller’s memberships, in pages', async () => {
     const client = the.client(SearchService, ana);
     const first = await client.searchChannels({ query: 'bao cao', pageSize: 2 });
     assert.deepEqual(

@@ -43,7 +43,7 @@ describe('threads', () => {
     return state?.following ? state.unreadCount : undefined;
   };
 
-  it('are paged oldest first, the first message with the first page', async () => {
+  it('are paged oldest first, with the root message on the first page', async () => {
     await start();
     const ids: bigint[] = [];
     for (let index = 0; index < 7; index += 1) ids.push(await reply(binh));
@@ -60,7 +60,7 @@ describe('threads', () => {
     await rejects(ofReply, Code.NotFound, 'MESSAGE_NOT_FOUND');
   });
 
-  it('count replies, participants and the last reply exactly while replies come and go at once', async () => {
+  it('count replies, participants and the last reply exactly under concurrent replies and deletions', async () => {
     await start();
     const replies: { id: bigint; as: As }[] = [];
     const people = Array.from({ length: 8 }, (_, index) => user(BigInt(index + 1)));
@@ -87,7 +87,7 @@ describe('threads', () => {
     );
   });
 
-  it('are followed by the author, who replies and who is mentioned, each with unread replies of their own', async () => {
+  it('are followed by the author, repliers and mentioned users, each with their own unread count', async () => {
     await start();
     await reply(binh);
     await reply(binh, { mentionUserIds: [3n, 99n] });
@@ -118,7 +118,7 @@ describe('threads', () => {
     await rejects(stranger, Code.NotFound, 'MESSAGE_NOT_FOUND');
   });
 
-  it('tell the caller’s other devices where the marker is', async () => {
+  it('signal the marker to the caller’s other devices', async () => {
     await start();
     const first = await reply(binh);
     await reply(binh);
@@ -142,7 +142,7 @@ describe('threads', () => {
     await Promise.all([own?.disconnect(), other?.disconnect()]);
   });
 
-  it('are not followed again by replies or mentions once unfollowed, and from now on when followed', async () => {
+  it('stay unfollowed after replies and mentions, and start at the present when followed again', async () => {
     await start();
     await reply(binh);
     await messages(ana).unfollowThread({ channelId, rootMessageId });
@@ -157,7 +157,7 @@ describe('threads', () => {
     assert.equal(await unread(ana), 1);
   });
 
-  it('are listed by their latest reply, those unread alone if asked, until the channel is left', async () => {
+  it('are listed by latest reply, optionally unread ones only, until the user leaves the channel', async () => {
     const reader = user(11n);
     const roots: bigint[] = [];
     for (let index = 0; index < 5; index += 1) {
@@ -190,7 +190,7 @@ describe('threads', () => {
     assert.deepEqual(await list({ unreadOnly: true }), [], 'what came before rejoining is read');
   });
 
-  it('show replies in the channel where they are meant to be', async () => {
+  it('show replies with also_in_channel in the channel', async () => {
     await start();
     const hidden = await reply(binh);
     const shown = await reply(binh, { alsoInChannel: true });
