@@ -52,7 +52,7 @@ export class LogPoller {
     } catch (error) {
       if (!this.#closed) this.#log.warn({ err: error }, 'the log could not be polled; retrying');
     } finally {
-      this.#metrics.sweepLagSeconds.set((Date.now() - this.#polledAt) / 1000);
+      this.#metrics.pollLagSeconds.set((Date.now() - this.#polledAt) / 1000);
       this.#schedule();
     }
   }

@@ -45,7 +45,11 @@ test('each kind of caller may call its own methods only', async () => {
     user: await edges.signer.sign({ userId: 7n, tenantId: 3n }),
     service: await edges.signer.sign({ userId: 0n, tenantId: 3n, roles: ['discuss.service'] }),
     operator: await edges.signer.sign({ userId: 0n, tenantId: 0n, roles: ['discuss.admin'] }),
-    'operator who is a user': await edges.signer.sign({ userId: 7n, tenantId: 3n, roles: ['discuss.admin'] }),
+    'operator with a user id': await edges.signer.sign({
+      userId: 7n,
+      tenantId: 3n,
+      roles: ['discuss.admin'],
+    }),
   };
   const client = meshClient(edges);
   const allowed: Record<string, string[]> = {};
@@ -63,7 +67,7 @@ test('each kind of caller may call its own methods only', async () => {
     user: ['read', denied, denied],
     service: [denied, 'serve', denied],
     operator: [denied, denied, 'operate'],
-    'operator who is a user': ['read', denied, 'operate'],
+    'operator with a user id': ['read', denied, 'operate'],
   });
 });
 

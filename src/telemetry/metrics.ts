@@ -100,18 +100,18 @@ export function createMetrics() {
       labelNames: ['kind'],
       registers,
     }),
-    sweepLagSeconds: new Gauge({
-      name: 'discuss_hub_sweep_lag_seconds',
+    pollLagSeconds: new Gauge({
+      name: 'discuss_log_poll_lag_seconds',
       help: 'Delay of the last poll of the log for missed events.',
       registers,
     }),
-    feedEvents: new Counter({
-      name: 'discuss_feed_events_total',
+    tenantStreamEvents: new Counter({
+      name: 'discuss_tenant_stream_events_total',
       help: 'Events sent to tenant streams.',
       registers,
     }),
-    feedHeldSeconds: new Gauge({
-      name: 'discuss_feed_held_seconds',
+    tenantStreamHeldSeconds: new Gauge({
+      name: 'discuss_tenant_stream_held_seconds',
       help: 'Time for which a committed event has been held back from tenant streams by an older open transaction.',
       registers,
     }),

@@ -34,11 +34,11 @@ for (const version of ['v1', 'v1alpha']) {
       const [error]: ServiceError[] = await once(call, 'error');
       assert.equal(error?.code, status.INVALID_ARGUMENT);
     }
-    const answered = connection.client.makeBidiStreamRequest(path, same, same, metadataOf(edges.token));
-    answered.write(Buffer.from([0x3a, 0x00]));
-    const [response] = await once(answered, 'data');
+    const stream = connection.client.makeBidiStreamRequest(path, same, same, metadataOf(edges.token));
+    stream.write(Buffer.from([0x3a, 0x00]));
+    const [response] = await once(stream, 'data');
     assert.ok(Buffer.isBuffer(response) && response.length > 0);
-    answered.end();
+    stream.end();
   });
 
   test(`reflection ${version} ends a call of more than 200 requests`, async () => {

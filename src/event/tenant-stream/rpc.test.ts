@@ -175,7 +175,8 @@ describe('EventService.StreamTenantEvents', () => {
     await written.promise;
     for (const text of ['a', 'b', 'c']) await send(tenant, late, text);
     const [instance] = the.instances;
-    const held = async () => (await instance?.deps.metrics.feedHeldSeconds.get())?.values[0]?.value ?? 0;
+    const held = async () =>
+      (await instance?.deps.metrics.tenantStreamHeldSeconds.get())?.values[0]?.value ?? 0;
     await until(async () => (await held()) > 0, 'a look at the log that has to wait');
     assert.equal(reader.events.length, 4);
     committed.resolve();
@@ -357,7 +358,7 @@ describe('EventService.StreamTenantEvents', () => {
       },
     );
     const most = instance.deps.config.event.streamBufferBytes + 20_000;
-    const events = async () => (await metrics.feedEvents.get()).values[0]?.value ?? 0;
+    const events = async () => (await metrics.tenantStreamEvents.get()).values[0]?.value ?? 0;
     const take = () => {
       assert.ok(buffered <= most, `${buffered} bytes wait`);
       buffered = 0;

@@ -48,7 +48,7 @@ export class TenantLog {
     const reading = readTenantEvents(this.#pool, after, filter, replayPage, streamBufferBytes)
       .then((rows) => {
         const page = toPage(rows);
-        this.#metrics.feedHeldSeconds.set(page.heldMs / 1000);
+        this.#metrics.tenantStreamHeldSeconds.set(page.heldMs / 1000);
         return page;
       })
       .finally(() => this.#reading.delete(key));

@@ -72,7 +72,7 @@ export class TenantStream {
     }
     if (frames.length === 0) return;
     for (const frame of frames) sink.write(frame);
-    metrics.feedEvents.inc(frames.length);
+    metrics.tenantStreamEvents.inc(frames.length);
     this.#sentAt = now();
   }
 

@@ -47,7 +47,7 @@ export class TenantStreams {
       }).run();
     } finally {
       this.#open -= 1;
-      if (this.#open === 0) this.#metrics.feedHeldSeconds.set(0);
+      if (this.#open === 0) this.#metrics.tenantStreamHeldSeconds.set(0);
     }
   }
 
