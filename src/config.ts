@@ -56,6 +56,7 @@ export function toConfig(env: Env) {
       sendPerMinute: read.count('LIMIT_SEND_PER_MINUTE', 60),
       readPerMinute: read.count('LIMIT_READ_PER_MINUTE', 300),
       searchPerMinute: read.count('LIMIT_SEARCH_PER_MINUTE', 30),
+      streamOpensPerMinute: read.count('LIMIT_STREAM_OPENS_PER_MINUTE', 60),
       tenantPerMinute: read.count('LIMIT_TENANT_PER_MINUTE', 10_000),
       streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 20),
       streamsPerTenant: read.count('LIMIT_STREAMS_PER_TENANT', 20_000),

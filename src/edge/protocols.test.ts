@@ -47,6 +47,7 @@ before(async () => {
       LIMIT_SEND_PER_MINUTE: '0',
       LIMIT_READ_PER_MINUTE: '0',
       LIMIT_STREAMS_PER_USER: '0',
+      LIMIT_STREAM_OPENS_PER_MINUTE: '0',
       MAX_MESSAGE_BYTES: '50000',
     },
   );

@@ -79,7 +79,7 @@ for (const [name, address, contentType] of [
           await new Promise((resolve) => signal.addEventListener('abort', resolve));
         },
       },
-      { LIMIT_STREAMS_PER_USER: '0' },
+      { LIMIT_STREAMS_PER_USER: '0', LIMIT_STREAM_OPENS_PER_MINUTE: '0' },
     );
     const session = http2.connect(`http://${address(edges)}`);
     const streams: http2.ClientHttp2Stream[] = [];

@@ -7,6 +7,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { TenantStreamReader } from '../../test/kit/feed.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -22,6 +23,7 @@ describe('rate limits over several instances', () => {
   before(async () => {
     the = await app({
       LIMIT_READ_PER_MINUTE: '20',
+      LIMIT_STREAM_OPENS_PER_MINUTE: '20',
       LIMIT_TENANT_PER_MINUTE: '50',
       LIMIT_STREAMS_PER_USER: '3',
       LIMIT_STREAMS_PER_TENANT: '5',
@@ -92,6 +94,40 @@ describe('rate limits over several instances', () => {
       others.errors[0]?.findDetails(QuotaFailureSchema)[0]?.violations[0]?.description,
       '50 calls per minute and tenant',
     );
+  });
+
+  it('reject a user that keeps opening streams, and leave the quota of the tenant to its other users', async () => {
+    const began = performance.now();
+    let opened = 0;
+    const errors: ConnectError[] = [];
+    for (let attempt = 0; attempt < 60; attempt += 1) {
+      const subscriber = new Subscriber(the.client(EventService, user(1), 'grpc', attempt % 2));
+      await subscriber.connect().then(
+        () => {
+          opened += 1;
+        },
+        (error) => errors.push(ConnectError.from(error)),
+      );
+      await subscriber.disconnect();
+    }
+    isExactly(opened, 20, performance.now() - began);
+    for (const error of errors)
+      assert.deepEqual(
+        error.findDetails(QuotaFailureSchema)[0]?.violations.map(({ description }) => description),
+        ['20 opened streams per minute and user'],
+      );
+    const others = await readAtOnce(20, (index) => user(2 + index));
+    assert.equal(others.admitted, 20);
+  });
+
+  it('reject the services of a tenant that keep opening streams', async () => {
+    const service: As = { userId: 0n, tenantId, roles: ['discuss.service'] };
+    const open = () => new TenantStreamReader().connect(the.client(EventService, service));
+    const attempts = async () => {
+      for (let attempt = 0; attempt < 60; attempt += 1) await (await open()).disconnect();
+    };
+    await rejects(attempts(), Code.ResourceExhausted, 'RATE_LIMITED');
+    assert.equal((await readAtOnce(20, (index) => user(2 + index))).admitted, 20);
   });
 
   it('reject calls on a bucket known to be empty without asking Redis', async () => {

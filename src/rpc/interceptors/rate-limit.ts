@@ -31,10 +31,11 @@ export type Limiter = {
 type QuotaText = { readonly subject: string; readonly description: string };
 
 /**
- * Enforces the quotas: calls per minute by user and kind (read, write, search) and by tenant, and concurrent streams
- * by user and by tenant. A call that a service makes for a user counts against the user's own quota, so that a user
- * cannot gain calls through a second front end. Calls of services and operators without a user count against the
- * tenant's quota only; their streams count together, as if of one user. A limit of 0 is off.
+ * Enforces the quotas: calls per minute by user and kind (read, write, search, opened stream) and by tenant, and
+ * concurrent streams by user and by tenant. Every call of a user takes from a bucket of the user before the tenant's,
+ * so that no user exhausts the tenant's quota. A call that a service makes for a user counts against the user's own
+ * quota, so that a user cannot gain calls through a second front end. Calls of services and operators without a user
+ * count against the tenant's quota only; their streams count together, as if of one user. A limit of 0 is off.
  */
 export function rateLimit(limiter: Limiter, config: Config['limits']): Interceptor {
   return (method, next) => {
@@ -60,13 +61,13 @@ export function rateLimit(limiter: Limiter, config: Config['limits']): Intercept
   };
 }
 
-const plurals = { read: 'reads', write: 'writes', search: 'searches' } as const;
+const plurals = { read: 'reads', write: 'writes', search: 'searches', open: 'opened streams' } as const;
 
 function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Bucket[] {
   const { tenantId, userId } = caller;
   const buckets: Bucket[] = [];
   const [kind, perMinute] = toKind(quota, config);
-  if (quota !== Quota.STREAM && userId > 0n && perMinute > 0) {
+  if ((userId > 0n || quota === Quota.STREAM) && perMinute > 0) {
     const description = `${perMinute} ${plurals[kind]} per minute and user`;
     buckets.push({
       key: `{${tenantId}}:${kind}:${userId}`,
@@ -92,6 +93,8 @@ function toKind(quota: Quota, config: Config['limits']): [kind: keyof typeof plu
       return ['write', config.sendPerMinute];
     case Quota.SEARCH:
       return ['search', config.searchPerMinute];
+    case Quota.STREAM:
+      return ['open', config.streamOpensPerMinute];
     default:
       return ['read', config.readPerMinute];
   }

@@ -869,7 +869,8 @@ export const EventService: GenService<{
    * within 5 seconds after the caller's access was revoked (AdminService.RevokeAccess).
    *
    * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if the caller is not a member of one of `channel_ids`; RESOURCE_EXHAUSTED
-   * (RATE_LIMITED) above the maximum number of open streams per user, 20 by default.
+   * (RATE_LIMITED) above the maximum number of open streams per user, 20 by default, or of streams opened per minute and
+   * user, 60 by default.
    *
    * @generated from rpc serp.discuss.v1.EventService.Subscribe
    */
@@ -900,7 +901,8 @@ export const EventService: GenService<{
    *
    * Errors: INVALID_ARGUMENT for a cursor that this RPC did not return; PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a
    * call with `x-user-id`, for a tenant that the token does not grant, or if it grants none; RESOURCE_EXHAUSTED
-   * (RATE_LIMITED) above the maximum number of open streams of the caller, (OVERLOADED) above that of the instance.
+   * (RATE_LIMITED) above the maximum number of open streams of the tenant's services, 20 by default, or of streams that
+   * they open per minute, 60 by default; (OVERLOADED) above the number of streams of the instance.
    *
    * @generated from rpc serp.discuss.v1.EventService.StreamTenantEvents
    */

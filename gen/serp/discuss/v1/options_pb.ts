@@ -100,7 +100,7 @@ export const Quota = {
   WRITE: 2,
 
   /**
-   * Open streams: 20 at the same time per user by default.
+   * Streams: 20 open at the same time, and 60 opened per minute, per user by default.
    *
    * @generated from enum value: QUOTA_STREAM = 3;
    */
