@@ -14,6 +14,7 @@ const ON_CLUSTER = [
   'src/message/cache',
   'src/member/cache',
   'test/outage',
+  'test/hostile/relay',
 ];
 const TEST_TIMEOUT_MS = 120_000;
 const STOP_MS = 5_000;

@@ -14,16 +14,23 @@ export class StreamSink implements Sink {
   #output: Writable | undefined;
   #corked = false;
   #drained: (() => void) | undefined;
+  readonly #skipped: () => void;
   #ended = false;
 
   /** `open` is called once, before the first frame: it sends the headers. */
-  constructor(codec: 'binary' | 'json', open: () => Writable) {
+  constructor(codec: 'binary' | 'json', open: () => Writable, skipped: () => void = () => {}) {
+    this.#skipped = skipped;
     this.#json = codec === 'json';
     this.#open = open;
   }
 
   write(frame: Frame): void {
     if (this.#ended) return;
+    const bytes = this.#json ? frame.envelopedJson : frame.enveloped;
+    if (bytes === undefined) {
+      this.#skipped();
+      return;
+    }
     this.#output ??= this.#open();
     const output = this.#output;
     // The response may have ended a moment ago; the call's signal aborts next.
@@ -33,7 +40,7 @@ export class StreamSink implements Sink {
       output.cork();
       uncorkAfterTurn(this);
     }
-    output.write(this.#json ? frame.envelopedJson : frame.enveloped, this.#written);
+    output.write(bytes, this.#written);
   }
 
   get buffered(): number {

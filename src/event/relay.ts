@@ -1,10 +1,12 @@
 import { create, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
-import { BatchSchema } from '#gen/serp/discuss/relay/v1/relay_pb.ts';
+import { type Batch, BatchSchema } from '#gen/serp/discuss/relay/v1/relay_pb.ts';
 import type { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
 import { Listener } from '../redis/subscriber.ts';
+import { createSigner, type Signer } from '../rpc/signer.ts';
+import { guard } from '../telemetry/guard.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { LoggedEvent } from './log/wire.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './log/wire.ts';
@@ -15,6 +17,7 @@ import type { TenantLog } from './tenant-stream/tenant-log.ts';
 // Distributed over the nodes of a cluster by their hash tags. An instance publishes on one and subscribes to all.
 const CHANNELS = Array.from({ length: 64 }, (_, shard) => `discuss:relay:{${shard}}`);
 const MAX_UNSENT = 2_000;
+const NO_CONTEXT = Buffer.alloc(0);
 
 type Payload = MessageInitShape<typeof SubscribeResponseSchema>['payload'];
 type Signal = { readonly tenantId: bigint; readonly userId: bigint; readonly payload: Payload };
@@ -34,6 +37,9 @@ export class Relay {
   readonly #listener: Listener;
   readonly #origin: string;
   readonly #metrics: Metrics;
+  readonly #signer: Signer;
+  readonly #deliver: (event: LoggedEvent) => void;
+  readonly #deliverEncoded: (payload: Uint8Array) => void;
   #shard = Math.floor(Math.random() * CHANNELS.length);
   #unsent = 0;
 
@@ -52,11 +58,17 @@ export class Relay {
     this.#redis = parts.redis;
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
+    this.#signer = createSigner(parts.config.secrets.keys, 'relay');
+    // Each event by itself: one that cannot be delivered must not keep back the others.
+    this.#deliver = guard('event delivery', parts, (event: LoggedEvent) => this.#hub.deliver(event));
+    this.#deliverEncoded = guard('event delivery', parts, (payload: Uint8Array) =>
+      this.#hub.deliver(peekEvent(Buffer.from(payload))),
+    );
     this.#listener = new Listener({
       config: parts.config.redis,
       redis: parts.redis,
       channels: CHANNELS,
-      receive: (message) => this.#receive(message),
+      receive: guard('relay', parts, (message: Buffer) => this.#receive(message)),
       log: parts.log.child({ part: 'relay' }),
     });
   }
@@ -68,7 +80,7 @@ export class Relay {
 
   /** Delivers committed events, here and to the other instances. */
   publish(events: readonly LoggedEvent[]): void {
-    for (const event of events) this.#hub.deliver(event);
+    for (const event of events) this.#deliver(event);
     if (events.length === 0) return;
     this.#tenantLog.notify();
     this.#send({ events: events.map(({ payload }) => payload) });
@@ -121,9 +133,8 @@ export class Relay {
       return;
     }
     const channel = CHANNELS[this.#shard] ?? '';
-    const message = Buffer.from(
-      toBinary(BatchSchema, create(BatchSchema, { ...batch, origin: this.#origin })),
-    );
+    const bytes = toBinary(BatchSchema, create(BatchSchema, { ...batch, origin: this.#origin }));
+    const message = this.#signer.sign(bytes, NO_CONTEXT);
     const sent = this.#listener.sharded
       ? this.#redis.spublish(channel, message)
       : this.#redis.publish(channel, message);
@@ -140,11 +151,12 @@ export class Relay {
   }
 
   #receive(message: Buffer): void {
-    const batch = fromBinary(BatchSchema, message);
-    if (batch.origin === this.#origin) return;
+    const batch = this.#verify(message);
+    if (batch === undefined) this.#metrics.relayRejections.inc();
+    if (batch === undefined || batch.origin === this.#origin) return;
     const { broadcast } = this.#hub;
     if (batch.revocationsChanged) void this.#revocations.refresh();
-    for (const event of batch.events) this.#hub.deliver(peekEvent(Buffer.from(event)));
+    for (const payload of batch.events) this.#deliverEncoded(payload);
     if (batch.events.length > 0) this.#tenantLog.notify();
     for (const { tenantId, userId, response } of batch.signals) {
       broadcast.signal(tenantId, userId, toReceivedFrame(response));
@@ -152,6 +164,17 @@ export class Relay {
     for (const update of batch.presence) broadcast.presence(update, toReceivedFrame(update.response));
     for (const { channelId, userId, expireTimeMs } of batch.typing) {
       broadcast.typing({ channelId, userId, until: Number(expireTimeMs) });
+    }
+  }
+
+  // A client with access to Redis can publish here, too; only instances know the keys.
+  #verify(message: Buffer): Batch | undefined {
+    const bytes = this.#signer.verify(message, NO_CONTEXT);
+    if (bytes === undefined) return undefined;
+    try {
+      return fromBinary(BatchSchema, bytes);
+    } catch {
+      return undefined;
     }
   }
 }

@@ -88,20 +88,31 @@ export class SendQueue {
         this.#pool,
         batch.map(({ item }) => item),
       );
-      this.#relay.publish(
-        rows
-          .filter((row) => row.errorReason === null)
-          .map(({ item, seq, payload }) => ({
-            channelId: BigInt(batch[item]?.item.channelId ?? 0),
-            seq,
-            payload,
-          })),
-      );
+      // The batch is committed: nothing after this line may change a response.
       for (const row of rows) batch[row.item]?.resolve(row);
-      for (const row of rows) signalActivities(this.#relay, row.activities);
+      this.#deliver(batch, rows);
     } catch (error) {
       if (batch.length > 1 && isAboutOneItem(error)) await this.#commitSingly(batch, error);
       else for (const waiting of batch) waiting.reject(error);
+    }
+  }
+
+  #deliver(batch: readonly QueuedMessage[], rows: readonly SentRow[]): void {
+    const events = rows
+      .filter((row) => row.errorReason === null)
+      .map(({ item, seq, payload }) => ({
+        channelId: BigInt(batch[item]?.item.channelId ?? 0),
+        seq,
+        payload,
+      }));
+    try {
+      this.#relay.publish(events);
+      for (const row of rows) signalActivities(this.#relay, row.activities);
+    } catch (error) {
+      this.#log.error(
+        { err: error },
+        'committed messages were not delivered; streams read them from the log',
+      );
     }
   }
 

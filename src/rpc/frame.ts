@@ -8,7 +8,7 @@ export class Frame {
   readonly binary: Buffer;
   readonly #schema: DescMessage;
   #enveloped: Buffer | undefined;
-  #envelopedJson: Buffer | undefined;
+  #envelopedJson: Buffer | 'unencodable' | undefined;
 
   constructor(schema: DescMessage, binary: Buffer) {
     this.#schema = schema;
@@ -21,12 +21,21 @@ export class Frame {
     return this.#enveloped;
   }
 
-  /** ProtoJSON after the same prefix, for clients of the JSON codec. */
-  get envelopedJson(): Buffer {
-    this.#envelopedJson ??= envelope(
-      Buffer.from(toJsonString(this.#schema, fromBinary(this.#schema, this.binary))),
-    );
-    return this.#envelopedJson;
+  /**
+   * ProtoJSON after the same prefix, for clients of the JSON codec; undefined for a message that JSON cannot represent.
+   * Requests with such values are rejected, so that only data from before a rule was added can be one.
+   */
+  get envelopedJson(): Buffer | undefined {
+    this.#envelopedJson ??= this.#encodeJson();
+    return this.#envelopedJson === 'unencodable' ? undefined : this.#envelopedJson;
+  }
+
+  #encodeJson(): Buffer | 'unencodable' {
+    try {
+      return envelope(Buffer.from(toJsonString(this.#schema, fromBinary(this.#schema, this.binary))));
+    } catch {
+      return 'unencodable';
+    }
   }
 }
 

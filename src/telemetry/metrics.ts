@@ -74,6 +74,16 @@ export function createMetrics() {
       help: 'Batches of events that could not be published to the other instances.',
       registers,
     }),
+    relayRejections: new Counter({
+      name: 'discuss_relay_rejections_total',
+      help: 'Messages on the relay channels of Redis that no instance with a known key sent, or that cannot be decoded.',
+      registers,
+    }),
+    framesSkipped: new Counter({
+      name: 'discuss_frames_skipped_total',
+      help: 'Messages not written to a stream because its codec cannot represent them.',
+      registers,
+    }),
     presenceChanges: new Counter({
       name: 'discuss_presence_changes_total',
       help: 'Changes of the presence of users that were made by this instance.',

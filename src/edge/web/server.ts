@@ -36,7 +36,7 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
   const calls = new ActiveCalls(config.call, log, now);
   const serving = new Map([
     ...unaryMethods(api.rpcs, calls, config.call.maxMessageBytes),
-    ...streamMethods(api.rpcs, calls, config.call.maxMessageBytes),
+    ...streamMethods(api.rpcs, calls, config.call.maxMessageBytes, () => metrics.framesSkipped.inc()),
   ]);
   const server = new DualProtocolServer(
     config,
@@ -103,10 +103,18 @@ function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, call
   });
 }
 
-function streamMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
+function streamMethods(
+  rpcs: readonly Rpc[],
+  calls: ActiveCalls,
+  maxBytes: number,
+  skipped: () => void,
+): [path: string, Serve][] {
   return rpcs
     .filter(({ method }) => !isUnary(method))
-    .map((rpc) => [`/${rpc.method.parent.typeName}/${rpc.method.name}`, serveStream(rpc, calls, maxBytes)]);
+    .map((rpc) => [
+      `/${rpc.method.parent.typeName}/${rpc.method.name}`,
+      serveStream(rpc, calls, maxBytes, skipped),
+    ]);
 }
 
 function httpHandler(
