@@ -1,16 +1,16 @@
 import type { ClientHttp2Session } from 'node:http2';
+import type { DescField } from '@bufbuild/protobuf';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { EnvelopeReader } from '../../test/kit/raw-subscribe.ts';
 import type { Opening } from '../processes/reader.ts';
 import { readSentTime } from './timestamped-text.ts';
 
 /** The kind of message that a stream counts, by the first bytes of its SubscribeResponse. */
 export type Counted = keyof typeof TAGS;
 
-const TAGS = {
-  event: Buffer.of(0x0a),
-  presence: Buffer.of(0xf2, 0x01),
-  typing: Buffer.of(0x82, 0x02),
-};
-const HEADER_BYTES = 5;
+const { event, presence, typing } = SubscribeResponseSchema.field;
+const TAGS = { event: toTag(event), presence: toTag(presence), typing: toTag(typing) };
 
 /** A client's stream that counts messages of one kind without decoding them. */
 export class CountingStream {
@@ -20,7 +20,6 @@ export class CountingStream {
   readonly #tag: Buffer;
   #events = 0;
   #latencies: number[] = [];
-  #rest: Buffer | undefined;
   #waiting: { readonly events: number; readonly resolve: () => void } | undefined;
 
   constructor(session: ClientHttp2Session, { path, headers, body, counted }: Opening, token: string) {
@@ -31,7 +30,10 @@ export class CountingStream {
       authorization: `Bearer ${token}`,
       ...headers,
     });
-    stream.on('data', (chunk: Buffer) => this.#read(chunk));
+    const reader = new EnvelopeReader((message, envelope) => {
+      if (message.subarray(0, this.#tag.length).equals(this.#tag)) this.#count(envelope);
+    });
+    stream.on('data', (chunk: Buffer) => reader.read(chunk));
     this.started = new Promise((resolve, reject) => {
       stream.once('data', () => resolve());
       stream.once('error', reject);
@@ -58,18 +60,6 @@ export class CountingStream {
     return latencies;
   }
 
-  #read(chunk: Buffer): void {
-    let bytes = this.#rest === undefined ? chunk : Buffer.concat([this.#rest, chunk]);
-    while (bytes.length >= HEADER_BYTES) {
-      const end = HEADER_BYTES + bytes.readUInt32BE(1);
-      if (bytes.length < end) break;
-      const from = bytes.subarray(HEADER_BYTES, HEADER_BYTES + this.#tag.length);
-      if (from.equals(this.#tag)) this.#count(bytes.subarray(0, end));
-      bytes = bytes.subarray(end);
-    }
-    this.#rest = bytes.length === 0 ? undefined : bytes;
-  }
-
   #count(frame: Buffer): void {
     this.#events += 1;
     this.lastEvent = frame;
@@ -80,4 +70,8 @@ export class CountingStream {
       this.#waiting = undefined;
     }
   }
+}
+
+function toTag({ number }: DescField): Buffer {
+  return Buffer.from(new BinaryWriter().tag(number, WireType.LengthDelimited).finish());
 }

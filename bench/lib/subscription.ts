@@ -1,14 +1,9 @@
-import { create, toBinary } from '@bufbuild/protobuf';
-import { EventService, SubscribeRequestSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import type { Edge } from '../../test/kit/app.ts';
+import { encodeSubscribe, SUBSCRIBE_HEADERS, SUBSCRIBE_PATH } from '../../test/kit/raw-subscribe.ts';
 import type { Opening } from '../processes/reader.ts';
 import { type Stack, TENANT } from './stack.ts';
 
-export type Edge = 'grpc' | 'web';
-
-const HEADERS: Readonly<Record<Edge, Readonly<Record<string, string>>>> = {
-  grpc: { 'content-type': 'application/grpc', te: 'trailers' },
-  web: { 'content-type': 'application/connect+proto', 'connect-protocol-version': '1' },
-};
+export type { Edge };
 
 /**
  * One stream for each token, of one channel (from now, or after an event) or of all channels of the token's user. The
@@ -21,18 +16,15 @@ export function subscription(
   tokens: readonly string[],
   after?: bigint,
 ): Opening {
-  const request = create(SubscribeRequestSchema, {
+  const body = encodeSubscribe({
     channelIds: channelId === undefined ? [] : [channelId],
     cursors: channelId === undefined || after === undefined ? [] : [{ channelId, seq: after }],
   });
-  const message = Buffer.from(toBinary(SubscribeRequestSchema, request));
-  const head = Buffer.alloc(5);
-  head.writeUInt32BE(message.length, 1);
   return {
     address,
-    path: `/${EventService.typeName}/Subscribe`,
-    headers: HEADERS[edge],
-    body: Buffer.concat([head, message]).toString('base64'),
+    path: SUBSCRIBE_PATH,
+    headers: SUBSCRIBE_HEADERS[edge],
+    body: body.toString('base64'),
     tokens,
   };
 }

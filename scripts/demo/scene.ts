@@ -5,7 +5,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { EventProjection } from '../../test/kit/replica.ts';
+import { EventProjection } from '../../test/kit/event-projection.ts';
 import { Listener, untilHeads } from './listener.ts';
 import type { Connection, Edge, Person } from './people.ts';
 

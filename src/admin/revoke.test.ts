@@ -6,9 +6,9 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
-import { TenantStreamReader } from '../../test/kit/feed.ts';
 import { assertError, rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
+import { TenantStreamReader } from '../../test/kit/tenant-stream-reader.ts';
 import { until } from '../../test/kit/until.ts';
 
 const BOUND_MS = 5_000;

@@ -7,9 +7,9 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
-import { TenantStreamReader } from '../../test/kit/feed.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
+import { TenantStreamReader } from '../../test/kit/tenant-stream-reader.ts';
 import { until } from '../../test/kit/until.ts';
 import type { RedisClient } from '../redis/client.ts';
 

@@ -7,9 +7,9 @@ import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { EventProjection } from '../../test/kit/event-projection.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
-import { EventProjection } from '../../test/kit/replica.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 

@@ -34,9 +34,9 @@ export async function lookAtAll(world: TestCluster): Promise<{ damage: Damage; b
   if (lost > 0) broken.push(`${lost} acknowledged messages are not in the database`);
   if (twice > 0) broken.push(`${twice} messages in the database were never acknowledged, or posted twice`);
   let differing = 0;
-  for (const { places } of world.roamers) {
-    for (const [channelId, { posted }] of places)
-      if ([...posted].join() !== (stored.get(channelId) ?? []).join()) differing += 1;
+  for (const { posted } of world.roamers) {
+    for (const [channelId, messageIds] of posted)
+      if ([...messageIds].join() !== (stored.get(channelId) ?? []).join()) differing += 1;
   }
   if (differing > 0) broken.push(`${differing} subscriptions to a channel differ from the channel's history`);
   broken.push(...(await wrongCounts(world)));

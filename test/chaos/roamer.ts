@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectError } from '@connectrpc/connect';
-import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService, type SubscribeResponse } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { ChannelCursors } from '../kit/channel-cursors.ts';
 import { other, type Person, pauseAfter } from './person.ts';
 
 // The service says how often heartbeats come; after three that did not, a browser takes the connection for dead.
@@ -9,23 +9,19 @@ const MISSED_HEARTBEATS = 3;
 const START_MS = 3_000;
 const LOOK_MS = 100;
 
-/** How much of a channel's log has come. */
-type Place = { seq: bigint; readonly missing: Set<bigint>; readonly posted: Set<bigint> };
-
 /**
  * A subscriber that goes to the other instance when its own is gone, with its cursors, and keeps account of what
  * came: of events that never came, came twice, or came after later ones.
  */
 export class ReconnectingSubscriber {
   readonly person: Person;
-  readonly places = new Map<bigint, Place>();
-  duplicated = 0;
-  outOfOrder = 0;
-  resets = 0;
+  /** Ids of the messages received in each channel. */
+  readonly posted = new Map<bigint, Set<bigint>>();
   /** Times the stream broke and was opened again. */
   reconnects = 0;
   /** The longest time from a message's acknowledgement to its arrival. */
   slowestMs = 0;
+  readonly #cursors = new ChannelCursors();
   #at: number;
   #connection: AbortController | undefined;
   #heartbeatMs = 0;
@@ -37,34 +33,40 @@ export class ReconnectingSubscriber {
   }
 
   get started(): boolean {
-    return this.places.size > 0;
+    return this.#cursors.seqs.size > 0;
+  }
+
+  get duplicated(): number {
+    return this.#cursors.countFaults('duplicate');
+  }
+
+  get outOfOrder(): number {
+    return this.#cursors.countFaults('out of order');
+  }
+
+  get resets(): number {
+    return this.#cursors.resets;
   }
 
   has(channelId: bigint, messageId: bigint): boolean {
-    return this.places.get(channelId)?.posted.has(messageId) ?? false;
+    return this.posted.get(channelId)?.has(messageId) ?? false;
   }
 
-  /** Whether everything up to the heads has come. */
+  /** Whether everything up to the heads was received. */
   isAt(heads: ReadonlyMap<bigint, bigint>): boolean {
-    return [...this.places].every(
-      ([id, { seq, missing }]) => missing.size === 0 && seq >= (heads.get(id) ?? 0n),
-    );
+    return this.countMissing(heads) === 0;
   }
 
-  /** Events up to the heads that have not come. */
+  /** Events up to the heads that were not received. */
   countMissing(heads: ReadonlyMap<bigint, bigint>): number {
     let count = 0;
-    for (const [id, { seq, missing }] of this.places) {
-      const head = heads.get(id) ?? 0n;
-      count += missing.size + (head > seq ? Number(head - seq) : 0);
-    }
+    for (const channelId of this.#cursors.seqs.keys())
+      count += this.#cursors.countMissing(channelId, heads.get(channelId) ?? 0n);
     return count;
   }
 
   reset(): void {
-    this.duplicated = 0;
-    this.outOfOrder = 0;
-    this.resets = 0;
+    this.#cursors.forgetFaults();
     this.reconnects = 0;
     this.slowestMs = 0;
   }
@@ -101,7 +103,7 @@ export class ReconnectingSubscriber {
     this.#heartbeatMs = 0;
     this.#heardAt = performance.now();
     try {
-      const cursors = [...this.places].map(([channelId, { seq }]) => ({ channelId, seq }));
+      const cursors = this.#cursors.request;
       const client = this.person.client(EventService, at);
       for await (const response of client.subscribe({ cursors }, { signal: connection.signal })) {
         this.#heardAt = performance.now();
@@ -129,53 +131,24 @@ export class ReconnectingSubscriber {
   }
 
   #take({ payload }: SubscribeResponse): void {
-    switch (payload.case) {
-      case 'started':
-        this.#heartbeatMs = payload.value.heartbeatIntervalMs;
-        for (const { channelId, startSeq } of payload.value.channels) this.#start(channelId, startSeq);
-        break;
-      case 'event':
-        this.#takeEvent(payload.value);
-        break;
-      case 'reset':
-        this.resets += 1;
-        break;
-      case 'channelClosed':
-        this.person.ledger.break(
-          `the stream of ${this.person.userId} lost channel ${payload.value.channelId}`,
-        );
-        break;
-      default:
+    const { ledger, userId } = this.person;
+    const known = this.#cursors.faults.length;
+    this.#cursors.take(payload);
+    for (const { kind, text } of this.#cursors.faults.slice(known))
+      if (kind === 'wrong start' || kind === 'unrequested') ledger.break(text);
+    if (payload.case === 'started') {
+      this.#heartbeatMs = payload.value.heartbeatIntervalMs;
+      for (const { channelId } of payload.value.channels)
+        if (!this.posted.has(channelId)) this.posted.set(channelId, new Set());
     }
+    if (payload.case === 'channelClosed')
+      ledger.break(`the stream of ${userId} lost channel ${payload.value.channelId}`);
+    if (payload.case === 'event' && payload.value.change.case === 'messageCreated')
+      this.#takePosted(payload.value.channelId, payload.value.change.value.message?.id ?? 0n);
   }
 
-  #start(channelId: bigint, startSeq: bigint): void {
-    const place = this.places.get(channelId);
-    if (place === undefined)
-      this.places.set(channelId, { seq: startSeq, missing: new Set(), posted: new Set() });
-    else if (place.seq !== startSeq)
-      this.person.ledger.break(`a stream with cursor ${place.seq} went on from ${startSeq}`);
-  }
-
-  #takeEvent({ channelId, seq, change }: Event): void {
-    const place = this.places.get(channelId);
-    if (place === undefined) {
-      this.person.ledger.break(`an event of channel ${channelId} came unasked`);
-      return;
-    }
-    if (seq > place.seq) {
-      for (let skipped = place.seq + 1n; skipped < seq; skipped += 1n) place.missing.add(skipped);
-      place.seq = seq;
-    } else if (place.missing.delete(seq)) {
-      this.outOfOrder += 1;
-    } else {
-      this.duplicated += 1;
-    }
-    if (change.case === 'messageCreated') this.#takePosted(place, change.value.message?.id ?? 0n);
-  }
-
-  #takePosted({ posted }: Place, messageId: bigint): void {
-    posted.add(messageId);
+  #takePosted(channelId: bigint, messageId: bigint): void {
+    this.posted.get(channelId)?.add(messageId);
     const acknowledgedAt = this.person.ledger.acknowledged.get(messageId);
     if (acknowledgedAt !== undefined)
       this.slowestMs = Math.max(this.slowestMs, performance.now() - acknowledgedAt);

@@ -1,13 +1,11 @@
 import { request } from 'node:http';
 import { connect } from 'node:http2';
 import type { Readable } from 'node:stream';
-import { create, fromBinary, toBinary } from '@bufbuild/protobuf';
-import {
-  EventService,
-  SubscribeRequestSchema,
-  SubscribeResponseSchema,
-} from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { fromBinary } from '@bufbuild/protobuf';
+import { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Edge } from '../kit/app.ts';
+import { ChannelCursors } from '../kit/channel-cursors.ts';
+import { EnvelopeReader, encodeSubscribe, SUBSCRIBE_HEADERS, SUBSCRIBE_PATH } from '../kit/raw-subscribe.ts';
 
 /** Where one subscribes, to what, and as whom. */
 export type PausedTarget = {
@@ -19,36 +17,41 @@ export type PausedTarget = {
 
 type Opened = { readonly stream: Readable; close(): void };
 
-const PATH = `/${EventService.typeName}/Subscribe`;
-// Of each message, in gRPC as in Connect.
-const HEAD_BYTES = 5;
 const AGAIN_MS = 200;
 
 /** A subscriber of one channel, on a connection of its own, that can stop reading from it. */
 export class PausedSubscriber {
-  /** `seq` of the last event. */
-  seq = 0n;
-  /** Events that did not follow the one before, and resets. */
-  gaps = 0;
   /** Times the stream ended, and was opened again from the cursor. */
   reconnects = 0;
   readonly #bed: PausedTarget;
+  readonly #cursors = new ChannelCursors();
   #opened: Opened | undefined;
   #asleep = false;
-  #rest: Buffer = Buffer.alloc(0);
 
   constructor(bed: PausedTarget) {
     this.#bed = bed;
   }
 
+  /** `seq` of the last event. */
+  get seq(): bigint {
+    return this.#cursors.seqs.get(this.#bed.channelId) ?? 0n;
+  }
+
+  /** Events that did not follow the one before, and resets. */
+  get gaps(): number {
+    return this.#cursors.faults.length + this.#cursors.resets;
+  }
+
   /** Resolves when the stream has started. */
   async open(): Promise<void> {
-    const body = requestOf(this.#bed, this.seq);
+    const body = encodeSubscribe({ channelIds: [this.#bed.channelId], cursors: this.#cursors.request });
     const opened = await (this.#bed.edge === 'grpc' ? openGrpc(this.#bed, body) : openWeb(this.#bed, body));
     this.#opened = opened;
-    this.#rest = Buffer.alloc(0);
+    const reader = new EnvelopeReader((message) =>
+      this.#cursors.take(fromBinary(SubscribeResponseSchema, message).payload),
+    );
     const { stream } = opened;
-    stream.on('data', (chunk: Buffer) => this.#read(chunk));
+    stream.on('data', (chunk: Buffer) => reader.read(chunk));
     stream.on('error', () => {});
     stream.once('close', () => {
       opened.close();
@@ -72,36 +75,6 @@ export class PausedSubscriber {
     this.reconnects += 1;
     setTimeout(() => this.open().catch(() => this.#openAgain()), AGAIN_MS * (1 + Math.random()));
   }
-
-  #read(chunk: Buffer): void {
-    let bytes = this.#rest.length === 0 ? chunk : Buffer.concat([this.#rest, chunk]);
-    while (bytes.length >= HEAD_BYTES) {
-      const end = HEAD_BYTES + bytes.readUInt32BE(1);
-      if (bytes.length < end) break;
-      const isMessage = bytes[0] === 0;
-      if (isMessage) this.#take(bytes.subarray(HEAD_BYTES, end));
-      bytes = bytes.subarray(end);
-    }
-    this.#rest = bytes;
-  }
-
-  #take(message: Buffer): void {
-    const { payload } = fromBinary(SubscribeResponseSchema, message);
-    if (payload.case === 'started') this.seq = payload.value.channels[0]?.startSeq ?? 0n;
-    if (payload.case === 'reset') this.gaps += 1;
-    if (payload.case !== 'event') return;
-    if (payload.value.seq !== this.seq + 1n) this.gaps += 1;
-    this.seq = payload.value.seq;
-  }
-}
-
-function requestOf({ channelId }: PausedTarget, seq: bigint): Buffer {
-  const cursors = seq === 0n ? [] : [{ channelId, seq }];
-  const subscription = create(SubscribeRequestSchema, { channelIds: [channelId], cursors });
-  const message = toBinary(SubscribeRequestSchema, subscription);
-  const head = Buffer.alloc(HEAD_BYTES);
-  head.writeUInt32BE(message.length, 1);
-  return Buffer.concat([head, message]);
 }
 
 function openGrpc({ url, token }: PausedTarget, body: Buffer): Promise<Opened> {
@@ -109,9 +82,8 @@ function openGrpc({ url, token }: PausedTarget, body: Buffer): Promise<Opened> {
   session.on('error', () => {});
   const stream = session.request({
     ':method': 'POST',
-    ':path': PATH,
-    'content-type': 'application/grpc',
-    te: 'trailers',
+    ':path': SUBSCRIBE_PATH,
+    ...SUBSCRIBE_HEADERS.grpc,
     authorization: `Bearer ${token}`,
   });
   stream.end(body);
@@ -119,12 +91,8 @@ function openGrpc({ url, token }: PausedTarget, body: Buffer): Promise<Opened> {
 }
 
 async function openWeb({ url, token }: PausedTarget, body: Buffer): Promise<Opened> {
-  const headers = {
-    'content-type': 'application/connect+proto',
-    'connect-protocol-version': '1',
-    authorization: `Bearer ${token}`,
-  };
-  const call = request(`${url}${PATH}`, { method: 'POST', headers, agent: false });
+  const headers = { ...SUBSCRIBE_HEADERS.web, authorization: `Bearer ${token}` };
+  const call = request(`${url}${SUBSCRIBE_PATH}`, { method: 'POST', headers, agent: false });
   const response = new Promise<Readable>((resolve, reject) => {
     call.once('response', resolve);
     call.on('error', reject);

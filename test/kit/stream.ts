@@ -2,24 +2,21 @@ import { type Client, ConnectError } from '@connectrpc/connect';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import type { EventService, SubscribeResponse } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
+import { ChannelCursors } from './channel-cursors.ts';
 import { until } from './until.ts';
 
-/** What a stream may ask for besides channels. */
+/** What a stream may request besides channels. */
 type More = { presenceUserIds?: bigint[]; device?: { id: string; kind?: string } };
 type Payload = SubscribeResponse['payload'];
 type PayloadOf<C extends Payload['case']> = Extract<Payload, { case: C }>;
 
-/**
- * A client that does what the contract asks of one: keeps a cursor per channel, and gives it when it connects
- * again. Notes every gap, duplicate and disorder it sees.
- */
+/** A client as the contract describes it: it keeps a cursor per channel and sends them when it connects again. */
 export class Subscriber {
   readonly events: Event[] = [];
   readonly others: Payload[] = [];
-  readonly faults: string[] = [];
-  readonly cursors = new Map<bigint, bigint>();
-  /** Why the last connection ended, if it did. */
+  /** Error that ended the last connection. */
   error: ConnectError | undefined;
+  readonly #cursors = new ChannelCursors();
   readonly #client: Client<typeof EventService>;
   readonly #channelIds: bigint[];
   readonly #more: More;
@@ -32,7 +29,17 @@ export class Subscriber {
     this.#more = more;
   }
 
-  /** Connects, from the cursors; resolves once the stream has started. */
+  /** `seq` of the last event of each channel. */
+  get cursors(): Map<bigint, bigint> {
+    return this.#cursors.seqs;
+  }
+
+  /** Events that were missing, repeated or out of order. */
+  get faults(): string[] {
+    return this.#cursors.faults.map(({ text }) => text);
+  }
+
+  /** Connects with the cursors; resolves once the stream has started. */
   async connect(client = this.#client): Promise<this> {
     const before = this.count('started');
     this.error = undefined;
@@ -43,7 +50,7 @@ export class Subscriber {
     return this;
   }
 
-  /** Cuts the connection. */
+  /** Breaks the connection. */
   async disconnect(): Promise<void> {
     this.#abort?.abort();
     await this.#running;
@@ -57,12 +64,12 @@ export class Subscriber {
     return this.others.findLast((payload): payload is PayloadOf<C> => payload.case === kind);
   }
 
-  /** The events without those that post notices. */
+  /** Events other than posted notices. */
   get changes(): Event[] {
     return this.events.filter((event) => !isNotice(event));
   }
 
-  /** What the stream was told of a user's presence, one after the other. */
+  /** Statuses of a user that the stream received, in order. */
   statuses(userId: bigint): PresenceStatus[] {
     return this.others.flatMap((payload) =>
       payload.case === 'presence'
@@ -80,7 +87,7 @@ export class Subscriber {
   }
 
   async #run(client: Client<typeof EventService>, signal: AbortSignal): Promise<void> {
-    const cursors = [...this.cursors].map(([channelId, seq]) => ({ channelId, seq }));
+    const cursors = this.#cursors.request;
     try {
       const stream = client.subscribe({ ...this.#more, channelIds: this.#channelIds, cursors }, { signal });
       for await (const { payload } of stream) this.#take(payload);
@@ -90,25 +97,9 @@ export class Subscriber {
   }
 
   #take(payload: Payload): void {
-    if (payload.case === 'event') this.#takeEvent(payload.value);
+    this.#cursors.take(payload);
+    if (payload.case === 'event') this.events.push(payload.value);
     else this.others.push(payload);
-    if (payload.case === 'started') {
-      for (const { channelId, startSeq } of payload.value.channels) this.cursors.set(channelId, startSeq);
-    } else if (payload.case === 'channelOpened' && payload.value.channel !== undefined) {
-      this.cursors.set(payload.value.channel.channelId, payload.value.channel.startSeq);
-    } else if (payload.case === 'reset') {
-      this.cursors.set(payload.value.channelId, payload.value.headSeq);
-    } else if (payload.case === 'channelClosed') {
-      this.cursors.delete(payload.value.channelId);
-    }
-  }
-
-  #takeEvent(event: Event): void {
-    const expected = (this.cursors.get(event.channelId) ?? 0n) + 1n;
-    if (event.seq !== expected)
-      this.faults.push(`channel ${event.channelId}: ${event.seq} instead of ${expected}`);
-    this.cursors.set(event.channelId, event.seq);
-    this.events.push(event);
   }
 }
 

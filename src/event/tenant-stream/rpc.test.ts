@@ -6,8 +6,8 @@ import { EventKind, EventKindSchema, EventSchema } from '#gen/serp/discuss/v1/ev
 import { EventService, TenantStreamResetReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app, type Edge } from '../../../test/kit/app.ts';
-import { TenantStreamReader } from '../../../test/kit/feed.ts';
 import { rejects } from '../../../test/kit/rejects.ts';
+import { TenantStreamReader } from '../../../test/kit/tenant-stream-reader.ts';
 import { until } from '../../../test/kit/until.ts';
 import { toPatchable } from '../log/wire.ts';
 import { TenantLog } from './tenant-log.ts';

@@ -2,7 +2,7 @@ import { clone, create } from '@bufbuild/protobuf';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import { type Message, MessageSchema, ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 
-/** The messages of a channel as a client keeps them that reads nothing but the channel's events. */
+/** The messages of a channel, built from the channel's events alone. */
 export class EventProjection {
   readonly messages = new Map<bigint, Message>();
 

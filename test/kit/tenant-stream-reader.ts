@@ -9,11 +9,11 @@ import { until } from './until.ts';
 
 type Request = { readonly kinds?: EventKind[]; readonly fromOldest?: boolean };
 
-/** A consumer of StreamTenantEvents that keeps all it is sent, and goes on from the last cursor. */
+/** A consumer of StreamTenantEvents that keeps what it receives, and continues from its last cursor. */
 export class TenantStreamReader {
   readonly received: StreamTenantEventsResponse[] = [];
   cursor = '';
-  /** Why the last connection ended, if it did. */
+  /** Error that ended the last connection. */
   error: ConnectError | undefined;
   readonly #request: Request;
   #abort = new AbortController();
@@ -23,7 +23,7 @@ export class TenantStreamReader {
     this.#request = request;
   }
 
-  /** Connects, from the cursor; resolves once the stream has started. */
+  /** Connects with the cursor; resolves once the stream has started. */
   async connect(client: Client<typeof EventService>, options: CallOptions = {}): Promise<this> {
     const before = this.count('started');
     this.error = undefined;
@@ -34,7 +34,7 @@ export class TenantStreamReader {
     return this;
   }
 
-  /** Cuts the connection. */
+  /** Breaks the connection. */
   async disconnect(): Promise<void> {
     this.#abort.abort();
     await this.#running;
@@ -44,7 +44,7 @@ export class TenantStreamReader {
     return this.received.flatMap(({ payload }) => (payload.case === 'event' ? [payload.value] : []));
   }
 
-  /** What was received of each event, as `tenant:channel:seq`, in order. */
+  /** The received events as `tenant:channel:seq`, in order. */
   get places(): string[] {
     return this.events.map(({ tenantId, event }) => `${tenantId}:${event?.channelId}:${event?.seq}`);
   }
