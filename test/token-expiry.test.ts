@@ -5,9 +5,9 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from './kit/app.ts';
-import { TenantStreamReader } from './kit/feed.ts';
 import { assertError } from './kit/rejects.ts';
 import { Subscriber } from './kit/stream.ts';
+import { TenantStreamReader } from './kit/tenant-stream-reader.ts';
 import { until } from './kit/until.ts';
 
 const SECONDS = 3;

@@ -23,7 +23,7 @@ export type EventDeps = {
     call: Call,
     userIds: readonly bigint[],
   ): Promise<MessageInitShape<typeof UserPresenceSchema>[]>;
-  /** States of the caller's channels, of all or of those named, the most recently used first. */
+  /** States of all the caller's channels, or of those given; the most recently used first. */
   listChannelStates(
     call: Call,
     channelIds: readonly bigint[] | undefined,

@@ -2,7 +2,7 @@ import type { PendingQuery } from 'postgres';
 import type { Pool, Sql } from '../../db/types.ts';
 import type { LoggedEvent, PatchableEvent } from './wire.ts';
 
-/** Kind of an event as the log's column names it: the case of `Event.change` in upper case. */
+/** Kind of an event in the log: the field of `Event.change` in upper case. */
 export type EventKind =
   | 'CHANNEL_CHANGED'
   | 'MEMBERS_JOINED'
@@ -15,8 +15,8 @@ export type EventKind =
   | 'PIN_CHANGED';
 
 /**
- * Appends an event, perhaps about a message, to a channel's log within the caller's transaction and returns it as logged. Locks the
- * channel's row until commit, which is what keeps `seq` free of gaps and in commit order.
+ * Appends an event to a channel's log within the caller's transaction, and returns it as logged. Locks the channel's row
+ * until commit, which keeps `seq` without gaps and in the order of commits.
  */
 export function appendEvent(
   sql: Sql,
@@ -32,7 +32,7 @@ export function appendEvent(
   `;
 }
 
-/** Events of a channel after a `seq`, in order. Checks no rights: the hub does. */
+/** Events of a channel after a `seq`, in order. Checks no rights: only streams of members read them. */
 export function listEvents(
   sql: Pool,
   channelId: bigint,
@@ -52,7 +52,7 @@ export type ChangedChannel = {
   readonly joins: readonly Buffer[];
 };
 
-/** End of the log as of now: everything before it is committed or never will be. */
+/** Current horizon of the log: every transaction before it has ended. */
 export function findHorizon(sql: Pool): PendingQuery<{ horizon: string }[]> {
   return sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
 }

@@ -106,7 +106,7 @@ export class Hub {
     this.#findFanout(channelId)?.observeHead(headSeq);
   }
 
-  /** Reads from the log what is known to be missing. */
+  /** Reads missing events from the log. */
   fillGaps(): void {
     for (const [channelId, fanout] of this.#fanouts) {
       if (fanout.isUnused) this.#fanouts.delete(channelId);

@@ -42,7 +42,7 @@ describe('EventService.Subscribe', () => {
     return subscriber.connect();
   };
 
-  it('delivers a message to gRPC and browser streams of both instances, once', async () => {
+  it('delivers a message once to gRPC and browser streams of both instances', async () => {
     const channelId = await group([2, 3, 4]);
     const subscribers = await Promise.all([
       subscribe(1, 'grpc', 0, [channelId]),
@@ -60,8 +60,8 @@ describe('EventService.Subscribe', () => {
     }
   });
 
-  // Half a minute by itself; 80,000 deliveries take their time on a busy machine.
-  it('gives 20 subscribers that come and go everything that 8 writers post, in the order of ListMessages', {
+  // 80,000 deliveries take half a minute on an idle machine.
+  it('delivers all messages of 8 writers to 20 reconnecting subscribers in the order of ListMessages', {
     timeout: 240_000,
   }, async () => {
     const random = createRandom(20_261_122);
@@ -120,7 +120,7 @@ describe('EventService.Subscribe', () => {
     assert.deepEqual(subscriber.faults, []);
   });
 
-  it('says RESET where the log no longer reaches back, and goes on from the head', async () => {
+  it('sends RESET when the events after the cursor have expired, and continues from the head', async () => {
     const channelId = await group([2]);
     for (const content of ['a', 'b', 'c']) await send(channelId, content);
     await the.owner`delete from channel_events where channel_id = ${channelId} and seq <= 3`;
@@ -135,7 +135,7 @@ describe('EventService.Subscribe', () => {
     assert.deepEqual(subscriber.faults, []);
   });
 
-  it('says RESET to a cursor from the future', async () => {
+  it('sends RESET when the cursor is beyond the head', async () => {
     const channelId = await group([2]);
     const subscriber = new Subscriber(the.client(EventService, user(2)), [channelId]);
     open.push(subscriber);
@@ -147,7 +147,7 @@ describe('EventService.Subscribe', () => {
     assert.deepEqual(subscriber.faults, []);
   });
 
-  it('takes in channels that the caller creates or is added to, on every instance', async () => {
+  it('opens channels that the caller creates or is added to, on every instance', async () => {
     const [creator, added] = await Promise.all([subscribe(31, 'grpc', 0), subscribe(32, 'web', 1)]);
     const channelId = await group([32], 31);
     for (const subscriber of [creator, added]) {
@@ -160,7 +160,7 @@ describe('EventService.Subscribe', () => {
     }
   });
 
-  it('ends the right to a channel at once when a member is removed, and gives it back on rejoining', async () => {
+  it('closes the channel at once when the member is removed, and opens it again when the member rejoins', async () => {
     const channelId = await group([2, 33]);
     const [staying, removed] = await Promise.all([subscribe(2, 'grpc', 0), subscribe(33, 'web', 1)]);
     await send(channelId, 'trước');
@@ -177,7 +177,7 @@ describe('EventService.Subscribe', () => {
     assert.deepEqual(removed.faults, []);
   });
 
-  it("answers a cursor of a channel that is not the caller's by channel_closed, whether it exists or not", async () => {
+  it("sends channel_closed for a cursor of a channel that is not the caller's, whether it exists or not", async () => {
     const channelId = await group([2]);
     const subscriber = new Subscriber(the.client(EventService, user(34)));
     open.push(subscriber);
@@ -187,14 +187,14 @@ describe('EventService.Subscribe', () => {
     assert.deepEqual([...subscriber.cursors.keys()], []);
   });
 
-  it("refuses a stream of a channel that is not the caller's", async () => {
+  it("rejects a stream of a channel that is not the caller's", async () => {
     const channelId = await group([2]);
     await rejects(subscribe(34, 'grpc', 0, [channelId]), Code.NotFound, 'CHANNEL_NOT_FOUND');
     await rejects(subscribe(34, 'web', 0, [channelId]), Code.NotFound, 'CHANNEL_NOT_FOUND');
     await rejects(subscribe(1, 'web', 0, [channelId, 987_654n]), Code.NotFound, 'CHANNEL_NOT_FOUND');
   });
 
-  it("tells the caller's other devices, and nobody else, that the read marker moved", async () => {
+  it("sends a moved read marker to the user's other devices only", async () => {
     const channelId = await group([2]);
     const { message } = await send(channelId, 'đọc đi');
     const [device, other] = await Promise.all([subscribe(2, 'web', 1), subscribe(1, 'grpc', 0)]);
@@ -205,7 +205,7 @@ describe('EventService.Subscribe', () => {
     assert.equal(other.count('readMarkerMoved'), 0);
   });
 
-  it('shows in heartbeats how far the stream was sent', async () => {
+  it('sends the positions of the stream in heartbeats', async () => {
     const channelId = await group([2]);
     const subscriber = await subscribe(2, 'grpc', 0, [channelId]);
     assert.equal(subscriber.last('started')?.value.heartbeatIntervalMs, 400);
@@ -222,7 +222,7 @@ describe('EventService.Subscribe', () => {
     );
   });
 
-  it('delivers everything while Redis is gone and after it is back', async () => {
+  it('delivers every message while Redis is down and after it has recovered', async () => {
     const channelId = await group([2, 3]);
     const subscribers = await Promise.all([
       subscribe(2, 'grpc', 0, [channelId]),
@@ -248,7 +248,7 @@ describe('EventService.Subscribe', () => {
     }
   });
 
-  it('ends streams with UNAVAILABLE when an instance drains; they go on at another', async () => {
+  it('ends streams with UNAVAILABLE when the instance drains; they continue at another instance', async () => {
     const channelId = await group([2, 3]);
     const draining = await the.start();
     const instance = the.instances.indexOf(draining);

@@ -41,7 +41,7 @@ const RETRY_MS = 200;
 export class SubscriberStream {
   readonly caller: Caller;
   readonly subscription: Subscription;
-  /** Rejects when the stream cannot go on. */
+  /** Rejects when the stream has to end. */
   readonly failed: Promise<never>;
   #fail: (error: unknown) => void = () => {};
   readonly #parts: Parts;

@@ -15,6 +15,6 @@ export type Subscription = {
   /** Users whose presence was requested. */
   readonly watched: ReadonlySet<bigint>;
   readonly deviceId: string;
-  /** States of the caller's channels, of all or of those named. */
+  /** States of all the caller's channels, or of those given. */
   readonly listStates: (channelIds: readonly bigint[] | undefined) => Promise<readonly ChannelState[]>;
 };

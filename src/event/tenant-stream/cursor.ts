@@ -1,14 +1,14 @@
 import { errors } from '../../rpc/errors.ts';
 
 /**
- * A place in the log of all tenants, in the order (xid, id): after an event, or, with id 0n, before all events of
- * a transaction. Holds for one epoch, see `event_log_state`.
+ * A position in the log of all tenants, in the order (xid, id): after an event or, with id 0n, before all events of a
+ * transaction. Valid within one epoch, see `event_log_state`.
  */
 export type Position = { readonly epoch: bigint; readonly xid: bigint; readonly id: bigint };
 
 const BYTES = 24;
 
-/** Makes the opaque cursor of a place: three numbers of eight bytes, 32 characters. */
+/** Encodes a position as an opaque cursor of 32 characters: three numbers of eight bytes. */
 export function toCursor({ epoch, xid, id }: Position): string {
   const bytes = Buffer.allocUnsafe(BYTES);
   bytes.writeBigUInt64BE(epoch, 0);
@@ -17,14 +17,14 @@ export function toCursor({ epoch, xid, id }: Position): string {
   return bytes.toString('base64url');
 }
 
-/** Reads a cursor back; undefined when it is empty, refused as INVALID_ARGUMENT when it is none. */
+/** Decodes a cursor; undefined when it is empty. Throws INVALID_ARGUMENT when the text is not a cursor. */
 export function fromCursor(cursor: string): Position | undefined {
   if (cursor === '') return undefined;
   const bytes = Buffer.from(cursor, 'base64url');
   const [epoch, xid, id] = [0, 8, 16].map((at) => (bytes.length === BYTES ? bytes.readBigInt64BE(at) : -1n));
-  const isGiven = bytes.toString('base64url') === cursor;
+  const isCanonical = bytes.toString('base64url') === cursor;
   if (
-    !isGiven ||
+    !isCanonical ||
     epoch === undefined ||
     xid === undefined ||
     id === undefined ||
@@ -32,6 +32,6 @@ export function fromCursor(cursor: string): Position | undefined {
     xid < 0n ||
     id < 0n
   )
-    throw errors.fieldInvalid('cursor', 'is no cursor this method gave out');
+    throw errors.fieldInvalid('cursor', 'is not a cursor of this method');
   return { epoch, xid, id };
 }

@@ -5,22 +5,22 @@ import { toTenantEventFrame } from '../log/wire.ts';
 import { type Position, toCursor } from './cursor.ts';
 import type { TenantStreamRow } from './sql.ts';
 
-/** A stretch of the log of all tenants, encoded for feeds. */
+/** Consecutive events of the log of all tenants, encoded for tenant streams. */
 export type TenantStreamPage = {
   readonly frames: readonly Frame[];
-  /** Where to read on. */
+  /** Position after which the next page begins. */
   readonly end: Position;
-  /** Whether there is more to read at once. */
+  /** Whether the log already contains more. */
   readonly more: boolean;
-  /** Why events between the place read from and `end` are lost; the page is then empty. */
+  /** Reason why events before `end` are lost; the page is then empty. */
   readonly lost: 'EXPIRED' | 'UNKNOWN' | undefined;
-  /** For how long a committed event has been waiting for an older transaction to end. */
+  /** Time for which an older transaction has delayed a committed event. */
   readonly heldMs: number;
 };
 
 export function toPage(rows: readonly TenantStreamRow[]): TenantStreamPage {
   const last = rows.at(-1);
-  if (last === undefined) throw new Error('read_tenant_events() did not say how far it read');
+  if (last === undefined) throw new Error('read_tenant_events() did not return the position it reached');
   const { epoch, xid, id } = last;
   const lost = last.lost ?? undefined;
   return {
@@ -32,7 +32,7 @@ export function toPage(rows: readonly TenantStreamRow[]): TenantStreamPage {
   };
 }
 
-/** Any message of a feed but an event. */
+/** A message of a tenant stream other than an event. */
 export function toTenantStreamFrame(
   at: Position,
   payload: MessageInitShape<typeof StreamTenantEventsResponseSchema>['payload'],

@@ -34,8 +34,8 @@ describe('EventService.StreamTenantEvents', () => {
   });
   after(() => the.close());
 
-  // A tenant for each test, read from its beginning: a reader from now may be given what was committed a moment
-  // before, as long as any transaction of the server is older.
+  // A tenant for each test, read from its beginning: a reader that starts now may receive events committed just
+  // before, while an older transaction of the server is open.
   let lastTenant = 0;
   const newTenant = () => {
     lastTenant += 1;
@@ -72,7 +72,7 @@ describe('EventService.StreamTenantEvents', () => {
   };
   const drop = (now: number) => the.owner`select drop_old_event_partitions(1, ${now + 2 * DAY_MS})`;
 
-  it('gives each tenant its own events, and all of them to who serves all, on both edges and instances', async () => {
+  it('delivers the events of one tenant or of all tenants on both edges and instances', async () => {
     const tenants = [newTenant(), newTenant()] as const;
     const channels = await Promise.all(tenants.map(group));
     const oldest = () => new TenantStreamReader({ fromOldest: true });
@@ -94,7 +94,7 @@ describe('EventService.StreamTenantEvents', () => {
     }
   });
 
-  it('serves the tenant a header names, and those of the claim where none is named', async () => {
+  it('reads the tenant of the header, otherwise the tenants of the claim', async () => {
     const [one, other] = [newTenant(), newTenant()];
     const channels = await Promise.all([one, other].map(group));
     const [named, claimed] = [
@@ -147,7 +147,7 @@ describe('EventService.StreamTenantEvents', () => {
     assert.deepEqual(counts.slice(1), [0, 0]);
   });
 
-  it('is for services that act for nobody', async () => {
+  it('rejects callers other than services that act for no user', async () => {
     const user = { userId: 1n, tenantId: 1n };
     for (const as of [user, { ...user, roles: ['discuss.service'] }, { ...user, roles: ['discuss.admin'] }])
       await rejects(
@@ -188,7 +188,7 @@ describe('EventService.StreamTenantEvents', () => {
     ]);
   });
 
-  it('goes on from any cursor it gave out', async () => {
+  it('continues from every cursor that it sent', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const reader = await read(service(tenant));
@@ -205,7 +205,7 @@ describe('EventService.StreamTenantEvents', () => {
     }
   });
 
-  it('begins with the oldest event when asked to, in the order of the log', async () => {
+  it('begins with the oldest event if requested, in the order of the log', async () => {
     const tenant = newTenant();
     await send(tenant, await group(tenant), 'cũ');
     const reader = await read(everywhere);
@@ -215,7 +215,7 @@ describe('EventService.StreamTenantEvents', () => {
     assert.equal(reader.count('reset'), 0);
   });
 
-  it('begins with what is committed from then on otherwise', async () => {
+  it('begins with events committed after the start otherwise', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     await send(tenant, channelId, 'trước');
@@ -227,7 +227,7 @@ describe('EventService.StreamTenantEvents', () => {
     assert.deepEqual(reader.texts, ['sau']);
   });
 
-  it('gives only the kinds asked for, and each kind has the name and number of its field', async () => {
+  it('delivers only the requested kinds, and each kind has the name and number of its field', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const kinds = [EventKind.MESSAGE_DELETED, EventKind.MEMBERS_JOINED];
@@ -246,7 +246,7 @@ describe('EventService.StreamTenantEvents', () => {
     assert.deepEqual(all.slice(1), fields);
   });
 
-  it('moves the cursor on with heartbeats where a filter lets nothing through, so that it does not expire', async () => {
+  it('advances the cursor with heartbeats when the filter lets no event through, so that it does not expire', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const unused = { kinds: [EventKind.POLL_CHANGED] };
@@ -269,7 +269,7 @@ describe('EventService.StreamTenantEvents', () => {
     assert.equal(filtered.count('reset'), 0);
   });
 
-  it('says RESET when events after the cursor were dropped, and not when the last one dropped is the cursor', async () => {
+  it('sends RESET when events after the cursor were dropped, but not when the cursor is the last dropped event', async () => {
     await the.owner`select ensure_partitions()`;
     const tenant = newTenant();
     const channelId = await group(tenant);
@@ -294,7 +294,7 @@ describe('EventService.StreamTenantEvents', () => {
     ]);
   });
 
-  it('says RESET to a cursor of another log, and refuses what is no cursor', async () => {
+  it('sends RESET for a cursor of another log, and rejects text that is not a cursor', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const reader = await read(service(tenant));
@@ -306,7 +306,7 @@ describe('EventService.StreamTenantEvents', () => {
     await the.owner`select restart_event_log()`;
     await read(service(tenant), Object.assign(new TenantStreamReader(), { cursor: reader.cursor }));
     const restored = open.at(-1);
-    // The stream that was open notices as well.
+    // The open stream receives it as well.
     for (const lost of [future, restored, reader]) {
       await until(() => (lost?.count('reset') ?? 0) > 0);
       const reset = lost?.received.find(({ payload }) => payload.case === 'reset')?.payload;
@@ -322,7 +322,7 @@ describe('EventService.StreamTenantEvents', () => {
       );
   });
 
-  it('holds one page at most for a consumer that reads nothing', async () => {
+  it('buffers one page at most for a consumer that reads nothing', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const [instance] = the.instances;
@@ -364,7 +364,7 @@ describe('EventService.StreamTenantEvents', () => {
       buffered = 0;
       drain();
     };
-    // The first write is the start; then each page waits for the one before to be taken.
+    // The first write is the start; then each page waits until the one before it was taken.
     for (let taken = 1; written < 100; taken = written) {
       await until(() => written > taken);
       const sent = await events();
@@ -376,7 +376,7 @@ describe('EventService.StreamTenantEvents', () => {
     await served;
   });
 
-  it('delivers while Redis is away, and stays open while PostgreSQL drops its connections', async () => {
+  it('delivers while Redis is down, and stays open while PostgreSQL drops its connections', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const readers = await Promise.all([
@@ -404,7 +404,7 @@ describe('EventService.StreamTenantEvents', () => {
     }
   });
 
-  it('ends with UNAVAILABLE when the instance drains, and goes on at another', async () => {
+  it('ends with UNAVAILABLE when the instance drains, and continues at another instance', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
     const draining = await the.start();

@@ -2,14 +2,14 @@ import type { PendingQuery } from 'postgres';
 import type { Pool } from '../../db/types.ts';
 import type { Position } from './cursor.ts';
 
-/** Which events of the log a feed is of. */
+/** The events of the log that a tenant stream contains. */
 export type TenantStreamFilter = {
   readonly tenants: readonly bigint[] | 'all';
-  /** As the log's column names them: MESSAGE_CREATED; undefined: all kinds. */
+  /** Values of the column `kind`, such as MESSAGE_CREATED; undefined for all. */
   readonly kinds: readonly string[] | undefined;
 };
 
-/** An event; or, without payload and last, how far the log was read. */
+/** An event; the last row has no payload, and the position that was reached. */
 export type TenantStreamRow = {
   readonly tenantId: bigint | null;
   readonly xid: bigint;
@@ -21,8 +21,8 @@ export type TenantStreamRow = {
 };
 
 /**
- * Events after a place, in order, and a last row that says how far this is; only that row where no place is
- * given. Checks no rights: who serves the feed does.
+ * Events after a position, in order, and a last row with the position that was reached; only that row when no position
+ * is given. Checks no rights: the caller has to.
  */
 export function readTenantEvents(
   sql: Pool,

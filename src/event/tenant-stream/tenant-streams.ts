@@ -51,7 +51,7 @@ export class TenantStreams {
     }
   }
 
-  // A cursor of an unknown epoch is answered with the position at which the log begins.
+  // For a cursor of an unknown epoch the result is the position at which the log begins.
   async #findPosition(place: 'now' | 'oldest', filter: TenantStreamFilter): Promise<Position> {
     const after = place === 'now' ? undefined : { epoch: -1n, xid: 0n, id: 0n };
     return (await this.#log.read(after, filter)).end;
