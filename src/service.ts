@@ -47,22 +47,24 @@ export async function openService(config: Config, log: Logger): Promise<Service>
 // Each part is added to `opened` once it is open; the stack closes them in reverse order.
 async function open(config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Service> {
   const deps = await openDeps(config, log, opened);
-  let draining = false;
+  // The metrics server opens first, but an instance is healthy only while both edges serve.
+  let isServing = false;
   const api = await createApi(routes(deps), deps);
   const parts = { api, config, log, metrics: deps.metrics, now: deps.now };
-  const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => !draining);
+  const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => isServing);
   opened.defer(() => metrics.close());
   const grpc = await openGrpcEdge(parts);
   opened.defer(() => grpc.close());
   const web = await openWebEdge(parts);
   opened.defer(() => web.close());
+  isServing = true;
   return {
     grpcAddress: grpc.address,
     webAddress: web.address,
     metricsAddress: metrics.address,
     deps,
     async drain() {
-      draining = true;
+      isServing = false;
       await Promise.all([grpc.drain(), web.drain()]);
       await opened.disposeAsync();
     },
