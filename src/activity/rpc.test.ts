@@ -27,10 +27,10 @@ describe('ActivityService', () => {
   after(() => the.close());
 
   const someone = (name: string, tenantId = 1n): As => ({ userId: BigInt(users++), tenantId, name });
-  const feed = (as: As, instance = 0) => the.client(ActivityService, as, 'grpc', instance);
+  const activityClient = (as: As, instance = 0) => the.client(ActivityService, as, 'grpc', instance);
   const messages = (as: As) => the.client(MessageService, as);
-  const list = async (as: As) => (await feed(as).listActivities({})).activities;
-  const told = async (as: As) => (await list(as)).map(({ type }) => type);
+  const list = async (as: As) => (await activityClient(as).listActivities({})).activities;
+  const typesOf = async (as: As) => (await list(as)).map(({ type }) => type);
 
   /** A private group of Lan and others, whose additions are not in the feeds. */
   const group = async (lan: As, ...others: As[]) => {
@@ -46,22 +46,22 @@ describe('ActivityService', () => {
     const { message } = await messages(as).sendMessage({ channelId, content, ...more });
     return message?.id ?? 0n;
   };
-  const mention = (as: As, channelId: bigint, ...whom: As[]) =>
-    send(as, channelId, 'xem này', { mentionUserIds: whom.map(({ userId }) => userId) });
+  const mention = (as: As, channelId: bigint, ...users: As[]) =>
+    send(as, channelId, 'xem này', { mentionUserIds: users.map(({ userId }) => userId) });
   const prefer = (channelId: bigint, { userId }: As, level: string, isMuted = false) => the.owner`
     update channel_members
     set notification_level = ${level}, is_muted = ${isMuted}
     where channel_id = ${channelId} and user_id = ${userId}
   `;
-  const task = (whom: As[], more: object = {}) => ({
-    userIds: whom.map(({ userId }) => userId),
+  const task = (users: As[], more: object = {}) => ({
+    userIds: users.map(({ userId }) => userId),
     type: 'TASK_ASSIGNED',
     entityType: 'task',
     entityId: 7n,
     description: 'Việc mới',
     ...more,
   });
-  /** What a client holds that was shown a list and told of all that came after. */
+  /** The state of a client that listed activities and applied all later signals. */
   const apply = (state: Map<bigint, Activity>, subscriber: Subscriber) => {
     for (const payload of subscriber.others.splice(0)) {
       if (payload.case === 'activity') state.set(payload.value.id, payload.value);
@@ -94,7 +94,7 @@ describe('ActivityService', () => {
     );
     assert.deepEqual(activity.metadata, { actor_name: 'Lan', channel_name: 'Kho vận', reason: 'NAMED' });
     assert.deepEqual([activity.read, activity.count, activity.messageDeleted], [false, 1, false]);
-    assert.deepEqual(await list(lan), [], 'nobody is told of themselves');
+    assert.deepEqual(await list(lan), [], 'a user gets no activity of their own message');
   });
 
   it('records replies for the author and followers of a thread, with the strongest reason', async () => {
@@ -171,7 +171,7 @@ describe('ActivityService', () => {
       await messages(lan).addReaction({ channelId, messageId, emoji: '👍' });
       await the.client(ActivityService, crm).recordActivities({ activities: [task([minh], { channelId })] });
       const wanted = level === 'ALL' && !isMuted ? ['TASK_ASSIGNED', ...types] : types;
-      assert.deepEqual(await told(minh), wanted, `${level} ${isMuted}`);
+      assert.deepEqual(await typesOf(minh), wanted, `${level} ${isMuted}`);
     }
   });
 
@@ -190,7 +190,7 @@ describe('ActivityService', () => {
     assert.deepEqual(more, []);
     assert.equal(activity?.description, 'Thu reacted 🎉 to your message in Kho vận');
     assert.equal(activity.count, 2);
-    await feed(minh).markActivityRead({ activityIds: [activity.id] });
+    await activityClient(minh).markActivityRead({ activityIds: [activity.id] });
     await react(lan, '🚀');
     assert.deepEqual(
       (await list(minh)).map(({ read, count }) => [read, count]),
@@ -212,14 +212,14 @@ describe('ActivityService', () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const channelId = await group(lan, minh, thu);
     const messageId = await mention(lan, channelId, minh);
-    for (const whom of [[minh, thu], [minh], [minh, thu]])
+    for (const users of [[minh, thu], [minh], [minh, thu]])
       await messages(lan).editMessage({
         channelId,
         messageId,
-        mentionUserIds: whom.map(({ userId }) => userId),
+        mentionUserIds: users.map(({ userId }) => userId),
         updateMask: { paths: ['mention_user_ids'] },
       });
-    assert.deepEqual([await told(minh), await told(thu)], [['MENTION_RECEIVED'], ['MENTION_RECEIVED']]);
+    assert.deepEqual([await typesOf(minh), await typesOf(thu)], [['MENTION_RECEIVED'], ['MENTION_RECEIVED']]);
   });
 
   it('records users added to a channel by others, but not joins and direct channels', async () => {
@@ -267,14 +267,14 @@ describe('ActivityService', () => {
     await mention(lan, channelId, minh);
     const look = async () => [
       (await list(minh)).length,
-      (await feed(minh).getActivityCounts({})).unreadCount,
+      (await activityClient(minh).getActivityCounts({})).unreadCount,
     ];
     assert.deepEqual(await look(), [1, 1]);
     await the.client(MemberService, minh).leaveChannel({ channelId });
     assert.deepEqual(await look(), [0, 0]);
     await mention(lan, channelId, minh);
     await the.client(MemberService, lan).addMembers({ channelId, userIds: [minh.userId] });
-    assert.deepEqual(await told(minh), ['ADDED_TO_CHANNEL', 'MENTION_RECEIVED']);
+    assert.deepEqual(await typesOf(minh), ['ADDED_TO_CHANNEL', 'MENTION_RECEIVED']);
   });
 
   it('does not list or mark the activities of other users', async () => {
@@ -285,10 +285,10 @@ describe('ActivityService', () => {
     const [activity] = await list(minh);
     for (const other of [lan, someone('Lạ'), namesake]) {
       assert.deepEqual(await list(other), []);
-      assert.equal((await feed(other).getActivityCounts({})).unreadCount, 0);
-      const marked = await feed(other).markActivityRead({ activityIds: [activity?.id ?? 0n] });
+      assert.equal((await activityClient(other).getActivityCounts({})).unreadCount, 0);
+      const marked = await activityClient(other).markActivityRead({ activityIds: [activity?.id ?? 0n] });
       assert.equal(marked.markedCount, 0);
-      assert.equal((await feed(other).markAllActivitiesRead({})).markedCount, 0);
+      assert.equal((await activityClient(other).markAllActivitiesRead({})).markedCount, 0);
     }
     assert.equal((await list(minh))[0]?.read, false);
   });
@@ -302,12 +302,12 @@ describe('ActivityService', () => {
         entityId: BigInt(index + 1),
       }),
     );
-    await feed(crm).recordActivities({ activities });
+    await activityClient(crm).recordActivities({ activities });
     const all = await list(minh);
     assert.equal(all.length, 25);
     const paged: bigint[] = [];
     for (let pageToken = ''; ; ) {
-      const page = await feed(minh).listActivities({ pageSize: 7, pageToken });
+      const page = await activityClient(minh).listActivities({ pageSize: 7, pageToken });
       paged.push(...page.activities.map(({ id }) => id));
       pageToken = page.nextPageToken;
       if (pageToken === '') break;
@@ -316,31 +316,44 @@ describe('ActivityService', () => {
       paged,
       all.map(({ id }) => id),
     );
-    const counted = async (filter: object) => (await feed(minh).listActivities(filter)).activities.length;
+    const counted = async (filter: object) =>
+      (await activityClient(minh).listActivities(filter)).activities.length;
     assert.equal(await counted({ types: ['CUSTOMER_CREATED'] }), 5);
     assert.equal(await counted({ entityType: 'customer' }), 5);
     assert.equal(await counted({ entityType: 'customer', entityId: 6n }), 1);
     assert.equal(await counted({ types: ['MENTION_RECEIVED'] }), 0);
-    await feed(minh).markActivityRead({ activityIds: paged.slice(0, 10) });
+    await activityClient(minh).markActivityRead({ activityIds: paged.slice(0, 10) });
     assert.equal(await counted({ unreadOnly: true }), 15);
-    const { entries, unreadCount } = await feed(minh).getActivityCounts({});
+    const { entries, unreadCount } = await activityClient(minh).getActivityCounts({});
     assert.deepEqual(
       entries.map(({ type, unreadCount: unread }) => `${type} ${unread}`),
       ['CUSTOMER_CREATED 3', 'TASK_ASSIGNED 12'],
     );
     assert.equal(unreadCount, 15);
-    await rejects(feed(minh).listActivities({ entityId: 1n }), Code.InvalidArgument, 'FIELD_INVALID');
-    await rejects(feed(minh).listActivities({ pageToken: 'xx' }), Code.InvalidArgument, 'FIELD_INVALID');
+    await rejects(
+      activityClient(minh).listActivities({ entityId: 1n }),
+      Code.InvalidArgument,
+      'FIELD_INVALID',
+    );
+    await rejects(
+      activityClient(minh).listActivities({ pageToken: 'xx' }),
+      Code.InvalidArgument,
+      'FIELD_INVALID',
+    );
   });
 
   it('marks everything in the snapshot as read, and nothing newer', async () => {
     const minh = someone('Minh');
-    await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
-    const { snapshotToken, activities } = await feed(minh).listActivities({});
+    await activityClient(crm).recordActivities({
+      activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })],
+    });
+    const { snapshotToken, activities } = await activityClient(minh).listActivities({});
     assert.equal(activities.length, 2);
-    await feed(crm).recordActivities({ activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })] });
-    assert.equal((await feed(minh).markAllActivitiesRead({ snapshotToken })).markedCount, 1);
-    assert.equal((await feed(minh).markAllActivitiesRead({ snapshotToken })).markedCount, 0);
+    await activityClient(crm).recordActivities({
+      activities: [task([minh]), task([minh], { collapseKey: 'đơn:1' })],
+    });
+    assert.equal((await activityClient(minh).markAllActivitiesRead({ snapshotToken })).markedCount, 1);
+    assert.equal((await activityClient(minh).markAllActivitiesRead({ snapshotToken })).markedCount, 0);
     assert.deepEqual(
       (await list(minh))
         .filter(({ read }) => !read)
@@ -348,19 +361,19 @@ describe('ActivityService', () => {
         .sort(),
       [1, 2],
     );
-    const counts = await feed(minh).getActivityCounts({});
+    const counts = await activityClient(minh).getActivityCounts({});
     assert.equal(
-      (await feed(minh).markAllActivitiesRead({ snapshotToken: counts.snapshotToken })).markedCount,
+      (await activityClient(minh).markAllActivitiesRead({ snapshotToken: counts.snapshotToken })).markedCount,
       2,
     );
-    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 0);
+    assert.equal((await activityClient(minh).getActivityCounts({})).unreadCount, 0);
     for (const bad of [
       'x',
       Buffer.from('5:4:').toString('base64url'),
       Buffer.from('1:9:5,3').toString('base64url'),
     ])
       await rejects(
-        feed(minh).markAllActivitiesRead({ snapshotToken: bad }),
+        activityClient(minh).markAllActivitiesRead({ snapshotToken: bad }),
         Code.InvalidArgument,
         'FIELD_INVALID',
       );
@@ -375,10 +388,10 @@ describe('ActivityService', () => {
           (tenant_id, user_id, action_type, actor_id, entity_type, entity_id, description, "timestamp", created_at)
         values (1, ${minh.userId}, 'TASK_ASSIGNED', 0, 'task', 1, 'chậm', now_ms() - 1000, now_ms())
       `;
-      await feed(crm).recordActivities({ activities: [task([minh])] });
-      ({ snapshotToken } = await feed(minh).listActivities({}));
+      await activityClient(crm).recordActivities({ activities: [task([minh])] });
+      ({ snapshotToken } = await activityClient(minh).listActivities({}));
     });
-    await feed(minh).markAllActivitiesRead({ snapshotToken });
+    await activityClient(minh).markAllActivitiesRead({ snapshotToken });
     assert.deepEqual(
       (await list(minh)).map(({ description, read }) => `${description} ${read}`),
       ['Việc mới true', 'chậm false'],
@@ -386,7 +399,7 @@ describe('ActivityService', () => {
     const [first] = await list(minh);
     const upToTime = first?.activityTime;
     assert.ok(upToTime);
-    assert.equal((await feed(minh).markAllActivitiesRead({ upToTime })).markedCount, 1);
+    assert.equal((await activityClient(minh).markAllActivitiesRead({ upToTime })).markedCount, 1);
   });
 
   it('collapses forty concurrent changes of one order into one activity', async () => {
@@ -397,17 +410,21 @@ describe('ActivityService', () => {
       ],
     });
     await Promise.all(
-      Array.from({ length: 40 }, (_, index) => feed(crm, index % 2).recordActivities(change(index))),
+      Array.from({ length: 40 }, (_, index) =>
+        activityClient(crm, index % 2).recordActivities(change(index)),
+      ),
     );
     for (const as of [minh, thu]) {
       const [activity, ...more] = await list(as);
       assert.deepEqual([activity?.count, more.length], [40, 0]);
     }
-    await feed(crm).recordActivities(change(40));
+    await activityClient(crm).recordActivities(change(40));
     const [last] = await list(minh);
     assert.deepEqual([last?.count, last?.description], [41, 'thay đổi 40']);
-    await feed(minh).markAllActivitiesRead({});
-    await feed(crm).recordActivities({ activities: [...change(41).activities, ...change(42).activities] });
+    await activityClient(minh).markAllActivitiesRead({});
+    await activityClient(crm).recordActivities({
+      activities: [...change(41).activities, ...change(42).activities],
+    });
     assert.deepEqual(
       (await list(minh)).map(({ count, description, read }) => [count, description, read]),
       [
@@ -419,11 +436,12 @@ describe('ActivityService', () => {
 
   it('loses no change under concurrent marking as read', async () => {
     const minh = someone('Minh');
-    const record = () => feed(crm).recordActivities({ activities: [task([minh], { collapseKey: 'k' })] });
+    const record = () =>
+      activityClient(crm).recordActivities({ activities: [task([minh], { collapseKey: 'k' })] });
     await Promise.all(
       Array.from({ length: 30 }, async (_, index) => {
         await record();
-        if (index % 3 === 0) await feed(minh).markAllActivitiesRead({});
+        if (index % 3 === 0) await activityClient(minh).markAllActivitiesRead({});
       }),
     );
     const counts = (await list(minh)).map(({ count }) => count);
@@ -441,7 +459,7 @@ describe('ActivityService', () => {
       activities: [task([minh], { collapseKey: 'một' }), task([minh])],
     };
     const answers = await Promise.all(
-      Array.from({ length: 20 }, (_, index) => feed(crm, index % 2).recordActivities(request)),
+      Array.from({ length: 20 }, (_, index) => activityClient(crm, index % 2).recordActivities(request)),
     );
     assert.equal(answers.filter(({ repeatedRequest }) => !repeatedRequest).length, 1);
     assert.deepEqual(
@@ -449,7 +467,7 @@ describe('ActivityService', () => {
       [1, 1],
     );
     await rejects(
-      feed(crm).recordActivities({ ...request, activities: [task([minh])] }),
+      activityClient(crm).recordActivities({ ...request, activities: [task([minh])] }),
       Code.AlreadyExists,
       'REQUEST_ID_REUSED',
     );
@@ -459,7 +477,7 @@ describe('ActivityService', () => {
     const [lan, minh, thu] = [someone('Lan'), someone('Minh'), someone('Thu')];
     const namesake = { ...minh, tenantId: 2n };
     const channelId = await group(lan, minh);
-    const { recordedCount } = await feed(crm).recordActivities({
+    const { recordedCount } = await activityClient(crm).recordActivities({
       activities: [
         task([lan, minh, minh, thu], { channelId, actorId: lan.userId, metadata: { ưu_tiên: 1 } }),
       ],
@@ -469,7 +487,7 @@ describe('ActivityService', () => {
     assert.deepEqual(activity?.metadata, { ưu_tiên: 1 });
     assert.deepEqual([await list(lan), await list(thu), await list(namesake)], [[], [], []]);
     const abroad = { ...crm, tenantId: 2n };
-    await feed(abroad).recordActivities({ activities: [task([minh], { channelId })] });
+    await activityClient(abroad).recordActivities({ activities: [task([minh], { channelId })] });
     assert.deepEqual(await list(namesake), []);
     assert.equal((await list(minh)).length, 1);
   });
@@ -477,7 +495,7 @@ describe('ActivityService', () => {
   it('accepts activities of services only, within bounds', async () => {
     const minh = someone('Minh');
     await rejects(
-      feed(minh).recordActivities({ activities: [task([minh])] }),
+      activityClient(minh).recordActivities({ activities: [task([minh])] }),
       Code.PermissionDenied,
       'CALLER_NOT_ALLOWED',
     );
@@ -495,7 +513,7 @@ describe('ActivityService', () => {
     ];
     for (const activity of wrong)
       await rejects(
-        feed(crm).recordActivities({ activities: [activity] }),
+        activityClient(crm).recordActivities({ activities: [activity] }),
         Code.InvalidArgument,
         'FIELD_INVALID',
       );
@@ -504,14 +522,14 @@ describe('ActivityService', () => {
       tenantId: 1n,
     }));
     const batch = (count: number) => ({ activities: Array.from({ length: count }, () => task(many)) });
-    await rejects(feed(crm).recordActivities(batch(11)), Code.InvalidArgument, 'FIELD_INVALID');
+    await rejects(activityClient(crm).recordActivities(batch(11)), Code.InvalidArgument, 'FIELD_INVALID');
     await rejects(
-      feed(crm).recordActivities({ activities: Array.from({ length: 501 }, () => task([minh])) }),
+      activityClient(crm).recordActivities({ activities: Array.from({ length: 501 }, () => task([minh])) }),
       Code.InvalidArgument,
       'FIELD_INVALID',
     );
     assert.deepEqual(await list(minh), []);
-    const { recordedCount } = await feed(crm).recordActivities(batch(10));
+    const { recordedCount } = await activityClient(crm).recordActivities(batch(10));
     assert.equal(recordedCount, 10_000);
   });
 
@@ -528,7 +546,9 @@ describe('ActivityService', () => {
     await the.client(ActivityService, crm).recordActivities({ activities: [task([minh], { channelId })] });
     const stream = await new Subscriber(the.client(EventService, minh, 'web', 1)).connect();
     const unread = async (as: As) =>
-      (await feed(as).listActivities({ unreadOnly: true })).activities.map(({ messageId }) => messageId);
+      (await activityClient(as).listActivities({ unreadOnly: true })).activities.map(
+        ({ messageId }) => messageId,
+      );
     const members = the.client(MemberService, minh);
     const before = await list(minh);
     await members.markRead({ channelId, messageId: reply });
@@ -536,11 +556,11 @@ describe('ActivityService', () => {
     assert.ok((await unread(minh)).includes(later));
     assert.equal((await unread(thu)).length, 1);
     await until(() => stream.count('activitiesRead') === 1);
-    const told = stream.last('activitiesRead')?.value;
+    const marked = stream.last('activitiesRead')?.value;
     const expected = before.filter(
       ({ messageId, channelId: id }) => id === channelId && messageId > 0n && messageId <= reply,
     );
-    assert.deepEqual(told?.activityIds.toSorted(), expected.map(({ id }) => id).toSorted());
+    assert.deepEqual(marked?.activityIds.toSorted(), expected.map(({ id }) => id).toSorted());
     assert.equal(expected.length, 3);
     // What comes later to what was read is read by reading again.
     await messages(lan).addReaction({ channelId, messageId: own, emoji: '🎉' });
@@ -566,7 +586,7 @@ describe('ActivityService', () => {
     await send(lan, channelId, 'ba', { parentId: root });
     const [, second] = (await list(minh)).map(({ messageId }) => messageId);
     await messages(minh).markThreadRead({ channelId, rootMessageId: root, messageId: second ?? 0n });
-    const { activities } = await feed(minh).listActivities({ unreadOnly: true });
+    const { activities } = await activityClient(minh).listActivities({ unreadOnly: true });
     assert.deepEqual(
       activities.map(({ type }) => type),
       ['REPLY_RECEIVED', 'MENTION_RECEIVED'],
@@ -586,13 +606,13 @@ describe('ActivityService', () => {
     await react(lan, '👍');
     await react(thu, '🎉');
     await react(thu, '👍');
-    const { snapshotToken } = await feed(minh).listActivities({});
+    const { snapshotToken } = await activityClient(minh).listActivities({});
     await unreact(thu, '👍');
     assert.deepEqual(await shown(), [[thu.userId, 2, false, text('Thu', '🎉')]]);
     await unreact(thu, '🎉');
     await unreact(thu, '🎉');
     assert.deepEqual(await shown(), [[lan.userId, 1, false, text('Lan', '👍')]]);
-    await feed(minh).markAllActivitiesRead({ snapshotToken });
+    await activityClient(minh).markAllActivitiesRead({ snapshotToken });
     assert.deepEqual(await shown(), [[lan.userId, 1, true, text('Lan', '👍')]], 'it was shown, and more');
     await react(thu, '🚀');
     // One that was read already is not in the new one.
@@ -602,7 +622,7 @@ describe('ActivityService', () => {
     await unreact(thu, '🚀');
     assert.deepEqual(await shown(), [[lan.userId, 1, true, text('Lan', '👍')]]);
     await until(() => stream.last('activityRemoved')?.value.activityId === gone?.id);
-    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 0);
+    assert.equal((await activityClient(minh).getActivityCounts({})).unreadCount, 0);
     await stream.disconnect();
   });
 
@@ -633,10 +653,10 @@ describe('ActivityService', () => {
     const channelId = await group(lan, minh);
     const kept = await mention(lan, channelId, minh);
     const messageId = await mention(lan, channelId, minh);
-    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 2);
+    assert.equal((await activityClient(minh).getActivityCounts({})).unreadCount, 2);
     await messages(lan).deleteMessage({ channelId, messageId });
-    assert.equal((await feed(minh).getActivityCounts({})).unreadCount, 1);
-    const { activities } = await feed(minh).listActivities({ unreadOnly: true });
+    assert.equal((await activityClient(minh).getActivityCounts({})).unreadCount, 1);
+    const { activities } = await activityClient(minh).listActivities({ unreadOnly: true });
     assert.deepEqual(
       activities.map((activity) => activity.messageId),
       [kept],
@@ -669,10 +689,10 @@ describe('ActivityService', () => {
     const taken = await send(minh, channelId, 'của Minh');
     await messages(thu).addReaction({ channelId, messageId: taken, emoji: '🎉' });
     await messages(thu).removeReaction({ channelId, messageId: taken, emoji: '🎉' });
-    await feed(crm).recordActivities({
+    await activityClient(crm).recordActivities({
       activities: [task([minh], { collapseKey: 'đơn', title: 'Đơn', metadata: { a: [1, { b: 'c' }] } })],
     });
-    await feed(crm).recordActivities({ activities: [task([minh], { collapseKey: 'đơn' })] });
+    await activityClient(crm).recordActivities({ activities: [task([minh], { collapseKey: 'đơn' })] });
     const { channel } = await the
       .client(ChannelService, lan)
       .createChannel({ name: 'mới', memberUserIds: [minh.userId] });
@@ -684,14 +704,14 @@ describe('ActivityService', () => {
       mentionUserIds: [minh.userId],
       updateMask: { paths: ['mention_user_ids'] },
     });
-    await feed(minh).markActivityRead({ activityIds: [before[0]?.id ?? 0n] });
+    await activityClient(minh).markActivityRead({ activityIds: [before[0]?.id ?? 0n] });
     const fresh = summary(await list(minh));
     assert.equal(fresh.length, 7);
     for (const [index, stream] of streams.entries()) {
       await until(() => stream.count('activitiesRead') === 1 && stream.count('activity') >= 10);
       assert.deepEqual(summary(apply(states[index] ?? new Map(), stream).values()), fresh);
     }
-    assert.equal(other.count('activity'), 0, 'it is nobody else’s business');
+    assert.equal(other.count('activity'), 0, 'other users get no signal');
     await Promise.all([...streams, other].map((stream) => stream.disconnect()));
   });
 });

@@ -61,10 +61,10 @@ describe('archiving, deleting and browsing channels', () => {
       await channels(ana).unarchiveChannel({ channelId });
       await send(binh, channelId);
       await until(() => stream.changes.length === 3);
-      const told = stream.changes.flatMap(({ change }) =>
+      const reported = stream.changes.flatMap(({ change }) =>
         change.case === 'channelChanged' ? [change.value.channel] : [],
       );
-      assert.deepEqual(told, [channel, open.channel]);
+      assert.deepEqual(reported, [channel, open.channel]);
       await stream.disconnect();
     });
 
@@ -142,12 +142,12 @@ describe('archiving, deleting and browsing channels', () => {
       assert.notEqual(again[0]?.channel?.id, first.channel?.id);
       const { channel } = await channels(ana).getOrCreateDirectChannel({ userId: 3n });
       await channels(crm).deleteChannel({ channelId: channel?.id ?? 0n });
-      const anew = await Promise.all([
+      const created = await Promise.all([
         channels(ana).getOrCreateDirectChannel({ userId: 3n }),
         channels(chi, 1).getOrCreateDirectChannel({ userId: 1n }),
       ]);
-      assert.equal(anew[0]?.channel?.id, anew[1]?.channel?.id);
-      assert.notEqual(anew[0]?.channel?.id, channel?.id);
+      assert.equal(created[0]?.channel?.id, created[1]?.channel?.id);
+      assert.notEqual(created[0]?.channel?.id, channel?.id);
     });
   });
 

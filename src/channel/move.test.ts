@@ -180,7 +180,7 @@ describe('MoveTopic', () => {
       const { created, redirected } = await open(entity);
       assert.deepEqual([created, redirected], [true, false]);
     }
-    // What is deleted is in nobody's way.
+    // A deleted channel blocks no other.
     const { channel } = await open(three);
     await channels(crm).deleteChannel({ channelId: channel?.id ?? 0n });
     const moved = await move(one, three);

@@ -28,7 +28,7 @@ describe('ListChannels.online_member_count', () => {
       .createChannel({ name: 'Tổ', private: true, memberUserIds: members.map(BigInt) });
     return channel?.id ?? 0n;
   };
-  const beat = (as: As) => the.client(PresenceService, as).heartbeat({ device: { id: 'a' } });
+  const heartbeat = (as: As) => the.client(PresenceService, as).heartbeat({ device: { id: 'a' } });
   /** Numbers online by channel. */
   const list = async (as: As) => {
     const { entries } = await the.client(ChannelService, as).listChannels({});
@@ -43,11 +43,11 @@ describe('ListChannels.online_member_count', () => {
     const { channel } = await the.client(ChannelService, user(1)).getOrCreateDirectChannel({ userId: 4n });
     await the.owner`update channel_members set status = 'MUTED' where channel_id = ${many} and user_id = 5`;
     await the.owner`update channel_members set status = 'LEFT' where channel_id = ${many} and user_id = 6`;
-    await Promise.all([1, 2, 4, 5, 6].map((id) => beat(user(id))));
+    await Promise.all([1, 2, 4, 5, 6].map((id) => heartbeat(user(id))));
     // Of another tenant, with the id of a member.
-    await beat(user(3, 2n));
+    await heartbeat(user(3, 2n));
     await the.client(PresenceService, user(2)).setStatus({ status: PresenceStatus.OFFLINE });
-    await until(async () => (await list(user(1))).get(many) === 3, 'the three who are there');
+    await until(async () => (await list(user(1))).get(many) === 3, 'three members online');
     assert.deepEqual(
       await list(user(1)),
       new Map([
@@ -64,13 +64,13 @@ describe('ListChannels.online_member_count', () => {
   it('is unset while Redis is unavailable, and counts users with streams once Redis is back', async () => {
     const mine = await group(20, [21]);
     const stream = await new Subscriber(the.client(EventService, user(21))).connect();
-    await beat(user(20));
+    await heartbeat(user(20));
     await until(async () => (await list(user(20))).get(mine) === 2);
     await the.redis.stop();
     assert.deepEqual(await list(user(20)), new Map([[mine, undefined]]));
     await the.redis.start();
     await until(async () => (await list(user(20))).get(mine) === 1);
-    await beat(user(20));
+    await heartbeat(user(20));
     await until(async () => (await list(user(20))).get(mine) === 2);
     await stream.disconnect();
   });

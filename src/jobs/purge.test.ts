@@ -118,7 +118,7 @@ describe('retention', () => {
     const other = await group('Khác');
     await the.owner`update channels set created_at = ${past}, updated_at = ${past} where id = ${other}`;
     await until(async () => (await get(other))?.archived === true);
-    assert.equal((await get(quiet))?.archived, false, 'who opens a group again has used it');
+    assert.equal((await get(quiet))?.archived, false, 'unarchiving a group counts as use');
     assert.equal(subscriber.events.filter(({ change }) => change.case === 'channelChanged').length, 2);
     await subscriber.disconnect();
   });

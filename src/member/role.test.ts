@@ -70,11 +70,11 @@ describe('joining, roles and settings of members', () => {
       assert.equal(found.length, 51);
       assert.equal((await channels(ana).getChannel({ channelId })).channel?.memberCount, 51);
       await until(() => stream.events.length === 100);
-      const told = stream.changes.flatMap(({ change }) =>
+      const reported = stream.changes.flatMap(({ change }) =>
         change.case === 'membersJoined' ? change.value.members.map(({ userId }) => userId) : [],
       );
       assert.deepEqual(
-        told.toSorted((a, b) => Number(a - b)),
+        reported.toSorted((a, b) => Number(a - b)),
         joining.map(({ userId }) => userId),
       );
       assert.deepEqual(stream.faults, []);

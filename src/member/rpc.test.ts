@@ -521,8 +521,8 @@ describe('MemberService', () => {
       assert.equal(summary.totalUnreadCount, 3n);
       assert.equal(summary.entries[1]?.lastMessageTime?.seconds, 1n);
       assert.ok(quiet > 0n);
-      const nobody = await members({ userId: 50n, tenantId: 6n }).getUnreadSummary({});
-      assert.deepEqual([nobody.entries, nobody.totalUnreadCount], [[], 0n]);
+      const outsider = await members({ userId: 50n, tenantId: 6n }).getUnreadSummary({});
+      assert.deepEqual([outsider.entries, outsider.totalUnreadCount], [[], 0n]);
     });
   });
 });

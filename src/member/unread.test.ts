@@ -114,7 +114,7 @@ async function act(
   const [as, channelId, instance] = [random.pick(people), random.pick(channelIds), random.below(2)];
   const chance = random.below(100);
   const from = random.below(1_000);
-  const members = (who: As) => the.client(MemberService, who, 'grpc', instance);
+  const members = (as: As) => the.client(MemberService, as, 'grpc', instance);
   try {
     if (chance < 45) {
       await the.client(MessageService, as, 'grpc', instance).sendMessage({

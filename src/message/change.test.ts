@@ -213,7 +213,7 @@ describe('changing messages', () => {
       for (const instance of [0, 1]) assert.equal((await replay(instance)).length, 25);
       await messages(ana, 0).deleteMessage({ channelId, messageId: ids[3] ?? 0n });
       for (const instance of [0, 1])
-        await until(async () => (await replay(instance)).length === 24, 'being told of the deletion', 1_000);
+        await until(async () => (await replay(instance)).length === 24, 'the event of the deletion', 1_000);
       await the.redis.stop();
       await messages(ana, 0).deleteMessage({ channelId, messageId: ids[5] ?? 0n });
       // A stream that comes before the sweep makes the instance look as if it knew everything.

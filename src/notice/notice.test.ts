@@ -37,7 +37,7 @@ describe('notices', () => {
   };
   const history = async (as: As, channelId: bigint) =>
     (await messages(as).listMessages({ channelId, pageSize: 100 })).messages;
-  const told = (found: readonly Message[]) => found.map(({ content }) => content);
+  const contentsOf = (found: readonly Message[]) => found.map(({ content }) => content);
   const entry = async (as: As, channelId: bigint) =>
     (await channels(as).listChannels({ pageSize: 100 })).entries.find(
       ({ channel }) => channel?.id === channelId,
@@ -62,7 +62,7 @@ describe('notices', () => {
     await members(lan).removeMember({ channelId, userId: 7n });
     await members(lan).addMembers({ channelId, userIds: [5n, 6n] });
     const found = await history(lan, channelId);
-    assert.deepEqual(told(found), [
+    assert.deepEqual(contentsOf(found), [
       'Somebody joined',
       'Lan added 3 people',
       '1 person joined',
@@ -111,7 +111,7 @@ describe('notices', () => {
     await channels(minh).archiveChannel({ channelId });
     await channels(crm).unarchiveChannel({ channelId });
     const found = await history(lan, channelId);
-    assert.deepEqual(told(found), [
+    assert.deepEqual(contentsOf(found), [
       'Lan changed the description',
       'Lan made the channel private',
       'Lan renamed the channel to Kho vận',

@@ -126,18 +126,18 @@ describe('threads', () => {
       [ana, binh].map((as) => new Subscriber(the.client(EventService, as, 'web')).connect()),
     );
     const mark = (messageId = 0n) => messages(ana).markThreadRead({ channelId, rootMessageId, messageId });
-    const told = () => {
+    const reported = () => {
       const moved = own?.last('threadMarkerMoved')?.value;
       assert.deepEqual([moved?.channelId, moved?.rootMessageId], [channelId, rootMessageId]);
       return [moved?.lastReadMessageId, moved?.unreadCount];
     };
     await mark(first);
     await until(() => own?.count('threadMarkerMoved') === 1);
-    assert.deepEqual(told(), [first, 1]);
+    assert.deepEqual(reported(), [first, 1]);
     await mark(first);
     const { state } = await mark();
     await until(() => own?.count('threadMarkerMoved') === 2);
-    assert.deepEqual(told(), [state?.lastReadMessageId, 0]);
+    assert.deepEqual(reported(), [state?.lastReadMessageId, 0]);
     assert.equal(other?.count('threadMarkerMoved'), 0);
     await Promise.all([own?.disconnect(), other?.disconnect()]);
   });
