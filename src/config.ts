@@ -33,6 +33,8 @@ export function toConfig(env: Env) {
       origins: read.list('WEB_ORIGINS', []),
       maxConcurrentStreams: read.count('WEB_MAX_CONCURRENT_STREAMS', 250),
       headerTimeoutMs: read.count('WEB_HEADER_TIMEOUT_MS', 10_000),
+      connectionAgeMs: read.count('WEB_CONNECTION_AGE_MS', 3_600_000),
+      connectionAgeGraceMs: read.count('WEB_CONNECTION_AGE_GRACE_MS', 60_000),
     },
     metrics: { address: read.text('METRICS_ADDR', '0.0.0.0:9464') },
     call: {

@@ -17,8 +17,8 @@ import type { IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
-import { ConnectionAgeMonitor } from './connection-age-monitor.ts';
 import { Health } from './health.ts';
 import { http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
 import { addReflection } from './reflection.ts';
@@ -117,7 +117,7 @@ function serveStream(
     });
     const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, sink));
     grpcCall.on('cancelled', () => call.cancel());
-    monitor.watch(call, output);
+    monitor.watch(call, output.session ?? { closed: true });
     calls
       .serve(call, run)
       .finally(() => {

@@ -4,6 +4,7 @@ import http2 from 'node:http2';
 import net, { type Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+import type { ConnectionState } from '../connection-age-monitor.ts';
 
 export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
 export type HttpResponse = http.ServerResponse | http2.Http2ServerResponse;
@@ -23,6 +24,9 @@ const CLOSE_IDLE_EVERY_MS = 20;
 // within its own limit.
 const SESSION_MEGABYTES = 1_000;
 
+// HTTP/1.1 has no state of its own for a connection that is going to be closed.
+const http1States = new WeakMap<Socket, { closed: boolean }>();
+
 /**
  * HTTP/1.1 and HTTP/2 without TLS on one port: a plain TCP server reads the first bytes of each connection and passes
  * it to the HTTP server concerned by emitting `connection`, which Node documents for this purpose.
@@ -34,8 +38,10 @@ export class DualProtocolServer {
   readonly #sockets = new Set<Socket>();
   readonly #undetected = new Set<Socket>();
   readonly #sessions = new Set<http2.ServerHttp2Session>();
+  readonly #config: Config['web'];
 
   constructor({ web, call }: Config, handler: HttpHandler) {
+    this.#config = web;
     const requestTimeout = Math.max(call.maxDeadlineMs, web.headerTimeoutMs);
     this.#http1 = http.createServer(
       {
@@ -96,20 +102,52 @@ export class DualProtocolServer {
     });
     detectHttp2(socket, timeoutMs, (isHttp2) => {
       this.#undetected.delete(socket);
-      (isHttp2 ? this.#http2 : this.#http1).emit('connection', socket);
-      if (!isHttp2) socket.resume();
+      if (isHttp2) {
+        this.#http2.emit('connection', socket);
+        return;
+      }
+      const state = { closed: false };
+      http1States.set(socket, state);
+      this.#limitAge(socket, () => {
+        state.closed = true;
+      });
+      this.#http1.emit('connection', socket);
+      socket.resume();
     });
+  }
+
+  #limitAge(connection: Socket | http2.ServerHttp2Session, close: () => void): void {
+    const { connectionAgeMs, connectionAgeGraceMs } = this.#config;
+    if (connectionAgeMs === 0) return;
+    // Spread, so that clients that connected together do not reconnect together.
+    let timer = setTimeout(
+      () => {
+        close();
+        timer = setTimeout(() => connection.destroy(), connectionAgeGraceMs);
+      },
+      connectionAgeMs * (0.9 + 0.2 * Math.random()),
+    );
+    connection.once('close', () => clearTimeout(timer));
   }
 
   #keep(session: http2.ServerHttp2Session): void {
     this.#sessions.add(session);
     session.once('close', () => this.#sessions.delete(session));
     session.on('error', () => session.destroy());
+    this.#limitAge(session, () => session.close());
     session.setTimeout(IDLE_MS, () => {
       // Open streams without traffic stay: close() waits for them.
       session.close();
     });
   }
+}
+
+/** The state of the connection that a request was received on. */
+export function connectionOf(request: HttpRequest): ConnectionState {
+  const state =
+    request instanceof http.IncomingMessage ? http1States.get(request.socket) : request.stream.session;
+  // A request on a connection that is already destroyed.
+  return state ?? { closed: true };
 }
 
 /** Reads as many bytes as it takes to know the protocol, and puts them back. */

@@ -132,6 +132,68 @@ test('a drain ends streams, lets a call finish, and closes idle connections', as
   await closed(idle);
 });
 
+test('a connection of the maximum age ends its streams, finishes its calls, and is replaced', async () => {
+  const finish = Promise.withResolvers<void>();
+  await using edges = await openEdges(
+    {
+      async write() {
+        await finish.promise;
+        return { message: { content: 'done' } };
+      },
+      async stream(_request, { signal }, sink) {
+        sink.write(numberedFrame(1n));
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      },
+    },
+    { WEB_CONNECTION_AGE_MS: '600', WEB_CONNECTION_AGE_GRACE_MS: '3000' },
+  );
+  const web = protocols.filter(({ name }) => !name.includes('mesh'));
+  await Promise.all(
+    web.map(async ({ name, open }) => {
+      const client = clientOf(open(edges));
+      const stream = client.stream({}, bearer(edges.token))[Symbol.asyncIterator]();
+      assert.equal(numberOf((await stream.next()).value), 1n, name);
+      const running = client.write({ channelId: 1n, content: 'x' }, bearer(edges.token));
+      const { error, reason } = await failureOf(Promise.resolve(stream.next()));
+      assert.equal(error.code, Code.Unavailable, name);
+      assert.equal(reason, 'SERVER_DRAINING', name);
+      const resumed = client.stream({}, bearer(edges.token))[Symbol.asyncIterator]();
+      assert.equal(numberOf((await resumed.next()).value), 1n, name);
+      finish.resolve();
+      assert.equal((await running).message?.content, 'done', name);
+    }),
+  );
+});
+
+test('a connection is destroyed after its maximum age and the grace time', async () => {
+  await using edges = await openEdges(
+    {},
+    { WEB_CONNECTION_AGE_MS: '200', WEB_CONNECTION_AGE_GRACE_MS: '200' },
+  );
+  for (const bytes of ['POST / HTTP/1.1\r\nHost:', 'PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n\0\0\0\x04\0\0\0\0\0']) {
+    const socket = await openSocket(edges);
+    socket.write(bytes);
+    await closed(socket);
+  }
+});
+
+test('a response on a connection of the maximum age asks the client to close it', async () => {
+  await using edges = await openEdges({}, { WEB_CONNECTION_AGE_MS: '600' });
+  const agent = new http.Agent({ keepAlive: true, maxSockets: 1 });
+  const connectionHeader = async () => {
+    const request = http.get(`http://${edges.web.address}/`, { agent });
+    const [response] = await once(request, 'response');
+    response.resume();
+    await once(response, 'end');
+    return response.headers.connection;
+  };
+  assert.equal(await connectionHeader(), 'keep-alive');
+  await sleep(700);
+  assert.equal(await connectionHeader(), 'close');
+  assert.equal(await connectionHeader(), 'keep-alive');
+  agent.destroy();
+});
+
 test('a client that does not complete its headers or its body in time is disconnected', async () => {
   await using edges = await openEdges({}, { WEB_HEADER_TIMEOUT_MS: '200', MAX_DEADLINE_MS: '300' });
   const silent = await openSocket(edges);

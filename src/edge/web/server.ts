@@ -17,9 +17,10 @@ import type { Edge, EdgeParts } from '../../rpc/api.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
 import { guard } from '../../telemetry/guard.ts';
+import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { toConnectError } from './connect-error.ts';
 import { handleCors } from './cors.ts';
-import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
+import { connectionOf, DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
 import { Exchange } from './exchange.ts';
 import { serveStream } from './stream.ts';
 
@@ -34,9 +35,12 @@ const closingMs = 1_000;
 /** Opens the web edge: Connect, gRPC-Web and gRPC, over HTTP/1.1 and HTTP/2 on one port. */
 export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts): Promise<Edge> {
   const calls = new ActiveCalls(config.call, log, now);
+  const monitor = new ConnectionAgeMonitor(config.web.connectionAgeGraceMs);
   const serving = new Map([
     ...unaryMethods(api.rpcs, calls, config.call.maxMessageBytes),
-    ...streamMethods(api.rpcs, calls, config.call.maxMessageBytes, () => metrics.framesSkipped.inc()),
+    ...streamMethods(api.rpcs, calls, monitor, config.call.maxMessageBytes, () =>
+      metrics.framesSkipped.inc(),
+    ),
   ]);
   const server = new DualProtocolServer(
     config,
@@ -47,13 +51,17 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
       (_error, _request, response) => response.destroy(),
     ),
   );
+  const close = (graceMs: number) => {
+    monitor.close();
+    return server.close(graceMs);
+  };
   return {
     address: await server.listen(config.web.address),
     async drain() {
       await calls.drain();
-      await server.close(closingMs);
+      await close(closingMs);
     },
-    close: () => server.close(0),
+    close: () => close(0),
   };
 }
 
@@ -106,6 +114,7 @@ function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, call
 function streamMethods(
   rpcs: readonly Rpc[],
   calls: ActiveCalls,
+  monitor: ConnectionAgeMonitor,
   maxBytes: number,
   skipped: () => void,
 ): [path: string, Serve][] {
@@ -113,7 +122,7 @@ function streamMethods(
     .filter(({ method }) => !isUnary(method))
     .map((rpc) => [
       `/${rpc.method.parent.typeName}/${rpc.method.name}`,
-      serveStream(rpc, calls, maxBytes, skipped),
+      serveStream(rpc, calls, monitor, maxBytes, skipped),
     ]);
 }
 
@@ -125,7 +134,8 @@ function httpHandler(
 ): HttpHandler {
   return (request, response) => {
     response.on('error', () => {});
-    if (calls.draining && response instanceof ServerResponse) response.setHeader('connection', 'close');
+    const isClosing = calls.draining || connectionOf(request).closed;
+    if (isClosing && response instanceof ServerResponse) response.setHeader('connection', 'close');
     if (handleCors(origins, request, response)) return;
     const serve = serving.get(request.url?.split('?', 1)[0] ?? '');
     if (serve === undefined) {
