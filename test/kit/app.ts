@@ -2,9 +2,10 @@ import type { DescService } from '@bufbuild/protobuf';
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import postgres from 'postgres';
-import { type Config, toConfig } from '../../src/config.ts';
+import type { Config } from '../../src/config.ts';
 import { openService, type Service } from '../../src/service.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
+import { testConfig } from './config.ts';
 import { type FreshDatabase, freshDatabase } from './database.ts';
 import { assertLoggedEventsDecode } from './logged-events.ts';
 import { type FreshRedis, freshRedis } from './redis.ts';
@@ -21,7 +22,10 @@ export type As = {
   readonly tenants?: readonly bigint[] | '*';
   /** Seconds until the token expires, default an hour. */
   readonly expiresIn?: number;
+  /** Claim `jti`; calls with the same id use the same token. */
   readonly tokenId?: string;
+  /** Tenant named in `x-tenant-id`. */
+  readonly actsIn?: bigint;
 };
 
 export type Edge = 'grpc' | 'web';
@@ -61,7 +65,7 @@ export class App {
 
   /** The configuration instances of this test get, with changes. */
   config(changes: Record<string, string> = {}): Config {
-    return toConfig({
+    return testConfig({
       INSTANCE_ID: `test-${this.instances.length}`,
       GRPC_ADDR: '127.0.0.1:0',
       WEB_ADDR: '127.0.0.1:0',
@@ -110,6 +114,7 @@ export class App {
       request.header.set('authorization', `Bearer ${await token}`);
       // What a service says to act for a user; the service ignores it from anybody else.
       if (as.roles !== undefined && as.userId > 0n) request.header.set('x-user-id', `${as.userId}`);
+      if (as.actsIn !== undefined) request.header.set('x-tenant-id', `${as.actsIn}`);
       return next(request);
     };
     const key = `${address} ${edge} ${JSON.stringify(as, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`;
@@ -125,7 +130,6 @@ export class App {
     return transport;
   }
 
-  /** Stops everything, and checks that every event that was logged is what its row states. */
   // A token with an id is one token for all transports.
   #token(as: As): Promise<string> {
     if (as.tokenId === undefined) return this.tokens.sign(as);
@@ -134,6 +138,7 @@ export class App {
     return token;
   }
 
+  /** Stops everything, and checks that every event that was logged is what its row states. */
   async close(): Promise<void> {
     await Promise.all(this.instances.map((instance) => instance.drain()));
     try {

@@ -7,7 +7,7 @@ import {
 } from '@connectrpc/connect-node';
 import { ErrorInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import { type Config, toConfig } from '../../../src/config.ts';
+import type { Config } from '../../../src/config.ts';
 import { openGrpcEdge } from '../../../src/edge/grpc/server.ts';
 import { openWebEdge } from '../../../src/edge/web/server.ts';
 import { LocalLimiter } from '../../../src/limit/local.ts';
@@ -16,6 +16,7 @@ import { type Handlers, type Route, route } from '../../../src/rpc/call.ts';
 import { Frame } from '../../../src/rpc/frame.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
+import { testConfig } from '../config.ts';
 import { createTokenSigner, type TokenSigner } from '../tokens.ts';
 import { EchoService } from './echo.ts';
 
@@ -44,7 +45,7 @@ export async function openEdges(
   env: Record<string, string> = {},
   now: () => number = Date.now,
 ): Promise<TestEdges> {
-  const config = toConfig({ ...testEnv, ...env });
+  const config = testConfig({ ...testEnv, ...env });
   const log: LogLine[] = [];
   const logger = createLogger('debug', { write: (line) => void log.push(JSON.parse(line)) });
   const metrics = createMetrics();

@@ -1,0 +1,86 @@
+import assert from 'node:assert/strict';
+import { Code } from '@connectrpc/connect';
+import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
+import type { As } from '../kit/app.ts';
+import { rejects } from '../kit/rejects.ts';
+import { ana, type Fixture, operator, TENANT } from './fixture.ts';
+import { operatorsOnly, type Trial } from './trial.ts';
+
+const { method } = AdminService;
+const revoked: As = { userId: 9n, tenantId: TENANT };
+const common = {
+  access: Access.OPERATOR,
+  by: operator,
+  request: () => ({}),
+  victim: ({ direct }: Fixture) => direct,
+};
+
+export const adminTrials: readonly Trial[] = [
+  operatorsOnly(method.reconcileCounters, {
+    ...common,
+    shows: ({ counters }) => {
+      const counter = counters.find(({ name }) => name === 'channels.member_count');
+      assert.equal(counter?.repairedCount, 1n);
+    },
+  }),
+  operatorsOnly(method.getStats, {
+    ...common,
+    shows: ({ tenantCount }) => assert.ok(tenantCount >= 1n),
+  }),
+  operatorsOnly(method.ensurePartitions, {
+    ...common,
+    shows: ({ createdPartitions }) => assert.equal(createdPartitions.length, 1),
+  }),
+  operatorsOnly(method.runRetention, {
+    ...common,
+    shows: ({ prunedRequestIdCount, removedMessageCount }) => {
+      assert.equal(prunedRequestIdCount, 1);
+      assert.equal(removedMessageCount, 1);
+    },
+  }),
+  operatorsOnly(method.revokeAccess, {
+    ...common,
+    request: () => ({
+      subject: { case: 'user' as const, value: { tenantId: TENANT, userId: revoked.userId } },
+    }),
+    // No outsider has revoked the access.
+    prepare: (_, { app }) => app.client(ChannelService, revoked).listChannels({}),
+    shows: async (_, __, { app }) => {
+      const response = app.client(ChannelService, revoked).listChannels({});
+      await rejects(response, Code.Unauthenticated, 'ACCESS_REVOKED');
+    },
+  }),
+];
+
+/** Gives each RPC of AdminService something to change, so that a call by an outsider would show. */
+export async function arrangeMaintenance({ app, direct }: Fixture): Promise<void> {
+  const { owner } = app;
+  const { channelId } = direct;
+  const messages = app.client(MessageService, ana);
+  const { message } = await messages.sendMessage({ channelId, content: 'xoá lâu' });
+  const messageId = message?.id ?? 0n;
+  await messages.deleteMessage({ channelId, messageId });
+  await owner`
+    update messages
+    set deleted_at = now_ms() - 91 * 86400000::bigint
+    where id = ${messageId}
+  `;
+  await owner`
+    insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)
+    values (1, 1, gen_random_uuid(), 'X', '\\x00', now_ms() - 100 * 3600000)
+  `;
+  await owner`
+    update channels
+    set member_count = 99
+    where id = ${channelId}
+  `;
+  const [last] = await owner<{ name: string }[]>`
+    select max(relname) as name
+    from pg_class
+    where relispartition and relname like 'channel\\_events\\_2%' and relkind = 'r'
+  `;
+  await owner`drop table ${owner(last?.name ?? '')}`;
+}
