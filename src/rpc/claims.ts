@@ -16,7 +16,7 @@ type Token = {
 };
 
 /** The caller that a verified token identifies; throws UNAUTHENTICATED if a claim is missing or malformed. */
-export function toIdentity(claims: JWTPayload): Identity {
+export function toIdentity(claims: JWTPayload, maxAgeMs: number): Identity {
   const roles = rolesOf(claims);
   const kind = roles.has('discuss.admin') ? 'operator' : roles.has('discuss.service') ? 'service' : 'user';
   const userId = kind === 'service' ? 0n : idClaim(claims['uid']);
@@ -24,7 +24,9 @@ export function toIdentity(claims: JWTPayload): Identity {
   if (kind === 'user' && (userId === 0n || tenantId === 0n)) throw errors.tokenInvalid();
   const name = typeof claims['name'] === 'string' ? claims['name'] : '';
   const { jti = '', iat = 0, exp = 0 } = claims;
-  const token = { id: jti, tenantId, issueTime: iat * 1000, expireTime: exp * 1000 };
+  const issueTime = iat * 1000;
+  // A revocation is kept for the maximum age, so no token may be used for longer.
+  const token = { id: jti, tenantId, issueTime, expireTime: Math.min(exp * 1000, issueTime + maxAgeMs) };
   return { kind, tenantId, userId, name, roles, tenants: tenantsOf(claims['tenants']), token };
 }
 

@@ -91,6 +91,17 @@ test('a verified token is cached until it expires', async () => {
   assert.equal((await rpcErrorOf(identity.verify(token))).code, Code.UNAUTHENTICATED);
 });
 
+test('a cached token is rejected at the maximum age, also if it has not expired', async () => {
+  let time = start;
+  await using identity = await openIdentity({ time: () => time, env: { AUTH_MAX_TOKEN_HOURS: '2' } });
+  const token = await sign(user, { exp: now + 86_400 });
+  const first = await identity.verify(token);
+  time = start + 7_199_000;
+  assert.equal(await identity.verify(token), first);
+  time = start + 7_202_000;
+  assert.equal((await rpcErrorOf(identity.verify(token))).code, Code.UNAUTHENTICATED);
+});
+
 test('the cache of tokens has the configured size', async () => {
   await using identity = await openIdentity({ env: { AUTH_TOKEN_CACHE_SIZE: '2' } });
   const tokens = [await sign(user), await sign({ ...user, name: 'b' }), await sign({ ...user, name: 'c' })];

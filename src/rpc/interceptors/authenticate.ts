@@ -60,7 +60,7 @@ export async function createTokenVerifier(config: Config['auth'], now: () => num
     if (cached !== undefined && cached.token.expireTime + config.clockToleranceMs > now()) return cached;
     cache.delete(fingerprint);
     const claims = await verify(token, keys, config, now());
-    const identity = toIdentity(claims);
+    const identity = toIdentity(claims, config.maxTokenHours * 3_600_000);
     cache.set(fingerprint, identity);
     return identity;
   };
