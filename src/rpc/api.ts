@@ -63,19 +63,20 @@ export async function createApi(
   };
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
+  const access: readonly Interceptor[] = [mapErrors, authenticate(verifyToken, accessError), authorize];
   const interceptors: readonly Interceptor[] = [
     accessLog(log, metrics),
-    mapErrors,
-    authenticate(verifyToken, accessError),
-    authorize,
+    ...access,
     rateLimit(limiter, config.limits),
     validate,
     pageTokens(createSigner(config.secrets.keys, 'page token')),
   ];
+  const admission = [accessLog(log, metrics, { failuresOnly: true }), ...access];
   const rpcs = routes.flatMap((route) =>
     route.service.methods.map((method) => ({
       method,
-      run: interceptors.reduceRight((next, intercept) => intercept(method, next), handlerOf(route, method)),
+      admit: apply(admission, method, async () => undefined),
+      run: apply(interceptors, method, handlerOf(route, method)),
     })),
   );
   return {
@@ -88,6 +89,10 @@ export async function createApi(
       return identity;
     },
   };
+}
+
+function apply(interceptors: readonly Interceptor[], method: DescMethod, handler: Run): Run {
+  return interceptors.reduceRight((next, intercept) => intercept(method, next), handler);
 }
 
 type AnyHandler = (request: Message, call: Call, sink: Sink | undefined) => Promise<Response>;

@@ -14,4 +14,10 @@ export type Run = (call: CallContext) => Promise<Response>;
 export type Interceptor = (method: DescMethod, next: Run) => Run;
 
 /** An RPC with its interceptors applied. */
-export type Rpc = { readonly method: DescMethod; readonly run: Run };
+export type Rpc = {
+  readonly method: DescMethod;
+  /** Authenticates and authorizes the caller from the headers alone, so that a server rejects a call without its body. */
+  readonly admit: Run;
+  /** Serves the call, with the same checks first. */
+  readonly run: Run;
+};

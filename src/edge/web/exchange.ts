@@ -1,7 +1,10 @@
-import { ServerResponse } from 'node:http';
+import { IncomingMessage, ServerResponse } from 'node:http';
 import type { Writable } from 'node:stream';
 import type { CallContext } from '../../rpc/call-context.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
+
+// Time for a client to read a response that was sent before the end of its request's body.
+const lingerMs = 1_000;
 
 /** A request on the web edge and its response, until the response is closed. */
 export class Exchange {
@@ -18,6 +21,7 @@ export class Exchange {
     response.once('close', () => {
       this.#stopTimer();
       this.#call?.cancel();
+      if (request instanceof IncomingMessage && !request.complete) closeAfterLinger(request);
     });
   }
 
@@ -51,4 +55,12 @@ export class Exchange {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+// Node discards the remaining body so that the connection can be reused. A body that does not end soon costs more than
+// a new connection. Closing at once would reset the connection before the client has read the response.
+function closeAfterLinger(request: IncomingMessage): void {
+  setTimeout(() => {
+    if (!request.complete) request.socket.destroy();
+  }, lingerMs).unref();
 }

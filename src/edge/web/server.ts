@@ -5,6 +5,7 @@ import {
   createConnectRouter,
   createContextKey,
   createContextValues,
+  type HandlerContext,
 } from '@connectrpc/connect';
 import {
   compressionBrotli,
@@ -18,6 +19,7 @@ import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
 import { guard } from '../../telemetry/guard.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
+import { openAdmission } from './admission.ts';
 import { toConnectError } from './connect-error.ts';
 import { handleCors } from './cors.ts';
 import { connectionOf, DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
@@ -67,10 +69,12 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
 
 /** Unary methods, served by Connect's handlers in all protocols. */
 function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
+  const byMethod = new Map<DescMethod, Rpc>(rpcs.map((rpc) => [rpc.method, rpc]));
   const router = createConnectRouter({
     acceptCompression: [compressionGzip, compressionBrotli],
     readMaxBytes: maxBytes,
-    requestGate(context) {
+    async requestGate(context) {
+      await admit(context, byMethod, calls);
       const length = Number(context.requestHeader.get('content-length') ?? 0);
       // The prefix of a gRPC message has five bytes.
       if (length > maxBytes + 5) throw toConnectError(errors.requestTooLarge(maxBytes));
@@ -88,10 +92,31 @@ function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number
   ]);
 }
 
+async function admit(
+  context: HandlerContext,
+  rpcs: ReadonlyMap<DescMethod, Rpc>,
+  calls: ActiveCalls,
+): Promise<void> {
+  const rpc = rpcs.get(context.method);
+  if (rpc === undefined) throw new Error('the method is not served');
+  const call = openAdmission(rpc, calls, exchangeOf(context));
+  context.responseHeader.set('x-request-id', call.requestId);
+  try {
+    await calls.serve(call, rpc.admit);
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
+
+function exchangeOf({ values }: HandlerContext): Exchange {
+  const exchange = values.get(exchangeKey);
+  if (exchange === undefined) throw new Error('the call was not received by this server');
+  return exchange;
+}
+
 function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, calls: ActiveCalls): void {
   router.rpc(method, async (request, context) => {
-    const exchange = context.values.get(exchangeKey);
-    if (exchange === undefined) throw new Error('the call was not received by this server');
+    const exchange = exchangeOf(context);
     const timeoutMs = context.timeoutMs();
     const call = calls.open({
       edge: 'web',

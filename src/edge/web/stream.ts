@@ -6,6 +6,7 @@ import { errors, RpcError } from '../../rpc/errors.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
 import type { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
+import { openAdmission } from './admission.ts';
 import { toConnectError } from './connect-error.ts';
 import { connectionOf, type HttpRequest } from './dual-protocol-server.ts';
 import type { Exchange } from './exchange.ts';
@@ -17,12 +18,13 @@ import { type StreamProtocol, streamProtocolOf } from './stream-protocols.ts';
  * on 4 connections, 109 and 52 KB with a connection each, 95 and 32 KB over HTTP/1.1.
  */
 export function serveStream(
-  { method, run }: Rpc,
+  rpc: Rpc,
   calls: ActiveCalls,
   monitor: ConnectionAgeMonitor,
   maxBytes: number,
   skipped: () => void,
 ) {
+  const { method, run } = rpc;
   return async (exchange: Exchange): Promise<void> => {
     const { request, response } = exchange;
     const protocol = streamProtocolOf(exchange.header('content-type'));
@@ -31,6 +33,7 @@ export function serveStream(
       response.end();
       return;
     }
+    if (!(await isAdmitted(rpc, calls, exchange, protocol))) return;
     const received = await readRequest(exchange, protocol, method, maxBytes).catch(asRpcError);
     const sendHeaders = () => exchange.sendHeaders(protocol.contentType, call.requestId);
     const open = () => {
@@ -58,6 +61,22 @@ export function serveStream(
     if (!response.headersSent) sendHeaders();
     protocol.end(response, error);
   };
+}
+
+/** Ends the response if the caller is not admitted. */
+async function isAdmitted(
+  rpc: Rpc,
+  calls: ActiveCalls,
+  exchange: Exchange,
+  protocol: StreamProtocol,
+): Promise<boolean> {
+  const call = openAdmission(rpc, calls, exchange);
+  const rejection = await calls.serve(call, rpc.admit).then(() => undefined, toConnectError);
+  if (rejection !== undefined && !exchange.response.destroyed) {
+    exchange.sendHeaders(protocol.contentType, call.requestId);
+    protocol.end(exchange.response, rejection);
+  }
+  return rejection === undefined;
 }
 
 type Received = { readonly message: Message; readonly timeoutMs: number | undefined };

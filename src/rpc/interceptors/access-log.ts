@@ -6,10 +6,11 @@ import { type CallContext, methodPath } from '../call-context.ts';
 import { codeName, RpcError, reasonName } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** One log line and one observation in the metrics per call, whatever its result. */
-export function accessLog(log: Logger, metrics: Metrics): Interceptor {
+/** One log line and one observation in the metrics per call, whatever its result; `failuresOnly`: unless it succeeds. */
+export function accessLog(log: Logger, metrics: Metrics, { failuresOnly = false } = {}): Interceptor {
   return (method, next) => {
-    const running = metrics.callsRunning.labels(method.parent.typeName, method.name);
+    const service = method.parent.typeName;
+    const running = metrics.callsRunning.labels(service, method.name);
     const streams = method.methodKind === 'unary' ? undefined : metrics.streamsOpen;
     return async (call) => {
       const began = performance.now();
@@ -26,11 +27,9 @@ export function accessLog(log: Logger, metrics: Metrics): Interceptor {
         streams?.dec({ edge: call.incoming.edge });
         const ms = performance.now() - began;
         const code = codeName(rpcError?.code ?? Code.OK);
-        metrics.callSeconds.observe(
-          { service: method.parent.typeName, method: method.name, code },
-          ms / 1000,
-        );
-        if (log.isLevelEnabled('info')) log.info(line(method, call, code, rpcError, ms), 'rpc');
+        const isRecorded = rpcError !== undefined || !failuresOnly;
+        if (isRecorded) metrics.callSeconds.observe({ service, method: method.name, code }, ms / 1000);
+        if (isRecorded && log.isLevelEnabled('info')) log.info(line(method, call, code, rpcError, ms), 'rpc');
       }
     };
   };
