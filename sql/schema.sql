@@ -1969,24 +1969,22 @@ revoke all on function list_events(bigint,bigint,integer) from public;
 grant execute on function list_events(bigint,bigint,integer) to discuss_service;
 comment on function list_events(bigint,bigint,integer) is 'Events of a channel after a seq, in order. Checks no rights: the hub checks which subscribers may receive them.';
 
-CREATE OR REPLACE FUNCTION public.list_inactive_groups(_before bigint, _limit integer)
+CREATE OR REPLACE FUNCTION public.list_inactive_groups(_age_ms bigint, _limit integer)
  RETURNS TABLE(tenant_id bigint, channel_id bigint)
  LANGUAGE sql
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
-AS $function$
-  select c.tenant_id, c.id
-  from channels c
-  where c.type = 'GROUP'
-    and not c.is_archived
-    and c.deleted_at is null
-    and greatest(c.last_message_at, c.updated_at, c.created_at) < _before
-  limit _limit
-$function$;
+BEGIN ATOMIC
+ SELECT c.tenant_id,
+     c.id
+    FROM channels c
+   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < (( SELECT now_ms() AS now_ms) - list_inactive_groups._age_ms)))
+  LIMIT list_inactive_groups._limit;
+END;
 alter function list_inactive_groups(bigint,integer) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint,integer) from public;
 grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
-comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change since _before, epoch ms. Reads all channels.';
+comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for _age_ms. Reads all channels.';
 
 CREATE OR REPLACE FUNCTION public.list_mismatched_channels(_ids bigint[])
  RETURNS TABLE(part text, checked bigint, wrong bigint[])
@@ -2385,19 +2383,24 @@ revoke all on function presence_audiences(bigint[],bigint[],integer,integer) fro
 grant execute on function presence_audiences(bigint[],bigint[],integer,integer) to discuss_service;
 comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'For users of any tenants, the channels whose members are notified of their presence: those with at most _max_members members, and all DIRECT ones, at most _max_channels per user; and the texts that they set. One call serves one broadcast.';
 
-CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_before_ms bigint, p_limit integer)
+CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_age_ms bigint, p_limit integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+  _before constant bigint := now_ms() - p_age_ms;
   _pruned int;
 begin
+  if p_age_ms < 86400000 then
+    raise exception 'request ids must be kept for at least one day, not % ms', p_age_ms
+      using errcode = 'invalid_parameter_value';
+  end if;
   with old_keys as materialized (
     select k.tenant_id, k.user_id, k.request_id
     from idempotency_keys k
-    where k.created_at < p_before_ms
+    where k.created_at < _before
     order by k.created_at
     limit p_limit
     for update skip locked
@@ -2414,9 +2417,9 @@ $function$;
 alter function prune_idempotency_keys(bigint,integer) owner to discuss_system;
 revoke all on function prune_idempotency_keys(bigint,integer) from public;
 grant execute on function prune_idempotency_keys(bigint,integer) to discuss_service;
-comment on function prune_idempotency_keys(bigint,integer) is 'Removes at most p_limit keys created before p_before_ms and returns how many; less than p_limit means that none are left.';
+comment on function prune_idempotency_keys(bigint,integer) is 'Removes at most p_limit keys older than p_age_ms by the clock of the database, and returns how many; less than p_limit means that none are left.';
 
-CREATE OR REPLACE FUNCTION public.purge_activities(_before bigint, _limit integer)
+CREATE OR REPLACE FUNCTION public.purge_activities(_age_ms bigint, _limit integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2424,6 +2427,7 @@ CREATE OR REPLACE FUNCTION public.purge_activities(_before bigint, _limit intege
  SET lock_timeout TO '250ms'
 AS $function$
 declare
+  _before constant bigint := now_ms() - _age_ms;
   _name text;
   _rows int;
   _purged int;
@@ -2464,15 +2468,16 @@ end
 $function$;
 revoke all on function purge_activities(bigint,integer) from public;
 grant execute on function purge_activities(bigint,integer) to discuss_service;
-comment on function purge_activities(bigint,integer) is 'Removes at most _limit activities from before _before, epoch ms, and returns how many. If there are none, drops the partitions of past months.';
+comment on function purge_activities(bigint,integer) is 'Removes at most _limit activities older than _age_ms and returns how many. If there are none, drops the partitions of past months.';
 
-CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_before bigint, _limit integer)
+CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_age_ms bigint, _limit integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+  _before constant bigint := now_ms() - _age_ms;
   _channel_id bigint;
   _purged int;
 begin
@@ -2503,15 +2508,16 @@ $function$;
 alter function purge_deleted_channels(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_channels(bigint,integer) from public;
 grant execute on function purge_deleted_channels(bigint,integer) to discuss_service;
-comment on function purge_deleted_channels(bigint,integer) is 'Removes at most _limit messages of one channel that was deleted before _before, epoch ms, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
+comment on function purge_deleted_channels(bigint,integer) is 'Removes at most _limit messages of one channel that was deleted more than _age_ms ago, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
 
-CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_before bigint, _limit integer)
+CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_age_ms bigint, _limit integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
+  _before constant bigint := now_ms() - _age_ms;
   _ids bigint[];
   _purged int;
 begin
@@ -2545,7 +2551,7 @@ $function$;
 alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
-comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted before _before, epoch ms, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
+comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
 
 CREATE OR REPLACE FUNCTION public.read_tenant_events(_epoch bigint, _xid bigint, _id bigint, _tenants bigint[], _kinds text[], _limit integer, _bytes integer)
  RETURNS TABLE(tenant_id bigint, xid bigint, id bigint, payload bytea, epoch bigint, lost text, held_ms bigint)

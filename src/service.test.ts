@@ -55,6 +55,11 @@ describe('openService', () => {
       assert.throws(() => the.config({ AUTH_JWKS_URL: url }), /AUTH_JWKS_URL must be https/);
   });
 
+  it('keeps request ids for a day or longer', () => {
+    assert.equal(the.config({ WRITE_REQUEST_ID_HOURS: '24' }).write.requestIdHours, 24);
+    assert.throws(() => the.config({ WRITE_REQUEST_ID_HOURS: '23' }), /WRITE_REQUEST_ID_HOURS must be/);
+  });
+
   it('lists every problem of the configuration at once', () => {
     assert.throws(
       () =>

@@ -7,21 +7,16 @@ import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from '
 
 const SETTLE_BATCH = 500;
 const WORDS_BATCH = 2_000;
+const PRUNE_MS = 30_000;
 
 export type JobParts = Omit<PurgeParts, 'isClosed'>;
 
-/** Request ids used before this time are deleted, epoch ms. */
-export function oldestRequestMs({ write }: Config, nowMs: number): bigint {
-  return BigInt(nowMs - write.requestIdHours * 3_600_000);
-}
-
-/** Periodic jobs. Every instance runs them: each is one bounded, idempotent statement, so no leader is needed. */
+/** Periodic jobs. Every instance runs them: each step is one bounded, idempotent statement, so no leader is needed. */
 export class Jobs {
   readonly #parts: JobParts;
   readonly #pool: Pool;
   readonly #config: Config;
   readonly #log: Logger;
-  readonly #now: () => number;
   readonly #timers = new Set<NodeJS.Timeout>();
   #closed = false;
 
@@ -30,7 +25,6 @@ export class Jobs {
     this.#pool = parts.db.log;
     this.#config = parts.config;
     this.#log = parts.log.child({ part: 'jobs' });
-    this.#now = parts.now;
     this.#repeat('settle', this.#config.unread.updateIntervalMs, () => this.#settle());
     this.#repeat('learn', this.#config.search.wordsIntervalMs, () => this.#learn());
     this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
@@ -72,11 +66,10 @@ export class Jobs {
   async #maintain(): Promise<void> {
     const made = await ensurePartitions(this.#pool);
     const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
-    const [row] = await pruneRequestIds(this.#pool, oldestRequestMs(this.#config, this.#now()));
-    this.#log.debug(
-      { made: made.length, dropped: dropped.length, pruned: row?.pruned },
-      'maintenance finished',
-    );
+    const end = performance.now() + PRUNE_MS;
+    const isClosed = () => this.#closed || performance.now() > end;
+    const pruned = await pruneRequestIds(this.#pool, { config: this.#config, isClosed });
+    this.#log.debug({ made: made.length, dropped: dropped.length, pruned }, 'maintenance finished');
   }
 
   async #retain(): Promise<void> {

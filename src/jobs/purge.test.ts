@@ -18,7 +18,7 @@ describe('retention', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ RETENTION_INTERVAL_MS: '100' });
+    the = await app({ RETENTION_INTERVAL_MS: '100', MAINTENANCE_INTERVAL_MS: '100' });
     await the.start();
   });
   after(() => the.close());
@@ -137,5 +137,39 @@ describe('retention', () => {
       `;
       return row?.n === 0;
     });
+  });
+
+  it('uses the clock of the database, not that of the instance', async (t) => {
+    const [used, quiet, later] = [await group('Đang dùng'), await group('Vắng 1'), await group('Vắng 2')];
+    const kept = await send(used, 'xoá hôm nay');
+    await remove(used, 1, kept);
+    const [start, past] = [Date.now(), Date.now() - 181 * DAY_MS];
+    const age = (channelId: bigint) =>
+      the.owner`update channels set created_at = ${past}, updated_at = ${past} where id = ${channelId}`;
+    const count = async (hours: number) => {
+      const rows = await the.owner`
+        select from idempotency_keys where created_at = ${start - hours * 3_600_000}
+      `;
+      return rows.length;
+    };
+    t.mock.timers.enable({ apis: ['Date'], now: start + 366 * DAY_MS });
+    await the.owner`
+      insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)
+      select 1, 1, gen_random_uuid(), 'X', '', ${start}::bigint - h * 3600000 from unnest('{47,49}'::bigint[]) as h
+    `;
+    await until(async () => (await count(49)) === 0);
+    // The archive of the second group is in a later run than that of the first.
+    for (const channelId of [quiet, later]) {
+      await age(channelId);
+      await until(async () => {
+        const [row] = await the.owner`select is_archived from channels where id = ${channelId}`;
+        return row?.['isArchived'] === true;
+      });
+    }
+    t.mock.timers.reset();
+    assert.equal(await count(47), 1);
+    assert.ok((await ids(used)).includes(kept));
+    const { channel } = await the.client(ChannelService, lan).getChannel({ channelId: used });
+    assert.equal(channel?.archived, false);
   });
 });

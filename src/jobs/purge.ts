@@ -6,7 +6,7 @@ import type { Database } from '../db/database.ts';
 import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 
-const DAY_MS = 86_400_000;
+const DAY_MS = 86_400_000n;
 const PURGE_BATCH = 2_000;
 const ARCHIVE_BATCH = 100;
 const ARCHIVE_MS = 10_000;
@@ -16,7 +16,6 @@ export type PurgeParts = {
   readonly relay: Relay;
   readonly config: Config;
   readonly log: Logger;
-  readonly now: () => number;
   readonly isClosed: () => boolean;
 };
 
@@ -32,7 +31,7 @@ export type RetentionResult = {
 export async function purge(parts: PurgeParts): Promise<RetentionResult> {
   const { retention } = parts.config;
   const all = async (days: number, step: typeof purgeMessages) =>
-    days === 0 ? 0 : purgeAll(parts, before(parts, days), step);
+    days === 0 ? 0 : purgeAll(parts, toAgeMs(days), step);
   return {
     messages: await all(retention.deletedDays, purgeMessages),
     channels: await all(retention.deletedDays, purgeChannels),
@@ -43,12 +42,12 @@ export async function purge(parts: PurgeParts): Promise<RetentionResult> {
 
 async function purgeAll(
   { db, isClosed }: PurgeParts,
-  beforeMs: bigint,
-  step: (sql: Pool, beforeMs: bigint, limit: number) => ReturnType<typeof purgeMessages>,
+  ageMs: bigint,
+  step: (sql: Pool, ageMs: bigint, limit: number) => ReturnType<typeof purgeMessages>,
 ): Promise<number> {
   let purged = 0;
   while (!isClosed()) {
-    const [row] = await step(db.log, beforeMs, PURGE_BATCH);
+    const [row] = await step(db.log, ageMs, PURGE_BATCH);
     if (row === undefined || row.purged === 0) break;
     purged += row.purged;
   }
@@ -58,9 +57,9 @@ async function purgeAll(
 // Archives as a service of the tenant, with the usual event and notice.
 async function archiveInactive(parts: PurgeParts): Promise<number> {
   const { db, config } = parts;
-  const since = before(parts, config.retention.inactiveDays);
+  const ageMs = toAgeMs(config.retention.inactiveDays);
   let archived = 0;
-  for (const { tenantId, channelId } of await listInactiveGroups(db.log, since, ARCHIVE_BATCH)) {
+  for (const { tenantId, channelId } of await listInactiveGroups(db.log, ageMs, ARCHIVE_BATCH)) {
     if (parts.isClosed()) break;
     const caller = { kind: 'service', tenantId, userId: 0n, name: '', roles: new Set<string>() } as const;
     const signal = AbortSignal.timeout(ARCHIVE_MS);
@@ -77,36 +76,37 @@ async function archiveInactive(parts: PurgeParts): Promise<number> {
   return archived;
 }
 
-function before({ now }: PurgeParts, days: number): bigint {
-  return BigInt(now() - days * DAY_MS);
+// Ages, not times: the database compares them with its own clock.
+function toAgeMs(days: number): bigint {
+  return BigInt(days) * DAY_MS;
 }
 
 type PurgedRows = PendingQuery<{ readonly purged: number }[]>;
 
-/** Removes messages that were soft-deleted before a time, epoch ms. Returns their number. */
-function purgeMessages(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
-  return sql<{ purged: number }[]>`select purge_deleted_messages(${beforeMs}, ${limit}) as purged`;
+/** Removes messages that were soft-deleted longer ago than an age in ms. Returns their number. */
+function purgeMessages(sql: Pool, ageMs: bigint, limit: number): PurgedRows {
+  return sql<{ purged: number }[]>`select purge_deleted_messages(${ageMs}, ${limit}) as purged`;
 }
 
 /**
- * Removes messages of a channel that was soft-deleted before a time, epoch ms, and finally the channel. Returns the
- * number of rows.
+ * Removes messages of a channel that was soft-deleted longer ago than an age in ms, and finally the channel. Returns
+ * the number of rows.
  */
-function purgeChannels(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
-  return sql<{ purged: number }[]>`select purge_deleted_channels(${beforeMs}, ${limit}) as purged`;
+function purgeChannels(sql: Pool, ageMs: bigint, limit: number): PurgedRows {
+  return sql<{ purged: number }[]>`select purge_deleted_channels(${ageMs}, ${limit}) as purged`;
 }
 
-/** Removes activities older than a time, epoch ms. Returns their number. */
-function purgeActivities(sql: Pool, beforeMs: bigint, limit: number): PurgedRows {
-  return sql<{ purged: number }[]>`select purge_activities(${beforeMs}, ${limit}) as purged`;
+/** Removes activities older than an age in ms. Returns their number. */
+function purgeActivities(sql: Pool, ageMs: bigint, limit: number): PurgedRows {
+  return sql<{ purged: number }[]>`select purge_activities(${ageMs}, ${limit}) as purged`;
 }
 
 type InactiveRow = { readonly tenantId: bigint; readonly channelId: bigint };
 
-/** Groups of all tenants without activity since a time, epoch ms. */
-function listInactiveGroups(sql: Pool, beforeMs: bigint, limit: number): PendingQuery<InactiveRow[]> {
+/** Groups of all tenants without activity for an age in ms. */
+function listInactiveGroups(sql: Pool, ageMs: bigint, limit: number): PendingQuery<InactiveRow[]> {
   return sql<InactiveRow[]>`
     select tenant_id, channel_id
-    from list_inactive_groups(${beforeMs}, ${limit})
+    from list_inactive_groups(${ageMs}, ${limit})
   `;
 }

@@ -1,7 +1,6 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
-import { oldestRequestMs } from './jobs.ts';
 import { purge } from './purge.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds } from './sql.ts';
 
@@ -10,7 +9,7 @@ type JobHandlers = Pick<Handlers<typeof AdminService>, 'ensurePartitions' | 'run
 const PURGE_MS = 5_000;
 
 /** RPCs that run a job immediately. */
-export function jobRoutes({ config, db, relay, now }: Deps): JobHandlers {
+export function jobRoutes({ config, db, relay }: Deps): JobHandlers {
   return {
     async ensurePartitions(_request, call) {
       const rows = await db.run(call, ensurePartitions);
@@ -19,13 +18,13 @@ export function jobRoutes({ config, db, relay, now }: Deps): JobHandlers {
 
     async runRetention(_request, call) {
       const dropped = await db.run(call, (sql) => dropOldEvents(sql, config.event.retentionDays));
-      const [row] = await db.run(call, (sql) => pruneRequestIds(sql, oldestRequestMs(config, now())));
       const end = performance.now() + PURGE_MS;
       const isClosed = () => call.signal.aborted || performance.now() > end;
-      const purged = await purge({ db, relay, config, log: call.log, now, isClosed });
+      const pruned = await pruneRequestIds(db.log, { config, isClosed });
+      const purged = await purge({ db, relay, config, log: call.log, isClosed });
       return {
         droppedPartitions: dropped.map((day) => day.dropped),
-        prunedRequestIdCount: row?.pruned ?? 0,
+        prunedRequestIdCount: pruned,
         removedMessageCount: purged.messages,
         removedChannelRowCount: purged.channels,
         removedActivityCount: purged.activities,

@@ -1,4 +1,5 @@
 import type { PendingQuery } from 'postgres';
+import type { Config } from '../config.ts';
 import type { Pool, Sql } from '../db/types.ts';
 
 /** Creates the partitions of the coming days, months and ids. Returns the names of those created. */
@@ -13,9 +14,22 @@ export function dropOldEvents(sql: Sql, days: number): PendingQuery<{ dropped: s
 
 const PRUNE_BATCH = 5_000;
 
-/** Deletes request ids used before a time, at most 5,000. Returns their number. */
-export function pruneRequestIds(sql: Sql, beforeMs: bigint): PendingQuery<{ pruned: number }[]> {
-  return sql<{ pruned: number }[]>`select prune_idempotency_keys(${beforeMs}, ${PRUNE_BATCH}) as pruned`;
+type PruneParts = { readonly config: Config; readonly isClosed: () => boolean };
+
+/** Deletes the request ids that are older than configured, in batches until none is left. Returns their number. */
+export async function pruneRequestIds(sql: Pool, { config, isClosed }: PruneParts): Promise<number> {
+  const ageMs = BigInt(config.write.requestIdHours) * 3_600_000n;
+  let total = 0;
+  while (!isClosed()) {
+    const [row] = await pruneBatch(sql, ageMs);
+    total += row?.pruned ?? 0;
+    if (row === undefined || row.pruned < PRUNE_BATCH) break;
+  }
+  return total;
+}
+
+function pruneBatch(sql: Pool, ageMs: bigint): PendingQuery<{ pruned: number }[]> {
+  return sql<{ pruned: number }[]>`select prune_idempotency_keys(${ageMs}, ${PRUNE_BATCH}) as pruned`;
 }
 
 /** Sets stored unread counts to the exact ones, for at most `limit` channels. Returns the number of rows changed. */

@@ -1,18 +1,18 @@
-create or replace function list_inactive_groups(_before bigint, _limit int)
+create or replace function list_inactive_groups(_age_ms bigint, _limit int)
 returns table (tenant_id bigint, channel_id bigint)
 language sql stable security definer
 set search_path = public, pg_temp
-as $$
+begin atomic
   select c.tenant_id, c.id
   from channels c
   where c.type = 'GROUP'
     and not c.is_archived
     and c.deleted_at is null
-    and greatest(c.last_message_at, c.updated_at, c.created_at) < _before
-  limit _limit
-$$;
+    and greatest(c.last_message_at, c.updated_at, c.created_at) < (select now_ms()) - _age_ms
+  limit _limit;
+end;
 comment on function list_inactive_groups(bigint, int) is
-  'Groups without a message or another change since _before, epoch ms. Reads all channels.';
+  'Groups without a message or another change for _age_ms. Reads all channels.';
 
 alter function list_inactive_groups(bigint, int) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint, int) from public;

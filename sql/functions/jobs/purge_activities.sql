@@ -1,10 +1,11 @@
 -- Owned by the owner of the tables, because only the owner can drop a table.
-create or replace function purge_activities(_before bigint, _limit int) returns int
+create or replace function purge_activities(_age_ms bigint, _limit int) returns int
 language plpgsql security definer
 set search_path = public, pg_temp
 set lock_timeout = '250ms'
 as $$
 declare
+  _before constant bigint := now_ms() - _age_ms;
   _name text;
   _rows int;
   _purged int;
@@ -44,7 +45,7 @@ begin
 end
 $$;
 comment on function purge_activities(bigint, int) is
-  'Removes at most _limit activities from before _before, epoch ms, and returns how many. If there are none, drops the partitions of past months.';
+  'Removes at most _limit activities older than _age_ms and returns how many. If there are none, drops the partitions of past months.';
 
 revoke all on function purge_activities(bigint, int) from public;
 grant execute on function purge_activities(bigint, int) to discuss_service;

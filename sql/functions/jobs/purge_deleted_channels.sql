@@ -1,8 +1,9 @@
-create or replace function purge_deleted_channels(_before bigint, _limit int) returns int
+create or replace function purge_deleted_channels(_age_ms bigint, _limit int) returns int
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
+  _before constant bigint := now_ms() - _age_ms;
   _channel_id bigint;
   _purged int;
 begin
@@ -31,7 +32,7 @@ begin
 end
 $$;
 comment on function purge_deleted_channels(bigint, int) is
-  'Removes at most _limit messages of one channel that was deleted before _before, epoch ms, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
+  'Removes at most _limit messages of one channel that was deleted more than _age_ms ago, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
 
 alter function purge_deleted_channels(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_channels(bigint, int) from public;

@@ -1,8 +1,9 @@
-create or replace function purge_deleted_messages(_before bigint, _limit int) returns int
+create or replace function purge_deleted_messages(_age_ms bigint, _limit int) returns int
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
+  _before constant bigint := now_ms() - _age_ms;
   _ids bigint[];
   _purged int;
 begin
@@ -34,7 +35,7 @@ begin
 end
 $$;
 comment on function purge_deleted_messages(bigint, int) is
-  'Removes at most _limit messages that were soft-deleted before _before, epoch ms, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
+  'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
 
 alter function purge_deleted_messages(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint, int) from public;

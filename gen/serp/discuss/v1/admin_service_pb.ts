@@ -258,7 +258,7 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
   droppedPartitions: string[];
 
   /**
-   * Number of request ids removed, at most 5,000 per call.
+   * Number of request ids removed.
    *
    * @generated from field: int32 pruned_request_id_count = 2;
    */
