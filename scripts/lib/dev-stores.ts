@@ -90,7 +90,7 @@ async function migrateQuietly(ownerUrl: string, report: Report): Promise<void> {
       applied += 1;
     },
   });
-  if (applied > 0) report(`${applied} migrations applied`);
+  if (applied > 0) report(`${applied} schema files applied`);
 }
 
 async function mayMigrate(url: string): Promise<boolean> {
