@@ -1,3 +1,4 @@
+import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
 import { type FreshDatabase, freshDatabase } from '../../test/kit/database.ts';
@@ -11,17 +12,20 @@ const BACKOFF_MS = 50;
 describe('ReconnectingPool', () => {
   let database: FreshDatabase;
   let proxy: FaultProxy;
+  let owner: postgres.Sql;
 
   before(async () => {
     database = await freshDatabase();
+    owner = postgres(database.ownerUrl, { max: 2, onnotice() {} });
     proxy = await FaultProxy.open(Number(new URL(database.serviceUrl).port), false);
   });
   after(async () => {
+    await owner.end();
     await proxy.close();
     await database.close();
   });
 
-  function open(): ReconnectingPool {
+  function open({ connections = 1, graceSeconds = 0 } = {}): ReconnectingPool {
     const url = new URL(database.serviceUrl);
     url.port = `${proxy.port}`;
     return new ReconnectingPool(
@@ -29,26 +33,128 @@ describe('ReconnectingPool', () => {
         postgres(url.href, {
           types,
           fetch_types: false,
-          max: 1,
+          max: connections,
           backoff: () => BACKOFF_MS / 1_000,
           ...parts,
         }),
-      0,
+      graceSeconds,
     );
   }
 
-  it('settles the queries of a lost connection, and leaves no socket open', async () => {
+  const answers = async ({ sql }: ReconnectingPool) => {
+    const rows = await sql<{ two: number }[]>`select 2 as two`.catch(() => []);
+    return rows[0]?.two === 2;
+  };
+  const closed = async (pool: ReconnectingPool) => {
+    await pool.close();
+    await until(() => proxy.connections === 0, 'the close of all connections');
+  };
+
+  it('settles the queries of a connection that is reset at any moment, and leaves no socket open', async () => {
     for (let round = 0; round < 10; round += 1) {
       const pool = open();
-      const queries = Array.from({ length: 5 }, () => pool.sql`select 1`.then(String, String));
+      const queries = Array.from({ length: 5 }, () => pool.sql`select 1`.then(() => 'OK', codeOf));
       await until(() => proxy.connections > 0);
       proxy.reset();
-      await Promise.all(queries);
-      await until(() => pool.sql`select 2`.then(Boolean, () => false));
+      for (const result of await Promise.all(queries)) assert.match(result, /^OK$|^CONNECTION_|^ECONNRESET$/);
+      await until(() => answers(pool), 'a new connection');
+      assert.ok(pool.generation <= 1, 'one lost connection replaces the pool once');
       // The driver still connects for queries that were queued.
       await new Promise((resolve) => setTimeout(resolve, 2 * BACKOFF_MS));
-      await pool.close();
-      await until(() => proxy.connections === 0, 'the close of all connections', 2_000);
+      await closed(pool);
     }
   });
+
+  it('rejects running queries when all connections are lost, and replaces the pool once', async () => {
+    const pool = open({ connections: 3 });
+    const running = Array.from({ length: 3 }, () => pool.sql`select pg_sleep(60)`.then(() => 'OK', codeOf));
+    await until(async () => (await sleeping()) === 3, 'three running queries');
+    assert.equal(pool.generation, 0);
+    proxy.reset();
+    for (const result of await Promise.all(running)) assert.match(result, /^CONNECTION_|^ECONNRESET$/);
+    await until(() => answers(pool), 'a new connection');
+    assert.equal(pool.generation, 1);
+    // The server notices the loss only when it writes.
+    await endSleeps();
+    await closed(pool);
+  });
+
+  it('lets queries on the other connections finish when one is lost', async () => {
+    const pool = open({ connections: 2, graceSeconds: 3 });
+    const lost = pool.sql`select pg_sleep(60)`.then(() => 'OK', codeOf);
+    await until(async () => (await sleeping()) === 1, 'a running query');
+    const { held, release } = await holdLock();
+    const kept = pool.sql<{ done: boolean }[]>`select true as done from pg_advisory_xact_lock(1)`;
+    const result = kept.then((rows) => `${rows[0]?.done}`, codeOf);
+    await until(async () => (await waiting()) === 1, 'a waiting query');
+    await endSleeps();
+    assert.notEqual(await lost, 'OK');
+    await until(() => answers(pool), 'a new connection');
+    assert.equal(pool.generation, 1);
+    release();
+    await held;
+    assert.equal(await result, 'true');
+    await closed(pool);
+  });
+
+  it('keeps the pool when a connection could not be opened', async () => {
+    const pool = open();
+    proxy.mode = 'stall';
+    const query = pool.sql`select 1`.then(() => 'OK', codeOf);
+    await until(() => proxy.connections === 1);
+    proxy.reset();
+    assert.notEqual(await query, 'OK');
+    proxy.mode = 'pass';
+    await until(() => answers(pool), 'a connection');
+    assert.equal(pool.generation, 0);
+    await closed(pool);
+  });
+
+  it('opens no connection after its close', async () => {
+    const pool = open();
+    assert.ok(await answers(pool));
+    await closed(pool);
+    assert.equal(await pool.sql`select 1`.then(() => 'OK', codeOf), 'CONNECTION_ENDED');
+    assert.equal(pool.generation, 0);
+    assert.equal(proxy.connections, 0);
+  });
+
+  async function sleeping(): Promise<number> {
+    const rows = await owner`
+      select pid from pg_stat_activity where datname = current_database() and wait_event = 'PgSleep'
+    `;
+    return rows.length;
+  }
+
+  async function endSleeps(): Promise<void> {
+    await owner`
+      select pg_terminate_backend(pid, 10000)
+      from pg_stat_activity
+      where datname = current_database() and wait_event = 'PgSleep'
+    `;
+  }
+
+  async function waiting(): Promise<number> {
+    const rows = await owner`
+      select pid from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'
+    `;
+    return rows.length;
+  }
+
+  /** Holds the advisory lock 1 until `release` is called. */
+  async function holdLock(): Promise<{ held: Promise<unknown>; release: () => void }> {
+    const locked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
+    const held = owner.begin(async (sql) => {
+      await sql`select pg_advisory_xact_lock(1)`;
+      locked.resolve();
+      await released.promise;
+    });
+    await locked.promise;
+    return { held, release: () => released.resolve() };
+  }
 });
+
+function codeOf(error: unknown): string {
+  return String(Object(error).code ?? error);
+}

@@ -44,7 +44,8 @@ describe('Database.transaction', () => {
         throw error;
       }
     });
-    await assert.rejects(lost, { code: 'CONNECTION_CLOSED' });
+    // The error depends on whether the driver already knew of the loss.
+    await assert.rejects(lost, { code: /^(CONNECTION_CLOSED|ECONNRESET|EPIPE)$/ });
     assert.ok(after !== undefined);
     assert.equal(await nameOf(), 'Một');
     await db.transaction(scope, (sql) => sql`update channels set name = 'Bốn' where id = ${channelId}`);
