@@ -272,7 +272,8 @@ create policy member_access_policy on channel_members as permissive for select t
 create policy member_insert_policy on channel_members as permissive for insert to discuss_service
   with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND app_may_add_member(channel_id, user_id)));
 create policy member_update_policy on channel_members as permissive for update to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND ((user_id = ( SELECT app_user_id() AS app_user_id)) OR ( SELECT app_is_service() AS app_is_service) OR app_is_member(channel_id))));
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (((user_id = ( SELECT app_user_id() AS app_user_id)) AND (is_member_status((status)::text) OR app_may_add_member(channel_id, user_id))) OR ( SELECT app_is_service() AS app_is_service) OR app_is_member(channel_id))))
+  with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND ((user_id = ( SELECT app_user_id() AS app_user_id)) OR ( SELECT app_is_service() AS app_is_service) OR app_is_member(channel_id))));
 create policy system_policy on channel_members as permissive for all to discuss_system
   using (true)
   with check (true);

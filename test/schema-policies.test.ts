@@ -68,6 +68,34 @@ describe('row-level security', () => {
     await owner`update channel_members set status = 'ACTIVE' where channel_id = 100`;
   });
 
+  it('does not let a removed user restore the own membership', async () => {
+    const restore = (caller: Caller) =>
+      as(caller, async (sql) => {
+        const { count } = await sql`
+          update channel_members set status = 'ACTIVE' where channel_id = 100 and user_id = 10
+        `;
+        return count;
+      });
+    for (const status of ['REMOVED', 'LEFT']) {
+      await owner`update channel_members set status = ${status} where channel_id = 100 and user_id = 10`;
+      try {
+        assert.equal(await restore(MEMBER), 0, status);
+        assert.equal(await restore({ tenant: 1, user: 11 }), 1);
+      } finally {
+        await owner`update channel_members set status = 'ACTIVE' where channel_id = 100 and user_id = 10`;
+      }
+    }
+    // A public group can be joined again.
+    await owner`update channel_members set status = 'LEFT' where channel_id = 101 and user_id = 10`;
+    await undone(MEMBER, async (sql) => {
+      const { count } = await sql`
+        update channel_members set status = 'ACTIVE' where channel_id = 101 and user_id = 10
+      `;
+      assert.equal(count, 1);
+    });
+    await owner`update channel_members set status = 'ACTIVE' where channel_id = 101 and user_id = 10`;
+  });
+
   it('rejects writes into another tenant', async () => {
     const writes = [
       insertMessage(200, 10, 2),

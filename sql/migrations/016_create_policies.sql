@@ -89,9 +89,18 @@ with check (
   and app_may_add_member(channel_id, user_id)
 );
 
+-- A removed user changes the own row only to join again, where that is allowed.
 create policy member_update_policy on channel_members
 for update to discuss_service
 using (
+  tenant_id = (select app_tenant_id())
+  and (
+    (user_id = (select app_user_id()) and (is_member_status(status) or app_may_add_member(channel_id, user_id)))
+    or (select app_is_service())
+    or app_is_member(channel_id)
+  )
+)
+with check (
   tenant_id = (select app_tenant_id())
   and (
     user_id = (select app_user_id())
