@@ -16,13 +16,24 @@ export async function lockMessage(
   channelId: bigint,
   messageId: bigint,
 ): Promise<LockedRow> {
+  const row = await lockMessageToDelete(sql, caller, channelId, messageId);
+  if (row.status === 'MUTED') throw errors.memberMuted();
+  return row;
+}
+
+/** The same for a caller who may be muted: an author may always delete the own message. */
+export async function lockMessageToDelete(
+  sql: Sql,
+  caller: Caller,
+  channelId: bigint,
+  messageId: bigint,
+): Promise<LockedRow> {
   // Two statements, because a statement that waited for a lock does not see what was committed meanwhile.
   const [, [row]] = await Promise.all([
     lockChannel(sql, caller.tenantId, channelId),
     findLocked(sql, caller.tenantId, caller.userId, channelId, messageId),
   ]);
   if (row === undefined || (row.role === null && !isManager(caller))) throw errors.messageNotFound();
-  if (row.status === 'MUTED') throw errors.memberMuted();
   if (row.isArchived) throw errors.channelArchived();
   return row;
 }

@@ -55,6 +55,26 @@ describe('changing messages', () => {
       updateMask: { paths: content },
       ...rest,
     });
+  it('a muted author may delete the own message, and change nothing else', async () => {
+    const [own, other] = [await send('của tôi', binh), await send('của người khác', ana)];
+    const setStatus = (status: string) => the.owner`
+      update channel_members set status = ${status} where channel_id = ${channelId} and user_id = ${binh.userId}
+    `;
+    await setStatus('MUTED');
+    try {
+      await rejects(edit(own.id, 'khác', binh), Code.PermissionDenied, 'ROLE_TOO_LOW');
+      await rejects(
+        messages(binh).deleteMessage({ channelId, messageId: other.id }),
+        Code.PermissionDenied,
+        'ROLE_TOO_LOW',
+      );
+      const { message } = await messages(binh).deleteMessage({ channelId, messageId: own.id });
+      assert.ok(message?.deleteTime);
+    } finally {
+      await setStatus('ACTIVE');
+    }
+  });
+
   const read = async (messageId: bigint, as = binh) =>
     (await messages(as).getMessage({ channelId, messageId })).message;
   const events = async (messageId: bigint): Promise<Event[]> => {

@@ -10,7 +10,8 @@ import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
-import { lockMessage } from './access.ts';
+import { errors } from '../rpc/errors.ts';
+import { lockMessageToDelete } from './access.ts';
 import type { MessageCache } from './cache.ts';
 import type { MessageRow, ThreadColumns } from './sql.ts';
 import { toMessage } from './view.ts';
@@ -21,9 +22,10 @@ export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCach
   return {
     async deleteMessage({ channelId, messageId }, call) {
       const { message, events } = await deps.db.transaction(call, async (sql) => {
-        const row = await lockMessage(sql, call.caller, channelId, messageId);
+        const row = await lockMessageToDelete(sql, call.caller, channelId, messageId);
         const isOwn = row.senderId === call.caller.userId && row.senderId !== 0n;
         if (!isOwn) requireRole(call.caller, row, 'ADMIN');
+        if (!isOwn && row.status === 'MUTED') throw errors.memberMuted();
         if (row.isDeleted) return { message: row, events: [] };
         const tombstone = toTombstone(row, row.now, call.caller.userId);
         return { message: tombstone, events: await remove(sql, call.caller, tombstone) };

@@ -1417,6 +1417,7 @@ export const MessageService: GenService<{
   },
   /**
    * Deletes a message. Requires that the caller is its author, an admin of the channel, or a service acting for itself.
+   * An author who may not post can still delete.
    *
    * The message keeps its id and position. Its text, metadata, mentions, reactions, votes, pin and earlier versions
    * disappear at once from all responses, streams and the event log.
