@@ -16,6 +16,7 @@ import type { Sink } from '../../rpc/call.ts';
 import type { IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
+import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
@@ -46,8 +47,8 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
     const handlers = rpcs.map((rpc) => [
       rpc.method.localName,
       rpc.method.methodKind === 'unary'
-        ? serveUnary(rpc, calls, maxMessageBytes)
-        : serveStream(rpc, calls, monitor, maxMessageBytes),
+        ? serveUnary(rpc, calls, maxRequestBytes(rpc.method, maxMessageBytes))
+        : serveStream(rpc, calls, monitor, maxRequestBytes(rpc.method, maxMessageBytes)),
     ]);
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
   }

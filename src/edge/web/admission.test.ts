@@ -4,7 +4,16 @@ import http from 'node:http';
 import http2 from 'node:http2';
 import { suite, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
-import { bearer, openEdges, type TestEdges } from '../../../test/kit/edge/edges.ts';
+import { Code } from '@connectrpc/connect';
+import {
+  bearer,
+  clientOf,
+  failureOf,
+  openEdges,
+  protocols,
+  type TestEdges,
+} from '../../../test/kit/edge/edges.ts';
+import { envelope } from '../../rpc/frame.ts';
 
 const write = '/test.EchoService/Write';
 const operate = '/test.EchoService/Operate';
@@ -84,6 +93,55 @@ test('an admitted call is logged and counted once', async () => {
   });
   assert.equal(response.status, 200);
   assert.equal(edges.log.filter(({ msg }) => msg === 'rpc').length, 1);
+});
+
+suite('a request above the limit of its method is rejected before it is decoded', () => {
+  const request = {
+    channelIds: [],
+    cursors: Array.from({ length: 5_000 }, () => ({ channelId: 2n ** 60n, seq: 2n ** 60n })),
+  };
+
+  for (const protocol of protocols) {
+    test(protocol.name, async () => {
+      await using edges = await openEdges();
+      const client = clientOf(protocol.open(edges));
+      const unary = await failureOf(
+        client.write({ channelId: 1n, content: 'x'.repeat(66_000) }, bearer(edges.token)),
+      );
+      assert.equal(unary.error.code, Code.ResourceExhausted);
+      assert.match(unary.error.rawMessage, /65536/);
+      const responses = client.stream(request, bearer(edges.token))[Symbol.asyncIterator]();
+      const streamed = await failureOf(Promise.resolve(responses.next()));
+      assert.equal(streamed.reason, 'REQUEST_TOO_LARGE');
+      assert.match(streamed.error.rawMessage, /65536/);
+    });
+  }
+
+  test('compressed', async () => {
+    await using edges = await openEdges();
+    const bomb = gzipSync(Buffer.alloc(30_000_000));
+    const unary = await fetch(`http://${edges.web.address}${write}`, {
+      method: 'POST',
+      headers: {
+        ...bearer(edges.token).headers,
+        'content-type': 'application/proto',
+        'content-encoding': 'gzip',
+      },
+      body: bomb,
+    });
+    assert.equal(unary.status, 429);
+    assert.match(await unary.text(), /resource_exhausted/);
+    const streamed = await fetch(`http://${edges.web.address}${stream}`, {
+      method: 'POST',
+      headers: {
+        ...bearer(edges.token).headers,
+        'content-type': 'application/connect+proto',
+        'connect-content-encoding': 'gzip',
+      },
+      body: envelope(bomb, 1),
+    });
+    assert.match(await streamed.text(), /REQUEST_TOO_LARGE|resource_exhausted/);
+  });
 });
 
 /** Sends the beginning of a body; resolves with the response when its connection has been closed. */

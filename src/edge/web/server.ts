@@ -1,7 +1,8 @@
 import { ServerResponse } from 'node:http';
-import type { DescMethod, DescMethodUnary } from '@bufbuild/protobuf';
+import type { DescMethod, DescMethodUnary, Message } from '@bufbuild/protobuf';
 import {
   type ConnectRouter,
+  type ConnectRouterOptions,
   createConnectRouter,
   createContextKey,
   createContextValues,
@@ -17,6 +18,7 @@ import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
+import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { guard } from '../../telemetry/guard.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { openAdmission } from './admission.ts';
@@ -28,6 +30,8 @@ import { serveStream } from './stream.ts';
 
 /** Serves one request; settles when the response has ended. */
 type Serve = (exchange: Exchange) => Promise<void>;
+
+type Gate = Pick<ConnectRouterOptions, 'readMaxBytes' | 'requestGate'>;
 
 const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 
@@ -69,18 +73,12 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
 
 /** Unary methods, served by Connect's handlers in all protocols. */
 function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
-  const byMethod = new Map<DescMethod, Rpc>(rpcs.map((rpc) => [rpc.method, rpc]));
-  const router = createConnectRouter({
-    acceptCompression: [compressionGzip, compressionBrotli],
-    readMaxBytes: maxBytes,
-    async requestGate(context) {
-      await admit(context, byMethod, calls);
-      const length = Number(context.requestHeader.get('content-length') ?? 0);
-      // The prefix of a gRPC message has five bytes.
-      if (length > maxBytes + 5) throw toConnectError(errors.requestTooLarge(maxBytes));
-    },
-  });
-  for (const { method, run } of rpcs) if (isUnary(method)) addUnary(router, method, run, calls);
+  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
+  for (const rpc of rpcs) {
+    const { method, run } = rpc;
+    if (!isUnary(method)) continue;
+    addUnary(router, method, run, calls, gate(rpc, calls, maxRequestBytes(method, maxBytes)));
+  }
   return router.handlers.map((handler) => [
     handler.requestPath,
     async (exchange) => {
@@ -92,13 +90,20 @@ function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number
   ]);
 }
 
-async function admit(
-  context: HandlerContext,
-  rpcs: ReadonlyMap<DescMethod, Rpc>,
-  calls: ActiveCalls,
-): Promise<void> {
-  const rpc = rpcs.get(context.method);
-  if (rpc === undefined) throw new Error('the method is not served');
+/** What Connect checks before it reads a body, and the size up to which it reads and decompresses. */
+function gate(rpc: Rpc, calls: ActiveCalls, maxBytes: number): Gate {
+  return {
+    readMaxBytes: maxBytes,
+    async requestGate(context) {
+      await admit(context, rpc, calls);
+      const length = Number(context.requestHeader.get('content-length') ?? 0);
+      // The prefix of a gRPC message has five bytes.
+      if (length > maxBytes + 5) throw toConnectError(errors.requestTooLarge(maxBytes));
+    },
+  };
+}
+
+async function admit(context: HandlerContext, rpc: Rpc, calls: ActiveCalls): Promise<void> {
   const call = openAdmission(rpc, calls, exchangeOf(context));
   context.responseHeader.set('x-request-id', call.requestId);
   try {
@@ -114,8 +119,14 @@ function exchangeOf({ values }: HandlerContext): Exchange {
   return exchange;
 }
 
-function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, calls: ActiveCalls): void {
-  router.rpc(method, async (request, context) => {
+function addUnary(
+  router: ConnectRouter,
+  method: DescMethodUnary,
+  run: Run,
+  calls: ActiveCalls,
+  options: Gate,
+): void {
+  const serve = async (request: Message, context: HandlerContext) => {
     const exchange = exchangeOf(context);
     const timeoutMs = context.timeoutMs();
     const call = calls.open({
@@ -133,7 +144,8 @@ function addUnary(router: ConnectRouter, method: DescMethodUnary, run: Run, call
     } catch (error) {
       throw toConnectError(error);
     }
-  });
+  };
+  router.rpc(method, serve, options);
 }
 
 function streamMethods(
@@ -147,7 +159,7 @@ function streamMethods(
     .filter(({ method }) => !isUnary(method))
     .map((rpc) => [
       `/${rpc.method.parent.typeName}/${rpc.method.name}`,
-      serveStream(rpc, calls, monitor, maxBytes, skipped),
+      serveStream(rpc, calls, monitor, maxRequestBytes(rpc.method, maxBytes), skipped),
     ]);
 }
 

@@ -34,7 +34,9 @@ export function serveStream(
       return;
     }
     if (!(await isAdmitted(rpc, calls, exchange, protocol))) return;
-    const received = await readRequest(exchange, protocol, method, maxBytes).catch(asRpcError);
+    const received = await readRequest(exchange, protocol, method, maxBytes).catch((error) =>
+      asRpcError(error, maxBytes),
+    );
     const sendHeaders = () => exchange.sendHeaders(protocol.contentType, call.requestId);
     const open = () => {
       sendHeaders();
@@ -87,7 +89,7 @@ async function readRequest(
   method: DescMethod,
   maxBytes: number,
 ): Promise<Received> {
-  const body = await readBody(request, maxBytes + 5);
+  const body = await readBody(request, maxBytes);
   if (body.length < 5 || body.length !== 5 + body.readUInt32BE(1)) {
     throw errors.fieldInvalid('request', 'is not one enveloped message');
   }
@@ -104,7 +106,8 @@ function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
     let length = 0;
     request.on('data', (chunk: Buffer) => {
       length += chunk.length;
-      if (length <= maxBytes) chunks.push(chunk);
+      // The prefix of an envelope has five bytes.
+      if (length <= maxBytes + 5) chunks.push(chunk);
       else reject(errors.requestTooLarge(maxBytes));
     });
     request.once('end', () => resolve(Buffer.concat(chunks)));
@@ -124,8 +127,8 @@ function decode(method: DescMethod, { codec }: StreamProtocol, bytes: Uint8Array
 }
 
 // All other failures to read a request are caused by its client.
-function asRpcError(error: unknown): RpcError {
+function asRpcError(error: unknown, maxBytes: number): RpcError {
   if (error instanceof RpcError) return error;
   const tooLarge = error instanceof ConnectError && error.code === Code.ResourceExhausted;
-  return errors.fieldInvalid('request', tooLarge ? 'is too large' : 'cannot be decoded');
+  return tooLarge ? errors.requestTooLarge(maxBytes) : errors.fieldInvalid('request', 'cannot be decoded');
 }

@@ -129,7 +129,8 @@ export const ErrorReason = {
   OVERLOADED: 14,
 
   /**
-   * RESOURCE_EXHAUSTED: the request exceeds the maximum size, 1 MiB by default.
+   * RESOURCE_EXHAUSTED: the request exceeds the maximum size of the RPC (option `max_request_bytes`), or of
+   * the server, 1 MiB by default.
    *
    * @generated from enum value: ERROR_REASON_REQUEST_TOO_LARGE = 15;
    */

@@ -12,7 +12,7 @@ import type { UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/options.proto.
  */
 export const file_serp_discuss_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxKnYKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIPCgtBQ0NFU1NfVVNFUhABEhIKDkFDQ0VTU19TRVJWSUNFEAISEwoPQUNDRVNTX09QRVJBVE9SEAMSGgoWQUNDRVNTX1VTRVJfT1JfU0VSVklDRRAEKmMKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAMSEAoMUVVPVEFfU0VBUkNIEAQ6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpOCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKA4yFi5zZXJwLmRpc2N1c3MudjEuUXVvdGFSBXF1b3RhYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxKnYKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIPCgtBQ0NFU1NfVVNFUhABEhIKDkFDQ0VTU19TRVJWSUNFEAISEwoPQUNDRVNTX09QRVJBVE9SEAMSGgoWQUNDRVNTX1VTRVJfT1JfU0VSVklDRRAEKmMKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAMSEAoMUVVPVEFfU0VBUkNIEAQ6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpOCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKA4yFi5zZXJwLmRpc2N1c3MudjEuUXVvdGFSBXF1b3RhOkwKEW1heF9yZXF1ZXN0X2J5dGVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoBVIPbWF4UmVxdWVzdEJ5dGVzYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * Kinds of caller that may call an RPC. The server rejects every call of an RPC that does not set it.
@@ -142,4 +142,13 @@ export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
  */
 export const quota: GenExtension<MethodOptions, Quota> = /*@__PURE__*/
   extDesc(file_serp_discuss_v1_options, 1);
+
+/**
+ * Maximum size of a request in bytes, after decompression, as binary or JSON; 65,536 if not set. Larger requests are
+ * rejected with RESOURCE_EXHAUSTED (REQUEST_TOO_LARGE).
+ *
+ * @generated from extension: int32 max_request_bytes = 50003;
+ */
+export const max_request_bytes: GenExtension<MethodOptions, number> = /*@__PURE__*/
+  extDesc(file_serp_discuss_v1_options, 2);
 
