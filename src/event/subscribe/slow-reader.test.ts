@@ -1,0 +1,214 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { fromBinary } from '@bufbuild/protobuf';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import {
+  ChannelClosedReason,
+  EventService,
+  type SubscribeResponse,
+  SubscribeResponseSchema,
+} from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../../../test/kit/app.ts';
+import { ChannelCursors } from '../../../test/kit/channel-cursors.ts';
+import { until } from '../../../test/kit/until.ts';
+import type { Sink } from '../../rpc/call.ts';
+import type { Frame } from '../../rpc/frame.ts';
+import type { SubscriberStream } from './subscriber-stream.ts';
+import type { ChannelState } from './subscription.ts';
+
+const BUFFER_BYTES = 20_000;
+const LARGE = 'x'.repeat(9_000);
+const owner: As = { userId: 1n, tenantId: 1n };
+const reader: As = { userId: 2n, tenantId: 1n };
+
+/** A connection that takes what was written when the test says so. */
+class ManualSink implements Sink {
+  buffered = 0;
+  readonly payloads: SubscribeResponse['payload'][] = [];
+  readonly cursors = new ChannelCursors();
+  #drained: (() => void) | undefined;
+
+  write(frame: Frame): void {
+    this.buffered += frame.binary.length;
+    const { payload } = fromBinary(SubscribeResponseSchema, frame.binary);
+    this.payloads.push(payload);
+    this.cursors.take(payload);
+  }
+
+  onDrain(callback: () => void): void {
+    this.#drained = callback;
+  }
+
+  drain(): void {
+    this.buffered = 0;
+    const drained = this.#drained;
+    this.#drained = undefined;
+    drained?.();
+  }
+
+  get events(): number {
+    return this.payloads.filter((payload) => payload.case === 'event').length;
+  }
+
+  get closed(): ChannelClosedReason[] {
+    return this.payloads.flatMap((payload) =>
+      payload.case === 'channelClosed' ? [payload.value.reason] : [],
+    );
+  }
+}
+
+describe('a stream with a connection that takes nothing', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app({
+      EVENT_STREAM_BUFFER_BYTES: `${BUFFER_BYTES}`,
+      EVENT_REPLAY_PAGE: '5',
+      EVENT_REPLAY_EVENTS: '30',
+      EVENT_HEARTBEAT_MS: '600000',
+    });
+  });
+  after(() => the.close());
+
+  const group = async () => {
+    const { channel } = await the
+      .client(ChannelService, owner)
+      .createChannel({ name: 'Kho', private: true, memberUserIds: [reader.userId] });
+    return channel?.id ?? 0n;
+  };
+  const send = async (channelId: bigint, count: number, content = LARGE) => {
+    for (let index = 0; index < count; index += 1)
+      await the.client(MessageService, owner).sendMessage({ channelId, content });
+  };
+  const head = async (channelId: bigint) => {
+    const [row] = await the.owner<
+      { seq: bigint }[]
+    >`select event_seq as seq from channels where id = ${channelId}`;
+    return row?.seq ?? 0n;
+  };
+  const states = async (channelIds: readonly bigint[]): Promise<ChannelState[]> =>
+    Promise.all(channelIds.map(async (channelId) => ({ channelId, headSeq: await head(channelId) })));
+  const removeReader = (channelId: bigint) =>
+    the.client(MemberService, owner).removeMember({ channelId, userId: reader.userId });
+  const open = async (
+    sink: Sink,
+    listStates: (channelIds: readonly bigint[] | undefined) => Promise<readonly ChannelState[]>,
+    cursors: ReadonlyMap<bigint, bigint> = new Map(),
+  ): Promise<{ stream: SubscriberStream; close(): void }> => {
+    const [instance] = the.instances;
+    assert.ok(instance);
+    const { hub, log } = instance.deps;
+    const call = {
+      method: EventService.method.subscribe,
+      caller: {
+        kind: 'user',
+        userId: reader.userId,
+        tenantId: reader.tenantId,
+        name: '',
+        roles: new Set<string>(),
+      },
+      signal: new AbortController().signal,
+      deadline: undefined,
+      requestId: '',
+      log,
+    } as const;
+    const subscription = { only: undefined, cursors, watched: new Set<bigint>(), deviceId: '', listStates };
+    const stream = await hub.open(call, sink, subscription);
+    return { stream, close: () => hub.closeStream(stream) };
+  };
+
+  it('receives no more than the buffer, and continues in order in each channel when it has drained', async () => {
+    const channelIds = [await group(), await group()] as const;
+    const sink = new ManualSink();
+    const { close } = await open(sink, () => states(channelIds));
+    for (let round = 0; round < 7; round += 1) for (const channelId of channelIds) await send(channelId, 1);
+    await until(() => sink.events === 3, 'a full connection');
+    for (let events = 0; sink.events < 14; ) {
+      assert.ok(sink.buffered <= BUFFER_BYTES + 2 * LARGE.length, `${sink.buffered} bytes wait`);
+      events = sink.events;
+      sink.drain();
+      await until(() => sink.events > events, 'events after draining');
+    }
+    await send(channelIds[1], 1, 'hết');
+    sink.drain();
+    await until(() => sink.events === 15, 'the last event');
+    assert.deepEqual(sink.cursors.faults, []);
+    assert.equal(sink.cursors.resets, 0);
+    close();
+  });
+
+  it('receives RESET with the head when it missed more events than are replayed', async () => {
+    const channelId = await group();
+    const sink = new ManualSink();
+    const { close } = await open(sink, () => states([channelId]));
+    await send(channelId, 3);
+    await send(channelId, 31, 'x');
+    sink.drain();
+    await until(() => sink.cursors.resets === 1, 'RESET');
+    assert.equal(sink.cursors.seqs.get(channelId), await head(channelId));
+    await send(channelId, 1, 'tiếp');
+    await until(() => sink.events === 4, 'the event after RESET');
+    assert.deepEqual(sink.cursors.faults, []);
+    close();
+  });
+
+  it('receives channel_closed at once when the member is removed, and no event when it has drained', async () => {
+    const channelId = await group();
+    const sink = new ManualSink();
+    const { close } = await open(sink, () => states([channelId]));
+    await send(channelId, 4);
+    await until(() => sink.events === 3, 'a full connection');
+    await removeReader(channelId);
+    await until(() => sink.closed.length === 1, 'channel_closed');
+    assert.deepEqual(sink.closed, [ChannelClosedReason.NOT_MEMBER]);
+    await send(channelId, 1, 'bí mật');
+    sink.drain();
+    await send(channelId, 1, 'bí mật');
+    assert.equal(sink.events, 3);
+    close();
+  });
+
+  it('receives nothing that follows the removal of its member while the states were being read', async () => {
+    const channelId = await group();
+    const other = await open(new ManualSink(), () => states([channelId]));
+    const sink = new ManualSink();
+    const { close } = await open(
+      sink,
+      async () => {
+        const before = await states([channelId]);
+        await removeReader(channelId);
+        await send(channelId, 1, 'bí mật');
+        return before;
+      },
+      new Map([[channelId, 1n]]),
+    );
+    await send(channelId, 1, 'bí mật');
+    assert.deepEqual(
+      sink.payloads.map((payload) => payload.case),
+      ['started', 'channelClosed'],
+    );
+    other.close();
+    close();
+  });
+
+  it('receives channel_opened for a join while the states were being read', async () => {
+    const channelId = await group();
+    await removeReader(channelId);
+    let reads = 0;
+    const sink = new ManualSink();
+    const { close } = await open(sink, async (channelIds) => {
+      reads += 1;
+      if (reads > 1) return states(channelIds ?? []);
+      await the.client(MemberService, owner).addMembers({ channelId, userIds: [reader.userId] });
+      return [];
+    });
+    await until(() => sink.payloads.some((payload) => payload.case === 'channelOpened'), 'channel_opened');
+    await send(channelId, 1, 'chào');
+    const headSeq = await head(channelId);
+    await until(() => sink.cursors.seqs.get(channelId) === headSeq, 'the message');
+    assert.deepEqual(sink.cursors.faults, []);
+    close();
+  });
+});
