@@ -15,7 +15,7 @@ import {
 } from '../log/wire.ts';
 import type { Backlog } from './backlog.ts';
 import type { StreamRegistry } from './stream-registry.ts';
-import type { ChannelPosition, SubscriberStream } from './subscriber-stream.ts';
+import type { ChannelPosition, FanoutProgress, SubscriberStream } from './subscriber-stream.ts';
 
 const MAX_OUT_OF_ORDER = 1_000;
 
@@ -33,11 +33,10 @@ export type FanoutParts = {
  * although they arrive in any order, repeatedly or not at all. It reads missing events from the log. A join or a
  * departure takes effect on the streams before any later event is delivered.
  */
-export class ChannelFanout {
+export class ChannelFanout implements FanoutProgress {
   readonly channelId: bigint;
   readonly #parts: FanoutParts;
   readonly #positions = new Set<ChannelPosition>();
-  /** Last event delivered. */
   #seq: bigint;
   /** Highest `seq` observed; above `#seq` while events are missing. */
   #headSeq: bigint;
@@ -51,6 +50,11 @@ export class ChannelFanout {
     this.#seq = seq;
     this.#headSeq = seq;
     this.#parts = parts;
+  }
+
+  /** Last event delivered. */
+  get deliveredSeq(): bigint {
+    return this.#seq;
   }
 
   /** Whether no stream has the channel, or is about to. */
@@ -94,7 +98,7 @@ export class ChannelFanout {
       stream.send(toFrame({ case: 'reset', value: { channelId: this.channelId, headSeq } }));
       seq = headSeq;
     }
-    this.#positions.add(stream.attach(this.channelId, seq, this.#seq));
+    this.#positions.add(stream.attach(this, seq));
     this.fillGaps();
   }
 
@@ -104,14 +108,14 @@ export class ChannelFanout {
   }
 
   #advance(payload: Buffer): void {
-    const seq = this.#seq + 1n;
-    this.#seq = seq;
-    this.observeHead(seq);
+    const previousSeq = this.#seq;
+    this.#seq += 1n;
+    this.observeHead(this.#seq);
     const frame = toEventFrame(payload);
     let sent = 0;
-    for (const position of this.#positions) if (position.stream.push(position, seq, frame)) sent += 1;
+    for (const position of this.#positions) if (position.stream.push(position, previousSeq, frame)) sent += 1;
     this.#parts.metrics.eventsDelivered.inc(sent);
-    this.#applyChange(seq, payload);
+    this.#applyChange(this.#seq, payload);
   }
 
   #advanceOutOfOrder(): void {
@@ -149,7 +153,7 @@ export class ChannelFanout {
   #skipTo(seq: bigint): void {
     this.#seq = seq;
     this.observeHead(seq);
-    for (const position of this.#positions) position.stream.skipTo(position, seq);
+    for (const { stream } of this.#positions) stream.catchUp();
   }
 
   #applyChange(seq: bigint, payload: Buffer): void {

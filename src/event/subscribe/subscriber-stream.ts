@@ -7,14 +7,15 @@ import { toFrame } from '../log/wire.ts';
 import type { Backlog } from './backlog.ts';
 import type { Subscription } from './subscription.ts';
 
+/** How far the fan-out of a channel has delivered. */
+export type FanoutProgress = { readonly channelId: bigint; readonly deliveredSeq: bigint };
+
 /** A stream's position in a channel. Only the stream changes it. */
 export type ChannelPosition = {
   readonly stream: SubscriberStream;
-  readonly channelId: bigint;
-  /** Last event that was sent to the stream. */
+  readonly fanout: FanoutProgress;
+  /** Last event that was sent to the stream; it is caught up when the fan-out has delivered no later one. */
   seq: bigint;
-  /** Last event that the channel's fan-out has delivered. The stream is caught up when `seq` is not below it. */
-  headSeq: bigint;
   /** `seq` in the last heartbeat. */
   reportedSeq: bigint;
 };
@@ -117,7 +118,7 @@ export class SubscriberStream {
     for (const position of this.#positions.values()) {
       if (isBehind(position) || position.seq === position.reportedSeq) continue;
       position.reportedSeq = position.seq;
-      heads.push({ channelId: position.channelId, seq: position.seq });
+      heads.push({ channelId: position.fanout.channelId, seq: position.seq });
     }
     this.send(toFrame({ case: 'heartbeat', value: { sendTime: toTimestamp(BigInt(now)), heads } }));
   }
@@ -143,11 +144,11 @@ export class SubscriberStream {
     else this.#heldChanges.push(change);
   }
 
-  /** Starts a channel after `seq`; its fan-out has delivered `headSeq`, and passes every later event to `push`. */
-  attach(channelId: bigint, seq: bigint, headSeq: bigint): ChannelPosition {
-    const position: ChannelPosition = { stream: this, channelId, seq, headSeq, reportedSeq: -1n };
-    this.#positions.set(channelId, position);
-    if (isBehind(position)) this.#startCatchUp();
+  /** Starts a channel after `seq`; its fan-out passes every later event to `push`. */
+  attach(fanout: FanoutProgress, seq: bigint): ChannelPosition {
+    const position: ChannelPosition = { stream: this, fanout, seq, reportedSeq: -1n };
+    this.#positions.set(fanout.channelId, position);
+    if (isBehind(position)) this.catchUp();
     return position;
   }
 
@@ -158,21 +159,23 @@ export class SubscriberStream {
     return position;
   }
 
-  /** Takes the next event of a channel. Returns whether it was sent, which it is not while earlier ones are missing. */
-  push(position: ChannelPosition, seq: bigint, frame: Frame): boolean {
-    const isNext = position.seq === position.headSeq;
-    position.headSeq = seq;
-    if (!isNext || this.#isDraining) return false;
-    position.seq = seq;
+  /**
+   * Takes the event that the fan-out has just delivered, which follows `previousSeq`. Returns whether it was sent; it is
+   * not sent while the stream is behind.
+   */
+  push(position: ChannelPosition, previousSeq: bigint, frame: Frame): boolean {
+    if (position.seq !== previousSeq || this.#isDraining) return false;
+    position.seq = position.fanout.deliveredSeq;
     this.#write(frame);
     if (this.#isDraining) this.#parts.metrics.streamLags.inc();
     return true;
   }
 
-  /** Moves the head past events that are no longer in the log. */
-  skipTo(position: ChannelPosition, headSeq: bigint): void {
-    position.headSeq = headSeq;
-    this.#startCatchUp();
+  /** Reads the log in the channels where the stream is behind, unless this is in progress. */
+  catchUp(): void {
+    if (this.#isCatchingUp || !this.#canCatchUp) return;
+    this.#isCatchingUp = true;
+    void this.#readPages();
   }
 
   #write(frame: Frame): void {
@@ -182,7 +185,7 @@ export class SubscriberStream {
     this.#isDraining = true;
     sink.onDrain(() => {
       this.#isDraining = false;
-      this.#startCatchUp();
+      this.catchUp();
     });
   }
 
@@ -190,14 +193,8 @@ export class SubscriberStream {
     return !this.#isDraining && !this.#isClosed;
   }
 
-  #startCatchUp(): void {
-    if (this.#isCatchingUp || !this.#canCatchUp) return;
-    this.#isCatchingUp = true;
-    void this.#catchUp();
-  }
-
   // Channel by channel: a stream with many channels must not take all database connections.
-  async #catchUp(): Promise<void> {
+  async #readPages(): Promise<void> {
     try {
       for (let isBehindAnywhere = true; isBehindAnywhere && this.#canCatchUp; ) {
         isBehindAnywhere = false;
@@ -210,7 +207,7 @@ export class SubscriberStream {
       }
     } catch (error) {
       this.#parts.log.warn({ err: error }, 'a stream could not read the log; retrying');
-      setTimeout(() => this.#startCatchUp(), RETRY_MS).unref();
+      setTimeout(() => this.catchUp(), RETRY_MS).unref();
     } finally {
       this.#isCatchingUp = false;
     }
@@ -218,9 +215,9 @@ export class SubscriberStream {
 
   async #readNextPage(position: ChannelPosition): Promise<void> {
     const { backlog, metrics, replayEvents } = this.#parts;
-    const after = position.seq;
-    if (position.headSeq - after > BigInt(replayEvents)) return this.#reset(position);
-    const page = await backlog.read(position.channelId, after);
+    const { fanout, seq: after } = position;
+    if (fanout.deliveredSeq - after > BigInt(replayEvents)) return this.#reset(position);
+    const page = await backlog.read(fanout.channelId, after);
     if (!this.#isCurrent(position) || this.#isClosed) return;
     if (page.first !== after + 1n) return this.#reset(position);
     for (const frame of page.frames) {
@@ -233,17 +230,17 @@ export class SubscriberStream {
   }
 
   #isCurrent(position: ChannelPosition): boolean {
-    return this.#positions.get(position.channelId) === position;
+    return this.#positions.get(position.fanout.channelId) === position;
   }
 
   #reset(position: ChannelPosition): void {
-    const { channelId, headSeq } = position;
+    const { channelId, deliveredSeq: headSeq } = position.fanout;
     position.seq = headSeq;
     this.#parts.metrics.streamResets.inc();
     this.send(toFrame({ case: 'reset', value: { channelId, headSeq } }));
   }
 }
 
-function isBehind({ seq, headSeq }: ChannelPosition): boolean {
-  return seq < headSeq;
+function isBehind({ seq, fanout }: ChannelPosition): boolean {
+  return seq < fanout.deliveredSeq;
 }
