@@ -1,4 +1,4 @@
-// Runs on any Node >= 18 and imports nothing that needs installing.
+// Runs on any Node >= 18 and imports no package.
 // usage: node scripts/bootstrap.mjs [script] [arguments]
 import { spawn, spawnSync } from 'node:child_process';
 import {
@@ -19,7 +19,7 @@ const ROOT = join(dirname(fileURLToPath(import.meta.url)), '..');
 const NODE_TOOL = join(ROOT, 'tools', 'node');
 const LOCK = join(ROOT, '.dev', 'install.lock');
 const LOCK_STALE_MS = 60_000;
-const TOLD_EVERY_MS = 10_000;
+const PROGRESS_INTERVAL_MS = 10_000;
 const SIGNALS = ['SIGINT', 'SIGTERM', 'SIGHUP'];
 
 const env = { ...process.env };
@@ -48,14 +48,14 @@ async function ensureNode() {
     await install(NODE_TOOL, `installing Node 24, this machine has ${process.version}`);
   }
   if (!existsSync(join(bin, 'node'))) {
-    throw new Error(`Node 24 is needed; none could be installed for ${process.platform} ${process.arch}.`);
+    throw new Error(`Node 24 is needed; no package exists for ${process.platform} ${process.arch}.`);
   }
   env.PATH = [bin, env.PATH].join(delimiter);
   return join(bin, 'node');
 }
 
-// npm writes node_modules/.package-lock.json last, so an interrupted install never looks complete,
-// and an install made by hand is recognised.
+// npm writes node_modules/.package-lock.json last, so that an interrupted install never looks complete
+// and a manual install is recognised.
 function isInstalled(folder) {
   const wanted = packagesIn(join(folder, 'package-lock.json'));
   const found = packagesIn(join(folder, 'node_modules', '.package-lock.json'));
@@ -81,8 +81,8 @@ async function install(folder, what) {
     console.error(`${what} ...`);
     const started = Date.now();
     const seconds = () => Math.round((Date.now() - started) / 1000);
-    const told = setInterval(() => console.error(`${what} ... ${seconds()} s`), TOLD_EVERY_MS);
-    const code = await npmCi(folder).finally(() => clearInterval(told));
+    const progress = setInterval(() => console.error(`${what} ... ${seconds()} s`), PROGRESS_INTERVAL_MS);
+    const code = await npmCi(folder).finally(() => clearInterval(progress));
     if (code !== 0) throw new Error(`npm ci failed in ${folder}`);
     console.error(`${what}: done in ${seconds()} s`);
   } finally {
@@ -91,18 +91,18 @@ async function install(folder, what) {
 }
 
 function npmCi(folder) {
-  // Settings of the npm that called us point at this project and must not reach the one we call.
+  // Settings of the calling npm refer to this project and must not reach the npm that we call.
   const inherited = /^npm_(config_(local_prefix|prefix|include|omit|only|production)|package_|lifecycle_)/i;
   const clean = Object.fromEntries(Object.entries(env).filter(([name]) => !inherited.test(name)));
   const args = ['ci', '--include=dev', '--include=optional', '--no-audit', '--no-fund', '--loglevel=error'];
-  // Killed outright: npm takes long to obey, and a half-made install is seen as such.
+  // Ended by SIGKILL, because npm takes long to stop; an incomplete install is detected.
   return run('npm', args, { cwd: folder, env: clean, stdio: ['ignore', 2, 2] }, 'KILL');
 }
 
-// A folder is made atomically everywhere; its age tells a holder that died without a trace.
+// Creating a folder is atomic on every system; its age reveals a holder that was killed.
 async function takeLock() {
   mkdirSync(dirname(LOCK), { recursive: true });
-  for (let told = false; ; ) {
+  for (let isAnnounced = false; ; ) {
     try {
       mkdirSync(LOCK);
       break;
@@ -113,8 +113,8 @@ async function takeLock() {
       breakLock();
       continue;
     }
-    if (!told) console.error('waiting for another install of this project ...');
-    told = true;
+    if (!isAnnounced) console.error('waiting for another install of this project ...');
+    isAnnounced = true;
     await new Promise((done) => setTimeout(done, 250));
   }
   writeFileSync(join(LOCK, 'pid'), String(process.pid));
@@ -166,7 +166,7 @@ async function run(command, args, options, orphanSignal) {
   }
 }
 
-// npm and make wait for us, npm behind a shell; when they are gone, nobody can stop the child any more.
+// npm, behind a shell, and make wait for this process; when they have ended, nothing else stops the child.
 function waitingCallers() {
   if (env.npm_lifecycle_event === undefined && env.MAKELEVEL === undefined) return '';
   const { ppid } = process;
@@ -179,7 +179,7 @@ function waitingCallers() {
   }
 }
 
-// The kernel ends the child when this process is killed without a chance to pass the signal on.
+// The kernel ends the child when this process is killed and cannot pass the signal on.
 function guarded(command, args, orphanSignal) {
   const guard = ['--pdeathsig', orphanSignal];
   const works = spawnSync('setpriv', [...guard, 'true']).status === 0;

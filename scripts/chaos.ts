@@ -8,7 +8,7 @@ import {
   postgresReset,
   postgresStalled,
 } from '../test/chaos/faults/postgres.ts';
-import { readersAsleep } from '../test/chaos/faults/readers.ts';
+import { readersPaused } from '../test/chaos/faults/readers.ts';
 import {
   redisDropping,
   redisFlushed,
@@ -16,9 +16,9 @@ import {
   redisStalled,
   redisStopped,
 } from '../test/chaos/faults/redis.ts';
-import { conclusionLines, heading, reportLines } from '../test/chaos/print.ts';
-import { conclude, type Fault, inflict, measureMemory } from '../test/chaos/run.ts';
-import { TestCluster } from '../test/chaos/world.ts';
+import { finalReportLines, heading, reportLines } from '../test/chaos/print.ts';
+import { checkFinally, type Fault, injectFault, measureMemory } from '../test/chaos/run.ts';
+import { TestCluster } from '../test/chaos/test-cluster.ts';
 
 const FAULTS: readonly Fault[] = [
   instanceKilled(4),
@@ -34,43 +34,43 @@ const FAULTS: readonly Fault[] = [
   postgresReset(8),
   postgresStalled(6_000),
   poolFull(6_000),
-  readersAsleep(1, 60_000, 20),
-  readersAsleep(200, 10_000, 40),
+  readersPaused(1, 60_000, 20),
+  readersPaused(200, 10_000, 40),
 ];
 const SIZE = { channels: 6, senders: 10, subscribers: 24, perSecond: 100 };
 const WARM_MS = 15_000;
 const LIMIT_MS = 600_000;
 
 const late = setTimeout(() => {
-  console.error(`not over after ${LIMIT_MS / 1_000} s`);
+  console.error(`not finished after ${LIMIT_MS / 1_000} s`);
   process.exit(1);
 }, LIMIT_MS);
 process.exitCode = (await main(process.argv.slice(2))) ? 0 : 1;
 clearTimeout(late);
 
-/** Whether all promises were kept. */
+/** Returns whether all guarantees were kept. */
 async function main(wanted: readonly string[]): Promise<boolean> {
   const faults = FAULTS.filter(
     ({ name }) => wanted.length === 0 || wanted.some((part) => name.includes(part)),
   );
   if (faults.length === 0)
-    throw new Error(`no fault of that name; there are ${FAULTS.map(({ name }) => name)}`);
+    throw new Error(`no fault of that name; the faults are ${FAULTS.map(({ name }) => name).join(', ')}`);
   const seed = Number(process.env['TEST_SEED'] ?? Date.now() % 1_000_000);
-  console.error(`seed ${seed} (give it as TEST_SEED for the same choices)`);
-  await using world = await TestCluster.open(SIZE, seed);
+  console.error(`seed ${seed} (set TEST_SEED to it to repeat the random choices)`);
+  await using cluster = await TestCluster.open(SIZE, seed);
   await sleep(WARM_MS);
-  const before = await measureMemory(world);
-  world.startSending();
-  let broken = 0;
+  const before = await measureMemory(cluster);
+  cluster.startSending();
+  let violations = 0;
   console.error(heading());
   for (const fault of faults) {
-    const report = await inflict(world, fault);
-    broken += report.broken.length;
+    const report = await injectFault(cluster, fault);
+    violations += report.violations.length;
     console.log(JSON.stringify(report));
     for (const line of reportLines(report)) console.error(line);
   }
-  const conclusion = await conclude(world, before);
-  console.log(JSON.stringify(conclusion));
-  for (const line of conclusionLines(conclusion)) console.error(line);
-  return broken + conclusion.broken.length === 0;
+  const finalReport = await checkFinally(cluster, before);
+  console.log(JSON.stringify(finalReport));
+  for (const line of finalReportLines(finalReport)) console.error(line);
+  return violations + finalReport.violations.length === 0;
 }

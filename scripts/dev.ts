@@ -2,7 +2,7 @@ import { constants } from 'node:os';
 import { createTokenSigner, type TokenSigner } from '../test/kit/tokens.ts';
 import { type Demo, LAN, MINH, STRANGER, seedDemo } from './lib/dev-demo.ts';
 import { serviceLog, startService } from './lib/dev-service.ts';
-import { chooseStackPort, DEV_FOLDER, holdStack, removeEnvFile, writeEnvFile } from './lib/dev-state.ts';
+import { chooseStackPort, DEV_FOLDER, lockStack, removeEnvFile, writeEnvFile } from './lib/dev-state.ts';
 import { openDatabase, openRedis } from './lib/dev-stores.ts';
 
 const TOKEN_SECONDS = 30 * 24 * 3600;
@@ -20,10 +20,10 @@ try {
   }
 }
 
-/** Runs until the signal is aborted, then stops in the opposite order; fails when a part does not stay up. */
+/** Runs until the signal is aborted, then stops in reverse order; fails when a part ends. */
 async function runStack(signal: AbortSignal): Promise<void> {
   await using stack = new AsyncDisposableStack();
-  stack.defer(await holdStack());
+  stack.defer(await lockStack());
   removeEnvFile();
   stack.defer(removeEnvFile);
   const report = (line: string) => console.error(line);
@@ -79,9 +79,9 @@ function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, s
     LIMIT_STREAMS_PER_USER: '2000',
     WEB_ORIGINS: [...ORIGINS, `http://${addresses.web}`].join(','),
   };
-  const chosen = Object.entries(adjustable).map(([name, value]) => [name, process.env[name] ?? value]);
+  const adjusted = Object.entries(adjustable).map(([name, value]) => [name, process.env[name] ?? value]);
   return {
-    ...Object.fromEntries(chosen),
+    ...Object.fromEntries(adjusted),
     AUTH_JWKS_URL: signer.jwksUrl,
     AUTH_ISSUER: signer.issuer,
     AUTH_AUDIENCE: signer.audience,
@@ -114,7 +114,7 @@ function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
     `Redis     ${env['REDIS_URL']}`,
     `Demo: tenant ${LAN.tenantId}, users ${LAN.userId} and ${MINH.userId}, direct channel ${demo.directChannelId}, ` +
       `group ${demo.groupChannelId}. Service log: ${serviceLog}. Ctrl-C stops everything and keeps the data.`,
-    'These tokens, and those of another tenant, a service and an operator, are in .dev/env:',
+    '.dev/env contains these tokens, and those of another tenant, a service and an operator:',
     `TOKEN_USER_1=${env['TOKEN_USER_1']}`,
     `TOKEN_USER_2=${env['TOKEN_USER_2']}`,
     'Try:',
@@ -124,7 +124,7 @@ function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
   ].join('\n');
 }
 
-/** A terminal sends Ctrl-C to the whole group and npm passes it on, so one key press may arrive several times. */
+/** A terminal sends Ctrl-C to the whole process group and npm forwards it, so that one key press may arrive several times. */
 function stopOnSignal(): AbortController {
   const controller = new AbortController();
   let first = 0;

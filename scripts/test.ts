@@ -5,7 +5,7 @@ import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
 const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts'];
-// What talks through Redis is also tested on a Redis Cluster of three nodes.
+// Tests that use Redis also run on a Redis Cluster of three nodes.
 const ON_CLUSTER = [
   'src/event/',
   'src/presence/',
@@ -41,7 +41,7 @@ async function main(wanted: readonly string[]): Promise<number> {
     const concurrency = services.isolated ? 2 : 1;
     const code = await runFiles(files, services.env, concurrency, interrupted.promise);
     if (code !== 0 || wanted.length > 0 || !services.isolated) return code;
-    console.error('once more on a Redis Cluster:');
+    console.error('repeating the tests that use Redis on a Redis Cluster:');
     const again = files.filter((file) => ON_CLUSTER.some((part) => file.includes(part)));
     const env = { ...services.env, TEST_REDIS_CLUSTER: 'true' };
     return await runFiles(again, env, concurrency, interrupted.promise);
@@ -56,7 +56,7 @@ async function runFiles(
   concurrency: number,
   interrupted: Promise<number>,
 ): Promise<number> {
-  // What tests leave in the folder for temporary files goes with the run, also when they are killed.
+  // Temporary files of tests are removed with the run, even when it is killed.
   const scratch = scratchFolder('discuss-tests');
   const child = launch({
     command: [

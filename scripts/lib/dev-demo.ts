@@ -9,7 +9,7 @@ export const MINH = { userId: 102n, tenantId: 1n, name: 'Trần Văn Minh' };
 export const STRANGER = { userId: 201n, tenantId: 2n, name: 'Alex Doe' };
 
 const GROUP_NAME = 'Triển khai ERP';
-const LONGEST_PAGE = 100;
+const MAX_PAGE_SIZE = 100;
 
 type Sender = 'lan' | 'minh';
 type Line = readonly [Sender, string];
@@ -39,7 +39,7 @@ export interface Demo {
   readonly groupChannelId: bigint;
 }
 
-/** Creates the demo tenant's channels and messages through the service, or finds them from an earlier start. */
+/** Creates the channels and messages of the demo tenant through the service, unless an earlier start did. */
 export async function seedDemo(grpcAddress: string, lanToken: string, minhToken: string): Promise<Demo> {
   const baseUrl = `http://${grpcAddress}`;
   const sessionManager = new Http2SessionManager(baseUrl);
@@ -67,7 +67,7 @@ async function findGroup({ channels }: Clients): Promise<bigint | undefined> {
   for (let pageToken = ''; ; ) {
     const page = await channels.listChannels({
       types: [ChannelType.GROUP],
-      pageSize: LONGEST_PAGE,
+      pageSize: MAX_PAGE_SIZE,
       pageToken,
     });
     const found = page.entries.find(({ channel }) => channel?.name === GROUP_NAME);
@@ -87,7 +87,7 @@ async function createGroup({ channels }: Clients): Promise<bigint> {
   return created.channel?.id ?? 0n;
 }
 
-// The request ids are remembered for some days only, so a channel that has its messages is left alone.
+// Request ids are stored for some days only, so that channels with messages are left unchanged.
 async function sendMissing(
   users: Readonly<Record<Sender, Clients>>,
   channelId: bigint,

@@ -13,14 +13,14 @@ const STOP_MS = 20_000;
 export const serviceLog = join(DEV_FOLDER, 'service.log');
 
 export interface DevService {
-  /** Rejects when the service ends without being asked to. */
+  /** Rejects when the service ends without `stop`. */
   readonly failed: Promise<never>;
-  /** Fails when the service does not say SERVING in time. */
+  /** Fails when the service does not report SERVING in time. */
   ready(grpcAddress: string): Promise<void>;
   stop(): Promise<void>;
 }
 
-/** Starts one instance of the service from its sources; what it logs goes to a file. */
+/** Starts one instance of the service from its sources; its log is written to a file. */
 export function startService(env: Readonly<Record<string, string>>): DevService {
   const log = openSync(serviceLog, 'w');
   const child = launch({
@@ -32,9 +32,9 @@ export function startService(env: Readonly<Record<string, string>>): DevService 
   closeSync(log);
   let stopping = false;
   const failed = new Promise<never>((_, fail) => {
-    const end = (how: string) => {
+    const end = (reason: string) => {
       if (!stopping)
-        fail(new Error(`The service has ended (${how}). The end of ${serviceLog}:\n${logTail()}`));
+        fail(new Error(`The service has ended (${reason}). The end of ${serviceLog}:\n${logTail()}`));
     };
     child.once('error', (error) => end(error.message));
     child.once('exit', (code, signal) => end(signal ?? `code ${code}`));

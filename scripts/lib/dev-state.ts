@@ -3,7 +3,7 @@ import { connect, createServer } from 'node:net';
 import { join } from 'node:path';
 import { freePort } from './processes.ts';
 
-/** Everything the development stack keeps, below the project's root. */
+/** The folder of the development stack's data, below the project's root. */
 export const DEV_FOLDER = '.dev';
 
 export const envFile = join(DEV_FOLDER, 'env');
@@ -11,11 +11,12 @@ const portsFile = join(DEV_FOLDER, 'ports.json');
 // Relative, because the system limits the length of a socket's path.
 const lockSocket = join(DEV_FOLDER, 'running.sock');
 
-/** Held while a stack runs in this folder; the system gives it back however we end. */
-export async function holdStack(): Promise<() => void> {
+/** Takes a lock for as long as a stack runs in this folder; the system releases it when this process ends. */
+export async function lockStack(): Promise<() => void> {
   mkdirSync(DEV_FOLDER, { recursive: true });
-  const holder = await askHolder();
-  if (holder !== undefined) throw new Error(`It is running already in this folder, as process ${holder}.`);
+  const holder = await findHolder();
+  if (holder !== undefined)
+    throw new Error(`A stack is already running in this folder, as process ${holder}.`);
   rmSync(lockSocket, { force: true });
   const server = createServer((socket) => socket.on('error', () => {}).end(`${process.pid}`));
   await new Promise<void>((done, fail) => {
@@ -26,16 +27,16 @@ export async function holdStack(): Promise<() => void> {
   return () => server.close();
 }
 
-/** The port used last time, else the usual one; any free one where that is taken. Kept for the next start. */
-export async function chooseStackPort(name: string, usual: number): Promise<number> {
+/** The port of the last start, else the default port, else any free port. It is stored for the next start. */
+export async function chooseStackPort(name: string, defaultPort: number): Promise<number> {
   const ports = readPorts();
-  const port = await freePort(ports[name] ?? usual);
+  const port = await freePort(ports[name] ?? defaultPort);
   writeFileSync(portsFile, `${JSON.stringify({ ...ports, [name]: port }, null, 2)}\n`);
   return port;
 }
 
-/** A secret made once and kept. */
-export function keptSecret(name: string, make: () => string): string {
+/** A secret that is created once and stored. */
+export function storedSecret(name: string, make: () => string): string {
   const file = join(DEV_FOLDER, name);
   try {
     return readFileSync(file, 'utf8');
@@ -46,7 +47,7 @@ export function keptSecret(name: string, make: () => string): string {
   }
 }
 
-/** Appears whole or not at all: whoever waits for the file may read it at once. */
+/** Creates the file by a rename, so that a process that waits for it never reads a part of it. */
 export function writeEnvFile(values: Readonly<Record<string, string>>): void {
   const lines = Object.entries(values).map(([name, value]) => `${name}=${shellWord(value)}\n`);
   writeFileSync(`${envFile}.new`, lines.join(''), { mode: 0o600 });
@@ -57,7 +58,7 @@ export function removeEnvFile(): void {
   rmSync(envFile, { force: true });
 }
 
-function askHolder(): Promise<string | undefined> {
+function findHolder(): Promise<string | undefined> {
   return new Promise((done) => {
     const socket = connect(lockSocket);
     socket.once('error', () => done(undefined));

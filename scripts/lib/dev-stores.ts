@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import postgres from 'postgres';
 import { migrate } from '../../src/db/migrate.ts';
 import { SchemaError } from '../../src/db/schema-files.ts';
-import { chooseStackPort, DEV_FOLDER, keptSecret } from './dev-state.ts';
+import { chooseStackPort, DEV_FOLDER, storedSecret } from './dev-state.ts';
 import {
   createDatabase,
   createServiceLogin,
@@ -23,13 +23,13 @@ export interface Store {
 }
 
 export interface DatabaseStore extends Store {
-  /** Absent when only the address for the service was given. */
+  /** Undefined when only the URL of the service's role was given. */
   readonly ownerUrl: string | undefined;
 }
 
 type Report = (line: string) => void;
 
-/** A migrated database: the one given in DATABASE_OWNER_URL or DATABASE_URL, else our own below `.dev/`. */
+/** A migrated database: that of DATABASE_OWNER_URL or DATABASE_URL, else a server of this stack below `.dev/`. */
 export async function openDatabase(report: Report): Promise<DatabaseStore> {
   const given = { owner: setting('DATABASE_OWNER_URL'), service: setting('DATABASE_URL') };
   const ownerUrl = given.owner ?? given.service;
@@ -39,7 +39,7 @@ export async function openDatabase(report: Report): Promise<DatabaseStore> {
 
 export async function openRedis(report: Report): Promise<Store> {
   const given = setting('REDIS_URL');
-  if (given !== undefined) return { ...untouched, url: given };
+  if (given !== undefined) return { ...external, url: given };
   const port = await chooseStackPort('redis', REDIS_PORT);
   const dataDir = join(DEV_FOLDER, 'redis');
   return supervise('Redis', () => startRedis({ dataDir, port, durable: true, log: report }), report);
@@ -53,18 +53,18 @@ async function openOwnDatabase(report: Report): Promise<DatabaseStore> {
     await createDatabase(server.url, 'discuss');
     const ownerUrl = databaseUrl(server.url, 'discuss');
     await migrateQuietly(ownerUrl, report);
-    const password = keptSecret('service-password', randomPassword);
+    const password = storedSecret('service-password', randomPassword);
     return { ...server, ownerUrl, url: await createServiceLogin(ownerUrl, 'discuss', password) };
   } catch (error) {
     await server.stop();
     if (!(error instanceof SchemaError)) throw error;
-    throw new Error(`${error.message}\nTo start anew without the old data: rm -r ${dataDir}`, {
+    throw new Error(`${error.message}\nTo start with an empty database: rm -r ${dataDir}`, {
       cause: error,
     });
   }
 }
 
-const untouched = { failed: new Promise<never>(() => {}), stop: async () => {} };
+const external = { failed: new Promise<never>(() => {}), stop: async () => {} };
 
 async function openGivenDatabase(
   ownerUrl: string,
@@ -72,15 +72,15 @@ async function openGivenDatabase(
   report: Report,
 ): Promise<DatabaseStore> {
   if (given.owner === undefined && !(await mayMigrate(ownerUrl))) {
-    report('The role of DATABASE_URL cannot create roles: the database is used as it is, not migrated.');
-    return { ...untouched, url: ownerUrl, ownerUrl: undefined };
+    report('The role of DATABASE_URL cannot create roles: the database is used without a migration.');
+    return { ...external, url: ownerUrl, ownerUrl: undefined };
   }
   await migrateQuietly(ownerUrl, report);
   if (given.owner !== undefined && given.service !== undefined)
-    return { ...untouched, url: given.service, ownerUrl };
-  // Not `discuss`: on a server that is not ours, that role may belong to a real installation.
-  const password = keptSecret('service-password', randomPassword);
-  return { ...untouched, url: await createServiceLogin(ownerUrl, 'discuss_dev', password), ownerUrl };
+    return { ...external, url: given.service, ownerUrl };
+  // Not `discuss`: on an external server that role may belong to a production installation.
+  const password = storedSecret('service-password', randomPassword);
+  return { ...external, url: await createServiceLogin(ownerUrl, 'discuss_dev', password), ownerUrl };
 }
 
 async function migrateQuietly(ownerUrl: string, report: Report): Promise<void> {

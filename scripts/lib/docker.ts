@@ -1,7 +1,7 @@
 import { existsSync } from 'node:fs';
 
-/** Whether a Docker engine answers; a `docker` client alone starts nothing. */
-export async function dockerAnswers(): Promise<boolean> {
+/** Whether a Docker engine responds; a `docker` client alone cannot start containers. */
+export async function isDockerAvailable(): Promise<boolean> {
   if (process.env['DOCKER_HOST'] === undefined && !existsSync('/var/run/docker.sock')) return false;
   try {
     const { getContainerRuntimeClient } = await import('testcontainers');

@@ -7,12 +7,13 @@ import postgres from 'postgres';
 import { freePort, hasEnded, launch, scratchFolder, stop, tailOf, waitUntil } from './processes.ts';
 
 const OWNER = 'discuss_owner';
-const NOBODY = 65_534;
+// User id of the system user `nobody`.
+const UNPRIVILEGED_ID = 65_534;
 const START_MS = 30_000;
 const STOP_MS = 15_000;
 
 export interface PostgresOptions {
-  /** Absent: a throw-away cluster, in memory where the machine has such a folder, gone after `stop`. */
+  /** Undefined: a temporary cluster, in memory where possible, which `stop` removes. */
   readonly dataDir?: string;
   readonly port?: number;
   /** False gives up crash safety for speed. */
@@ -25,12 +26,12 @@ export interface Postgres {
   readonly url: string;
   readonly port: number;
   readonly pid: number;
-  /** Resolves when the server has ended, asked to or not, with the last lines of its log. */
+  /** Resolves with the last lines of the log when the server has ended for any reason. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
 }
 
-/** Runs the PostgreSQL that comes with the packages (or the one in POSTGRES_BIN) on the loopback interface. */
+/** Runs the PostgreSQL of the npm package, or the one in POSTGRES_BIN, on the loopback interface. */
 export async function startPostgres(options: PostgresOptions): Promise<Postgres> {
   const scratch = options.dataDir === undefined ? scratchFolder('discuss-postgres') : undefined;
   const dataDir = options.dataDir ?? join(scratch?.path ?? '', 'data');
@@ -52,7 +53,7 @@ export async function startPostgres(options: PostgresOptions): Promise<Postgres>
   }
 }
 
-/** A throw-away server with an empty database `discuss`, for as long as `run` takes. */
+/** Runs a temporary server with an empty database `discuss` while `run` takes. */
 export async function withPostgres<T>(run: (ownerUrl: string) => Promise<T>): Promise<T> {
   const server = await startPostgres({ durable: false });
   try {
@@ -63,7 +64,7 @@ export async function withPostgres<T>(run: (ownerUrl: string) => Promise<T>): Pr
   }
 }
 
-/** Creates the database unless it is there. */
+/** Creates the database unless it exists. */
 export async function createDatabase(adminUrl: string, name: string): Promise<void> {
   const sql = postgres(adminUrl, { max: 1, onnotice() {} });
   try {
@@ -74,7 +75,7 @@ export async function createDatabase(adminUrl: string, name: string): Promise<vo
   }
 }
 
-/** Makes the role that the service logs in with: it owns nothing and has what migrations gave discuss_service. */
+/** Creates the service's login role, which owns nothing and has the privileges of discuss_service. */
 export async function createServiceLogin(ownerUrl: string, role: string, password: string): Promise<string> {
   const sql = postgres(ownerUrl, { max: 1, onnotice() {} });
   try {
@@ -122,35 +123,35 @@ async function findBinaries(): Promise<string> {
   } catch {
     throw new Error(
       `No PostgreSQL is packaged for ${process.platform} ${process.arch}. Set POSTGRES_BIN to the folder ` +
-        'of one (15 or newer), or give DATABASE_OWNER_URL (npm start) or TEST_DATABASE_URL (npm test).',
+        'of one (15 or newer), or set DATABASE_OWNER_URL (npm start) or TEST_DATABASE_URL (npm test).',
     );
   }
 }
 
-// npm packages hold no links; the package makes them in an install script, which many machines forbid.
+// npm packages contain no links; the package creates them in an install script, which many machines forbid.
 async function linkLibraries(folder: string): Promise<void> {
   if (existsSync(join(folder, 'native', 'lib', 'libpq.so.5'))) return;
   await promisify(execFile)(process.execPath, ['scripts/hydrate-symlinks.js'], { cwd: folder });
 }
 
-// initdb writes PG_VERSION early; only the rename tells a whole cluster from an interrupted one.
+// initdb writes PG_VERSION early; only the rename distinguishes a complete cluster from an interrupted one.
 async function createCluster(bin: string, dataDir: string, durable: boolean): Promise<void> {
   if (existsSync(join(dataDir, 'PG_VERSION'))) return;
-  const unfinished = `${dataDir}.new`;
+  const incomplete = `${dataDir}.new`;
   const passwordFile = passwordFileOf(dataDir);
-  rmSync(unfinished, { recursive: true, force: true });
-  mkdirSync(unfinished, { recursive: true, mode: 0o700 });
+  rmSync(incomplete, { recursive: true, force: true });
+  mkdirSync(incomplete, { recursive: true, mode: 0o700 });
   writeFileSync(passwordFile, randomPassword(), { mode: 0o600 });
-  if (isRoot()) chownSync(unfinished, NOBODY, NOBODY);
-  const args = ['-D', unfinished, '-U', OWNER, '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
+  if (isRoot()) chownSync(incomplete, UNPRIVILEGED_ID, UNPRIVILEGED_ID);
+  const args = ['-D', incomplete, '-U', OWNER, '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
   args.push('--encoding=UTF8', '--locale=C.UTF-8', ...(durable ? [] : ['--no-sync']));
   const [command = '', ...rest] = [
-    ...(isRoot() ? ['setpriv', ...asNobody()] : []),
+    ...(isRoot() ? ['setpriv', ...asUnprivileged()] : []),
     join(bin, 'initdb'),
     ...args,
   ];
   await promisify(execFile)(command, rest);
-  renameSync(unfinished, dataDir);
+  renameSync(incomplete, dataDir);
 }
 
 async function run(bin: string, dataDir: string, port: number, options: PostgresOptions): Promise<Postgres> {
@@ -172,7 +173,7 @@ async function run(bin: string, dataDir: string, port: number, options: Postgres
       ...settings.flatMap((line) => ['-c', line]),
     ],
     orphanSignal: 'SIGINT',
-    privileges: isRoot() ? asNobody() : [],
+    privileges: isRoot() ? asUnprivileged() : [],
   });
   const tail = tailOf(child);
   const ended = new Promise<string>((done) => child.once('exit', () => done(tail())));
@@ -181,7 +182,7 @@ async function run(bin: string, dataDir: string, port: number, options: Postgres
   try {
     await waitUntil('PostgreSQL accepts connections', START_MS, async () => {
       if (hasEnded(child)) throw new Error(`PostgreSQL did not start:\n${tail()}`);
-      return (await answers(url)) ? true : undefined;
+      return (await accepts(url)) ? true : undefined;
     });
   } catch (error) {
     await stop(child, 'SIGQUIT', STOP_MS);
@@ -190,13 +191,13 @@ async function run(bin: string, dataDir: string, port: number, options: Postgres
   return { url, port, pid: child.pid ?? 0, ended, stop: () => stop(child, 'SIGINT', STOP_MS) };
 }
 
-async function answers(url: string): Promise<boolean> {
+async function accepts(url: string): Promise<boolean> {
   const sql = postgres(url, { max: 1, connect_timeout: 5, onnotice() {} });
   try {
     await sql`select 1`;
     return true;
   } catch (error) {
-    // Refused while it starts or recovers; a wrong password will not mend itself.
+    // Connections fail while the server starts or recovers; a wrong password stays wrong.
     if (error instanceof postgres.PostgresError && error.code === '28P01') throw error;
     return false;
   } finally {
@@ -212,8 +213,8 @@ function isRoot(): boolean {
   return process.getuid?.() === 0;
 }
 
-// PostgreSQL refuses to run as root. dac_override lets nobody read binaries and data below a private home.
-function asNobody(): readonly string[] {
-  const ids = [`--reuid=${NOBODY}`, `--regid=${NOBODY}`, '--clear-groups'];
+// PostgreSQL does not run as root. dac_override lets the user `nobody` read binaries and data below a private home.
+function asUnprivileged(): readonly string[] {
+  const ids = [`--reuid=${UNPRIVILEGED_ID}`, `--regid=${UNPRIVILEGED_ID}`, '--clear-groups'];
   return [...ids, '--inh-caps=+dac_override', '--ambient-caps=+dac_override'];
 }

@@ -6,12 +6,12 @@ import { tmpdir } from 'node:os';
 import { delimiter, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 
-const living = new Set<ChildProcess>();
+const running = new Set<ChildProcess>();
 let hasPdeathsig: boolean | undefined;
 
 export interface Launch {
   readonly command: readonly string[];
-  /** Sent by the kernel when this process dies, however it dies. */
+  /** Sent by the kernel when this process ends for any reason. */
   readonly orphanSignal: 'SIGTERM' | 'SIGINT' | 'SIGQUIT' | 'SIGKILL';
   readonly env?: NodeJS.ProcessEnv;
   readonly stdio?: SpawnOptions['stdio'];
@@ -19,7 +19,7 @@ export interface Launch {
   readonly privileges?: readonly string[];
 }
 
-/** Starts a program in a session of its own, so that Ctrl-C reaches only us and we choose the order of stopping. */
+/** Starts a program in its own session, so that Ctrl-C reaches only this process, which decides the order of stopping. */
 export function launch(options: Launch): ChildProcess {
   hasPdeathsig ??= canRun('setpriv', ['--pdeathsig', 'TERM', 'true']);
   const guard = ['setpriv', '--pdeathsig', options.orphanSignal.slice(3), ...(options.privileges ?? [])];
@@ -29,27 +29,27 @@ export function launch(options: Launch): ChildProcess {
     env: options.env ?? process.env,
     stdio: options.stdio ?? ['ignore', 'ignore', 'pipe'],
   });
-  if (living.size === 0) process.once('exit', killLiving);
-  living.add(child);
-  const forget = () => living.delete(child);
-  child.once('exit', forget).once('error', forget);
+  if (running.size === 0) process.once('exit', killRunning);
+  running.add(child);
+  const remove = () => running.delete(child);
+  child.once('exit', remove).once('error', remove);
   return child;
 }
 
-/** Asks a process to end and insists after the deadline. */
+/** Sends a signal to a process, and SIGKILL after the deadline; waits for its end. */
 export async function stop(child: ChildProcess, signal: NodeJS.Signals, deadlineMs: number): Promise<void> {
   if (hasEnded(child)) return;
   const ended = once(child, 'exit');
   child.kill(signal);
-  const insist = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
-  await ended.finally(() => clearTimeout(insist));
+  const killTimer = setTimeout(() => child.kill('SIGKILL'), deadlineMs);
+  await ended.finally(() => clearTimeout(killTimer));
 }
 
 export function hasEnded(child: ChildProcess): boolean {
   return child.exitCode !== null || child.signalCode !== null || child.pid === undefined;
 }
 
-/** The last lines a process wrote, for the message when it does not come up. */
+/** The last lines of a process's output, for the error message when it does not start. */
 export function tailOf(child: ChildProcess, lines = 20): () => string {
   let text = '';
   for (const stream of [child.stdout, child.stderr]) {
@@ -60,22 +60,22 @@ export function tailOf(child: ChildProcess, lines = 20): () => string {
   return () => text.trim();
 }
 
-/** Asks again until the answer is not undefined; fails with `what` after the deadline. */
+/** Calls `poll` until its result is not undefined; fails with `what` after the deadline. */
 export async function waitUntil<T>(
   what: string,
   deadlineMs: number,
-  ask: () => Promise<T | undefined> | T | undefined,
+  poll: () => Promise<T | undefined> | T | undefined,
 ): Promise<T> {
   const deadline = Date.now() + deadlineMs;
   for (let pauseMs = 10; ; pauseMs = Math.min(pauseMs * 1.5, 250)) {
-    const answer = await ask();
-    if (answer !== undefined) return answer;
+    const result = await poll();
+    if (result !== undefined) return result;
     if (Date.now() > deadline) throw new Error(`${what}: not within ${deadlineMs / 1000} s`);
     await sleep(pauseMs);
   }
 }
 
-/** `wanted` if nobody listens there, else any free port. */
+/** The port `wanted` if it is free, else any free port. */
 export async function freePort(wanted = 0): Promise<number> {
   const server = createServer();
   const listening = once(server, 'listening');
@@ -89,7 +89,7 @@ export async function freePort(wanted = 0): Promise<number> {
   const address = server.address();
   server.close();
   await once(server, 'close');
-  if (address === null || typeof address === 'string') throw new Error('the system gave no port');
+  if (address === null || typeof address === 'string') throw new Error('the system assigned no port');
   return address.port;
 }
 
@@ -104,10 +104,10 @@ export function findOnPath(name: string): string | undefined {
     .find((file) => existsSync(file));
 }
 
-/** A folder in memory where the machine has one, removed by `remove` or when this process dies. */
+/** A temporary folder, in memory where possible; removed by `remove` or when this process ends. */
 export function scratchFolder(prefix: string): { path: string; remove(): void } {
   const path = mkdtempSync(join(scratchBase(), `${prefix}-`));
-  // Reads until we are gone; servers may still be writing for a moment, so it looks more than once.
+  // Reads until this process has ended; servers may write for a moment after that, so it removes the folder repeatedly.
   const script = 'cat >/dev/null; for _ in 1 2 3 4 5; do rm -rf "$0"; sleep 0.4; [ -e "$0" ] || exit 0; done';
   const janitor = spawn('sh', ['-c', script, path], { detached: true, stdio: ['pipe', 'ignore', 'ignore'] });
   janitor.unref();
@@ -130,6 +130,6 @@ function scratchBase(): string {
   }
 }
 
-function killLiving(): void {
-  for (const child of living) child.kill('SIGKILL');
+function killRunning(): void {
+  for (const child of running) child.kill('SIGKILL');
 }

@@ -8,16 +8,16 @@ const JOIN_MS = 20_000;
 export interface RedisCluster {
   /** Addresses of the nodes, separated by commas. */
   readonly url: string;
-  /** Kills a node; the slots it served are away with it. */
+  /** Kills a node; its slots become unavailable. */
   stopNode(node: number): Promise<void>;
-  /** Brings it back, empty, with its old identity and slots. */
+  /** Starts the node again, empty, with its previous identity and slots. */
   startNode(node: number): Promise<void>;
-  /** Runs a command on every node that is there. */
+  /** Runs a command on every running node. */
   onEach(run: (client: Client) => Promise<unknown>): Promise<void>;
   close(): Promise<void>;
 }
 
-/** A Redis Cluster on the loopback interface: masters without replicas that serve on when one of them is dead. */
+/** A Redis Cluster on the loopback interface: masters without replicas, which keep serving when one of them is dead. */
 export async function startRedisCluster(size = 3): Promise<RedisCluster> {
   const folder = scratchFolder('redis-cluster');
   const ports = await freePorts(size);
@@ -25,7 +25,7 @@ export async function startRedisCluster(size = 3): Promise<RedisCluster> {
     startRedis({ port, durable: false, cluster: true, dataDir: `${folder.path}/${port}` });
   const nodes: (Redis | undefined)[] = await Promise.all(ports.map(start));
   const onEach = async (run: (client: Client) => Promise<unknown>) => {
-    for (const node of nodes) if (node !== undefined) await ask(node.port, run);
+    for (const node of nodes) if (node !== undefined) await withClient(node.port, run);
   };
   await join(ports);
   return {
@@ -37,7 +37,7 @@ export async function startRedisCluster(size = 3): Promise<RedisCluster> {
     async startNode(node) {
       const port = ports[node];
       if (port !== undefined) nodes[node] ??= await start(port);
-      await agree(ports);
+      await untilAgreed(ports);
     },
     onEach,
     async close() {
@@ -52,19 +52,19 @@ async function join(ports: readonly number[]): Promise<void> {
   for (const [index, port] of ports.entries()) {
     const from = Math.floor((SLOTS * index) / ports.length);
     const to = Math.floor((SLOTS * (index + 1)) / ports.length) - 1;
-    await ask(port, async (client) => {
+    await withClient(port, async (client) => {
       await client.cluster('ADDSLOTSRANGE', from, to);
       if (port !== first) await client.cluster('MEET', '127.0.0.1', `${first}`);
     });
   }
-  await agree(ports);
+  await untilAgreed(ports);
 }
 
 /** Waits until every node sees every other and all slots served. */
-async function agree(ports: readonly number[]): Promise<void> {
+async function untilAgreed(ports: readonly number[]): Promise<void> {
   for (const port of ports) {
     await waitUntil('the cluster to agree', JOIN_MS, () =>
-      ask(port, async (client) => {
+      withClient(port, async (client) => {
         const info = String(await client.cluster('INFO'));
         const whole = info.includes('cluster_state:ok') && info.includes(`cluster_slots_ok:${SLOTS}`);
         return whole && info.includes(`cluster_known_nodes:${ports.length}`) ? true : undefined;
@@ -73,7 +73,7 @@ async function agree(ports: readonly number[]): Promise<void> {
   }
 }
 
-async function ask<T>(port: number, run: (client: Client) => Promise<T>): Promise<T> {
+async function withClient<T>(port: number, run: (client: Client) => Promise<T>): Promise<T> {
   const client = new Client({ port, host: '127.0.0.1' });
   try {
     return await run(client);
@@ -82,7 +82,7 @@ async function ask<T>(port: number, run: (client: Client) => Promise<T>): Promis
   }
 }
 
-// The nodes talk to each other on the port 10,000 above.
+// The nodes communicate on the port that is higher by 10,000.
 async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {

@@ -8,8 +8,8 @@ import { canRun, findOnPath } from './processes.ts';
 const CACHE = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.dev', 'redis-server');
 const NAMES = ['redis-server', 'valkey-server'] as const;
 const MISSING =
-  'No Redis: there is no redis-server or valkey-server on PATH, no Docker engine answers, and the package of the ' +
-  'distribution could not be unpacked. Install one of them, or give REDIS_URL (npm start) or TEST_REDIS_URL (npm test).';
+  'No Redis: there is no redis-server or valkey-server on PATH, no Docker engine responds, and the package of the ' +
+  'distribution could not be unpacked. Install one of them, or set REDIS_URL (npm start) or TEST_REDIS_URL (npm test).';
 
 const exec = promisify(execFile);
 
@@ -19,7 +19,7 @@ export interface RedisProgram {
   readonly libraries: string;
 }
 
-/** The server on PATH, or the one unpacked earlier. */
+/** The server on PATH, or the one that was unpacked earlier. */
 export function findRedisProgram(): RedisProgram | undefined {
   for (const name of NAMES) {
     const file = findOnPath(name);
@@ -28,7 +28,7 @@ export function findRedisProgram(): RedisProgram | undefined {
   return programIn(CACHE);
 }
 
-/** Unpacks the Debian package, with the libraries this machine lacks, into `.dev/`; needs no root. */
+/** Unpacks the Debian package with missing libraries into `.dev/`, without root privileges. */
 export async function unpackRedis(log: (line: string) => void = () => {}): Promise<RedisProgram> {
   if (findOnPath('apt-get') === undefined) throw new Error(MISSING);
   log('unpacking the redis-server package of the distribution ...');
@@ -48,7 +48,7 @@ export async function unpackRedis(log: (line: string) => void = () => {}): Promi
 }
 
 async function download(folder: string, log: (line: string) => void): Promise<void> {
-  // The system's package lists may be absent or too old for the archive; ours are then fetched beside it.
+  // The system's package lists may be absent or too old for the archive; then separate lists are fetched.
   const attempts = [async () => [], () => freshLists(folder, log)];
   let failure: unknown;
   for (const lists of attempts) {
@@ -89,7 +89,7 @@ async function unpack(name: string, folder: string, options: readonly string[]):
 }
 
 async function apt(cwd: string, args: readonly string[]): Promise<string> {
-  // Without its sandbox user apt can write into our folder when we are root.
+  // As root, apt can write into this folder only without its sandbox user.
   const quiet = ['-q', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::Retries=3'];
   const { stdout } = await exec('apt-get', [...quiet, ...args], {
     cwd,
@@ -98,7 +98,7 @@ async function apt(cwd: string, args: readonly string[]): Promise<string> {
   return stdout;
 }
 
-/** Two runs may unpack at once; either result serves both. */
+/** Two processes may unpack at once; either result is valid for both. */
 function publish(root: string): void {
   if (programIn(root) === undefined) throw new Error('the unpacked server does not run');
   if (programIn(CACHE) === undefined) rmSync(CACHE, { recursive: true, force: true });

@@ -1,14 +1,14 @@
 import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
-import { dockerAnswers } from './docker.ts';
+import { isDockerAvailable } from './docker.ts';
 import { freePort, hasEnded, launch, stop, tailOf, waitUntil } from './processes.ts';
 import { findRedisProgram, type RedisProgram, unpackRedis } from './redis-program.ts';
 
 const START_MS = 10_000;
 const STOP_MS = 10_000;
 const IMAGE = 'redis:7-alpine';
-// The slots of a dead node are away, the others are served on.
+// The slots of a dead node are unavailable; the other nodes keep serving theirs.
 const CLUSTER_ARGUMENTS = [
   '--cluster-enabled',
   'yes',
@@ -25,7 +25,7 @@ export interface RedisOptions {
   readonly port?: number;
   /** True keeps an append-only file in `dataDir`. */
   readonly durable: boolean;
-  /** True makes it a node of a Redis Cluster, which never runs in a container: nodes tell others their address. */
+  /** True for a node of a Redis Cluster, which never runs in a container because nodes announce their addresses. */
   readonly cluster?: boolean;
   readonly log?: (line: string) => void;
 }
@@ -33,10 +33,10 @@ export interface RedisOptions {
 export interface Redis {
   readonly url: string;
   readonly port: number;
-  /** Resolves when the server has ended, asked to or not, with the last lines of its log. */
+  /** Resolves with the last lines of the log when the server has ended for any reason. */
   readonly ended: Promise<string>;
   stop(): Promise<void>;
-  /** Ends it without giving it time to say goodbye to anybody. */
+  /** Ends the server without closing its connections. */
   kill(): Promise<void>;
 }
 
@@ -48,18 +48,18 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   const port = options.port ?? (await freePort());
   const program = findRedisProgram();
   if (program !== undefined) return runProgram(program, port, options);
-  if (options.cluster !== true && (await dockerAnswers())) {
+  if (options.cluster !== true && (await isDockerAvailable())) {
     try {
       return await runContainer(port, options);
     } catch (error) {
-      // An engine that cannot fetch the image is as good as none.
+      // An engine that cannot fetch the image is treated as absent.
       options.log?.(`no Redis from the Docker engine: ${error instanceof Error ? error.message : error}`);
     }
   }
   return runProgram(await unpackRedis(options.log), port, options);
 }
 
-/** Does now what the first `startRedis` has to do once on a machine. */
+/** Performs the work that the first `startRedis` on a machine requires. */
 export async function prepareRedis(log: (line: string) => void): Promise<void> {
   const redis = await startRedis({ durable: false, log });
   await redis.stop();
@@ -75,9 +75,9 @@ async function runProgram(program: RedisProgram, port: number, options: RedisOpt
   const tail = tailOf(child);
   const ended = new Promise<string>((done) => child.once('exit', () => done(tail())));
   try {
-    await waitUntil('Redis answers', START_MS, async () => {
+    await waitUntil('Redis responds', START_MS, async () => {
       if (hasEnded(child)) throw new Error(`Redis did not start:\n${tail()}`);
-      return (await answers(port)) ? true : undefined;
+      return (await responds(port)) ? true : undefined;
     });
   } catch (error) {
     await stop(child, 'SIGKILL', STOP_MS);
@@ -126,10 +126,10 @@ function serverArguments(port: number, bind: string, options: RedisOptions, fold
     '--protected-mode',
     bind === '127.0.0.1' ? 'yes' : 'no',
   ];
-  const keep = ['--save', '', '--appendonly', options.durable ? 'yes' : 'no', '--dir', folder];
+  const persistence = ['--save', '', '--appendonly', options.durable ? 'yes' : 'no', '--dir', folder];
   return [
     ...listen,
-    ...keep,
+    ...persistence,
     ...(options.cluster === true ? CLUSTER_ARGUMENTS : []),
     '--daemonize',
     'no',
@@ -138,14 +138,14 @@ function serverArguments(port: number, bind: string, options: RedisOptions, fold
   ];
 }
 
-function answers(port: number): Promise<boolean> {
+function responds(port: number): Promise<boolean> {
   return new Promise((done) => {
     const socket = connect(port, '127.0.0.1', () => socket.write('PING\r\n'));
-    const settle = (answer: boolean) => {
+    const settle = (isReady: boolean) => {
       socket.destroy();
-      done(answer);
+      done(isReady);
     };
-    // While it loads its file it answers -LOADING.
+    // The reply is -LOADING while Redis loads its file.
     socket.once('data', (data) => settle(data.toString().startsWith('+PONG')));
     socket.once('error', () => settle(false)).once('close', () => settle(false));
     socket.setTimeout(1_000, () => settle(false));

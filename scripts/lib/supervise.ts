@@ -11,12 +11,12 @@ export interface Server {
 
 export interface Supervised {
   readonly url: string;
-  /** Rejects when the server ended and does not come up again. */
+  /** Rejects when the server ended and cannot be restarted. */
   readonly failed: Promise<never>;
   stop(): Promise<void>;
 }
 
-/** Starts a server again when it ends without being asked to, as an orchestrator would. */
+/** Restarts a server that ended without `stop`, as an orchestrator would. */
 export async function supervise(
   name: string,
   start: () => Promise<Server>,
@@ -28,12 +28,12 @@ export async function supervise(
     for (;;) {
       await server.ended;
       if (stopping) return new Promise<never>(() => {});
-      report(`${name} has ended and is started again`);
-      server = await startAgain(start);
+      report(`${name} has ended and is restarted`);
+      server = await restart(start);
     }
   };
   const failed = watch();
-  // Whoever waits for `failed` learns of it; until then it is not an unhandled rejection.
+  // Callers may await `failed` later; until then it is not an unhandled rejection.
   failed.catch(() => {});
   return {
     url: server.url,
@@ -45,8 +45,8 @@ export async function supervise(
   };
 }
 
-// What a killed server held (its port, its shared memory) is free only when its last child has gone.
-async function startAgain(start: () => Promise<Server>): Promise<Server> {
+// The port and shared memory of a killed server are released when its last child process has ended.
+async function restart(start: () => Promise<Server>): Promise<Server> {
   for (let attempt = 1; ; attempt++) {
     try {
       return await start();

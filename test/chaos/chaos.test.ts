@@ -4,8 +4,8 @@ import { hasPostgresProgram } from '../../scripts/lib/postgres.ts';
 import { instanceKilled, rollingRestart } from './faults/instances.ts';
 import { postgresCrashed, postgresReset } from './faults/postgres.ts';
 import { redisDropping, redisStopped } from './faults/redis.ts';
-import { conclude, inflict } from './run.ts';
-import { TestCluster } from './world.ts';
+import { checkFinally, injectFault } from './run.ts';
+import { TestCluster } from './test-cluster.ts';
 
 const SIZE = { channels: 4, senders: 6, subscribers: 12, perSecond: 60 };
 // `npm run chaos` has more of them, and for longer.
@@ -18,26 +18,26 @@ const FAULTS = [
   rollingRestart(1),
 ];
 
-const skip = (await hasPostgresProgram()) ? false : 'no PostgreSQL of our own to hurt: set POSTGRES_BIN';
+const skip = (await hasPostgresProgram()) ? false : 'no PostgreSQL program to stop: set POSTGRES_BIN';
 
-describe('two instances under load, while things go wrong', { skip }, () => {
-  let world: TestCluster;
+describe('two instances under load, while faults are injected', { skip }, () => {
+  let cluster: TestCluster;
 
   before(async () => {
-    // A sweep twice as often as by default: other tests keep the machine busy.
-    world = await TestCluster.open(SIZE, 20_261_122, { EVENT_POLL_MS: '500' });
-    console.log(`# seed ${world.random.seed}`);
+    // The log is polled twice as often as by default, because other tests keep the machine busy.
+    cluster = await TestCluster.open(SIZE, 20_261_122, { EVENT_POLL_MS: '500' });
+    console.log(`# seed ${cluster.random.seed}`);
   });
-  after(() => world[Symbol.asyncDispose]());
+  after(() => cluster[Symbol.asyncDispose]());
 
   for (const fault of FAULTS) {
-    it(`keep their promises: ${fault.name}`, async () => {
-      const report = await inflict(world, fault);
-      assert.deepEqual(report.broken, [], JSON.stringify(report));
+    it(`keep their guarantees during ${fault.name}`, async () => {
+      const report = await injectFault(cluster, fault);
+      assert.deepEqual(report.violations, [], JSON.stringify(report));
     });
   }
 
-  it('have each acknowledged message once, in one order, and count what is unread', async () => {
-    assert.deepEqual((await conclude(world, [])).broken, []);
+  it('store each acknowledged message once, in one order, with correct unread counts', async () => {
+    assert.deepEqual((await checkFinally(cluster, [])).violations, []);
   });
 });

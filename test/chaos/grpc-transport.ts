@@ -16,7 +16,7 @@ const CODES = new Map(
     .filter((code) => typeof code === 'number')
     .map((code) => [Number(code), code]),
 );
-// As microservices set it that want to notice a dead peer within seconds.
+// The settings of services that must detect a dead peer within seconds.
 const OPTIONS = {
   'grpc.keepalive_time_ms': 1_000,
   'grpc.keepalive_timeout_ms': 3_000,
@@ -26,8 +26,8 @@ const OPTIONS = {
 };
 
 /**
- * grpc-js, the client that services use, as a transport: it has keepalive, reconnects by itself, and tells of a lost
- * connection with the code that gRPC has for it.
+ * A transport over grpc-js, the client that services use: it has keepalive, reconnects by itself, and reports a lost
+ * connection with the code that gRPC defines for it.
  */
 export class GrpcTransport implements Transport, Disposable {
   readonly #client: Client;

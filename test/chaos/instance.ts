@@ -9,13 +9,13 @@ const COLLECT_MS = 5_000;
 
 type Ports = { readonly grpc: number; readonly web: number; readonly metrics: number };
 
-/** A line of the log that is worth a look. */
+/** A warning or an error of the log. */
 export type LogLine = { readonly level: string; readonly msg: string; readonly err?: { message?: string } };
 
-/** Memory in use once the garbage has been collected, and all that the process holds; in bytes. */
+/** Memory in use after a garbage collection, and resident memory; in bytes. */
 export type Memory = { readonly live: number; readonly resident: number };
 
-/** One instance of the service: `src/main.ts` in a process of its own, at addresses that outlive its restarts. */
+/** One instance of the service: `src/main.ts` in its own process, at addresses that stay the same over restarts. */
 export class Instance {
   readonly name: string;
   readonly grpcAddress: string;
@@ -47,7 +47,7 @@ export class Instance {
     return instance;
   }
 
-  /** Resolves when it serves. */
+  /** Resolves when the instance is healthy. */
   async start(): Promise<void> {
     this.launch();
     await this.ready();
@@ -56,7 +56,7 @@ export class Instance {
   /** Starts the process and does not wait for it. */
   launch(): void {
     const child = launch({
-      command: [process.execPath, '--expose-gc', '--import=./test/chaos/garbage.ts', 'src/main.ts'],
+      command: [process.execPath, '--expose-gc', '--import=./test/chaos/collect-garbage.ts', 'src/main.ts'],
       orphanSignal: 'SIGKILL',
       env: { ...process.env, ...this.#env },
       stdio: ['ignore', 'pipe', 'inherit', 'ipc'],
@@ -67,30 +67,30 @@ export class Instance {
   }
 
   async ready(): Promise<void> {
-    await waitUntil(`${this.name} serves`, START_MS, async () => {
+    await waitUntil(`${this.name} is healthy`, START_MS, async () => {
       if (hasEnded(this.#running())) throw new Error(`${this.name} did not start: ${this.#lastLine()}`);
       return (await this.isHealthy()) ? true : undefined;
     });
   }
 
   async isHealthy(): Promise<boolean> {
-    const answer = await fetch(`${this.#metricsUrl}/healthz`, { signal: AbortSignal.timeout(1_000) }).catch(
+    const response = await fetch(`${this.#metricsUrl}/healthz`, { signal: AbortSignal.timeout(1_000) }).catch(
       () => undefined,
     );
-    await answer?.body?.cancel();
-    return answer?.status === 200;
+    await response?.body?.cancel();
+    return response?.status === 200;
   }
 
   signal(signal: 'SIGSTOP' | 'SIGCONT'): void {
     this.#running().kill(signal);
   }
 
-  /** Ends it as a crash would, and waits until it is gone. */
+  /** Ends the process as a crash would, and waits until it has ended. */
   kill(): Promise<void> {
     return stop(this.#running(), 'SIGKILL', DRAIN_TIMEOUT_MS);
   }
 
-  /** Asks it to end, and waits for that; says what went wrong, if anything did. */
+  /** Sends SIGTERM and waits for the end; returns an error message when the exit code is not 0. */
   async drain(): Promise<string | undefined> {
     const process = this.#running();
     await stop(process, 'SIGTERM', DRAIN_TIMEOUT_MS);
@@ -113,9 +113,9 @@ export class Instance {
 
   /** Samples of /metrics without labels, and sums over the labels of those with. */
   async metrics(): Promise<Map<string, number>> {
-    const answer = await fetch(`${this.#metricsUrl}/metrics`, { signal: AbortSignal.timeout(COLLECT_MS) });
+    const response = await fetch(`${this.#metricsUrl}/metrics`, { signal: AbortSignal.timeout(COLLECT_MS) });
     const values = new Map<string, number>();
-    for (const line of (await answer.text()).split('\n')) {
+    for (const line of (await response.text()).split('\n')) {
       const [, name, value] = /^(\w+)(?:\{.*\})? (\S+)/.exec(line) ?? [];
       if (name !== undefined) values.set(name, (values.get(name) ?? 0) + Number(value));
     }
@@ -124,10 +124,10 @@ export class Instance {
 
   async memory(): Promise<Memory> {
     const process = this.#running();
-    const answer = once(process, 'message', { signal: AbortSignal.timeout(COLLECT_MS) });
+    const response = once(process, 'message', { signal: AbortSignal.timeout(COLLECT_MS) });
     process.send('collect');
-    const [usage]: NodeJS.MemoryUsage[] = await answer;
-    if (usage === undefined) throw new Error(`${this.name} says nothing about its memory`);
+    const [usage]: NodeJS.MemoryUsage[] = await response;
+    if (usage === undefined) throw new Error(`${this.name} did not report its memory`);
     return { live: usage.heapUsed + usage.external, resident: usage.rss };
   }
 
@@ -143,6 +143,6 @@ export class Instance {
 
   #lastLine(): string {
     const last = this.#log.at(-1);
-    return last === undefined ? 'it said nothing' : `${last.msg} ${last.err?.message ?? ''}`;
+    return last === undefined ? 'it logged nothing' : `${last.msg} ${last.err?.message ?? ''}`;
   }
 }

@@ -1,12 +1,21 @@
-import type { Conclusion, Report } from './run.ts';
+import type { FinalReport, Report } from './run.ts';
 
 // Of the columns after the first one.
 const WIDTH = 12;
 const NAME_WIDTH = 28;
 
-/** The reports as a table that is read while it grows. */
+/** The header of the table of reports. */
 export function heading(): string {
-  return row('fault', ['lasted', 'recovered', 'pause', 'slowest', 'lost', 'twice', 'disorder', 'reconnects']);
+  return row('fault', [
+    'duration',
+    'recovery',
+    'pause',
+    'slowest',
+    'lost',
+    'duplicate',
+    'disorder',
+    'reconnects',
+  ]);
 }
 
 export function reportLines(report: Report): string[] {
@@ -16,12 +25,17 @@ export function reportLines(report: Report): string[] {
   const errors = Object.entries(report.errors).map(([code, count]) => `${count} ${code}`);
   return [
     row(fault, [...times.map((time) => `${time.toFixed(2)} s`), ...counts.map(String)]),
-    ...(errors.length > 0 ? [`    told: ${errors.join(', ')}`] : []),
-    ...report.broken.map((promise) => `    BROKEN: ${promise}`),
+    ...(errors.length > 0 ? [`    errors: ${errors.join(', ')}`] : []),
+    ...report.violations.map((violation) => `    VIOLATION: ${violation}`),
   ];
 }
 
-export function conclusionLines({ acknowledged, memoryBefore, memoryAfter, broken }: Conclusion): string[] {
+export function finalReportLines({
+  acknowledged,
+  memoryBefore,
+  memoryAfter,
+  violations,
+}: FinalReport): string[] {
   const memory = memoryAfter.map((after, index) => {
     const before = memoryBefore[index] ?? after;
     return (
@@ -32,9 +46,9 @@ export function conclusionLines({ acknowledged, memoryBefore, memoryAfter, broke
   return [
     `${acknowledged} messages were acknowledged`,
     ...memory,
-    ...broken.map((promise) => `BROKEN: ${promise}`),
-    ...(broken.length === 0
-      ? ['each is in the database once, and came to every subscriber once and in order']
+    ...violations.map((violation) => `VIOLATION: ${violation}`),
+    ...(violations.length === 0
+      ? ['each is stored once, and was delivered to every subscriber once and in order']
       : []),
   ];
 }

@@ -1,47 +1,47 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../kit/until.ts';
-import { type Damage, lookAtAll, lookAtStreams } from './checks.ts';
+import { checkAll, checkStreams, type ViolationCounts } from './checks.ts';
 import type { Memory } from './instance.ts';
-import type { TestCluster } from './world.ts';
+import type { TestCluster } from './test-cluster.ts';
 
-/** Something that goes wrong in a running world. */
+/** A fault that is injected into a running cluster. */
 export type Fault = {
   readonly name: string;
-  /** Does the harm, and takes it back: when it resolves, the fault is over. Says what it saw broken meanwhile. */
-  run(world: TestCluster): Promise<void>;
-  /** What was measured beside. */
+  /** Injects the fault and removes it before it resolves. Adds violations that it finds to the ledger. */
+  run(cluster: TestCluster): Promise<void>;
+  /** Additional measurements. */
   readonly figures?: () => Readonly<Record<string, number>>;
-  /** Promises that go beyond those that always hold. */
-  readonly promises?: (report: Report, world: TestCluster) => string[];
+  /** Violations of guarantees that apply to this fault only. */
+  readonly check?: (report: Report, cluster: TestCluster) => string[];
 };
 
-/** What a fault did; one line of the report. Seconds. */
-export type Report = Damage & {
+/** The effects of a fault; one line of the output. */
+export type Report = ViolationCounts & {
   readonly fault: string;
-  /** How long it lasted. */
+  /** Duration of the fault. */
   readonly seconds: number;
-  /** From the fault's end until every instance posted and every subscriber had what was posted after it. */
+  /** From the end of the fault until a message through each instance was delivered to every subscriber. */
   readonly recoverySeconds: number;
-  /** The same until the first post alone, by instance. */
+  /** From the end of the fault until the first acknowledgement, by instance. */
   readonly postSeconds: readonly number[];
-  /** The longest time without any message acknowledged, to any of the senders. */
+  /** The longest time without an acknowledgement to any sender. */
   readonly pauseSeconds: number;
-  /** The longest time from an acknowledgement to the message's arrival at a subscriber. */
+  /** The longest time from an acknowledgement to the delivery to a subscriber. */
   readonly slowestDeliverySeconds: number;
-  /** Streams that broke and were opened again. */
+  /** Streams that broke and were resumed. */
   readonly reconnects: number;
   readonly acknowledged: number;
-  /** Errors that clients were given, by code. */
+  /** Errors that clients received, by code. */
   readonly errors: Readonly<Record<string, number>>;
-  /** Counters of the instances that grew. */
+  /** Increases of the instances' counters. */
   readonly metrics: Readonly<Record<string, number>>;
   /** Warnings and errors in the logs of the instances. */
   readonly logs: Readonly<Record<string, number>>;
   readonly figures: Readonly<Record<string, number>>;
-  readonly broken: readonly string[];
+  readonly violations: readonly string[];
 };
 
-const CALM_MS = 700;
+const SETTLE_MS = 700;
 const RECOVERY_MS = 20_000;
 const QUIET_MS = 3_000;
 const MEMORY_MS = 80_000;
@@ -53,80 +53,84 @@ const COUNTERS = [
   'discuss_stream_resets_total',
 ] as const;
 
-/** Does a fault to the world and says what became of it. */
-export async function inflict(world: TestCluster, fault: Fault): Promise<Report> {
-  await world.goHome();
-  await sleep(CALM_MS);
-  const before = await takeStock(world);
+/** Injects a fault and reports its effects. */
+export async function injectFault(cluster: TestCluster, fault: Fault): Promise<Report> {
+  await cluster.returnHome();
+  await sleep(SETTLE_MS);
+  const before = await takeBaseline(cluster);
   const began = performance.now();
-  await fault.run(world);
+  await fault.run(cluster);
   const ended = performance.now();
-  const recovery = await recover(world, ended);
-  const heads = await world.untilCaughtUp(RECOVERY_MS);
-  const damage = await lookAtStreams(world, heads);
+  const recovery = await recover(cluster, ended);
+  const heads = await cluster.untilCaughtUp(RECOVERY_MS);
+  const counts = await checkStreams(cluster, heads);
   const report: Report = {
     fault: fault.name,
-    ...damage,
+    ...counts,
     seconds: toSeconds(ended - began),
     ...recovery,
-    ...(await compare(world, before)),
+    ...(await compare(cluster, before)),
     figures: fault.figures?.() ?? {},
   };
   return {
     ...report,
-    broken: [...report.broken, ...listDamage(damage), ...(fault.promises?.(report, world) ?? [])],
+    violations: [...report.violations, ...listViolations(counts), ...(fault.check?.(report, cluster) ?? [])],
   };
 }
 
-/** What the instances use while nobody sends, once they have been in use for a while. */
-export async function measureMemory(world: TestCluster): Promise<Memory[]> {
-  await world.goHome();
-  await world.stopSending();
+/** Memory of the instances without load. */
+export async function measureMemory(cluster: TestCluster): Promise<Memory[]> {
+  await cluster.returnHome();
+  await cluster.stopSending();
   await sleep(QUIET_MS);
-  return Promise.all(world.instances.map((instance) => instance.memory()));
+  return Promise.all(cluster.instances.map((instance) => instance.memory()));
 }
 
-/** What everything comes to in the end: everything compared with everything, and memory with what it was before. */
-export type Conclusion = Damage & {
+/** The comparison of stored messages, deliveries, unread counts and memory at the end of a run. */
+export type FinalReport = ViolationCounts & {
   readonly fault: 'all';
   readonly acknowledged: number;
   readonly memoryBefore: readonly Memory[];
   readonly memoryAfter: readonly Memory[];
-  readonly broken: readonly string[];
+  readonly violations: readonly string[];
 };
 
-/** Stops all senders and looks at everything; at memory where it was measured before. */
-export async function conclude(world: TestCluster, memoryBefore: readonly Memory[]): Promise<Conclusion> {
-  world.ledger.reset();
-  for (const roamer of world.roamers) roamer.reset();
-  await world.goHome();
-  await world.stopSending();
-  await world.untilCaughtUp(RECOVERY_MS);
-  const { damage, broken } = await lookAtAll(world);
-  const memoryAfter = memoryBefore.length === 0 ? [] : await untilMemoryReturned(world, memoryBefore);
+/** Stops all senders and runs all checks; that of memory only where it was measured before. */
+export async function checkFinally(
+  cluster: TestCluster,
+  memoryBefore: readonly Memory[],
+): Promise<FinalReport> {
+  cluster.ledger.reset();
+  for (const subscriber of cluster.subscribers) subscriber.reset();
+  await cluster.returnHome();
+  await cluster.stopSending();
+  await cluster.untilCaughtUp(RECOVERY_MS);
+  const { counts, violations } = await checkAll(cluster);
+  const memoryAfter = memoryBefore.length === 0 ? [] : await untilMemoryReturned(cluster, memoryBefore);
   const grown = memoryAfter.filter((after, index) => hasGrown(after, memoryBefore[index]));
   return {
     fault: 'all',
-    ...damage,
-    acknowledged: world.ledger.acknowledged.size,
+    ...counts,
+    acknowledged: cluster.ledger.acknowledged.size,
     memoryBefore,
     memoryAfter,
-    broken: [
-      ...world.ledger.broken,
-      ...broken,
-      ...listDamage(damage),
+    violations: [
+      ...cluster.ledger.violations,
+      ...violations,
+      ...listViolations(counts),
       ...grown.map(
-        ({ live }) => `an instance has ${live} bytes in use, more than ${MEMORY_GROWTH} times as before`,
+        ({ live }) =>
+          `an instance has ${live} bytes in use, more than ${MEMORY_GROWTH} times as many as before`,
       ),
     ],
   };
 }
 
-// What was read for subscribers who were behind is kept for a minute.
-async function untilMemoryReturned(world: TestCluster, before: readonly Memory[]): Promise<Memory[]> {
+// Pages of the log that were read for catching-up subscribers are cached for a minute.
+async function untilMemoryReturned(cluster: TestCluster, before: readonly Memory[]): Promise<Memory[]> {
   const end = performance.now() + MEMORY_MS;
   for (;;) {
-    const after = await measureMemory(world);
+    const after = await measureMemory(cluster);
     const grown = after.some((memory, index) => hasGrown(memory, before[index]));
     if (!grown || performance.now() > end) return after;
   }
@@ -138,18 +142,18 @@ function hasGrown(after: Memory, before: Memory | undefined): boolean {
 
 type Baseline = { readonly acknowledged: number; readonly metrics: ReadonlyMap<string, number> };
 
-async function takeStock(world: TestCluster): Promise<Baseline> {
-  world.ledger.reset();
-  for (const roamer of world.roamers) roamer.reset();
-  for (const instance of world.instances) instance.takeLog();
-  return { acknowledged: world.ledger.acknowledged.size, metrics: await counters(world) };
+async function takeBaseline(cluster: TestCluster): Promise<Baseline> {
+  cluster.ledger.reset();
+  for (const subscriber of cluster.subscribers) subscriber.reset();
+  for (const instance of cluster.instances) instance.takeLog();
+  return { acknowledged: cluster.ledger.acknowledged.size, metrics: await counters(cluster) };
 }
 
-async function compare(world: TestCluster, before: Baseline) {
-  const { ledger, roamers, instances } = world;
+async function compare(cluster: TestCluster, before: Baseline) {
+  const { ledger, subscribers, instances } = cluster;
   const metrics: Record<string, number> = {};
-  for (const [name, value] of await counters(world)) {
-    // An instance that was started again counts from 0.
+  for (const [name, value] of await counters(cluster)) {
+    // The counters of a restarted instance begin at 0.
     const grown = value - (before.metrics.get(name) ?? 0);
     if (grown !== 0) metrics[name] = grown < 0 ? value : grown;
   }
@@ -157,33 +161,37 @@ async function compare(world: TestCluster, before: Baseline) {
   const severe = lines.filter(({ level }) => level === 'error' || level === 'fatal');
   return {
     pauseSeconds: toSeconds(ledger.longestPauseMs),
-    slowestDeliverySeconds: toSeconds(Math.max(...roamers.map(({ slowestMs }) => slowestMs))),
-    reconnects: roamers.reduce((sum, { reconnects }) => sum + reconnects, 0),
+    slowestDeliverySeconds: toSeconds(Math.max(...subscribers.map(({ slowestMs }) => slowestMs))),
+    reconnects: subscribers.reduce((sum, { reconnects }) => sum + reconnects, 0),
     acknowledged: ledger.acknowledged.size - before.acknowledged,
     errors: Object.fromEntries(ledger.errors),
     metrics,
     logs: countBy(lines.map(({ msg, err }) => [msg, err?.message].filter(Boolean).join(': '))),
-    broken: [
-      ...ledger.broken,
+    violations: [
+      ...ledger.violations,
       ...severe.map(({ msg, err }) => `logged as an error: ${msg}: ${err?.message ?? ''}`),
     ],
   };
 }
 
-/** How long after the fault each instance posts again, and all subscribers hear of it. */
-async function recover(world: TestCluster, ended: number) {
-  const [channelId] = world.channelIds;
-  const [sender] = world.senders;
-  if (channelId === undefined || sender === undefined) throw new RangeError('nobody is there to ask');
+/** Measures when each instance posts again and when all subscribers have received those messages. */
+async function recover(cluster: TestCluster, ended: number) {
+  const [channelId] = cluster.channelIds;
+  const [sender] = cluster.senders;
+  if (channelId === undefined || sender === undefined) throw new RangeError('there is no channel or sender');
   const posts = await Promise.all(
-    world.instances.map(async (_, instance) => {
+    cluster.instances.map(async (_, instance) => {
       const { messageId } = await sender.post(channelId, `sau bão ${instance}`, instance);
       return { messageId, seconds: toSeconds(performance.now() - ended) };
     }),
   );
-  const all = () =>
-    world.roamers.every((roamer) => posts.every(({ messageId }) => roamer.has(channelId, messageId)));
-  await until(all, 'recovery', RECOVERY_MS).catch((error: Error) => world.ledger.break(error.message));
+  const areDelivered = () =>
+    cluster.subscribers.every((subscriber) =>
+      posts.every(({ messageId }) => subscriber.has(channelId, messageId)),
+    );
+  await until(areDelivered, 'recovery', RECOVERY_MS).catch((error: Error) =>
+    cluster.ledger.addViolation(error.message),
+  );
   return {
     recoverySeconds: toSeconds(performance.now() - ended),
     postSeconds: posts.map(({ seconds }) => seconds),
@@ -197,7 +205,7 @@ async function counters({ instances }: TestCluster): Promise<Map<string, number>
   return sums;
 }
 
-function listDamage({ lost, duplicated, outOfOrder }: Damage): string[] {
+function listViolations({ lost, duplicated, outOfOrder }: ViolationCounts): string[] {
   const found = { lost, duplicated, 'out of order': outOfOrder };
   return Object.entries(found).flatMap(([what, count]) => (count > 0 ? [`${count} ${what}`] : []));
 }

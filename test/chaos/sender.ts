@@ -3,24 +3,24 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { createRandom } from '../kit/random.ts';
-import type { Person } from './person.ts';
+import type { TestUser } from './test-user.ts';
 
 type Random = ReturnType<typeof createRandom>;
 
-/** A message that was posted, for others to do something with. */
+/** A message that was posted. */
 type Posted = { readonly channelId: bigint; readonly messageId: bigint };
 
-const REMEMBERED = 200;
-const BEACON_MS = 300;
+const MAX_SHARED = 200;
+const WRITE_INTERVAL_MS = 300;
 const EMOJI = ['👍', '🎉', '❤️', '👀'];
 
-/** Where senders leave messages that everybody may react to; nobody deletes those. */
-export class Board {
+/** Messages that any sender may react to and mark as read. They are never deleted. */
+export class SharedMessages {
   readonly #posted: Posted[] = [];
 
   add(posted: Posted): void {
     this.#posted.push(posted);
-    if (this.#posted.length > REMEMBERED) this.#posted.shift();
+    if (this.#posted.length > MAX_SHARED) this.#posted.shift();
   }
 
   pick(random: Random): Posted | undefined {
@@ -29,8 +29,8 @@ export class Board {
 }
 
 /**
- * Posts at an instance and no other, to a channel that nobody else posts to: to the streams of the other instance its
- * messages come through Redis or, without any other event to tell of them, by the log.
+ * Posts only through one instance, in a channel without other senders. The streams of the other instance receive its
+ * messages through Redis or by polling the log, and no later event of the channel reveals a missing one.
  */
 export class InstanceWriter {
   readonly #sender: Sender;
@@ -46,34 +46,34 @@ export class InstanceWriter {
   async run(signal: AbortSignal): Promise<void> {
     for (let count = 1; !signal.aborted; count += 1) {
       await this.#sender.post(this.#channelId, `đèn ${count}`, this.#instance);
-      await sleep(BEACON_MS);
+      await sleep(WRITE_INTERVAL_MS);
     }
   }
 }
 
 /**
- * Posts at a steady rate, now and then edits or deletes what it posted, reacts to what others did, and reads. Whatever
- * it has begun it repeats until it is done.
+ * Posts at a steady rate, sometimes edits or deletes its messages, reacts to messages of others, and reads. Repeats each
+ * call until it succeeds.
  */
 export class Sender {
-  readonly person: Person;
+  readonly user: TestUser;
   readonly #channelIds: readonly bigint[];
-  readonly #board: Board;
+  readonly #shared: SharedMessages;
   readonly #random: Random;
   readonly #everyMs: number;
   readonly #own: Posted[] = [];
   #count = 0;
 
   constructor(parts: {
-    person: Person;
+    user: TestUser;
     channelIds: readonly bigint[];
-    board: Board;
+    shared: SharedMessages;
     random: Random;
     everyMs: number;
   }) {
-    this.person = parts.person;
+    this.user = parts.user;
     this.#channelIds = parts.channelIds;
-    this.#board = parts.board;
+    this.#shared = parts.shared;
     this.#random = parts.random;
     this.#everyMs = parts.everyMs;
   }
@@ -85,16 +85,16 @@ export class Sender {
     }
   }
 
-  /** Posts a message; with a number, at that instance and no other. */
+  /** Posts a message; with `only`, through that instance. */
   async post(channelId: bigint, content: string, only?: number): Promise<Posted> {
     const requestId = randomUUID();
-    const { message } = await this.person.insist(
+    const { message } = await this.user.retry(
       MessageService,
       (client, options) => client.sendMessage({ channelId, content, requestId }, options),
       only,
     );
     const messageId = message?.id ?? 0n;
-    this.person.ledger.acknowledge(messageId);
+    this.user.ledger.acknowledge(messageId);
     return { channelId, messageId };
   }
 
@@ -105,41 +105,41 @@ export class Sender {
     if (chance < 15) return this.#react();
     if (chance < 20) return this.#read();
     this.#count += 1;
-    const content = `tin ${this.#count} của ${this.person.userId}`;
+    const content = `tin ${this.#count} của ${this.user.userId}`;
     const posted = await this.post(this.#random.pick(this.#channelIds), content);
     if (this.#count % 3 === 0) this.#own.push(posted);
-    else this.#board.add(posted);
+    else this.#shared.add(posted);
   }
 
   async #edit(): Promise<void> {
     const posted = this.#own.at(-1);
     if (posted === undefined) return;
     const change = { ...posted, content: `sửa ${this.#count}`, updateMask: { paths: ['content'] } };
-    await this.person.insist(MessageService, (client, options) => client.editMessage(change, options));
+    await this.user.retry(MessageService, (client, options) => client.editMessage(change, options));
   }
 
   async #delete(): Promise<void> {
     const posted = this.#own.shift();
     if (posted === undefined) return;
-    await this.person.insist(MessageService, (client, options) => client.deleteMessage(posted, options));
+    await this.user.retry(MessageService, (client, options) => client.deleteMessage(posted, options));
   }
 
   async #react(): Promise<void> {
-    const posted = this.#board.pick(this.#random);
+    const posted = this.#shared.pick(this.#random);
     if (posted === undefined) return;
     const reaction = { ...posted, emoji: this.#random.pick(EMOJI) };
-    const adds = this.#random.below(3) > 0;
-    await this.person.insist(MessageService, async (client, options) => {
-      if (adds) await client.addReaction(reaction, options);
+    const isAdded = this.#random.below(3) > 0;
+    await this.user.retry(MessageService, async (client, options) => {
+      if (isAdded) await client.addReaction(reaction, options);
       else await client.removeReaction(reaction, options);
     });
   }
 
   async #read(): Promise<void> {
-    const posted = this.#board.pick(this.#random);
+    const posted = this.#shared.pick(this.#random);
     if (posted === undefined) return;
-    await this.person.insist(MemberService, (client, options) => client.markRead(posted, options));
-    await this.person.insist(MessageService, (client, options) =>
+    await this.user.retry(MemberService, (client, options) => client.markRead(posted, options));
+    await this.user.retry(MessageService, (client, options) =>
       client.listMessages({ channelId: posted.channelId, pageSize: 20 }, options),
     );
   }

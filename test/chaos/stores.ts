@@ -14,17 +14,17 @@ import { type Redis, startRedis } from '../../scripts/lib/redis.ts';
 import { migrate } from '../../src/db/migrate.ts';
 
 const DATABASE = 'discuss';
-const AGAIN_MS = 100;
+const RETRY_MS = 100;
 const ATTEMPTS = 50;
 
 type Folder = ReturnType<typeof scratchFolder>;
 
 export type Owner = postgres.Sql<{ bigint: bigint }>;
 
-/** PostgreSQL and Redis, servers of their own that can be taken away. */
+/** Dedicated PostgreSQL and Redis servers that can be stopped. */
 export class Stores implements AsyncDisposable {
   readonly serviceUrl: string;
-  /** The database past row-level security; finds its way back by itself after a restart. */
+  /** A connection without row-level security; reconnects after a restart of the server. */
   readonly owner: Owner;
   readonly postgresPort: number;
   readonly redisPort: number;
@@ -61,7 +61,7 @@ export class Stores implements AsyncDisposable {
     return new Stores({ folder, postgres: server, redis, serviceUrl });
   }
 
-  /** PostgreSQL ends without a checkpoint and without goodbye, as in a crash, and has to recover. */
+  /** PostgreSQL ends without a checkpoint and without closing connections, as in a crash, and has to recover. */
   async crashPostgres(): Promise<void> {
     process.kill(this.#postgres.pid, 'SIGQUIT');
     await this.#postgres.ended;
@@ -69,8 +69,8 @@ export class Stores implements AsyncDisposable {
 
   async startPostgres(): Promise<void> {
     const options = { dataDir: dataDirIn(this.#folder), port: this.postgresPort, durable: true };
-    // What the old server held is free only when its last child has gone.
-    this.#postgres = await again(() => startPostgres(options));
+    // The port and shared memory of the old server are released when its last child process has ended.
+    this.#postgres = await retry(() => startPostgres(options));
   }
 
   /** Cuts all connections of the instances. */
@@ -83,7 +83,7 @@ export class Stores implements AsyncDisposable {
     return cut.length;
   }
 
-  /** Takes Redis away, with all that it held. */
+  /** Stops Redis, which loses all its data. */
   async killRedis(): Promise<void> {
     await this.#redis?.kill();
     this.#redis = undefined;
@@ -111,13 +111,13 @@ function dataDirIn({ path }: Folder): string {
   return join(path, 'postgres');
 }
 
-async function again<T>(start: () => Promise<T>): Promise<T> {
+async function retry<T>(start: () => Promise<T>): Promise<T> {
   for (let attempt = 1; ; attempt += 1) {
     try {
       return await start();
     } catch (error) {
       if (attempt === ATTEMPTS) throw error;
-      await new Promise((resolve) => setTimeout(resolve, AGAIN_MS));
+      await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }
 }

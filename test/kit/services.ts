@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
-import { dockerAnswers } from '../../scripts/lib/docker.ts';
+import { isDockerAvailable } from '../../scripts/lib/docker.ts';
 import {
   createDatabase,
   createServiceLogin,
@@ -68,7 +68,7 @@ export async function openTestServices(log: (line: string) => void): Promise<Tes
 async function openPostgres(log: (line: string) => void): Promise<Server> {
   const given = process.env['TEST_DATABASE_URL'] ?? '';
   if (given !== '') return { url: given, how: 'given', close: async () => {} };
-  if (await dockerAnswers()) {
+  if (await isDockerAvailable()) {
     try {
       return await openContainer();
     } catch (error) {

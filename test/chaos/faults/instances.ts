@@ -1,17 +1,17 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Instance } from '../instance.ts';
 import type { Fault } from '../run.ts';
-import type { TestCluster } from '../world.ts';
+import type { TestCluster } from '../test-cluster.ts';
 
 const DOWN_MS = 500;
 
-/** Each in turn dies by SIGKILL and is started again; over when the last one has been launched. */
+/** Kills the instances in turn by SIGKILL and starts them again. The fault ends when the last one was launched. */
 export function instanceKilled(rounds: number): Fault {
   return {
     name: 'instance-killed',
-    async run(world) {
+    async run(cluster) {
       for (let round = 0; round < rounds; round += 1) {
-        const instance = pick(world, round);
+        const instance = instanceOf(cluster, round);
         await instance.kill();
         await sleep(DOWN_MS);
         instance.launch();
@@ -21,7 +21,7 @@ export function instanceKilled(rounds: number): Fault {
   };
 }
 
-/** One stands still, by SIGSTOP, for longer than keepalive and heartbeats. */
+/** Stops an instance by SIGSTOP for longer than the timeouts of keepalive and heartbeats. */
 export function instanceFrozen(ms: number): Fault {
   return {
     name: 'instance-frozen',
@@ -30,28 +30,28 @@ export function instanceFrozen(ms: number): Fault {
       await sleep(ms);
       instance.signal('SIGCONT');
     },
-    promises: (_, { roamers }) =>
-      roamers
-        .filter(({ person, reconnects }) => person.home === 0 && reconnects === 0)
-        .map(({ person }) => `subscriber ${person.userId} did not notice that its instance stood still`),
+    check: (_, { subscribers }) =>
+      subscribers
+        .filter(({ user, reconnects }) => user.home === 0 && reconnects === 0)
+        .map(({ user }) => `subscriber ${user.userId} did not detect that its instance was stopped`),
   };
 }
 
-/** A rolling restart: each in turn drains after SIGTERM and is started again once it has ended. */
+/** A rolling restart: each instance in turn drains after SIGTERM and is started again once it has ended. */
 export function rollingRestart(rounds: number): Fault {
   return {
     name: 'rolling-restart',
-    async run(world) {
+    async run(cluster) {
       for (let round = 0; round < rounds; round += 1) {
-        const instance = pick(world, round);
+        const instance = instanceOf(cluster, round);
         const failure = await instance.drain();
-        if (failure !== undefined) world.ledger.break(failure);
+        if (failure !== undefined) cluster.ledger.addViolation(failure);
         await instance.start();
       }
     },
   };
 }
 
-function pick({ instances }: TestCluster, round: number): Instance {
+function instanceOf({ instances }: TestCluster, round: number): Instance {
   return instances[round % 2 === 0 ? 0 : 1];
 }

@@ -2,13 +2,13 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectError } from '@connectrpc/connect';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Fault, Report } from '../run.ts';
-import type { TestCluster } from '../world.ts';
-import { streamsStayed } from './promises.ts';
+import type { TestCluster } from '../test-cluster.ts';
+import { noStreamBroke } from './checks.ts';
 
 const FLOOD = 400;
 const FLOOD_DEADLINE_MS = 2_000;
 
-/** Ends at once and without a checkpoint (immediate mode), and recovers when it is started again. */
+/** Ends PostgreSQL without a checkpoint (immediate mode); it recovers when it is started again. */
 export function postgresCrashed(ms: number): Fault {
   return {
     name: 'postgres-crashed',
@@ -17,11 +17,11 @@ export function postgresCrashed(ms: number): Fault {
       await sleep(ms);
       await stores.startPostgres();
     },
-    promises: (report) => [...streamsStayed(report), ...told(report, 'UNAVAILABLE')],
+    check: (report) => [...noStreamBroke(report), ...returned(report, 'UNAVAILABLE')],
   };
 }
 
-/** Ends all connections of the instances, as an operator or a failover does. */
+/** Terminates all connections of the instances, as an operator or a failover does. */
 export function postgresCut(rounds: number): Fault {
   return {
     name: 'postgres-connections-cut',
@@ -31,11 +31,11 @@ export function postgresCut(rounds: number): Fault {
         await sleep(300);
       }
     },
-    promises: streamsStayed,
+    check: noStreamBroke,
   };
 }
 
-/** All connections break on their way, by a reset, as when a firewall forgets them. */
+/** Resets all connections between the instances and PostgreSQL, as a firewall does that lost its state. */
 export function postgresReset(rounds: number): Fault {
   return {
     name: 'postgres-connections-reset',
@@ -45,11 +45,11 @@ export function postgresReset(rounds: number): Fault {
         await sleep(300);
       }
     },
-    promises: streamsStayed,
+    check: noStreamBroke,
   };
 }
 
-/** Keeps its connections and says nothing. */
+/** PostgreSQL keeps its connections and does not respond. */
 export function postgresStalled(ms: number): Fault {
   return {
     name: 'postgres-stalled',
@@ -58,24 +58,24 @@ export function postgresStalled(ms: number): Fault {
       await sleep(ms);
       postgres.mode = 'pass';
     },
-    promises: streamsStayed,
+    check: noStreamBroke,
   };
 }
 
-/** Somebody keeps a table locked, and far more calls come than there are connections. */
+/** A table is locked while far more calls arrive than there are connections. */
 export function poolFull(ms: number): Fault {
   return {
     name: 'pool-full',
-    async run(world) {
-      await world.stores.owner.begin(async (sql) => {
+    async run(cluster) {
+      await cluster.stores.owner.begin(async (sql) => {
         await sql`lock table messages in access exclusive mode`;
-        await Promise.all([sleep(ms), ...flood(world)]);
+        await Promise.all([sleep(ms), ...flood(cluster)]);
       });
     },
-    promises: (report) => [
-      ...streamsStayed(report),
-      ...told(report, 'RESOURCE_EXHAUSTED'),
-      ...told(report, 'DEADLINE_EXCEEDED'),
+    check: (report) => [
+      ...noStreamBroke(report),
+      ...returned(report, 'RESOURCE_EXHAUSTED'),
+      ...returned(report, 'DEADLINE_EXCEEDED'),
     ],
   };
 }
@@ -83,17 +83,17 @@ export function poolFull(ms: number): Fault {
 function flood({ senders, channelIds, ledger }: TestCluster): Promise<void>[] {
   const [channelId = 0n] = channelIds;
   return Array.from({ length: FLOOD }, async (_, index) => {
-    const person = senders[index % senders.length]?.person;
-    if (person === undefined) return;
+    const user = senders[index % senders.length]?.user;
+    if (user === undefined) return;
     try {
-      const client = person.client(MessageService, index % 2);
+      const client = user.client(MessageService, index % 2);
       await client.listMessages({ channelId }, { timeoutMs: FLOOD_DEADLINE_MS });
     } catch (error) {
-      ledger.note(ConnectError.from(error), 'ListMessages in a flood');
+      ledger.recordError(ConnectError.from(error), 'ListMessages in a flood');
     }
   });
 }
 
-function told(report: Report, code: string): string[] {
-  return report.errors[code] === undefined ? [`nobody was told ${code}`] : [];
+function returned(report: Report, code: string): string[] {
+  return report.errors[code] === undefined ? [`no client received ${code}`] : [];
 }

@@ -1,67 +1,66 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { PausedTarget } from '../paused-subscriber.ts';
+import { PausedSubscribers, type ReaderReport } from '../paused-subscribers.ts';
 import type { Fault } from '../run.ts';
 import type { Sender } from '../sender.ts';
-import type { PausedTarget } from '../sleeper.ts';
-import { type Account, PausedSubscribers } from '../sleepers.ts';
-import { STREAM_BUFFER_BYTES, type TestCluster } from '../world.ts';
+import { STREAM_BUFFER_BYTES, type TestCluster } from '../test-cluster.ts';
 
 const STREAMS_PER_USER = 10;
-const LOOK_MS = 250;
+const MEASURE_MS = 250;
 const TEXT = 'x'.repeat(9_000);
-// Beside the buffers of the streams: pages of the log that are read for those who wake, and garbage that has not been
-// collected.
+// Memory besides the buffers of the streams: pages of the log that are read for resuming subscribers, and garbage.
 const ALLOWANCE_BYTES = 160 * 1024 * 1024;
 
-/** Subscribers of a busy channel read nothing for a while, then everything. */
-export function readersAsleep(count: number, ms: number, perSecond: number): Fault {
+/** Subscribers of a busy channel stop reading for a while, then read everything. */
+export function readersPaused(count: number, ms: number, perSecond: number): Fault {
   const bound = Math.ceil(count / 2) * STREAM_BUFFER_BYTES + ALLOWANCE_BYTES;
   let peakBytes = 0;
   let reconnects = 0;
   return {
-    name: count === 1 ? 'reader-asleep' : `${count}-readers-asleep`,
-    async run(world) {
-      const [sender] = world.senders;
-      if (sender === undefined) throw new RangeError('nobody is there to send');
-      await using sleepers = new PausedSubscribers();
-      const { channelId, beds } = await gather(world, sender, count);
-      await sleepers.open(beds);
-      const watching = watchMemory(world, await residentBytes(world));
-      await sleepers.sleep();
+    name: count === 1 ? 'reader-paused' : `${count}-readers-paused`,
+    async run(cluster) {
+      const [sender] = cluster.senders;
+      if (sender === undefined) throw new RangeError('there is no sender');
+      await using readers = new PausedSubscribers();
+      const { channelId, targets } = await createTargets(cluster, sender, count);
+      await readers.open(targets);
+      const watching = watchMemory(cluster, await residentBytes(cluster));
+      await readers.pause();
       await sendMany(sender, channelId, ms, perSecond);
-      const account = await sleepers.wake((await world.heads()).get(channelId) ?? 0n);
+      const report = await readers.resume((await cluster.heads()).get(channelId) ?? 0n);
       peakBytes = await watching.stop();
-      reconnects = account.reconnects;
-      for (const fault of faultsOf(account)) world.ledger.break(fault);
+      reconnects = report.reconnects;
+      for (const fault of violationsOf(report)) cluster.ledger.addViolation(fault);
     },
     figures: () => ({
       grownMegabytes: toMegabytes(peakBytes),
       boundMegabytes: toMegabytes(bound),
-      sleepersReconnected: reconnects,
+      reconnects: reconnects,
     }),
-    promises: ({ metrics }) => [
+    check: ({ metrics }) => [
       ...(peakBytes > bound ? [`an instance grew by ${peakBytes} bytes, the bound is ${bound}`] : []),
-      ...((metrics['discuss_stream_lags_total'] ?? 0) < count / 2 ? ['hardly anybody fell behind'] : []),
+      ...((metrics['discuss_stream_lags_total'] ?? 0) < count / 2 ? ['too few subscribers fell behind'] : []),
     ],
   };
 }
 
-/** A channel with members of its own, so that only those who sleep get what is sent there. */
-async function gather(world: TestCluster, sender: Sender, count: number) {
-  const people = await Promise.all(
-    Array.from({ length: Math.ceil(count / STREAMS_PER_USER) }, () => world.meet('grpc', 0)),
+/** Creates a channel whose members are only the paused subscribers. */
+async function createTargets(cluster: TestCluster, sender: Sender, count: number) {
+  const users = await Promise.all(
+    Array.from({ length: Math.ceil(count / STREAMS_PER_USER) }, () => cluster.createUser('grpc', 0)),
   );
-  const { channel } = await sender.person.insist(ChannelService, (client, options) =>
-    client.createChannel({ name: 'Ngủ', memberUserIds: people.map(({ userId }) => userId) }, options),
+  const { channel } = await sender.user.retry(ChannelService, (client, options) =>
+    client.createChannel({ name: 'Ngủ', memberUserIds: users.map(({ userId }) => userId) }, options),
   );
   const channelId = channel?.id ?? 0n;
-  const beds = Array.from({ length: count }, (_, index): PausedTarget => {
-    const instance = world.instances[index % 2 === 0 ? 0 : 1];
+  const targets = Array.from({ length: count }, (_, index): PausedTarget => {
+    const instance = cluster.instances[index % 2 === 0 ? 0 : 1];
     const edge = index % 4 < 2 ? 'web' : 'grpc';
     const url = edge === 'web' ? instance.webUrl : `http://${instance.grpcAddress}`;
-    return { edge, url, token: people[index % people.length]?.token ?? '', channelId };
+    return { edge, url, token: users[index % users.length]?.token ?? '', channelId };
   });
-  return { channelId, beds };
+  return { channelId, targets };
 }
 
 async function sendMany(sender: Sender, channelId: bigint, ms: number, perSecond: number): Promise<void> {
@@ -74,25 +73,25 @@ async function sendMany(sender: Sender, channelId: bigint, ms: number, perSecond
   await Promise.all(posts);
 }
 
-function faultsOf({ gaps, behind }: Account): string[] {
+function violationsOf({ gaps, behind }: ReaderReport): string[] {
   return [
-    ...(gaps > 0 ? [`${gaps} events did not come in turn to readers that slept`] : []),
-    ...(behind > 0 ? [`${behind} readers that slept did not get all there was`] : []),
+    ...(gaps > 0 ? [`paused subscribers received ${gaps} events out of order`] : []),
+    ...(behind > 0 ? [`${behind} paused subscribers did not receive all events`] : []),
   ];
 }
 
-/** The most that any instance has grown until `stop`. */
-function watchMemory(world: TestCluster, before: readonly number[]): { stop(): Promise<number> } {
+/** Measures the largest growth of any instance until `stop`. */
+function watchMemory(cluster: TestCluster, before: readonly number[]): { stop(): Promise<number> } {
   let peak = 0;
-  const look = async () => {
-    const now = await residentBytes(world);
+  const measure = async () => {
+    const now = await residentBytes(cluster);
     peak = Math.max(peak, ...now.map((bytes, index) => bytes - (before[index] ?? 0)));
   };
-  const timer = setInterval(() => void look().catch(() => {}), LOOK_MS);
+  const timer = setInterval(() => void measure().catch(() => {}), MEASURE_MS);
   return {
     async stop() {
       clearInterval(timer);
-      await look();
+      await measure();
       return peak;
     },
   };

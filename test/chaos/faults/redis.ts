@@ -2,26 +2,26 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import type { Fault, Report } from '../run.ts';
-import { SETTINGS, type TestCluster } from '../world.ts';
-import { streamsStayed } from './promises.ts';
+import { SETTINGS, type TestCluster } from '../test-cluster.ts';
+import { noStreamBroke } from './checks.ts';
 
-// What a subscriber waits at most for a message that Redis did not bring: a sweep of the log, and the way there.
-const BY_LOG_SECONDS = 2;
-// Senders must not notice that Redis is away.
-const UNNOTICED_SECONDS = 2;
-// Beyond the searches a user has at once, those that come back during the test.
-const SOME_SEARCHES = 10;
+// Longest delivery of a message that Redis did not carry: the interval at which the log is polled, and a reserve.
+const MAX_DELIVERY_SECONDS = 2;
+// Senders must not be delayed by an outage of Redis.
+const MAX_PAUSE_SECONDS = 2;
+// Searches beyond the limit that are refilled during the test.
+const REFILLED_SEARCHES = 10;
 
-/** Redis is gone with all it held, and comes back empty. Limits hold meanwhile. */
+/** Redis is stopped and restarted empty. Rate limits apply meanwhile. */
 export function redisStopped(ms: number): Fault {
   return {
     name: 'redis-stopped',
-    async run(world) {
-      await world.stores.killRedis();
-      await Promise.all([sleep(ms), searchTooMuch(world)]);
-      await world.stores.startRedis();
+    async run(cluster) {
+      await cluster.stores.killRedis();
+      await Promise.all([sleep(ms), exceedSearchLimit(cluster)]);
+      await cluster.stores.startRedis();
     },
-    promises: withoutRedis,
+    check: serviceWasUnaffected,
   };
 }
 
@@ -35,7 +35,7 @@ export function redisRestarted(rounds: number): Fault {
         await sleep(300);
       }
     },
-    promises: withoutRedis,
+    check: serviceWasUnaffected,
   };
 }
 
@@ -48,11 +48,11 @@ export function redisFlushed(rounds: number): Fault {
         await sleep(200);
       }
     },
-    promises: withoutRedis,
+    check: serviceWasUnaffected,
   };
 }
 
-/** What instances publish does not reach the others; Redis works otherwise. */
+/** Published messages are dropped; Redis works otherwise. */
 export function redisDropping(ms: number): Fault {
   return {
     name: 'redis-dropping',
@@ -61,14 +61,14 @@ export function redisDropping(ms: number): Fault {
       await sleep(ms);
       redis.mode = 'pass';
     },
-    promises: (report, { redis }) => [
-      ...withoutRedis(report),
-      ...(redis.dropped === 0 ? ['there was nothing to be dropped'] : []),
+    check: (report, { redis }) => [
+      ...serviceWasUnaffected(report),
+      ...(redis.dropped === 0 ? ['no message was dropped'] : []),
     ],
   };
 }
 
-/** Redis keeps its connections and says nothing, as a host does that stands still. */
+/** Redis keeps its connections and does not respond, like a frozen host. */
 export function redisStalled(ms: number): Fault {
   return {
     name: 'redis-stalled',
@@ -77,29 +77,29 @@ export function redisStalled(ms: number): Fault {
       await sleep(ms);
       redis.mode = 'pass';
     },
-    promises: withoutRedis,
+    check: serviceWasUnaffected,
   };
 }
 
-/** Without Redis everything goes on; messages of the other instance come by the log. */
-function withoutRedis(report: Report): string[] {
+/** The service works without Redis; messages of the other instance are delivered from the log. */
+function serviceWasUnaffected(report: Report): string[] {
   return [
-    ...streamsStayed(report),
-    ...(report.slowestDeliverySeconds > BY_LOG_SECONDS
+    ...noStreamBroke(report),
+    ...(report.slowestDeliverySeconds > MAX_DELIVERY_SECONDS
       ? [`a message took ${report.slowestDeliverySeconds} s to arrive`]
       : []),
-    ...(report.pauseSeconds > UNNOTICED_SECONDS
+    ...(report.pauseSeconds > MAX_PAUSE_SECONDS
       ? [`no message was acknowledged for ${report.pauseSeconds} s`]
       : []),
-    ...Object.keys(report.errors).map((code) => `a client was told ${code}`),
+    ...Object.keys(report.errors).map((code) => `a client received ${code}`),
   ];
 }
 
-async function searchTooMuch(world: TestCluster): Promise<void> {
-  const person = await world.meet('grpc', 0);
-  const client = person.client(SearchService, 0);
+async function exceedSearchLimit(cluster: TestCluster): Promise<void> {
+  const user = await cluster.createUser('grpc', 0);
+  const client = user.client(SearchService, 0);
   const limit = Number(SETTINGS.LIMIT_SEARCH_PER_MINUTE);
-  for (let search = 0; search < limit + SOME_SEARCHES; search += 1) {
+  for (let search = 0; search < limit + REFILLED_SEARCHES; search += 1) {
     try {
       await client.searchMessages({ query: 'bão' });
     } catch (error) {
@@ -107,5 +107,5 @@ async function searchTooMuch(world: TestCluster): Promise<void> {
       throw error;
     }
   }
-  world.ledger.break(`more than ${limit} searches a minute are allowed without Redis`);
+  cluster.ledger.addViolation(`more than ${limit} searches a minute are allowed without Redis`);
 }

@@ -2,27 +2,27 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createClient } from '@connectrpc/connect';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService, type SubscribeResponse } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import type { Edge, Person } from './people.ts';
-import { backoff } from './speaker.ts';
+import { backoff } from './sender.ts';
+import type { DemoUser, Edge } from './users.ts';
 
-/** A message as it was delivered. */
+/** A message that was delivered. */
 export type Delivery = {
   readonly messageId: bigint;
   readonly requestId: string;
   readonly content: string;
-  /** When it came, and since when the stream had been open then, ms. */
+  /** Time of the delivery, and time at which the stream opened, ms. */
   readonly at: number;
   readonly openSince: number;
 };
 
-const AWAY_MS = 1_000;
+const DISCONNECTED_MS = 1_000;
 
 /**
- * Subscribes to a channel and keeps its cursor. It is cut off after certain numbers of messages, stays away for
- * a moment, and goes on from its cursor.
+ * Subscribes to a channel and keeps its cursor. Its connection is cut after given numbers of messages; after a pause it
+ * resumes from its cursor.
  */
-export class Listener {
-  readonly person: Person;
+export class DemoSubscriber {
+  readonly user: DemoUser;
   readonly edge: Edge;
   readonly deliveries: Delivery[] = [];
   readonly events: Event[] = [];
@@ -35,20 +35,20 @@ export class Listener {
   readonly #started = Promise.withResolvers<void>();
   #cursor: bigint | undefined;
 
-  constructor(person: Person, edge: Edge, channelId: bigint, cutAfter: readonly number[]) {
-    this.person = person;
+  constructor(user: DemoUser, edge: Edge, channelId: bigint, cutAfter: readonly number[]) {
+    this.user = user;
     this.edge = edge;
     this.#channelId = channelId;
     this.#cutAfter = [...cutAfter];
   }
 
-  /** seq of the last event it has. */
+  /** `seq` of the last event that was received. */
   get cursor(): bigint {
     return this.#cursor ?? 0n;
   }
 
-  /** Listens until the signal; resolves once it does for the first time. */
-  async listen(signal: AbortSignal): Promise<void> {
+  /** Subscribes until the signal; resolves when the first stream has started. */
+  async start(signal: AbortSignal): Promise<void> {
     void this.#run(signal);
     await this.#started.promise;
   }
@@ -60,14 +60,14 @@ export class Listener {
       if (signal.aborted) return;
       this.reconnects += 1;
       if (this.deliveries.length > before) failures = 1;
-      const pauseMs = wasCut ? AWAY_MS * (0.2 + Math.random()) : backoff(failures);
+      const pauseMs = wasCut ? DISCONNECTED_MS * (0.2 + Math.random()) : backoff(failures);
       await sleep(pauseMs, undefined, { signal }).catch(() => {});
     }
   }
 
-  /** One stream to its end, whoever ends it; whether we did. */
+  /** Reads one stream to its end; returns whether this client cut the connection. */
   async #read(signal: AbortSignal): Promise<boolean> {
-    const connection = this.person.connect(this.edge);
+    const connection = this.user.connect(this.edge);
     const cursors = this.#cursor === undefined ? [] : [{ channelId: this.#channelId, seq: this.#cursor }];
     try {
       const client = createClient(EventService, connection.transport);
@@ -75,23 +75,23 @@ export class Listener {
       let openSince = Number.POSITIVE_INFINITY;
       for await (const response of stream) {
         if (response.payload.case === 'started') openSince = performance.now();
-        this.#take(response, openSince);
+        this.#handle(response, openSince);
         if (this.deliveries.length >= (this.#cutAfter[0] ?? Number.POSITIVE_INFINITY)) {
           this.#cutAfter.shift();
           return true;
         }
       }
     } catch {
-      // The stream broke; it is opened again.
+      // The stream broke; it is resumed.
     } finally {
       connection.cut();
     }
     return false;
   }
 
-  #take({ payload }: SubscribeResponse, openSince: number): void {
+  #handle({ payload }: SubscribeResponse, openSince: number): void {
     if (payload.case === 'event') {
-      this.#takeEvent(payload.value, openSince);
+      this.#handleEvent(payload.value, openSince);
     } else if (payload.case === 'started') {
       this.#cursor ??= payload.value.channels[0]?.startSeq;
       this.#started.resolve();
@@ -101,7 +101,7 @@ export class Listener {
     }
   }
 
-  #takeEvent(event: Event, openSince: number): void {
+  #handleEvent(event: Event, openSince: number): void {
     const { seq, change } = event;
     this.events.push(event);
     const expected = (this.#cursor ?? 0n) + 1n;
@@ -122,10 +122,10 @@ export class Listener {
 
 const ALL_DELIVERED_MS = 10_000;
 
-/** Waits until each listener has the events of its channel up to `head`, for some seconds at most. */
-export async function untilHeads(listeners: readonly Listener[], head: bigint, signal: AbortSignal) {
+/** Waits, for a limited time, until each subscriber has received the events up to `head`. */
+export async function untilHeads(subscribers: readonly DemoSubscriber[], head: bigint, signal: AbortSignal) {
   const deadline = performance.now() + ALL_DELIVERED_MS;
-  while (listeners.some(({ cursor }) => cursor < head) && performance.now() < deadline) {
+  while (subscribers.some(({ cursor }) => cursor < head) && performance.now() < deadline) {
     await sleep(10, undefined, { signal });
   }
 }

@@ -7,7 +7,7 @@ import type { Edge } from '../kit/app.ts';
 import { ChannelCursors } from '../kit/channel-cursors.ts';
 import { EnvelopeReader, encodeSubscribe, SUBSCRIBE_HEADERS, SUBSCRIBE_PATH } from '../kit/raw-subscribe.ts';
 
-/** Where one subscribes, to what, and as whom. */
+/** Instance, channel and token of a subscription. */
 export type PausedTarget = {
   readonly edge: Edge;
   readonly url: string;
@@ -17,35 +17,37 @@ export type PausedTarget = {
 
 type Opened = { readonly stream: Readable; close(): void };
 
-const AGAIN_MS = 200;
+const RETRY_MS = 200;
 
-/** A subscriber of one channel, on a connection of its own, that can stop reading from it. */
+/** A subscriber of one channel over a dedicated connection that it can stop reading. */
 export class PausedSubscriber {
-  /** Times the stream ended, and was opened again from the cursor. */
+  /** Times the stream ended and was resumed from the cursor. */
   reconnects = 0;
-  readonly #bed: PausedTarget;
+  readonly #target: PausedTarget;
   readonly #cursors = new ChannelCursors();
   #opened: Opened | undefined;
-  #asleep = false;
+  #paused = false;
 
-  constructor(bed: PausedTarget) {
-    this.#bed = bed;
+  constructor(target: PausedTarget) {
+    this.#target = target;
   }
 
   /** `seq` of the last event. */
   get seq(): bigint {
-    return this.#cursors.seqs.get(this.#bed.channelId) ?? 0n;
+    return this.#cursors.seqs.get(this.#target.channelId) ?? 0n;
   }
 
-  /** Events that did not follow the one before, and resets. */
+  /** Resets, and events that did not follow the previous one. */
   get gaps(): number {
     return this.#cursors.faults.length + this.#cursors.resets;
   }
 
   /** Resolves when the stream has started. */
   async open(): Promise<void> {
-    const body = encodeSubscribe({ channelIds: [this.#bed.channelId], cursors: this.#cursors.request });
-    const opened = await (this.#bed.edge === 'grpc' ? openGrpc(this.#bed, body) : openWeb(this.#bed, body));
+    const body = encodeSubscribe({ channelIds: [this.#target.channelId], cursors: this.#cursors.request });
+    const opened = await (this.#target.edge === 'grpc'
+      ? openGrpc(this.#target, body)
+      : openWeb(this.#target, body));
     this.#opened = opened;
     const reader = new EnvelopeReader((message) =>
       this.#cursors.take(fromBinary(SubscribeResponseSchema, message).payload),
@@ -56,24 +58,24 @@ export class PausedSubscriber {
     stream.once('close', () => {
       opened.close();
       this.#opened = undefined;
-      if (!this.#asleep) this.#openAgain();
+      if (!this.#paused) this.#reopen();
     });
   }
 
-  sleep(): void {
-    this.#asleep = true;
+  pause(): void {
+    this.#paused = true;
     this.#opened?.stream.pause();
   }
 
-  wake(): void {
-    this.#asleep = false;
-    if (this.#opened === undefined) this.#openAgain();
+  resume(): void {
+    this.#paused = false;
+    if (this.#opened === undefined) this.#reopen();
     else this.#opened.stream.resume();
   }
 
-  #openAgain(): void {
+  #reopen(): void {
     this.reconnects += 1;
-    setTimeout(() => this.open().catch(() => this.#openAgain()), AGAIN_MS * (1 + Math.random()));
+    setTimeout(() => this.open().catch(() => this.#reopen()), RETRY_MS * (1 + Math.random()));
   }
 }
 

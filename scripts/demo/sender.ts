@@ -1,28 +1,28 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { Code, ConnectError, createClient } from '@connectrpc/connect';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import type { Connection, Edge, Person } from './people.ts';
+import type { Connection, DemoUser, Edge } from './users.ts';
 
 /** A message that was acknowledged. */
 export type Sent = {
   readonly messageId: bigint;
   readonly content: string;
-  /** When it was first sent, ms. */
+  /** Time of the first attempt, ms. */
   readonly at: number;
   readonly attempts: number;
-  /** Whether the service answered that an earlier attempt had posted it. */
+  /** Whether an earlier attempt had posted the message. */
   readonly repeated: boolean;
 };
 
 const PAUSE_MS = 100;
 const ATTEMPTS = 12;
 const FIRST_BACKOFF_MS = 20;
-const LONGEST_BACKOFF_MS = 2_000;
-// Every so many messages the connection is cut while the answer is on its way.
+const MAX_BACKOFF_MS = 2_000;
+// After this number of messages the connection is cut while the response is on its way.
 const CUT_EVERY = 12;
 const CUT_AFTER_MS = 4;
 const DEADLINE_MS = 5_000;
-const LASTING: ReadonlySet<Code> = new Set([
+const PERMANENT: ReadonlySet<Code> = new Set([
   Code.InvalidArgument,
   Code.NotFound,
   Code.AlreadyExists,
@@ -32,22 +32,22 @@ const LASTING: ReadonlySet<Code> = new Set([
   Code.Unimplemented,
 ]);
 
-/** Says its lines one after the other, and each again with the same request id until it is acknowledged. */
-export class Speaker {
-  readonly person: Person;
+/** Sends messages one after the other, and repeats each with the same request id until it is acknowledged. */
+export class DemoSender {
+  readonly user: DemoUser;
   readonly edge: Edge;
   readonly sent: Sent[] = [];
   readonly #channelId: bigint;
   #connection: Connection;
 
-  constructor(person: Person, edge: Edge, channelId: bigint) {
-    this.person = person;
+  constructor(user: DemoUser, edge: Edge, channelId: bigint) {
+    this.user = user;
     this.edge = edge;
     this.#channelId = channelId;
-    this.#connection = person.connect(edge);
+    this.#connection = user.connect(edge);
   }
 
-  async say(lines: readonly string[], signal: AbortSignal): Promise<void> {
+  async sendAll(lines: readonly string[], signal: AbortSignal): Promise<void> {
     for (const [index, content] of lines.entries()) {
       this.sent.push(await this.#send(content, index % CUT_EVERY === CUT_EVERY - 1, signal));
       await sleep(PAUSE_MS * (0.5 + Math.random()), undefined, { signal });
@@ -61,22 +61,22 @@ export class Speaker {
     for (let attempts = 1; ; attempts++) {
       try {
         const client = createClient(MessageService, this.#connection.transport);
-        const answering = client.sendMessage(request, { timeoutMs: DEADLINE_MS, signal });
+        const response = client.sendMessage(request, { timeoutMs: DEADLINE_MS, signal });
         if (cutFirst && attempts === 1) setTimeout(() => this.#connection.cut(), CUT_AFTER_MS);
-        const { message, repeatedRequest } = await answering;
+        const { message, repeatedRequest } = await response;
         return { messageId: message?.id ?? 0n, content, at, attempts, repeated: repeatedRequest };
       } catch (error) {
         signal.throwIfAborted();
-        if (attempts === ATTEMPTS || LASTING.has(ConnectError.from(error).code)) throw error;
+        if (attempts === ATTEMPTS || PERMANENT.has(ConnectError.from(error).code)) throw error;
         await sleep(backoff(attempts), undefined, { signal });
         this.#connection.cut();
-        this.#connection = this.person.connect(this.edge);
+        this.#connection = this.user.connect(this.edge);
       }
     }
   }
 }
 
-/** Grows with each attempt, and is never the same for two callers. */
+/** Increases with each attempt, with jitter. */
 export function backoff(attempts: number): number {
-  return Math.min(FIRST_BACKOFF_MS * 2 ** attempts, LONGEST_BACKOFF_MS) * (0.5 + Math.random() / 2);
+  return Math.min(FIRST_BACKOFF_MS * 2 ** attempts, MAX_BACKOFF_MS) * (0.5 + Math.random() / 2);
 }

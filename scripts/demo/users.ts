@@ -7,30 +7,30 @@ import { DEV_FOLDER, envFile } from '../lib/dev-state.ts';
 
 export type Edge = 'gRPC' | 'Connect';
 
-/** Somebody who calls the running service. */
-export type Person = {
+/** A user who calls the running service. */
+export type DemoUser = {
   readonly userId: bigint;
   readonly name: string;
-  /** Over a connection of its own, which can be cut. */
+  /** Opens a dedicated connection, which can be cut. */
   connect(edge: Edge): Connection;
 };
 
 export type Connection = {
   readonly transport: Transport;
-  /** Breaks the connection off, with all that is under way on it. */
+  /** Closes the connection abruptly, with all calls on it. */
   cut(): void;
 };
 
 const { tenantId } = LAN;
-const NEWCOMERS = ['Camille Durand', 'Budi Santoso', '佐藤 花子', 'Lucía Fernández', 'Alice', 'Quang'];
+const NEW_USERS = ['Camille Durand', 'Budi Santoso', '佐藤 花子', 'Lucía Fernández', 'Alice', 'Quang'];
 
-/** The two users of the demo tenant and some more, known to the service that runs in this folder. */
-export async function meetPeople(): Promise<Person[]> {
+/** The two users of the demo tenant and some more, with tokens that the service of this folder accepts. */
+export async function createUsers(): Promise<DemoUser[]> {
   const env = readEnv();
   const signer = await createTokenSigner(DEV_FOLDER);
-  const newcomers = NEWCOMERS.map((name, index) => ({ userId: 111n + BigInt(index), tenantId, name }));
+  const newUsers = NEW_USERS.map((name, index) => ({ userId: 111n + BigInt(index), tenantId, name }));
   return Promise.all(
-    [LAN, MINH, ...newcomers].map(async (user) => {
+    [LAN, MINH, ...newUsers].map(async (user) => {
       const token = await signer.sign(user);
       return { ...user, connect: (edge: Edge) => connect(edge, env, token) };
     }),
@@ -48,7 +48,7 @@ function readEnv(): Env {
       if (name !== undefined && value !== undefined) values.set(name, value);
     }
   } catch {
-    throw new Error('The service does not run in this folder: npm start starts it.');
+    throw new Error('The service is not running in this folder. Start it with npm start.');
   }
   return {
     grpcUrl: `http://${values.get('DISCUSS_GRPC_ADDR')}`,

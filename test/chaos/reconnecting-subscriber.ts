@@ -2,34 +2,34 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { ConnectError } from '@connectrpc/connect';
 import { EventService, type SubscribeResponse } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { ChannelCursors } from '../kit/channel-cursors.ts';
-import { other, type Person, pauseAfter } from './person.ts';
+import { delayAfter, otherInstance, type TestUser } from './test-user.ts';
 
-// The service says how often heartbeats come; after three that did not, a browser takes the connection for dead.
+// The service announces its heartbeat interval; after three missed heartbeats a browser client reconnects.
 const MISSED_HEARTBEATS = 3;
 const START_MS = 3_000;
-const LOOK_MS = 100;
+const CHECK_MS = 100;
 
 /**
- * A subscriber that goes to the other instance when its own is gone, with its cursors, and keeps account of what
- * came: of events that never came, came twice, or came after later ones.
+ * A subscriber that resumes at the other instance with its cursors when its stream breaks. Counts events that are
+ * missing, duplicated or out of order.
  */
 export class ReconnectingSubscriber {
-  readonly person: Person;
+  readonly user: TestUser;
   /** Ids of the messages received in each channel. */
   readonly posted = new Map<bigint, Set<bigint>>();
-  /** Times the stream broke and was opened again. */
+  /** Times the stream broke and was resumed. */
   reconnects = 0;
-  /** The longest time from a message's acknowledgement to its arrival. */
+  /** The longest time from the acknowledgement of a message to its delivery. */
   slowestMs = 0;
   readonly #cursors = new ChannelCursors();
-  #at: number;
+  #current: number;
   #connection: AbortController | undefined;
   #heartbeatMs = 0;
-  #heardAt = 0;
+  #receivedAt = 0;
 
-  constructor(person: Person) {
-    this.person = person;
-    this.#at = person.home;
+  constructor(user: TestUser) {
+    this.user = user;
+    this.#current = user.home;
   }
 
   get started(): boolean {
@@ -52,7 +52,7 @@ export class ReconnectingSubscriber {
     return this.posted.get(channelId)?.has(messageId) ?? false;
   }
 
-  /** Whether everything up to the heads was received. */
+  /** Whether all events up to the heads were received. */
   isAt(heads: ReadonlyMap<bigint, bigint>): boolean {
     return this.countMissing(heads) === 0;
   }
@@ -71,50 +71,50 @@ export class ReconnectingSubscriber {
     this.slowestMs = 0;
   }
 
-  goHome(): void {
-    if (this.#at === this.person.home) return;
-    this.#at = this.person.home;
+  returnHome(): void {
+    if (this.#current === this.user.home) return;
+    this.#current = this.user.home;
     this.#connection?.abort();
   }
 
-  /** Listens until the signal, whatever happens. */
+  /** Subscribes, and resumes after each failure, until the signal. */
   async run(signal: AbortSignal): Promise<void> {
     for (let attempt = 1; !signal.aborted; attempt += 1) {
-      const at = this.#at;
-      const error = await this.#listen(at, signal);
+      const at = this.#current;
+      const error = await this.#subscribe(at, signal);
       if (signal.aborted) return;
-      // Sent home: not a failure.
-      if (this.#at !== at) continue;
+      // `returnHome` closed the stream: not a failure.
+      if (this.#current !== at) continue;
       this.reconnects += 1;
-      this.#at = other(at);
+      this.#current = otherInstance(at);
       if (this.#heartbeatMs > 0) attempt = 1;
-      await sleep(pauseAfter(error, attempt));
+      await sleep(delayAfter(error, attempt));
     }
   }
 
-  async #listen(at: number, signal: AbortSignal): Promise<ConnectError | undefined> {
+  async #subscribe(at: number, signal: AbortSignal): Promise<ConnectError | undefined> {
     const connection = new AbortController();
     this.#connection = connection;
     const stop = () => connection.abort();
     signal.addEventListener('abort', stop, { once: true });
     const watch = setInterval(() => {
       if (this.#isSilent()) stop();
-    }, LOOK_MS);
+    }, CHECK_MS);
     this.#heartbeatMs = 0;
-    this.#heardAt = performance.now();
+    this.#receivedAt = performance.now();
     try {
       const cursors = this.#cursors.request;
-      const client = this.person.client(EventService, at);
+      const client = this.user.client(EventService, at);
       for await (const response of client.subscribe({ cursors }, { signal: connection.signal })) {
-        this.#heardAt = performance.now();
-        this.#take(response);
+        this.#receivedAt = performance.now();
+        this.#handle(response);
       }
-      if (!connection.signal.aborted) this.person.ledger.break('a stream ended without saying why');
+      if (!connection.signal.aborted) this.user.ledger.addViolation('a stream ended without an error');
       return undefined;
     } catch (thrown) {
       if (connection.signal.aborted) return undefined;
       const error = ConnectError.from(thrown);
-      this.person.ledger.note(error, `Subscribe over ${this.person.edge}`);
+      this.user.ledger.recordError(error, `Subscribe over ${this.user.edge}`);
       return error;
     } finally {
       clearInterval(watch);
@@ -123,33 +123,33 @@ export class ReconnectingSubscriber {
     }
   }
 
-  // gRPC has keepalive, and needs no look at heartbeats once the stream has started.
+  // gRPC has keepalive and needs no check of heartbeats once the stream has started.
   #isSilent(): boolean {
-    const silentMs = performance.now() - this.#heardAt;
+    const silentMs = performance.now() - this.#receivedAt;
     if (this.#heartbeatMs === 0) return silentMs > START_MS;
-    return this.person.edge === 'web' && silentMs > MISSED_HEARTBEATS * this.#heartbeatMs;
+    return this.user.edge === 'web' && silentMs > MISSED_HEARTBEATS * this.#heartbeatMs;
   }
 
-  #take({ payload }: SubscribeResponse): void {
-    const { ledger, userId } = this.person;
+  #handle({ payload }: SubscribeResponse): void {
+    const { ledger, userId } = this.user;
     const known = this.#cursors.faults.length;
     this.#cursors.take(payload);
     for (const { kind, text } of this.#cursors.faults.slice(known))
-      if (kind === 'wrong start' || kind === 'unrequested') ledger.break(text);
+      if (kind === 'wrong start' || kind === 'unrequested') ledger.addViolation(text);
     if (payload.case === 'started') {
       this.#heartbeatMs = payload.value.heartbeatIntervalMs;
       for (const { channelId } of payload.value.channels)
         if (!this.posted.has(channelId)) this.posted.set(channelId, new Set());
     }
     if (payload.case === 'channelClosed')
-      ledger.break(`the stream of ${userId} lost channel ${payload.value.channelId}`);
+      ledger.addViolation(`the stream of ${userId} lost channel ${payload.value.channelId}`);
     if (payload.case === 'event' && payload.value.change.case === 'messageCreated')
-      this.#takePosted(payload.value.channelId, payload.value.change.value.message?.id ?? 0n);
+      this.#handlePosted(payload.value.channelId, payload.value.change.value.message?.id ?? 0n);
   }
 
-  #takePosted(channelId: bigint, messageId: bigint): void {
+  #handlePosted(channelId: bigint, messageId: bigint): void {
     this.posted.get(channelId)?.add(messageId);
-    const acknowledgedAt = this.person.ledger.acknowledged.get(messageId);
+    const acknowledgedAt = this.user.ledger.acknowledged.get(messageId);
     if (acknowledgedAt !== undefined)
       this.slowestMs = Math.max(this.slowestMs, performance.now() - acknowledgedAt);
   }

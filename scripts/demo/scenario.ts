@@ -6,11 +6,11 @@ import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/m
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { EventProjection } from '../../test/kit/event-projection.ts';
-import { Listener, untilHeads } from './listener.ts';
-import type { Connection, Edge, Person } from './people.ts';
+import { DemoSubscriber, untilHeads } from './subscriber.ts';
+import type { Connection, DemoUser, Edge } from './users.ts';
 
-/** What a scene came to: whether all of it held, and who listened. */
-export type Played = { readonly held: boolean; readonly listeners: readonly Listener[] };
+/** Whether all expectations of the scenario were met, and the subscribers that observed it. */
+export type ScenarioResult = { readonly passed: boolean; readonly subscribers: readonly DemoSubscriber[] };
 
 type Expectation = readonly [what: string, holds: boolean];
 
@@ -25,65 +25,65 @@ const SLIP = 'Mật khẩu kho là 1234.';
 const OPTIONS = ['Thứ Hai', 'Thứ Ba', 'Thứ Tư'];
 
 /**
- * People ask, answer, correct themselves, react, vote and search. After each step every subscriber, from the events
- * alone, and the reads must say the same, and what the step was for.
+ * Users post, reply, edit, react, vote, search and delete. After each step the state that every subscriber derives from
+ * events must equal the state that is read, and contain the effect of the step.
  */
-export class Scene {
-  readonly #people: readonly Person[];
+export class Scenario {
+  readonly #users: readonly DemoUser[];
   readonly #signal: AbortSignal;
   readonly #connections: readonly Connection[];
-  readonly #listeners: readonly Listener[];
+  readonly #subscribers: readonly DemoSubscriber[];
   readonly channelId: bigint;
-  #held = true;
+  #passed = true;
 
   private constructor(
-    people: readonly Person[],
+    users: readonly DemoUser[],
     connections: readonly Connection[],
     channelId: bigint,
     signal: AbortSignal,
     edgeOf: (index: number) => Edge,
   ) {
-    this.#people = people;
+    this.#users = users;
     this.#connections = connections;
     this.channelId = channelId;
     this.#signal = signal;
-    // Every third is cut off after the question, and has the rest from the log.
-    this.#listeners = people.map(
-      (person, index) => new Listener(person, edgeOf(index), channelId, index % 3 === 2 ? [1] : []),
+    // The connection of every third subscriber is cut after the first message; the rest is replayed from the log.
+    this.#subscribers = users.map(
+      (user, index) => new DemoSubscriber(user, edgeOf(index), channelId, index % 3 === 2 ? [1] : []),
     );
   }
 
-  static async play(
-    people: readonly Person[],
+  static async run(
+    users: readonly DemoUser[],
     edgeOf: (index: number) => Edge,
     signal: AbortSignal,
-  ): Promise<Played> {
-    const connections = people.map((person, index) => person.connect(edgeOf(index)));
+  ): Promise<ScenarioResult> {
+    const connections = users.map((user, index) => user.connect(edgeOf(index)));
     const done = new AbortController();
     try {
-      const channelId = await createChannel(people, connections);
-      const scene = new Scene(people, connections, channelId, signal, edgeOf);
-      await Promise.all(scene.#listeners.map((listener) => listener.listen(done.signal)));
-      await scene.#play();
-      return { held: scene.#held, listeners: scene.#listeners };
+      const channelId = await createChannel(users, connections);
+      const scenario = new Scenario(users, connections, channelId, signal, edgeOf);
+      await Promise.all(scenario.#subscribers.map((subscriber) => subscriber.start(done.signal)));
+      await scenario.#run();
+      return { passed: scenario.#passed, subscribers: scenario.#subscribers };
     } finally {
       done.abort();
       for (const connection of connections) connection.cut();
     }
   }
 
-  async #play(): Promise<void> {
+  async #run(): Promise<void> {
     const root = await this.#post(0, QUESTION);
     const replies: bigint[] = [];
     for (const [index, answer] of ANSWERS.entries()) replies.push(await this.#post(index + 1, answer, root));
     await this.#check('thread', root, (message) => [
-      [`${message?.replyCount} replies by ${message?.participantCount} people`, message?.replyCount === 3],
+      [`${message?.replyCount} replies by ${message?.participantCount} users`, message?.replyCount === 3],
     ]);
 
     const [first = 0n] = replies;
     const updateMask = { paths: ['content'] };
-    await this.#messages(1).editMessage({ ...this.#named(first), content: CORRECTED, updateMask });
-    const { versions } = await this.#messages(2).listEdits(this.#named(first));
+    await this.#messages(1).editMessage({ ...this.#target(first), content: CORRECTED, updateMask });
+    const { versions } = await this.#messages(2).listEdits(this.#target(first));
     await this.#check('edit', first, (message) => [
       [`“${message?.content}”`, message?.content === CORRECTED],
       [`before: “${versions[0]?.content}”`, versions[0]?.content === ANSWERS[0]],
@@ -91,20 +91,18 @@ export class Scene {
 
     const emoji = '👍';
     await Promise.all(
-      this.#people.map((_, index) => this.#messages(index).addReaction({ ...this.#named(first), emoji })),
+      this.#users.map((_, index) => this.#messages(index).addReaction({ ...this.#target(first), emoji })),
     );
     await this.#check('reaction', first, (message) => {
       const users = message?.reactions[0]?.userIds ?? [];
-      return [
-        [`${emoji} of ${users.length} people who reacted at once`, users.length === this.#people.length],
-      ];
+      return [[`${emoji} of ${users.length} users who reacted at once`, users.length === this.#users.length]];
     });
 
     await this.#vote();
     await this.#search(root);
 
     const slip = await this.#post(4, SLIP);
-    await this.#messages(4).deleteMessage(this.#named(slip));
+    await this.#messages(4).deleteMessage(this.#target(slip));
     const found = await this.#find('mật khẩu kho');
     await this.#check('deletion', slip, (message) => [
       ['the text is gone', message?.content === '' && message.deleteTime !== undefined],
@@ -120,16 +118,16 @@ export class Scene {
       poll: { options: OPTIONS },
       requestId: crypto.randomUUID(),
     });
-    const named = this.#named(message?.id ?? 0n);
+    const named = this.#target(message?.id ?? 0n);
     const choose = (index: number, optionId: number) =>
       this.#messages(index).votePoll({ ...named, optionIds: [optionId] });
-    await Promise.all(this.#people.map((_, index) => choose(index, 1 + (index % 3))));
-    // Changed their minds.
+    await Promise.all(this.#users.map((_, index) => choose(index, 1 + (index % 3))));
+    // Two users change their votes.
     await Promise.all([choose(0, 2), choose(3, 2)]);
     await this.#messages(0).closePoll(named);
     const { ownOptionIds } = await this.#messages(3).getPoll(named);
     const votes = OPTIONS.map(
-      (_, option) => this.#people.filter((_, index) => chosen(index) === option).length,
+      (_, option) => this.#users.filter((_, index) => chosen(index) === option).length,
     );
     await this.#check('poll', named.messageId, (message) => {
       const poll = message?.poll;
@@ -140,7 +138,7 @@ export class Scene {
           isDeepStrictEqual(counts, votes),
         ],
         ['closed', poll?.closedTime !== undefined],
-        ['own vote as changed', isDeepStrictEqual(ownOptionIds, [2])],
+        ['own vote was changed', isDeepStrictEqual(ownOptionIds, [2])],
       ];
     });
   }
@@ -149,42 +147,42 @@ export class Scene {
     const words = await this.#find('giao hang');
     const code = await this.#find('PO-2024-001');
     const corrected = await this.#find(`"${CORRECTED}"`);
-    this.#say('search', [
+    this.#report('search', [
       ['“giao hang” finds “giao hàng”', words.includes(root)],
       ['PO-2024-001 is found', code.includes(root)],
-      ['edits are found as they are now', corrected.length === 1],
+      ['edited messages are found by their new text', corrected.length === 1],
     ]);
   }
 
-  /** Waits until everybody has all events, and compares what each makes of them with what is read. */
+  /** Waits until all subscribers have all events, and compares the state derived from them with reads. */
   async #check(step: string, messageId: bigint, expect: (message: Message | undefined) => Expectation[]) {
     const { messages, headSeq } = await this.#messages(5).listMessages({
       channelId: this.channelId,
       pageSize: 100,
     });
-    await untilHeads(this.#listeners, headSeq, this.#signal);
+    await untilHeads(this.#subscribers, headSeq, this.#signal);
     const read = new Map(messages.map((message) => [message.id, message]));
-    // What the service itself reports was there before they listened.
+    // The notices of the service were posted before the subscriptions.
     const posted = messages.filter(({ notice }) => notice === undefined);
-    const same = this.#listeners.filter((listener) => {
-      const replica = new EventProjection();
-      for (const event of listener.events) replica.apply(event);
+    const same = this.#subscribers.filter((subscriber) => {
+      const projection = new EventProjection();
+      for (const event of subscriber.events) projection.apply(event);
       return (
-        replica.messages.size === posted.length &&
-        posted.every((message) => isSame(message, replica.messages.get(message.id)))
+        projection.messages.size === posted.length &&
+        posted.every((message) => isSame(message, projection.messages.get(message.id)))
       );
     });
-    const count = this.#listeners.length;
-    this.#say(step, [
+    const count = this.#subscribers.length;
+    this.#report(step, [
       ...expect(read.get(messageId)),
-      [`${same.length} of ${count} subscribers have what is read`, same.length === count],
+      [`${same.length} of ${count} subscribers have the state that is read`, same.length === count],
     ]);
   }
 
-  #say(step: string, expectations: readonly Expectation[]): void {
-    const lines = expectations.map(([what, holds]) => (holds ? what : `NOT SO: ${what}`));
+  #report(step: string, expectations: readonly Expectation[]): void {
+    const lines = expectations.map(([what, holds]) => (holds ? what : `FAILED: ${what}`));
     console.log(`  ${step.padEnd(9)} ${lines.join('; ')}`);
-    this.#held &&= expectations.every(([, holds]) => holds);
+    this.#passed &&= expectations.every(([, holds]) => holds);
   }
 
   async #post(index: number, content: string, parentId = 0n): Promise<bigint> {
@@ -207,20 +205,23 @@ export class Scene {
     return createClient(MessageService, at(this.#connections, index).transport);
   }
 
-  #named(messageId: bigint) {
+  #target(messageId: bigint) {
     return { channelId: this.channelId, messageId };
   }
 }
 
-/** Option that somebody has chosen in the end, from 0. */
+/** Index of the option that a user has chosen in the end. */
 function chosen(index: number): number {
   return index === 0 || index === 3 ? 1 : index % 3;
 }
 
-async function createChannel(people: readonly Person[], connections: readonly Connection[]): Promise<bigint> {
+async function createChannel(
+  users: readonly DemoUser[],
+  connections: readonly Connection[],
+): Promise<bigint> {
   const { channel } = await createClient(ChannelService, at(connections, 0).transport).createChannel({
     name: 'Giao hàng PO-2024-001',
-    memberUserIds: people.slice(1).map(({ userId }) => userId),
+    memberUserIds: users.slice(1).map(({ userId }) => userId),
     requestId: crypto.randomUUID(),
   });
   return channel?.id ?? 0n;
@@ -232,6 +233,6 @@ function isSame(read: Message, made: Message | undefined): boolean {
 
 function at<T>(items: readonly T[], index: number): T {
   const item = items[index % items.length];
-  if (item === undefined) throw new RangeError(`nothing at ${index}`);
+  if (item === undefined) throw new RangeError(`no item ${index}`);
   return item;
 }

@@ -18,19 +18,19 @@ export const TENANT = 1n;
 
 const DEADLINE_MS = 3_000;
 const FIRST_BACKOFF_MS = 50;
-const LONGEST_BACKOFF_MS = 1_000;
-const PATIENCE_MS = 90_000;
+const MAX_BACKOFF_MS = 1_000;
+const RETRY_TIMEOUT_MS = 90_000;
 
-/** Somebody who calls either instance over one of the edges, from connections of their own. */
-export class Person implements Disposable {
+/** A user who calls either instance over one of the edges, over dedicated connections. */
+export class TestUser implements Disposable {
   readonly userId: bigint;
   readonly edge: Edge;
-  /** Number of the instance they call when nothing is wrong. */
+  /** Number of the instance that is called without a fault. */
   readonly home: number;
   readonly token: string;
   readonly ledger: Ledger;
   readonly #transports: readonly Transport[];
-  #at: number;
+  #current: number;
 
   constructor(parts: {
     userId: bigint;
@@ -43,7 +43,7 @@ export class Person implements Disposable {
     this.userId = parts.userId;
     this.edge = parts.edge;
     this.home = parts.home;
-    this.#at = parts.home;
+    this.#current = parts.home;
     this.token = parts.token;
     this.ledger = parts.ledger;
     this.#transports = parts.instances.map((instance) => connect(parts.edge, instance, parts.token));
@@ -51,35 +51,35 @@ export class Person implements Disposable {
 
   client<S extends DescService>(service: S, instance: number): Client<S> {
     const transport = this.#transports[instance];
-    if (transport === undefined) throw new RangeError(`there is no instance ${instance}`);
+    if (transport === undefined) throw new RangeError(`no instance ${instance}`);
     return createClient(service, transport);
   }
 
   /**
-   * Repeats a call until it is answered, as clients should: with a deadline for each attempt, with growing pauses,
-   * and at the other instance after a failure unless it is about a certain one.
+   * Repeats a call until it succeeds, as clients should: with a deadline for each attempt, increasing delays, and the
+   * other instance after a failure, unless `only` names an instance.
    */
-  async insist<S extends DescService, T>(
+  async retry<S extends DescService, T>(
     service: S,
     call: (client: Client<S>, options: { timeoutMs: number }) => Promise<T>,
     only?: number,
   ): Promise<T> {
-    const end = performance.now() + PATIENCE_MS;
+    const end = performance.now() + RETRY_TIMEOUT_MS;
     for (let attempt = 1; ; attempt += 1) {
       try {
-        return await call(this.client(service, only ?? this.#at), { timeoutMs: DEADLINE_MS });
+        return await call(this.client(service, only ?? this.#current), { timeoutMs: DEADLINE_MS });
       } catch (thrown) {
         const error = ConnectError.from(thrown);
-        this.ledger.note(error, `${service.name} over ${this.edge}`);
+        this.ledger.recordError(error, `${service.name} over ${this.edge}`);
         if (performance.now() > end) throw error;
-        this.#at = other(this.#at);
-        await sleep(pauseAfter(error, attempt));
+        this.#current = otherInstance(this.#current);
+        await sleep(delayAfter(error, attempt));
       }
     }
   }
 
-  goHome(): void {
-    this.#at = this.home;
+  returnHome(): void {
+    this.#current = this.home;
   }
 
   [Symbol.dispose](): void {
@@ -89,16 +89,16 @@ export class Person implements Disposable {
 }
 
 /** Number of the other of two instances. */
-export function other(instance: number): number {
+export function otherInstance(instance: number): number {
   return 1 - instance;
 }
 
-/** Grows with each attempt, is never the same for two clients, and at least what the service asks for. */
-export function pauseAfter(error: ConnectError | undefined, attempt: number): number {
+/** Increases with each attempt, has jitter, and is at least the retry delay of the error. */
+export function delayAfter(error: ConnectError | undefined, attempt: number): number {
   const delay = error?.findDetails(RetryInfoSchema)[0]?.retryDelay;
-  const asked = delay === undefined ? 0 : Number(delay.seconds) * 1_000 + delay.nanos / 1e6;
-  const grown = Math.min(FIRST_BACKOFF_MS * 2 ** (attempt - 1), LONGEST_BACKOFF_MS);
-  return Math.max(asked, grown) * (1 + Math.random() / 2);
+  const requested = delay === undefined ? 0 : Number(delay.seconds) * 1_000 + delay.nanos / 1e6;
+  const backoff = Math.min(FIRST_BACKOFF_MS * 2 ** (attempt - 1), MAX_BACKOFF_MS);
+  return Math.max(requested, backoff) * (1 + Math.random() / 2);
 }
 
 function connect(edge: Edge, instance: Instance, token: string): Transport {

@@ -5,21 +5,21 @@ import { until } from '../kit/until.ts';
 import { FaultProxy } from '../kit/wire.ts';
 import { Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
-import { Person, TENANT } from './person.ts';
-import { ReconnectingSubscriber } from './roamer.ts';
-import { Board, InstanceWriter, Sender } from './sender.ts';
+import { ReconnectingSubscriber } from './reconnecting-subscriber.ts';
+import { InstanceWriter, Sender, SharedMessages } from './sender.ts';
 import { Stores } from './stores.ts';
+import { TENANT, TestUser } from './test-user.ts';
 
-/** How much goes on in it. */
+/** Number of channels and users, and their load. */
 export type Size = {
   readonly channels: number;
   readonly senders: number;
   readonly subscribers: number;
-  /** Writes and reads of all senders together, per second. */
+  /** Writes and reads of all senders per second. */
   readonly perSecond: number;
 };
 
-/** What the instances are given beside addresses: production's defaults, with short times to notice a dead peer. */
+/** Settings of the instances besides addresses: the defaults, with short times to detect a dead peer. */
 export const SETTINGS = {
   LIMIT_SEND_PER_MINUTE: '0',
   LIMIT_READ_PER_MINUTE: '0',
@@ -38,13 +38,13 @@ export const SETTINGS = {
 
 export const STREAM_BUFFER_BYTES = Number(SETTINGS.EVENT_STREAM_BUFFER_BYTES);
 
-const HOME_MS = 10_000;
+const RETURN_MS = 10_000;
 const START_MS = 30_000;
 
-/** Two instances with their stores, and the people who use them. */
+/** Two instances with their stores and the users who call them. */
 export class TestCluster implements AsyncDisposable {
   readonly stores: Stores;
-  /** Before Redis and before PostgreSQL. */
+  /** Proxies between the instances and their stores. */
   readonly redis: FaultProxy;
   readonly postgres: FaultProxy;
   readonly instances: readonly [Instance, Instance];
@@ -52,11 +52,11 @@ export class TestCluster implements AsyncDisposable {
   readonly ledger = new Ledger();
   readonly tokens: TokenSigner;
   readonly senders: Sender[] = [];
-  readonly roamers: ReconnectingSubscriber[] = [];
-  /** Channels; everybody is in the first one. */
+  readonly subscribers: ReconnectingSubscriber[] = [];
+  /** All users are members of the first channel. */
   readonly channelIds: bigint[] = [];
-  readonly #beacons: InstanceWriter[] = [];
-  readonly #people: Person[] = [];
+  readonly #writers: InstanceWriter[] = [];
+  readonly #users: TestUser[] = [];
   #lastUserId = 0n;
   #sending: Promise<unknown> = Promise.resolve();
   #stopSending = new AbortController();
@@ -88,41 +88,51 @@ export class TestCluster implements AsyncDisposable {
   ): Promise<TestCluster> {
     await using owned = new AsyncDisposableStack();
     const stores = owned.use(await Stores.open());
-    const redis = owned.adopt(await FaultProxy.open(stores.redisPort, true), (wire) => wire.close());
-    const postgres = owned.adopt(await FaultProxy.open(stores.postgresPort, false), (wire) => wire.close());
+    const redis = owned.adopt(await FaultProxy.open(stores.redisPort, true), (proxy) => proxy.close());
+    const postgres = owned.adopt(await FaultProxy.open(stores.postgresPort, false), (proxy) => proxy.close());
     const tokens = await createTokenSigner();
     const env = { ...SETTINGS, ...settings, ...environment(stores, redis, postgres, tokens) };
     const start = async (name: string) =>
       owned.adopt(await Instance.start(name, env), (instance) => instance.close());
     const instances = await Promise.all([start('một'), start('hai')]);
-    const world = new TestCluster({ stores, redis, postgres, instances, tokens, seed, owned: owned.move() });
-    await world.#populate(size);
-    return world;
+    const cluster = new TestCluster({
+      stores,
+      redis,
+      postgres,
+      instances,
+      tokens,
+      seed,
+      owned: owned.move(),
+    });
+    await cluster.#populate(size);
+    return cluster;
   }
 
-  /** Somebody new, at home at an instance. */
-  async meet(edge: Person['edge'], home: number): Promise<Person> {
+  /** Creates a user who prefers an instance. */
+  async createUser(edge: TestUser['edge'], home: number): Promise<TestUser> {
     this.#lastUserId += 1n;
     const userId = this.#lastUserId;
     const token = await this.tokens.sign({ userId, tenantId: TENANT, expiresIn: 7_200 });
-    const person = new Person({ userId, edge, home, token, instances: this.instances, ledger: this.ledger });
-    this.#people.push(person);
-    return person;
+    const user = new TestUser({ userId, edge, home, token, instances: this.instances, ledger: this.ledger });
+    this.#users.push(user);
+    return user;
   }
 
-  /** Everybody is where they were before a fault drove them away. */
-  async goHome(): Promise<void> {
-    for (const { person } of this.senders) person.goHome();
-    for (const roamer of this.roamers) roamer.goHome();
-    await this.untilCaughtUp(HOME_MS);
+  /** Returns all users to the instances that they used before a fault. */
+  async returnHome(): Promise<void> {
+    for (const { user } of this.senders) user.returnHome();
+    for (const subscriber of this.subscribers) subscriber.returnHome();
+    await this.untilCaughtUp(RETURN_MS);
   }
 
-  /** Waits until every subscriber has what the log held when this was called. */
+  /** Waits until every subscriber has received the events that the log holds now. */
   async untilCaughtUp(deadlineMs: number): Promise<ReadonlyMap<bigint, bigint>> {
     const heads = await this.heads();
-    await until(() => this.roamers.every((roamer) => roamer.isAt(heads)), 'catching up', deadlineMs).catch(
-      () => {},
-    );
+    await until(
+      () => this.subscribers.every((subscriber) => subscriber.isAt(heads)),
+      'catching up',
+      deadlineMs,
+    ).catch(() => {});
     return heads;
   }
 
@@ -137,12 +147,12 @@ export class TestCluster implements AsyncDisposable {
   startSending(): void {
     this.#stopSending = new AbortController();
     const { signal } = this.#stopSending;
-    this.#sending = Promise.all([...this.senders, ...this.#beacons].map((one) => one.run(signal)));
-    // Whoever stops them hears of it; until then a failure is not an unhandled one.
+    this.#sending = Promise.all([...this.senders, ...this.#writers].map((one) => one.run(signal)));
+    // `stopSending` reports a failure; until then it is not an unhandled rejection.
     this.#sending.catch(() => {});
   }
 
-  /** Lets senders finish what they have begun. */
+  /** Lets the senders finish their current calls. */
   async stopSending(): Promise<void> {
     this.#stopSending.abort();
     await this.#sending;
@@ -151,24 +161,24 @@ export class TestCluster implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     this.#stopListening.abort();
     this.#stopSending.abort();
-    for (const person of this.#people) person[Symbol.dispose]();
+    for (const user of this.#users) user[Symbol.dispose]();
     await this.#owned.disposeAsync();
   }
 
   async #populate({ channels, senders, subscribers, perSecond }: Size): Promise<void> {
-    const people = await Promise.all(
+    const users = await Promise.all(
       Array.from({ length: senders + subscribers }, (_, index) =>
-        this.meet(index % 2 === 0 ? 'grpc' : 'web', (index >> 1) % 2),
+        this.createUser(index % 2 === 0 ? 'grpc' : 'web', (index >> 1) % 2),
       ),
     );
-    await this.#createChannels(channels, people, senders);
-    const board = new Board();
+    await this.#createChannels(channels, users, senders);
+    const shared = new SharedMessages();
     const everyMs = (1_000 * senders) / perSecond;
-    for (const person of people.slice(0, senders)) {
+    for (const user of users.slice(0, senders)) {
       const parts = {
-        person,
+        user,
         channelIds: this.channelIds.slice(0, channels),
-        board,
+        shared,
         random: this.random,
         everyMs,
       };
@@ -176,19 +186,20 @@ export class TestCluster implements AsyncDisposable {
     }
     for (const instance of [0, 1]) {
       const [sender, channelId] = [this.senders[instance], this.channelIds[channels + instance]];
-      if (sender === undefined || channelId === undefined) throw new RangeError('the world is too small');
-      this.#beacons.push(new InstanceWriter(sender, channelId, instance));
+      if (sender === undefined || channelId === undefined)
+        throw new RangeError('too few senders or channels');
+      this.#writers.push(new InstanceWriter(sender, channelId, instance));
     }
-    for (const person of people.slice(senders)) this.roamers.push(new ReconnectingSubscriber(person));
-    for (const roamer of this.roamers) void roamer.run(this.#stopListening.signal);
-    await until(() => this.roamers.every(({ started }) => started), 'all streams', START_MS);
+    for (const user of users.slice(senders)) this.subscribers.push(new ReconnectingSubscriber(user));
+    for (const subscriber of this.subscribers) void subscriber.run(this.#stopListening.signal);
+    await until(() => this.subscribers.every(({ started }) => started), 'all streams', START_MS);
     this.startSending();
   }
 
-  /** The first one with everybody, then some with all senders and half the others, and two for the beacons. */
-  async #createChannels(count: number, people: readonly Person[], senders: number): Promise<void> {
-    const [first, ...others] = people;
-    if (first === undefined) throw new RangeError('nobody is there');
+  /** One channel with all users, then channels with all senders and half the subscribers, and two for the writers. */
+  async #createChannels(count: number, users: readonly TestUser[], senders: number): Promise<void> {
+    const [first, ...others] = users;
+    if (first === undefined) throw new RangeError('there are no users');
     for (let index = 0; index < count + 2; index += 1) {
       const isForAll = index === 0 || index >= count;
       const memberUserIds = others

@@ -1,0 +1,7 @@
+// Loaded into an instance before its own code. On request it collects garbage and reports the memory that remains, so
+// that measurements do not include garbage.
+process.on('message', () => {
+  globalThis.gc?.();
+  process.send?.(process.memoryUsage());
+});
+process.channel?.unref();
