@@ -96,8 +96,11 @@ export class App {
     const config = this.config(changes);
     const service = await openService(config, createLogger(process.env['TEST_LOG_LEVEL'] ?? 'silent'));
     this.instances.push(service);
-    // Presence, typing and signals that other instances publish before that are lost.
-    if (this.redis.client.status === 'ready') await until(() => service.deps.relay.isSubscribed, 'a relay');
+    // Presence, typing and signals that other instances publish before the subscription are lost. If the first attempt
+    // to connect failed, changes of presence are replaced by a reset until the recovery has ended.
+    const { relay, presence } = service.deps;
+    if (this.redis.client.status === 'ready')
+      await until(() => relay.isSubscribed && presence.isAvailable, 'connections to Redis');
     return service;
   }
 
