@@ -11,7 +11,8 @@ import type { RedisClient } from '../redis/client.ts';
 
 const { AWAY, BUSY, OFFLINE, ONLINE, UNKNOWN } = PresenceStatus;
 
-const DEVICE_MS = 2_000;
+// Streams are refreshed three times as often; a busy machine can delay a refresh by more than a second.
+const DEVICE_MS = 4_000;
 const GRACE_MS = 1_000;
 const DEBOUNCE_MS = 100;
 
