@@ -55,7 +55,7 @@ export class Broadcast {
     this.#versions.set(key, version);
     const receivers = new Set<SubscriberStream>(this.#streams.watching(tenantId, userId));
     for (const channelId of channelIds) {
-      for (const stream of this.#fanouts.get(channelId)?.streams() ?? []) receivers.add(stream);
+      for (const stream of this.#fanouts.get(channelId)?.streams ?? []) receivers.add(stream);
     }
     for (const stream of receivers) stream.trySend(frame);
     this.#metrics.liveDelivered.inc({ kind: 'presence' }, receivers.size);
@@ -71,7 +71,7 @@ export class Broadcast {
     const expireTime = until === 0 ? {} : { expireTime: toTimestamp(BigInt(until)) };
     const frame = toFrame({ case: 'typing', value: { channelId, userId, ...expireTime } });
     let sent = 0;
-    for (const stream of fanout.streams()) {
+    for (const stream of fanout.streams) {
       if (stream.caller.userId === userId) continue;
       stream.trySend(frame);
       sent += 1;

@@ -15,7 +15,7 @@ import {
 } from '../log/wire.ts';
 import type { Backlog } from './backlog.ts';
 import type { StreamRegistry } from './stream-registry.ts';
-import type { ChannelPosition, FanoutProgress, SubscriberStream } from './subscriber-stream.ts';
+import type { FanoutProgress, SubscriberStream } from './subscriber-stream.ts';
 
 const MAX_OUT_OF_ORDER = 1_000;
 
@@ -26,6 +26,7 @@ export type FanoutParts = {
   readonly streams: StreamRegistry;
   readonly metrics: Metrics;
   readonly log: Logger;
+  readonly now: () => number;
 };
 
 /**
@@ -36,8 +37,9 @@ export type FanoutParts = {
 export class ChannelFanout implements FanoutProgress {
   readonly channelId: bigint;
   readonly #parts: FanoutParts;
-  readonly #positions = new Set<ChannelPosition>();
+  readonly #streams = new Set<SubscriberStream>();
   #seq: bigint;
+  #deliveredAt = 0;
   /** Highest `seq` observed; above `#seq` while events are missing. */
   #headSeq: bigint;
   readonly #outOfOrder = new Map<bigint, Buffer>();
@@ -52,18 +54,21 @@ export class ChannelFanout implements FanoutProgress {
     this.#parts = parts;
   }
 
-  /** Last event delivered. */
   get deliveredSeq(): bigint {
     return this.#seq;
   }
 
-  /** Whether no stream has the channel, or is about to. */
-  get isUnused(): boolean {
-    return this.#positions.size === 0 && this.#pendingChanges === 0;
+  get deliveredAt(): number {
+    return this.#deliveredAt;
   }
 
-  *streams(): Generator<SubscriberStream> {
-    for (const { stream } of this.#positions) yield stream;
+  /** Whether no stream has the channel, or is about to. */
+  get isUnused(): boolean {
+    return this.#streams.size === 0 && this.#pendingChanges === 0;
+  }
+
+  get streams(): ReadonlySet<SubscriberStream> {
+    return this.#streams;
   }
 
   /** Takes an event that was committed. */
@@ -98,22 +103,24 @@ export class ChannelFanout implements FanoutProgress {
       stream.send(toFrame({ case: 'reset', value: { channelId: this.channelId, headSeq } }));
       seq = headSeq;
     }
-    this.#positions.add(stream.attach(this, seq));
+    this.#streams.add(stream);
+    stream.attach(this, seq);
     this.fillGaps();
   }
 
   detach(stream: SubscriberStream): boolean {
-    const position = stream.detach(this.channelId);
-    return position !== undefined && this.#positions.delete(position);
+    this.#streams.delete(stream);
+    return stream.detach(this);
   }
 
   #advance(payload: Buffer): void {
     const previousSeq = this.#seq;
     this.#seq += 1n;
+    this.#deliveredAt = this.#parts.now();
     this.observeHead(this.#seq);
     const frame = toEventFrame(payload);
     let sent = 0;
-    for (const position of this.#positions) if (position.stream.push(position, previousSeq, frame)) sent += 1;
+    for (const stream of this.#streams) if (stream.push(this, previousSeq, frame)) sent += 1;
     this.#parts.metrics.eventsDelivered.inc(sent);
     this.#applyChange(this.#seq, payload);
   }
@@ -151,9 +158,10 @@ export class ChannelFanout implements FanoutProgress {
 
   // The streams find the gap when they read the log, and send RESET.
   #skipTo(seq: bigint): void {
+    const previousSeq = this.#seq;
     this.#seq = seq;
     this.observeHead(seq);
-    for (const { stream } of this.#positions) stream.catchUp();
+    for (const stream of this.#streams) stream.skip(this, previousSeq);
   }
 
   #applyChange(seq: bigint, payload: Buffer): void {

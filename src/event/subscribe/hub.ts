@@ -42,6 +42,7 @@ export class Hub {
       streams: this.#streams,
       metrics: parts.metrics,
       log: parts.log.child({ part: 'hub' }),
+      now: parts.now,
     };
     this.broadcast = new Broadcast(this.#fanouts, this.#streams, parts.metrics);
     const { heartbeatMs } = this.#config;

@@ -8,16 +8,11 @@ import type { Backlog } from './backlog.ts';
 import type { Subscription } from './subscription.ts';
 
 /** How far the fan-out of a channel has delivered. */
-export type FanoutProgress = { readonly channelId: bigint; readonly deliveredSeq: bigint };
-
-/** A stream's position in a channel. Only the stream changes it. */
-export type ChannelPosition = {
-  readonly stream: SubscriberStream;
-  readonly fanout: FanoutProgress;
-  /** Last event that was sent to the stream; it is caught up when the fan-out has delivered no later one. */
-  seq: bigint;
-  /** `seq` in the last heartbeat. */
-  reportedSeq: bigint;
+export type FanoutProgress = {
+  readonly channelId: bigint;
+  readonly deliveredSeq: bigint;
+  /** When it delivered that event, epoch ms. */
+  readonly deliveredAt: number;
 };
 
 type Parts = {
@@ -35,8 +30,8 @@ type Parts = {
 const RETRY_MS = 200;
 
 /**
- * One Subscribe call. It is the only owner of its positions: it is sent the next event of a channel when it is caught
- * up there, and otherwise reads the log from its position. It has no queue. When more than `bufferBytes` wait in its
+ * One Subscribe call. It is the only owner of its positions: where it is caught up, it is sent the next event of a
+ * channel; elsewhere it reads the log from its position. It has no queue. When more than `bufferBytes` wait in its
  * connection, it stops until the connection has drained, and then catches up from the log.
  */
 export class SubscriberStream {
@@ -46,8 +41,11 @@ export class SubscriberStream {
   readonly failed: Promise<never>;
   #fail: (error: unknown) => void = () => {};
   readonly #parts: Parts;
-  readonly #positions = new Map<bigint, ChannelPosition>();
+  readonly #fanouts = new Map<bigint, FanoutProgress>();
+  // Last event sent in each channel where that is not the last one delivered, as it is where the stream is caught up.
+  readonly #positions = new Map<FanoutProgress, bigint>();
   #heartbeatAt = 0;
+  #lastHeartbeatAt = 0;
   #heldChanges: (() => void)[] | undefined;
   #isCatchingUp = false;
   #isDraining = false;
@@ -78,11 +76,11 @@ export class SubscriberStream {
   }
 
   get channelIds(): readonly bigint[] {
-    return [...this.#positions.keys()];
+    return [...this.#fanouts.keys()];
   }
 
   has(channelId: bigint): boolean {
-    return this.#positions.has(channelId);
+    return this.#fanouts.has(channelId);
   }
 
   fail(error: unknown): void {
@@ -91,6 +89,7 @@ export class SubscriberStream {
 
   close(): void {
     this.#isClosed = true;
+    this.#fanouts.clear();
     this.#positions.clear();
   }
 
@@ -109,17 +108,17 @@ export class SubscriberStream {
     this.#heartbeatAt = heartbeatAt;
   }
 
-  /** Sends a heartbeat when one is due, with the positions that changed since the one before. */
+  /** Sends a heartbeat when one is due, with the heads of the channels that changed since the one before. */
   sendHeartbeat(now: number, intervalMs: number): void {
     if (this.#heartbeatAt === 0 || this.#heartbeatAt > now) return;
     this.#heartbeatAt = now + intervalMs;
     if (this.#isDraining) return;
     const heads = [];
-    for (const position of this.#positions.values()) {
-      if (isBehind(position) || position.seq === position.reportedSeq) continue;
-      position.reportedSeq = position.seq;
-      heads.push({ channelId: position.fanout.channelId, seq: position.seq });
+    for (const fanout of this.#fanouts.values()) {
+      if (fanout.deliveredAt >= this.#lastHeartbeatAt && !this.#positions.has(fanout))
+        heads.push({ channelId: fanout.channelId, seq: fanout.deliveredSeq });
     }
+    this.#lastHeartbeatAt = now;
     this.send(toFrame({ case: 'heartbeat', value: { sendTime: toTimestamp(BigInt(now)), heads } }));
   }
 
@@ -145,35 +144,46 @@ export class SubscriberStream {
   }
 
   /** Starts a channel after `seq`; its fan-out passes every later event to `push`. */
-  attach(fanout: FanoutProgress, seq: bigint): ChannelPosition {
-    const position: ChannelPosition = { stream: this, fanout, seq, reportedSeq: -1n };
-    this.#positions.set(fanout.channelId, position);
-    if (isBehind(position)) this.catchUp();
-    return position;
+  attach(fanout: FanoutProgress, seq: bigint): void {
+    this.#fanouts.set(fanout.channelId, fanout);
+    this.#moveTo(fanout, seq);
+    this.catchUp();
   }
 
-  /** Ends a channel: nothing of it is sent any more. Returns the position it had. */
-  detach(channelId: bigint): ChannelPosition | undefined {
-    const position = this.#positions.get(channelId);
-    this.#positions.delete(channelId);
-    return position;
+  /** Ends a channel: nothing of it is sent any more. Returns false when the stream did not have it. */
+  detach(fanout: FanoutProgress): boolean {
+    this.#positions.delete(fanout);
+    return this.#fanouts.delete(fanout.channelId);
   }
 
-  /**
-   * Takes the event that the fan-out has just delivered, which follows `previousSeq`. Returns whether it was sent; it is
-   * not sent while the stream is behind.
-   */
-  push(position: ChannelPosition, previousSeq: bigint, frame: Frame): boolean {
-    if (position.seq !== previousSeq || this.#isDraining) return false;
-    position.seq = position.fanout.deliveredSeq;
+  /** Takes the event after `previousSeq`. Returns whether it was sent: it is not where the stream is not caught up. */
+  push(fanout: FanoutProgress, previousSeq: bigint, frame: Frame): boolean {
+    if (this.#positions.size > 0) {
+      const seq = this.#positions.get(fanout);
+      if (seq !== undefined) {
+        // Where the stream started ahead of the fan-out, it is caught up once the fan-out gets there.
+        this.#moveTo(fanout, seq);
+        return false;
+      }
+    }
+    if (this.#isDraining) {
+      this.#positions.set(fanout, previousSeq);
+      return false;
+    }
     this.#write(frame);
     if (this.#isDraining) this.#parts.metrics.streamLags.inc();
     return true;
   }
 
+  /** Falls behind a fan-out that has skipped the events after `previousSeq`. */
+  skip(fanout: FanoutProgress, previousSeq: bigint): void {
+    this.#moveTo(fanout, this.#positions.get(fanout) ?? previousSeq);
+    this.catchUp();
+  }
+
   /** Reads the log in the channels where the stream is behind, unless this is in progress. */
   catchUp(): void {
-    if (this.#isCatchingUp || !this.#canCatchUp) return;
+    if (this.#isCatchingUp || this.#findBehind() === undefined) return;
     this.#isCatchingUp = true;
     void this.#readPages();
   }
@@ -189,22 +199,11 @@ export class SubscriberStream {
     });
   }
 
-  get #canCatchUp(): boolean {
-    return !this.#isDraining && !this.#isClosed;
-  }
-
   // Channel by channel: a stream with many channels must not take all database connections.
   async #readPages(): Promise<void> {
     try {
-      for (let isBehindAnywhere = true; isBehindAnywhere && this.#canCatchUp; ) {
-        isBehindAnywhere = false;
-        for (const position of this.#positions.values()) {
-          while (this.#canCatchUp && this.#isCurrent(position) && isBehind(position)) {
-            isBehindAnywhere = true;
-            await this.#readNextPage(position);
-          }
-        }
-      }
+      for (let fanout = this.#findBehind(); fanout !== undefined; fanout = this.#findBehind())
+        await this.#readPage(fanout, this.#positions.get(fanout) ?? 0n);
     } catch (error) {
       this.#parts.log.warn({ err: error }, 'a stream could not read the log; retrying');
       setTimeout(() => this.catchUp(), RETRY_MS).unref();
@@ -213,34 +212,38 @@ export class SubscriberStream {
     }
   }
 
-  async #readNextPage(position: ChannelPosition): Promise<void> {
+  #findBehind(): FanoutProgress | undefined {
+    if (this.#isDraining || this.#isClosed) return undefined;
+    for (const [fanout, seq] of this.#positions) if (seq < fanout.deliveredSeq) return fanout;
+    return undefined;
+  }
+
+  async #readPage(fanout: FanoutProgress, after: bigint): Promise<void> {
     const { backlog, metrics, replayEvents } = this.#parts;
-    const { fanout, seq: after } = position;
-    if (fanout.deliveredSeq - after > BigInt(replayEvents)) return this.#reset(position);
+    if (fanout.deliveredSeq - after > BigInt(replayEvents)) return this.#reset(fanout);
     const page = await backlog.read(fanout.channelId, after);
-    if (!this.#isCurrent(position) || this.#isClosed) return;
-    if (page.first !== after + 1n) return this.#reset(position);
+    if (this.#positions.get(fanout) !== after) return;
+    if (page.first !== after + 1n) return this.#reset(fanout);
+    let seq = after;
     for (const frame of page.frames) {
       // What the fan-out has not delivered yet may come after the end of the caller's membership.
-      if (this.#isDraining || !isBehind(position)) break;
-      position.seq += 1n;
+      if (this.#isDraining || seq === fanout.deliveredSeq) break;
+      seq += 1n;
       this.#write(frame);
     }
-    metrics.eventsReplayed.inc(Number(position.seq - after));
+    this.#moveTo(fanout, seq);
+    metrics.eventsReplayed.inc(Number(seq - after));
   }
 
-  #isCurrent(position: ChannelPosition): boolean {
-    return this.#positions.get(position.fanout.channelId) === position;
-  }
-
-  #reset(position: ChannelPosition): void {
-    const { channelId, deliveredSeq: headSeq } = position.fanout;
-    position.seq = headSeq;
+  #reset(fanout: FanoutProgress): void {
+    const { channelId, deliveredSeq: headSeq } = fanout;
+    this.#moveTo(fanout, headSeq);
     this.#parts.metrics.streamResets.inc();
     this.send(toFrame({ case: 'reset', value: { channelId, headSeq } }));
   }
-}
 
-function isBehind({ seq, fanout }: ChannelPosition): boolean {
-  return seq < fanout.deliveredSeq;
+  #moveTo(fanout: FanoutProgress, seq: bigint): void {
+    if (seq === fanout.deliveredSeq) this.#positions.delete(fanout);
+    else this.#positions.set(fanout, seq);
+  }
 }
