@@ -839,7 +839,7 @@ CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _c
 RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
 comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';
 
-CREATE OR REPLACE FUNCTION public.app_is_member(p_channel_id bigint)
+CREATE OR REPLACE FUNCTION public.app_is_member(_channel_id bigint)
  RETURNS boolean
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -849,7 +849,7 @@ begin
   return exists (
     select 1
     from channel_members cm
-    where cm.channel_id = p_channel_id
+    where cm.channel_id = _channel_id
       and cm.user_id = app_user_id()
       and cm.tenant_id = app_tenant_id()
       and is_member_status(cm.status)
@@ -868,7 +868,7 @@ CREATE OR REPLACE FUNCTION public.app_is_service()
 RETURN COALESCE((current_setting('app.role'::text, true) = 'service'::text), false);
 comment on function app_is_service() is 'Whether the caller is a service with rights over its whole tenant: the setting app.role is ''service''.';
 
-CREATE OR REPLACE FUNCTION public.app_may_add_member(p_channel_id bigint, p_user_id bigint)
+CREATE OR REPLACE FUNCTION public.app_may_add_member(_channel_id bigint, _user_id bigint)
  RETURNS boolean
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -876,7 +876,7 @@ CREATE OR REPLACE FUNCTION public.app_may_add_member(p_channel_id bigint, p_user
 BEGIN ATOMIC
  SELECT (EXISTS ( SELECT 1
             FROM channels c
-           WHERE ((c.id = app_may_add_member.p_channel_id) AND (c.tenant_id = app_tenant_id()) AND (c.deleted_at IS NULL) AND (app_is_service() OR ((app_may_add_member.p_user_id = app_user_id()) AND ((c.type)::text = 'GROUP'::text) AND (NOT c.is_private)) OR ((c.created_by = app_user_id()) AND (NOT (EXISTS ( SELECT 1
+           WHERE ((c.id = app_may_add_member._channel_id) AND (c.tenant_id = app_tenant_id()) AND (c.deleted_at IS NULL) AND (app_is_service() OR ((app_may_add_member._user_id = app_user_id()) AND ((c.type)::text = 'GROUP'::text) AND (NOT c.is_private)) OR ((c.created_by = app_user_id()) AND (NOT (EXISTS ( SELECT 1
                     FROM channel_members cm
                    WHERE (cm.channel_id = c.id))))) OR (EXISTS ( SELECT 1
                     FROM channel_members cm
@@ -1107,22 +1107,22 @@ revoke all on function count_tenants() from public;
 grant execute on function count_tenants() to discuss_service;
 comment on function count_tenants() is 'Number of tenants that have or had a channel. For operators; 0 for other callers.';
 
-CREATE OR REPLACE FUNCTION public.create_partition(p_parent text, p_name text, p_key text, p_from bigint, p_to bigint)
+CREATE OR REPLACE FUNCTION public.create_partition(_parent text, _name text, _key text, _from bigint, _to bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
 declare
-  _default text := p_parent || '_default';
-  _columns text := partition_columns(p_parent::regclass);
+  _default text := _parent || '_default';
+  _columns text := partition_columns(_parent::regclass);
   _misplaced boolean;
 begin
-  if to_regclass(p_name) is not null then
+  if to_regclass(_name) is not null then
     return false;
   end if;
 
   -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
   -- the default partition wait, and only while it is searched.
-  if p_parent != 'channel_events' then
+  if _parent != 'channel_events' then
     lock table channels in share row exclusive mode;
     lock table only messages in share row exclusive mode;
   end if;
@@ -1130,30 +1130,30 @@ begin
 
   execute format(
     'create table %I (like %I including defaults including constraints including generated including storage)',
-    p_name, p_parent
+    _name, _parent
   );
   -- Without a policy, only the owner can read rows by the partition's own name.
-  execute format('alter table %I enable row level security', p_name);
+  execute format('alter table %I enable row level security', _name);
 
-  execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, p_key, p_key)
+  execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, _key, _key)
   into _misplaced
-  using p_from, p_to;
+  using _from, _to;
 
   if _misplaced then
-    if p_parent = 'messages' then
-      perform detach_references(p_from, p_to);
+    if _parent = 'messages' then
+      perform detach_references(_from, _to);
     end if;
     execute format(
       'insert into %I (%s) select %s from %I where %I >= $1 and %I < $2',
-      p_name, _columns, _columns, _default, p_key, p_key
-    ) using p_from, p_to;
-    execute format('delete from %I where %I >= $1 and %I < $2', _default, p_key, p_key)
-    using p_from, p_to;
+      _name, _columns, _columns, _default, _key, _key
+    ) using _from, _to;
+    execute format('delete from %I where %I >= $1 and %I < $2', _default, _key, _key)
+    using _from, _to;
   end if;
 
-  execute format('alter table %I attach partition %I for values from (%s) to (%s)', p_parent, p_name, p_from, p_to);
+  execute format('alter table %I attach partition %I for values from (%s) to (%s)', _parent, _name, _from, _to);
 
-  if _misplaced and p_parent = 'messages' then
+  if _misplaced and _parent = 'messages' then
     perform reattach_references();
   end if;
   return true;
@@ -1293,18 +1293,18 @@ revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,
 grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
 comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Soft-deletes a message of the caller''s tenant: removes its edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
 
-CREATE OR REPLACE FUNCTION public.derived_unread(p_channel_id bigint, p_user_id bigint, p_post_seq bigint, p_read_post_seq bigint, p_own_posts bigint, p_own_posts_read bigint)
+CREATE OR REPLACE FUNCTION public.derived_unread(_channel_id bigint, _user_id bigint, _post_seq bigint, _read_post_seq bigint, _own_posts bigint, _own_posts_read bigint)
  RETURNS integer
  LANGUAGE sql
  STABLE PARALLEL SAFE
 BEGIN ATOMIC
- SELECT (GREATEST((0)::bigint, (((p_post_seq - p_read_post_seq) - (p_own_posts - p_own_posts_read)) - ( SELECT count(*) AS count
+ SELECT (GREATEST((0)::bigint, (((_post_seq - _read_post_seq) - (_own_posts - _own_posts_read)) - ( SELECT count(*) AS count
             FROM deleted_posts d
-           WHERE ((d.channel_id = derived_unread.p_channel_id) AND (d.post_seq > derived_unread.p_read_post_seq) AND (d.sender_id <> derived_unread.p_user_id))))))::integer AS "greatest";
+           WHERE ((d.channel_id = derived_unread._channel_id) AND (d.post_seq > derived_unread._read_post_seq) AND (d.sender_id <> derived_unread._user_id))))))::integer AS "greatest";
 END;
 comment on function derived_unread(bigint,bigint,bigint,bigint,bigint,bigint) is 'The exact unread count of a member: messages after the read marker, without the member''s own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';
 
-CREATE OR REPLACE FUNCTION public.detach_references(p_from bigint, p_to bigint)
+CREATE OR REPLACE FUNCTION public.detach_references(_from bigint, _to bigint)
  RETURNS void
  LANGUAGE plpgsql
 AS $function$
@@ -1315,24 +1315,24 @@ begin
   select a.*
   from attachments a
   join messages_default m on m.id = a.message_id
-  where m.id >= p_from and m.id < p_to;
+  where m.id >= _from and m.id < _to;
 
   create temporary table detached_activities on commit drop as
   select a.*
   from activity_feed a
   join messages_default m on m.id = a.message_id
-  where m.id >= p_from and m.id < p_to;
+  where m.id >= _from and m.id < _to;
 
   create temporary table detached_replies on commit drop as
   select r.id, r.parent_id
   from messages r
-  where r.parent_id >= p_from and r.parent_id < p_to;
+  where r.parent_id >= _from and r.parent_id < _to;
 end
 $function$;
 revoke all on function detach_references(bigint,bigint) from public;
 comment on function detach_references(bigint,bigint) is 'Copies the rows that refer to messages of a range, before those messages are moved out of the default partition.';
 
-CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(p_days integer, p_now_ms bigint DEFAULT now_ms())
+CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1341,7 +1341,7 @@ CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(p_days integer, p_no
 AS $function$
 declare
   _day constant bigint := 86400000;
-  _first_kept bigint := (p_now_ms / _day - p_days) * _day;
+  _first_kept bigint := (_now_ms / _day - _days) * _day;
   _raise_floor constant text := $raise$
     update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
@@ -1350,8 +1350,8 @@ declare
   $raise$;
   _name text;
 begin
-  if p_days < 1 then
-    raise exception 'the log must be kept for at least one day, not %', p_days using errcode = 'invalid_parameter_value';
+  if _days < 1 then
+    raise exception 'the log must be kept for at least one day, not %', _days using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
@@ -1381,9 +1381,9 @@ end
 $function$;
 revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
-comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least p_days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
-CREATE OR REPLACE FUNCTION public.ensure_partitions(p_now_ms bigint DEFAULT now_ms())
+CREATE OR REPLACE FUNCTION public.ensure_partitions(_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -1401,7 +1401,7 @@ begin
     with days as (
       select distinct k / _day as day
       from (
-        select p_now_ms + ahead * _day from generate_series(0, 7) as ahead
+        select _now_ms + ahead * _day from generate_series(0, 7) as ahead
         union all
         select k from misplaced_keys('channel_events_default', 'created_at', _day) as k
       ) as keys(k)
@@ -1411,7 +1411,7 @@ begin
       from (
         select
           floor(extract(epoch from (
-            date_trunc('month', to_timestamp(p_now_ms / 1000.0) at time zone 'UTC') + ahead * interval '1 month'
+            date_trunc('month', to_timestamp(_now_ms / 1000.0) at time zone 'UTC') + ahead * interval '1 month'
           ) at time zone 'UTC') * 1000)::bigint
         from generate_series(0, 2) as ahead
         union all
@@ -2157,25 +2157,25 @@ revoke all on function members_of(bigint[]) from public;
 grant execute on function members_of(bigint[]) to discuss_service;
 comment on function members_of(bigint[]) is 'All members of those of the channels that the caller is a member of. For channels with few members.';
 
-CREATE OR REPLACE FUNCTION public.misplaced_keys(p_default text, p_key text, p_span bigint)
+CREATE OR REPLACE FUNCTION public.misplaced_keys(_default text, _key text, _span bigint)
  RETURNS SETOF bigint
  LANGUAGE plpgsql
 AS $function$
 declare
-  _key bigint;
+  _lowest bigint;
   _from bigint := 0;
 begin
   -- Uses the index to skip from range to range; twelve ranges are enough for one call.
   for _i in 1..12 loop
-    execute format('select min(%I) from %I where %I >= $1', p_key, p_default, p_key) into _key using _from;
-    exit when _key is null;
-    return next _key;
-    _from := (_key / p_span + 1) * p_span;
+    execute format('select min(%I) from %I where %I >= $1', _key, _default, _key) into _lowest using _from;
+    exit when _lowest is null;
+    return next _lowest;
+    _from := (_lowest / _span + 1) * _span;
   end loop;
 end
 $function$;
 revoke all on function misplaced_keys(text,text,bigint) from public;
-comment on function misplaced_keys(text,text,bigint) is 'One key of each range of width p_span from which the default partition holds rows.';
+comment on function misplaced_keys(text,text,bigint) is 'One key of each range of width _span from which the default partition holds rows.';
 
 CREATE OR REPLACE FUNCTION public.next_channel_ids(_tenant_id bigint, _after bigint, _limit integer, _budget bigint)
  RETURNS bigint[]
@@ -2196,13 +2196,13 @@ alter function next_channel_ids(bigint,bigint,integer,bigint) owner to discuss_s
 revoke all on function next_channel_ids(bigint,bigint,integer,bigint) from public;
 comment on function next_channel_ids(bigint,bigint,integer,bigint) is 'The next channels after an id, of one tenant or (0) of all, with at most _budget messages and members in total, but at least one channel; null if none are left.';
 
-CREATE OR REPLACE FUNCTION public.normalize_text(p_text text)
+CREATE OR REPLACE FUNCTION public.normalize_text(_text text)
  RETURNS text
  LANGUAGE plpgsql
  IMMUTABLE PARALLEL SAFE STRICT
 AS $function$
 begin
-  return lower(public.unaccent('public.unaccent', normalize(p_text, nfc)));
+  return lower(public.unaccent('public.unaccent', normalize(_text, nfc)));
 end
 $function$;
 comment on function normalize_text(text) is 'Text for searches by a part of a word: composed (NFC), without diacritics (đ becomes d), in lower case.';
@@ -2214,14 +2214,14 @@ CREATE OR REPLACE FUNCTION public.now_ms()
 RETURN (floor((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric)))::bigint;
 comment on function now_ms() is 'The database clock in epoch milliseconds, the unit of every time column.';
 
-CREATE OR REPLACE FUNCTION public.partition_columns(p_table regclass)
+CREATE OR REPLACE FUNCTION public.partition_columns(_table regclass)
  RETURNS text
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
  SELECT string_agg(quote_ident((a.attname)::text), ', '::text ORDER BY a.attnum) AS string_agg
     FROM pg_attribute a
-   WHERE ((a.attrelid = (partition_columns.p_table)::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char"));
+   WHERE ((a.attrelid = (partition_columns._table)::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char"));
 END;
 revoke all on function partition_columns(regclass) from public;
 comment on function partition_columns(regclass) is 'The columns by which rows are copied: all but generated ones.';
@@ -2384,18 +2384,18 @@ revoke all on function presence_audiences(bigint[],bigint[],integer,integer) fro
 grant execute on function presence_audiences(bigint[],bigint[],integer,integer) to discuss_service;
 comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'For users of any tenants, the channels whose members are notified of their presence: those with at most _max_members members, and all DIRECT ones, at most _max_channels per user; and the texts that they set. One call serves one broadcast.';
 
-CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(p_age_ms bigint, p_limit integer)
+CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(_age_ms bigint, _limit integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _before constant bigint := now_ms() - p_age_ms;
+  _before constant bigint := now_ms() - _age_ms;
   _pruned int;
 begin
-  if p_age_ms < 86400000 then
-    raise exception 'request ids must be kept for at least one day, not % ms', p_age_ms
+  if _age_ms < 86400000 then
+    raise exception 'request ids must be kept for at least one day, not % ms', _age_ms
       using errcode = 'invalid_parameter_value';
   end if;
   with old_keys as materialized (
@@ -2403,7 +2403,7 @@ begin
     from idempotency_keys k
     where k.created_at < _before
     order by k.created_at
-    limit p_limit
+    limit _limit
     for update skip locked
   )
   delete from idempotency_keys k
@@ -2418,7 +2418,7 @@ $function$;
 alter function prune_idempotency_keys(bigint,integer) owner to discuss_system;
 revoke all on function prune_idempotency_keys(bigint,integer) from public;
 grant execute on function prune_idempotency_keys(bigint,integer) to discuss_service;
-comment on function prune_idempotency_keys(bigint,integer) is 'Removes at most p_limit keys older than p_age_ms by the clock of the database, and returns how many; less than p_limit means that none are left.';
+comment on function prune_idempotency_keys(bigint,integer) is 'Removes at most _limit keys older than _age_ms by the clock of the database, and returns how many; less than _limit means that none are left.';
 
 CREATE OR REPLACE FUNCTION public.purge_activities(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -2655,7 +2655,7 @@ $function$;
 revoke all on function reattach_references() from public;
 comment on function reattach_references() is 'Restores the rows that detach_references() copied, after the messages were moved to their partition.';
 
-CREATE OR REPLACE FUNCTION public.recent_message_count(p_channel_id bigint)
+CREATE OR REPLACE FUNCTION public.recent_message_count(_channel_id bigint)
  RETURNS bigint
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -2664,7 +2664,7 @@ BEGIN ATOMIC
  SELECT count(*) AS count
     FROM (channels c
       JOIN messages m ON ((m.channel_id = c.id)))
-   WHERE ((c.id = recent_message_count.p_channel_id) AND (c.tenant_id = app_tenant_id()) AND (app_is_service() OR (((c.type)::text = 'GROUP'::text) AND (NOT c.is_private)) OR (EXISTS ( SELECT 1
+   WHERE ((c.id = recent_message_count._channel_id) AND (c.tenant_id = app_tenant_id()) AND (app_is_service() OR (((c.type)::text = 'GROUP'::text) AND (NOT c.is_private)) OR (EXISTS ( SELECT 1
             FROM channel_members cm
            WHERE ((cm.channel_id = c.id) AND (cm.user_id = app_user_id()) AND is_member_status((cm.status)::text))))) AND (m.is_deleted = false) AND (m.notice IS NULL) AND (m.created_at > (( SELECT now_ms() AS now_ms) - 86400000)));
 END;
@@ -3721,7 +3721,7 @@ alter function settle_member_unread() owner to discuss_system;
 revoke all on function settle_member_unread() from public;
 comment on function settle_member_unread() is 'Stores the exact unread count when a membership begins or ends or its read marker moves.';
 
-CREATE OR REPLACE FUNCTION public.settle_unread(p_limit integer)
+CREATE OR REPLACE FUNCTION public.settle_unread(_limit integer)
  RETURNS integer
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3743,14 +3743,14 @@ begin
   -- A random start, so that channels with constant traffic do not starve the others.
   select floor(random() * (last_value + 1))::bigint into _start from channels_id_seq;
 
-  -- Channels with about p_limit members in total, and at least one channel.
+  -- Channels with about _limit members in total, and at least one channel.
   with candidates as (
     (
       select 1 as pass, c.id, c.unread_version, c.member_count
       from channels c
       where c.unread_version != c.settled_version and c.id >= _start
       order by c.id
-      limit p_limit
+      limit _limit
     )
     union all
     (
@@ -3758,7 +3758,7 @@ begin
       from channels c
       where c.unread_version != c.settled_version and c.id < _start
       order by c.id
-      limit p_limit
+      limit _limit
     )
   ),
   budgeted as (
@@ -3771,8 +3771,8 @@ begin
   select array_agg(b.id), array_agg(b.unread_version)
   into _channel_ids, _versions
   from budgeted b
-  where b.members_before < p_limit
-    and b.place <= p_limit;
+  where b.members_before < _limit
+    and b.place <= _limit;
 
   -- Counts deleted messages after a marker by binary search in one sorted array per channel. One query per member took 1.3 s
   -- for 10,000 members with 1,000 deleted messages.
@@ -3805,7 +3805,7 @@ begin
         - coalesce(cardinality(d.posts) - width_bucket(m.read_post_seq, d.posts), 0)
         + coalesce(cardinality(o.posts) - width_bucket(m.read_post_seq, o.posts), 0)
       )
-    limit p_limit + 1
+    limit _limit + 1
   ) as f;
 
   -- Locks members without the lock of their channel, against the lock order, so it must not wait. The count is computed
@@ -3815,7 +3815,7 @@ begin
   from (
     select m.id
     from channel_members m
-    where m.id = any(_differing[:p_limit])
+    where m.id = any(_differing[:_limit])
     for no key update skip locked
   ) as l;
 
@@ -3849,7 +3849,7 @@ $function$;
 alter function settle_unread(integer) owner to discuss_system;
 revoke all on function settle_unread(integer) from public;
 grant execute on function settle_unread(integer) to discuss_service;
-comment on function settle_unread(integer) is 'Stores the exact unread count in at most p_limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
+comment on function settle_unread(integer) is 'Stores the exact unread count in at most _limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer

@@ -1,12 +1,12 @@
 -- security definer, because the reader of trending_channels sees a public group but not its messages.
-create or replace function recent_message_count(p_channel_id bigint) returns bigint
+create or replace function recent_message_count(_channel_id bigint) returns bigint
 language sql stable security definer
 set search_path = public, pg_temp
 begin atomic
   select count(*)
   from channels c
   join messages m on m.channel_id = c.id
-  where c.id = p_channel_id
+  where c.id = _channel_id
     and c.tenant_id = app_tenant_id()
     and (
       app_is_service()

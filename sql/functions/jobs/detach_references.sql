@@ -1,5 +1,5 @@
 -- Deleting a message from the default partition would also delete its attachments and activities.
-create or replace function detach_references(p_from bigint, p_to bigint) returns void
+create or replace function detach_references(_from bigint, _to bigint) returns void
 language plpgsql
 as $$
 begin
@@ -9,18 +9,18 @@ begin
   select a.*
   from attachments a
   join messages_default m on m.id = a.message_id
-  where m.id >= p_from and m.id < p_to;
+  where m.id >= _from and m.id < _to;
 
   create temporary table detached_activities on commit drop as
   select a.*
   from activity_feed a
   join messages_default m on m.id = a.message_id
-  where m.id >= p_from and m.id < p_to;
+  where m.id >= _from and m.id < _to;
 
   create temporary table detached_replies on commit drop as
   select r.id, r.parent_id
   from messages r
-  where r.parent_id >= p_from and r.parent_id < p_to;
+  where r.parent_id >= _from and r.parent_id < _to;
 end
 $$;
 comment on function detach_references(bigint, bigint) is

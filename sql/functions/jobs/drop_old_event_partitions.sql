@@ -1,11 +1,11 @@
-create or replace function drop_old_event_partitions(p_days int, p_now_ms bigint default now_ms()) returns setof text
+create or replace function drop_old_event_partitions(_days int, _now_ms bigint default now_ms()) returns setof text
 language plpgsql security definer
 set search_path = public, pg_temp
 set lock_timeout = '250ms'
 as $$
 declare
   _day constant bigint := 86400000;
-  _first_kept bigint := (p_now_ms / _day - p_days) * _day;
+  _first_kept bigint := (_now_ms / _day - _days) * _day;
   _raise_floor constant text := $raise$
     update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
@@ -14,8 +14,8 @@ declare
   $raise$;
   _name text;
 begin
-  if p_days < 1 then
-    raise exception 'the log must be kept for at least one day, not %', p_days using errcode = 'invalid_parameter_value';
+  if _days < 1 then
+    raise exception 'the log must be kept for at least one day, not %', _days using errcode = 'invalid_parameter_value';
   end if;
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
@@ -44,7 +44,7 @@ begin
 end
 $$;
 comment on function drop_old_event_partitions(int, bigint) is
-  'Drops the days of the log that ended at least p_days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+  'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
 revoke all on function drop_old_event_partitions(int, bigint) from public;
 grant execute on function drop_old_event_partitions(int, bigint) to discuss_service;

@@ -1,4 +1,4 @@
-create or replace function ensure_partitions(p_now_ms bigint default now_ms()) returns setof text
+create or replace function ensure_partitions(_now_ms bigint default now_ms()) returns setof text
 language plpgsql security definer
 set search_path = public, pg_temp
 -- Other sessions queue behind a waiting lock. Below deadlock_timeout, so that this function gives up instead of a writer.
@@ -15,7 +15,7 @@ begin
     with days as (
       select distinct k / _day as day
       from (
-        select p_now_ms + ahead * _day from generate_series(0, 7) as ahead
+        select _now_ms + ahead * _day from generate_series(0, 7) as ahead
         union all
         select k from misplaced_keys('channel_events_default', 'created_at', _day) as k
       ) as keys(k)
@@ -25,7 +25,7 @@ begin
       from (
         select
           floor(extract(epoch from (
-            date_trunc('month', to_timestamp(p_now_ms / 1000.0) at time zone 'UTC') + ahead * interval '1 month'
+            date_trunc('month', to_timestamp(_now_ms / 1000.0) at time zone 'UTC') + ahead * interval '1 month'
           ) at time zone 'UTC') * 1000)::bigint
         from generate_series(0, 2) as ahead
         union all

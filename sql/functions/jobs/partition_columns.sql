@@ -1,9 +1,9 @@
-create or replace function partition_columns(p_table regclass) returns text
+create or replace function partition_columns(_table regclass) returns text
 language sql stable
 begin atomic
   select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
   from pg_attribute a
-  where a.attrelid = p_table
+  where a.attrelid = _table
     and a.attnum > 0
     and not a.attisdropped
     and a.attgenerated = '';

@@ -1,13 +1,13 @@
-create or replace function prune_idempotency_keys(p_age_ms bigint, p_limit int) returns int
+create or replace function prune_idempotency_keys(_age_ms bigint, _limit int) returns int
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
-  _before constant bigint := now_ms() - p_age_ms;
+  _before constant bigint := now_ms() - _age_ms;
   _pruned int;
 begin
-  if p_age_ms < 86400000 then
-    raise exception 'request ids must be kept for at least one day, not % ms', p_age_ms
+  if _age_ms < 86400000 then
+    raise exception 'request ids must be kept for at least one day, not % ms', _age_ms
       using errcode = 'invalid_parameter_value';
   end if;
   with old_keys as materialized (
@@ -15,7 +15,7 @@ begin
     from idempotency_keys k
     where k.created_at < _before
     order by k.created_at
-    limit p_limit
+    limit _limit
     for update skip locked
   )
   delete from idempotency_keys k
@@ -28,7 +28,7 @@ begin
 end
 $$;
 comment on function prune_idempotency_keys(bigint, int) is
-  'Removes at most p_limit keys older than p_age_ms by the clock of the database, and returns how many; less than p_limit means that none are left.';
+  'Removes at most _limit keys older than _age_ms by the clock of the database, and returns how many; less than _limit means that none are left.';
 
 alter function prune_idempotency_keys(bigint, int) owner to discuss_system;
 revoke all on function prune_idempotency_keys(bigint, int) from public;

@@ -1,4 +1,4 @@
-create or replace function app_is_member(p_channel_id bigint) returns boolean
+create or replace function app_is_member(_channel_id bigint) returns boolean
 language plpgsql stable security definer
 set search_path = public, pg_temp
 as $$
@@ -6,7 +6,7 @@ begin
   return exists (
     select 1
     from channel_members cm
-    where cm.channel_id = p_channel_id
+    where cm.channel_id = _channel_id
       and cm.user_id = app_user_id()
       and cm.tenant_id = app_tenant_id()
       and is_member_status(cm.status)

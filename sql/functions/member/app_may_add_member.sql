@@ -1,17 +1,17 @@
-create or replace function app_may_add_member(p_channel_id bigint, p_user_id bigint) returns boolean
+create or replace function app_may_add_member(_channel_id bigint, _user_id bigint) returns boolean
 language sql stable security definer
 set search_path = public, pg_temp
 begin atomic
   select exists (
     select 1
     from channels c
-    where c.id = p_channel_id
+    where c.id = _channel_id
       and c.tenant_id = app_tenant_id()
       and c.deleted_at is null
       and (
         app_is_service()
         -- joins a public group
-        or (p_user_id = app_user_id() and c.type = 'GROUP' and not c.is_private)
+        or (_user_id = app_user_id() and c.type = 'GROUP' and not c.is_private)
         -- adds the first members of a channel that the caller has just created
         or (
           c.created_by = app_user_id()

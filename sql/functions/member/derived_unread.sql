@@ -1,25 +1,25 @@
 -- own_posts is complete only if a member's messages are inserted after the membership.
 create or replace function derived_unread(
-  p_channel_id bigint,
-  p_user_id bigint,
-  p_post_seq bigint,
-  p_read_post_seq bigint,
-  p_own_posts bigint,
-  p_own_posts_read bigint
+  _channel_id bigint,
+  _user_id bigint,
+  _post_seq bigint,
+  _read_post_seq bigint,
+  _own_posts bigint,
+  _own_posts_read bigint
 ) returns int
 language sql stable parallel safe
 begin atomic
   select greatest(
     0,
-    p_post_seq
-    - p_read_post_seq
-    - (p_own_posts - p_own_posts_read)
+    _post_seq
+    - _read_post_seq
+    - (_own_posts - _own_posts_read)
     - (
       select count(*)
       from deleted_posts d
-      where d.channel_id = p_channel_id
-        and d.post_seq > p_read_post_seq
-        and d.sender_id != p_user_id
+      where d.channel_id = _channel_id
+        and d.post_seq > _read_post_seq
+        and d.sender_id != _user_id
     )
   )::int;
 end;

@@ -1,4 +1,4 @@
-create or replace function settle_unread(p_limit int) returns int
+create or replace function settle_unread(_limit int) returns int
 language plpgsql security definer
 set search_path = public, pg_temp
 as $$
@@ -18,14 +18,14 @@ begin
   -- A random start, so that channels with constant traffic do not starve the others.
   select floor(random() * (last_value + 1))::bigint into _start from channels_id_seq;
 
-  -- Channels with about p_limit members in total, and at least one channel.
+  -- Channels with about _limit members in total, and at least one channel.
   with candidates as (
     (
       select 1 as pass, c.id, c.unread_version, c.member_count
       from channels c
       where c.unread_version != c.settled_version and c.id >= _start
       order by c.id
-      limit p_limit
+      limit _limit
     )
     union all
     (
@@ -33,7 +33,7 @@ begin
       from channels c
       where c.unread_version != c.settled_version and c.id < _start
       order by c.id
-      limit p_limit
+      limit _limit
     )
   ),
   budgeted as (
@@ -46,8 +46,8 @@ begin
   select array_agg(b.id), array_agg(b.unread_version)
   into _channel_ids, _versions
   from budgeted b
-  where b.members_before < p_limit
-    and b.place <= p_limit;
+  where b.members_before < _limit
+    and b.place <= _limit;
 
   -- Counts deleted messages after a marker by binary search in one sorted array per channel. One query per member took 1.3 s
   -- for 10,000 members with 1,000 deleted messages.
@@ -80,7 +80,7 @@ begin
         - coalesce(cardinality(d.posts) - width_bucket(m.read_post_seq, d.posts), 0)
         + coalesce(cardinality(o.posts) - width_bucket(m.read_post_seq, o.posts), 0)
       )
-    limit p_limit + 1
+    limit _limit + 1
   ) as f;
 
   -- Locks members without the lock of their channel, against the lock order, so it must not wait. The count is computed
@@ -90,7 +90,7 @@ begin
   from (
     select m.id
     from channel_members m
-    where m.id = any(_differing[:p_limit])
+    where m.id = any(_differing[:_limit])
     for no key update skip locked
   ) as l;
 
@@ -122,7 +122,7 @@ begin
 end
 $$;
 comment on function settle_unread(int) is
-  'Stores the exact unread count in at most p_limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
+  'Stores the exact unread count in at most _limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
 
 alter function settle_unread(int) owner to discuss_system;
 revoke all on function settle_unread(int) from public;
