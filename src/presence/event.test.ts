@@ -237,7 +237,10 @@ describe('presence over Subscribe', () => {
     const watching = await subscribe(binh);
     await subscribe(ana);
     await receives(watching, ana, ONLINE);
-    const version = watching.last('presence')?.value.users[0]?.version ?? 0n;
+    const updates = watching.others.flatMap((payload) =>
+      payload.case === 'presence' ? payload.value.users.filter(({ userId }) => userId === ana.userId) : [],
+    );
+    const version = updates.at(-1)?.version ?? 0n;
     const publish = (status: PresenceStatus, at: bigint) =>
       app.instances[1]?.deps.relay.presence([
         {

@@ -8,28 +8,42 @@ export type RedisClient = Redis | Cluster;
 const CONNECT_MS = 2_000;
 const COMMAND_MS = 2_000;
 const REDIRECTIONS = 3;
+const SLOTS_REFRESH_MS = 5_000;
 
 /** A command without a connection fails at once; reconnecting never stops. */
-export function openRedis(config: Config['redis'], log: Logger): RedisClient {
-  const options = toOptions(config);
+export function openRedis(
+  config: Config['redis'],
+  log: Logger,
+  slotsRefreshMs = SLOTS_REFRESH_MS,
+): RedisClient {
   const redis = config.cluster
-    ? new Cluster(
-        config.urls.map((url) => ({ host: url.hostname, port: toPort(url) })),
-        {
-          enableOfflineQueue: false,
-          enableAutoPipelining: true,
-          maxRedirections: REDIRECTIONS,
-          retryDelayOnFailover: 50,
-          retryDelayOnClusterDown: 50,
-          slotsRefreshTimeout: CONNECT_MS,
-          slotsRefreshInterval: 5_000,
-          clusterRetryStrategy: toPauseMs,
-          redisOptions: { ...options, maxRetriesPerRequest: 0 },
-        },
-      )
+    ? openCluster(config, slotsRefreshMs)
     : openServer(config, { enableAutoPipelining: true });
   redis.on('error', (error) => log.warn({ err: error }, 'redis'));
   return redis;
+}
+
+function openCluster(config: Config['redis'], slotsRefreshMs: number): Cluster {
+  const cluster = new Cluster(
+    config.urls.map((url) => ({ host: url.hostname, port: toPort(url) })),
+    {
+      enableOfflineQueue: false,
+      enableAutoPipelining: true,
+      maxRedirections: REDIRECTIONS,
+      retryDelayOnFailover: 50,
+      retryDelayOnClusterDown: 50,
+      slotsRefreshTimeout: CONNECT_MS,
+      clusterRetryStrategy: toPauseMs,
+      redisOptions: { ...toOptions(config), maxRetriesPerRequest: 0 },
+    },
+  );
+  // Not the driver's slotsRefreshInterval: a client that is closed during a refresh would refresh for ever, and the
+  // process would not end.
+  const timer = setInterval(() => {
+    if (cluster.status === 'ready') cluster.refreshSlotsCache();
+  }, slotsRefreshMs).unref();
+  cluster.once('end', () => clearInterval(timer));
+  return cluster;
 }
 
 /** A connection to one server: the one configured, or a node of the cluster. */
