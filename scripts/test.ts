@@ -1,6 +1,7 @@
 // usage: npm test [-- file or folder or part of a path ...]
 import { globSync } from 'node:fs';
-import { constants } from 'node:os';
+import { availableParallelism, constants } from 'node:os';
+import { join } from 'node:path';
 import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
@@ -13,10 +14,27 @@ const ON_CLUSTER = [
   'src/admin/revoke',
   'src/message/cache',
   'src/member/cache',
-  'test/outage',
+  'test/outage-redis',
   'test/hostile/relay',
 ];
-const TEST_TIMEOUT_MS = 120_000;
+// In descending order of their time.
+const LONGEST = [
+  'test/chaos/',
+  'test/outage-postgres',
+  'src/event/subscribe/',
+  'src/presence/event',
+  'src/search/rpc',
+  'test/isolation',
+  'test/cluster',
+  'test/consumer',
+  'src/member/unread',
+  'test/token-expiry',
+  'src/admin/revoke',
+  'src/message/replay',
+  'src/event/tenant-stream/',
+];
+// The tests wait for about a third of their time.
+const FILES_PER_CORE = 1.5;
 const STOP_MS = 5_000;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -24,7 +42,7 @@ process.exitCode = await main(process.argv.slice(2));
 async function main(wanted: readonly string[]): Promise<number> {
   const files = globSync(FILES)
     .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
-    .sort();
+    .sort(byLength);
   if (files.length === 0) {
     console.error(`no test file matches ${wanted.join(' ') || FILES.join(' ')}`);
     return 1;
@@ -38,7 +56,7 @@ async function main(wanted: readonly string[]): Promise<number> {
   const services = await opening;
   console.error(`${services.summary}; ready in ${Date.now() - started} ms`);
   try {
-    const concurrency = services.isolated ? 2 : 1;
+    const concurrency = services.isolated ? Math.ceil(availableParallelism() * FILES_PER_CORE) : 1;
     const code = await runFiles(files, services.env, concurrency, interrupted.promise);
     if (code !== 0 || wanted.length > 0 || !services.isolated) return code;
     console.error('repeating the tests that use Redis on a Redis Cluster:');
@@ -59,17 +77,10 @@ async function runFiles(
   // Temporary files of tests are removed with the run, even when it is killed.
   const scratch = scratchFolder('discuss-tests');
   const child = launch({
-    command: [
-      process.execPath,
-      '--test',
-      `--test-concurrency=${concurrency}`,
-      `--test-timeout=${TEST_TIMEOUT_MS}`,
-      '--test-reporter=spec',
-      '--import=./test/kit/global.ts',
-      ...files,
-    ],
+    command: [process.execPath, 'test/kit/runner.ts', `${concurrency}`, ...files],
     orphanSignal: 'SIGKILL',
-    env: { ...process.env, ...env, TMPDIR: scratch.path },
+    // The modules of one file are those of the next.
+    env: { NODE_COMPILE_CACHE: join('.dev', 'compile-cache'), ...process.env, ...env, TMPDIR: scratch.path },
     stdio: 'inherit',
   });
   const ended = new Promise<number>((done) => child.once('exit', (code) => done(code ?? 1)));
@@ -77,4 +88,14 @@ async function runFiles(
   await stop(child, 'SIGTERM', STOP_MS);
   scratch.remove();
   return code;
+}
+
+/** Starts the longest files first, so that none of them runs alone at the end. */
+function byLength(a: string, b: string): number {
+  return rank(a) - rank(b) || (a < b ? -1 : 1);
+}
+
+function rank(file: string): number {
+  const index = LONGEST.findIndex((part) => file.includes(part));
+  return index < 0 ? LONGEST.length : index;
 }

@@ -51,7 +51,9 @@ describe('a consumer of StreamTenantEvents', () => {
     const writers = Array.from({ length: WRITERS }, (_, writer) => write(writer));
     const slow = holdTransactions();
     let consumer = start(token);
-    for (let kill = 0; kill < KILLS; kill += 1) {
+    // A kill that comes between an event and its cursor makes the next process repeat the event.
+    const hasRepeated = () => new Set(lines()).size < lines().length;
+    for (let kill = 0; kill < KILLS || !hasRepeated(); kill += 1) {
       const enough = lines().length + 10 + random.below(150);
       await until(() => lines().length >= enough, 'events processed', 30_000);
       await end(consumer);
@@ -62,10 +64,8 @@ describe('a consumer of StreamTenantEvents', () => {
     const expected = new Set(await logged());
     await until(() => new Set(lines()).size >= expected.size, 'all events processed', 30_000);
     await end(consumer);
-    const seen = lines();
-    const distinct = [...new Set(seen)];
+    const distinct = [...new Set(lines())];
     assert.deepEqual(distinct.toSorted(), [...expected].toSorted());
-    assert.ok(seen.length > distinct.length, 'no kill came between an event and its cursor');
     // Of each channel the new ones come in order.
     const last = new Map<string, bigint>();
     for (const place of distinct) {

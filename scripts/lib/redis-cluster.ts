@@ -87,7 +87,8 @@ async function freePorts(count: number): Promise<number[]> {
   const ports: number[] = [];
   while (ports.length < count) {
     const port = await freePort();
-    if (port < 55_000 && !ports.includes(port)) ports.push(port);
+    const busPort = port + 10_000;
+    if (busPort < 32_768 && (await freePort(busPort)) === busPort && !ports.includes(port)) ports.push(port);
   }
   return ports;
 }

@@ -2,8 +2,8 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
 import { type FreshDatabase, freshDatabase } from '../../test/kit/database.ts';
+import { FaultProxy } from '../../test/kit/fault-proxy.ts';
 import { until } from '../../test/kit/until.ts';
-import { FaultProxy } from '../../test/kit/wire.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
 import { types } from './types.ts';
 

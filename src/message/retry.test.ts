@@ -107,11 +107,14 @@ describe('a retry of a committed SendMessage', () => {
   });
 
   it('returns the poll after its close time', async () => {
-    const closeMs = Date.now() + 500;
-    const poll = { options: ['một', 'hai'], closeTime: timestampFromMs(closeMs) };
-    await retryAfter(() => until(() => Date.now() > closeMs, 'the close time'), {
-      type: MessageType.POLL,
-      poll,
-    });
+    let closeMs = 0;
+    await retryAfter(
+      () => until(() => Date.now() > closeMs, 'the close time'),
+      { type: MessageType.POLL },
+      async () => {
+        closeMs = Date.now() + 2_000;
+        return { poll: { options: ['một', 'hai'], closeTime: timestampFromMs(closeMs) } };
+      },
+    );
   });
 });

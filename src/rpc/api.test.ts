@@ -148,16 +148,16 @@ test('concurrent streams of a user are limited, and the end of one permits anoth
       .next(),
   );
   await untilOpen(edges, 1);
-  const second = () =>
+  const second = (timeoutMs: number) =>
     client
-      .stream({}, { ...bearer(edges.token), timeoutMs: 200 })
+      .stream({}, { ...bearer(edges.token), timeoutMs })
       [Symbol.asyncIterator]()
       .next();
-  assert.equal((await failureOf(second())).reason, 'RATE_LIMITED');
+  assert.equal((await failureOf(second(30_000))).reason, 'RATE_LIMITED');
   controller.abort();
   await first;
   await untilOpen(edges, 0);
-  assert.equal((await failureOf(second())).error.code, Code.DeadlineExceeded);
+  assert.equal((await failureOf(second(200))).error.code, Code.DeadlineExceeded);
 });
 
 test('text that PostgreSQL cannot store is rejected with the name of its field', async () => {
@@ -189,7 +189,8 @@ test('unary calls have a default deadline and a maximum deadline', async () => {
     await client.read(names, { ...bearer(edges.token), timeoutMs: 60_000 });
   }
   for (const [index, expected] of [5000, 8000, 5000, 8000].entries()) {
-    assert.ok(Math.abs((deadlines[index] ?? 0) - expected) < 200, `${deadlines[index]} for ${expected}`);
+    const left = deadlines[index] ?? 0;
+    assert.ok(left <= expected && left > expected - 2_500, `${left} for ${expected}`);
   }
 });
 

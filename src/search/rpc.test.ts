@@ -146,7 +146,7 @@ describe('SearchMessages', () => {
     ]) {
       const began = performance.now();
       await search(query).catch((error) => assert.equal(error.code, Code.InvalidArgument, query));
-      assert.ok(performance.now() - began < 2_000, query);
+      assert.ok(performance.now() - began < 10_000, query);
     }
   });
 

@@ -1,8 +1,8 @@
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { FaultProxy } from '../kit/fault-proxy.ts';
 import { createRandom } from '../kit/random.ts';
 import { createTokenSigner, type TokenSigner } from '../kit/tokens.ts';
 import { until } from '../kit/until.ts';
-import { FaultProxy } from '../kit/wire.ts';
 import { Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
 import { ReconnectingSubscriber } from './reconnecting-subscriber.ts';

@@ -1,10 +1,9 @@
 import { once } from 'node:events';
-import { Cluster } from 'ioredis';
-import { pino } from 'pino';
+import { Cluster, Redis } from 'ioredis';
 import { freePort } from '../../scripts/lib/processes.ts';
 import { startRedis } from '../../scripts/lib/redis.ts';
 import { startRedisCluster } from '../../scripts/lib/redis-cluster.ts';
-import { openRedis, type RedisClient } from '../../src/redis/client.ts';
+import type { RedisClient } from '../../src/redis/client.ts';
 
 export interface FreshRedis {
   /** Its address; the addresses of the nodes, separated by commas, when it is a cluster. */
@@ -21,6 +20,8 @@ export interface FreshRedis {
   close(): Promise<void>;
 }
 
+const RETRY_MS = 50;
+
 type Server = Omit<FreshRedis, 'client' | 'forget'>;
 
 /**
@@ -32,8 +33,7 @@ export async function freshRedis(
 ): Promise<FreshRedis> {
   const given = process.env['TEST_REDIS_URL'] ?? '';
   const server = cluster ? await freshCluster() : given === '' ? await freshServer() : givenServer(given);
-  const urls = server.url.split(',').map((url) => new URL(url));
-  const client = openRedis({ urls, cluster }, pino({ level: 'silent' }));
+  const client = openClient(server);
   await once(client, 'ready');
   const forget = async () => {
     const servers = client instanceof Cluster ? client.nodes('master') : [client];
@@ -49,6 +49,21 @@ export async function freshRedis(
       await server.close();
     },
   };
+}
+
+/** Unlike the service's own, its commands wait while Redis is away, or a cluster is not complete. */
+function openClient({ url, cluster }: Pick<Server, 'url' | 'cluster'>): RedisClient {
+  const retryMs = () => RETRY_MS;
+  const client = cluster
+    ? new Cluster(url.split(','), {
+        clusterRetryStrategy: retryMs,
+        retryDelayOnFailover: RETRY_MS,
+        retryDelayOnClusterDown: RETRY_MS,
+        maxRedirections: 200,
+        redisOptions: { maxRetriesPerRequest: null },
+      })
+    : new Redis(url, { retryStrategy: retryMs, maxRetriesPerRequest: null });
+  return client.on('error', () => {});
 }
 
 async function freshServer(): Promise<Server> {

@@ -16,6 +16,7 @@ import {
   protocols,
   type TestEdges,
 } from '../../../test/kit/edge/edges.ts';
+import { until } from '../../../test/kit/until.ts';
 
 const page = 'https://app.example';
 const write = '/test.EchoService/Write';
@@ -96,6 +97,13 @@ test('streams are not compressed, also when the client accepts gzip', async () =
 });
 
 test('a drain ends streams, lets a call finish, and closes idle connections', async () => {
+  // A drain that waits for idle connections takes at least 1 s; on a slow machine others can, too.
+  for (let attempt = 0; attempt < 5; attempt += 1) if ((await drainWhileBusy()) < 900) return;
+  assert.fail('the drain waited for idle connections');
+});
+
+/** Drains an edge with streams, running calls and an idle connection; returns the time after the last call. */
+async function drainWhileBusy(): Promise<number> {
   const finish = Promise.withResolvers<void>();
   await using edges = await openEdges({
     async write() {
@@ -128,9 +136,10 @@ test('a drain ends streams, lets a call finish, and closes idle connections', as
   for (const call of running) assert.equal((await call).message?.content, 'done');
   const began = performance.now();
   await drained;
-  assert.ok(performance.now() - began < 900, 'the drain waited for idle connections');
+  const ms = performance.now() - began;
   await closed(idle);
-});
+  return ms;
+}
 
 test('a connection of the maximum age ends its streams, finishes its calls, and is replaced', async () => {
   const finish = Promise.withResolvers<void>();
@@ -187,10 +196,8 @@ test('a response on a connection of the maximum age asks the client to close it'
     await once(response, 'end');
     return response.headers.connection;
   };
-  assert.equal(await connectionHeader(), 'keep-alive');
-  await sleep(700);
-  assert.equal(await connectionHeader(), 'close');
-  assert.equal(await connectionHeader(), 'keep-alive');
+  for (const expected of ['keep-alive', 'close', 'keep-alive'])
+    await until(async () => (await connectionHeader()) === expected, expected);
   agent.destroy();
 });
 
@@ -248,6 +255,6 @@ async function closed(socket: Socket): Promise<void> {
   if (!socket.closed)
     await Promise.race([
       once(socket, 'close'),
-      sleep(3_000, undefined, { ref: false }).then(() => assert.fail('still open')),
+      sleep(15_000, undefined, { ref: false }).then(() => assert.fail('still open')),
     ]);
 }
