@@ -14,7 +14,7 @@ const ON_CLUSTER = [
   'src/admin/revoke',
   'src/message/cache',
   'src/member/cache',
-  'test/outage-redis',
+  'test/outage-',
   'test/hostile/relay',
 ];
 // In descending order of their time.
