@@ -11,8 +11,7 @@ import type { RedisClient } from '../redis/client.ts';
 
 const { AWAY, BUSY, OFFLINE, ONLINE, UNKNOWN } = PresenceStatus;
 
-// Streams are refreshed three times as often; a busy machine can delay a refresh by more than a second.
-const DEVICE_MS = 4_000;
+const DEVICE_MS = 2_000;
 const GRACE_MS = 1_000;
 const DEBOUNCE_MS = 100;
 

@@ -50,10 +50,14 @@ export class OpenStreams {
     };
   }
 
-  /** Reports all streams to Redis again within a time, because it may have lost them. */
+  /**
+   * Reports all streams to Redis again within a time, because it may have lost them. A refresh that is due earlier stays
+   * so: the end of a recovery relies on it.
+   */
   refreshAllWithin(ms: number): void {
     const now = Date.now();
-    for (const stream of this.#streams) stream.refreshAt = now + Math.random() * ms;
+    for (const stream of this.#streams)
+      stream.refreshAt = Math.min(stream.refreshAt, now + Math.random() * ms);
   }
 
   /** Resolves when all pending writes to Redis have succeeded or failed. */

@@ -224,6 +224,8 @@ export class Presence {
     // The recovery covers what was uncertain before it.
     clearTimeout(this.#uncertainty);
     this.#uncertainty = undefined;
+    clearTimeout(this.#refreshing);
+    this.#refreshing = undefined;
     this.#hidAbsence = false;
     const { recoveryMs } = this.#config;
     this.#streams.refreshAllWithin(recoveryMs / 2);
