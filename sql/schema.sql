@@ -1023,6 +1023,8 @@ declare
   _user_id bigint := app_user_id();
   _found record;
   _changed jsonb;
+  _users jsonb;
+  _users_before jsonb;
   _seq bigint;
   _logged bytea;
 begin
@@ -1045,22 +1047,18 @@ begin
     return;
   end if;
   _changed := apply_reaction(_found.reactions, _emoji, _user_id, _added);
+  _users := reaction_users(_changed, _emoji);
+  _users_before := reaction_users(_found.reactions, _emoji);
   error_reason := case
     when _found.is_deleted then 'MESSAGE_DELETED'
     when _found.is_archived then 'CHANNEL_ARCHIVED'
     when _found.status = 'MUTED' then 'MEMBER_MUTED'
     when _changed = _found.reactions then null
-    when _added and (
-      jsonb_array_length(_changed) > _max_emoji
-      or exists (
-        select 1
-        from jsonb_array_elements(_changed) as r
-        where r ->> 'emoji' = _emoji and jsonb_array_length(r -> 'users') > _max_users
-      )
-    ) then 'REACTION_LIMIT'
+    when _added and (jsonb_array_length(_changed) > _max_emoji or jsonb_array_length(_users) > _max_users)
+      then 'REACTION_LIMIT'
   end;
   if error_reason is not null or _changed = _found.reactions then
-    return query select error_reason, _found.reactions::text, null::bigint, null::bytea;
+    return query select error_reason, shorten_reactions(_found.reactions), null::bigint, null::bytea;
     return;
   end if;
 
@@ -1072,8 +1070,23 @@ begin
 
   select e.seq, e.payload
   into _seq, _logged
-  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_offset, _message_id) as e;
-  return query select null::text, _changed::text, _seq, _logged;
+  from append_event(
+    _channel_id,
+    'REACTION_CHANGED',
+    _user_id,
+    patch_reaction(
+      _payload,
+      jsonb_array_length(_users),
+      case
+        when not _added and jsonb_path_query_array(_users_before, '$[0 to 19]') @> to_jsonb(_user_id)
+          then coalesce((_users ->> 19)::bigint, 0)
+        else 0
+      end
+    ),
+    _seq_offset,
+    _message_id
+  ) as e;
+  return query select null::text, shorten_reactions(_changed), _seq, _logged;
 end
 $function$;
 comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or removes the caller''s reaction and appends the event, in one round trip and under the lock of the channel. error_reason is null on success; seq is null if nothing had to change.';
@@ -2240,6 +2253,13 @@ CREATE OR REPLACE FUNCTION public.patch_message(_payload bytea, _message_offset 
 RETURN OVERLAY(_payload PLACING (((pb_varint9(_id) || '\x10'::bytea) || pb_varint9(_position)) || pb_time(_ms)) FROM (_message_offset + 1));
 comment on function patch_message(bytea,integer,bigint,bigint,bigint) is 'Writes id (field 1), position (field 2) and create_time (field 3) over the placeholders of the Message in an encoded Event; the value of id starts at byte _message_offset.';
 
+CREATE OR REPLACE FUNCTION public.patch_reaction(_payload bytea, _count bigint, _next_user_id bigint)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN OVERLAY(_payload PLACING ((pb_varint5(_count) || '\x30'::bytea) || pb_varint9(_next_user_id)) FROM (length(_payload) - 14));
+comment on function patch_reaction(bytea,bigint,bigint) is 'Writes count (field 5) and next_user_id (field 6) over the placeholders at the end of an encoded ReactionChanged event. These must stay its last bytes.';
+
 CREATE OR REPLACE FUNCTION public.patch_thread(_payload bytea, _replies bigint, _users bigint)
  RETURNS bytea
  LANGUAGE sql
@@ -2553,6 +2573,13 @@ alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
 comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
+
+CREATE OR REPLACE FUNCTION public.reaction_users(_reactions jsonb, _emoji text)
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN COALESCE(jsonb_path_query_first(_reactions, '$[*]?(@."emoji" == $"emoji")."users"'::jsonpath, jsonb_build_object('emoji', _emoji)), '[]'::jsonb);
+comment on function reaction_users(jsonb,text) is 'Users with one emoji, in the order in which they added it; an empty array if there are none.';
 
 CREATE OR REPLACE FUNCTION public.read_tenant_events(_epoch bigint, _xid bigint, _id bigint, _tenants bigint[], _kinds text[], _limit integer, _bytes integer)
  RETURNS TABLE(tenant_id bigint, xid bigint, id bigint, payload bytea, epoch bigint, lost text, held_ms bigint)
@@ -3850,6 +3877,13 @@ alter function settle_unread(integer) owner to discuss_system;
 revoke all on function settle_unread(integer) from public;
 grant execute on function settle_unread(integer) to discuss_service;
 comment on function settle_unread(integer) is 'Stores the exact unread count in at most _limit memberships of changed channels, and returns how many. To be called every few seconds. Waits for no lock, and does nothing while another call runs.';
+
+CREATE OR REPLACE FUNCTION public.shorten_reactions(_reactions jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN CASE WHEN (NOT (_reactions @? '$[*]."users"[20]'::jsonpath)) THEN (_reactions)::text ELSE (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(shorten_reactions._reactions) WITH ORDINALITY t(reaction, nth)) END;
+comment on function shorten_reactions(jsonb) is 'Reactions as JSON text, with the first 20 users of each emoji; count is the number of users where there are more.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer

@@ -32,7 +32,7 @@ export type ThreadColumns = {
 export type DetailColumns = ThreadColumns & {
   readonly mentionScope: string | null;
   readonly alsoInChannel: boolean;
-  /** As text: user ids may exceed a JavaScript number. */
+  /** JSON text with the first users of each emoji, see `shorten_reactions`. */
   readonly reactions: string;
   /** JSON text: voters and votes of a poll; null for other messages. */
   readonly votes: string | null;
@@ -58,7 +58,7 @@ export function messageColumns(sql: Sql) {
     m.parent_id, m.also_in_channel, m.thread_count, m.thread_user_count, m.thread_users, m.last_reply_at,
     m.edited_at, m.deleted_at, m.deleted_by, m.is_deleted,
     case when m.is_deleted then null else m.metadata::text end as metadata,
-    case when m.is_deleted then '[]' else m.reactions::text end as reactions,
+    case when m.is_deleted then '[]' else shorten_reactions(m.reactions) end as reactions,
     case when m.message_type = 'POLL' and not m.is_deleted then poll_results(m.channel_id, m.id) end as votes,
     case when m.is_deleted then null else m.notice::text end as notice,
     m.pinned_at, m.pinned_by, m.post_seq, m.created_at

@@ -2,9 +2,14 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import type { Reaction } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { EventProjection } from '../../test/kit/event-projection.ts';
 import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 import { toEmoji } from './view.ts';
 
 const FIRST = 9_007_199_254_740_993n;
@@ -32,6 +37,15 @@ describe('reactions', () => {
     the.client(MessageService, as, 'grpc', instance).addReaction({ channelId, messageId, emoji });
   const unreact = (as: As, messageId: bigint, emoji = '👍') =>
     the.client(MessageService, as).removeReaction({ channelId, messageId, emoji });
+  const list = async (as: As, request: { messageId: bigint; emoji?: string; pageSize?: number }) => {
+    const pairs: ReturnType<typeof toPair>[] = [];
+    for (let pageToken = ''; ; ) {
+      const page = await the.client(MessageService, as).listReactions({ ...request, channelId, pageToken });
+      pairs.push(...page.entries.map(toPair));
+      if (page.nextPageToken === '') return pairs;
+      pageToken = page.nextPageToken;
+    }
+  };
   const read = async (messageId: bigint) => {
     const { message } = await the.client(MessageService, ana).getMessage({ channelId, messageId });
     return message?.reactions.map(({ emoji, userIds }) => [emoji, userIds]);
@@ -41,9 +55,13 @@ describe('reactions', () => {
     const messageId = await post();
     const people = Array.from({ length: 200 }, (_, index) => user(index));
     await Promise.all(people.map((as, index) => react(as, messageId, '👍', index % 2)));
-    const [[emoji, userIds] = []] = (await read(messageId)) ?? [];
-    assert.equal(emoji, '👍');
-    assert.deepEqual(new Set(userIds as bigint[]), new Set(people.map(({ userId }) => userId)));
+    const { message } = await the.client(MessageService, ana).getMessage({ channelId, messageId });
+    assert.equal(message?.reactions[0]?.count, 200);
+    const entries = await list(ana, { messageId, pageSize: 70 });
+    assert.deepEqual(
+      entries,
+      people.map(({ userId }) => ['👍', userId]),
+    );
     const [row] = await the.owner<{ exact: boolean; events: number }[]>`
       select
         (
@@ -58,6 +76,74 @@ describe('reactions', () => {
     await rejects(react(user(201), messageId), Code.FailedPrecondition, 'REACTION_LIMIT');
     await Promise.all(people.slice(1).map((as) => unreact(as, messageId)));
     assert.deepEqual(await read(messageId), [['👍', [ana.userId]]]);
+  });
+
+  it('of more than 20 users are named up to 20 and counted, the same after each event as when read', async () => {
+    const messageId = await post();
+    const projection = new EventProjection();
+    const subscriber = new Subscriber(the.client(EventService, ana, 'web', 1), [channelId]);
+    await subscriber.connect();
+    const { message } = await the.client(MessageService, ana).getMessage({ channelId, messageId });
+    assert.ok(message);
+    projection.messages.set(messageId, message);
+    const people = Array.from({ length: 30 }, (_, index) => user(index));
+    for (const as of people) await react(as, messageId);
+    const steps: (() => Promise<{ reactions: Reaction[] }>)[] = [
+      () => unreact(user(3), messageId),
+      () => unreact(user(25), messageId),
+      () => react(user(3), messageId),
+      () => react(user(40), messageId, ':kho:'),
+      ...people.slice(4, 24).map((as) => () => unreact(as, messageId)),
+    ];
+    let applied = 0;
+    for (const step of steps) {
+      const { reactions } = await step();
+      await until(() => subscriber.events.length === people.length + steps.indexOf(step) + 1, 'the event');
+      for (const event of subscriber.events.slice(applied)) projection.apply(event);
+      applied = subscriber.events.length;
+      assert.deepEqual(projection.messages.get(messageId)?.reactions, reactions);
+      // The third page of a version comes from the cache.
+      for (let read = 0; read < 3; read += 1) {
+        const page = await the.client(MessageService, ana).listMessages({ channelId });
+        assert.deepEqual(page.messages.find(({ id }) => id === messageId)?.reactions, reactions);
+      }
+    }
+    await subscriber.disconnect();
+    const [given] = projection.messages.get(messageId)?.reactions ?? [];
+    assert.deepEqual(
+      [given?.count, given?.userIds],
+      [9, [0, 1, 2, 24, 26, 27, 28, 29, 3].map((index) => user(index).userId)],
+    );
+  });
+
+  it('are listed for all emoji or one, each once, also when others are removed between pages', async () => {
+    const messageId = await post();
+    const emojis = ['👍', '❤️', ':kho:'];
+    for (const emoji of emojis)
+      for (let index = 0; index < 5; index += 1) await react(user(index), messageId, emoji);
+    const all = await list(ana, { messageId, pageSize: 4 });
+    assert.deepEqual(
+      new Set(all.map(([emoji, userId]) => `${emoji} ${userId}`)),
+      new Set(emojis.flatMap((emoji) => [0, 1, 2, 3, 4].map((index) => `${emoji} ${user(index).userId}`))),
+    );
+    assert.equal(all.length, 15);
+    assert.deepEqual(
+      await list(ana, { messageId, emoji: '❤', pageSize: 2 }),
+      [0, 1, 2, 3, 4].map((index) => ['❤️', user(index).userId]),
+    );
+    const client = the.client(MessageService, ana);
+    const first = await client.listReactions({ channelId, messageId, pageSize: 7 });
+    for (const { emoji, userId } of first.entries) await unreact({ userId, tenantId: 1n }, messageId, emoji);
+    const { nextPageToken: pageToken } = first;
+    const rest = await client.listReactions({ channelId, messageId, pageSize: 100, pageToken });
+    assert.deepEqual(rest.entries.map(toPair), all.slice(7));
+    await rejects(
+      client.listReactions({ channelId, messageId: messageId + 1n, pageToken }),
+      Code.InvalidArgument,
+      'FIELD_INVALID',
+    );
+    await the.client(MessageService, ana).deleteMessage({ channelId, messageId });
+    assert.deepEqual(await list(ana, { messageId }), []);
   });
 
   it('do not change and create no event when an add or a removal is repeated', async () => {
@@ -97,6 +183,10 @@ describe('reactions', () => {
     await rejects(react(ana, messageId), Code.FailedPrecondition, 'MESSAGE_DELETED');
   });
 });
+
+function toPair({ emoji, userId }: { readonly emoji: string; readonly userId: bigint }) {
+  return [emoji, userId] as const;
+}
 
 describe('toEmoji', () => {
   it('returns the canonical form of any single emoji, and accepts names', () => {

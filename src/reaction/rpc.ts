@@ -3,13 +3,17 @@ import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
-import { toPatchable } from '../event/log/wire.ts';
+import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, toPatchable } from '../event/log/wire.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { changeReaction, type ReactionChange } from './sql.ts';
+import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { changeReaction, listReactions, type ReactionChange, type ReactionPlace } from './sql.ts';
 import { toEmoji, toReactions } from './view.ts';
 
-type ReactionHandlers = Pick<Handlers<typeof MessageService>, 'addReaction' | 'removeReaction'>;
+type ReactionHandlers = Pick<
+  Handlers<typeof MessageService>,
+  'addReaction' | 'removeReaction' | 'listReactions'
+>;
 
 export function reactionRoutes(deps: Deps): ReactionHandlers {
   return {
@@ -20,7 +24,26 @@ export function reactionRoutes(deps: Deps): ReactionHandlers {
     async removeReaction(request, call) {
       return { reactions: await change(deps, call, { ...request, added: false }) };
     },
+
+    async listReactions(request, call) {
+      const { tenantId, userId } = call.caller;
+      const size = pageSizeOf(request, 100);
+      const message = { ...request, emoji: request.emoji === '' ? '' : toEmoji(request.emoji) };
+      const after = toPlace(request.pageToken);
+      const rows = await deps.db.run(call, (sql) =>
+        listReactions(sql, tenantId, userId, message, after, size + 1),
+      );
+      if (rows.length === 0) throw errors.messageNotFound();
+      const reactions = rows.flatMap((row) => (row.emoji === null ? [] : [row]));
+      const { page, nextPageToken } = pageOf(reactions, size, (last) => [last.emojiHash, last.userId]);
+      return { entries: page.map(({ emoji, userId }) => ({ emoji, userId })), nextPageToken };
+    },
   };
+}
+
+function toPlace(pageToken: string): ReactionPlace | undefined {
+  const keys = fromPageToken(pageToken, 2);
+  return keys === undefined ? undefined : [keys[0] ?? 0n, keys[1] ?? 0n];
 }
 
 async function change(
@@ -34,7 +57,10 @@ async function change(
   const event = toPatchable({
     channelId,
     actorId: userId,
-    change: { case: 'reactionChanged', value: { messageId, emoji, userId, added } },
+    change: {
+      case: 'reactionChanged',
+      value: { messageId, emoji, userId, added, count: PLACEHOLDER_COUNT, nextUserId: PLACEHOLDER_ID },
+    },
   });
   const [row] = await db.run(call, (sql) =>
     changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event, call.caller.name),

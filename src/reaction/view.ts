@@ -3,12 +3,21 @@ import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { errors } from '../rpc/errors.ts';
 
-type Reaction = { readonly emoji: string; readonly users: bigint[] };
+type ShortenedReaction = {
+  readonly emoji: string;
+  readonly users: bigint[];
+  /** Number of users where `users` is truncated. */
+  readonly count?: bigint;
+};
 
-/** Reactions from the column's JSON text. */
+/** Reactions from the JSON text of `shorten_reactions`. */
 export function toReactions(json: string): MessageInitShape<typeof ReactionSchema>[] {
   if (json === '[]') return [];
-  return parseExactly<Reaction[]>(json).map(({ emoji, users }) => ({ emoji, userIds: users }));
+  return parseExactly<ShortenedReaction[]>(json).map(({ emoji, users, count }) => ({
+    emoji,
+    userIds: users,
+    count: Number(count ?? users.length),
+  }));
 }
 
 // The `v` flag matches emoji of several code points: flags, families, skin tones, keycaps.

@@ -110,6 +110,16 @@ export const messageTrials: readonly Trial[] = [
     request: (victim) => ({ ...message(victim), emoji: '👍' }),
     shows: ({ reactions }) => assert.deepEqual(emojis(reactions), []),
   }),
+  rejected(method.listReactions, {
+    access: USER,
+    reason: 'MESSAGE_NOT_FOUND',
+    request: message,
+    shows: ({ entries }) =>
+      assert.deepEqual(
+        entries.map(({ emoji }) => emoji),
+        ['👍'],
+      ),
+  }),
   rejected(method.votePoll, {
     access: USER,
     reason: 'MESSAGE_NOT_FOUND',

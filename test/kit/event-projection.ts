@@ -2,6 +2,9 @@ import { clone, create } from '@bufbuild/protobuf';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import { type Message, MessageSchema, ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 
+/** Users of a reaction that a message names. */
+const NAMED_USERS = 20;
+
 /** The messages of a channel, built from the channel's events alone. */
 export class EventProjection {
   readonly messages = new Map<bigint, Message>();
@@ -69,14 +72,18 @@ export class EventProjection {
   }
 
   #reacted(value: Extract<Event['change'], { case: 'reactionChanged' }>['value']): void {
+    const { emoji, userId, added, count, nextUserId } = value;
     this.#change(value.messageId, (message) => {
-      const reaction = message.reactions.find(({ emoji }) => emoji === value.emoji);
-      const others = reaction?.userIds.filter((userId) => userId !== value.userId) ?? [];
-      const userIds = value.added ? [...others, value.userId] : others;
-      if (reaction === undefined)
-        message.reactions.push(create(ReactionSchema, { emoji: value.emoji, userIds }));
-      else reaction.userIds = userIds;
-      message.reactions = message.reactions.filter(({ userIds }) => userIds.length > 0);
+      const reaction = message.reactions.find((given) => given.emoji === emoji);
+      if (reaction === undefined) {
+        message.reactions.push(create(ReactionSchema, { emoji, userIds: [userId], count }));
+        return;
+      }
+      reaction.count = count;
+      if (!added) reaction.userIds = reaction.userIds.filter((id) => id !== userId);
+      const next = added ? userId : nextUserId;
+      if (next > 0n && reaction.userIds.length < NAMED_USERS) reaction.userIds.push(next);
+      message.reactions = message.reactions.filter((given) => given.count > 0);
     });
   }
 }

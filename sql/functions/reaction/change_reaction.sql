@@ -17,6 +17,8 @@ declare
   _user_id bigint := app_user_id();
   _found record;
   _changed jsonb;
+  _users jsonb;
+  _users_before jsonb;
   _seq bigint;
   _logged bytea;
 begin
@@ -39,22 +41,18 @@ begin
     return;
   end if;
   _changed := apply_reaction(_found.reactions, _emoji, _user_id, _added);
+  _users := reaction_users(_changed, _emoji);
+  _users_before := reaction_users(_found.reactions, _emoji);
   error_reason := case
     when _found.is_deleted then 'MESSAGE_DELETED'
     when _found.is_archived then 'CHANNEL_ARCHIVED'
     when _found.status = 'MUTED' then 'MEMBER_MUTED'
     when _changed = _found.reactions then null
-    when _added and (
-      jsonb_array_length(_changed) > _max_emoji
-      or exists (
-        select 1
-        from jsonb_array_elements(_changed) as r
-        where r ->> 'emoji' = _emoji and jsonb_array_length(r -> 'users') > _max_users
-      )
-    ) then 'REACTION_LIMIT'
+    when _added and (jsonb_array_length(_changed) > _max_emoji or jsonb_array_length(_users) > _max_users)
+      then 'REACTION_LIMIT'
   end;
   if error_reason is not null or _changed = _found.reactions then
-    return query select error_reason, _found.reactions::text, null::bigint, null::bytea;
+    return query select error_reason, shorten_reactions(_found.reactions), null::bigint, null::bytea;
     return;
   end if;
 
@@ -66,8 +64,23 @@ begin
 
   select e.seq, e.payload
   into _seq, _logged
-  from append_event(_channel_id, 'REACTION_CHANGED', _user_id, _payload, _seq_offset, _message_id) as e;
-  return query select null::text, _changed::text, _seq, _logged;
+  from append_event(
+    _channel_id,
+    'REACTION_CHANGED',
+    _user_id,
+    patch_reaction(
+      _payload,
+      jsonb_array_length(_users),
+      case
+        when not _added and jsonb_path_query_array(_users_before, '$[0 to 19]') @> to_jsonb(_user_id)
+          then coalesce((_users ->> 19)::bigint, 0)
+        else 0
+      end
+    ),
+    _seq_offset,
+    _message_id
+  ) as e;
+  return query select null::text, shorten_reactions(_changed), _seq, _logged;
 end
 $$;
 comment on function change_reaction(bigint, bigint, text, boolean, int, int, bytea, int) is

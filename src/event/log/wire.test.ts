@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
 import type { DescMessage } from '@bufbuild/protobuf';
-import { EventSchema, MessageCreatedSchema } from '#gen/serp/discuss/v1/event_pb.ts';
+import { EventSchema, MessageCreatedSchema, ReactionChangedSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import {
   CHANNEL_DELETED,
@@ -78,6 +78,31 @@ describe('the encoded event of a posted reply', () => {
   it('has the fields that PostgreSQL assigns first in the message, and seq before the time in the event', () => {
     assert.deepEqual(lowestFields(MessageSchema, 3), ['id', 'position', 'create_time']);
     assert.deepEqual(lowestFields(EventSchema, 3), ['channel_id', 'seq', 'event_time']);
+  });
+});
+
+describe('the encoded event of a reaction', () => {
+  it('ends with the count and the next user, which patch_reaction overwrites', () => {
+    const { payload } = toPatchable({
+      channelId: 5n,
+      change: {
+        case: 'reactionChanged',
+        value: {
+          messageId: 3n,
+          emoji: ':a:',
+          userId: 7n,
+          added: true,
+          count: PLACEHOLDER_COUNT,
+          nextUserId: PLACEHOLDER_ID,
+        },
+      },
+    });
+    const last = '28ffffffff0730ffffffffffffffff7f';
+    assert.ok(
+      payload.toString('hex').endsWith(`b2011b080312033a613a18072001${last}`),
+      payload.toString('hex'),
+    );
+    assert.deepEqual(highestFields(ReactionChangedSchema, 2), ['count', 'next_user_id']);
   });
 });
 

@@ -26,8 +26,8 @@ export type LoggedEvent = { readonly channelId: bigint; readonly seq: bigint; re
 
 /**
  * An encoded event with placeholders for what only the database knows: `seq` and time, and for a posted message also
- * its id, position and time, and the counters of its thread. The statement that assigns these values writes them over
- * the placeholders (`patch_event`, `patch_message`, `patch_thread`). So one round trip commits the change together
+ * its id, position and time, and the counters of its thread; for a reaction its counter. The statement that assigns these
+ * values writes them over the placeholders (`patch_event`, `patch_message`, `patch_thread`, `patch_reaction`). So one round trip commits the change together
  * with the bytes that subscribers receive, and no row stays locked while a process encodes.
  */
 export type PatchableEvent = {
@@ -47,7 +47,7 @@ export const placeholderTime: Timestamp = create(TimestampSchema, {
   nanos: 0x7fff_ffff,
 });
 
-/** Five bytes, for the two thread counters of a posted reply, which `patch_thread` expects to end the event. */
+/** Five bytes, for the counters that `patch_thread` and `patch_reaction` expect at the end of an event. */
 export const PLACEHOLDER_COUNT = 0x7fff_ffff;
 
 /** Encodes an event that the database has yet to number. */

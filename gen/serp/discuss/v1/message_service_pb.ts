@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/message_service.proto.
  */
 export const file_serp_discuss_v1_message_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEipAMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEhoKCXBhcmVudF9pZBgFIAEoA0IHukgEIgIoABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSHwoKcmVxdWVzdF9pZBgHIAEoCUILukgI2AEBcgOwAQESPgoNbWVudGlvbl9zY29wZRgIIAEoDjIdLnNlcnAuZGlzY3Vzcy52MS5NZW50aW9uU2NvcGVCCLpIBYIBAhABEhcKD2Fsc29faW5fY2hhbm5lbBgJIAEoCBImCgRwb2xsGAogASgLMhguc2VycC5kaXNjdXNzLnYxLk5ld1BvbGwinwEKB05ld1BvbGwSKAoHb3B0aW9ucxgBIAMoCUIXukgUkgERCAIQFBgBIglyBxjIATICXFMSEAoIbXVsdGlwbGUYAiABKAgSEQoJYW5vbnltb3VzGAMgASgIEkUKCmNsb3NlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhW6SBKyAQ8iDQj/gtH/rwcQ/5Pr3AMimwEKE1NlbmRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhgKEHJlcGVhdGVkX3JlcXVlc3QYAiABKAgSIAoYaWdub3JlZF9tZW50aW9uX3VzZXJfaWRzGAMgAygDEh0KFW1lbnRpb25fc2NvcGVfaWdub3JlZBgEIAEoCCJNChFHZXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiPwoSR2V0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKEAgoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiQKEWJlZm9yZV9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAASAASIwoQYWZ0ZXJfbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoAEgAEiQKEWFyb3VuZF9tZXNzYWdlX2lkGAQgASgDQge6SAQiAiAASAASHAoJcGFnZV9zaXplGAUgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYyAESFwoPd2l0aG91dF9yZXBsaWVzGAcgASgIQgoKCHBvc2l0aW9uIpMBChRMaXN0TWVzc2FnZXNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIRCgloYXNfb2xkZXIYAyABKAgSEQoJaGFzX25ld2VyGAQgASgIEhAKCGhlYWRfc2VxGAUgASgDIvgBChJFZGl0TWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhoKB2NvbnRlbnQYAyABKAlCCbpIBnIEKICABBIoChBtZW50aW9uX3VzZXJfaWRzGAQgAygDQg66SAuSAQgQZCIEIgIgABIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQga6SAPIAQEiYgoTRWRpdE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USIAoYaWdub3JlZF9tZW50aW9uX3VzZXJfaWRzGAIgAygDIkwKEExpc3RFZGl0c1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkYKEUxpc3RFZGl0c1Jlc3BvbnNlEjEKCHZlcnNpb25zGAEgAygLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VWZXJzaW9uIlAKFERlbGV0ZU1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJCChVEZWxldGVNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIo4BChFMaXN0VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIcCglwYWdlX3NpemUYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASK/AQoSTGlzdFRocmVhZFJlc3BvbnNlEiYKBHJvb3QYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIpCgdyZXBsaWVzGAIgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEhAKCGhlYWRfc2VxGAQgASgDEisKBXN0YXRlGAUgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlQKC1RocmVhZFN0YXRlEhEKCWZvbGxvd2luZxgBIAEoCBIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgCIAEoAxIUCgx1bnJlYWRfY291bnQYAyABKAUiggEKEkxpc3RUaHJlYWRzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAigAEhMKC3VucmVhZF9vbmx5GAIgASgIEhwKCXBhZ2Vfc2l6ZRgDIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIskBChNMaXN0VGhyZWFkc1Jlc3BvbnNlEjsKB2VudHJpZXMYASADKAsyKi5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaXAoFRW50cnkSJgoEcm9vdBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEisKBXN0YXRlGAIgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlQKE0ZvbGxvd1RocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQwoURm9sbG93VGhyZWFkUmVzcG9uc2USKwoFc3RhdGUYASABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiVgoVVW5mb2xsb3dUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIhgKFlVuZm9sbG93VGhyZWFkUmVzcG9uc2UicwoVTWFya1RocmVhZFJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAyABKANCB7pIBCICKAAiRQoWTWFya1RocmVhZFJlYWRSZXNwb25zZRIrCgVzdGF0ZRgBIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJoChJBZGRSZWFjdGlvblJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhgKBWVtb2ppGAMgASgJQgm6SAZyBBABKGQiQwoTQWRkUmVhY3Rpb25SZXNwb25zZRIsCglyZWFjdGlvbnMYASADKAsyGS5zZXJwLmRpc2N1c3MudjEuUmVhY3Rpb24iawoVUmVtb3ZlUmVhY3Rpb25SZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIYCgVlbW9qaRgDIAEoCUIJukgGcgQQAShkIkYKFlJlbW92ZVJlYWN0aW9uUmVzcG9uc2USLAoJcmVhY3Rpb25zGAEgAygLMhkuc2VycC5kaXNjdXNzLnYxLlJlYWN0aW9uInEKD1ZvdGVQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASJAoKb3B0aW9uX2lkcxgDIAMoBUIQukgNkgEKEBQYASIEGgIgACI3ChBWb3RlUG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJMChBDbG9zZVBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI4ChFDbG9zZVBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwiSgoOR2V0UG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIk4KD0dldFBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSFgoOb3duX29wdGlvbl9pZHMYAiADKAUiTQoRUGluTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIj8KElBpbk1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UiTwoTVW5waW5NZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQQoUVW5waW5NZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIi4KD0xpc3RQaW5zUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIj4KEExpc3RQaW5zUmVzcG9uc2USKgoIbWVzc2FnZXMYASADKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZTK4DwoOTWVzc2FnZVNlcnZpY2USawoLU2VuZE1lc3NhZ2USIy5zZXJwLmRpc2N1c3MudjEuU2VuZE1lc3NhZ2VSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2UiEZACAoi1GASQtRgCmLUYgMAMEmIKCkdldE1lc3NhZ2USIi5zZXJwLmRpc2N1c3MudjEuR2V0TWVzc2FnZVJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuR2V0TWVzc2FnZVJlc3BvbnNlIguQAgGItRgBkLUYARJoCgxMaXN0TWVzc2FnZXMSJC5zZXJwLmRpc2N1c3MudjEuTGlzdE1lc3NhZ2VzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXNwb25zZSILkAIBiLUYAZC1GAESawoLRWRpdE1lc3NhZ2USIy5zZXJwLmRpc2N1c3MudjEuRWRpdE1lc3NhZ2VSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkVkaXRNZXNzYWdlUmVzcG9uc2UiEZACAoi1GAGQtRgCmLUYgMAMEl8KCUxpc3RFZGl0cxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0RWRpdHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RFZGl0c1Jlc3BvbnNlIguQAgGItRgBkLUYARJrCg1EZWxldGVNZXNzYWdlEiUuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZU1lc3NhZ2VSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZU1lc3NhZ2VSZXNwb25zZSILkAICiLUYBJC1GAISYgoKTGlzdFRocmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmUKC0xpc3RUaHJlYWRzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkc1Jlc3BvbnNlIguQAgGItRgBkLUYARJoCgxGb2xsb3dUaHJlYWQSJC5zZXJwLmRpc2N1c3MudjEuRm9sbG93VGhyZWFkUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5Gb2xsb3dUaHJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESbgoOVW5mb2xsb3dUaHJlYWQSJi5zZXJwLmRpc2N1c3MudjEuVW5mb2xsb3dUaHJlYWRSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLlVuZm9sbG93VGhyZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEm4KDk1hcmtUaHJlYWRSZWFkEiYuc2VycC5kaXNjdXNzLnYxLk1hcmtUaHJlYWRSZWFkUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5NYXJrVGhyZWFkUmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJlCgtBZGRSZWFjdGlvbhIjLnNlcnAuZGlzY3Vzcy52MS5BZGRSZWFjdGlvblJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuQWRkUmVhY3Rpb25SZXNwb25zZSILkAICiLUYAZC1GAISbgoOUmVtb3ZlUmVhY3Rpb24SJi5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlUmVhY3Rpb25SZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLlJlbW92ZVJlYWN0aW9uUmVzcG9uc2UiC5ACAoi1GAGQtRgCElwKCFZvdGVQb2xsEiAuc2VycC5kaXNjdXNzLnYxLlZvdGVQb2xsUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5Wb3RlUG9sbFJlc3BvbnNlIguQAgKItRgBkLUYAhJfCglDbG9zZVBvbGwSIS5zZXJwLmRpc2N1c3MudjEuQ2xvc2VQb2xsUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5DbG9zZVBvbGxSZXNwb25zZSILkAICiLUYAZC1GAISWQoHR2V0UG9sbBIfLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVxdWVzdBogLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmIKClBpbk1lc3NhZ2USIi5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxVbnBpbk1lc3NhZ2USJC5zZXJwLmRpc2N1c3MudjEuVW5waW5NZXNzYWdlUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5VbnBpbk1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISXAoITGlzdFBpbnMSIC5zZXJwLmRpc2N1c3MudjEuTGlzdFBpbnNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkxpc3RQaW5zUmVzcG9uc2UiC5ACAYi1GAGQtRgBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEipAMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEhoKCXBhcmVudF9pZBgFIAEoA0IHukgEIgIoABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSHwoKcmVxdWVzdF9pZBgHIAEoCUILukgI2AEBcgOwAQESPgoNbWVudGlvbl9zY29wZRgIIAEoDjIdLnNlcnAuZGlzY3Vzcy52MS5NZW50aW9uU2NvcGVCCLpIBYIBAhABEhcKD2Fsc29faW5fY2hhbm5lbBgJIAEoCBImCgRwb2xsGAogASgLMhguc2VycC5kaXNjdXNzLnYxLk5ld1BvbGwinwEKB05ld1BvbGwSKAoHb3B0aW9ucxgBIAMoCUIXukgUkgERCAIQFBgBIglyBxjIATICXFMSEAoIbXVsdGlwbGUYAiABKAgSEQoJYW5vbnltb3VzGAMgASgIEkUKCmNsb3NlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhW6SBKyAQ8iDQj/gtH/rwcQ/5Pr3AMimwEKE1NlbmRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhgKEHJlcGVhdGVkX3JlcXVlc3QYAiABKAgSIAoYaWdub3JlZF9tZW50aW9uX3VzZXJfaWRzGAMgAygDEh0KFW1lbnRpb25fc2NvcGVfaWdub3JlZBgEIAEoCCJNChFHZXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiPwoSR2V0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKEAgoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiQKEWJlZm9yZV9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAASAASIwoQYWZ0ZXJfbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoAEgAEiQKEWFyb3VuZF9tZXNzYWdlX2lkGAQgASgDQge6SAQiAiAASAASHAoJcGFnZV9zaXplGAUgASgFQgm6SAYaBBhkKAASHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYyAESFwoPd2l0aG91dF9yZXBsaWVzGAcgASgIQgoKCHBvc2l0aW9uIpMBChRMaXN0TWVzc2FnZXNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIRCgloYXNfb2xkZXIYAyABKAgSEQoJaGFzX25ld2VyGAQgASgIEhAKCGhlYWRfc2VxGAUgASgDIvgBChJFZGl0TWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhoKB2NvbnRlbnQYAyABKAlCCbpIBnIEKICABBIoChBtZW50aW9uX3VzZXJfaWRzGAQgAygDQg66SAuSAQgQZCIEIgIgABIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQga6SAPIAQEiYgoTRWRpdE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USIAoYaWdub3JlZF9tZW50aW9uX3VzZXJfaWRzGAIgAygDIkwKEExpc3RFZGl0c1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkYKEUxpc3RFZGl0c1Jlc3BvbnNlEjEKCHZlcnNpb25zGAEgAygLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VWZXJzaW9uIlAKFERlbGV0ZU1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJCChVEZWxldGVNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIo4BChFMaXN0VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIcCglwYWdlX3NpemUYAyABKAVCCbpIBhoEGGQoABIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASK/AQoSTGlzdFRocmVhZFJlc3BvbnNlEiYKBHJvb3QYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIpCgdyZXBsaWVzGAIgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAMgASgJEhAKCGhlYWRfc2VxGAQgASgDEisKBXN0YXRlGAUgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlQKC1RocmVhZFN0YXRlEhEKCWZvbGxvd2luZxgBIAEoCBIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgCIAEoAxIUCgx1bnJlYWRfY291bnQYAyABKAUiggEKEkxpc3RUaHJlYWRzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAigAEhMKC3VucmVhZF9vbmx5GAIgASgIEhwKCXBhZ2Vfc2l6ZRgDIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIskBChNMaXN0VGhyZWFkc1Jlc3BvbnNlEjsKB2VudHJpZXMYASADKAsyKi5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaXAoFRW50cnkSJgoEcm9vdBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEisKBXN0YXRlGAIgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlQKE0ZvbGxvd1RocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQwoURm9sbG93VGhyZWFkUmVzcG9uc2USKwoFc3RhdGUYASABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiVgoVVW5mb2xsb3dUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIhgKFlVuZm9sbG93VGhyZWFkUmVzcG9uc2UicwoVTWFya1RocmVhZFJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAyABKANCB7pIBCICKAAiRQoWTWFya1RocmVhZFJlYWRSZXNwb25zZRIrCgVzdGF0ZRgBIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJoChJBZGRSZWFjdGlvblJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhgKBWVtb2ppGAMgASgJQgm6SAZyBBABKGQiQwoTQWRkUmVhY3Rpb25SZXNwb25zZRIsCglyZWFjdGlvbnMYASADKAsyGS5zZXJwLmRpc2N1c3MudjEuUmVhY3Rpb24iawoVUmVtb3ZlUmVhY3Rpb25SZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIYCgVlbW9qaRgDIAEoCUIJukgGcgQQAShkIkYKFlJlbW92ZVJlYWN0aW9uUmVzcG9uc2USLAoJcmVhY3Rpb25zGAEgAygLMhkuc2VycC5kaXNjdXNzLnYxLlJlYWN0aW9uIqUBChRMaXN0UmVhY3Rpb25zUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASFgoFZW1vamkYAyABKAlCB7pIBHICKGQSHQoJcGFnZV9zaXplGAQgASgFQgq6SAcaBRjoBygAEhwKCnBhZ2VfdG9rZW4YBSABKAlCCLpIBXIDGMgBIpgBChVMaXN0UmVhY3Rpb25zUmVzcG9uc2USPQoHZW50cmllcxgBIAMoCzIsLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGicKBUVudHJ5Eg0KBWVtb2ppGAEgASgJEg8KB3VzZXJfaWQYAiABKAMicQoPVm90ZVBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIkCgpvcHRpb25faWRzGAMgAygFQhC6SA2SAQoQFBgBIgQaAiAAIjcKEFZvdGVQb2xsUmVzcG9uc2USIwoEcG9sbBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsIkwKEENsb3NlUG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIjgKEUNsb3NlUG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJKCg5HZXRQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiTgoPR2V0UG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbBIWCg5vd25fb3B0aW9uX2lkcxgCIAMoBSJNChFQaW5NZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiPwoSUGluTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSJPChNVbnBpbk1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJBChRVbnBpbk1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UiLgoPTGlzdFBpbnNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiPgoQTGlzdFBpbnNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlMqUQCg5NZXNzYWdlU2VydmljZRJrCgtTZW5kTWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuU2VuZE1lc3NhZ2VSZXNwb25zZSIRkAICiLUYBJC1GAKYtRiAwAwSYgoKR2V0TWVzc2FnZRIiLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDExpc3RNZXNzYWdlcxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1Jlc3BvbnNlIguQAgGItRgBkLUYARJrCgtFZGl0TWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5FZGl0TWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuRWRpdE1lc3NhZ2VSZXNwb25zZSIRkAICiLUYAZC1GAKYtRiAwAwSXwoJTGlzdEVkaXRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RFZGl0c1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEVkaXRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKDURlbGV0ZU1lc3NhZ2USJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlc3BvbnNlIguQAgKItRgEkLUYAhJiCgpMaXN0VGhyZWFkEiIuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXNwb25zZSILkAIBiLUYAZC1GAESZQoLTGlzdFRocmVhZHMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDEZvbGxvd1RocmVhZBIkLnNlcnAuZGlzY3Vzcy52MS5Gb2xsb3dUaHJlYWRSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkZvbGxvd1RocmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJuCg5VbmZvbGxvd1RocmVhZBImLnNlcnAuZGlzY3Vzcy52MS5VbmZvbGxvd1RocmVhZFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVW5mb2xsb3dUaHJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESbgoOTWFya1RocmVhZFJlYWQSJi5zZXJwLmRpc2N1c3MudjEuTWFya1RocmVhZFJlYWRSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLk1hcmtUaHJlYWRSZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0FkZFJlYWN0aW9uEiMuc2VycC5kaXNjdXNzLnYxLkFkZFJlYWN0aW9uUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5BZGRSZWFjdGlvblJlc3BvbnNlIguQAgKItRgBkLUYAhJuCg5SZW1vdmVSZWFjdGlvbhImLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVSZWFjdGlvblJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlUmVhY3Rpb25SZXNwb25zZSILkAICiLUYAZC1GAISawoNTGlzdFJlYWN0aW9ucxIlLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVzcG9uc2UiC5ACAYi1GAGQtRgBElwKCFZvdGVQb2xsEiAuc2VycC5kaXNjdXNzLnYxLlZvdGVQb2xsUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5Wb3RlUG9sbFJlc3BvbnNlIguQAgKItRgBkLUYAhJfCglDbG9zZVBvbGwSIS5zZXJwLmRpc2N1c3MudjEuQ2xvc2VQb2xsUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5DbG9zZVBvbGxSZXNwb25zZSILkAICiLUYAZC1GAISWQoHR2V0UG9sbBIfLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVxdWVzdBogLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmIKClBpbk1lc3NhZ2USIi5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxVbnBpbk1lc3NhZ2USJC5zZXJwLmRpc2N1c3MudjEuVW5waW5NZXNzYWdlUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5VbnBpbk1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISXAoITGlzdFBpbnMSIC5zZXJwLmRpc2N1c3MudjEuTGlzdFBpbnNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkxpc3RQaW5zUmVzcG9uc2UiC5ACAYi1GAGQtRgBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Message to post.
@@ -959,7 +959,7 @@ export const AddReactionRequestSchema: GenMessage<AddReactionRequest> = /*@__PUR
  */
 export type AddReactionResponse = Message<"serp.discuss.v1.AddReactionResponse"> & {
   /**
-   * All reactions to the message after the change.
+   * The message's reactions after the change.
    *
    * @generated from field: repeated serp.discuss.v1.Reaction reactions = 1;
    */
@@ -1015,7 +1015,7 @@ export const RemoveReactionRequestSchema: GenMessage<RemoveReactionRequest> = /*
  */
 export type RemoveReactionResponse = Message<"serp.discuss.v1.RemoveReactionResponse"> & {
   /**
-   * All reactions to the message after the change.
+   * The message's reactions after the change.
    *
    * @generated from field: repeated serp.discuss.v1.Reaction reactions = 1;
    */
@@ -1028,6 +1028,112 @@ export type RemoveReactionResponse = Message<"serp.discuss.v1.RemoveReactionResp
  */
 export const RemoveReactionResponseSchema: GenMessage<RemoveReactionResponse> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_message_service, 27);
+
+/**
+ * Reactions to return.
+ *
+ * @generated from message serp.discuss.v1.ListReactionsRequest
+ */
+export type ListReactionsRequest = Message<"serp.discuss.v1.ListReactionsRequest"> & {
+  /**
+   * Channel that contains the message. Required.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * Message to return the reactions of. Required.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * Return only reactions with this emoji or name between colons; empty: all.
+   *
+   * @generated from field: string emoji = 3;
+   */
+  emoji: string;
+
+  /**
+   * Maximum number of reactions per page: 0 means 100, at most 1,000.
+   *
+   * @generated from field: int32 page_size = 4;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 5;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListReactionsRequest.
+ * Use `create(ListReactionsRequestSchema)` to create a new message.
+ */
+export const ListReactionsRequestSchema: GenMessage<ListReactionsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 28);
+
+/**
+ * A page of the reactions to a message.
+ *
+ * @generated from message serp.discuss.v1.ListReactionsResponse
+ */
+export type ListReactionsResponse = Message<"serp.discuss.v1.ListReactionsResponse"> & {
+  /**
+   * Reactions with the same emoji are adjacent and in ascending order of `user_id`. The order of the emoji is fixed, and
+   * not that of `Message.reactions`. A reaction that exists during all pages is returned exactly once.
+   *
+   * @generated from field: repeated serp.discuss.v1.ListReactionsResponse.Entry entries = 1;
+   */
+  entries: ListReactionsResponse_Entry[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListReactionsResponse.
+ * Use `create(ListReactionsResponseSchema)` to create a new message.
+ */
+export const ListReactionsResponseSchema: GenMessage<ListReactionsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 29);
+
+/**
+ * The reaction of one user.
+ *
+ * @generated from message serp.discuss.v1.ListReactionsResponse.Entry
+ */
+export type ListReactionsResponse_Entry = Message<"serp.discuss.v1.ListReactionsResponse.Entry"> & {
+  /**
+   * A fully qualified Unicode emoji, or a name between colons.
+   *
+   * @generated from field: string emoji = 1;
+   */
+  emoji: string;
+
+  /**
+   * User whose reaction it is.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListReactionsResponse.Entry.
+ * Use `create(ListReactionsResponse_EntrySchema)` to create a new message.
+ */
+export const ListReactionsResponse_EntrySchema: GenMessage<ListReactionsResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 29, 0);
 
 /**
  * The caller's vote.
@@ -1062,7 +1168,7 @@ export type VotePollRequest = Message<"serp.discuss.v1.VotePollRequest"> & {
  * Use `create(VotePollRequestSchema)` to create a new message.
  */
 export const VotePollRequestSchema: GenMessage<VotePollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 28);
+  messageDesc(file_serp_discuss_v1_message_service, 30);
 
 /**
  * Result of VotePoll.
@@ -1083,7 +1189,7 @@ export type VotePollResponse = Message<"serp.discuss.v1.VotePollResponse"> & {
  * Use `create(VotePollResponseSchema)` to create a new message.
  */
 export const VotePollResponseSchema: GenMessage<VotePollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 29);
+  messageDesc(file_serp_discuss_v1_message_service, 31);
 
 /**
  * Poll to close.
@@ -1111,7 +1217,7 @@ export type ClosePollRequest = Message<"serp.discuss.v1.ClosePollRequest"> & {
  * Use `create(ClosePollRequestSchema)` to create a new message.
  */
 export const ClosePollRequestSchema: GenMessage<ClosePollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 30);
+  messageDesc(file_serp_discuss_v1_message_service, 32);
 
 /**
  * Result of ClosePoll.
@@ -1132,7 +1238,7 @@ export type ClosePollResponse = Message<"serp.discuss.v1.ClosePollResponse"> & {
  * Use `create(ClosePollResponseSchema)` to create a new message.
  */
 export const ClosePollResponseSchema: GenMessage<ClosePollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 31);
+  messageDesc(file_serp_discuss_v1_message_service, 33);
 
 /**
  * Poll to return.
@@ -1160,7 +1266,7 @@ export type GetPollRequest = Message<"serp.discuss.v1.GetPollRequest"> & {
  * Use `create(GetPollRequestSchema)` to create a new message.
  */
 export const GetPollRequestSchema: GenMessage<GetPollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 32);
+  messageDesc(file_serp_discuss_v1_message_service, 34);
 
 /**
  * A poll and the caller's vote.
@@ -1188,7 +1294,7 @@ export type GetPollResponse = Message<"serp.discuss.v1.GetPollResponse"> & {
  * Use `create(GetPollResponseSchema)` to create a new message.
  */
 export const GetPollResponseSchema: GenMessage<GetPollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 33);
+  messageDesc(file_serp_discuss_v1_message_service, 35);
 
 /**
  * Message to pin.
@@ -1216,7 +1322,7 @@ export type PinMessageRequest = Message<"serp.discuss.v1.PinMessageRequest"> & {
  * Use `create(PinMessageRequestSchema)` to create a new message.
  */
 export const PinMessageRequestSchema: GenMessage<PinMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 34);
+  messageDesc(file_serp_discuss_v1_message_service, 36);
 
 /**
  * Result of PinMessage.
@@ -1237,7 +1343,7 @@ export type PinMessageResponse = Message<"serp.discuss.v1.PinMessageResponse"> &
  * Use `create(PinMessageResponseSchema)` to create a new message.
  */
 export const PinMessageResponseSchema: GenMessage<PinMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 35);
+  messageDesc(file_serp_discuss_v1_message_service, 37);
 
 /**
  * Message to unpin.
@@ -1265,7 +1371,7 @@ export type UnpinMessageRequest = Message<"serp.discuss.v1.UnpinMessageRequest">
  * Use `create(UnpinMessageRequestSchema)` to create a new message.
  */
 export const UnpinMessageRequestSchema: GenMessage<UnpinMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 36);
+  messageDesc(file_serp_discuss_v1_message_service, 38);
 
 /**
  * Result of UnpinMessage.
@@ -1286,7 +1392,7 @@ export type UnpinMessageResponse = Message<"serp.discuss.v1.UnpinMessageResponse
  * Use `create(UnpinMessageResponseSchema)` to create a new message.
  */
 export const UnpinMessageResponseSchema: GenMessage<UnpinMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 37);
+  messageDesc(file_serp_discuss_v1_message_service, 39);
 
 /**
  * Channel to return the pinned messages of.
@@ -1307,7 +1413,7 @@ export type ListPinsRequest = Message<"serp.discuss.v1.ListPinsRequest"> & {
  * Use `create(ListPinsRequestSchema)` to create a new message.
  */
 export const ListPinsRequestSchema: GenMessage<ListPinsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 38);
+  messageDesc(file_serp_discuss_v1_message_service, 40);
 
 /**
  * Result of ListPins.
@@ -1328,7 +1434,7 @@ export type ListPinsResponse = Message<"serp.discuss.v1.ListPinsResponse"> & {
  * Use `create(ListPinsResponseSchema)` to create a new message.
  */
 export const ListPinsResponseSchema: GenMessage<ListPinsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 39);
+  messageDesc(file_serp_discuss_v1_message_service, 41);
 
 /**
  * Posting, reading and changing messages.
@@ -1518,6 +1624,19 @@ export const MessageService: GenService<{
     methodKind: "unary";
     input: typeof RemoveReactionRequestSchema;
     output: typeof RemoveReactionResponseSchema;
+  },
+  /**
+   * Returns a page of the reactions to a message, of all emoji or of one: one entry for each user and emoji. Empty if the
+   * message is deleted.
+   *
+   * Errors: NOT_FOUND (MESSAGE_NOT_FOUND).
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.ListReactions
+   */
+  listReactions: {
+    methodKind: "unary";
+    input: typeof ListReactionsRequestSchema;
+    output: typeof ListReactionsResponseSchema;
   },
   /**
    * Votes on a poll. Replaces the caller's earlier vote.
