@@ -2632,7 +2632,7 @@ begin
   payload := null;
   epoch := _feed.epoch;
   if _epoch != _feed.epoch or _after > _horizon then
-    lost := 'UNKNOWN';
+    lost := 'HISTORY_CHANGED';
   elsif (_after, _id) < (_feed.floor_xid, _feed.floor_id) then
     lost := 'EXPIRED';
   end if;
@@ -2656,7 +2656,7 @@ $function$;
 alter function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) owner to discuss_system;
 revoke all on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
 grant execute on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
-comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read, with id 0 at its end. In that row, lost is EXPIRED if the cursor has missed dropped events and UNKNOWN if it belongs to another log or epoch, and the position is then the start of the log; held_ms is how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
+comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read, with id 0 at its end. In that row, lost is EXPIRED if the cursor has missed dropped events and HISTORY_CHANGED if it belongs to another log or epoch, and the position is then the start of the log; held_ms is how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
 
 CREATE OR REPLACE FUNCTION public.reattach_references()
  RETURNS void

@@ -137,7 +137,7 @@ export class Scenario {
           OPTIONS.map((text, option) => `${text} ${counts[option]}`).join(', '),
           isDeepStrictEqual(counts, votes),
         ],
-        ['closed', poll?.closedTime !== undefined],
+        ['closed', poll?.manualCloseTime !== undefined],
         ['own vote was changed', isDeepStrictEqual(ownOptionIds, [2])],
       ];
     });
@@ -185,10 +185,15 @@ export class Scenario {
     this.#passed &&= expectations.every(([, holds]) => holds);
   }
 
-  async #post(index: number, content: string, parentId = 0n): Promise<bigint> {
+  async #post(index: number, content: string, replyToMessageId = 0n): Promise<bigint> {
     const requestId = crypto.randomUUID();
     const { channelId } = this;
-    const { message } = await this.#messages(index).sendMessage({ channelId, content, parentId, requestId });
+    const { message } = await this.#messages(index).sendMessage({
+      channelId,
+      content,
+      replyToMessageId,
+      requestId,
+    });
     return message?.id ?? 0n;
   }
 

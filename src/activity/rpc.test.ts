@@ -56,8 +56,7 @@ describe('ActivityService', () => {
   const task = (users: As[], more: object = {}) => ({
     userIds: users.map(({ userId }) => userId),
     type: 'TASK_ASSIGNED',
-    entityType: 'task',
-    entityId: 7n,
+    entity: { type: 'task', id: 7n },
     description: 'Việc mới',
     ...more,
   });
@@ -106,31 +105,31 @@ describe('ActivityService', () => {
       someone('Chi'),
     ];
     const channelId = await group(lan, minh, thu, hoa, chi);
-    const parentId = await send(lan, channelId, 'gốc');
-    await send(minh, channelId, 'một', { parentId });
-    await messages(minh).unfollowThread({ channelId, rootMessageId: parentId });
-    await messages(chi).followThread({ channelId, rootMessageId: parentId });
-    await send(thu, channelId, 'hai', { parentId, mentionUserIds: [hoa.userId, lan.userId] });
+    const replyToMessageId = await send(lan, channelId, 'gốc');
+    await send(minh, channelId, 'một', { replyToMessageId });
+    await messages(minh).unfollowThread({ channelId, rootMessageId: replyToMessageId });
+    await messages(chi).followThread({ channelId, rootMessageId: replyToMessageId });
+    await send(thu, channelId, 'hai', { replyToMessageId, mentionUserIds: [hoa.userId, lan.userId] });
     const reasons = async (as: As) =>
       (await list(as)).map(
         ({ type, metadata }) => `${type} ${metadata?.['reason']} ${metadata?.['root_message_id']}`,
       );
     assert.deepEqual(await reasons(lan), [
-      `MENTION_RECEIVED NAMED ${parentId}`,
-      `REPLY_RECEIVED THREAD_STARTED ${parentId}`,
+      `MENTION_RECEIVED NAMED ${replyToMessageId}`,
+      `REPLY_RECEIVED THREAD_STARTED ${replyToMessageId}`,
     ]);
     assert.deepEqual(await reasons(minh), []);
     assert.deepEqual(await reasons(thu), []);
-    assert.deepEqual(await reasons(hoa), [`MENTION_RECEIVED NAMED ${parentId}`]);
-    assert.deepEqual(await reasons(chi), [`REPLY_RECEIVED THREAD_FOLLOWED ${parentId}`]);
+    assert.deepEqual(await reasons(hoa), [`MENTION_RECEIVED NAMED ${replyToMessageId}`]);
+    assert.deepEqual(await reasons(chi), [`REPLY_RECEIVED THREAD_FOLLOWED ${replyToMessageId}`]);
   });
 
   it('records concurrent replies for each other’s authors', async () => {
     const people = Array.from({ length: 8 }, (_, index) => someone(`Người ${index}`));
     const lan = someone('Lan');
     const channelId = await group(lan, ...people);
-    const parentId = await send(lan, channelId, 'gốc');
-    await Promise.all(people.map((as) => send(as, channelId, 'cùng lúc', { parentId })));
+    const replyToMessageId = await send(lan, channelId, 'gốc');
+    await Promise.all(people.map((as) => send(as, channelId, 'cùng lúc', { replyToMessageId })));
     assert.equal((await list(lan)).length, 8);
     const all = await Promise.all(people.map(list));
     const counts = all.map(({ length }) => length).sort((a, b) => a - b);
@@ -167,7 +166,7 @@ describe('ActivityService', () => {
       await prefer(channelId, minh, level, isMuted);
       await mention(lan, channelId, minh);
       const messageId = await send(minh, channelId);
-      await send(lan, channelId, 'trả lời', { parentId: messageId });
+      await send(lan, channelId, 'trả lời', { replyToMessageId: messageId });
       await messages(lan).addReaction({ channelId, messageId, emoji: '👍' });
       await the.client(ActivityService, crm).recordActivities({ activities: [task([minh], { channelId })] });
       const wanted = level === 'ALL' && !isMuted ? ['TASK_ASSIGNED', ...types] : types;
@@ -233,8 +232,7 @@ describe('ActivityService', () => {
     await add();
     await channels.getOrCreateDirectChannel({ userId: thu.userId });
     await the.client(ChannelService, crm).getOrCreateTopicChannel({
-      entityType: 'order',
-      entityId: BigInt(users++),
+      entity: { type: 'order', id: BigInt(users++) },
       name: 'Đơn hàng',
       memberUserIds: [thu.userId],
     });
@@ -298,8 +296,7 @@ describe('ActivityService', () => {
     const activities = Array.from({ length: 25 }, (_, index) =>
       task([minh], {
         type: index % 5 === 0 ? 'CUSTOMER_CREATED' : 'TASK_ASSIGNED',
-        entityType: index % 5 === 0 ? 'customer' : 'task',
-        entityId: BigInt(index + 1),
+        entity: { type: index % 5 === 0 ? 'customer' : 'task', id: BigInt(index + 1) },
       }),
     );
     await activityClient(crm).recordActivities({ activities });
@@ -320,7 +317,7 @@ describe('ActivityService', () => {
       (await activityClient(minh).listActivities(filter)).activities.length;
     assert.equal(await counted({ types: ['CUSTOMER_CREATED'] }), 5);
     assert.equal(await counted({ entityType: 'customer' }), 5);
-    assert.equal(await counted({ entityType: 'customer', entityId: 6n }), 1);
+    assert.equal(await counted({ entity: { type: 'customer', id: 6n } }), 1);
     assert.equal(await counted({ types: ['MENTION_RECEIVED'] }), 0);
     await activityClient(minh).markActivityRead({ activityIds: paged.slice(0, 10) });
     assert.equal(await counted({ unreadOnly: true }), 15);
@@ -331,7 +328,7 @@ describe('ActivityService', () => {
     );
     assert.equal(unreadCount, 15);
     await rejects(
-      activityClient(minh).listActivities({ entityId: 1n }),
+      activityClient(minh).listActivities({ entity: { type: '', id: 1n } }),
       Code.InvalidArgument,
       'FIELD_INVALID',
     );
@@ -405,9 +402,7 @@ describe('ActivityService', () => {
   it('collapses forty concurrent changes of one order into one activity', async () => {
     const [minh, thu] = [someone('Minh'), someone('Thu')];
     const change = (index: number) => ({
-      activities: [
-        task([minh, thu], { collapseKey: 'sales:order:9', entityId: 9n, description: `thay đổi ${index}` }),
-      ],
+      activities: [task([minh, thu], { collapseKey: 'sales:order:9', description: `thay đổi ${index}` })],
     });
     await Promise.all(
       Array.from({ length: 40 }, (_, index) =>
@@ -500,8 +495,9 @@ describe('ActivityService', () => {
       'CALLER_NOT_ALLOWED',
     );
     const wrong = [
-      task([minh], { entityType: '', entityId: 0n }),
-      task([minh], { entityId: 0n, channelId: 1n }),
+      task([minh], { entity: undefined }),
+      task([minh], { entity: { type: 'task', id: 0n }, channelId: 1n }),
+      task([minh], { entity: { type: 'Task', id: 1n } }),
       task([minh], { type: 'task' }),
       task([minh], { type: 'A'.repeat(101) }),
       task([minh], { description: '' }),
@@ -539,7 +535,7 @@ describe('ActivityService', () => {
     const elsewhere = await group(lan, minh);
     const own = await send(minh, channelId, 'của Minh');
     await mention(lan, channelId, minh, thu);
-    const reply = await send(lan, channelId, 'trả lời', { parentId: own });
+    const reply = await send(lan, channelId, 'trả lời', { replyToMessageId: own });
     await messages(thu).addReaction({ channelId, messageId: own, emoji: '👍' });
     const later = await mention(lan, channelId, minh);
     await mention(lan, elsewhere, minh);
@@ -580,10 +576,10 @@ describe('ActivityService', () => {
     const [lan, minh] = [someone('Lan'), someone('Minh')];
     const channelId = await group(lan, minh);
     const root = await send(minh, channelId, 'gốc');
-    await send(lan, channelId, 'một', { parentId: root });
+    await send(lan, channelId, 'một', { replyToMessageId: root });
     await mention(lan, channelId, minh);
-    await send(lan, channelId, 'hai', { parentId: root, mentionUserIds: [minh.userId] });
-    await send(lan, channelId, 'ba', { parentId: root });
+    await send(lan, channelId, 'hai', { replyToMessageId: root, mentionUserIds: [minh.userId] });
+    await send(lan, channelId, 'ba', { replyToMessageId: root });
     const [, second] = (await list(minh)).map(({ messageId }) => messageId);
     await messages(minh).markThreadRead({ channelId, rootMessageId: root, messageId: second ?? 0n });
     const { activities } = await activityClient(minh).listActivities({ unreadOnly: true });
@@ -682,7 +678,7 @@ describe('ActivityService', () => {
     const states = streams.map(() => new Map(before.map((activity) => [activity.id, activity])));
     const messageId = await send(minh, channelId, 'của Minh');
     await mention(lan, channelId, minh);
-    await send(lan, channelId, 'trả lời', { parentId: messageId });
+    await send(lan, channelId, 'trả lời', { replyToMessageId: messageId });
     await messages(lan).addReaction({ channelId, messageId, emoji: '👍' });
     await messages(thu).addReaction({ channelId, messageId, emoji: '🎉' });
     await messages(thu).removeReaction({ channelId, messageId, emoji: '🎉' });

@@ -26,8 +26,6 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
 
     async listActivities(request, call) {
       const { tenantId, userId } = call.caller;
-      if (request.entityId !== 0n && request.entityType === '')
-        throw errors.fieldInvalid('entity_type', 'is required with entity_id');
       const size = pageSizeOf(request);
       const after = toPlace(request.pageToken);
       const rows = await db.run(call, (sql) =>
@@ -82,14 +80,14 @@ function requireRecordable({ activities }: RecordRequest): void {
 }
 
 function toItem(caller: Caller, activity: NewActivity, item: number): NewItem {
-  const { actorId, entityType, entityId, channelId, title, collapseKey } = activity;
+  const { actorId, entity, channelId, title, collapseKey } = activity;
   return {
     item,
     userIds: activity.userIds.map(String),
     type: activity.type,
     actorId: (actorId === 0n ? caller.userId : actorId).toString(),
-    entityType: entityType === '' ? null : entityType,
-    entityId: entityId === 0n ? null : entityId.toString(),
+    entityType: entity?.type ?? null,
+    entityId: entity?.id.toString() ?? null,
     channelId: channelId === 0n ? null : channelId.toString(),
     title: title === '' ? null : title,
     description: activity.description,

@@ -48,7 +48,7 @@ export type ActivityFilter = {
   readonly unreadOnly: boolean;
   readonly types: readonly string[];
   readonly entityType: string;
-  readonly entityId: bigint;
+  readonly entity?: { readonly type: string; readonly id: bigint } | undefined;
 };
 
 /** Order keys of the last activity of a page. */
@@ -66,7 +66,7 @@ export function listActivities(
   after: ActivityPlace | undefined,
   limit: number,
 ): PendingQuery<ListedRow[]> {
-  const { unreadOnly, types, entityType, entityId } = filter;
+  const { unreadOnly, types, entityType, entity } = filter;
   return sql<ListedRow[]>`
     select s.snapshot, page.*
     from (select pg_current_snapshot()::text as snapshot) as s
@@ -80,7 +80,7 @@ export function listActivities(
         ${unreadOnly ? sql`and a.is_read = false and not d.is_message_deleted` : sql``}
         ${types.length === 0 ? sql`` : sql`and a.action_type in ${sql([...types])}`}
         ${entityType === '' ? sql`` : sql`and a.entity_type = ${entityType}`}
-        ${entityId === 0n ? sql`` : sql`and a.entity_id = ${entityId}`}
+        ${entity === undefined ? sql`` : sql`and a.entity_type = ${entity.type} and a.entity_id = ${entity.id}`}
         ${
           after === undefined
             ? sql``

@@ -1,5 +1,6 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import type { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
+import type { EntityRefSchema } from '#gen/serp/discuss/v1/channel_pb.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
@@ -22,8 +23,7 @@ export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySc
     actorId: row.actorId,
     title: row.title ?? '',
     description: row.description,
-    entityType: row.entityType ?? '',
-    entityId: row.entityId ?? 0n,
+    entity: toEntity(row),
     channelId: row.channelId ?? 0n,
     messageId: row.messageId ?? 0n,
     preview: row.preview ?? '',
@@ -34,6 +34,13 @@ export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySc
     collapseKey: row.collapseKey ?? '',
     metadata: fromMetadataJson(row.metadata),
   };
+}
+
+function toEntity({
+  entityType,
+  entityId,
+}: Pick<ActivityRow, 'entityType' | 'entityId'>): MessageInitShape<typeof EntityRefSchema> | undefined {
+  return entityType === null || entityId === null ? undefined : { type: entityType, id: entityId };
 }
 
 /**

@@ -65,8 +65,8 @@ describe('AdminService', () => {
       .client(ChannelService, as)
       .createChannel({ name: 'Kho', memberUserIds: [2n] });
     const id = channel?.id ?? 0n;
-    const send = async (by: As, parentId = 0n) => {
-      const { message } = await messages(by).sendMessage({ channelId: id, content: 'tin', parentId });
+    const send = async (by: As, replyToMessageId = 0n) => {
+      const { message } = await messages(by).sendMessage({ channelId: id, content: 'tin', replyToMessageId });
       return message?.id ?? 0n;
     };
     const root = await send(as);
@@ -143,7 +143,7 @@ describe('AdminService', () => {
       while (writing) {
         const { message } = await messages(as).sendMessage({ channelId, content: 'tin' });
         const messageId = message?.id ?? 0n;
-        await messages(as).sendMessage({ channelId, content: 'trả lời', parentId: messageId });
+        await messages(as).sendMessage({ channelId, content: 'trả lời', replyToMessageId: messageId });
         if (sent % 3 === 0) await messages(as).deleteMessage({ channelId, messageId });
         await the.client(MemberService, as).markRead({ channelId, messageId });
         sent += 1;

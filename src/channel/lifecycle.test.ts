@@ -39,7 +39,11 @@ describe('archiving, deleting and browsing channels', () => {
     return channelId;
   };
   const topic = async (entityId: bigint) => {
-    const request = { entityType: 'order', entityId, name: `Đơn ${entityId}`, memberUserIds: [1n, 2n] };
+    const request = {
+      entity: { type: 'order', id: entityId },
+      name: `Đơn ${entityId}`,
+      memberUserIds: [1n, 2n],
+    };
     return channels(crm).getOrCreateTopicChannel(request);
   };
 

@@ -13,9 +13,8 @@ import type { Deps } from '../deps.ts';
 import { type MembershipRow, membershipColumns, mentionCountAfter, unreadCount } from '../membership/sql.ts';
 import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
-import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
-import { type ChannelRow, channelColumns, topicOf } from './sql.ts';
+import { type ChannelRow, channelColumns, type Entity, topicOf } from './sql.ts';
 import { toChannel, toTypeColumns } from './view.ts';
 
 type ListHandlers = Pick<Handlers<typeof ChannelService>, 'listChannels'>;
@@ -37,8 +36,6 @@ export function listHandlers({
   return {
     async listChannels(request, call) {
       const { tenantId, userId } = call.caller;
-      if (request.entityId !== 0n && request.entityType === '')
-        throw errors.fieldInvalid('entity_type', 'is required with entity_id');
       const size = pageSizeOf(request);
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
@@ -89,7 +86,7 @@ function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> | undef
     type: messageTypes.toValue(row.messageType) ?? MessageType.UNSPECIFIED,
     content: row.content,
     mentionUserIds: row.mentions,
-    parentId: row.parentId ?? 0n,
+    rootMessageId: row.parentId ?? 0n,
     replyCount: row.threadCount,
     editTime: toTimestamp(row.editedAt),
   };
@@ -107,8 +104,7 @@ type ListFilter = {
   readonly pinnedOnly: boolean;
   readonly unreadOnly: boolean;
   readonly entityType: string;
-  /** 0n: any entity of the type. */
-  readonly entityId: bigint;
+  readonly entity?: Entity | undefined;
   readonly archived: boolean;
 };
 
@@ -208,10 +204,11 @@ function listChannels(
   `;
 }
 
-function ofEntity(sql: Sql, tenantId: bigint, { entityType: type, entityId: id }: ListFilter) {
-  if (type === '') return sql``;
-  if (id === 0n) return sql`and c.type = 'TOPIC' and c.entity_type = ${type}`;
-  return sql`and c.id = ${topicOf(sql, tenantId, { type, id })}`;
+function ofEntity(sql: Sql, tenantId: bigint, { entityType, entity }: ListFilter) {
+  return sql`
+    ${entityType === '' ? sql`` : sql`and c.type = 'TOPIC' and c.entity_type = ${entityType}`}
+    ${entity === undefined ? sql`` : sql`and c.id = ${topicOf(sql, tenantId, entity)}`}
+  `;
 }
 
 function previewColumns(sql: Sql) {

@@ -36,21 +36,18 @@ describe('MoveTopic', () => {
   const members = (as: As) => the.client(MemberService, as);
   const messages = (as: As) => the.client(MessageService, as);
   const some = (type: string): Entity => [type, entities++];
-  const open = ([entityType, entityId]: Entity, memberUserIds: bigint[] = [], instance = 0) =>
+  const open = ([type, id]: Entity, memberUserIds: bigint[] = [], instance = 0) =>
     channels(crm, instance).getOrCreateTopicChannel({
-      entityType,
-      entityId,
-      name: `${entityType}`,
+      entity: { type, id },
+      name: type,
       memberUserIds,
     });
   const make = async (entity: Entity, ...userIds: bigint[]) =>
     (await open(entity, userIds)).channel?.id ?? 0n;
   const move = (from: Entity, to: Entity, requestId = '', as: As = crm, instance = 0) =>
     channels(as, instance).moveTopic({
-      fromEntityType: from[0],
-      fromEntityId: from[1],
-      toEntityType: to[0],
-      toEntityId: to[1],
+      fromEntity: { type: from[0], id: from[1] },
+      toEntity: { type: to[0], id: to[1] },
       requestId,
     });
   const send = async (as: As, channelId: bigint, content: string) => {
@@ -62,8 +59,8 @@ describe('MoveTopic', () => {
   ];
   const texts = async (as: As, channelId: bigint) =>
     (await messages(as).listMessages({ channelId })).messages.map(({ content }) => content);
-  const listed = async (as: As, [entityType, entityId]: Entity, archived = false) =>
-    (await channels(as).listChannels({ entityType, entityId, archived })).entries.map(
+  const listed = async (as: As, [type, id]: Entity, archived = false) =>
+    (await channels(as).listChannels({ entity: { type, id }, archived })).entries.map(
       ({ channel }) => channel?.id,
     );
   const roles = async (channelId: bigint) =>

@@ -14,7 +14,7 @@ import type { TransactionParts } from './create.ts';
 import { type MoveResult, mergeTopics } from './merge.ts';
 import { type ChannelRow, channelColumns, type Entity, findChannel, findClaim } from './sql.ts';
 import { entityOf, findTopicChannel, isEntityOf, lockEntities, upsertAlias } from './topic.ts';
-import { toChannel, toChannelChanged } from './view.ts';
+import { toChannel, toChannelChanged, toEntity } from './view.ts';
 
 type MoveRequest = MessageShape<typeof MoveTopicRequestSchema>;
 
@@ -41,16 +41,15 @@ export function moveHandlers({ config, db, relay }: Deps): MoveHandlers {
 
 /** Checks that the proto cannot express. */
 function requireMove(request: MoveRequest): void {
-  const { fromEntityType, fromEntityId, toEntityType, toEntityId } = request;
-  if (fromEntityType === toEntityType && fromEntityId === toEntityId)
-    throw errors.fieldInvalid('to_entity_id', 'is the same entity as from_entity_id');
+  const [from, to] = [toEntity(request.fromEntity), toEntity(request.toEntity)];
+  if (from.type === to.type && from.id === to.id)
+    throw errors.fieldInvalid('to_entity', 'is the same entity as from_entity');
 }
 
 /** Moves a discussion to another entity, or returns the result of an earlier call with the same request id. */
 async function move(parts: TransactionParts, request: MoveRequest): Promise<MoveResult> {
   const { sql, caller } = parts;
-  const from: Entity = { type: request.fromEntityType, id: request.fromEntityId };
-  const to: Entity = { type: request.toEntityType, id: request.toEntityId };
+  const [from, to] = [toEntity(request.fromEntity), toEntity(request.toEntity)];
   await lockEntities(sql, caller.tenantId, [from, to]);
   const repeated = await findEarlierMove(parts, request);
   if (repeated !== undefined) return repeated;

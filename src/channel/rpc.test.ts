@@ -240,14 +240,15 @@ describe('ChannelService', () => {
   });
 
   describe('GetOrCreateTopicChannel', () => {
-    const order = { entityType: 'order', name: 'Đơn hàng PO-2024-001' };
+    const order = { name: 'Đơn hàng PO-2024-001' };
+    const orderId = (id: bigint) => ({ type: 'order', id });
 
     it('creates one channel for 30 concurrent calls with one entity, and adds all members', async () => {
       const answers = await Promise.all(
         Array.from({ length: 30 }, (_, index) =>
           channels(crm, index % 2).getOrCreateTopicChannel({
             ...order,
-            entityId: 1n,
+            entity: orderId(1n),
             memberUserIds: [1n, BigInt(10 + index)],
           }),
         ),
@@ -273,7 +274,7 @@ describe('ChannelService', () => {
     });
 
     it('changes nothing when the channel exists with its members', async () => {
-      const request = { ...order, entityId: 2n, memberUserIds: [1n, 2n] };
+      const request = { ...order, entity: orderId(2n), memberUserIds: [1n, 2n] };
       const first = await channels(crm).getOrCreateTopicChannel(request);
       const again = await channels(crm, 1).getOrCreateTopicChannel({ ...request, name: 'khác' });
       assert.equal(again.created, false);
@@ -284,7 +285,7 @@ describe('ChannelService', () => {
     it('makes the user that a service acts for the owner', async () => {
       const made = await channels(crmFor(3n)).getOrCreateTopicChannel({
         ...order,
-        entityId: 3n,
+        entity: orderId(3n),
         memberUserIds: [3n, 1n],
       });
       const { membership } = await channels(chi).getChannel({ channelId: made.channel?.id ?? 0n });
@@ -293,7 +294,7 @@ describe('ChannelService', () => {
       assert.equal(made.channel.memberCount, 2);
       const other = await channels(crmFor(4n)).getOrCreateTopicChannel({
         ...order,
-        entityId: 3n,
+        entity: orderId(3n),
         memberUserIds: [2n],
       });
       assert.equal(other.channel?.id, made.channel.id);
@@ -301,7 +302,7 @@ describe('ChannelService', () => {
     });
 
     it('is allowed for services, creates one channel per tenant, visible to its members', async () => {
-      const request = { ...order, entityId: 4n, memberUserIds: [1n] };
+      const request = { ...order, entity: orderId(4n), memberUserIds: [1n] };
       await rejects(
         channels(ana).getOrCreateTopicChannel(request),
         Code.PermissionDenied,
@@ -317,7 +318,7 @@ describe('ChannelService', () => {
     });
 
     it('returns an archived channel and rejects new members for it', async () => {
-      const request = { ...order, entityId: 5n, memberUserIds: [1n] };
+      const request = { ...order, entity: orderId(5n), memberUserIds: [1n] };
       const made = await channels(crm).getOrCreateTopicChannel(request);
       await the.owner`update channels set is_archived = true where id = ${made.channel?.id ?? 0n}`;
       const again = await channels(crm).getOrCreateTopicChannel(request);
@@ -327,12 +328,16 @@ describe('ChannelService', () => {
     });
 
     it('rejects an invalid entity type, and a service call without a tenant', async () => {
-      for (const entityType of ['', 'Order', '1x', 'x'.repeat(101), 'a b'])
+      for (const type of ['', 'Order', '1x', 'x'.repeat(101), 'a b'])
         assert.deepEqual(
-          await fieldsOf(channels(crm).getOrCreateTopicChannel({ ...order, entityType, entityId: 1n })),
-          ['entity_type'],
+          await fieldsOf(channels(crm).getOrCreateTopicChannel({ ...order, entity: { type, id: 1n } })),
+          ['entity.type'],
         );
-      const nowhere = channels({ ...crm, tenantId: 0n }).getOrCreateTopicChannel({ ...order, entityId: 1n });
+      assert.deepEqual(await fieldsOf(channels(crm).getOrCreateTopicChannel(order)), ['entity']);
+      const nowhere = channels({ ...crm, tenantId: 0n }).getOrCreateTopicChannel({
+        ...order,
+        entity: orderId(1n),
+      });
       assert.deepEqual(await fieldsOf(nowhere), ['x-tenant-id']);
     });
   });
@@ -470,8 +475,7 @@ describe('ChannelService', () => {
       for (const [fields, name] of wrong)
         assert.deepEqual(await fieldsOf(channels(ana).updateChannel({ channelId, ...fields })), [name]);
       const topic = await channels(crm).getOrCreateTopicChannel({
-        entityType: 'task',
-        entityId: 1n,
+        entity: { type: 'task', id: 1n },
         name: 't',
       });
       const opened = channels(crm).updateChannel({
@@ -500,8 +504,7 @@ describe('ChannelService', () => {
         ids.set(name, channel?.id ?? 0n);
       }
       const topic = await channels({ ...crm, tenantId }).getOrCreateTopicChannel({
-        entityType: 'lead',
-        entityId: 5n,
+        entity: { type: 'lead', id: 5n },
         name: 'khách',
         memberUserIds: [1n],
       });

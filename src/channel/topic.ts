@@ -14,7 +14,7 @@ import { errors } from '../rpc/errors.ts';
 import { rejectArchived } from './access.ts';
 import { addMembers, type ChannelResult, insertIfAbsent, type TransactionParts } from './create.ts';
 import { type ChannelRow, channelColumns, type Entity, lockChannel, topicOf } from './sql.ts';
-import { toChannel } from './view.ts';
+import { toChannel, toEntity } from './view.ts';
 
 type TopicHandlers = Pick<Handlers<typeof ChannelService>, 'getOrCreateTopicChannel'>;
 type TopicRequest = MessageShape<typeof GetOrCreateTopicChannelRequestSchema>;
@@ -25,7 +25,7 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
   return {
     async getOrCreateTopicChannel(request, call) {
       const { caller } = call;
-      const entity = { type: request.entityType, id: request.entityId };
+      const entity = toEntity(request.entity);
       requireTenant(caller);
       const [found] = await db.run(call, (sql) =>
         findTopicChannel(sql, caller.tenantId, entity, request.memberUserIds),

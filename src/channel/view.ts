@@ -1,12 +1,17 @@
 import type { MessageInitShape } from '@bufbuild/protobuf';
-import { type ChannelSchema, ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
+import { type ChannelSchema, ChannelType, type EntityRef } from '#gen/serp/discuss/v1/channel_pb.ts';
 import type { MembershipSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import { columnEnum } from '../db/column-enum.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { toMembership } from '../membership/view.ts';
-import type { AccessRow, ChannelRow } from './sql.ts';
+import type { AccessRow, ChannelRow, Entity } from './sql.ts';
+
+/** The entity of a request, where validation requires one. */
+export function toEntity(ref: EntityRef | undefined): Entity {
+  return { type: ref?.type ?? '', id: ref?.id ?? 0n };
+}
 
 /** A channel as the API returns it. It does not depend on the reader. */
 export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchema> {

@@ -30,8 +30,13 @@ describe('retention', () => {
     return channel?.id ?? 0n;
   }
 
-  async function send(channelId: bigint, content: string, parentId = 0n): Promise<bigint> {
-    const { message } = await messages().sendMessage({ channelId, content, parentId, mentionUserIds: [2n] });
+  async function send(channelId: bigint, content: string, replyToMessageId = 0n): Promise<bigint> {
+    const { message } = await messages().sendMessage({
+      channelId,
+      content,
+      replyToMessageId,
+      mentionUserIds: [2n],
+    });
     return message?.id ?? 0n;
   }
 
@@ -77,7 +82,7 @@ describe('retention', () => {
     await until(async () => !(await ids(channelId)).includes(canary));
     const { replies } = await messages().listThread({ channelId, rootMessageId: root });
     assert.deepEqual(
-      replies.map(({ id, parentId }) => [id, parentId]),
+      replies.map(({ id, rootMessageId }) => [id, rootMessageId]),
       [[reply, root]],
     );
     await remove(channelId, 91, reply);

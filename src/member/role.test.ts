@@ -118,8 +118,7 @@ describe('joining, roles and settings of members', () => {
       await archive(archived);
       const { channel: direct } = await channels(ana).getOrCreateDirectChannel({ userId: 2n });
       const { channel: topic } = await channels(crm).getOrCreateTopicChannel({
-        entityType: 'order',
-        entityId: 1n,
+        entity: { type: 'order', id: 1n },
         name: 'Đơn 1',
       });
       const join = (as: As, channelId = 0n) => members(as).joinChannel({ channelId });
@@ -242,8 +241,7 @@ describe('joining, roles and settings of members', () => {
       const again = await members(crm).transferOwnership({ channelId, userId: 3n });
       assert.deepEqual(again.changed, []);
       const { channel } = await channels(crm).getOrCreateTopicChannel({
-        entityType: 'order',
-        entityId: 2n,
+        entity: { type: 'order', id: 2n },
         name: 'Đơn 2',
         memberUserIds: [1n, 2n],
       });

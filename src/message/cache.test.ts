@@ -79,7 +79,12 @@ describe('the cache of newest messages', () => {
     const metadata = { language: 'sql', n: [1, null, { a_b: 'c' }] };
     const type = MessageType.CODE;
     await messages().sendMessage({ channelId, type, content: 'select 1', metadata, mentionUserIds });
-    await messages(binh).sendMessage({ channelId, parentId: root, content: 'trả lời', alsoInChannel: true });
+    await messages(binh).sendMessage({
+      channelId,
+      replyToMessageId: root,
+      content: 'trả lời',
+      alsoInChannel: true,
+    });
     await messages(binh).addReaction({ channelId, messageId: root, emoji: '❤️' });
     await messages().pinMessage({ channelId, messageId: root });
     await messages().deleteMessage({ channelId, messageId: await post('bỏ') });

@@ -195,7 +195,7 @@ describe('changing messages', () => {
       assert.equal((await erase(service, other.id)).message?.deleterId, 0n);
       assert.equal((await events(id)).length, 2);
       await rejects(edit(id, 'x'), Code.FailedPrecondition, 'MESSAGE_DELETED');
-      const reply = messages(ana).sendMessage({ channelId, content: 'x', parentId: id });
+      const reply = messages(ana).sendMessage({ channelId, content: 'x', replyToMessageId: id });
       await rejects(reply, Code.FailedPrecondition, 'MESSAGE_DELETED');
     });
 
@@ -310,9 +310,9 @@ describe('changing messages', () => {
       const reply = await messages(service).sendMessage({
         ...request,
         requestId: '',
-        parentId: message?.id ?? 0n,
+        replyToMessageId: message?.id ?? 0n,
       });
-      assert.equal(reply.message?.parentId, message?.id);
+      assert.equal(reply.message?.rootMessageId, message?.id);
     });
 
     it('are rejected from users, from services of other tenants, and as another type', async () => {

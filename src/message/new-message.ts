@@ -26,7 +26,7 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
   requireSendable(call.caller, request);
   requireOpenPoll(request, deps.now());
   const metadata = toMetadata('metadata', request.metadata);
-  const [parentId, mentions] = await Promise.all([
+  const [rootMessageId, mentions] = await Promise.all([
     findThread(deps, call, request),
     findMentions(deps, call, request),
   ]);
@@ -41,8 +41,8 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
     content: request.content,
     mentionUserIds: [...mentions.userIds],
     mentionScope: mentions.scope,
-    parentId,
-    alsoInChannel: parentId !== 0n && request.alsoInChannel,
+    rootMessageId,
+    alsoInChannel: rootMessageId !== 0n && request.alsoInChannel,
     metadata: poll !== undefined && Object.keys(metadata ?? {}).length === 0 ? undefined : metadata,
     poll: poll === undefined ? undefined : toPoll(poll, null),
   };
@@ -65,19 +65,20 @@ function requireSendable(caller: Caller, request: SendRequest): void {
   requireContent(request.content);
 }
 
-// Not a rule of the proto: a retry of a posted poll must succeed after its close time, too.
+// Not a rule of the proto: a retry of a posted poll must succeed after its scheduled close time, too.
 function requireOpenPoll({ poll }: SendRequest, nowMs: number): void {
-  if (poll?.closeTime !== undefined && timestampMs(poll.closeTime) <= nowMs)
-    throw errors.fieldInvalid('poll.close_time', 'must be in the future');
+  if (poll?.scheduledCloseTime !== undefined && timestampMs(poll.scheduledCloseTime) <= nowMs)
+    throw errors.fieldInvalid('poll.scheduled_close_time', 'must be in the future');
 }
 
 // A reply to a reply joins the thread of the root message. A message's thread never changes, so it is read before the
 // batch, which checks again that the caller is a member.
-async function findThread(deps: Deps, call: Call, { channelId, parentId }: SendRequest): Promise<bigint> {
-  if (parentId === 0n) return 0n;
+async function findThread(deps: Deps, call: Call, request: SendRequest): Promise<bigint> {
+  const { channelId, replyToMessageId } = request;
+  if (replyToMessageId === 0n) return 0n;
   const { tenantId, userId } = call.caller;
   const [parent] = await deps.db.run(call, (sql) =>
-    findMessage(sql, tenantId, userId, channelId, parentId, isManager(call.caller)),
+    findMessage(sql, tenantId, userId, channelId, replyToMessageId, isManager(call.caller)),
   );
   if (parent === undefined) throw errors.messageNotFound();
   if (parent.isDeleted) throw errors.messageDeleted();
@@ -107,8 +108,8 @@ function toItem(
   message: Message,
   metadata: SendItem['metadata'],
 ): SendItem {
-  const { parentId = 0n, mentionUserIds = [] } = message;
-  const count = parentId === 0n ? 0 : PLACEHOLDER_COUNT;
+  const { rootMessageId = 0n, mentionUserIds = [] } = message;
+  const count = rootMessageId === 0n ? 0 : PLACEHOLDER_COUNT;
   const event = toPatchable({
     channelId: request.channelId,
     actorId: caller.userId,
@@ -135,7 +136,7 @@ function toItem(
     content: request.content,
     mentions: mentionUserIds.map(String),
     mentionScope: toScopeColumn(message.mentionScope ?? MentionScope.UNSPECIFIED),
-    parentId: parentId === 0n ? null : parentId.toString(),
+    parentId: rootMessageId === 0n ? null : rootMessageId.toString(),
     alsoInChannel: message.alsoInChannel ?? false,
     metadata: metadata ?? null,
     payload: event.payload.toString('base64'),

@@ -119,7 +119,9 @@ describe('events of messages', () => {
         return await post({ type: MessageType.POLL, poll }).then(() => 'poll');
       }
       if (chance < 38)
-        return await post({ parentId: messageId, alsoInChannel: chance % 2 === 0 }).then(() => 'reply');
+        return await post({ replyToMessageId: messageId, alsoInChannel: chance % 2 === 0 }).then(
+          () => 'reply',
+        );
       if (chance < 50) {
         const mentionUserIds = [random.pick(people).userId];
         const updateMask = { paths: ['content', 'mention_user_ids'] };
@@ -177,7 +179,7 @@ describe('events of messages', () => {
     const messages = [...state.values()];
     const counted = messages.map((root) => {
       const replies = messages.filter(
-        (reply) => reply.parentId === root.id && reply.deleteTime === undefined,
+        (reply) => reply.rootMessageId === root.id && reply.deleteTime === undefined,
       );
       const senders = new Set(replies.map(({ senderId }) => senderId));
       const shown = root.participantUserIds.filter((userId) => senders.has(userId));

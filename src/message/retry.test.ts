@@ -92,16 +92,17 @@ describe('a retry of a committed SendMessage', () => {
   });
 
   it('returns the reply after its parent was deleted', async () => {
-    let parentId = 0n;
+    let replyToMessageId = 0n;
     await retryAfter(
-      (id) => testApp.client(MessageService, owner).deleteMessage({ channelId: id, messageId: parentId }),
+      (id) =>
+        testApp.client(MessageService, owner).deleteMessage({ channelId: id, messageId: replyToMessageId }),
       {},
       async (id) => {
         const posted = await testApp
           .client(MessageService, owner)
           .sendMessage({ channelId: id, content: 'gốc' });
-        parentId = posted.message?.id ?? 0n;
-        return { parentId };
+        replyToMessageId = posted.message?.id ?? 0n;
+        return { replyToMessageId };
       },
     );
   });
@@ -113,7 +114,7 @@ describe('a retry of a committed SendMessage', () => {
       { type: MessageType.POLL },
       async () => {
         closeMs = Date.now() + 2_000;
-        return { poll: { options: ['một', 'hai'], closeTime: timestampFromMs(closeMs) } };
+        return { poll: { options: ['một', 'hai'], scheduledCloseTime: timestampFromMs(closeMs) } };
       },
     );
   });

@@ -104,7 +104,7 @@ describe('MessageService', () => {
   it('returns the current message to a retry, also within a batch of other channels', async () => {
     const requestId = randomUUID();
     const first = await send('gốc', ana, { requestId, metadata: { b: 1, a: 2 } });
-    await send('trả lời', binh, { parentId: first.message?.id });
+    await send('trả lời', binh, { replyToMessageId: first.message?.id });
     const again = await send('gốc', ana, { requestId, metadata: { a: 2, b: 1 } });
     assert.equal(again.message?.id, first.message?.id);
     assert.equal(again.message?.replyCount, 1);
@@ -112,12 +112,12 @@ describe('MessageService', () => {
 
   it('adds a reply to a reply to the same thread, and counts concurrent replies exactly', async () => {
     const { message: root } = await send('chủ đề');
-    const { message: reply } = await send('trả lời', binh, { parentId: root?.id });
-    assert.equal(reply?.parentId, root?.id);
+    const { message: reply } = await send('trả lời', binh, { replyToMessageId: root?.id });
+    assert.equal(reply?.rootMessageId, root?.id);
     const replies = Array.from({ length: 30 }, (_, index) =>
-      send(`đáp ${index}`, ana, { parentId: reply?.id }),
+      send(`đáp ${index}`, ana, { replyToMessageId: reply?.id }),
     );
-    for (const { message } of await Promise.all(replies)) assert.equal(message?.parentId, root?.id);
+    for (const { message } of await Promise.all(replies)) assert.equal(message?.rootMessageId, root?.id);
     const read = await the.client(MessageService, ana).getMessage({ channelId, messageId: root?.id ?? 0n });
     assert.equal(read.message?.replyCount, 31);
   });
@@ -127,7 +127,7 @@ describe('MessageService', () => {
     const { message } = await the
       .client(MessageService, ana)
       .sendMessage({ channelId: elsewhere, content: 'khác' });
-    await rejects(send('x', ana, { parentId: message?.id }), Code.NotFound, 'MESSAGE_NOT_FOUND');
+    await rejects(send('x', ana, { replyToMessageId: message?.id }), Code.NotFound, 'MESSAGE_NOT_FOUND');
   });
 
   it('returns NOT_FOUND to non-members and other tenants, whose messages fail alone in a batch', async () => {
@@ -163,7 +163,7 @@ describe('MessageService', () => {
       [{ type: 99 }, 'type'],
       [{ mentionUserIds: [0n] }, 'mention_user_ids[0]'],
       [{ mentionUserIds: Array.from({ length: 101 }, (_, index) => BigInt(index + 1)) }, 'mention_user_ids'],
-      [{ parentId: -1n }, 'parent_id'],
+      [{ replyToMessageId: -1n }, 'reply_to_message_id'],
       [{ metadata: { big: 'x'.repeat(9_000) } }, 'metadata'],
     ];
     for (const [fields, name] of wrong) {

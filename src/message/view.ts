@@ -30,7 +30,7 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     content: notice === undefined ? row.content : toSentence(notice),
     mentionUserIds: row.mentions,
     mentionScope: scopes.toValue(row.mentionScope ?? '') ?? MentionScope.UNSPECIFIED,
-    parentId: row.parentId ?? 0n,
+    rootMessageId: row.parentId ?? 0n,
     alsoInChannel: row.alsoInChannel ?? false,
     replyCount: row.threadCount,
     participantCount: row.threadUserCount ?? 0,
@@ -87,7 +87,7 @@ export function toPollJson(poll: MessageShape<typeof NewPollSchema>): JsonObject
     options: poll.options.map((text, index) => ({ id: index + 1, text })),
     multiple: poll.multiple,
     anonymous: poll.anonymous,
-    close_at: poll.closeTime === undefined ? null : Math.floor(timestampMs(poll.closeTime)),
+    close_at: poll.scheduledCloseTime === undefined ? null : Math.floor(timestampMs(poll.scheduledCloseTime)),
     closed_at: null,
   };
 }
@@ -120,8 +120,8 @@ export function toPoll(metadata: JsonObject, votes: string | null): MessageInitS
     }),
     multiple: poll.multiple,
     anonymous: poll.anonymous,
-    closeTime: toTimestamp(poll.closeAt),
-    closedTime: toTimestamp(poll.closedAt),
+    scheduledCloseTime: toTimestamp(poll.closeAt),
+    manualCloseTime: toTimestamp(poll.closedAt),
     voterCount: Number(voters),
   };
 }

@@ -201,9 +201,9 @@ describe('notices', () => {
     const { message: reply } = await messages(minh).sendMessage({
       channelId,
       content: 'chào',
-      parentId: messageId,
+      replyToMessageId: messageId,
     });
-    assert.equal(reply?.parentId, messageId);
+    assert.equal(reply?.rootMessageId, messageId);
     for (const as of [lan, minh]) {
       const edit = messages(as).editMessage({
         channelId,

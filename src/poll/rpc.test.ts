@@ -43,7 +43,7 @@ describe('polls', () => {
   const counts = (poll: Poll | undefined) => poll?.options.map(({ voteCount }) => voteCount);
 
   it('are returned as posted, separate from the client’s metadata', async () => {
-    const message = await ask({ multiple: true, closeTime: timestampFromMs(Date.now() + 60_000) });
+    const message = await ask({ multiple: true, scheduledCloseTime: timestampFromMs(Date.now() + 60_000) });
     const read = await messages(user(2)).getMessage({ channelId, messageId: message.id });
     assert.deepEqual(read.message, message);
     assert.deepEqual(message.metadata, { k: 'v' });
@@ -112,7 +112,7 @@ describe('polls', () => {
   });
 
   it('close at their close time, or by their author and admins', async () => {
-    const timed = await ask({ closeTime: timestampFromMs(Date.now() + 60_000) });
+    const timed = await ask({ scheduledCloseTime: timestampFromMs(Date.now() + 60_000) });
     await vote(ana, timed.id, 1);
     await the.owner`
       update messages set metadata = jsonb_set(metadata, '{poll_data,close_at}', to_jsonb(now_ms() - 1)) where id = ${timed.id}
@@ -122,7 +122,7 @@ describe('polls', () => {
     const close = (as: As) => messages(as).closePoll({ channelId, messageId: id });
     await rejects(close(user(3)), Code.PermissionDenied, 'ROLE_TOO_LOW');
     const { poll } = await close(user(2));
-    assert.ok(poll?.closedTime);
+    assert.ok(poll?.manualCloseTime);
     assert.deepEqual((await close(ana)).poll, poll);
     await rejects(vote(ana, id, 1), Code.FailedPrecondition, 'POLL_CLOSED');
   });
@@ -133,7 +133,7 @@ describe('polls', () => {
       { options: ['a', 'a'] },
       { options: ['a', ' '] },
       { options: Array.from({ length: 21 }, (_, index) => `${index}`) },
-      { closeTime: timestampFromMs(Date.now() - 1_000) },
+      { scheduledCloseTime: timestampFromMs(Date.now() - 1_000) },
     ];
     for (const poll of wrong) await rejects(ask(poll), Code.InvalidArgument, 'FIELD_INVALID');
     const without = messages(ana).sendMessage({ channelId, content: 'x', type: MessageType.POLL });

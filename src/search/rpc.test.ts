@@ -157,7 +157,7 @@ describe('SearchMessages', () => {
     const middle = await now();
     await send(stock, 'kiểm kê select 1', ana, { type: MessageType.CODE });
     await send(sales, 'kiểm kê lần nữa', binh);
-    const reply = await send(sales, 'kiểm kê trả lời', binh, { parentId: first });
+    const reply = await send(sales, 'kiểm kê trả lời', binh, { replyToMessageId: first });
     await the.owner`
       insert into attachments
         (message_id, channel_id, tenant_id, file_name, file_size, s3_key, s3_url, created_at, updated_at)
@@ -176,7 +176,7 @@ describe('SearchMessages', () => {
     assert.equal((await texts('kiem ke', { afterTime: toTime(middle) })).length, 3);
     assert.deepEqual(await texts('kiem ke', { beforeTime: toTime(began) }), []);
     assert.deepEqual(
-      await texts('kiem ke', { parentId: first }),
+      await texts('kiem ke', { rootMessageId: first }),
       ['kiểm kê lần đầu', 'kiểm kê trả lời'].sort(),
     );
     assert.deepEqual(await texts('kiem ke', { hasAttachment: true }), ['kiểm kê trả lời']);
@@ -474,7 +474,7 @@ async function readsOf({ database }: App, { userId, tenantId }: As, query: strin
     return await sql.begin(async (tx) => {
       await tx`select set_config('app.tenant_id', ${`${tenantId}`}, true), set_config('app.user_id', ${`${userId}`}, true)`;
       await tx`set local role discuss_service`;
-      const filter = { channelIds: [], senderIds: [], types: [], parentId: 0n };
+      const filter = { channelIds: [], senderIds: [], types: [], rootMessageId: 0n };
       const unset = { afterMs: undefined, beforeMs: undefined, hasAttachment: undefined };
       const search = {
         terms: parseQuery(query),

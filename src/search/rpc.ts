@@ -146,6 +146,6 @@ function toFilter(request: MessagesRequest): MessageFilter {
     afterMs: toMs(request.afterTime),
     beforeMs: toMs(request.beforeTime),
     hasAttachment: request.hasAttachment,
-    parentId: request.parentId,
+    rootMessageId: request.rootMessageId,
   };
 }

@@ -30,7 +30,7 @@ export type MessageFilter = {
   readonly afterMs: bigint | undefined;
   readonly beforeMs: bigint | undefined;
   readonly hasAttachment: boolean | undefined;
-  readonly parentId: bigint;
+  readonly rootMessageId: bigint;
 };
 
 /**
@@ -195,6 +195,6 @@ function toFilterJson(filter: MessageFilter): string {
     afterMs: filter.afterMs?.toString(),
     beforeMs: filter.beforeMs?.toString(),
     hasAttachment: filter.hasAttachment,
-    parentId: filter.parentId === 0n ? undefined : filter.parentId.toString(),
+    parentId: filter.rootMessageId === 0n ? undefined : filter.rootMessageId.toString(),
   });
 }

@@ -25,7 +25,7 @@ export function toFoundMessage(
     position: row.postSeq,
     senderId: row.senderId,
     type: toMessageType(row.messageType),
-    parentId: row.parentId ?? 0n,
+    rootMessageId: row.parentId ?? 0n,
     createTime: toTimestamp(row.createdAt),
     editTime: toTimestamp(row.editedAt),
     ...toSnippet(row.content, terms, row.forms),

@@ -33,7 +33,7 @@ describe('threads', () => {
     rootMessageId = message?.id ?? 0n;
   };
   const reply = async (as: As, rest: object = {}) => {
-    const request = { channelId, content: 'đáp', parentId: rootMessageId, ...rest };
+    const request = { channelId, content: 'đáp', replyToMessageId: rootMessageId, ...rest };
     const { message } = await messages(as, Number(as.userId % 2n)).sendMessage(request);
     return message?.id ?? 0n;
   };

@@ -1,4 +1,5 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { durationMs } from '@bufbuild/protobuf/wkt';
 import { ConnectError } from '@connectrpc/connect';
 import { EventService, type SubscribeResponse } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { ChannelCursors } from '../kit/channel-cursors.ts';
@@ -137,7 +138,8 @@ export class ReconnectingSubscriber {
     for (const { kind, text } of this.#cursors.faults.slice(known))
       if (kind === 'wrong start' || kind === 'unrequested') ledger.addViolation(text);
     if (payload.case === 'started') {
-      this.#heartbeatMs = payload.value.heartbeatIntervalMs;
+      const { heartbeatInterval } = payload.value;
+      this.#heartbeatMs = heartbeatInterval === undefined ? 0 : durationMs(heartbeatInterval);
       for (const { channelId } of payload.value.channels)
         if (!this.posted.has(channelId)) this.posted.set(channelId, new Set());
     }

@@ -29,7 +29,7 @@ describe('values that one codec accepts and another cannot represent', () => {
   const year300000: Partial<Timestamp> = { seconds: 9_404_977_564_800n, nanos: 0 };
 
   it('are rejected: times outside the years 0001 to 9999', async () => {
-    const poll = { options: ['một', 'hai'], closeTime: timestampFromMs(0) };
+    const poll = { options: ['một', 'hai'], scheduledCloseTime: timestampFromMs(0) };
     for (const seconds of [
       year300000.seconds ?? 0n,
       253_402_300_800n,
@@ -37,14 +37,12 @@ describe('values that one codec accepts and another cannot represent', () => {
       -(2n ** 62n),
       -62_135_596_801n,
     ]) {
-      const closeTime = { seconds, nanos: 0 };
-      await isInvalid(send({ type: MessageType.POLL, poll: { ...poll, closeTime } }));
-      await isInvalid(
-        testApp.client(SearchService, owner).searchMessages({ query: 'x', afterTime: closeTime }),
-      );
+      const time = { seconds, nanos: 0 };
+      await isInvalid(send({ type: MessageType.POLL, poll: { ...poll, scheduledCloseTime: time } }));
+      await isInvalid(testApp.client(SearchService, owner).searchMessages({ query: 'x', afterTime: time }));
     }
     const nanos = { seconds: 4_000_000_000n, nanos: 1_000_000_000 };
-    await isInvalid(send({ type: MessageType.POLL, poll: { ...poll, closeTime: nanos } }));
+    await isInvalid(send({ type: MessageType.POLL, poll: { ...poll, scheduledCloseTime: nanos } }));
   });
 
   it('are rejected: numbers that are not finite, in any depth of metadata', async () => {

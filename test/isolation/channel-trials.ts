@@ -31,7 +31,7 @@ export const channelTrials: readonly Trial[] = [
   }),
   ownData(method.getOrCreateTopicChannel, {
     access: SERVICE,
-    request: ({ entityId }) => ({ entityType: 'order', entityId: entityId || 1n, name: 'của riêng tôi' }),
+    request: ({ entityId }) => ({ entity: { type: 'order', id: entityId || 1n }, name: 'của riêng tôi' }),
     by: service,
     victim: ({ topic }) => topic,
     shows: (response, victim) => {
@@ -46,10 +46,8 @@ export const channelTrials: readonly Trial[] = [
   rejected(method.moveTopic, {
     access: SERVICE,
     request: ({ entityId }) => ({
-      fromEntityType: 'order',
-      fromEntityId: entityId || 1n,
-      toEntityType: 'task',
-      toEntityId: entityId || 1n,
+      fromEntity: { type: 'order', id: entityId || 1n },
+      toEntity: { type: 'task', id: entityId || 1n },
     }),
     by: service,
     victim: ({ newTopic }) => newTopic(),

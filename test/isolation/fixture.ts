@@ -79,7 +79,7 @@ export async function createOwnedGroup({ app }: Fixture): Promise<Victim> {
   const mention = { channelId, content: SECRET, mentionUserIds: [formerOwner.userId] };
   const { message } = await messages.sendMessage(mention);
   const messageId = message?.id ?? 0n;
-  await messages.sendMessage({ ...mention, parentId: messageId });
+  await messages.sendMessage({ ...mention, replyToMessageId: messageId });
   return { channelId, messageId, pollId: messageId, activityIds: [], requestId: '', entityId: 0n };
 }
 
@@ -103,7 +103,11 @@ async function createTopic(app: App): Promise<Victim> {
   const entityId = lastEntityId;
   const { channel } = await app
     .client(ChannelService, { ...ana, roles: ['discuss.service'] })
-    .getOrCreateTopicChannel({ entityType: 'order', entityId, name: SECRET, memberUserIds: [2n, 4n] });
+    .getOrCreateTopicChannel({
+      entity: { type: 'order', id: entityId },
+      name: SECRET,
+      memberUserIds: [2n, 4n],
+    });
   return fill(app, { channelId: channel?.id ?? 0n, requestId: '', entityId });
 }
 
@@ -122,7 +126,7 @@ async function fill(app: App, named: Named): Promise<Victim> {
   const victim = { channelId, messageId };
   await messages.editMessage({ ...victim, content: SECRET, updateMask: { paths: ['content'] } });
   // The mention makes user 4 a follower of the thread.
-  await messages.sendMessage({ channelId, content: SECRET, parentId: messageId, mentionUserIds });
+  await messages.sendMessage({ channelId, content: SECRET, replyToMessageId: messageId, mentionUserIds });
   await messages.addReaction({ ...victim, emoji: '👍' });
   await messages.pinMessage(victim);
   const poll = { options: [SECRET, 'không'] };

@@ -130,7 +130,7 @@ export const messageTrials: readonly Trial[] = [
     access: USER,
     reason: 'MESSAGE_NOT_FOUND',
     request: poll,
-    shows: (response) => assert.equal(response.poll?.closedTime === undefined, false),
+    shows: (response) => assert.equal(response.poll?.manualCloseTime === undefined, false),
   }),
   rejected(method.getPoll, {
     access: USER,

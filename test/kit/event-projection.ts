@@ -51,7 +51,7 @@ export class EventProjection {
   #created(value: Extract<Event['change'], { case: 'messageCreated' }>['value']): void {
     const { message, threadReplyCount, threadParticipantCount } = value;
     this.#put(message);
-    const root = this.messages.get(message?.parentId ?? 0n);
+    const root = this.messages.get(message?.rootMessageId ?? 0n);
     if (message === undefined || root === undefined || threadReplyCount === 0) return;
     root.replyCount = threadReplyCount;
     if (message.createTime !== undefined) root.lastReplyTime = message.createTime;

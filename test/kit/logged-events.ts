@@ -63,7 +63,7 @@ function assertPosted({ message, ...thread }: Posted, row: Row, place: string): 
   assert.equal(message?.channelId, row.channelId, `channel of the message of ${place}`);
   assert.equal(toMs(message?.createTime), Number(row.createdAt), `time of the message of ${place}`);
   const { threadReplyCount: replies, threadParticipantCount: participants } = thread;
-  const hasThread = message !== undefined && message.parentId !== 0n && message.deleteTime === undefined;
+  const hasThread = message !== undefined && message.rootMessageId !== 0n && message.deleteTime === undefined;
   const areInRange = hasThread ? 0 < replies && participants <= replies : replies + participants === 0;
   assert.ok(areInRange && replies < 1_000_000, `thread counters of ${place}: ${replies}, ${participants}`);
 }

@@ -35,7 +35,7 @@ const reply = () =>
           channelId: 5n,
           senderId: 7n,
           content: 'hi',
-          parentId: 3n,
+          rootMessageId: 3n,
         },
         requestId: 'r',
         threadReplyCount: PLACEHOLDER_COUNT,

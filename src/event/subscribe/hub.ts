@@ -1,3 +1,4 @@
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { Logger } from 'pino';
 import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../../config.ts';
@@ -124,7 +125,7 @@ export class Hub {
       ...state,
       startSeq: cursors.get(state.channelId) ?? state.headSeq,
     }));
-    const started = { channels, heartbeatIntervalMs: heartbeatMs, deviceId };
+    const started = { channels, heartbeatInterval: durationFromMs(heartbeatMs), deviceId };
     stream.send(toFrame({ case: 'started', value: started }));
     for (const { channelId, startSeq, headSeq } of channels) {
       const fanout = this.#findFanout(channelId) ?? this.#startFanout(channelId, headSeq);

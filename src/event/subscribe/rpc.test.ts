@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
@@ -208,7 +209,7 @@ describe('EventService.Subscribe', () => {
   it('sends the positions of the stream in heartbeats', async () => {
     const channelId = await group([2]);
     const subscriber = await subscribe(2, 'grpc', 0, [channelId]);
-    assert.equal(subscriber.last('started')?.value.heartbeatIntervalMs, 400);
+    assert.deepEqual(subscriber.last('started')?.value.heartbeatInterval, durationFromMs(400));
     await send(channelId, 'nhịp');
     await until(
       () => subscriber.last('heartbeat')?.value.heads.some((head) => head.channelId === channelId) === true,

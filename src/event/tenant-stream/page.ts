@@ -13,7 +13,7 @@ export type TenantStreamPage = {
   /** Whether the log already contains more. */
   readonly more: boolean;
   /** Reason why events before `end` are lost; the page is then empty. */
-  readonly lost: 'EXPIRED' | 'UNKNOWN' | undefined;
+  readonly lost: 'EXPIRED' | 'HISTORY_CHANGED' | undefined;
   /** Time for which an older transaction has delayed a committed event. */
   readonly heldMs: number;
 };

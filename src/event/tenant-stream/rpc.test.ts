@@ -310,7 +310,7 @@ describe('EventService.StreamTenantEvents', () => {
     for (const lost of [future, restored, reader]) {
       await until(() => (lost?.count('reset') ?? 0) > 0);
       const reset = lost?.received.find(({ payload }) => payload.case === 'reset')?.payload;
-      assert.ok(reset?.case === 'reset' && reset.value.reason === TenantStreamResetReason.UNKNOWN);
+      assert.ok(reset?.case === 'reset' && reset.value.reason === TenantStreamResetReason.HISTORY_CHANGED);
     }
     await send(tenant, channelId, 'mới');
     await until(() => reader.texts.at(-1) === 'mới');

@@ -16,7 +16,7 @@ export type TenantStreamRow = {
   readonly id: bigint;
   readonly payload: Buffer | null;
   readonly epoch: bigint;
-  readonly lost: 'EXPIRED' | 'UNKNOWN' | null;
+  readonly lost: 'EXPIRED' | 'HISTORY_CHANGED' | null;
   readonly heldMs: bigint | null;
 };
 

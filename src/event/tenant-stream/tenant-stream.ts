@@ -1,3 +1,4 @@
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import { TenantStreamResetReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../../config.ts';
 import { toTimestamp } from '../../db/time.ts';
@@ -40,7 +41,7 @@ export class TenantStream {
   async run(): Promise<void> {
     const { tenantLog, call, config, sink } = this.#parts;
     const { signal } = call;
-    this.#send({ case: 'started', value: { heartbeatIntervalMs: config.heartbeatMs } });
+    this.#send({ case: 'started', value: { heartbeatInterval: durationFromMs(config.heartbeatMs) } });
     while (!signal.aborted) {
       const { version } = tenantLog;
       const page = await this.#read();

@@ -6,13 +6,15 @@ import type { GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { EntityRef } from "./channel_pb.ts";
+import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
 import type { JsonObject, Message } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/activity.proto.
  */
 export const file_serp_discuss_v1_activity: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHkucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKUAwoIQWN0aXZpdHkSCgoCaWQYASABKAMSMQoNYWN0aXZpdHlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxINCgV0aXRsZRgFIAEoCRITCgtkZXNjcmlwdGlvbhgGIAEoCRITCgtlbnRpdHlfdHlwZRgHIAEoCRIRCgllbnRpdHlfaWQYCCABKAMSEgoKY2hhbm5lbF9pZBgJIAEoAxISCgptZXNzYWdlX2lkGAogASgDEg8KB3ByZXZpZXcYCyABKAkSFwoPbWVzc2FnZV9kZWxldGVkGAwgASgIEgwKBHJlYWQYDSABKAgSLQoJcmVhZF90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBINCgVjb3VudBgPIAEoBRIUCgxjb2xsYXBzZV9rZXkYECABKAkSKQoIbWV0YWRhdGEYESABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0YgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHkucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSK8AwoIQWN0aXZpdHkSCgoCaWQYASABKAMSMQoNYWN0aXZpdHlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxINCgV0aXRsZRgFIAEoCRITCgtkZXNjcmlwdGlvbhgGIAEoCRISCgpjaGFubmVsX2lkGAkgASgDEhIKCm1lc3NhZ2VfaWQYCiABKAMSDwoHcHJldmlldxgLIAEoCRIXCg9tZXNzYWdlX2RlbGV0ZWQYDCABKAgSDAoEcmVhZBgNIAEoCBItCglyZWFkX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWNvdW50GA8gASgFEhQKDGNvbGxhcHNlX2tleRgQIAEoCRIpCghtZXRhZGF0YRgRIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoGZW50aXR5GBIgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkoECAcQCEoECAgQCVILZW50aXR5X3R5cGVSCWVudGl0eV9pZGIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel]);
 
 /**
  * An entry of a user's activity feed: something that concerns the user, in a channel or in another module of the ERP.
@@ -64,20 +66,6 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
    * @generated from field: string description = 6;
    */
   description: string;
-
-  /**
-   * Type of the business entity concerned; empty if there is none.
-   *
-   * @generated from field: string entity_type = 7;
-   */
-  entityType: string;
-
-  /**
-   * Id of the business entity concerned; 0 if there is none.
-   *
-   * @generated from field: int64 entity_id = 8;
-   */
-  entityId: bigint;
 
   /**
    * Channel concerned; 0 if there is none.
@@ -147,6 +135,13 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
    * @generated from field: google.protobuf.Struct metadata = 17;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * Business entity concerned; unset if there is none.
+   *
+   * @generated from field: serp.discuss.v1.EntityRef entity = 18;
+   */
+  entity?: EntityRef | undefined;
 };
 
 /**

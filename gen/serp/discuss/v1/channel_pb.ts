@@ -4,6 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
@@ -12,7 +13,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/channel.proto.
  */
 export const file_serp_discuss_v1_channel: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIiUKCUVudGl0eVJlZhIMCgR0eXBlGAEgASgJEgoKAmlkGAIgASgDIvEDCgdDaGFubmVsEgoKAmlkGAEgASgDEioKBHR5cGUYAiABKA4yHC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbFR5cGUSDAoEbmFtZRgDIAEoCRITCgtkZXNjcmlwdGlvbhgEIAEoCRIqCgZlbnRpdHkYBSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmEhcKD2RpcmVjdF91c2VyX2lkcxgGIAMoAxIPCgdwcml2YXRlGAcgASgIEhAKCGFyY2hpdmVkGAggASgIEhQKDG1lbWJlcl9jb3VudBgJIAEoBRIVCg1tZXNzYWdlX2NvdW50GAogASgFEjUKEWxhc3RfbWVzc2FnZV90aW1lGAsgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIpCghtZXRhZGF0YRgMIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSEgoKY3JlYXRvcl9pZBgNIAEoAxIvCgtjcmVhdGVfdGltZRgOIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLwoLdXBkYXRlX3RpbWUYDyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEh4KFm1lcmdlZF9pbnRvX2NoYW5uZWxfaWQYECABKAMqdAoLQ2hhbm5lbFR5cGUSHAoYQ0hBTk5FTF9UWVBFX1VOU1BFQ0lGSUVEEAASFwoTQ0hBTk5FTF9UWVBFX0RJUkVDVBABEhYKEkNIQU5ORUxfVFlQRV9HUk9VUBACEhYKEkNIQU5ORUxfVFlQRV9UT1BJQxADYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIk4KCUVudGl0eVJlZhIsCgR0eXBlGAEgASgJQh66SBtyGTIXXlthLXpdW2EtejAtOV8tXXswLDk5fSQSEwoCaWQYAiABKANCB7pIBCICIAAi8QMKB0NoYW5uZWwSCgoCaWQYASABKAMSKgoEdHlwZRgCIAEoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZRIMCgRuYW1lGAMgASgJEhMKC2Rlc2NyaXB0aW9uGAQgASgJEioKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWYSFwoPZGlyZWN0X3VzZXJfaWRzGAYgAygDEg8KB3ByaXZhdGUYByABKAgSEAoIYXJjaGl2ZWQYCCABKAgSFAoMbWVtYmVyX2NvdW50GAkgASgFEhUKDW1lc3NhZ2VfY291bnQYCiABKAUSNQoRbGFzdF9tZXNzYWdlX3RpbWUYCyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEikKCG1ldGFkYXRhGAwgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBISCgpjcmVhdG9yX2lkGA0gASgDEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIvCgt1cGRhdGVfdGltZRgPIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHgoWbWVyZ2VkX2ludG9fY2hhbm5lbF9pZBgQIAEoAyp0CgtDaGFubmVsVHlwZRIcChhDSEFOTkVMX1RZUEVfVU5TUEVDSUZJRUQQABIXChNDSEFOTkVMX1RZUEVfRElSRUNUEAESFgoSQ0hBTk5FTF9UWVBFX0dST1VQEAISFgoSQ0hBTk5FTF9UWVBFX1RPUElDEANiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * Reference to a business entity of another service.
@@ -21,14 +22,15 @@ export const file_serp_discuss_v1_channel: GenFile = /*@__PURE__*/
  */
 export type EntityRef = Message<"serp.discuss.v1.EntityRef"> & {
   /**
-   * Kind of entity in the vocabulary of the owning service, for example `customer`, `task`, `order` or `lead`.
+   * Kind of entity in the vocabulary of the owning service, for example `customer`, `task`, `order` or `lead`: at most 100
+   * lower-case letters, digits, `_` and `-`, beginning with a letter. Required.
    *
    * @generated from field: string type = 1;
    */
   type: string;
 
   /**
-   * Id of the entity, unique within its type.
+   * Id of the entity, unique within its type. Required.
    *
    * @generated from field: int64 id = 2;
    */
