@@ -39,6 +39,7 @@ for (const version of ['v1', 'v1alpha']) {
     const [response] = await once(stream, 'data');
     assert.ok(Buffer.isBuffer(response) && response.length > 0);
     stream.end();
+    await once(stream, 'end');
   });
 
   test(`reflection ${version} ends a call of more than 200 requests`, async () => {

@@ -19,6 +19,7 @@ import {
   numberOf,
   openEdges,
 } from '../../../test/kit/edge/edges.ts';
+import { until } from '../../../test/kit/until.ts';
 
 const gzip = { 'grpc.default_compression_algorithm': 2 } as const;
 
@@ -122,6 +123,30 @@ test('a call that outlasts the drain time is ended', async () => {
   await started.promise;
   await edges.grpc.drain();
   assert.equal((await running).reason, 'SERVER_DRAINING');
+});
+
+test('a drain ends the connection of a client that reads its stream no further', async () => {
+  const stopped = Promise.withResolvers<void>();
+  let isSent = false;
+  await using edges = await openEdges({
+    async stream(_request, { signal }, sink) {
+      for (let seq = 1n; seq <= 3n; seq += 1n) sink.write(numberedFrame(seq));
+      await stopped.promise;
+      for (let seq = 4n; seq <= 9n; seq += 1n) {
+        sink.write(numberedFrame(seq));
+        await until(() => sink.buffered === 0);
+      }
+      isSent = true;
+      await new Promise((resolve) => signal.addEventListener('abort', resolve));
+    },
+  });
+  const client = clientOf(createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }));
+  // Leaving the loop does not cancel the call.
+  for await (const frame of client.stream({}, bearer(edges.token))) if (numberOf(frame) === 3n) break;
+  stopped.resolve();
+  await until(() => isSent);
+  await edges.grpc.drain();
+  assert.equal(await connects(edges.grpc.address), false);
 });
 
 test('a stream ends when its connection reaches its maximum age', async () => {

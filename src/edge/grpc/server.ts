@@ -2,7 +2,6 @@ import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bu
 import {
   Metadata,
   Server,
-  ServerCredentials,
   type ServerOptions,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -17,11 +16,11 @@ import type { IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
-import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
 import { Health } from './health.ts';
 import { http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
+import { Listener } from './listener.ts';
 import { addReflection } from './reflection.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
@@ -55,18 +54,19 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   health.addTo(server);
   const verifyToken = config.grpc.openReflection ? undefined : api.verifyToken;
   addReflection(server, [...api.services, HealthService], verifyToken, { log, metrics });
+  const listener = new Listener(server);
   return {
-    address: await bind(server, config.grpc.address),
+    address: await listener.listen(config.grpc.address),
     async drain() {
       health.drain();
       await calls.drain();
       monitor.close();
       health.close();
-      await shutDown(server);
+      await listener.close(closingMs);
     },
     async close() {
       monitor.close();
-      server.forceShutdown();
+      listener.destroy();
     },
   };
 }
@@ -166,20 +166,4 @@ function headersOf(requestId: string): Metadata {
   const headers = new Metadata();
   headers.set('x-request-id', requestId);
   return headers;
-}
-
-async function bind(server: Server, address: string): Promise<string> {
-  const port = await new Promise<number>((resolve, reject) => {
-    server.bindAsync(address, ServerCredentials.createInsecure(), (error, bound) => {
-      if (error === null) resolve(bound);
-      else reject(error);
-    });
-  });
-  return joinAddress(splitAddress(address).host, port);
-}
-
-async function shutDown(server: Server): Promise<void> {
-  const timer = setTimeout(() => server.forceShutdown(), closingMs);
-  await new Promise<void>((resolve) => server.tryShutdown(() => resolve()));
-  clearTimeout(timer);
 }

@@ -1,0 +1,54 @@
+import { once } from 'node:events';
+import net, { type Socket } from 'node:net';
+import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+
+/**
+ * Accepts the connections of a grpc-js server. The server's own listener cannot end a connection that its client keeps
+ * open: after a graceful close, destroying the HTTP/2 session only half-closes the socket.
+ */
+export class Listener {
+  readonly #server: Server;
+  readonly #tcp: net.Server;
+  readonly #sockets = new Set<Socket>();
+
+  constructor(server: Server) {
+    this.#server = server;
+    const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    this.#tcp = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+      this.#sockets.add(socket);
+      // The session handles its errors; a socket can also fail before or after it.
+      socket.on('error', () => {});
+      socket.once('close', () => this.#sockets.delete(socket));
+      injector.injectConnection(socket);
+    });
+  }
+
+  async listen(address: string): Promise<string> {
+    const { host, port } = splitAddress(address);
+    this.#tcp.listen({ host, port });
+    await once(this.#tcp, 'listening');
+    const bound = this.#tcp.address();
+    return joinAddress(host, bound !== null && typeof bound === 'object' ? bound.port : port);
+  }
+
+  /** Accepts no more connections, and destroys those that are still open after `graceMs`. */
+  async close(graceMs: number): Promise<void> {
+    const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
+    const timer = setTimeout(() => this.#destroySockets(), graceMs);
+    await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
+    await closed;
+    clearTimeout(timer);
+  }
+
+  /** Ends everything at once. */
+  destroy(): void {
+    this.#tcp.close();
+    this.#server.forceShutdown();
+    this.#destroySockets();
+  }
+
+  #destroySockets(): void {
+    for (const socket of this.#sockets) socket.destroy();
+  }
+}
