@@ -75,6 +75,7 @@ function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, s
     LIMIT_SEND_PER_MINUTE: '100000',
     LIMIT_READ_PER_MINUTE: '1000000',
     LIMIT_TENANT_PER_MINUTE: '5000000',
+    LIMIT_CANCELLED_PER_MINUTE: '100000',
     LIMIT_STREAM_OPENS_PER_MINUTE: '100000',
     LIMIT_STREAMS_PER_USER: '2000',
     WEB_ORIGINS: [...ORIGINS, `http://${addresses.web}`].join(','),

@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Call, Route, Sink } from './call.ts';
+import { CancelledCalls } from './cancelled-calls.ts';
 import type { Identity } from './claims.ts';
 import { errors } from './errors.ts';
 import type { Interceptor, Response, Rpc, Run } from './interceptor.ts';
@@ -21,6 +22,8 @@ export type Api = {
   readonly rpcs: readonly Rpc[];
   readonly services: readonly DescService[];
   readonly verifyToken: VerifyToken;
+  /** For calls that are cancelled before `run`. */
+  readonly cancelledCalls: CancelledCalls;
 };
 
 /** What an edge needs to serve an API. */
@@ -61,9 +64,16 @@ export async function createApi(
     const isValid = identity.token.expireTime + config.auth.clockToleranceMs > now();
     return isValid ? undefined : errors.tokenExpired();
   };
+  const cancelledCalls = new CancelledCalls(config.limits.cancelledPerMinute, now);
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
-  const access: readonly Interceptor[] = [mapErrors, authenticate(verifyToken, accessError), authorize];
+  const access: readonly Interceptor[] = [
+    cancelledCalls.observe,
+    mapErrors,
+    authenticate(verifyToken, accessError),
+    cancelledCalls.reject,
+    authorize,
+  ];
   const interceptors: readonly Interceptor[] = [
     accessLog(log, metrics),
     ...access,
@@ -82,6 +92,7 @@ export async function createApi(
   return {
     rpcs,
     services: routes.map(({ service }) => service),
+    cancelledCalls,
     async verifyToken(token) {
       const identity = await verifyToken(token);
       const error = accessError(identity);

@@ -50,6 +50,11 @@ export class CallContext implements Call {
     this.#parentLog = log;
   }
 
+  /** Whether `caller` was determined. */
+  get isAuthenticated(): boolean {
+    return this.caller !== unauthenticated;
+  }
+
   get log(): Logger {
     this.#log ??= this.#parentLog.child({ requestId: this.requestId, method: methodPath(this.method) });
     return this.#log;
