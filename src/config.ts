@@ -88,7 +88,7 @@ export function toConfig(env: Env) {
       heartbeatMs: read.count('EVENT_HEARTBEAT_MS', 20_000, 1),
       pollMs: read.count('EVENT_POLL_MS', 1_000, 1),
       streamBufferBytes: read.count('EVENT_STREAM_BUFFER_BYTES', 262_144),
-      streamChannels: read.count('EVENT_STREAM_CHANNELS', 5_000),
+      startedChannels: read.count('EVENT_STARTED_CHANNELS', 1_000, 1),
       streams: read.count('EVENT_STREAMS', 20_000),
       replayEvents: read.count('EVENT_REPLAY_EVENTS', 10_000),
       replayPage: read.count('EVENT_REPLAY_PAGE', 500, 1),

@@ -59,10 +59,10 @@ function eventDeps(deps: RouteDeps): EventDeps {
     tenantStreams: deps.tenantStreams,
     openPresence: (caller, deviceId, kind) => deps.presence.open(caller, deviceId, kind || OTHER_KIND),
     findPresence: (call, userIds) => findPresence(deps, call, userIds),
-    async listChannelStates(call, channelIds, limit) {
+    async listChannelStates(call, channelIds, after, limit) {
       const { tenantId, userId } = call.caller;
       const rows = await deps.db.run(call, (sql) =>
-        listChannelStates(sql, tenantId, userId, channelIds, limit),
+        listChannelStates(sql, tenantId, userId, channelIds, after, limit),
       );
       return rows.map(toChannelState);
     },

@@ -94,7 +94,7 @@ export class DemoSubscriber {
       this.#handleEvent(payload.value, openSince);
     } else if (payload.case === 'started') {
       this.#cursor ??= payload.value.channels[0]?.startSeq;
-      this.#started.resolve();
+      if (!payload.value.more) this.#started.resolve();
     } else if (payload.case === 'reset') {
       this.resets += 1;
       this.#cursor = payload.value.headSeq;

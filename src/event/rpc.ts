@@ -23,10 +23,11 @@ export type EventDeps = {
     call: Call,
     userIds: readonly bigint[],
   ): Promise<MessageInitShape<typeof UserPresenceSchema>[]>;
-  /** States of all the caller's channels, or of those given; the most recently used first. */
+  /** States of the caller's channels, all or those given, after a channel in ascending order of their ids. */
   listChannelStates(
     call: Call,
     channelIds: readonly bigint[] | undefined,
+    after: bigint,
     limit: number,
   ): Promise<readonly ChannelState[]>;
 };
@@ -36,8 +37,7 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
     async subscribe(request, call, sink) {
       const only = request.channelIds.length === 0 ? undefined : new Set(request.channelIds);
       const cursors = new Map(request.cursors.map(({ channelId, seq }) => [channelId, seq]));
-      const listStates = (channelIds: readonly bigint[] | undefined) =>
-        deps.listChannelStates(call, channelIds, deps.config.event.streamChannels);
+      const listStates = deps.listChannelStates.bind(deps, call);
       const watched = new Set(request.presenceUserIds);
       const deviceId = request.device?.id || randomUUID();
       const stream = await deps.hub.open(call, sink, { only, cursors, watched, deviceId, listStates });

@@ -118,12 +118,13 @@ export function mentionCountAfter(
 
 export type ChannelStateRow = MembershipRow & { readonly channelId: bigint; readonly headSeq: bigint };
 
-/** States of a user's channels, all or those named, the one with the latest message first. */
+/** States of a user's channels, all or those named, after a channel in ascending order of their ids. */
 export function listChannelStates(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   channelIds: readonly bigint[] | undefined,
+  after: bigint,
   limit: number,
 ): PendingQuery<ChannelStateRow[]> {
   const named =
@@ -137,8 +138,9 @@ export function listChannelStates(
       and is_member_status(m.status)
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
+      and m.channel_id > ${after}
       ${named}
-    order by c.last_message_at desc nulls last, c.id desc
+    order by m.channel_id
     limit ${limit}
   `;
 }

@@ -39,13 +39,13 @@ export class Subscriber {
     return this.#cursors.faults.map(({ text }) => text);
   }
 
-  /** Connects with the cursors; resolves once the stream has started. */
+  /** Connects with the cursors; resolves once the stream has started with all its channels. */
   async connect(client = this.#client): Promise<this> {
-    const before = this.count('started');
+    const before = this.#starts;
     this.error = undefined;
     this.#abort = new AbortController();
     this.#running = this.#run(client, this.#abort.signal);
-    await until(() => this.error !== undefined || this.count('started') > before);
+    await until(() => this.error !== undefined || this.#starts > before);
     if (this.error !== undefined) throw this.error;
     return this;
   }
@@ -62,6 +62,11 @@ export class Subscriber {
 
   last<C extends Payload['case']>(kind: C): PayloadOf<C> | undefined {
     return this.others.findLast((payload): payload is PayloadOf<C> => payload.case === kind);
+  }
+
+  /** Number of complete starts. */
+  get #starts(): number {
+    return this.others.filter((payload) => payload.case === 'started' && !payload.value.more).length;
   }
 
   /** Events other than posted notices. */

@@ -186,7 +186,7 @@ export class ChannelFanout implements FanoutProgress {
   async #join(streams: readonly SubscriberStream[], seq: bigint): Promise<void> {
     this.#pendingChanges += 1;
     for (const stream of streams) {
-      if (stream.isReading) this.#apply(stream, () => void this.#join([stream], seq));
+      if (stream.stateReads.isReading) this.#apply(stream, () => void this.#join([stream], seq));
       else if (!stream.isClosed && !stream.has(this.channelId)) await this.#open(stream, seq);
     }
     this.#pendingChanges -= 1;
@@ -195,9 +195,10 @@ export class ChannelFanout implements FanoutProgress {
   async #open(stream: SubscriberStream, seq: bigint): Promise<void> {
     const startSeq = seq - 1n;
     try {
-      await stream.readStates(async () => {
-        const [state] = await stream.subscription.listStates([this.channelId]);
-        if (state === undefined || stream.isClosed) return;
+      await stream.stateReads.run(async () => {
+        const [state] = await stream.subscription.listStates([this.channelId], 0n, 1);
+        // At the start of the stream, `started` may have named the channel meanwhile.
+        if (state === undefined || stream.isClosed || stream.has(this.channelId)) return;
         stream.send(toFrame({ case: 'channelOpened', value: { channel: { ...state, startSeq } } }));
         this.attach(stream, startSeq, state.headSeq);
       });
@@ -211,7 +212,7 @@ export class ChannelFanout implements FanoutProgress {
   }
 
   #end(stream: SubscriberStream, reason: ChannelClosedReason): void {
-    if (!stream.has(this.channelId) && !stream.isReading) return;
+    if (!stream.has(this.channelId) && !stream.stateReads.isReading) return;
     this.#apply(stream, () => {
       if (this.detach(stream)) sendClosed(stream, this.channelId, reason);
     });
@@ -219,7 +220,7 @@ export class ChannelFanout implements FanoutProgress {
 
   #apply(stream: SubscriberStream, change: () => void): void {
     this.#pendingChanges += 1;
-    stream.applyChange(() => {
+    stream.stateReads.applyChange(() => {
       this.#pendingChanges -= 1;
       change();
     });

@@ -1,10 +1,11 @@
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
 import type { Logger } from 'pino';
-import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { ChannelClosedReason, ChannelStateSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../../config.ts';
 import type { Pool } from '../../db/types.ts';
 import type { Call, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
+import { countFitting } from '../../rpc/response-size.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { LoggedEvent } from '../log/wire.ts';
 import { changeField, MEMBERS_JOINED, MESSAGE_DELETED, toEvent, toFrame } from '../log/wire.ts';
@@ -13,7 +14,7 @@ import { Broadcast } from './broadcast.ts';
 import { ChannelFanout, type FanoutParts, sendClosed } from './channel-fanout.ts';
 import { StreamRegistry } from './stream-registry.ts';
 import { SubscriberStream } from './subscriber-stream.ts';
-import type { Subscription } from './subscription.ts';
+import type { ChannelState, Subscription } from './subscription.ts';
 
 /**
  * Routes committed events to the fan-outs of their channels. It learns of events from two sides, from the relay at
@@ -54,7 +55,7 @@ export class Hub {
     clearInterval(this.#heartbeats);
   }
 
-  /** Opens a stream. When this resolves, the stream was sent `started`; it remains open until `close`. */
+  /** Opens a stream. When this resolves, it was sent all its channels in `started`; it remains open until `close`. */
   async open(call: Call, sink: Sink, subscription: Subscription): Promise<SubscriberStream> {
     if (this.#streams.size >= this.#config.streams)
       throw errors.overloaded('too many streams are open on this instance', 5_000);
@@ -71,7 +72,7 @@ export class Hub {
     // Before the channels are read, so that no join or departure is missed.
     this.#streams.add(stream);
     try {
-      await stream.readStates(() => this.#start(stream));
+      await this.#start(stream, call.signal);
     } catch (error) {
       this.closeStream(stream);
       throw error;
@@ -116,24 +117,47 @@ export class Hub {
     }
   }
 
-  async #start(stream: SubscriberStream): Promise<void> {
-    const { only, cursors, deviceId, listStates } = stream.subscription;
+  // Page by page, so that no message and no statement becomes too large, and at the pace of the reader.
+  async #start(stream: SubscriberStream, signal: AbortSignal): Promise<void> {
+    const named = new Set<bigint>();
+    for (let after: bigint | undefined = 0n; after !== undefined; ) {
+      const from: bigint = after;
+      after = await stream.stateReads.run(() => this.#startPage(stream, from, named));
+      await stream.drained(signal);
+      signal.throwIfAborted();
+    }
+    for (const channelId of stream.subscription.cursors.keys())
+      if (!named.has(channelId) && !stream.has(channelId))
+        sendClosed(stream, channelId, ChannelClosedReason.NOT_MEMBER);
+  }
+
+  /** Starts the channels after one, as many as `started` may contain. Returns the last of them if there are more. */
+  async #startPage(stream: SubscriberStream, after: bigint, named: Set<bigint>): Promise<bigint | undefined> {
+    const { only, listStates } = stream.subscription;
+    const limit = only?.size ?? this.#config.startedChannels;
+    const states = await listStates(only && [...only], after, limit + 1);
+    if (only !== undefined && after === 0n && states.length < only.size) throw errors.channelNotFound();
+    const page = states.slice(0, Math.min(limit, countFitting(ChannelStateSchema, states)));
+    for (const { channelId } of page) named.add(channelId);
+    const more = states.length > page.length;
+    this.#sendStarted(stream, page, more);
+    return more ? page.at(-1)?.channelId : undefined;
+  }
+
+  #sendStarted(stream: SubscriberStream, states: readonly ChannelState[], more: boolean): void {
+    const { cursors, deviceId } = stream.subscription;
     const { heartbeatMs } = this.#config;
-    const states = await listStates(only === undefined ? undefined : [...only]);
-    if (only !== undefined && states.length < only.size) throw errors.channelNotFound();
-    const channels = states.map((state) => ({
-      ...state,
-      startSeq: cursors.get(state.channelId) ?? state.headSeq,
-    }));
-    const started = { channels, heartbeatInterval: durationFromMs(heartbeatMs), deviceId };
+    // A channel that was joined meanwhile is open already.
+    const channels = states
+      .filter(({ channelId }) => !stream.has(channelId))
+      .map((state) => ({ ...state, startSeq: cursors.get(state.channelId) ?? state.headSeq }));
+    const started = { channels, heartbeatInterval: durationFromMs(heartbeatMs), deviceId, more };
     stream.send(toFrame({ case: 'started', value: started }));
     for (const { channelId, startSeq, headSeq } of channels) {
       const fanout = this.#findFanout(channelId) ?? this.#startFanout(channelId, headSeq);
       fanout.attach(stream, startSeq, headSeq);
     }
-    for (const channelId of cursors.keys())
-      if (!stream.has(channelId)) sendClosed(stream, channelId, ChannelClosedReason.NOT_MEMBER);
-    stream.start(this.#now() + heartbeatMs * (0.75 + Math.random() / 4));
+    if (!stream.isStarted) stream.start(this.#now() + heartbeatMs * (0.75 + Math.random() / 4));
   }
 
   #findFanout(channelId: bigint): ChannelFanout | undefined {

@@ -5,6 +5,7 @@ import type { Frame } from '../../rpc/frame.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { toFrame } from '../log/wire.ts';
 import type { Backlog } from './backlog.ts';
+import { StateReads } from './state-reads.ts';
 import type { Subscription } from './subscription.ts';
 
 /** How far the fan-out of a channel has delivered. */
@@ -28,6 +29,8 @@ type Parts = {
 
 // Delay before the log is read again after an error.
 const RETRY_MS = 200;
+// Heads in one heartbeat: 640 KB as JSON.
+const MAX_HEADS = 10_000;
 
 /**
  * One Subscribe call. It is the only owner of its positions: where it is caught up, it is sent the next event of a
@@ -37,6 +40,7 @@ const RETRY_MS = 200;
 export class SubscriberStream {
   readonly caller: Caller;
   readonly subscription: Subscription;
+  readonly stateReads = new StateReads();
   /** Rejects when the stream has to end. */
   readonly failed: Promise<never>;
   #fail: (error: unknown) => void = () => {};
@@ -46,10 +50,10 @@ export class SubscriberStream {
   readonly #positions = new Map<FanoutProgress, bigint>();
   #heartbeatAt = 0;
   #lastHeartbeatAt = 0;
-  #heldChanges: (() => void)[] | undefined;
   #isCatchingUp = false;
   #isDraining = false;
   #isClosed = false;
+  #onDrained: () => void = () => {};
 
   constructor(parts: Parts) {
     this.caller = parts.caller;
@@ -65,14 +69,9 @@ export class SubscriberStream {
     return this.#isClosed;
   }
 
-  /** Whether it was sent `started`. */
+  /** Whether it was sent the first `started`. */
   get isStarted(): boolean {
     return this.#heartbeatAt > 0;
-  }
-
-  /** Whether it reads states of channels. */
-  get isReading(): boolean {
-    return this.#heldChanges !== undefined;
   }
 
   get channelIds(): readonly bigint[] {
@@ -95,7 +94,7 @@ export class SubscriberStream {
 
   /** Sends a message that is in no log, at once. */
   send(frame: Frame): void {
-    if (!this.#isClosed) this.#parts.sink.write(frame);
+    if (!this.#isClosed) this.#write(frame);
   }
 
   /** Sends a message that may be lost: it is dropped while the connection drains. */
@@ -119,28 +118,20 @@ export class SubscriberStream {
         heads.push({ channelId: fanout.channelId, seq: fanout.deliveredSeq });
     }
     this.#lastHeartbeatAt = now;
-    this.send(toFrame({ case: 'heartbeat', value: { sendTime: toTimestamp(BigInt(now)), heads } }));
-  }
-
-  /**
-   * Runs `read`, which reads states of channels and attaches them. Joins and departures that are delivered meanwhile
-   * are applied afterwards, because the states may be older.
-   */
-  async readStates(read: () => Promise<void>): Promise<void> {
-    const changes: (() => void)[] = [];
-    this.#heldChanges = changes;
-    try {
-      await read();
-    } finally {
-      this.#heldChanges = undefined;
-      for (const change of changes) change();
+    const sendTime = toTimestamp(BigInt(now));
+    for (let from = 0; from === 0 || from < heads.length; from += MAX_HEADS) {
+      const value = { sendTime, heads: heads.slice(from, from + MAX_HEADS) };
+      this.send(toFrame({ case: 'heartbeat', value }));
     }
   }
 
-  /** Applies a join or departure, after the states of channels are read if they are being read. */
-  applyChange(change: () => void): void {
-    if (this.#heldChanges === undefined) change();
-    else this.#heldChanges.push(change);
+  /** Resolves when the connection has taken what is too much for its buffer, or when the call ends. */
+  drained(signal: AbortSignal): Promise<void> {
+    if (!this.#isDraining || signal.aborted) return Promise.resolve();
+    return new Promise((resolve) => {
+      this.#onDrained = resolve;
+      signal.addEventListener('abort', () => resolve(), { once: true });
+    });
   }
 
   /** Starts a channel after `seq`; its fan-out passes every later event to `push`. */
@@ -195,6 +186,7 @@ export class SubscriberStream {
     this.#isDraining = true;
     sink.onDrain(() => {
       this.#isDraining = false;
+      this.#onDrained();
       this.catchUp();
     });
   }

@@ -15,6 +15,10 @@ export type Subscription = {
   /** Users whose presence was requested. */
   readonly watched: ReadonlySet<bigint>;
   readonly deviceId: string;
-  /** States of all the caller's channels, or of those given. */
-  readonly listStates: (channelIds: readonly bigint[] | undefined) => Promise<readonly ChannelState[]>;
+  /** States of the caller's channels, all or those given, after a channel in ascending order of their ids. */
+  readonly listStates: (
+    channelIds: readonly bigint[] | undefined,
+    after: bigint,
+    limit: number,
+  ) => Promise<readonly ChannelState[]>;
 };
