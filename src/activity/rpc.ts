@@ -10,7 +10,7 @@ import type { Deps } from '../deps.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import { markHandlers } from './mark.ts';
 import { type ActivityPlace, countUnread, listActivities, type NewItem, recordActivities } from './sql.ts';
 import { signalActivities, toActivity, toSnapshotToken } from './view.ts';
@@ -26,7 +26,7 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
 
     async listActivities(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const after = toPlace(request.pageToken);
       const rows = await db.run(call, (sql) =>
         listActivities(sql, tenantId, userId, request, after, size + 1),

@@ -3,7 +3,7 @@ import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { listStats, reconcileCounters } from './sql.ts';
 
 type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | 'getStats' | 'revokeAccess'>;
@@ -11,9 +11,8 @@ type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | '
 export function adminRoutes({ db, relay, revocations }: Deps): AdminHandlers {
   return {
     async reconcileCounters({ tenantId, pageSize, pageToken }, call) {
-      const limit = pageSizeOf({ pageSize }, 200);
       const after = fromPageToken(pageToken, 1)?.[0] ?? 0n;
-      const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, limit));
+      const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, pageSize));
       const next = rows[0]?.nextAfter ?? null;
       return {
         counters: rows.map(({ kind, checked, repaired }) => ({

@@ -6,7 +6,7 @@ import type { Deps } from '../deps.ts';
 import { membershipColumns } from '../membership/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, toPageToken } from '../rpc/page-token.ts';
 import { type AccessRow, type ChannelRow, channelColumns } from './sql.ts';
 import { toChannel, toOwnMembership } from './view.ts';
 
@@ -16,7 +16,7 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
   return {
     async browseChannels(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const words = wordsOf(request.query);
       if (words.length === 0 && /\S/.test(request.query))
         throw errors.fieldInvalid('query', 'contains no word');
@@ -27,16 +27,17 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
       return { entries, nextPageToken };
     },
 
-    async listTrendingChannels(request, call) {
+    // A page token contains the rest of the ranking, because every message changes the ranking.
+    async listTrendingChannels({ pageSize, pageToken }, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request, 20);
-      const rows = await db.run(call, (sql) => listTrending(sql, tenantId, userId, size));
-      return {
-        entries: rows.map((row) => ({
-          channel: toChannel(row),
-          recentMessageCount: row.recentMessageCount,
-        })),
-      };
+      const rest = fromPageToken(pageToken)?.flatMap((id) => id ?? []);
+      const rows = await db.run(call, (sql) => listTrending(sql, tenantId, userId, rest?.slice(0, pageSize)));
+      const entries = rows.slice(0, pageSize).map((row) => ({
+        channel: toChannel(row),
+        recentMessageCount: row.recentMessageCount,
+      }));
+      const next = (rest ?? rows.map(({ id }) => id)).slice(pageSize);
+      return { entries, nextPageToken: next.length === 0 ? '' : toPageToken(next) };
     },
   };
 }
@@ -69,20 +70,32 @@ function browseChannels(
 
 type TrendingRow = ChannelRow & { readonly recentMessageCount: number };
 
-/** Groups that the user can see, ordered by messages of the last 24 hours. */
+/**
+ * Groups that the user can see, ordered by messages of the last 24 hours, or those of `channelIds` in their order.
+ */
 function listTrending(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
-  limit: number,
+  channelIds: readonly bigint[] | undefined,
 ): PendingQuery<TrendingRow[]> {
+  const ranking =
+    channelIds === undefined
+      ? sql`
+        select v.id, v.recent_message_count, row_number() over (order by v.recent_message_count desc, v.id) as place
+        from trending_channels v
+        where v.tenant_id = ${tenantId}
+          and v.recent_message_count > 0`
+      : sql`
+        select r.id, recent_message_count(r.id) as recent_message_count, r.place
+        from unnest(${sql.array([...channelIds], 1016)}::bigint[]) with ordinality as r(id, place)`;
   return sql<TrendingRow[]>`
     select ${channelColumns(sql)}, t.recent_message_count::int as recent_message_count
-    from trending_channels t
+    from (${ranking}) as t
     join channels c on c.id = t.id
-    where t.tenant_id = ${tenantId}
-      and t.recent_message_count > 0
-      and c.tenant_id = ${tenantId}
+    where c.tenant_id = ${tenantId}
+      and not c.is_archived
+      and c.deleted_at is null
       and (
         not c.is_private
         or exists (
@@ -94,7 +107,6 @@ function listTrending(
             and is_member_status(m.status)
         )
       )
-    order by t.recent_message_count desc, c.id
-    limit ${limit}
+    order by t.place
   `;
 }

@@ -13,7 +13,7 @@ import type { Deps } from '../deps.ts';
 import { type MembershipRow, membershipColumns, mentionCountAfter, unreadCount } from '../membership/sql.ts';
 import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
-import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import { type ChannelRow, channelColumns, type Entity, topicOf } from './sql.ts';
 import { toChannel, toTypeColumns } from './view.ts';
 
@@ -36,7 +36,7 @@ export function listHandlers({
   return {
     async listChannels(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const filter = { ...request, types: toTypeColumns(request.types) };
       const place = toPlace(request);
       // Without presence there is nothing to count, so no members are read.

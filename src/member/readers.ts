@@ -5,22 +5,25 @@ import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 
 type ReaderHandlers = Pick<Handlers<typeof MemberService>, 'listReaders'>;
 
 export function readerHandlers({ config, db }: Deps): ReaderHandlers {
   return {
-    async listReaders({ channelId, messageId }, call) {
+    async listReaders({ channelId, messageId, pageSize, pageToken }, call) {
       const { tenantId, userId } = call.caller;
       const { readersMaxMembers } = config.channel;
+      const after = fromPageToken(pageToken, 1)?.[0] ?? 0n;
       const [found] = await db.run(call, (sql) =>
-        listReaders(sql, tenantId, userId, channelId, messageId, readersMaxMembers),
+        listReaders(sql, tenantId, userId, { channelId, messageId }, after, pageSize + 1),
       );
       const row = requireVisible(call.caller, found);
       requireRole(call.caller, row, 'GUEST');
       if (row.readers === null) throw errors.messageNotFound();
       if (row.memberCount > readersMaxMembers) throw errors.channelTooLarge(readersMaxMembers);
-      return { userIds: row.readers };
+      const { page, nextPageToken } = pageOf(row.readers, pageSize, (last) => [last]);
+      return { userIds: page, nextPageToken };
     },
   };
 }
@@ -32,15 +35,15 @@ type ReadersRow = Visibility & {
 };
 
 /**
- * Members whose marker has reached a message, at most `limit`, except its sender and members who joined later. No row
- * when the channel does not exist.
+ * Members whose marker has reached a message, from the one after a user on, except its sender and members who joined
+ * later. No row when the channel does not exist.
  */
 function listReaders(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
-  channelId: bigint,
-  messageId: bigint,
+  { channelId, messageId }: { readonly channelId: bigint; readonly messageId: bigint },
+  after: bigint,
   limit: number,
 ): PendingQuery<ReadersRow[]> {
   return sql<ReadersRow[]>`
@@ -56,6 +59,7 @@ function listReaders(
             and m.read_post_seq >= x.post_seq
             and m.user_id != x.sender_id
             and m.joined_at <= x.created_at
+            and m.user_id > ${after}
           order by m.user_id
           limit ${limit}
         )

@@ -20,7 +20,7 @@ import { toMember, toMembership, toMembersJoined, toRoleColumn } from '../member
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
 import { readerHandlers } from './readers.ts';
@@ -141,7 +141,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     async listMembers(request, call) {
       const { tenantId, userId } = call.caller;
       const { channelId } = request;
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const [rank, afterId] = fromPageToken(request.pageToken, 2) ?? [];
       const after = { rank: rank ?? 0n, userId: afterId ?? 0n };
       const rows = await deps.db.run(call, (sql) =>

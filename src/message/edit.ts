@@ -16,6 +16,7 @@ import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import { allowedMentions, ignoredMentions, lockMessage, rejectDeleted, requireContent } from './access.ts';
 import type { MessageCache } from './cache.ts';
 import { findAudience, type LockedRow, type MessageRow, messageColumns, nextSeq } from './sql.ts';
@@ -41,17 +42,16 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
       return { message: toMessage(message), ignoredMentionUserIds: ignoredMentions(asked, message.mentions) };
     },
 
-    async listEdits({ channelId, messageId }, call) {
+    async listEdits({ channelId, messageId, pageSize, pageToken }, call) {
       const { tenantId, userId } = call.caller;
+      const before = fromPageToken(pageToken, 1)?.[0] ?? null;
       const rows = await deps.db.run(call, (sql) =>
-        listVersions(sql, tenantId, userId, channelId, messageId),
+        listVersions(sql, tenantId, userId, { channelId, messageId }, before, pageSize + 1),
       );
       if (rows.length === 0) throw errors.messageNotFound();
-      return {
-        versions: rows.flatMap((row) =>
-          row.version === null ? [] : [toVersion({ ...row, version: row.version })],
-        ),
-      };
+      const versions = rows.flatMap((row) => (row.version === null ? [] : [row]));
+      const { page, nextPageToken } = pageOf(versions, pageSize, (last) => [BigInt(last.version)]);
+      return { versions: page.map(toVersion), nextPageToken };
     },
   };
 }
@@ -188,7 +188,7 @@ function updateContent(
 }
 
 type VersionRow = {
-  readonly version: number | null;
+  readonly version: number;
   readonly content: string;
   readonly mentions: bigint[];
   readonly metadata: string | null;
@@ -196,17 +196,18 @@ type VersionRow = {
 };
 
 /**
- * Earlier versions of a message, latest first. One row without version when there are none, no row when the message
- * is not visible.
+ * Earlier versions of a message, latest first, from the one before a version on. One row without version when there are
+ * none, no row when the message is not visible.
  */
 function listVersions(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
-  channelId: bigint,
-  messageId: bigint,
-): PendingQuery<VersionRow[]> {
-  return sql<VersionRow[]>`
+  { channelId, messageId }: { readonly channelId: bigint; readonly messageId: bigint },
+  before: bigint | null,
+  limit: number,
+): PendingQuery<(VersionRow | { readonly version: null })[]> {
+  return sql<(VersionRow | { readonly version: null })[]>`
     select e.version, e.content, e.mentions, e.metadata::text, e.created_at
     from messages m
     join channels c on c.id = m.channel_id
@@ -215,6 +216,7 @@ function listVersions(
       on e.tenant_id = m.tenant_id
       and e.message_id = m.id
       and not m.is_deleted
+      ${before === null ? sql`` : sql`and e.version < ${before}::int`}
     where m.id = ${messageId}
       and m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
@@ -223,13 +225,11 @@ function listVersions(
       and me.tenant_id = ${tenantId}
       and is_member_status(me.status)
     order by e.version desc
-    limit ${VERSIONS_KEPT}
+    limit ${limit}
   `;
 }
 
-function toVersion(
-  row: VersionRow & { readonly version: number },
-): MessageInitShape<typeof MessageVersionSchema> {
+function toVersion(row: VersionRow): MessageInitShape<typeof MessageVersionSchema> {
   return {
     version: row.version,
     content: row.content,

@@ -5,7 +5,7 @@ import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import type { MessageCache, Version } from './cache.ts';
 import { type MessageRow, messageColumns } from './sql.ts';
 import { toMessage } from './view.ts';
@@ -36,7 +36,7 @@ type Page = {
 
 // Reads one row more than requested in the direction of the page and one in the other, to detect further messages.
 function toPage(request: ListRequest): Page {
-  const size = pageSizeOf(request);
+  const size = request.pageSize;
   const { withoutReplies } = request;
   const towardsOlder = (pivot: bigint): Page => ({
     pivot,

@@ -9,6 +9,7 @@ import type { MessageRow } from '../message/sql.ts';
 import { toMessage } from '../message/view.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import { countPins, listPins, updatePin } from './sql.ts';
 import { toPinChanged } from './view.ts';
 
@@ -43,11 +44,16 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
       return { message: toMessage(message) };
     },
 
-    async listPins({ channelId }, call) {
+    async listPins({ channelId, pageSize, pageToken }, call) {
       const { tenantId, userId } = call.caller;
-      const rows = await db.run(call, (sql) => listPins(sql, tenantId, userId, channelId));
+      const before = fromPageToken(pageToken, 1)?.[0] ?? null;
+      const rows = await db.run(call, (sql) =>
+        listPins(sql, tenantId, userId, channelId, before, pageSize + 1),
+      );
       if (rows.length === 0) throw errors.channelNotFound();
-      return { messages: rows.flatMap((row) => (row.id === null ? [] : [toMessage(row)])) };
+      const pins = rows.flatMap((row) => (row.id === null ? [] : [row]));
+      const { page, nextPageToken } = pageOf(pins, pageSize, (last) => [last.pinSeq]);
+      return { messages: page.map(toMessage), nextPageToken };
     },
   };
 }

@@ -34,17 +34,21 @@ export function updatePin(
   `;
 }
 
+export type PinRow = MessageRow & { readonly pinSeq: bigint };
+
 /**
- * Pinned messages of a channel, the latest pin first. One row without message when there are none, no row when the
- * user does not see the channel.
+ * Pinned messages of a channel, the latest pin first, from the one before a `pinSeq` on. One row without message when
+ * there are none, no row when the user does not see the channel.
  */
 export function listPins(
   sql: Sql,
   tenantId: bigint,
   userId: bigint,
   channelId: bigint,
-): PendingQuery<(MessageRow | { readonly id: null })[]> {
-  return sql<(MessageRow | { readonly id: null })[]>`
+  before: bigint | null,
+  limit: number,
+): PendingQuery<(PinRow | { readonly id: null })[]> {
+  return sql<(PinRow | { readonly id: null })[]>`
     select pinned.*
     from channels c
     join channel_members me on me.channel_id = c.id
@@ -54,6 +58,9 @@ export function listPins(
       where m.channel_id = c.id
         and m.tenant_id = ${tenantId}
         and m.pin_seq is not null
+        ${before === null ? sql`` : sql`and m.pin_seq < ${before}`}
+      order by m.pin_seq desc
+      limit ${limit}
     ) as pinned on true
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}

@@ -5,7 +5,7 @@ import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { findPresence, OTHER_KIND } from './find.ts';
 import type { Presence } from './presence.ts';
 import { findTypingMember, listMemberIds, type TypingMemberRow, upsertStatusOverride } from './sql.ts';
@@ -58,7 +58,7 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
       const members = found.userIds;
       const online = await presence.filterOnline(tenantId, members);
       if (online === undefined) return { unknown: true };
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const onlineMembers = members.filter((userId) => online.has(userId));
       const page = onlineMembers.slice(0, size);
       const last =

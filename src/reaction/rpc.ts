@@ -6,7 +6,7 @@ import type { Deps } from '../deps.ts';
 import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, toPatchable } from '../event/log/wire.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import { changeReaction, listReactions, type ReactionChange, type ReactionPlace } from './sql.ts';
 import { toEmoji, toReactions } from './view.ts';
 
@@ -27,7 +27,7 @@ export function reactionRoutes(deps: Deps): ReactionHandlers {
 
     async listReactions(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request, 100);
+      const size = request.pageSize;
       const message = { ...request, emoji: request.emoji === '' ? '' : toEmoji(request.emoji) };
       const after = toPlace(request.pageToken);
       const rows = await deps.db.run(call, (sql) =>

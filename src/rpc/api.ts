@@ -11,6 +11,7 @@ import { accessLog } from './interceptors/access-log.ts';
 import { authenticate, createTokenVerifier, type VerifyToken } from './interceptors/authenticate.ts';
 import { authorize } from './interceptors/authorize.ts';
 import { mapErrors } from './interceptors/map-errors.ts';
+import { pageSizes } from './interceptors/page-size.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
@@ -79,6 +80,7 @@ export async function createApi(
     ...access,
     rateLimit(limiter, config.limits),
     validate,
+    pageSizes,
     pageTokens(createSigner(config.secrets.keys, 'page token')),
   ];
   const admission = [accessLog(log, metrics, { failuresOnly: true }), ...access];

@@ -2,11 +2,6 @@ import { errors } from './errors.ts';
 
 type Key = bigint | boolean | null;
 
-/** The page size a request asks for; 0 asks for the default. */
-export function pageSizeOf({ pageSize }: { readonly pageSize: number }, defaultSize = 50): number {
-  return pageSize === 0 ? defaultSize : pageSize;
-}
-
 /** A page of rows of which one more than `size` was read, and the token of the next page, empty when this is the last. */
 export function pageOf<Row>(
   rows: readonly Row[],
@@ -26,11 +21,12 @@ export function toPageToken(keys: readonly Key[]): string {
   );
 }
 
-/** Decodes a token of `count` keys; throws INVALID_ARGUMENT on `page_token` for any other text. */
-export function fromPageToken(token: string, count: number): readonly (bigint | null)[] | undefined {
+/** Decodes a token of `count` keys, or of any number; throws INVALID_ARGUMENT on `page_token` for any other text. */
+export function fromPageToken(token: string, count?: number): readonly (bigint | null)[] | undefined {
   if (token === '') return undefined;
   const keys = parse(token);
-  if (keys?.length !== count) throw errors.fieldInvalid('page_token', 'was not returned by this method');
+  if (keys === undefined || keys.length !== (count ?? keys.length))
+    throw errors.fieldInvalid('page_token', 'was not returned by this method');
   return keys;
 }
 

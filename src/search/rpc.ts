@@ -13,7 +13,7 @@ import type { Deps } from '../deps.ts';
 import { toTypeColumn } from '../message/view.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, pageSizeOf, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf, toPageToken } from '../rpc/page-token.ts';
 import { parseQuery, type Term, toParts } from './query.ts';
 import {
   type FoundMessageRow,
@@ -27,7 +27,6 @@ import { toFoundChannel, toFoundMessage } from './view.ts';
 type MessagesRequest = MessageShape<typeof SearchMessagesRequestSchema>;
 
 const RANKED = 500;
-const PAGE = 20;
 const HIGHEST = 0x7fff_ffff_ffff_ffffn;
 
 export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
@@ -35,7 +34,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
     async searchMessages(request, call) {
       const terms = parseQuery(request.query);
       const token = fromPageToken(request.pageToken, 6);
-      const size = pageSizeOf(request, PAGE);
+      const size = request.pageSize;
       const modes = modesOf(terms);
       const place = token === undefined ? firstPlace(request, deps.now) : toPlace(token);
       const tried = token === undefined ? modes : modes.filter(({ match }) => BigInt(match) === token[0]);
@@ -50,7 +49,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
       const { tenantId, userId } = call.caller;
       const words = wordsOf(request.query);
       if (words.length === 0) throw errors.fieldInvalid('query', 'contains no letter or digit');
-      const size = pageSizeOf(request, PAGE);
+      const size = request.pageSize;
       const token = fromPageToken(request.pageToken, 3);
       const place = token && ([token[0] ?? 0n, token[1] ?? -1n, token[2] ?? 0n] as const);
       const search = { ...request, words, types: toChannelTypeColumns(request.types) };

@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts';
 import { toMessage } from '../message/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, pageSizeOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOf } from '../rpc/page-token.ts';
 import { listFollowed, listThread, updateFollowing, updateThreadMarker } from './sql.ts';
 import { toState } from './view.ts';
 
@@ -17,7 +17,7 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
   return {
     async listThread(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const [after] = fromPageToken(request.pageToken, 1) ?? [];
       const rows = await db.run(call, (sql) =>
         listThread(sql, tenantId, userId, request, after ?? 0n, size + 1),
@@ -39,7 +39,7 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
 
     async listThreads(request, call) {
       const { tenantId, userId } = call.caller;
-      const size = pageSizeOf(request);
+      const size = request.pageSize;
       const keys = fromPageToken(request.pageToken, 2);
       const after = keys === undefined ? undefined : ([keys[0] ?? -1n, keys[1] ?? 0n] as const);
       const rows = await db.run(call, (sql) => listFollowed(sql, tenantId, userId, request, after, size + 1));

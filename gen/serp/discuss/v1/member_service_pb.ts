@@ -18,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/member_service.proto.
  */
 export const file_serp_discuss_v1_member_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIjEKEkpvaW5DaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAInEKE0pvaW5DaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJMChNSZW1vdmVNZW1iZXJSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSIyChNMZWF2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiFgoUTGVhdmVDaGFubmVsUmVzcG9uc2UihwEKF1VwZGF0ZU1lbWJlclJvbGVSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABI1CgRyb2xlGAMgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGVCCrpIB4IBBBABIAAiQwoYVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlEicKBm1lbWJlchgBIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiUQoYVHJhbnNmZXJPd25lcnNoaXBSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACJFChlUcmFuc2Zlck93bmVyc2hpcFJlc3BvbnNlEigKB2NoYW5nZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIoMCChdVcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEg4KBnBpbm5lZBgCIAEoCBINCgVtdXRlZBgDIAEoCBJIChJub3RpZmljYXRpb25fbGV2ZWwYBCABKA4yIi5zZXJwLmRpc2N1c3MudjEuTm90aWZpY2F0aW9uTGV2ZWxCCLpIBYIBAhABEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJLChhVcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2USLwoKbWVtYmVyc2hpcBgBIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIm0KEkxpc3RNZW1iZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhwKCXBhZ2Vfc2l6ZRgCIAEoBUIJukgGGgQYZCgAEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlgKE0xpc3RNZW1iZXJzUmVzcG9uc2USKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIksKD01hcmtSZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICKAAiRgoQTWFya1JlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTQoRTWFya1VucmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkgKEk1hcmtVbnJlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTgoSTGlzdFJlYWRlcnNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACInChNMaXN0UmVhZGVyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygDIhkKF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0IsMCChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDEiIKGnRvdGFsX3VucmVhZF9tZW50aW9uX2NvdW50GAMgASgDGqQBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoUdW5yZWFkX21lbnRpb25fY291bnQYBSABKAUymQoKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmUKC0pvaW5DaGFubmVsEiMuc2VycC5kaXNjdXNzLnYxLkpvaW5DaGFubmVsUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5Kb2luQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxSZW1vdmVNZW1iZXISJC5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXNwb25zZSILkAICiLUYBJC1GAISaAoMTGVhdmVDaGFubmVsEiQuc2VycC5kaXNjdXNzLnYxLkxlYXZlQ2hhbm5lbFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEnQKEFVwZGF0ZU1lbWJlclJvbGUSKC5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlIguQAgKItRgEkLUYAhJ3ChFUcmFuc2Zlck93bmVyc2hpcBIpLnNlcnAuZGlzY3Vzcy52MS5UcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVXBkYXRlTWVtYmVyc2hpcBIoLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0xpc3RNZW1iZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghNYXJrUmVhZBIgLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTWFya1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESYgoKTWFya1VucmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0xpc3RSZWFkZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFkZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhZGVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
+  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIjEKEkpvaW5DaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAInEKE0pvaW5DaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJMChNSZW1vdmVNZW1iZXJSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACIWChRSZW1vdmVNZW1iZXJSZXNwb25zZSIyChNMZWF2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAAiFgoUTGVhdmVDaGFubmVsUmVzcG9uc2UihwEKF1VwZGF0ZU1lbWJlclJvbGVSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABI1CgRyb2xlGAMgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGVCCrpIB4IBBBABIAAiQwoYVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlEicKBm1lbWJlchgBIAEoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiUQoYVHJhbnNmZXJPd25lcnNoaXBSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgACJFChlUcmFuc2Zlck93bmVyc2hpcFJlc3BvbnNlEigKB2NoYW5nZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIoMCChdVcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEg4KBnBpbm5lZBgCIAEoCBINCgVtdXRlZBgDIAEoCBJIChJub3RpZmljYXRpb25fbGV2ZWwYBCABKA4yIi5zZXJwLmRpc2N1c3MudjEuTm90aWZpY2F0aW9uTGV2ZWxCCLpIBYIBAhABEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJLChhVcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2USLwoKbWVtYmVyc2hpcBgBIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwInMKEkxpc3RNZW1iZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgCIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlgKE0xpc3RNZW1iZXJzUmVzcG9uc2USKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIksKD01hcmtSZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICKAAiRgoQTWFya1JlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTQoRTWFya1VucmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkgKEk1hcmtVbnJlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUikQEKEkxpc3RSZWFkZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASIwoJcGFnZV9zaXplGAMgASgFQhC6SAQaAigAirUYBQhkEOgHEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIkAKE0xpc3RSZWFkZXJzUmVzcG9uc2USEAoIdXNlcl9pZHMYASADKAMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIl0KF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0EiQKCXBhZ2Vfc2l6ZRgBIAEoBUIRukgEGgIoAIq1GAYI6AcQiCcSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYyAEi3AIKGEdldFVucmVhZFN1bW1hcnlSZXNwb25zZRJACgdlbnRyaWVzGAEgAygLMi8uc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZS5FbnRyeRIaChJ0b3RhbF91bnJlYWRfY291bnQYAiABKAMSIgoadG90YWxfdW5yZWFkX21lbnRpb25fY291bnQYAyABKAMSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJGqQBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoUdW5yZWFkX21lbnRpb25fY291bnQYBSABKAUymQoKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmUKC0pvaW5DaGFubmVsEiMuc2VycC5kaXNjdXNzLnYxLkpvaW5DaGFubmVsUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5Kb2luQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxSZW1vdmVNZW1iZXISJC5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXNwb25zZSILkAICiLUYBJC1GAISaAoMTGVhdmVDaGFubmVsEiQuc2VycC5kaXNjdXNzLnYxLkxlYXZlQ2hhbm5lbFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEnQKEFVwZGF0ZU1lbWJlclJvbGUSKC5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlIguQAgKItRgEkLUYAhJ3ChFUcmFuc2Zlck93bmVyc2hpcBIpLnNlcnAuZGlzY3Vzcy52MS5UcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVXBkYXRlTWVtYmVyc2hpcBIoLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0xpc3RNZW1iZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghNYXJrUmVhZBIgLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTWFya1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESYgoKTWFya1VucmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0xpc3RSZWFkZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFkZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhZGVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
 
 /**
  * Users to add to a channel.
@@ -402,7 +402,7 @@ export type ListMembersRequest = Message<"serp.discuss.v1.ListMembersRequest"> &
   channelId: bigint;
 
   /**
-   * Maximum number of members per page: 0 means 50, at most 100.
+   * Maximum number of members per page: 0 means 50; more than 100 is lowered to 100.
    *
    * @generated from field: int32 page_size = 2;
    */
@@ -582,6 +582,20 @@ export type ListReadersRequest = Message<"serp.discuss.v1.ListReadersRequest"> &
    * @generated from field: int64 message_id = 2;
    */
   messageId: bigint;
+
+  /**
+   * Maximum number of readers per page: 0 means 100; more than 1,000 is lowered to 1,000.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
 };
 
 /**
@@ -592,7 +606,7 @@ export const ListReadersRequestSchema: GenMessage<ListReadersRequest> = /*@__PUR
   messageDesc(file_serp_discuss_v1_member_service, 20);
 
 /**
- * Result of ListReaders.
+ * A page of the readers of a message.
  *
  * @generated from message serp.discuss.v1.ListReadersResponse
  */
@@ -603,6 +617,13 @@ export type ListReadersResponse = Message<"serp.discuss.v1.ListReadersResponse">
    * @generated from field: repeated int64 user_ids = 1;
    */
   userIds: bigint[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -613,11 +634,24 @@ export const ListReadersResponseSchema: GenMessage<ListReadersResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_member_service, 21);
 
 /**
- * Empty: the summary covers all the caller's channels.
+ * Page of the summary to return.
  *
  * @generated from message serp.discuss.v1.GetUnreadSummaryRequest
  */
 export type GetUnreadSummaryRequest = Message<"serp.discuss.v1.GetUnreadSummaryRequest"> & {
+  /**
+   * Maximum number of channels per page: 0 means 1,000; more than 5,000 is lowered to 5,000.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
 };
 
 /**
@@ -628,33 +662,41 @@ export const GetUnreadSummaryRequestSchema: GenMessage<GetUnreadSummaryRequest> 
   messageDesc(file_serp_discuss_v1_member_service, 22);
 
 /**
- * Unread counts of the caller's channels.
+ * A page of the unread counts of the caller's channels.
  *
  * @generated from message serp.discuss.v1.GetUnreadSummaryResponse
  */
 export type GetUnreadSummaryResponse = Message<"serp.discuss.v1.GetUnreadSummaryResponse"> & {
   /**
-   * Channels with unread messages, at most 5,000, in descending order of `last_message_time`. Includes muted channels,
-   * leaves out archived ones.
+   * Channels with unread messages in descending order of `last_message_time`. Includes muted channels, leaves out
+   * archived ones. Later pages keep the order in which the first page was read: a channel that gets a message meanwhile
+   * is neither left out nor repeated.
    *
    * @generated from field: repeated serp.discuss.v1.GetUnreadSummaryResponse.Entry entries = 1;
    */
   entries: GetUnreadSummaryResponse_Entry[];
 
   /**
-   * Sum of `unread_count` over all the caller's channels that are not muted, including those beyond the limit of
-   * `entries`.
+   * Sum of `unread_count` over all the caller's channels that are not muted, including those of later pages. Set only on
+   * the first page.
    *
    * @generated from field: int64 total_unread_count = 2;
    */
   totalUnreadCount: bigint;
 
   /**
-   * Sum of `unread_mention_count` over the same channels.
+   * Sum of `unread_mention_count` over the same channels. Set only on the first page.
    *
    * @generated from field: int64 total_unread_mention_count = 3;
    */
   totalUnreadMentionCount: bigint;
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 4;
+   */
+  nextPageToken: string;
 };
 
 /**
@@ -866,7 +908,7 @@ export const MemberService: GenService<{
     output: typeof MarkUnreadResponseSchema;
   },
   /**
-   * Returns the members whose read markers have reached a message. Requires membership or a service acting for itself,
+   * Returns a page of the members whose read markers have reached a message. Requires membership or a service acting for itself,
    * and a channel of at most 100 members by default.
    *
    * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) if the channel has no such message; FAILED_PRECONDITION (CHANNEL_TOO_LARGE).
@@ -879,7 +921,7 @@ export const MemberService: GenService<{
     output: typeof ListReadersResponseSchema;
   },
   /**
-   * Returns the exact unread counts of all the caller's channels that are not archived.
+   * Returns a page of the exact unread counts of all the caller's channels that are not archived.
    *
    * @generated from rpc serp.discuss.v1.MemberService.GetUnreadSummary
    */

@@ -2,17 +2,45 @@
 // @generated from file serp/discuss/v1/options.proto (package serp.discuss.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenEnum, GenExtension, GenFile } from "@bufbuild/protobuf/codegenv2";
-import { enumDesc, extDesc, fileDesc } from "@bufbuild/protobuf/codegenv2";
-import type { MethodOptions } from "@bufbuild/protobuf/wkt";
+import type { GenEnum, GenExtension, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, extDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
+import type { FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_descriptor } from "@bufbuild/protobuf/wkt";
-import type { UnknownEnum } from "@bufbuild/protobuf";
+import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/options.proto.
  */
 export const file_serp_discuss_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxKnYKBkFjY2VzcxIWChJBQ0NFU1NfVU5TUEVDSUZJRUQQABIPCgtBQ0NFU1NfVVNFUhABEhIKDkFDQ0VTU19TRVJWSUNFEAISEwoPQUNDRVNTX09QRVJBVE9SEAMSGgoWQUNDRVNTX1VTRVJfT1JfU0VSVklDRRAEKmMKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAMSEAoMUVVPVEFfU0VBUkNIEAQ6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpOCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKA4yFi5zZXJwLmRpc2N1c3MudjEuUXVvdGFSBXF1b3RhOkwKEW1heF9yZXF1ZXN0X2J5dGVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoBVIPbWF4UmVxdWVzdEJ5dGVzYgZwcm90bzM", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxIjIKCFBhZ2VTaXplEhQKDGRlZmF1bHRfc2l6ZRgBIAEoBRIQCghtYXhfc2l6ZRgCIAEoBSp2CgZBY2Nlc3MSFgoSQUNDRVNTX1VOU1BFQ0lGSUVEEAASDwoLQUNDRVNTX1VTRVIQARISCg5BQ0NFU1NfU0VSVklDRRACEhMKD0FDQ0VTU19PUEVSQVRPUhADEhoKFkFDQ0VTU19VU0VSX09SX1NFUlZJQ0UQBCpjCgVRdW90YRIVChFRVU9UQV9VTlNQRUNJRklFRBAAEg4KClFVT1RBX1JFQUQQARIPCgtRVU9UQV9XUklURRACEhAKDFFVT1RBX1NUUkVBTRADEhAKDFFVT1RBX1NFQVJDSBAEOlcKCXBhZ2Vfc2l6ZRIdLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE9wdGlvbnMY0YYDIAEoCzIZLnNlcnAuZGlzY3Vzcy52MS5QYWdlU2l6ZVIIcGFnZVNpemU6UQoGYWNjZXNzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0YYDIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpOCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGNKGAyABKA4yFi5zZXJwLmRpc2N1c3MudjEuUXVvdGFSBXF1b3RhOkwKEW1heF9yZXF1ZXN0X2J5dGVzEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY04YDIAEoBVIPbWF4UmVxdWVzdEJ5dGVzYgZwcm90bzM", [file_google_protobuf_descriptor]);
+
+/**
+ * Sizes of the pages of a list.
+ *
+ * @generated from message serp.discuss.v1.PageSize
+ */
+export type PageSize = Message<"serp.discuss.v1.PageSize"> & {
+  /**
+   * Size of a page if the request does not set one.
+   *
+   * @generated from field: int32 default_size = 1;
+   */
+  defaultSize: number;
+
+  /**
+   * Maximum size of a page; a larger value in a request is lowered to it.
+   *
+   * @generated from field: int32 max_size = 2;
+   */
+  maxSize: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PageSize.
+ * Use `create(PageSizeSchema)` to create a new message.
+ */
+export const PageSizeSchema: GenMessage<PageSize> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_options, 0);
 
 /**
  * Kinds of caller that may call an RPC. The server rejects every call of an RPC that does not set it.
@@ -128,12 +156,21 @@ export const QuotaSchema: GenEnum<Quota> = /*@__PURE__*/
   enumDesc(file_serp_discuss_v1_options, 1);
 
 /**
+ * Default and maximum of a field `page_size`. Required for each of them. A negative value in a request is rejected with
+ * INVALID_ARGUMENT.
+ *
+ * @generated from extension: serp.discuss.v1.PageSize page_size = 50001;
+ */
+export const page_size: GenExtension<FieldOptions, PageSize> = /*@__PURE__*/
+  extDesc(file_serp_discuss_v1_options, 0);
+
+/**
  * Permitted callers of the RPC. Required: an RPC without it rejects every call.
  *
  * @generated from extension: serp.discuss.v1.Access access = 50001;
  */
 export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
-  extDesc(file_serp_discuss_v1_options, 0);
+  extDesc(file_serp_discuss_v1_options, 1);
 
 /**
  * Rate limit of the RPC; QUOTA_READ if not set.
@@ -141,7 +178,7 @@ export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
  * @generated from extension: serp.discuss.v1.Quota quota = 50002;
  */
 export const quota: GenExtension<MethodOptions, Quota> = /*@__PURE__*/
-  extDesc(file_serp_discuss_v1_options, 1);
+  extDesc(file_serp_discuss_v1_options, 2);
 
 /**
  * Maximum size of a request in bytes, after decompression, as binary or JSON; 65,536 if not set. Larger requests are
@@ -150,5 +187,5 @@ export const quota: GenExtension<MethodOptions, Quota> = /*@__PURE__*/
  * @generated from extension: int32 max_request_bytes = 50003;
  */
 export const max_request_bytes: GenExtension<MethodOptions, number> = /*@__PURE__*/
-  extDesc(file_serp_discuss_v1_options, 2);
+  extDesc(file_serp_discuss_v1_options, 3);
 
