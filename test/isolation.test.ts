@@ -17,6 +17,7 @@ import {
   binh,
   createOwnedGroup,
   type Fixture,
+  formerMember,
   formerOwner,
   openFixture,
   TENANT,
@@ -53,7 +54,7 @@ const FORMER_OWNER = 'the former owner of a deleted channel';
 
 const outsiders: Readonly<Record<string, As>> = {
   'a user of the same tenant': { userId: 3n, tenantId: TENANT },
-  'a former member': { userId: 4n, tenantId: TENANT },
+  'a former member': formerMember,
   [FORMER_OWNER]: formerOwner,
   'a user of another tenant with the id of a member': { userId: 1n, tenantId: 2n },
   'a user of another tenant who sends the headers of a service': {

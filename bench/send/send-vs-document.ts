@@ -96,7 +96,7 @@ function toItem(channelId: bigint, senderId: bigint, content: string): SendItem 
     userName: 'An',
     isManager: false,
     channelId: `${channelId}`,
-    requestId: null,
+    requestId: randomUUID(),
     payloadHash: Buffer.alloc(32).toString('base64'),
     type: 'TEXT',
     content,

@@ -564,7 +564,7 @@ describe('ActivityService', () => {
     await members.markRead({ channelId, messageId: reply });
     await members.markRead({ channelId, messageId: reply });
     await until(() => stream.count('activitiesRead') === 2);
-    await members.markRead({ channelId });
+    await members.markRead({ channelId, all: true });
     await until(() => stream.count('activitiesRead') === 3);
     assert.equal((await unread(minh)).length, 2, 'what is elsewhere, and what is about no message');
     await members.markUnread({ channelId, messageId: own });

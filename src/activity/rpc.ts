@@ -58,9 +58,8 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
       requireTenant(caller);
       requireRecordable(request);
       const items = request.activities.map((activity, item) => toItem(caller, activity, item));
-      const requestId = request.requestId === '' ? null : request.requestId;
       const hash = hashRequest(RecordActivitiesRequestSchema, request);
-      const [row] = await db.run(call, (sql) => recordActivities(sql, items, requestId, hash));
+      const [row] = await db.run(call, (sql) => recordActivities(sql, items, request.requestId, hash));
       if (row?.errorReason === 'REQUEST_ID_REUSED') throw errors.requestIdReused();
       if (row?.errorReason === 'REPEATED') return { repeatedRequest: true };
       return { recordedCount: signalActivities(relay, row?.activities) };

@@ -136,7 +136,7 @@ export type RecordedRow = {
 export function recordActivities(
   sql: Sql,
   items: readonly NewItem[],
-  requestId: string | null,
+  requestId: string,
   payloadHash: Buffer,
 ): PendingQuery<RecordedRow[]> {
   return sql<RecordedRow[]>`

@@ -77,7 +77,7 @@ describe('AdminService', () => {
     const deleted = await send(second);
     await messages(second).deleteMessage({ channelId: id, messageId: deleted });
     await the.client(MemberService, second).markRead({ channelId: id, messageId: gone });
-    await the.client(MemberService, third).markRead({ channelId: id });
+    await the.client(MemberService, third).markRead({ channelId: id, all: true });
     await the.client(MemberService, user(4, tenantId)).leaveChannel({ channelId: id });
     await send(as);
     return id;

@@ -41,12 +41,21 @@ export function requireRole(caller: Caller, { role }: { readonly role: Role | nu
  * and their roles cannot change, and no message can be posted.
  */
 export async function lockVisible(sql: Sql, caller: Caller, channelId: bigint): Promise<AccessRow> {
+  return requireVisible(caller, await lockIfFound(sql, caller, channelId));
+}
+
+/** The same without a check of visibility; undefined when the caller's policies hide the channel. */
+export async function lockIfFound(
+  sql: Sql,
+  caller: Caller,
+  channelId: bigint,
+): Promise<AccessRow | undefined> {
   // Two statements, because a statement that waited for a lock does not see what was committed meanwhile.
   const [, [row]] = await Promise.all([
     lockChannel(sql, caller.tenantId, channelId),
     findChannel(sql, caller.tenantId, caller.userId, channelId),
   ]);
-  return requireVisible(caller, row);
+  return row;
 }
 
 /** The same for a caller who may not be a member. Only public groups are locked then. */

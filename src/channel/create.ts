@@ -48,9 +48,7 @@ export async function createGroup(parts: TransactionParts, request: GroupRequest
   const { tenantId, userId } = caller;
   const metadata = toMetadataJson('metadata', request.metadata);
   const hash = hashRequest(CreateChannelRequestSchema, request);
-  const [claimed] = await (request.requestId === ''
-    ? nextChannelId(sql)
-    : claimRequestId(sql, tenantId, userId, request.requestId, hash));
+  const [claimed] = await claimRequestId(sql, tenantId, userId, request.requestId, hash);
   if (claimed === undefined) return findEarlierGroup(parts, request.requestId, hash);
   await insertChannel(sql, tenantId, {
     id: claimed.id,

@@ -73,7 +73,6 @@ async function findEarlierMove(
   request: MoveRequest,
 ): Promise<MoveResult | undefined> {
   const { tenantId, userId } = caller;
-  if (request.requestId === '') return undefined;
   const [claim] = await findClaim(sql, tenantId, userId, request.requestId);
   if (claim === undefined) return undefined;
   const hash = hashRequest(MoveTopicRequestSchema, request);
@@ -90,12 +89,9 @@ async function claim(
   channelId: bigint,
   mergedId: bigint | null,
 ): Promise<void> {
-  const { requestId } = request;
-  if (requestId === '') return;
-  const hash = hashRequest(MoveTopicRequestSchema, request);
   const taken = await claimMove(sql, caller.tenantId, caller.userId, {
-    requestId,
-    hash,
+    requestId: request.requestId,
+    hash: hashRequest(MoveTopicRequestSchema, request),
     channelId,
     mergedId,
   });

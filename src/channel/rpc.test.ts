@@ -128,10 +128,10 @@ describe('ChannelService', () => {
       assert.notEqual(others.channel?.id, first.channel?.id, 'ids are unique per user');
     });
 
-    it('creates a channel per call without a request id', async () => {
+    it('creates a channel per request id', async () => {
       const [first, second] = [
-        await channels(ana).createChannel({ name: 'x' }),
-        await channels(ana).createChannel({ name: 'x' }),
+        await channels(ana).createChannel({ name: 'x', requestId: randomUUID() }),
+        await channels(ana).createChannel({ name: 'x', requestId: randomUUID() }),
       ];
       assert.notEqual(first.channel?.id, second.channel?.id);
     });
@@ -521,7 +521,7 @@ describe('ChannelService', () => {
         update channel_members set is_pinned = true where user_id = 1 and channel_id = any(${[ids.get('ghim') ?? 0n, ids.get('im 2') ?? 0n].map(String)}::bigint[])
       `;
       await the.owner`update channels set is_archived = true where id = ${ids.get('cất') ?? 0n}`;
-      await the.client(MemberService, me).markRead({ channelId: ids.get('b') ?? 0n });
+      await the.client(MemberService, me).markRead({ channelId: ids.get('b') ?? 0n, all: true });
     });
 
     it('orders pinned channels first, then by latest message, channels without messages last', async () => {

@@ -64,7 +64,7 @@ describe('read markers', () => {
             `before ${index}, first at ${from}`,
           );
         }
-        const all = await members(binh).markRead({ channelId });
+        const all = await members(binh).markRead({ channelId, all: true });
         assert.deepEqual([all.lastReadMessageId, all.unreadCount], [ids.at(-1), 0]);
       }
     });
@@ -103,7 +103,7 @@ describe('read markers', () => {
         const channelId = await group();
         const ids: bigint[] = [];
         for (const as of [ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
-        await members(binh).markRead({ channelId });
+        await members(binh).markRead({ channelId, all: true });
         const calls: Promise<unknown>[] = [];
         await the.owner.begin(async (sql) => {
           await sql`select from channel_members where channel_id = ${channelId} and user_id = 2 for update`;
@@ -121,7 +121,7 @@ describe('read markers', () => {
     it('signals the reader’s streams when the marker moved', async () => {
       const channelId = await group();
       const messageId = await send(channelId);
-      await members(binh).markRead({ channelId });
+      await members(binh).markRead({ channelId, all: true });
       const stream = await new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect();
       await members(binh).markUnread({ channelId, messageId });
       await members(binh).markUnread({ channelId, messageId });
@@ -154,9 +154,9 @@ describe('read markers', () => {
         (await members(as).listReaders({ channelId, messageId })).userIds;
       assert.deepEqual(await readers(first), []);
       await members(chi).markRead({ channelId, messageId: first });
-      await members(binh).markRead({ channelId });
-      await members(ana).markRead({ channelId });
-      await members(user(4)).markRead({ channelId });
+      await members(binh).markRead({ channelId, all: true });
+      await members(ana).markRead({ channelId, all: true });
+      await members(user(4)).markRead({ channelId, all: true });
       assert.deepEqual(await readers(first), [2n, 3n]);
       assert.deepEqual(await readers(second, crm), [1n]);
       await members(chi).markUnread({ channelId, messageId: first });

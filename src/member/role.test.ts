@@ -205,9 +205,9 @@ describe('joining, roles and settings of members', () => {
       const channelId = await group({ 2: MEMBER, 3: MEMBER });
       const before = await list(channelId);
       const stream = await new Subscriber(the.client(EventService, chi), [channelId]).connect();
-      const { changed } = await members(ana).transferOwnership({ channelId, userId: 2n });
+      const first = await members(ana).transferOwnership({ channelId, userId: 2n });
       assert.deepEqual(
-        changed.map(({ userId, role }) => [userId, role]),
+        first.members.map(({ userId, role }) => [userId, role]),
         [
           [1n, ADMIN],
           [2n, OWNER],
@@ -216,9 +216,20 @@ describe('joining, roles and settings of members', () => {
       await until(() => stream.events.length === 2);
       assert.deepEqual(replay(before, stream), byId(await list(channelId)));
       await stream.disconnect();
-      const again = members(ana).transferOwnership({ channelId, userId: 2n });
-      await rejects(again, Code.PermissionDenied, 'ROLE_TOO_LOW');
-      await members(ana).leaveChannel({ channelId });
+    });
+
+    it('returns the same response when repeated, until a role changes again', async () => {
+      const channelId = await group({ 2: MEMBER, 3: ADMIN });
+      const first = await members(ana).transferOwnership({ channelId, userId: 2n });
+      const { headSeq } = await channels(binh).getChannel({ channelId });
+      await archive(channelId);
+      assert.deepEqual(await members(ana, 1).transferOwnership({ channelId, userId: 2n }), first);
+      assert.equal((await channels(binh).getChannel({ channelId })).headSeq, headSeq);
+      await the.owner`update channels set is_archived = false where id = ${channelId}`;
+      await members(binh).transferOwnership({ channelId, userId: 3n });
+      const late = members(ana).transferOwnership({ channelId, userId: 2n });
+      await rejects(late, Code.PermissionDenied, 'ROLE_TOO_LOW');
+      assert.deepEqual(await rolesOf(channelId), { 1: ADMIN, 2: ADMIN, 3: OWNER });
     });
 
     it('leaves one owner under two concurrent transfers and a departure', async () => {
@@ -236,10 +247,13 @@ describe('joining, roles and settings of members', () => {
 
     it('lets a service set a sole owner, also in a channel without owner', async () => {
       const channelId = await group({ 2: OWNER, 3: MEMBER });
-      await members(crm).transferOwnership({ channelId, userId: 3n });
+      const first = await members(crm).transferOwnership({ channelId, userId: 3n });
+      assert.deepEqual(
+        first.members.map(({ userId, role }) => [userId, role]),
+        [[3n, OWNER]],
+      );
       assert.deepEqual(await rolesOf(channelId), { 1: ADMIN, 2: ADMIN, 3: OWNER });
-      const again = await members(crm).transferOwnership({ channelId, userId: 3n });
-      assert.deepEqual(again.changed, []);
+      assert.deepEqual(await members(crm).transferOwnership({ channelId, userId: 3n }), first);
       const { channel } = await channels(crm).getOrCreateTopicChannel({
         entity: { type: 'order', id: 2n },
         name: 'Đơn 2',

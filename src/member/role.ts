@@ -2,13 +2,15 @@ import type { PendingQuery } from 'postgres';
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { isManager, lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
+import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
+import type { LoggedEvent } from '../event/log/wire.ts';
 import type { MemberRow, Role } from '../membership/sql.ts';
 import { toMember, toRole, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
-import type { Handlers } from '../rpc/call.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { toMembersChanged } from './view.ts';
 
@@ -56,29 +58,43 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
       const { tenantId, userId } = caller;
       if (memberId === userId) throw errors.fieldInvalid('user_id', 'is the caller');
       const { members, events } = await db.transaction(call, async (sql) => {
-        const channel = await lockVisible(sql, call.caller, channelId);
-        requireRole(call.caller, channel, 'GUEST');
-        rejectDirect(channel);
-        requireRole(call.caller, channel, 'OWNER');
-        rejectArchived(channel);
-        const [before] = await findMemberRole(sql, tenantId, channelId, memberId);
-        if (before === undefined) throw errors.memberNotFound();
-        const from = isManager(call.caller) ? undefined : userId;
-        const changed = await updateOwner(sql, tenantId, channelId, memberId, from);
-        if (changed.length === 0) return { members: [], events: [] };
-        const members = changed.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
-        const event = toMembersChanged(channelId, userId, members);
-        const notice = { kind: SystemNoticeKind.OWNERSHIP_TRANSFERRED, userIds: [memberId] };
-        const events = await Promise.all([
-          appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event),
-          ...postNotices({ sql, caller, config }, channelId, notice),
-        ]);
-        return { members, events: events.flat() };
+        const events = await transfer({ sql, caller, config }, channelId, memberId);
+        return { events, members: await findMembers(sql, tenantId, channelId, [userId, memberId]) };
       });
       relay.publish(events);
-      return { changed: members.map(toMember) };
+      return { members: members.map(toMember) };
     },
   };
+}
+
+type TransactionParts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
+
+/** Makes a member the owner, unless an earlier call did. */
+async function transfer(
+  { sql, caller, config }: TransactionParts,
+  channelId: bigint,
+  memberId: bigint,
+): Promise<LoggedEvent[]> {
+  const { tenantId, userId } = caller;
+  const channel = await lockVisible(sql, caller, channelId);
+  requireRole(caller, channel, 'GUEST');
+  rejectDirect(channel);
+  const [before] = await findMemberRole(sql, tenantId, channelId, memberId);
+  if (channel.role === 'ADMIN' && before?.role === 'OWNER') return [];
+  requireRole(caller, channel, 'OWNER');
+  rejectArchived(channel);
+  if (before === undefined) throw errors.memberNotFound();
+  const from = isManager(caller) ? undefined : userId;
+  const changed = await updateOwner(sql, tenantId, channelId, memberId, from);
+  if (changed.length === 0) return [];
+  const members = changed.toSorted((a, b) => (a.userId < b.userId ? -1 : 1));
+  const event = toMembersChanged(channelId, userId, members);
+  const notice = { kind: SystemNoticeKind.OWNERSHIP_TRANSFERRED, userIds: [memberId] };
+  const events = await Promise.all([
+    appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event),
+    ...postNotices({ sql, caller, config }, channelId, notice),
+  ]);
+  return events.flat();
 }
 
 type MemberRoleRow = MemberRow & {
@@ -111,6 +127,24 @@ function findMemberRole(
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
       and is_member_status(m.status)
+  `;
+}
+
+/** The members among these users, in ascending order of their ids. */
+function findMembers(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  userIds: readonly bigint[],
+): PendingQuery<MemberRow[]> {
+  return sql<MemberRow[]>`
+    select m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+    from channel_members m
+    where m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and m.user_id = any(${sql.array([...userIds], 1016)})
+      and is_member_status(m.status)
+    order by m.user_id
   `;
 }
 

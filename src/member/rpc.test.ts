@@ -214,8 +214,20 @@ describe('MemberService', () => {
         (await channels(binh).listChannels({})).entries.filter(({ channel }) => channel?.id === channelId),
         [],
       );
-      await rejects(members(ana).removeMember({ channelId, userId: 2n }), Code.NotFound, 'MEMBER_NOT_FOUND');
-      assert.equal(await count(channelId), 1);
+    });
+
+    it('returns the same response when repeated, without an event', async () => {
+      const channelId = await group({ 2: 'OWNER', 3: 'ADMIN' });
+      await members(ana).removeMember({ channelId, userId: 2n });
+      const { seq } = await lastEvent(channelId);
+      for (const as of [ana, chi, crm]) await members(as, 1).removeMember({ channelId, userId: 2n });
+      assert.equal((await lastEvent(channelId)).seq, seq);
+      assert.equal(await count(channelId), 2);
+      await rejects(
+        members(dung).removeMember({ channelId, userId: 2n }),
+        Code.PermissionDenied,
+        'ROLE_TOO_LOW',
+      );
     });
 
     it('is allowed for admins up to admins, for owners and services for all, for others never', async () => {
@@ -265,12 +277,29 @@ describe('MemberService', () => {
       await stream.disconnect();
       assert.equal(await count(channelId), 1);
       const calls = [
-        () => members(binh).leaveChannel({ channelId }),
-        () => members(binh).markRead({ channelId }),
+        () => members(binh).markRead({ channelId, all: true }),
         () => members(binh).listMembers({ channelId }),
         () => channels(binh).getChannel({ channelId }),
       ];
       for (const call of calls) await rejects(call(), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    });
+
+    it('returns the same response when repeated, also concurrently, and to a user who was removed', async () => {
+      const [shown, hidden] = [await group({ 2: 'MEMBER', 3: 'MEMBER' }), await group({ 2: 'MEMBER' }, true)];
+      for (const channelId of [shown, hidden]) {
+        await Promise.all(
+          [0, 1, 0, 1].map((instance) => members(binh, instance).leaveChannel({ channelId })),
+        );
+        const { seq } = await lastEvent(channelId);
+        await members(binh).leaveChannel({ channelId });
+        assert.equal((await lastEvent(channelId)).seq, seq);
+      }
+      assert.deepEqual([await count(shown), await count(hidden)], [2, 1]);
+      await members(ana).removeMember({ channelId: shown, userId: 3n });
+      await members(chi).leaveChannel({ channelId: shown });
+      assert.equal((await stored(the, shown, chi)).removedBy, 1n);
+      await channels(ana).deleteChannel({ channelId: hidden });
+      await members(binh).leaveChannel({ channelId: hidden });
     });
 
     it('is rejected for the last owner while others remain, also when two owners leave concurrently', async () => {
@@ -366,7 +395,7 @@ describe('MemberService', () => {
   });
 
   describe('MarkRead', () => {
-    it('moves forward only, to a message or to the newest, and returns the exact unread count', async () => {
+    it('moves forward only, to a message or, if all are read, to the newest, and returns the exact unread count', async () => {
       const channelId = await group({ 2: 'MEMBER' });
       const ids: bigint[] = [];
       for (const as of [ana, ana, binh, ana, binh, ana]) ids.push(await send(channelId, as));
@@ -382,7 +411,7 @@ describe('MemberService', () => {
           [3, 1],
         ],
       );
-      const all = await members(binh, 1, 'web').markRead({ channelId });
+      const all = await members(binh, 1, 'web').markRead({ channelId, all: true });
       assert.deepEqual([all.lastReadMessageId, all.unreadCount], [ids[5], 0]);
       assert.equal((await stored(the, channelId, binh)).unreadCount, 0);
       assert.equal((await members(ana).markRead({ channelId, messageId: ids[2] ?? 0n })).unreadCount, 1);
@@ -474,7 +503,7 @@ describe('MemberService', () => {
 
     it('does nothing in a channel without messages', async () => {
       const channelId = await group();
-      const { lastReadMessageId, unreadCount } = await members(ana).markRead({ channelId });
+      const { lastReadMessageId, unreadCount } = await members(ana).markRead({ channelId, all: true });
       assert.deepEqual([lastReadMessageId, unreadCount], [0n, 0]);
       await rejects(members(ana).markRead({ channelId, messageId: 1n }), Code.NotFound, 'MESSAGE_NOT_FOUND');
     });
@@ -491,6 +520,9 @@ describe('MemberService', () => {
       assert.deepEqual(await fieldsOf(members(ana).markRead({ channelId: shown, messageId: -1n })), [
         'message_id',
       ]);
+      for (const to of [{}, { messageId: 0n }, { messageId, all: true }])
+        assert.deepEqual(await fieldsOf(members(ana).markRead({ channelId: hidden, ...to })), ['request']);
+      assert.equal((await own(hidden, ana))?.lastReadMessageId, 0n);
     });
   });
 
@@ -506,7 +538,7 @@ describe('MemberService', () => {
       const [one = 0n, quiet = 0n, muted = 0n, archived = 0n, read = 0n] = ids;
       for (const channelId of [read, archived, muted, muted, one, one, one]) await send(channelId, you);
       await send(one, me);
-      await members(me).markRead({ channelId: read });
+      await members(me).markRead({ channelId: read, all: true });
       await the.owner`update channel_members set is_muted = true where channel_id = ${muted} and user_id = 50`;
       await the.owner`update channels set is_archived = true where id = ${archived}`;
       await the.owner`update channels set last_message_at = 1000 where id = ${muted}`;

@@ -3,6 +3,7 @@ import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import { signalActivities } from '../activity/view.ts';
 import {
+  lockIfFound,
   lockToJoin,
   lockVisible,
   rejectArchived,
@@ -104,6 +105,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         requireRole(call.caller, channel, 'ADMIN');
         const [member] = await findLeavingMember(sql, tenantId, channelId, memberId);
         if (member === undefined) throw errors.memberNotFound();
+        if (!member.isMember) return [];
         requireRole(call.caller, channel, member.role);
         if (member.isLastOwner) throw errors.lastOwner();
         const notice = { kind: SystemNoticeKind.MEMBER_REMOVED, userIds: [memberId] };
@@ -122,8 +124,11 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       const { caller } = call;
       const { tenantId, userId } = caller;
       const events = await deps.db.transaction(call, async (sql) => {
-        const channel = await lockVisible(sql, call.caller, channelId);
+        const found = await lockIfFound(sql, call.caller, channelId);
         const [member] = await findLeavingMember(sql, tenantId, channelId, userId);
+        // Before the check of visibility: a former member does not see a private channel.
+        if (member?.isMember === false) return [];
+        const channel = requireVisible(call.caller, found);
         if (member === undefined) throw errors.memberNotFound();
         rejectDirect(channel);
         if (member.isLastOwner) throw errors.lastOwner();

@@ -5,11 +5,13 @@ import type { Role } from '../membership/sql.ts';
 
 export type LeavingMemberRow = {
   readonly role: Role;
+  /** False for a former member. */
+  readonly isMember: boolean;
   /** Whether the remaining members would have no owner. */
   readonly isLastOwner: boolean;
 };
 
-/** The role of a member, before the membership ends. */
+/** The role of a member before the membership ends, or of a former member. */
 export function findLeavingMember(
   sql: Sql,
   tenantId: bigint,
@@ -27,6 +29,7 @@ export function findLeavingMember(
   return sql<LeavingMemberRow[]>`
     select
       m.role,
+      is_member_status(m.status) as is_member,
       m.role = 'OWNER'
         and exists (${others})
         and not exists (${others} and ${rank(sql, 'x')} = 1) as is_last_owner
@@ -34,7 +37,6 @@ export function findLeavingMember(
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
-      and is_member_status(m.status)
   `;
 }
 

@@ -137,7 +137,11 @@ async function act(
     }
     if (chance < 70) {
       const messageId = await pickMessage(the, channelId, from);
-      const { lastReadMessageId } = await members(as).markRead({ channelId, messageId });
+      const { lastReadMessageId } = await members(as).markRead({
+        channelId,
+        messageId,
+        all: messageId === 0n,
+      });
       if (!back.has(`${channelId}/${as.userId}`))
         assert.ok(lastReadMessageId >= messageId, 'the marker is where it was asked to be, or farther');
       return 'markRead';

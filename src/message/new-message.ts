@@ -129,9 +129,8 @@ function toItem(
     userName: caller.name,
     isManager: isManager(caller),
     channelId: request.channelId.toString(),
-    requestId: request.requestId === '' ? null : request.requestId,
-    payloadHash:
-      request.requestId === '' ? null : hashRequest(SendMessageRequestSchema, request).toString('base64'),
+    requestId: request.requestId,
+    payloadHash: hashRequest(SendMessageRequestSchema, request).toString('base64'),
     type: toTypeColumn(request.type),
     content: request.content,
     mentions: mentionUserIds.map(String),

@@ -88,7 +88,6 @@ function isRejection(error: unknown): boolean {
  * membership or the parent. A sender who can no longer read the message gets it as it was posted.
  */
 async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<Message | undefined> {
-  if (request.requestId === '') return undefined;
   const { tenantId, userId } = call.caller;
   const [row] = await deps.db.run(call, (sql) => findSentMessage(sql, tenantId, userId, request.requestId));
   if (row === undefined) return undefined;

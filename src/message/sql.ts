@@ -79,8 +79,8 @@ export type SendItem = {
   /** A service without a user, which needs no membership. */
   readonly isManager: boolean;
   readonly channelId: string;
-  readonly requestId: string | null;
-  readonly payloadHash: string | null;
+  readonly requestId: string;
+  readonly payloadHash: string;
   readonly type: string;
   readonly content: string;
   readonly mentions: readonly string[];

@@ -181,14 +181,14 @@ describe('notices', () => {
     await members(lan).addMembers({ channelId, userIds: [11n] });
     const [, first, , second] = (await history(minh, channelId)).map(({ id }) => id);
     assert.ok(first !== undefined && second !== undefined);
-    const mark = async (how: 'markRead' | 'markUnread', messageId: bigint) => {
-      const { lastReadMessageId, unreadCount } = await members(minh)[how]({ channelId, messageId });
+    const mark = async (how: 'markRead' | 'markUnread', to: object) => {
+      const { lastReadMessageId, unreadCount } = await members(minh)[how]({ channelId, ...to });
       return [lastReadMessageId, unreadCount];
     };
-    assert.deepEqual(await mark('markRead', first), [first, 1]);
-    assert.deepEqual(await mark('markRead', 0n), [second, 0]);
-    assert.deepEqual((await mark('markUnread', second))[1], 0);
-    assert.deepEqual((await mark('markUnread', first))[1], 1);
+    assert.deepEqual(await mark('markRead', { messageId: first }), [first, 1]);
+    assert.deepEqual(await mark('markRead', { all: true }), [second, 0]);
+    assert.deepEqual((await mark('markUnread', { messageId: second }))[1], 0);
+    assert.deepEqual((await mark('markUnread', { messageId: first }))[1], 1);
     assert.deepEqual((await members(minh).markUnread({ channelId, messageId: first - 1n })).unreadCount, 2);
   });
 

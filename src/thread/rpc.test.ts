@@ -99,7 +99,7 @@ describe('threads', () => {
       0,
       undefined,
     ]);
-    const { state } = await messages(ana).markThreadRead({ channelId, rootMessageId });
+    const { state } = await messages(ana).markThreadRead({ channelId, rootMessageId, all: true });
     assert.equal(state?.unreadCount, 0);
     const id = await reply(chi);
     assert.equal(await unread(ana), 1);
@@ -114,8 +114,14 @@ describe('threads', () => {
     assert.equal((await mark(ids[1])).state?.unreadCount, 1);
     assert.equal((await mark(ids[0])).state?.lastReadMessageId, ids[1]);
     await rejects(mark(rootMessageId), Code.NotFound, 'MESSAGE_NOT_FOUND');
-    const stranger = messages(chi).markThreadRead({ channelId, rootMessageId });
+    const stranger = messages(chi).markThreadRead({ channelId, rootMessageId, all: true });
     await rejects(stranger, Code.NotFound, 'MESSAGE_NOT_FOUND');
+    for (const to of [{}, { messageId: ids[0] ?? 0n, all: true }])
+      await rejects(
+        messages(ana).markThreadRead({ channelId, rootMessageId, ...to }),
+        Code.InvalidArgument,
+        'FIELD_INVALID',
+      );
   });
 
   it('signal the marker to the caller’s other devices', async () => {
@@ -125,17 +131,17 @@ describe('threads', () => {
     const [own, other] = await Promise.all(
       [ana, binh].map((as) => new Subscriber(the.client(EventService, as, 'web')).connect()),
     );
-    const mark = (messageId = 0n) => messages(ana).markThreadRead({ channelId, rootMessageId, messageId });
+    const mark = (to: object) => messages(ana).markThreadRead({ channelId, rootMessageId, ...to });
     const reported = () => {
       const moved = own?.last('threadMarkerMoved')?.value;
       assert.deepEqual([moved?.channelId, moved?.rootMessageId], [channelId, rootMessageId]);
       return [moved?.lastReadMessageId, moved?.unreadCount];
     };
-    await mark(first);
+    await mark({ messageId: first });
     await until(() => own?.count('threadMarkerMoved') === 1);
     assert.deepEqual(reported(), [first, 1]);
-    await mark(first);
-    const { state } = await mark();
+    await mark({ messageId: first });
+    const { state } = await mark({ all: true });
     await until(() => own?.count('threadMarkerMoved') === 2);
     assert.deepEqual(reported(), [state?.lastReadMessageId, 0]);
     assert.equal(other?.count('threadMarkerMoved'), 0);
@@ -165,7 +171,7 @@ describe('threads', () => {
       await reply(binh);
       roots.unshift(rootMessageId);
     }
-    await messages(reader).markThreadRead({ channelId, rootMessageId: roots[2] ?? 0n });
+    await messages(reader).markThreadRead({ channelId, rootMessageId: roots[2] ?? 0n, all: true });
     const list = async (request: object) => {
       const seen: (bigint | undefined)[] = [];
       for (let pageToken = ''; ; ) {

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { FaultProxy } from '../kit/fault-proxy.ts';
 import { createRandom } from '../kit/random.ts';
@@ -208,7 +209,7 @@ export class TestCluster implements AsyncDisposable {
         .map(({ userId }) => userId);
       const { channel } = await first
         .client(ChannelService, 0)
-        .createChannel({ name: `Bão ${index}`, memberUserIds });
+        .createChannel({ name: `Bão ${index}`, memberUserIds, requestId: randomUUID() });
       this.channelIds.push(channel?.id ?? 0n);
     }
   }

@@ -15,6 +15,8 @@ export const ana: As = { userId: 1n, tenantId: TENANT };
 export const binh: As = { userId: 2n, tenantId: TENANT };
 export const service: As = { userId: 0n, tenantId: TENANT, roles: ['discuss.service'] };
 export const operator: As = { userId: 0n, tenantId: 0n, roles: ['discuss.admin'] };
+/** A member of all victims except `direct`, until the membership ended. */
+export const formerMember: As = { userId: 4n, tenantId: TENANT };
 export const formerOwner: As = { userId: 5n, tenantId: TENANT };
 
 /** A channel of `ana` with `binh` as a member, and everything in it that a request can name. */

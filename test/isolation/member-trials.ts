@@ -52,6 +52,7 @@ export const memberTrials: readonly Trial[] = [
       assert.ok(!members.some(({ userId }) => userId === 2n));
     },
     publicGroup: 'MEMBER_NOT_FOUND',
+    emptyForFormerMember: true,
   }),
   rejected(method.updateMemberRole, {
     access: USER_OR_SERVICE,
@@ -62,9 +63,9 @@ export const memberTrials: readonly Trial[] = [
   rejected(method.transferOwnership, {
     access: USER_OR_SERVICE,
     request: ({ channelId }) => ({ channelId, userId: 2n }),
-    shows: ({ changed }) =>
+    shows: ({ members }) =>
       assert.deepEqual(
-        changed.map(({ userId, role }) => [userId, role]),
+        members.map(({ userId, role }) => [userId, role]),
         [
           [1n, MemberRole.ADMIN],
           [2n, MemberRole.OWNER],
@@ -99,14 +100,14 @@ export const memberTrials: readonly Trial[] = [
     access: USER,
     request: ({ channelId, messageId }) => ({ channelId, messageId }),
     by: binh,
-    prepare: ({ channelId }, { app }) => app.client(MemberService, binh).markRead({ channelId }),
+    prepare: ({ channelId }, { app }) => app.client(MemberService, binh).markRead({ channelId, all: true }),
     shows: ({ unreadCount }) => assert.ok(unreadCount > 0),
     publicGroup: 'MEMBER_NOT_FOUND',
   }),
   rejected(method.listReaders, {
     access: USER_OR_SERVICE,
     request: ({ channelId, messageId }) => ({ channelId, messageId }),
-    prepare: ({ channelId }, { app }) => app.client(MemberService, binh).markRead({ channelId }),
+    prepare: ({ channelId }, { app }) => app.client(MemberService, binh).markRead({ channelId, all: true }),
     shows: ({ userIds }) => assert.deepEqual(userIds, [2n]),
     publicGroup: 'ROLE_TOO_LOW',
   }),

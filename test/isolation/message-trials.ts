@@ -94,7 +94,7 @@ export const messageTrials: readonly Trial[] = [
   rejected(method.markThreadRead, {
     access: USER,
     reason: 'MESSAGE_NOT_FOUND',
-    request: thread,
+    request: (victim) => ({ ...thread(victim), all: true }),
     by: binh,
     shows: ({ state }) => assert.equal(state?.unreadCount, 0),
   }),

@@ -12,7 +12,7 @@ import { Code, type Transport } from '@connectrpc/connect';
 import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
 import type { As } from '../kit/app.ts';
 import { rejects } from '../kit/rejects.ts';
-import { ana, type Fixture, TENANT, type Victim } from './fixture.ts';
+import { ana, type Fixture, formerMember, TENANT, type Victim } from './fixture.ts';
 
 /**
  * How the contract keeps an RPC from outsiders: by an error, an empty response, a response with the outsider's own
@@ -67,10 +67,19 @@ type Unary<I extends DescMessage, O extends DescMessage> = DescMethodUnary<I, O>
 /** An RPC that names a channel or something in it: NOT_FOUND for outsiders, with CHANNEL_NOT_FOUND by default. */
 export function rejected<I extends DescMessage, O extends DescMessage>(
   method: Unary<I, O>,
-  trial: Common<I, O> & { readonly publicGroup?: PublicGroup; readonly reason?: 'MESSAGE_NOT_FOUND' },
+  trial: Common<I, O> & {
+    readonly publicGroup?: PublicGroup;
+    readonly reason?: 'MESSAGE_NOT_FOUND';
+    /** True if a former member gets an empty response, as for a repeated call. */
+    readonly emptyForFormerMember?: boolean;
+  },
 ): Trial {
   const { publicGroup } = trial;
-  const assertPublicGroup = async ({ fixture, transport, as }: OutsiderCall) => {
+  const isEmptyFor = ({ fixture, victim, as }: OutsiderCall) =>
+    trial.emptyForFormerMember === true && as === formerMember && victim !== fixture.direct;
+  const assertPublicGroup = async (outside: OutsiderCall) => {
+    const { fixture, transport, as } = outside;
+    if (isEmptyFor(outside)) return assertEmpty(method, outside, trial.request(outside.victim, as));
     const victim = publicGroup === 'visible' ? await trial.victim?.(fixture) : undefined;
     const response = call(transport, method, trial.request(victim ?? fixture.publicGroup, as));
     if (publicGroup === 'visible') await trial.shows(await response, victim ?? fixture.publicGroup, fixture);
@@ -81,7 +90,9 @@ export function rejected<I extends DescMessage, O extends DescMessage>(
     ...common(method, trial),
     kind: 'rejected',
     ...(publicGroup === undefined ? {} : { assertPublicGroup }),
-    assertOutsider: async ({ transport, victim, as }) => {
+    assertOutsider: async (outside) => {
+      const { transport, victim, as } = outside;
+      if (isEmptyFor(outside)) return assertEmpty(method, outside, trial.request(victim, as));
       const response = call(transport, method, trial.request(victim, as));
       await rejects(response, Code.NotFound, trial.reason ?? 'CHANNEL_NOT_FOUND');
     },
@@ -173,6 +184,15 @@ async function call<I extends DescMessage, O extends DescMessage>(
 ): Promise<MessageShape<O>> {
   const { message } = await transport.unary(method, undefined, 10_000, undefined, request);
   return message;
+}
+
+async function assertEmpty<I extends DescMessage, O extends DescMessage>(
+  method: Unary<I, O>,
+  { transport }: OutsiderCall,
+  request: MessageInitShape<I>,
+): Promise<void> {
+  const response = await call(transport, method, request);
+  assert.ok(equals<DescMessage>(method.output, response, create<DescMessage>(method.output)));
 }
 
 export function toText(value: unknown): string {

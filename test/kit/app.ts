@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import type { DescService } from '@bufbuild/protobuf';
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
@@ -124,7 +125,7 @@ export class App {
     const key = `${address} ${edge} ${JSON.stringify(as, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`;
     let transport = this.#transports.get(key);
     if (transport === undefined) {
-      const options = { baseUrl: `http://${address}`, interceptors: [authorize] };
+      const options = { baseUrl: `http://${address}`, interceptors: [authorize, addRequestId] };
       transport =
         edge === 'grpc'
           ? createGrpcTransport(options)
@@ -154,6 +155,13 @@ export class App {
     }
   }
 }
+
+/** Gives a request that needs a request id another one each time, unless the test has set it. */
+const addRequestId: Interceptor = (next) => (request) => {
+  if (!request.stream && 'requestId' in request.message && request.message.requestId === '')
+    Object.assign(request.message, { requestId: randomUUID() });
+  return next(request);
+};
 
 /** Starts an app with one instance; `env` changes the configuration of all its instances. */
 export async function app(

@@ -199,7 +199,7 @@ describe('EventService.Subscribe', () => {
     const channelId = await group([2]);
     const { message } = await send(channelId, 'đọc đi');
     const [device, other] = await Promise.all([subscribe(2, 'web', 1), subscribe(1, 'grpc', 0)]);
-    await the.client(MemberService, user(2)).markRead({ channelId });
+    await the.client(MemberService, user(2)).markRead({ channelId, all: true });
     await until(() => device.count('readMarkerMoved') === 1);
     assert.equal(device.last('readMarkerMoved')?.value.lastReadMessageId, message?.id);
     assert.equal(device.last('readMarkerMoved')?.value.unreadCount, 0);

@@ -1,3 +1,4 @@
+import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import type { PausedTarget } from '../paused-subscriber.ts';
@@ -50,8 +51,10 @@ async function createTargets(cluster: TestCluster, sender: Sender, count: number
   const users = await Promise.all(
     Array.from({ length: Math.ceil(count / STREAMS_PER_USER) }, () => cluster.createUser('grpc', 0)),
   );
+  const memberUserIds = users.map(({ userId }) => userId);
+  const group = { name: 'Ngủ', memberUserIds, requestId: randomUUID() };
   const { channel } = await sender.user.retry(ChannelService, (client, options) =>
-    client.createChannel({ name: 'Ngủ', memberUserIds: users.map(({ userId }) => userId) }, options),
+    client.createChannel(group, options),
   );
   const channelId = channel?.id ?? 0n;
   const targets = Array.from({ length: count }, (_, index): PausedTarget => {

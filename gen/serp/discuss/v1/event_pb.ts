@@ -183,8 +183,7 @@ export type MessageCreated = Message<"serp.discuss.v1.MessageCreated"> & {
   message?: Message$1 | undefined;
 
   /**
-   * `request_id` of the SendMessage call, by which the sender's clients recognize their own message; empty if none was
-   * given.
+   * `request_id` of the SendMessage call, by which the sender's clients recognize their own message.
    *
    * @generated from field: string request_id = 2;
    */
