@@ -1,28 +1,58 @@
 import type { ServerHttp2Stream } from 'node:http2';
 import { Duplex } from 'node:stream';
-import { Client, credentials, Server, ServerCredentials, type ServerWritableStream } from '@grpc/grpc-js';
+import {
+  Client,
+  credentials,
+  Server,
+  ServerCredentials,
+  ServerInterceptingCall,
+  type ServerWritableStream,
+} from '@grpc/grpc-js';
 
 const PATH = '/Probe/Stream';
 const PROBE_MS = 5_000;
 
-/** The HTTP/2 stream of a call, for StreamSink: a private field of grpc-js, whose version is therefore pinned. */
+/**
+ * The HTTP/2 stream of a call, as handlers and as interceptors see it: it is a private field of grpc-js, whose version is
+ * therefore pinned.
+ */
 export function http2StreamOf(grpcCall: object): ServerHttp2Stream {
-  const stream: unknown = Reflect.get(Object(Reflect.get(grpcCall, 'call')), 'stream');
-  if (!isHttp2Stream(stream))
-    throw new Error('this version of grpc-js does not keep the HTTP/2 stream of a call in call.stream');
-  return stream;
+  for (let call: unknown = grpcCall; typeof call === 'object' && call !== null; call = innerCall(call)) {
+    const stream: unknown = Reflect.get(call, 'stream');
+    if (isHttp2Stream(stream)) return stream;
+  }
+  throw new Error('this version of grpc-js does not keep the HTTP/2 stream of a call where it is expected');
+}
+
+// A handler's call has that of the interceptors, and this has the innermost, which has the stream.
+function innerCall(call: object): unknown {
+  return Reflect.get(call, 'call') ?? Reflect.get(call, 'nextCall');
 }
 
 function isHttp2Stream(stream: unknown): stream is ServerHttp2Stream {
   return stream instanceof Duplex && 'session' in stream;
 }
 
-/** Calls a server of its own, so that a version of grpc-js without the field fails the start. */
+/** Calls a server of its own, so that a version of grpc-js without the fields fails the start. */
 export async function probeHttp2Stream(
   streamOf: (grpcCall: object) => unknown = http2StreamOf,
 ): Promise<void> {
-  const server = new Server();
   const result = Promise.withResolvers<void>();
+  const server = new Server({
+    interceptors: [
+      (_method, call) => {
+        tryStreamOf(call);
+        return new ServerInterceptingCall(call);
+      },
+    ],
+  });
+  const tryStreamOf = (grpcCall: object) => {
+    try {
+      streamOf(grpcCall);
+    } catch (error) {
+      result.reject(error);
+    }
+  };
   const bytes = (message: Buffer) => message;
   const codec = {
     requestSerialize: bytes,
@@ -31,12 +61,8 @@ export async function probeHttp2Stream(
     responseDeserialize: bytes,
   };
   const stream = (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
-    try {
-      streamOf(grpcCall);
-      result.resolve();
-    } catch (error) {
-      result.reject(error);
-    }
+    tryStreamOf(grpcCall);
+    result.resolve();
     grpcCall.end();
   };
   server.addService(

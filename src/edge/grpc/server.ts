@@ -18,6 +18,7 @@ import type { Response, Rpc } from '../../rpc/interceptor.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
+import { admission } from './admission.ts';
 import { Health } from './health.ts';
 import { http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
 import { Listener } from './listener.ts';
@@ -33,8 +34,11 @@ const closingMs = 1_000;
 /** Opens the gRPC edge for other services: grpc-js, with health checking and server reflection. */
 export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts): Promise<Edge> {
   await probeHttp2Stream();
-  const server = new Server(serverOptions(config));
   const calls = new ActiveCalls(config.call, log, now);
+  const server = new Server({
+    ...serverOptions(config),
+    interceptors: [admission(api.rpcs, calls, config.call.maxDeadlineMs)],
+  });
   const monitor = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
   const { maxMessageBytes } = config.call;
   const health = new Health(
