@@ -1,4 +1,5 @@
 import type { MessageShape } from '@bufbuild/protobuf';
+import { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
 import {
   type ActivityService,
   type NewActivity,
@@ -10,7 +11,7 @@ import type { Deps } from '../deps.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { markHandlers } from './mark.ts';
 import { type ActivityPlace, countUnread, listActivities, type NewItem, recordActivities } from './sql.ts';
 import { signalActivities, toActivity, toSnapshotToken } from './view.ts';
@@ -32,9 +33,12 @@ export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
         listActivities(sql, tenantId, userId, request, after, size + 1),
       );
       const activities = rows.flatMap((row) => (row.id === null ? [] : [row]));
-      const { page, nextPageToken } = pageOf(activities, size, (last) => [last.timestamp, last.id]);
+      const { items, nextPageToken } = pageOfItems(activities, size, ActivitySchema, toActivity, (last) => [
+        last.timestamp,
+        last.id,
+      ]);
       return {
-        activities: page.map(toActivity),
+        activities: items,
         nextPageToken,
         snapshotToken: toSnapshotToken(rows[0]?.snapshot ?? ''),
       };

@@ -1,12 +1,17 @@
 import type { PendingQuery } from 'postgres';
-import type { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import {
+  BrowseChannelsResponse_EntrySchema,
+  type ChannelService,
+  ListTrendingChannelsResponse_EntrySchema,
+} from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import type { Sql } from '../db/types.ts';
 import { wordsOf } from '../db/words.ts';
 import type { Deps } from '../deps.ts';
 import { membershipColumns } from '../membership/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems, toPageToken } from '../rpc/page-token.ts';
+import { countFitting } from '../rpc/response-size.ts';
 import { type AccessRow, type ChannelRow, channelColumns } from './sql.ts';
 import { toChannel, toOwnMembership } from './view.ts';
 
@@ -22,9 +27,14 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
         throw errors.fieldInvalid('query', 'contains no word');
       const [after = null] = fromPageToken(request.pageToken, 1) ?? [];
       const rows = await db.run(call, (sql) => browseChannels(sql, tenantId, userId, words, after, size + 1));
-      const { page, nextPageToken } = pageOf(rows, size, (last) => [last.id]);
-      const entries = page.map((row) => ({ channel: toChannel(row), membership: toOwnMembership(row) }));
-      return { entries, nextPageToken };
+      const { items, nextPageToken } = pageOfItems(
+        rows,
+        size,
+        BrowseChannelsResponse_EntrySchema,
+        (row) => ({ channel: toChannel(row), membership: toOwnMembership(row) }),
+        (last) => [last.id],
+      );
+      return { entries: items, nextPageToken };
     },
 
     // A page token contains the rest of the ranking, because every message changes the ranking.
@@ -36,8 +46,12 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
         channel: toChannel(row),
         recentMessageCount: row.recentMessageCount,
       }));
-      const next = (rest ?? rows.map(({ id }) => id)).slice(pageSize);
-      return { entries, nextPageToken: next.length === 0 ? '' : toPageToken(next) };
+      const count = countFitting(ListTrendingChannelsResponse_EntrySchema, entries);
+      const ranking = rest ?? rows.map(({ id }) => id);
+      const omitted = count < entries.length ? rows[count] : undefined;
+      const next = ranking.slice(omitted === undefined ? pageSize : ranking.indexOf(omitted.id));
+      const nextPageToken = next.length === 0 ? '' : toPageToken(next);
+      return { entries: entries.slice(0, count), nextPageToken };
     },
   };
 }

@@ -1,8 +1,8 @@
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
-import type {
-  ChannelService,
-  ListChannelsRequestSchema,
+import {
+  type ChannelService,
+  type ListChannelsRequestSchema,
   ListChannelsResponse_EntrySchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
@@ -13,7 +13,7 @@ import type { Deps } from '../deps.ts';
 import { type MembershipRow, membershipColumns, mentionCountAfter, unreadCount } from '../membership/sql.ts';
 import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
-import { fromPageToken, pageOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { type ChannelRow, channelColumns, type Entity, topicOf } from './sql.ts';
 import { toChannel, toTypeColumns } from './view.ts';
 
@@ -44,14 +44,16 @@ export function listHandlers({
       const rows = await db.run(call, (sql) =>
         listChannels(sql, tenantId, userId, filter, place, size + 1, maxMembers),
       );
-      const { page, nextPageToken } = pageOf(rows, size, (last) => [
-        last.isPinned,
-        last.lastMessageAt,
-        last.id,
-      ]);
-      const members = new Set(page.flatMap(({ memberIds }) => memberIds ?? []));
+      const members = new Set(rows.slice(0, size).flatMap(({ memberIds }) => memberIds ?? []));
       const online = await presence.filterOnline(tenantId, [...members]);
-      return { entries: page.map((row) => toEntry(row, online)), nextPageToken };
+      const { items, nextPageToken } = pageOfItems(
+        rows,
+        size,
+        ListChannelsResponse_EntrySchema,
+        (row) => toEntry(row, online),
+        (last) => [last.isPinned, last.lastMessageAt, last.id],
+      );
+      return { entries: items, nextPageToken };
     },
   };
 }

@@ -1,3 +1,4 @@
+import { MemberSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
@@ -21,7 +22,7 @@ import { toMember, toMembership, toMembersJoined, toRoleColumn } from '../member
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
 import { readerHandlers } from './readers.ts';
@@ -154,8 +155,11 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       );
       requireRole(call.caller, requireVisible(call.caller, rows[0]), 'GUEST');
       const members = rows.flatMap(toMemberRows);
-      const { page, nextPageToken } = pageOf(members, size, (last) => [BigInt(last.rank), last.userId]);
-      return { members: page.map(toMember), nextPageToken };
+      const { items, nextPageToken } = pageOfItems(members, size, MemberSchema, toMember, (last) => [
+        BigInt(last.rank),
+        last.userId,
+      ]);
+      return { members: items, nextPageToken };
     },
   };
 }

@@ -1,7 +1,7 @@
 import { isDeepStrictEqual } from 'node:util';
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
-import type { MessageVersionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageVersionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { EditMessageRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { recordMentions } from '../activity/sql.ts';
 import { signalActivities } from '../activity/view.ts';
@@ -16,7 +16,7 @@ import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
-import { fromPageToken, pageOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { allowedMentions, ignoredMentions, lockMessage, rejectDeleted, requireContent } from './access.ts';
 import type { MessageCache } from './cache.ts';
 import { findAudience, type LockedRow, type MessageRow, messageColumns, nextSeq } from './sql.ts';
@@ -49,9 +49,10 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
         listVersions(sql, tenantId, userId, { channelId, messageId }, before, pageSize + 1),
       );
       if (rows.length === 0) throw errors.messageNotFound();
-      const versions = rows.flatMap((row) => (row.version === null ? [] : [row]));
-      const { page, nextPageToken } = pageOf(versions, pageSize, (last) => [BigInt(last.version)]);
-      return { versions: page.map(toVersion), nextPageToken };
+      const found = rows.flatMap((row) => (row.version === null ? [] : [row]));
+      const keysOf = ({ version }: VersionRow) => [BigInt(version)];
+      const { items, nextPageToken } = pageOfItems(found, pageSize, MessageVersionSchema, toVersion, keysOf);
+      return { versions: items, nextPageToken };
     },
   };
 }

@@ -1,11 +1,13 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
+import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { countAround } from '../rpc/response-size.ts';
 import type { MessageCache, Version } from './cache.ts';
 import { type MessageRow, messageColumns } from './sql.ts';
 import { toMessage } from './view.ts';
@@ -37,23 +39,13 @@ type Page = {
 // Reads one row more than requested in the direction of the page and one in the other, to detect further messages.
 function toPage(request: ListRequest): Page {
   const size = request.pageSize;
-  const { withoutReplies } = request;
-  const towardsOlder = (pivot: bigint): Page => ({
-    pivot,
-    older: size + 1,
-    newer: 1,
-    towards: 'older',
-    size,
-    withoutReplies,
-  });
-  const towardsNewer = (pivot: bigint): Page => ({
-    pivot,
-    older: 1,
-    newer: size + 1,
-    towards: 'newer',
-    size,
-    withoutReplies,
-  });
+  const both = { size, withoutReplies: request.withoutReplies };
+  const towardsOlder = (pivot: bigint): Page => {
+    return { ...both, pivot, older: size + 1, newer: 1, towards: 'older' };
+  };
+  const towardsNewer = (pivot: bigint): Page => {
+    return { ...both, pivot, older: 1, newer: size + 1, towards: 'newer' };
+  };
   const token = fromPageToken(request.pageToken, 2);
   if (token !== undefined) {
     const [newer, pivot] = token;
@@ -66,14 +58,8 @@ function toPage(request: ListRequest): Page {
       return towardsNewer(request.position.value + 1n);
     case 'aroundMessageId': {
       const older = Math.floor(size / 2);
-      return {
-        pivot: request.position.value,
-        older: older + 1,
-        newer: size - older + 1,
-        towards: 'both',
-        size,
-        withoutReplies,
-      };
+      const pivot = request.position.value;
+      return { ...both, pivot, older: older + 1, newer: size - older + 1, towards: 'both' };
     }
     default:
       return towardsOlder(LAST_ID);
@@ -105,7 +91,8 @@ async function readNewest(
   if (cached?.version === first.version) {
     metrics.cacheReads.inc({ cache: 'messages', result: 'hit' });
     const hasOlder = cached.hasOlder || cached.messages.length > page.size;
-    return toResponse(page, cached.messages.slice(-page.size), hasOlder, false, first.headSeq);
+    const older = cached.messages.slice(-page.size);
+    return toResponse(page, { older, newer: [], hasOlder, hasNewer: false }, first.headSeq);
   }
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
   // Otherwise following reads would fetch and parse the stale page, too.
@@ -115,7 +102,7 @@ async function readNewest(
   const hasOlder = found.length > page.size;
   const { headSeq, version } = first;
   messageCache.offer(channelId, { headSeq, version, messages: shown, hasOlder });
-  return toResponse(page, shown, hasOlder, false, headSeq);
+  return toResponse(page, { older: shown, newer: [], hasOlder, hasNewer: false }, headSeq);
 }
 
 function toHistory(rows: readonly HistoryRow[], page: Page, headSeq: bigint) {
@@ -126,18 +113,26 @@ function toHistory(rows: readonly HistoryRow[], page: Page, headSeq: bigint) {
   const hasNewer = newer.length >= page.newer;
   const shownOlder = page.towards === 'newer' ? [] : older.slice(hasOlder ? 1 : 0);
   const shownNewer = page.towards === 'older' ? [] : newer.slice(0, page.newer - 1);
-  return toResponse(page, [...shownOlder, ...shownNewer], hasOlder, hasNewer, headSeq);
+  return toResponse(page, { older: shownOlder, newer: shownNewer, hasOlder, hasNewer }, headSeq);
 }
 
-function toResponse(
-  page: Page,
-  shown: readonly MessageRow[],
-  hasOlder: boolean,
-  hasNewer: boolean,
-  headSeq: bigint,
-) {
+/** Messages on both sides of the pivot, oldest first. */
+type Found = {
+  readonly older: readonly MessageRow[];
+  readonly newer: readonly MessageRow[];
+  readonly hasOlder: boolean;
+  readonly hasNewer: boolean;
+};
+
+function toResponse(page: Page, { older, newer, ...found }: Found, headSeq: bigint) {
+  const messages = { older: older.map(toMessage), newer: newer.map(toMessage) };
+  const count = countAround(MessageSchema, messages.older, messages.newer);
+  const first = older.length - count.before;
+  const hasOlder = found.hasOlder || first > 0;
+  const hasNewer = found.hasNewer || count.after < newer.length;
+  const shown = [...older.slice(first), ...newer.slice(0, count.after)];
   return {
-    messages: shown.map(toMessage),
+    messages: [...messages.older.slice(first), ...messages.newer.slice(0, count.after)],
     hasOlder,
     hasNewer,
     nextPageToken: toNextToken(page, shown, page.towards === 'newer' ? hasNewer : hasOlder),

@@ -1,3 +1,4 @@
+import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
@@ -9,7 +10,7 @@ import type { MessageRow } from '../message/sql.ts';
 import { toMessage } from '../message/view.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { countPins, listPins, updatePin } from './sql.ts';
 import { toPinChanged } from './view.ts';
 
@@ -52,8 +53,10 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
       );
       if (rows.length === 0) throw errors.channelNotFound();
       const pins = rows.flatMap((row) => (row.id === null ? [] : [row]));
-      const { page, nextPageToken } = pageOf(pins, pageSize, (last) => [last.pinSeq]);
-      return { messages: page.map(toMessage), nextPageToken };
+      const { items, nextPageToken } = pageOfItems(pins, pageSize, MessageSchema, toMessage, (last) => [
+        last.pinSeq,
+      ]);
+      return { messages: items, nextPageToken };
     },
   };
 }

@@ -1,4 +1,6 @@
+import type { DescMessage, MessageInitShape } from '@bufbuild/protobuf';
 import { errors } from './errors.ts';
+import { countFitting } from './response-size.ts';
 
 type Key = bigint | boolean | null;
 
@@ -12,6 +14,19 @@ export function pageOf<Row>(
   const last = page.at(-1);
   const isLastPage = last === undefined || rows.length <= size;
   return { page, nextPageToken: isLastPage ? '' : toPageToken(keysOf(last)) };
+}
+
+/** The same for items that a response contains: the page ends earlier where they would not fit in one response. */
+export function pageOfItems<Row, Item extends DescMessage>(
+  rows: readonly Row[],
+  size: number,
+  schema: Item,
+  toItem: (row: Row) => MessageInitShape<Item>,
+  keysOf: (last: Row) => readonly Key[],
+): { readonly items: MessageInitShape<Item>[]; readonly nextPageToken: string } {
+  const items = rows.slice(0, size).map((row) => toItem(row));
+  const count = countFitting(schema, items);
+  return { items: items.slice(0, count), nextPageToken: pageOf(rows, count, keysOf).nextPageToken };
 }
 
 /** Encodes the order keys of a page's last row as an opaque token. Tokens hold no secret and grant nothing. */

@@ -1,5 +1,6 @@
 import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import {
+  FoundChannelSchema,
   SearchMessagesRequest_Order as Order,
   SearchMatch,
   type SearchMessagesRequestSchema,
@@ -13,7 +14,7 @@ import type { Deps } from '../deps.ts';
 import { toTypeColumn } from '../message/view.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf, toPageToken } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems, toPageToken } from '../rpc/page-token.ts';
 import { parseQuery, type Term, toParts } from './query.ts';
 import {
   type FoundMessageRow,
@@ -56,12 +57,12 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
       const rows = await deps.db.run(call, (sql) =>
         searchChannels(sql, tenantId, userId, search, place, size + 1),
       );
-      const { page, nextPageToken } = pageOf(rows, size, (last) => [
+      const { items, nextPageToken } = pageOfItems(rows, size, FoundChannelSchema, toFoundChannel, (last) => [
         BigInt(last.score),
         last.lastMessageAt,
         last.id,
       ]);
-      return { channels: page.map(toFoundChannel), nextPageToken };
+      return { channels: items, nextPageToken };
     },
   };
 }

@@ -1,10 +1,14 @@
-import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import {
+  ListThreadsResponse_EntrySchema,
+  type MessageService,
+} from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalRead } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
 import { toMessage } from '../message/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { fromPageToken, pageOf } from '../rpc/page-token.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { listFollowed, listThread, updateFollowing, updateThreadMarker } from './sql.ts';
 import { toState } from './view.ts';
 
@@ -27,10 +31,12 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
       const messages = rows.flatMap((row) => (row.id === null ? [] : [row]));
       const root = messages.find(({ id }) => id === request.rootMessageId);
       const replies = messages.filter(({ id }) => id !== request.rootMessageId);
-      const { page, nextPageToken } = pageOf(replies, size, (last) => [last.id]);
+      const { items, nextPageToken } = pageOfItems(replies, size, MessageSchema, toMessage, (last) => [
+        last.id,
+      ]);
       return {
         root: root === undefined ? undefined : toMessage(root),
-        replies: page.map(toMessage),
+        replies: items,
         nextPageToken,
         headSeq: first.headSeq,
         state: toState(first),
@@ -43,8 +49,14 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
       const keys = fromPageToken(request.pageToken, 2);
       const after = keys === undefined ? undefined : ([keys[0] ?? -1n, keys[1] ?? 0n] as const);
       const rows = await db.run(call, (sql) => listFollowed(sql, tenantId, userId, request, after, size + 1));
-      const { page, nextPageToken } = pageOf(rows, size, (last) => [last.lastReplyAt, last.id]);
-      return { entries: page.map((row) => ({ root: toMessage(row), state: toState(row) })), nextPageToken };
+      const { items, nextPageToken } = pageOfItems(
+        rows,
+        size,
+        ListThreadsResponse_EntrySchema,
+        (row) => ({ root: toMessage(row), state: toState(row) }),
+        (last) => [last.lastReplyAt, last.id],
+      );
+      return { entries: items, nextPageToken };
     },
 
     async followThread(request, call) {
