@@ -1,4 +1,3 @@
-import { randomUUID } from 'node:crypto';
 import type { DescService } from '@bufbuild/protobuf';
 import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
@@ -10,6 +9,7 @@ import { testConfig } from './config.ts';
 import { type FreshDatabase, freshDatabase } from './database.ts';
 import { assertLoggedEventsDecode } from './logged-events.ts';
 import { type FreshRedis, freshRedis } from './redis.ts';
+import { withRequestIds } from './request-ids.ts';
 import { createTokenSigner, type TokenSigner } from './tokens.ts';
 import { until } from './until.ts';
 
@@ -125,11 +125,12 @@ export class App {
     const key = `${address} ${edge} ${JSON.stringify(as, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`;
     let transport = this.#transports.get(key);
     if (transport === undefined) {
-      const options = { baseUrl: `http://${address}`, interceptors: [authorize, addRequestId] };
-      transport =
+      const options = { baseUrl: `http://${address}`, interceptors: [authorize] };
+      transport = withRequestIds(
         edge === 'grpc'
           ? createGrpcTransport(options)
-          : createConnectTransport({ ...options, httpVersion: '2' });
+          : createConnectTransport({ ...options, httpVersion: '2' }),
+      );
       this.#transports.set(key, transport);
     }
     return transport;
@@ -155,13 +156,6 @@ export class App {
     }
   }
 }
-
-/** Gives a request that needs a request id another one each time, unless the test has set it. */
-const addRequestId: Interceptor = (next) => (request) => {
-  if (!request.stream && 'requestId' in request.message && request.message.requestId === '')
-    Object.assign(request.message, { requestId: randomUUID() });
-  return next(request);
-};
 
 /** Starts an app with one instance; `env` changes the configuration of all its instances. */
 export async function app(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { connect } from 'node:net';
 import { test } from 'node:test';
 import { create, type DescMessage, fromBinary, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
@@ -173,7 +174,12 @@ async function send(
   request: MessageInitShape<typeof SendMessageRequestSchema>,
   options = {},
 ): Promise<Buffer> {
-  return sendBytes(address, token, encode(SendMessageRequestSchema, request), options);
+  return sendBytes(
+    address,
+    token,
+    encode(SendMessageRequestSchema, { requestId: randomUUID(), ...request }),
+    options,
+  );
 }
 
 /** Calls Write with a client of grpc-js. */

@@ -9,6 +9,7 @@ import {
   bearer,
   clientOf,
   failureOf,
+  jsonMessage,
   openEdges,
   protocols,
   type TestEdges,
@@ -89,7 +90,7 @@ test('an admitted call is logged and counted once', async () => {
   const response = await fetch(`http://${edges.web.address}${write}`, {
     method: 'POST',
     headers: { ...bearer(edges.token).headers, 'content-type': 'application/json' },
-    body: '{"channelId":"1","content":"hello"}',
+    body: jsonMessage,
   });
   assert.equal(response.status, 200);
   assert.equal(edges.log.filter(({ msg }) => msg === 'rpc').length, 1);

@@ -10,6 +10,7 @@ import {
   bearer,
   clientOf,
   failureOf,
+  jsonMessage,
   numberedFrame,
   numberOf,
   openEdges,
@@ -40,7 +41,7 @@ test('a page of a listed origin may call and read the response', async () => {
   ]) {
     assert.ok(preflight.headers.get('access-control-allow-headers')?.toLowerCase().includes(header), header);
   }
-  const response = await fetchFrom(edges, 'POST', { origin: page }, '{"channelId":"1","content":"hello"}');
+  const response = await fetchFrom(edges, 'POST', { origin: page }, jsonMessage);
   assert.equal(response.status, 200);
   assert.equal(response.headers.get('access-control-allow-origin'), page);
   assert.match(response.headers.get('access-control-expose-headers') ?? '', /grpc-status/i);
@@ -54,7 +55,7 @@ test('a page of an unlisted origin gets no CORS headers', async () => {
     const preflight = await fetchFrom(edges, 'OPTIONS', { origin });
     assert.equal(preflight.status, 403);
     assert.equal(preflight.headers.get('access-control-allow-origin'), null);
-    const response = await fetchFrom(edges, 'POST', { origin }, '{"channelId":"1","content":"x"}');
+    const response = await fetchFrom(edges, 'POST', { origin }, jsonMessage);
     assert.equal(response.headers.get('access-control-allow-origin'), null);
   }
 });
@@ -229,7 +230,7 @@ test('garbage instead of HTTP closes its connection only', async () => {
     socket.resume();
     await closed(socket);
   }
-  assert.equal((await fetchFrom(edges, 'POST', {}, '{"channelId":"1","content":"x"}')).status, 200);
+  assert.equal((await fetchFrom(edges, 'POST', {}, jsonMessage)).status, 200);
 });
 
 function fetchFrom(

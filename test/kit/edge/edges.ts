@@ -17,6 +17,7 @@ import { Frame } from '../../../src/rpc/frame.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
 import { createMetrics, type Metrics } from '../../../src/telemetry/metrics.ts';
 import { testConfig } from '../config.ts';
+import { withRequestIds } from '../request-ids.ts';
 import { createTokenSigner, type TokenSigner } from '../tokens.ts';
 import { EchoService } from './echo.ts';
 
@@ -69,6 +70,13 @@ export async function openEdges(
   };
 }
 
+/** A request of Write as JSON. */
+export const jsonMessage = JSON.stringify({
+  channelId: '1',
+  content: 'hello',
+  requestId: '00000000-0000-4000-8000-000000000001',
+});
+
 export const testEnv = {
   DATABASE_URL: 'postgres://nowhere',
   REDIS_URL: 'redis://nowhere',
@@ -103,7 +111,7 @@ export const protocols = [
 ] as const;
 
 export function clientOf(transport: Transport): Client<typeof EchoService> {
-  return createClient(EchoService, transport);
+  return createClient(EchoService, withRequestIds(transport));
 }
 
 export function bearer(token: string): { headers: Record<string, string> } {
