@@ -111,12 +111,29 @@ suite('a request above the limit of its method is rejected before it is decoded'
       );
       assert.equal(unary.error.code, Code.ResourceExhausted);
       assert.match(unary.error.rawMessage, /65536/);
+      assert.equal(unary.reason, 'REQUEST_TOO_LARGE');
       const responses = client.stream(request, bearer(edges.token))[Symbol.asyncIterator]();
       const streamed = await failureOf(Promise.resolve(responses.next()));
       assert.equal(streamed.reason, 'REQUEST_TOO_LARGE');
       assert.match(streamed.error.rawMessage, /65536/);
     });
   }
+
+  for (const contentType of ['application/json', 'application/grpc-web+json'])
+    test(`of unknown length over HTTP/1.1, ${contentType}`, async () => {
+      await using edges = await openEdges();
+      const chunk = Buffer.alloc(10_000, ' ');
+      const request = http.request(`http://${edges.web.address}${write}`, {
+        method: 'POST',
+        headers: { ...bearer(edges.token).headers, 'content-type': contentType },
+      });
+      request.on('error', () => {});
+      request.write(Buffer.concat([Buffer.from([0, 0, 1, 0, 0]), chunk]));
+      for (let sent = 0; sent < 20; sent += 1) request.write(chunk);
+      const [response] = await once(request, 'response', { signal: AbortSignal.timeout(5_000) });
+      assert.match(await textOf(response), /65536/);
+      request.destroy();
+    });
 
   test('compressed', async () => {
     await using edges = await openEdges();
@@ -131,7 +148,7 @@ suite('a request above the limit of its method is rejected before it is decoded'
       body: bomb,
     });
     assert.equal(unary.status, 429);
-    assert.match(await unary.text(), /resource_exhausted/);
+    assert.match(await unary.text(), /resource_exhausted.*REQUEST_TOO_LARGE/);
     const streamed = await fetch(`http://${edges.web.address}${stream}`, {
       method: 'POST',
       headers: {

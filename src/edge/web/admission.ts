@@ -1,21 +1,34 @@
+import type { ConnectError } from '@connectrpc/connect';
 import type { ActiveCalls } from '../../rpc/active-calls.ts';
-import type { CallContext } from '../../rpc/call-context.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
+import { toConnectError } from './connect-error.ts';
 import type { Exchange } from './exchange.ts';
 
+/** Whether the body of a request is read: it is, unless there is a `rejection`. */
+export type Admission = { readonly requestId: string; readonly rejection: ConnectError | undefined };
+
 /**
- * The call of a request of which only the headers are read. Serving it with the RPC's `admit` decides whether the body
- * is read at all: a body may be large, compressed or endless.
+ * Decides with the RPC's `admit`, from the headers alone, whether the body of a request is read at all: it may be large,
+ * compressed or endless.
  */
-export function openAdmission({ method }: Rpc, calls: ActiveCalls, { header }: Exchange): CallContext {
-  return calls.open({
+export async function admit(
+  { method, admit: run }: Rpc,
+  calls: ActiveCalls,
+  exchange: Exchange,
+): Promise<Admission> {
+  const call = calls.open({
     edge: 'web',
     method,
-    header,
+    header: exchange.header,
     request() {
       throw new Error('the request is not read yet');
     },
     timeoutMs: undefined,
     sink: undefined,
   });
+  const admitting = calls.serve(call, run).then(() => undefined, toConnectError);
+  exchange.identify(admitting.then(() => (call.isAuthenticated ? call.caller : undefined)));
+  const rejection = await admitting;
+  if (rejection === undefined) exchange.connection.authorized();
+  return { requestId: call.requestId, rejection };
 }

@@ -4,11 +4,13 @@ import http2 from 'node:http2';
 import net, { type Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
-import type { ConnectionState } from '../connection-age-monitor.ts';
+import { type Connection, closeAtMaximumAge, Http1Connection } from './connection.ts';
+import { ConnectionLimit, rejectConnection } from './connection-limit.ts';
+import { Http2Connection, WINDOW_BYTES } from './http2-connection.ts';
 
 export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
 export type HttpResponse = http.ServerResponse | http2.Http2ServerResponse;
-export type HttpHandler = (request: HttpRequest, response: HttpResponse) => void;
+export type HttpHandler = (request: HttpRequest, response: HttpResponse, connection: Connection) => void;
 
 // The first bytes of an HTTP/2 client with prior knowledge (RFC 9113, section 3.4).
 const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
@@ -16,16 +18,23 @@ const PREFACE = Buffer.from('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n', 'latin1');
 // Longer than the idle time-outs of load balancers, so that they do not reuse a connection that was just closed.
 const IDLE_MS = 75_000;
 const TCP_KEEPALIVE_MS = 60_000;
-// Node's default for how often it checks connections for time-outs.
-const MAX_CHECK_MS = 30_000;
 const CLOSE_IDLE_EVERY_MS = 20;
+
+// Connections above the limit that are accepted so that their clients receive an error; further ones are reset.
+const MAX_REJECTED = 500;
+const REJECT_MS = 1_000;
 
 // A session above this fails as a whole. Node's default of 10 MB is reached by 60 slow streams of one proxy, each
 // within its own limit.
 const SESSION_MEGABYTES = 1_000;
 
-// HTTP/1.1 has no state of its own for a connection that is going to be closed.
-const http1States = new WeakMap<Socket, { closed: boolean }>();
+// Headers of a call: a dozen by its client, some more by each proxy. HTTP/1.1 drops further ones, so it reads one more.
+const MAX_HEADERS = 100;
+
+// nghttp2 ends a connection, with the streams of all its callers, when its client resets more streams than this. Resets
+// are limited by caller instead: see CancelledCalls and Http2Connection. An instance does not serve as many calls.
+const RESET_BURST = 20_000;
+const RESETS_PER_SECOND = 2_000;
 
 /**
  * HTTP/1.1 and HTTP/2 without TLS on one port: a plain TCP server reads the first bytes of each connection and passes
@@ -37,33 +46,36 @@ export class DualProtocolServer {
   readonly #http2: http2.Http2Server;
   readonly #sockets = new Set<Socket>();
   readonly #undetected = new Set<Socket>();
-  readonly #sessions = new Set<http2.ServerHttp2Session>();
+  readonly #connections = new Map<Socket | http2.Http2Session, Connection>();
+  readonly #limit: ConnectionLimit;
   readonly #config: Config['web'];
 
   constructor({ web, call }: Config, handler: HttpHandler) {
     this.#config = web;
-    const requestTimeout = Math.max(call.maxDeadlineMs, web.headerTimeoutMs);
-    this.#http1 = http.createServer(
-      {
-        headersTimeout: web.headerTimeoutMs,
-        requestTimeout,
-        keepAliveTimeout: IDLE_MS,
-        connectionsCheckingInterval: Math.min(web.headerTimeoutMs, MAX_CHECK_MS),
-      },
-      handler,
-    );
-    this.#http2 = http2.createServer(
-      { settings: { maxConcurrentStreams: web.maxConcurrentStreams }, maxSessionMemory: SESSION_MEGABYTES },
-      handler,
-    );
-    this.#http2.on('session', (session) => this.#keep(session));
+    this.#limit = new ConnectionLimit(web);
+    const handle = (request: HttpRequest, response: HttpResponse) => {
+      response.on('error', ignore);
+      const connection = this.#connectionOf(request);
+      if (connection === undefined) {
+        response.destroy();
+      } else if (request.rawHeaders.length > 2 * MAX_HEADERS) {
+        response.statusCode = 431;
+        response.end();
+      } else {
+        handler(request, response, connection);
+      }
+    };
+    this.#http1 = http.createServer(http1Options(web, call.maxDeadlineMs), handle);
+    this.#http1.maxHeadersCount = MAX_HEADERS + 1;
+    this.#http2 = http2.createServer(http2Options(web), handle);
     const options = {
       allowHalfOpen: true,
       noDelay: true,
       keepAlive: true,
       keepAliveInitialDelay: TCP_KEEPALIVE_MS,
     };
-    this.#tcp = net.createServer(options, (socket) => this.#accept(socket, web.headerTimeoutMs));
+    this.#tcp = net.createServer(options, (socket) => this.#accept(socket));
+    if (web.connections > 0) this.#tcp.maxConnections = web.connections + MAX_REJECTED;
   }
 
   async listen(address: string): Promise<string> {
@@ -79,7 +91,8 @@ export class DualProtocolServer {
   /** Accepts no more connections, and destroys those that are still open after `graceMs`. */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
-    for (const session of this.#sessions) session.close();
+    for (const connection of this.#connections.values())
+      if (connection instanceof Http2Connection) connection.close();
     for (const socket of this.#undetected) socket.destroy();
     const timer = setTimeout(() => {
       for (const socket of this.#sockets) socket.destroy();
@@ -93,61 +106,78 @@ export class DualProtocolServer {
     this.#http1.close();
   }
 
-  #accept(socket: Socket, timeoutMs: number): void {
+  #accept(socket: Socket): void {
     this.#sockets.add(socket);
     this.#undetected.add(socket);
     socket.once('close', () => {
       this.#sockets.delete(socket);
       this.#undetected.delete(socket);
     });
+    const isAccepted = this.#limit.tryAdd(socket);
+    const timeoutMs = isAccepted ? this.#config.headerTimeoutMs : REJECT_MS;
     detectHttp2(socket, timeoutMs, (isHttp2) => {
       this.#undetected.delete(socket);
-      if (isHttp2) {
-        this.#http2.emit('connection', socket);
-        return;
-      }
-      const state = { closed: false };
-      http1States.set(socket, state);
-      this.#limitAge(socket, () => {
-        state.closed = true;
-      });
-      this.#http1.emit('connection', socket);
-      socket.resume();
+      if (!isAccepted) rejectConnection(socket, isHttp2);
+      else if (isHttp2) this.#serveHttp2(socket);
+      else this.#serveHttp1(socket);
     });
   }
 
-  #limitAge(connection: Socket | http2.ServerHttp2Session, close: () => void): void {
-    const { connectionAgeMs, connectionAgeGraceMs } = this.#config;
-    if (connectionAgeMs === 0) return;
-    // Spread, so that clients that connected together do not reconnect together.
-    let timer = setTimeout(
-      () => {
-        close();
-        timer = setTimeout(() => connection.destroy(), connectionAgeGraceMs);
-      },
-      connectionAgeMs * (0.9 + 0.2 * Math.random()),
+  #serveHttp1(socket: Socket): void {
+    this.#keep(socket, new Http1Connection(socket, this.#config.connectionAgeGraceMs), socket);
+    this.#http1.emit('connection', socket);
+    socket.resume();
+  }
+
+  #serveHttp2(socket: Socket): void {
+    // Emitted before `emit` returns.
+    this.#http2.once('session', (session) =>
+      this.#keep(session, new Http2Connection(session, socket, this.#config), socket),
     );
-    connection.once('close', () => clearTimeout(timer));
+    this.#http2.emit('connection', socket);
   }
 
-  #keep(session: http2.ServerHttp2Session): void {
-    this.#sessions.add(session);
-    session.once('close', () => this.#sessions.delete(session));
-    session.on('error', () => session.destroy());
-    this.#limitAge(session, () => session.close());
-    session.setTimeout(IDLE_MS, () => {
-      // Open streams without traffic stay: close() waits for them.
-      session.close();
-    });
+  #keep(key: Socket | http2.Http2Session, connection: Connection, socket: Socket): void {
+    this.#connections.set(key, connection);
+    socket.once('close', () => this.#connections.delete(key));
+    closeAtMaximumAge(connection, socket, this.#config);
+  }
+
+  /** Undefined when the connection is already destroyed. */
+  #connectionOf(request: HttpRequest): Connection | undefined {
+    const key = request instanceof http.IncomingMessage ? request.socket : request.stream.session;
+    return key === undefined ? undefined : this.#connections.get(key);
   }
 }
 
-/** The state of the connection that a request was received on. */
-export function connectionOf(request: HttpRequest): ConnectionState {
-  const state =
-    request instanceof http.IncomingMessage ? http1States.get(request.socket) : request.stream.session;
-  // A request on a connection that is already destroyed.
-  return state ?? { closed: true };
+function http1Options(
+  { headerTimeoutMs, maxHeaderBytes }: Config['web'],
+  maxDeadlineMs: number,
+): http.ServerOptions {
+  return {
+    maxHeaderSize: maxHeaderBytes,
+    headersTimeout: headerTimeoutMs,
+    requestTimeout: Math.max(maxDeadlineMs, headerTimeoutMs),
+    keepAliveTimeout: IDLE_MS,
+    // How often both time-outs are checked.
+    connectionsCheckingInterval: Math.ceil(headerTimeoutMs / 4),
+    // A body is buffered up to this, and one read of the socket, until its caller is authorized.
+    highWaterMark: WINDOW_BYTES.unauthorized,
+  };
+}
+
+function http2Options({ maxConcurrentStreams, maxHeaderBytes }: Config['web']): http2.ServerOptions {
+  return {
+    settings: {
+      maxConcurrentStreams,
+      maxHeaderListSize: maxHeaderBytes,
+      initialWindowSize: WINDOW_BYTES.unauthorized,
+    },
+    maxHeaderListPairs: MAX_HEADERS,
+    maxSessionMemory: SESSION_MEGABYTES,
+    streamResetBurst: RESET_BURST,
+    streamResetRate: RESETS_PER_SECOND,
+  };
 }
 
 /** Reads as many bytes as it takes to know the protocol, and puts them back. */

@@ -1,28 +1,46 @@
 import { IncomingMessage, ServerResponse } from 'node:http';
+import { constants } from 'node:http2';
 import type { Writable } from 'node:stream';
+import type { Caller } from '../../rpc/call.ts';
 import type { CallContext } from '../../rpc/call-context.ts';
+import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
+import type { Connection } from './connection.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
 
 // Time for a client to read a response that was sent before the end of its request's body.
 const lingerMs = 1_000;
 
+const unidentified = Promise.resolve(undefined);
+
+type Parts = {
+  readonly connection: Connection;
+  readonly cancelledCalls: CancelledCalls;
+  /** Time for the body to arrive, after which the connection is destroyed. */
+  readonly bodyMs: number;
+};
+
 /** A request on the web edge and its response, until the response is closed. */
 export class Exchange {
   readonly request: HttpRequest;
   readonly response: HttpResponse;
+  readonly connection: Connection;
+  readonly #cancelledCalls: CancelledCalls;
   #timer: NodeJS.Timeout | undefined;
+  #caller: Promise<Caller | undefined> = unidentified;
   #call: CallContext | undefined;
 
-  /** Destroys the connection when the body has not arrived after `bodyMs`. */
-  constructor(request: HttpRequest, response: HttpResponse, bodyMs: number) {
+  constructor(request: HttpRequest, response: HttpResponse, { connection, cancelledCalls, bodyMs }: Parts) {
     this.request = request;
     this.response = response;
+    this.connection = connection;
+    this.#cancelledCalls = cancelledCalls;
     this.#timer = setTimeout(() => response.destroy(), bodyMs);
-    response.once('close', () => {
-      this.#stopTimer();
-      this.#call?.cancel();
-      if (request instanceof IncomingMessage && !request.complete) closeAfterLinger(request);
-    });
+    response.once('close', () => this.#closed());
+  }
+
+  /** Sets the caller, who is undefined when not authenticated. */
+  identify(caller: Promise<Caller | undefined>): void {
+    this.#caller = caller;
   }
 
   /** To be called when the request is read: from now on the call's deadline applies, and a disconnect cancels the call. */
@@ -51,10 +69,31 @@ export class Exchange {
     else response.writeHead(200);
   }
 
+  #closed(): void {
+    const { request } = this;
+    this.#stopTimer();
+    if (this.#call !== undefined) this.#call.cancel();
+    else if (isReset(this.response)) void this.#countReset();
+    if (request instanceof IncomingMessage && !request.complete) closeAfterLinger(request);
+  }
+
+  // Resets are counted by caller, because the calls of others may be on the same connection.
+  async #countReset(): Promise<void> {
+    const caller = await this.#caller;
+    if (caller === undefined) this.connection.countReset();
+    else this.#cancelledCalls.count(caller);
+  }
+
   #stopTimer(): void {
     clearTimeout(this.#timer);
     this.#timer = undefined;
   }
+}
+
+/** Whether the response ended before the server had completed it, or with an error of HTTP/2. */
+function isReset(response: HttpResponse): boolean {
+  if (response instanceof ServerResponse) return !response.writableFinished;
+  return response.stream.aborted || response.stream.rstCode !== constants.NGHTTP2_NO_ERROR;
 }
 
 // Node discards the remaining body so that the connection can be reused. A body that does not end soon costs more than

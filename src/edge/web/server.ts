@@ -8,30 +8,28 @@ import {
   createContextValues,
   type HandlerContext,
 } from '@connectrpc/connect';
-import {
-  compressionBrotli,
-  compressionGzip,
-  universalRequestFromNodeRequest,
-  universalResponseToNodeResponse,
-} from '@connectrpc/connect-node';
+import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
+import type { Config } from '../../config.ts';
 import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
+import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { guard } from '../../telemetry/guard.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
-import { openAdmission } from './admission.ts';
+import { admit } from './admission.ts';
+import { compressions, maxBodyBytes, readBody } from './body.ts';
 import { toConnectError } from './connect-error.ts';
 import { handleCors } from './cors.ts';
-import { connectionOf, DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
+import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
 import { Exchange } from './exchange.ts';
 import { serveStream } from './stream.ts';
 
 /** Serves one request; settles when the response has ended. */
 type Serve = (exchange: Exchange) => Promise<void>;
 
-type Gate = Pick<ConnectRouterOptions, 'readMaxBytes' | 'requestGate'>;
+type MethodOptions = Pick<ConnectRouterOptions, 'acceptCompression' | 'requestGate'>;
 
 const exchangeKey = createContextKey<Exchange | undefined>(undefined);
 
@@ -53,7 +51,7 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
     guard(
       'web',
       { log, metrics },
-      httpHandler(serving, calls, new Set(config.web.origins), config.call.maxDeadlineMs),
+      httpHandler(serving, calls, api.cancelledCalls, config),
       (_error, _request, response) => response.destroy(),
     ),
   );
@@ -73,44 +71,39 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
 
 /** Unary methods, served by Connect's handlers in all protocols. */
 function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
-  const router = createConnectRouter({ acceptCompression: [compressionGzip, compressionBrotli] });
+  const router = createConnectRouter();
   for (const rpc of rpcs) {
     const { method, run } = rpc;
     if (!isUnary(method)) continue;
-    addUnary(router, method, run, calls, gate(rpc, calls, maxRequestBytes(method, maxBytes)));
+    addUnary(router, method, run, calls, methodOptions(rpc, calls, maxRequestBytes(method, maxBytes)));
   }
   return router.handlers.map((handler) => [
     handler.requestPath,
     async (exchange) => {
       const { request, response } = exchange;
       const values = createContextValues().set(exchangeKey, exchange);
-      const result = await handler(universalRequestFromNodeRequest(request, response, undefined, values));
+      const received = universalRequestFromNodeRequest(request, response, undefined, values);
+      const body = readBody(request, maxRequestBytes(handler.method, maxBytes));
+      const result = await handler({ ...received, body });
       await universalResponseToNodeResponse(result, response);
     },
   ]);
 }
 
-/** What Connect checks before it reads a body, and the size up to which it reads and decompresses. */
-function gate(rpc: Rpc, calls: ActiveCalls, maxBytes: number): Gate {
+/** What Connect does before it reads a body, and with a compressed one. */
+function methodOptions(rpc: Rpc, calls: ActiveCalls, maxBytes: number): MethodOptions {
   return {
-    readMaxBytes: maxBytes,
+    acceptCompression: compressions(maxBytes),
     async requestGate(context) {
-      await admit(context, rpc, calls);
-      const length = Number(context.requestHeader.get('content-length') ?? 0);
-      // The prefix of a gRPC message has five bytes.
-      if (length > maxBytes + 5) throw toConnectError(errors.requestTooLarge(maxBytes));
+      const { requestId, rejection } = await admit(rpc, calls, exchangeOf(context));
+      context.responseHeader.set('x-request-id', requestId);
+      if (rejection !== undefined) throw rejection;
+      const { requestHeader } = context;
+      const length = Number(requestHeader.get('content-length') ?? 0);
+      if (length > maxBodyBytes(requestHeader.get('content-type') ?? '', maxBytes))
+        throw toConnectError(errors.requestTooLarge(maxBytes));
     },
   };
-}
-
-async function admit(context: HandlerContext, rpc: Rpc, calls: ActiveCalls): Promise<void> {
-  const call = openAdmission(rpc, calls, exchangeOf(context));
-  context.responseHeader.set('x-request-id', call.requestId);
-  try {
-    await calls.serve(call, rpc.admit);
-  } catch (error) {
-    throw toConnectError(error);
-  }
 }
 
 function exchangeOf({ values }: HandlerContext): Exchange {
@@ -124,7 +117,7 @@ function addUnary(
   method: DescMethodUnary,
   run: Run,
   calls: ActiveCalls,
-  options: Gate,
+  options: MethodOptions,
 ): void {
   const serve = async (request: Message, context: HandlerContext) => {
     const exchange = exchangeOf(context);
@@ -166,12 +159,17 @@ function streamMethods(
 function httpHandler(
   serving: ReadonlyMap<string, Serve>,
   calls: ActiveCalls,
-  origins: ReadonlySet<string>,
-  bodyMs: number,
+  cancelledCalls: CancelledCalls,
+  { web, call }: Config,
 ): HttpHandler {
-  return (request, response) => {
-    response.on('error', () => {});
-    const isClosing = calls.draining || connectionOf(request).closed;
+  const origins = new Set(web.origins);
+  return (request, response, connection) => {
+    const exchange = new Exchange(request, response, {
+      connection,
+      cancelledCalls,
+      bodyMs: call.maxDeadlineMs,
+    });
+    const isClosing = calls.draining || connection.closed;
     if (isClosing && response instanceof ServerResponse) response.setHeader('connection', 'close');
     if (handleCors(origins, request, response)) return;
     const serve = serving.get(request.url?.split('?', 1)[0] ?? '');
@@ -181,7 +179,7 @@ function httpHandler(
       return;
     }
     // A failure here is one of the connection: the client has disconnected or violated HTTP.
-    serve(new Exchange(request, response, bodyMs)).catch(() => response.destroy());
+    serve(exchange).catch(() => response.destroy());
   };
 }
 

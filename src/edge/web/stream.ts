@@ -6,9 +6,9 @@ import { errors, RpcError } from '../../rpc/errors.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
 import type { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
-import { openAdmission } from './admission.ts';
+import { admit } from './admission.ts';
 import { toConnectError } from './connect-error.ts';
-import { connectionOf, type HttpRequest } from './dual-protocol-server.ts';
+import type { HttpRequest } from './dual-protocol-server.ts';
 import type { Exchange } from './exchange.ts';
 import { type StreamProtocol, streamProtocolOf } from './stream-protocols.ts';
 
@@ -55,7 +55,7 @@ export function serveStream(
       sink,
     });
     exchange.begin(call);
-    monitor.watch(call, connectionOf(request));
+    monitor.watch(call, exchange.connection);
     const error = await calls.serve(call, run).then(() => undefined, toConnectError);
     monitor.unwatch(call);
     sink.end();
@@ -72,10 +72,9 @@ async function isAdmitted(
   exchange: Exchange,
   protocol: StreamProtocol,
 ): Promise<boolean> {
-  const call = openAdmission(rpc, calls, exchange);
-  const rejection = await calls.serve(call, rpc.admit).then(() => undefined, toConnectError);
+  const { requestId, rejection } = await admit(rpc, calls, exchange);
   if (rejection !== undefined && !exchange.response.destroyed) {
-    exchange.sendHeaders(protocol.contentType, call.requestId);
+    exchange.sendHeaders(protocol.contentType, requestId);
     protocol.end(exchange.response, rejection);
   }
   return rejection === undefined;
