@@ -8,9 +8,10 @@ import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { requireEtag } from '../rpc/etag.ts';
 import { isManager, lockVisible, rejectDirect, requireRole } from './access.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
-import { toChannel, toChannelChanged, toChannelDeleted } from './view.ts';
+import { channelEtag, toChannel, toChannelChanged, toChannelDeleted } from './view.ts';
 
 type LifecycleHandlers = Pick<
   Handlers<typeof ChannelService>,
@@ -19,21 +20,22 @@ type LifecycleHandlers = Pick<
 
 export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
   return {
-    async archiveChannel({ channelId }, call) {
-      return { channel: toChannel(await setArchived(deps, call, channelId, true)) };
+    async archiveChannel(request, call) {
+      return { channel: toChannel(await setArchived(deps, call, request, true)) };
     },
 
-    async unarchiveChannel({ channelId }, call) {
-      return { channel: toChannel(await setArchived(deps, call, channelId, false)) };
+    async unarchiveChannel(request, call) {
+      return { channel: toChannel(await setArchived(deps, call, request, false)) };
     },
 
-    async deleteChannel({ channelId }, call) {
+    async deleteChannel({ channelId, etag }, call) {
       const { tenantId, userId } = call.caller;
       const events = await deps.db.transaction(call, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
         if (!isManager(call.caller)) rejectDirect(channel);
         requireRole(call.caller, channel, 'OWNER');
+        requireEtag(etag, channelEtag(channel));
         await updateDeleted(sql, tenantId, channelId);
         return appendEvent(sql, channelId, 'CHANNEL_DELETED', userId, toChannelDeleted(channelId, userId));
       });
@@ -47,7 +49,7 @@ export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
 export async function setArchived(
   deps: Pick<Deps, 'db' | 'relay' | 'config'>,
   scope: CallScope,
-  channelId: bigint,
+  { channelId, etag = '' }: { readonly channelId: bigint; readonly etag?: string },
   archived: boolean,
 ): Promise<ChannelRow> {
   const { caller } = scope;
@@ -58,6 +60,7 @@ export async function setArchived(
     rejectDirect(before);
     requireRole(caller, before, 'OWNER');
     if (before.isArchived === archived) return { channel: before, events: [] };
+    requireEtag(etag, channelEtag(before));
     if (before.mergedInto !== null) throw errors.channelMerged();
     const [channel] = await updateArchived(sql, tenantId, channelId, archived);
     if (channel === undefined) throw errors.channelNotFound();

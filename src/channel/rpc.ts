@@ -9,6 +9,7 @@ import { postNotices } from '../notice/sql.ts';
 import type { NoticeInit } from '../notice/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { requireEtag } from '../rpc/etag.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
 import { lockVisible, rejectArchived, rejectDirect, requireRole, requireVisible } from './access.ts';
 import { browseHandlers } from './browse.ts';
@@ -25,7 +26,7 @@ import {
   updateChannel,
 } from './sql.ts';
 import { topicHandlers } from './topic.ts';
-import { toChannel, toChannelChanged, toOwnMembership } from './view.ts';
+import { channelEtag, toChannel, toChannelChanged, toOwnMembership } from './view.ts';
 
 type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
 
@@ -82,6 +83,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
         rejectPublicTopic(before.type, change);
         const [channel] = await updateChannel(sql, tenantId, request.channelId, change);
         if (channel === undefined) throw errors.channelNotFound();
+        requireEtag(request.etag, channelEtag(before), channelEtag(channel));
         const events = await Promise.all([
           appendEvent(sql, channel.id, 'CHANNEL_CHANGED', userId, toChannelChanged(channel, userId, false)),
           ...postNotices({ sql, caller, config }, channel.id, ...toNotices(before, channel)),

@@ -6,6 +6,7 @@ import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { toMembership } from '../membership/view.ts';
+import { etagOf } from '../rpc/etag.ts';
 import type { AccessRow, ChannelRow, Entity } from './sql.ts';
 
 /** The entity of a request, where validation requires one. */
@@ -35,6 +36,7 @@ export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchem
     createTime: toTimestamp(row.createdAt),
     updateTime: toTimestamp(row.updatedAt),
     mergedIntoChannelId: row.mergedInto ?? 0n,
+    etag: channelEtag(row),
   };
 }
 
@@ -52,6 +54,19 @@ export function toChannelChanged(row: ChannelRow, actorId: bigint, created: bool
 /** The event that a channel was deleted. */
 export function toChannelDeleted(channelId: bigint, actorId: bigint): PatchableEvent {
   return toPatchable({ channelId, actorId, change: { case: 'channelDeleted', value: {} } });
+}
+
+/** Version of what UpdateChannel, ArchiveChannel and MoveTopic change. */
+export function channelEtag(row: ChannelRow): string {
+  return etagOf(
+    row.name,
+    row.description ?? '',
+    row.isPrivate,
+    row.isArchived,
+    row.channelMetadata,
+    row.entityType,
+    row.entityId,
+  );
 }
 
 const types = columnEnum(ChannelType);

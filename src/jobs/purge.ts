@@ -64,7 +64,7 @@ async function archiveInactive(parts: PurgeParts): Promise<number> {
     const caller = { kind: 'service', tenantId, userId: 0n, name: '', roles: new Set<string>() } as const;
     const signal = AbortSignal.timeout(ARCHIVE_MS);
     try {
-      await setArchived(parts, { caller, signal, deadline: Date.now() + ARCHIVE_MS }, channelId, true);
+      await setArchived(parts, { caller, signal, deadline: Date.now() + ARCHIVE_MS }, { channelId }, true);
       archived += 1;
     } catch (error) {
       parts.log.warn(

@@ -8,17 +8,18 @@ import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import type { MemberRow, Role } from '../membership/sql.ts';
-import { toMember, toRole, toRoleColumn } from '../membership/view.ts';
+import { memberEtag, toMember, toRole, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { requireEtag } from '../rpc/etag.ts';
 import { toMembersChanged } from './view.ts';
 
 type RoleHandlers = Pick<Handlers<typeof MemberService>, 'updateMemberRole' | 'transferOwnership'>;
 
 export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
   return {
-    async updateMemberRole({ channelId, userId: memberId, role }, call) {
+    async updateMemberRole({ channelId, userId: memberId, role, etag }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
       const wanted = toRoleColumn(role);
@@ -33,6 +34,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
         requireRole(call.caller, channel, before.role);
         requireRole(call.caller, channel, wanted);
         if (before.role === wanted) return { member: before, events: [] };
+        requireEtag(etag, memberEtag(before));
         if (before.isOnlyOwner) throw errors.lastOwner();
         const [member] = await updateRole(sql, tenantId, channelId, memberId, wanted);
         if (member === undefined) throw errors.memberNotFound();

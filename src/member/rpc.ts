@@ -18,10 +18,11 @@ import { toChannel } from '../channel/view.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import { insertMembers } from '../membership/sql.ts';
-import { toMember, toMembership, toMembersJoined, toRoleColumn } from '../membership/view.ts';
+import { memberEtag, toMember, toMembership, toMembersJoined, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { requireEtag } from '../rpc/etag.ts';
 import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
@@ -95,7 +96,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       return { channel: toChannel(channel), membership: toMembership(channelId, channel) };
     },
 
-    async removeMember({ channelId, userId: memberId }, call) {
+    async removeMember({ channelId, userId: memberId, etag }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
       if (memberId === userId) throw errors.fieldInvalid('user_id', 'is the caller: use LeaveChannel');
@@ -108,6 +109,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         if (member === undefined) throw errors.memberNotFound();
         if (!member.isMember) return [];
         requireRole(call.caller, channel, member.role);
+        requireEtag(etag, memberEtag(member));
         if (member.isLastOwner) throw errors.lastOwner();
         const notice = { kind: SystemNoticeKind.MEMBER_REMOVED, userIds: [memberId] };
         const [, ...events] = await Promise.all([

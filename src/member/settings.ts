@@ -7,9 +7,10 @@ import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import { type MembershipRow, membershipColumns } from '../membership/sql.ts';
-import { toLevelColumn, toMembership } from '../membership/view.ts';
+import { membershipEtag, toLevelColumn, toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { requireEtag } from '../rpc/etag.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
 import { toMembersChanged } from './view.ts';
 
@@ -29,6 +30,7 @@ export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
         if (before.role === null) throw errors.memberNotFound();
         const [row] = await updateSettings(sql, tenantId, userId, channelId, change);
         if (row === undefined) throw errors.memberNotFound();
+        requireEtag(request.etag, membershipEtag(before), membershipEtag(row));
         const nickname = toNickname(row.memberMetadata);
         if (nickname === toNickname(before.memberMetadata)) return { row, events: [] };
         const changed = toMembersChanged(channelId, userId, [{ ...row, userId, nickname }]);

@@ -5,6 +5,7 @@ import type { Role } from '../membership/sql.ts';
 
 export type LeavingMemberRow = {
   readonly role: Role;
+  readonly joinedAt: bigint;
   /** False for a former member. */
   readonly isMember: boolean;
   /** Whether the remaining members would have no owner. */
@@ -29,6 +30,7 @@ export function findLeavingMember(
   return sql<LeavingMemberRow[]>`
     select
       m.role,
+      m.joined_at,
       is_member_status(m.status) as is_member,
       m.role = 'OWNER'
         and exists (${others})

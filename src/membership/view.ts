@@ -9,6 +9,7 @@ import { columnEnum } from '../db/column-enum.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
+import { etagOf } from '../rpc/etag.ts';
 import type { ChannelStateRow, MemberRow, MembershipRow, Role } from './sql.ts';
 
 /** A member as visible to all members of the channel. */
@@ -18,7 +19,13 @@ export function toMember(row: MemberRow): MessageInitShape<typeof MemberSchema> 
     role: toRole(row.role),
     nickname: row.nickname ?? '',
     joinTime: toTimestamp(row.joinedAt),
+    etag: memberEtag(row),
   };
+}
+
+/** Version of what UpdateMemberRole and RemoveMember change. */
+export function memberEtag({ role, joinedAt }: Pick<MemberRow, 'role' | 'joinedAt'>): string {
+  return etagOf(role, joinedAt);
 }
 
 /** The caller's membership of a channel. */
@@ -36,7 +43,13 @@ export function toMembership(
     muted: row.isMuted,
     notificationLevel: levels.toValue(row.notificationLevel) ?? NotificationLevel.UNSPECIFIED,
     metadata: fromMetadataJson(row.memberMetadata),
+    etag: membershipEtag(row),
   };
+}
+
+/** Version of what UpdateMembership changes. */
+export function membershipEtag(row: MembershipRow): string {
+  return etagOf(row.isPinned, row.isMuted, row.notificationLevel, row.memberMetadata);
 }
 
 /** The state of a channel for the caller when a stream starts. */

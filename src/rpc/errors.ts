@@ -158,6 +158,12 @@ export const errors = {
       [retryAfter(20)],
       cause,
     ),
+  etagMismatch: () =>
+    new RpcError(
+      Code.ABORTED,
+      ErrorReason.ETAG_MISMATCH,
+      'it has changed since the version of this etag; read it again',
+    ),
   deadlineExceeded: (cause?: unknown) =>
     new RpcError(Code.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_EXCEEDED, 'deadline exceeded', [], cause),
   cancelled: () => new RpcError(Code.CANCELLED, ErrorReason.UNSPECIFIED, 'cancelled by the client'),

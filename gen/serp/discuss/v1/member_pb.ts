@@ -12,7 +12,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/member.proto.
  */
 export const file_serp_discuss_v1_member: GenFile = /*@__PURE__*/
-  fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEihQEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wIrgCCgpNZW1iZXJzaGlwEhIKCmNoYW5uZWxfaWQYASABKAMSKQoEcm9sZRgCIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlEi0KCWpvaW5fdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYBCABKAMSFAoMdW5yZWFkX2NvdW50GAUgASgFEg4KBnBpbm5lZBgGIAEoCBINCgVtdXRlZBgHIAEoCBI+ChJub3RpZmljYXRpb25fbGV2ZWwYCCABKA4yIi5zZXJwLmRpc2N1c3MudjEuTm90aWZpY2F0aW9uTGV2ZWwSKQoIbWV0YWRhdGEYCSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0KoYBCgpNZW1iZXJSb2xlEhsKF01FTUJFUl9ST0xFX1VOU1BFQ0lGSUVEEAASFQoRTUVNQkVSX1JPTEVfR1VFU1QQARIWChJNRU1CRVJfUk9MRV9NRU1CRVIQAhIVChFNRU1CRVJfUk9MRV9BRE1JThADEhUKEU1FTUJFUl9ST0xFX09XTkVSEAQqkQEKEU5vdGlmaWNhdGlvbkxldmVsEiIKHk5PVElGSUNBVElPTl9MRVZFTF9VTlNQRUNJRklFRBAAEhoKFk5PVElGSUNBVElPTl9MRVZFTF9BTEwQARIfChtOT1RJRklDQVRJT05fTEVWRUxfTUVOVElPTlMQAhIbChdOT1RJRklDQVRJT05fTEVWRUxfTk9ORRADYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEikwEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYBSABKAkixgIKCk1lbWJlcnNoaXASEgoKY2hhbm5lbF9pZBgBIAEoAxIpCgRyb2xlGAIgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGUSLQoJam9pbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgEIAEoAxIUCgx1bnJlYWRfY291bnQYBSABKAUSDgoGcGlubmVkGAYgASgIEg0KBW11dGVkGAcgASgIEj4KEm5vdGlmaWNhdGlvbl9sZXZlbBgIIAEoDjIiLnNlcnAuZGlzY3Vzcy52MS5Ob3RpZmljYXRpb25MZXZlbBIpCghtZXRhZGF0YRgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEZXRhZxgKIAEoCSqGAQoKTWVtYmVyUm9sZRIbChdNRU1CRVJfUk9MRV9VTlNQRUNJRklFRBAAEhUKEU1FTUJFUl9ST0xFX0dVRVNUEAESFgoSTUVNQkVSX1JPTEVfTUVNQkVSEAISFQoRTUVNQkVSX1JPTEVfQURNSU4QAxIVChFNRU1CRVJfUk9MRV9PV05FUhAEKpEBChFOb3RpZmljYXRpb25MZXZlbBIiCh5OT1RJRklDQVRJT05fTEVWRUxfVU5TUEVDSUZJRUQQABIaChZOT1RJRklDQVRJT05fTEVWRUxfQUxMEAESHwobTk9USUZJQ0FUSU9OX0xFVkVMX01FTlRJT05TEAISGwoXTk9USUZJQ0FUSU9OX0xFVkVMX05PTkUQA2IGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A member as the other members see it.
@@ -47,6 +47,14 @@ export type Member = Message<"serp.discuss.v1.Member"> & {
    * @generated from field: google.protobuf.Timestamp join_time = 4;
    */
   joinTime?: Timestamp | undefined;
+
+  /**
+   * Opaque version of `role` and `join_time`. A request with this value changes the member only if it still has this
+   * version.
+   *
+   * @generated from field: string etag = 5;
+   */
+  etag: string;
 };
 
 /**
@@ -124,6 +132,14 @@ export type Membership = Message<"serp.discuss.v1.Membership"> & {
    * @generated from field: google.protobuf.Struct metadata = 9;
    */
   metadata?: JsonObject | undefined;
+
+  /**
+   * Opaque version of `pinned`, `muted`, `notification_level` and `metadata`. A request with this value changes the
+   * settings only if they still have this version.
+   *
+   * @generated from field: string etag = 10;
+   */
+  etag: string;
 };
 
 /**
