@@ -26,6 +26,7 @@ export class ReconnectingSubscriber {
   #current: number;
   #connection: AbortController | undefined;
   #heartbeatMs = 0;
+  #started = false;
   #receivedAt = 0;
 
   constructor(user: TestUser) {
@@ -33,8 +34,9 @@ export class ReconnectingSubscriber {
     this.#current = user.home;
   }
 
+  /** Whether a stream has named all its channels. */
   get started(): boolean {
-    return this.#cursors.seqs.size > 0;
+    return this.#started;
   }
 
   get duplicated(): number {
@@ -138,6 +140,7 @@ export class ReconnectingSubscriber {
     for (const { kind, text } of this.#cursors.faults.slice(known))
       if (kind === 'wrong start' || kind === 'unrequested') ledger.addViolation(text);
     if (payload.case === 'started') {
+      this.#started ||= !payload.value.more;
       const { heartbeatInterval } = payload.value;
       this.#heartbeatMs = heartbeatInterval === undefined ? 0 : durationMs(heartbeatInterval);
       for (const { channelId } of payload.value.channels)

@@ -36,6 +36,8 @@ export const SETTINGS = {
   DATABASE_QUEUE_SIZE: '50',
   DATABASE_CONNECT_TIMEOUT_MS: '2000',
   EVENT_STREAM_BUFFER_BYTES: '262144',
+  // Several `started` messages for each stream.
+  EVENT_STARTED_CHANNELS: '2',
 };
 
 export const STREAM_BUFFER_BYTES = Number(SETTINGS.EVENT_STREAM_BUFFER_BYTES);

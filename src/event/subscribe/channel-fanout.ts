@@ -186,7 +186,9 @@ export class ChannelFanout implements FanoutProgress {
   async #join(streams: readonly SubscriberStream[], seq: bigint): Promise<void> {
     this.#pendingChanges += 1;
     for (const stream of streams) {
-      if (stream.stateReads.isReading) this.#apply(stream, () => void this.#join([stream], seq));
+      const { stateReads } = stream;
+      if (stateReads.isHoldingJoins)
+        stateReads.applyJoin(this.#pending(() => void this.#join([stream], seq)));
       else if (!stream.isClosed && !stream.has(this.channelId)) await this.#open(stream, seq);
     }
     this.#pendingChanges -= 1;
@@ -195,10 +197,9 @@ export class ChannelFanout implements FanoutProgress {
   async #open(stream: SubscriberStream, seq: bigint): Promise<void> {
     const startSeq = seq - 1n;
     try {
-      await stream.stateReads.run(async () => {
+      await stream.stateReads.read(async () => {
         const [state] = await stream.subscription.listStates([this.channelId], 0n, 1);
-        // At the start of the stream, `started` may have named the channel meanwhile.
-        if (state === undefined || stream.isClosed || stream.has(this.channelId)) return;
+        if (state === undefined || stream.isClosed) return;
         stream.send(toFrame({ case: 'channelOpened', value: { channel: { ...state, startSeq } } }));
         this.attach(stream, startSeq, state.headSeq);
       });
@@ -213,17 +214,19 @@ export class ChannelFanout implements FanoutProgress {
 
   #end(stream: SubscriberStream, reason: ChannelClosedReason): void {
     if (!stream.has(this.channelId) && !stream.stateReads.isReading) return;
-    this.#apply(stream, () => {
+    const end = () => {
       if (this.detach(stream)) sendClosed(stream, this.channelId, reason);
-    });
+    };
+    stream.stateReads.applyDeparture(this.#pending(end));
   }
 
-  #apply(stream: SubscriberStream, change: () => void): void {
+  /** A change that keeps the fan-out in use until it is applied. */
+  #pending(change: () => void): () => void {
     this.#pendingChanges += 1;
-    stream.stateReads.applyChange(() => {
+    return () => {
       this.#pendingChanges -= 1;
       change();
-    });
+    };
   }
 }
 

@@ -72,7 +72,7 @@ export class Hub {
     // Before the channels are read, so that no join or departure is missed.
     this.#streams.add(stream);
     try {
-      await this.#start(stream, call.signal);
+      await stream.stateReads.start(() => this.#start(stream, call.signal));
     } catch (error) {
       this.closeStream(stream);
       throw error;
@@ -122,13 +122,12 @@ export class Hub {
     const named = new Set<bigint>();
     for (let after: bigint | undefined = 0n; after !== undefined; ) {
       const from: bigint = after;
-      after = await stream.stateReads.run(() => this.#startPage(stream, from, named));
+      after = await stream.stateReads.read(() => this.#startPage(stream, from, named));
       await stream.drained(signal);
       signal.throwIfAborted();
     }
     for (const channelId of stream.subscription.cursors.keys())
-      if (!named.has(channelId) && !stream.has(channelId))
-        sendClosed(stream, channelId, ChannelClosedReason.NOT_MEMBER);
+      if (!named.has(channelId)) sendClosed(stream, channelId, ChannelClosedReason.NOT_MEMBER);
   }
 
   /** Starts the channels after one, as many as `started` may contain. Returns the last of them if there are more. */
@@ -147,10 +146,10 @@ export class Hub {
   #sendStarted(stream: SubscriberStream, states: readonly ChannelState[], more: boolean): void {
     const { cursors, deviceId } = stream.subscription;
     const { heartbeatMs } = this.#config;
-    // A channel that was joined meanwhile is open already.
-    const channels = states
-      .filter(({ channelId }) => !stream.has(channelId))
-      .map((state) => ({ ...state, startSeq: cursors.get(state.channelId) ?? state.headSeq }));
+    const channels = states.map((state) => ({
+      ...state,
+      startSeq: cursors.get(state.channelId) ?? state.headSeq,
+    }));
     const started = { channels, heartbeatInterval: durationFromMs(heartbeatMs), deviceId, more };
     stream.send(toFrame({ case: 'started', value: started }));
     for (const { channelId, startSeq, headSeq } of channels) {

@@ -16,10 +16,12 @@ import { until } from '../../../test/kit/until.ts';
 import type { Sink } from '../../rpc/call.ts';
 import type { Frame } from '../../rpc/frame.ts';
 import type { SubscriberStream } from './subscriber-stream.ts';
-import type { ChannelState } from './subscription.ts';
+import type { ChannelState, Subscription } from './subscription.ts';
 
 const BUFFER_BYTES = 20_000;
 const LARGE = 'x'.repeat(9_000);
+// Beyond the ids of the tests' channels.
+const FAR = 1n << 60n;
 const owner: As = { userId: 1n, tenantId: 1n };
 const reader: As = { userId: 2n, tenantId: 1n };
 
@@ -94,7 +96,7 @@ describe('a stream with a connection that takes nothing', () => {
     the.client(MemberService, owner).removeMember({ channelId, userId: reader.userId });
   const open = async (
     sink: Sink,
-    listStates: (channelIds: readonly bigint[] | undefined) => Promise<readonly ChannelState[]>,
+    listStates: Subscription['listStates'],
     cursors: ReadonlyMap<bigint, bigint> = new Map(),
   ): Promise<{ stream: SubscriberStream; close(): void }> => {
     const [instance] = the.instances;
@@ -136,6 +138,31 @@ describe('a stream with a connection that takes nothing', () => {
     await until(() => sink.events === 15, 'the last event');
     assert.deepEqual(sink.cursors.faults, []);
     assert.equal(sink.cursors.resets, 0);
+    close();
+  });
+
+  it('is named its channels page by page, the next page when it has drained', async () => {
+    const channelId = await group();
+    const first = await states([channelId]);
+    // A thousand states of such channels fill the buffer.
+    const others = Array.from({ length: 2_500 }, (_, index) => ({
+      channelId: FAR + BigInt(index),
+      headSeq: FAR,
+    }));
+    const sink = new ManualSink();
+    const started = () => sink.payloads.filter((payload) => payload.case === 'started').length;
+    const opening = open(sink, async (_, after, limit) =>
+      [...first, ...others].filter((state) => state.channelId > after).slice(0, limit),
+    );
+    for (let pages = 1; pages < 3; pages += 1) {
+      await until(() => started() === pages, 'a page');
+      await send(channelId, 1, 'x');
+      assert.deepEqual([started(), sink.events], [pages, 0]);
+      sink.drain();
+    }
+    const { close } = await opening;
+    await until(() => sink.events === 2, 'the events of the first page');
+    assert.deepEqual([sink.cursors.seqs.size, started(), sink.cursors.faults], [2_501, 3, []]);
     close();
   });
 

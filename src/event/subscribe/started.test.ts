@@ -130,6 +130,8 @@ describe('the start of a stream', () => {
           expected.has(id) ? 1 : 0,
         );
       assert.deepEqual(new Set(subscriber.cursors.keys()), expected);
+      const kinds = subscriber.others.map(({ case: kind }) => kind);
+      assert.ok(!kinds.slice(0, kinds.lastIndexOf('started')).includes('channelOpened'));
       assert.deepEqual(subscriber.faults, []);
       await subscriber.disconnect();
     }

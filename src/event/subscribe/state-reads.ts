@@ -1,38 +1,53 @@
 /**
- * Reads of states of channels for one stream, one after the other. Joins and departures that are delivered during a read
- * are applied after it, because the states may be older.
+ * Reads of states of channels for one stream. Joins and departures that are delivered during a read are applied after it,
+ * because the states may be older. Joins also wait for the start of the stream, whose next page may name the channel.
  */
 export class StateReads {
-  #held: (() => void)[] | undefined;
-  #last: Promise<void> = Promise.resolve();
+  #heldChanges: (() => void)[] | undefined;
+  #heldJoins: (() => void)[] | undefined;
 
   /** Whether states are being read. */
   get isReading(): boolean {
-    return this.#held !== undefined;
+    return this.#heldChanges !== undefined;
   }
 
-  /** Runs `read`, which reads states of channels and attaches them, after the reads before it. */
-  run<T>(read: () => Promise<T>): Promise<T> {
-    const result = this.#last.then(() => this.#hold(read));
-    const ended = () => {};
-    this.#last = result.then(ended, ended);
-    return result;
+  /** Whether a join has to wait. */
+  get isHoldingJoins(): boolean {
+    return this.#heldJoins !== undefined || this.isReading;
   }
 
-  /** Applies a join or departure, after the current read if there is one. */
-  applyChange(change: () => void): void {
-    if (this.#held === undefined) change();
-    else this.#held.push(change);
+  /** Runs `start`, which reads the states of all channels of the stream in any number of reads. */
+  async start(start: () => Promise<void>): Promise<void> {
+    const joins: (() => void)[] = [];
+    this.#heldJoins = joins;
+    try {
+      await start();
+    } finally {
+      this.#heldJoins = undefined;
+      for (const join of joins) join();
+    }
   }
 
-  async #hold<T>(read: () => Promise<T>): Promise<T> {
+  /** Runs `read`, which reads states of channels and attaches them. */
+  async read<T>(read: () => Promise<T>): Promise<T> {
     const changes: (() => void)[] = [];
-    this.#held = changes;
+    this.#heldChanges = changes;
     try {
       return await read();
     } finally {
-      this.#held = undefined;
+      this.#heldChanges = undefined;
       for (const change of changes) change();
     }
+  }
+
+  applyJoin(join: () => void): void {
+    const held = this.#heldJoins ?? this.#heldChanges;
+    if (held === undefined) join();
+    else held.push(join);
+  }
+
+  applyDeparture(departure: () => void): void {
+    if (this.#heldChanges === undefined) departure();
+    else this.#heldChanges.push(departure);
   }
 }

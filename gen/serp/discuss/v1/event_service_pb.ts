@@ -260,9 +260,9 @@ export type StreamStarted = Message<"serp.discuss.v1.StreamStarted"> & {
   heartbeatInterval?: Duration | undefined;
 
   /**
-   * True if another `started` with further channels follows. Other messages can precede it: events of the channels named
-   * so far, and `channel_opened` for a channel that the caller joins meanwhile, which `started` then leaves out. False in
-   * the last one: a channel that is not named by then is not part of the stream.
+   * True if another `started` with further channels follows. Other messages can precede it, such as events of the channels
+   * named so far. False in the last one: a channel that is not named by then is not part of the stream until
+   * `channel_opened`.
    *
    * @generated from field: bool more = 4;
    */
