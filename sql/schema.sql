@@ -355,7 +355,7 @@ CREATE INDEX idx_channels_created_by ON public.channels USING btree (created_by,
 CREATE INDEX idx_channels_deleted ON public.channels USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX idx_channels_entity ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (entity_type IS NOT NULL);
 CREATE INDEX idx_channels_last_message ON public.channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false);
-CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived);
+CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived, id);
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
 CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL) AND (merged_into IS NULL));

@@ -138,7 +138,8 @@ export const documentedConstraints: Readonly<Record<string, string>> = {
 
 /** Indexes by name; the table follows the verb. */
 export const documentedIndexes: Readonly<Record<string, string>> = {
-  idx_channels_tenant_type: 'CREATE channels USING btree (tenant_id, type, is_archived)',
+  // Extended by the id.
+  idx_channels_tenant_type: 'CREATE channels USING btree (tenant_id, type, is_archived, id)',
   idx_channels_entity:
     'CREATE channels USING btree (tenant_id, entity_type, entity_id) WHERE (entity_type IS NOT NULL)',
   idx_channels_created_by: 'CREATE channels USING btree (created_by, tenant_id)',

@@ -1,8 +1,8 @@
 -- channels
 
--- Channels of a tenant by type, archived or not: browsing public groups.
+-- Channels of a tenant by type, archived or not: browsing public groups. With the id: ListTenantChannels.
 create index idx_channels_tenant_type
-  on channels (tenant_id, type, is_archived);
+  on channels (tenant_id, type, is_archived, id);
 
 -- The channels tied to a business entity.
 create index idx_channels_entity

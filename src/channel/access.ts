@@ -2,6 +2,7 @@ import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
 import type { Role } from '../membership/sql.ts';
 import type { Caller } from '../rpc/call.ts';
+import { isManager } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { type AccessRow, type ChannelType, findChannel, lockChannel, lockPublicGroup } from './sql.ts';
 
@@ -15,18 +16,15 @@ export type Visibility = {
 
 const ranks: Readonly<Record<Role, number>> = { GUEST: 1, MEMBER: 2, ADMIN: 3, OWNER: 4 };
 
-/**
- * A service without a user manages every channel of its tenant. One that acts for a user has the rights of that user.
- */
-export function isManager(caller: Caller): boolean {
-  return caller.kind === 'service' && caller.userId === 0n;
+/** Whether the caller is a member, the channel is a public group, or the caller is a manager. */
+export function isVisible(caller: Caller, { type, isPrivate, role }: Visibility): boolean {
+  const isPublic = type === 'GROUP' && !isPrivate;
+  return role !== null || isPublic || isManager(caller);
 }
 
-/** Throws NOT_FOUND unless the caller is a member, the channel is a public group, or the caller is a manager. */
+/** Throws NOT_FOUND unless the caller may see the channel. */
 export function requireVisible<Row extends Visibility>(caller: Caller, row: Row | undefined): Row {
-  if (row === undefined) throw errors.channelNotFound();
-  const isPublic = row.type === 'GROUP' && !row.isPrivate;
-  if (row.role === null && !isPublic && !isManager(caller)) throw errors.channelNotFound();
+  if (row === undefined || !isVisible(caller, row)) throw errors.channelNotFound();
   return row;
 }
 

@@ -7,9 +7,10 @@ import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
+import { isManager } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireEtag } from '../rpc/etag.ts';
-import { isManager, lockVisible, rejectDirect, requireRole } from './access.ts';
+import { lockVisible, rejectDirect, requireRole } from './access.ts';
 import { type ChannelRow, channelColumns } from './sql.ts';
 import { channelEtag, toChannel, toChannelChanged, toChannelDeleted } from './view.ts';
 

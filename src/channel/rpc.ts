@@ -12,6 +12,7 @@ import { errors } from '../rpc/errors.ts';
 import { requireEtag } from '../rpc/etag.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
 import { lockVisible, rejectArchived, rejectDirect, requireRole, requireVisible } from './access.ts';
+import { batchHandlers } from './batch.ts';
 import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup } from './create.ts';
 import { lifecycleHandlers } from './lifecycle.ts';
@@ -25,6 +26,7 @@ import {
   findDirectChannel,
   updateChannel,
 } from './sql.ts';
+import { tenantHandlers } from './tenant.ts';
 import { topicHandlers } from './topic.ts';
 import { channelEtag, toChannel, toChannelChanged, toOwnMembership } from './view.ts';
 
@@ -36,10 +38,12 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
   const { config, db, relay } = deps;
   return {
     ...listHandlers(deps),
+    ...batchHandlers(deps),
     ...browseHandlers(deps),
     ...lifecycleHandlers(deps),
     ...topicHandlers(deps),
     ...moveHandlers(deps),
+    ...tenantHandlers(deps),
 
     async createChannel(request, call) {
       const { caller } = call;

@@ -209,8 +209,11 @@ export function updateChannel(
 /** A business entity that a topic channel is about. */
 export type Entity = { readonly type: string; readonly id: bigint };
 
+/** An entity in columns of a statement. */
+type EntityColumns = { readonly type: PendingQuery<never[]>; readonly id: PendingQuery<never[]> };
+
 /** Id of the channel of an entity: its own one, or the one its discussion was moved to; null when there is none. */
-export function topicOf(sql: Sql, tenantId: bigint, { type, id }: Entity) {
+export function topicOf(sql: Sql, tenantId: bigint, { type, id }: Entity | EntityColumns) {
   return sql`
     coalesce(
       (

@@ -1,7 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
-import { isManager, lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
+import { lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
@@ -11,6 +11,7 @@ import type { MemberRow, Role } from '../membership/sql.ts';
 import { memberEtag, toMember, toRole, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
+import { isManager } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireEtag } from '../rpc/etag.ts';
 import { toMembersChanged } from './view.ts';

@@ -1,5 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
+import type { Caller } from '../rpc/call.ts';
+import { isManager } from '../rpc/caller.ts';
 
 export type Role = 'GUEST' | 'MEMBER' | 'ADMIN' | 'OWNER';
 
@@ -49,6 +51,21 @@ export function membershipColumns(sql: Sql) {
     m.role, m.joined_at, m.last_read_msg_id, ${unreadCount(sql)} as unread_count, m.is_pinned, m.is_muted,
     m.notification_level, m.metadata::text as member_metadata
   `;
+}
+
+/**
+ * Joins the caller's membership `me` to `channels c`, which leaves out the channels whose content the caller may not
+ * read. A manager reads all channels of the tenant, without a membership.
+ */
+export function joinReader(sql: Sql, caller: Caller) {
+  const own = sql`
+    channel_members me
+      on me.channel_id = c.id
+      and me.tenant_id = c.tenant_id
+      and me.user_id = ${caller.userId}
+      and is_member_status(me.status)
+  `;
+  return isManager(caller) ? sql`left join ${own}` : sql`join ${own}`;
 }
 
 /**

@@ -1,8 +1,8 @@
-import { isManager } from '../channel/access.ts';
 import { lockChannel } from '../channel/sql.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
 import type { Caller } from '../rpc/call.ts';
+import { isManager } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { type AudienceRow, findLocked, type LockedRow } from './sql.ts';
 

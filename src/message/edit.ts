@@ -13,6 +13,7 @@ import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
+import { joinReader } from '../membership/sql.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
@@ -43,10 +44,9 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
     },
 
     async listEdits({ channelId, messageId, pageSize, pageToken }, call) {
-      const { tenantId, userId } = call.caller;
       const before = fromPageToken(pageToken, 1)?.[0] ?? null;
       const rows = await deps.db.run(call, (sql) =>
-        listVersions(sql, tenantId, userId, { channelId, messageId }, before, pageSize + 1),
+        listVersions(sql, call.caller, { channelId, messageId }, before, pageSize + 1),
       );
       if (rows.length === 0) throw errors.messageNotFound();
       const found = rows.flatMap((row) => (row.version === null ? [] : [row]));
@@ -202,17 +202,17 @@ type VersionRow = {
  */
 function listVersions(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   { channelId, messageId }: { readonly channelId: bigint; readonly messageId: bigint },
   before: bigint | null,
   limit: number,
 ): PendingQuery<(VersionRow | { readonly version: null })[]> {
+  const { tenantId } = caller;
   return sql<(VersionRow | { readonly version: null })[]>`
     select e.version, e.content, e.mentions, e.metadata::text, e.created_at
     from messages m
     join channels c on c.id = m.channel_id
-    join channel_members me on me.channel_id = m.channel_id
+    ${joinReader(sql, caller)}
     left join message_edits e
       on e.tenant_id = m.tenant_id
       and e.message_id = m.id
@@ -221,10 +221,8 @@ function listVersions(
     where m.id = ${messageId}
       and m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
+      and c.tenant_id = ${tenantId}
       and c.deleted_at is null
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
     order by e.version desc
     limit ${limit}
   `;

@@ -4,7 +4,8 @@ import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import type { Call, Handlers } from '../rpc/call.ts';
+import { joinReader } from '../membership/sql.ts';
+import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { countAround } from '../rpc/response-size.ts';
@@ -70,8 +71,7 @@ function toPage(request: ListRequest): Page {
 async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
   if (page.pivot === LAST_ID && page.towards === 'older' && !page.withoutReplies)
     return readNewest(deps, call, channelId, page);
-  const { tenantId, userId } = call.caller;
-  const rows = await deps.db.run(call, (sql) => listHistory(sql, tenantId, userId, channelId, page));
+  const rows = await deps.db.run(call, (sql) => listHistory(sql, call.caller, channelId, page));
   const [first] = rows;
   if (first === undefined) throw errors.channelNotFound();
   return toHistory(rows, page, first.headSeq);
@@ -83,9 +83,8 @@ async function readNewest(
   channelId: bigint,
   page: Page,
 ) {
-  const { tenantId, userId } = call.caller;
   const cached = await messageCache.find(channelId, page.size);
-  const rows = await db.run(call, (sql) => listNewest(sql, tenantId, userId, channelId, page.older, cached));
+  const rows = await db.run(call, (sql) => listNewest(sql, call.caller, channelId, page.older, cached));
   const [first] = rows;
   if (first === undefined) throw errors.channelNotFound();
   if (cached?.version === first.version) {
@@ -152,13 +151,12 @@ type HistoryRow = { readonly headSeq: bigint } & (
 );
 
 /**
- * Messages of a channel around a pivot: up to `older` before it and up to `newer` from it on. No row when the user
- * does not see the channel, one row without message when the page is empty.
+ * Messages of a channel around a pivot: up to `older` before it and up to `newer` from it on. No row when the
+ * caller does not see the channel, one row without message when the page is empty.
  */
 function listHistory(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   channelId: bigint,
   page: {
     readonly pivot: bigint;
@@ -167,11 +165,12 @@ function listHistory(
     readonly withoutReplies: boolean;
   },
 ): PendingQuery<HistoryRow[]> {
+  const { tenantId } = caller;
   const shown = page.withoutReplies ? sql`and (m.parent_id is null or m.also_in_channel)` : sql``;
   return sql<HistoryRow[]>`
     select c.event_seq as head_seq, page.*
     from channels c
-    join channel_members me on me.channel_id = c.id
+    ${joinReader(sql, caller)}
     left join lateral (
       (
         select ${messageColumns(sql)}, false as newer
@@ -192,9 +191,6 @@ function listHistory(
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
     order by page.id
   `;
 }
@@ -202,21 +198,21 @@ function listHistory(
 type NewestRow = Version & (MessageRow | { readonly id: null });
 
 /**
- * The newest messages of a channel, oldest first, unless its version is `known`. No row when the user does not see
+ * The newest messages of a channel, oldest first, unless its version is `known`. No row when the caller does not see
  * the channel, one row without message when there is none or the version is known.
  */
 function listNewest(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   channelId: bigint,
   limit: number,
   known: Version | undefined,
 ): PendingQuery<NewestRow[]> {
+  const { tenantId } = caller;
   return sql<NewestRow[]>`
     select c.event_seq as head_seq, state.version, page.*
     from channels c
-    join channel_members me on me.channel_id = c.id
+    ${joinReader(sql, caller)}
     cross join lateral (
       select c.event_seq || '.' || c.unread_version || '.' || database_epoch() as version
       offset 0
@@ -233,9 +229,6 @@ function listNewest(
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
     order by page.id
   `;
 }

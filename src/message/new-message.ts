@@ -2,13 +2,12 @@ import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { isManager } from '../channel/access.ts';
 import { toMetadata } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
 import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
 import type { Call, Caller } from '../rpc/call.ts';
-import { requireTenant } from '../rpc/caller.ts';
+import { isManager, requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { allowedMentions, mayMentionAll, requireContent } from './access.ts';
 import { findAudience, findMessage, type SendItem } from './sql.ts';
@@ -76,9 +75,8 @@ function requireOpenPoll({ poll }: SendRequest, nowMs: number): void {
 async function findThread(deps: Deps, call: Call, request: SendRequest): Promise<bigint> {
   const { channelId, replyToMessageId } = request;
   if (replyToMessageId === 0n) return 0n;
-  const { tenantId, userId } = call.caller;
   const [parent] = await deps.db.run(call, (sql) =>
-    findMessage(sql, tenantId, userId, channelId, replyToMessageId, isManager(call.caller)),
+    findMessage(sql, call.caller, channelId, replyToMessageId),
   );
   if (parent === undefined) throw errors.messageNotFound();
   if (parent.isDeleted) throw errors.messageDeleted();

@@ -231,10 +231,7 @@ describe('events of messages', () => {
 
 function replay(events: Subscriber['events'], state: ReadonlyMap<bigint, Message> = new Map()) {
   const replica = new EventProjection();
-  for (const message of state.values()) {
-    const event = { change: { case: 'messageEdited', value: { message } } };
-    replica.apply(event as (typeof events)[number]);
-  }
+  replica.load([...state.values()], 0n);
   for (const event of events) replica.apply(event);
   return replica.messages;
 }

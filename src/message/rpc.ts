@@ -1,6 +1,7 @@
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
+import { batchHandlers } from './batch.ts';
 import type { MessageCache } from './cache.ts';
 import { deleteHandlers } from './delete.ts';
 import { editHandlers } from './edit.ts';
@@ -13,21 +14,25 @@ export type MessageDeps = SendDeps & { readonly messageCache: MessageCache };
 
 type MessageHandlers = Pick<
   Handlers<typeof MessageService>,
-  'sendMessage' | 'getMessage' | 'listMessages' | 'editMessage' | 'listEdits' | 'deleteMessage'
+  | 'sendMessage'
+  | 'getMessage'
+  | 'batchGetMessages'
+  | 'listMessages'
+  | 'editMessage'
+  | 'listEdits'
+  | 'deleteMessage'
 >;
 
 export function messageRoutes(deps: MessageDeps): MessageHandlers {
   return {
     ...sendHandlers(deps),
+    ...batchHandlers(deps),
     ...historyHandlers(deps),
     ...editHandlers(deps),
     ...deleteHandlers(deps),
 
     async getMessage({ channelId, messageId }, call) {
-      const { tenantId, userId } = call.caller;
-      const [row] = await deps.db.run(call, (sql) =>
-        findMessage(sql, tenantId, userId, channelId, messageId),
-      );
+      const [row] = await deps.db.run(call, (sql) => findMessage(sql, call.caller, channelId, messageId));
       if (row === undefined) throw errors.messageNotFound();
       return { message: toMessage(row) };
     },

@@ -1,7 +1,8 @@
 import type { PendingQuery } from 'postgres';
 import type { ChannelType } from '../channel/sql.ts';
 import type { Pool, Sql } from '../db/types.ts';
-import type { Role } from '../membership/sql.ts';
+import { joinReader, type Role } from '../membership/sql.ts';
+import type { Caller } from '../rpc/call.ts';
 
 export type PreviewRow = {
   readonly id: bigint;
@@ -121,29 +122,24 @@ export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuer
   `;
 }
 
-/** A message in a channel of the user, or with `isManager` in any channel; no row when it is not visible. */
+/** A message; no row when it is not visible to the caller. */
 export function findMessage(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   channelId: bigint,
   messageId: bigint,
-  isManager = false,
 ): PendingQuery<MessageRow[]> {
+  const { tenantId } = caller;
   return sql<MessageRow[]>`
     select ${messageColumns(sql)}
     from messages m
     join channels c on c.id = m.channel_id
-    left join channel_members me
-      on me.channel_id = m.channel_id
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
+    ${joinReader(sql, caller)}
     where m.id = ${messageId}
       and m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
+      and c.tenant_id = ${tenantId}
       and c.deleted_at is null
-      and (me.id is not null or ${isManager})
   `;
 }
 

@@ -46,11 +46,8 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
     },
 
     async listPins({ channelId, pageSize, pageToken }, call) {
-      const { tenantId, userId } = call.caller;
       const before = fromPageToken(pageToken, 1)?.[0] ?? null;
-      const rows = await db.run(call, (sql) =>
-        listPins(sql, tenantId, userId, channelId, before, pageSize + 1),
-      );
+      const rows = await db.run(call, (sql) => listPins(sql, call.caller, channelId, before, pageSize + 1));
       if (rows.length === 0) throw errors.channelNotFound();
       const pins = rows.flatMap((row) => (row.id === null ? [] : [row]));
       const { items, nextPageToken } = pageOfItems(pins, pageSize, MessageSchema, toMessage, (last) => [

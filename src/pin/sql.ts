@@ -1,6 +1,8 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
+import { joinReader } from '../membership/sql.ts';
 import { type MessageRow, messageColumns, nextSeq } from '../message/sql.ts';
+import type { Caller } from '../rpc/call.ts';
 
 /** The number of pinned messages of a channel. */
 export function countPins(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ pins: number }[]> {
@@ -38,20 +40,20 @@ export type PinRow = MessageRow & { readonly pinSeq: bigint };
 
 /**
  * Pinned messages of a channel, the latest pin first, from the one before a `pinSeq` on. One row without message when
- * there are none, no row when the user does not see the channel.
+ * there are none, no row when the caller does not see the channel.
  */
 export function listPins(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   channelId: bigint,
   before: bigint | null,
   limit: number,
 ): PendingQuery<(PinRow | { readonly id: null })[]> {
+  const { tenantId } = caller;
   return sql<(PinRow | { readonly id: null })[]>`
     select pinned.*
     from channels c
-    join channel_members me on me.channel_id = c.id
+    ${joinReader(sql, caller)}
     left join lateral (
       select m.pin_seq, ${messageColumns(sql)}
       from messages m
@@ -65,9 +67,6 @@ export function listPins(
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
     order by pinned.pin_seq desc
   `;
 }

@@ -57,7 +57,7 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
       const { tenantId, userId } = call.caller;
       return db.transaction(call, async (sql) => {
         const [[row], votes] = await Promise.all([
-          findMessage(sql, tenantId, userId, channelId, messageId),
+          findMessage(sql, call.caller, channelId, messageId),
           listVotes(sql, tenantId, userId, messageId),
         ]);
         if (row === undefined) throw errors.messageNotFound();

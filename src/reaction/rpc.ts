@@ -26,12 +26,11 @@ export function reactionRoutes(deps: Deps): ReactionHandlers {
     },
 
     async listReactions(request, call) {
-      const { tenantId, userId } = call.caller;
       const size = request.pageSize;
       const message = { ...request, emoji: request.emoji === '' ? '' : toEmoji(request.emoji) };
       const after = toPlace(request.pageToken);
       const rows = await deps.db.run(call, (sql) =>
-        listReactions(sql, tenantId, userId, message, after, size + 1),
+        listReactions(sql, call.caller, message, after, size + 1),
       );
       if (rows.length === 0) throw errors.messageNotFound();
       const reactions = rows.flatMap((row) => (row.emoji === null ? [] : [row]));

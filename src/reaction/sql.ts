@@ -1,6 +1,8 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
 import type { PatchableEvent } from '../event/log/wire.ts';
+import { joinReader } from '../membership/sql.ts';
+import type { Caller } from '../rpc/call.ts';
 
 export type ReactionChange = {
   readonly channelId: bigint;
@@ -59,8 +61,7 @@ export type ListedReactionRow =
  */
 export function listReactions(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   { channelId, messageId, emoji }: Omit<ReactionChange, 'added'>,
   after: ReactionPlace | undefined,
   limit: number,
@@ -70,7 +71,7 @@ export function listReactions(
     select page.*
     from messages m
     join channels c on c.id = m.channel_id
-    join channel_members me on me.channel_id = m.channel_id
+    ${joinReader(sql, caller)}
     left join lateral (
       select
         r.reaction ->> 'emoji' as emoji,
@@ -86,11 +87,9 @@ export function listReactions(
     ) as page on true
     where m.id = ${messageId}
       and m.channel_id = ${channelId}
-      and m.tenant_id = ${tenantId}
+      and m.tenant_id = ${caller.tenantId}
+      and c.tenant_id = ${caller.tenantId}
       and c.deleted_at is null
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
     order by page.emoji_hash, page.user_id
   `;
 }

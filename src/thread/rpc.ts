@@ -7,6 +7,7 @@ import { signalRead } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
 import { toMessage } from '../message/view.ts';
 import type { Handlers } from '../rpc/call.ts';
+import { isManager } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { listFollowed, listThread, updateFollowing, updateThreadMarker } from './sql.ts';
@@ -20,12 +21,10 @@ type ThreadHandlers = Pick<
 export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
   return {
     async listThread(request, call) {
-      const { tenantId, userId } = call.caller;
+      const { caller } = call;
       const size = request.pageSize;
       const [after] = fromPageToken(request.pageToken, 1) ?? [];
-      const rows = await db.run(call, (sql) =>
-        listThread(sql, tenantId, userId, request, after ?? 0n, size + 1),
-      );
+      const rows = await db.run(call, (sql) => listThread(sql, caller, request, after ?? 0n, size + 1));
       const [first] = rows;
       if (first === undefined) throw errors.messageNotFound();
       const messages = rows.flatMap((row) => (row.id === null ? [] : [row]));
@@ -39,7 +38,7 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
         replies: items,
         nextPageToken,
         headSeq: first.headSeq,
-        state: toState(first),
+        state: isManager(caller) ? undefined : toState(first),
       };
     },
 

@@ -1,7 +1,9 @@
 import type { PendingQuery } from 'postgres';
 import { markSeen } from '../activity/sql.ts';
 import type { Sql } from '../db/types.ts';
+import { joinReader } from '../membership/sql.ts';
 import { type MessageRow, messageColumns } from '../message/sql.ts';
+import type { Caller } from '../rpc/call.ts';
 
 /** The caller's state in a thread; nulls when the caller never followed it. */
 export type StateRow = {
@@ -22,21 +24,21 @@ function stateColumns(sql: Sql) {
 export type ThreadRow = StateRow & { readonly headSeq: bigint } & (MessageRow | { readonly id: null });
 
 /**
- * Replies of a thread after one, oldest first; with `after` 0, the root message before them. No row when the user
+ * Replies of a thread after one, oldest first; with `after` 0, the root message before them. No row when the caller
  * does not see the thread, one row without message when the page is empty.
  */
 export function listThread(
   sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
+  caller: Caller,
   thread: { readonly channelId: bigint; readonly rootMessageId: bigint },
   after: bigint,
   limit: number,
 ): PendingQuery<ThreadRow[]> {
+  const { tenantId, userId } = caller;
   return sql<ThreadRow[]>`
     select c.event_seq as head_seq, ${stateColumns(sql)}, page.*
     from channels c
-    join channel_members me on me.channel_id = c.id
+    ${joinReader(sql, caller)}
     join messages root on root.channel_id = c.id
     left join thread_followers f on f.tenant_id = ${tenantId} and f.root_id = root.id and f.user_id = ${userId}
     left join lateral (
@@ -60,9 +62,6 @@ export function listThread(
       and root.id = ${thread.rootMessageId}
       and root.tenant_id = ${tenantId}
       and root.parent_id is null
-      and me.user_id = ${userId}
-      and me.tenant_id = ${tenantId}
-      and is_member_status(me.status)
     order by page.id
   `;
 }

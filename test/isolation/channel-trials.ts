@@ -1,7 +1,13 @@
 import assert from 'node:assert/strict';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { Code, createClient, type Transport } from '@connectrpc/connect';
 import type { Channel } from '#gen/serp/discuss/v1/channel_pb.ts';
-import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import {
+  type BatchGetChannelsRequestSchema,
+  ChannelService,
+} from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
+import { rejects } from '../kit/rejects.ts';
 import { ana, type Fixture, groupRequest, SECRET, service, type Victim } from './fixture.ts';
 import { empty, ownData, rejected, type Trial } from './trial.ts';
 
@@ -62,6 +68,40 @@ export const channelTrials: readonly Trial[] = [
     shows: showsChannel,
     publicGroup: 'visible',
   }),
+  empty(method.batchGetChannels, {
+    access: USER_OR_SERVICE,
+    request: toRefs,
+    victim: ({ topic }) => topic,
+    shows: ({ entries, missing }, victim) => {
+      for (const entry of entries) showsChannel(entry, victim);
+      assert.deepEqual([entries.length, missing], [2, []]);
+    },
+    sameTenant: ({ entries }, { publicGroup }) =>
+      assert.ok(entries.every(({ channel }) => channel?.id === publicGroup.channelId)),
+    without: (response) => ({ ...response, missing: [] }),
+  }),
+  {
+    method: method.listTenantChannels,
+    kind: 'own data',
+    access: SERVICE,
+    tenantWide: false,
+    invoke: ({ transport }) => createClient(ChannelService, transport).listTenantChannels({}),
+    assertAllowed: async ({ app, group }) => {
+      const ids = await listTenant(app.transport(service, 'grpc', 0));
+      assert.ok(ids.includes(group.channelId));
+    },
+    assertOutsider: async ({ fixture, transport, as }) => {
+      const response = listTenant(transport);
+      // A service that acts for a user has the rights of the user.
+      if (as.userId > 0n) {
+        await rejects(response, Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+        return;
+      }
+      const { group, direct, formerDirect, topic, publicGroup } = fixture;
+      const victims = [group, direct, formerDirect, topic, publicGroup].map(({ channelId }) => channelId);
+      assert.ok(!(await response).some((id) => victims.includes(id)));
+    },
+  },
   empty(method.listChannels, {
     access: USER,
     request: () => ({ pageSize: 100 }),
@@ -119,6 +159,26 @@ export const channelTrials: readonly Trial[] = [
 function showsChannel({ channel }: { channel?: Channel | undefined }, { channelId }: Victim): void {
   assert.equal(channel?.id, channelId);
   assert.equal(channel?.name, SECRET);
+}
+
+function toRefs({ channelId, entityId }: Victim): MessageInitShape<typeof BatchGetChannelsRequestSchema> {
+  return {
+    refs: [
+      { ref: { case: 'channelId', value: channelId } },
+      { ref: { case: 'entity', value: { type: 'order', id: entityId || 1n } } },
+    ],
+  };
+}
+
+async function listTenant(transport: Transport): Promise<bigint[]> {
+  const client = createClient(ChannelService, transport);
+  const ids: bigint[] = [];
+  for (let pageToken = ''; ; ) {
+    const page = await client.listTenantChannels({ pageToken, pageSize: 100 });
+    ids.push(...page.entries.map(({ channel }) => channel?.id ?? 0n));
+    if (page.nextPageToken === '') return ids;
+    pageToken = page.nextPageToken;
+  }
 }
 
 /** Asserts that a channel is none of the victims'. */

@@ -24,13 +24,22 @@ export const messageTrials: readonly Trial[] = [
     shows: (response) => assert.equal(response.message?.content, 'tin mới'),
   }),
   rejected(method.getMessage, {
-    access: USER,
+    access: USER_OR_SERVICE,
     reason: 'MESSAGE_NOT_FOUND',
     request: message,
     shows: (response, victim) => showsMessage(response.message, victim),
   }),
+  empty(method.batchGetMessages, {
+    access: USER_OR_SERVICE,
+    request: ({ messageId, pollId }) => ({ messageIds: [messageId, pollId] }),
+    shows: ({ entries, missingMessageIds }, victim) => {
+      showsMessage(entries[0]?.message, victim);
+      assert.deepEqual([entries.length, missingMessageIds], [2, []]);
+    },
+    without: (response) => ({ ...response, missingMessageIds: [] }),
+  }),
   rejected(method.listMessages, {
-    access: USER,
+    access: USER_OR_SERVICE,
     request: ({ channelId }) => ({ channelId }),
     shows: ({ messages }, victim) => showsMessage(find(messages, victim), victim),
   }),
@@ -41,7 +50,7 @@ export const messageTrials: readonly Trial[] = [
     shows: (response) => assert.equal(response.message?.content, 'đã sửa'),
   }),
   rejected(method.listEdits, {
-    access: USER,
+    access: USER_OR_SERVICE,
     reason: 'MESSAGE_NOT_FOUND',
     request: message,
     shows: ({ versions }) => assert.equal(versions.length, 1),
@@ -56,7 +65,7 @@ export const messageTrials: readonly Trial[] = [
     },
   }),
   rejected(method.listThread, {
-    access: USER,
+    access: USER_OR_SERVICE,
     reason: 'MESSAGE_NOT_FOUND',
     request: thread,
     shows: ({ root, replies }, victim) => {
@@ -111,7 +120,7 @@ export const messageTrials: readonly Trial[] = [
     shows: ({ reactions }) => assert.deepEqual(emojis(reactions), []),
   }),
   rejected(method.listReactions, {
-    access: USER,
+    access: USER_OR_SERVICE,
     reason: 'MESSAGE_NOT_FOUND',
     request: message,
     shows: ({ entries }) =>
@@ -133,7 +142,7 @@ export const messageTrials: readonly Trial[] = [
     shows: (response) => assert.equal(response.poll?.manualCloseTime === undefined, false),
   }),
   rejected(method.getPoll, {
-    access: USER,
+    access: USER_OR_SERVICE,
     reason: 'MESSAGE_NOT_FOUND',
     request: poll,
     shows: (response) => assert.equal(response.poll?.options[0]?.text, SECRET),
@@ -151,7 +160,7 @@ export const messageTrials: readonly Trial[] = [
     shows: (response) => assert.equal(response.message?.pinTime, undefined),
   }),
   rejected(method.listPins, {
-    access: USER,
+    access: USER_OR_SERVICE,
     request: ({ channelId }) => ({ channelId }),
     shows: ({ messages }, victim) => showsMessage(find(messages, victim), victim),
   }),

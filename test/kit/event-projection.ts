@@ -5,11 +5,23 @@ import { type Message, MessageSchema, ReactionSchema } from '#gen/serp/discuss/v
 /** Users of a reaction that a message names. */
 const NAMED_USERS = 20;
 
-/** The messages of a channel, built from the channel's events alone. */
+/** The messages of a channel, built from the channel's events alone, or from messages that were read and later events. */
 export class EventProjection {
   readonly messages = new Map<bigint, Message>();
+  /** By message that was read: `seq` up to which it includes the events about it. */
+  readonly #readSeqs = new Map<bigint, bigint>();
+  #seq = 0n;
 
-  apply({ change }: Event): void {
+  /** Takes messages over as they were read, with the `head_seq` of the response. */
+  load(messages: readonly Message[], headSeq: bigint): void {
+    for (const message of messages) {
+      this.messages.set(message.id, clone(MessageSchema, message));
+      this.#readSeqs.set(message.id, headSeq);
+    }
+  }
+
+  apply({ seq, change }: Event): void {
+    this.#seq = seq;
     switch (change.case) {
       case 'messageCreated':
         this.#created(change.value);
@@ -39,13 +51,19 @@ export class EventProjection {
     }
   }
 
+  #includes(messageId: bigint): boolean {
+    return this.#seq <= (this.#readSeqs.get(messageId) ?? 0n);
+  }
+
   #put(message: Message | undefined): void {
-    if (message !== undefined) this.messages.set(message.id, clone(MessageSchema, message));
+    if (message !== undefined && !this.#includes(message.id))
+      this.messages.set(message.id, clone(MessageSchema, message));
   }
 
   #change(messageId: bigint, change: (message: Message) => void): void {
     const message = this.messages.get(messageId);
-    if (message !== undefined && message.deleteTime === undefined) change(message);
+    if (message !== undefined && message.deleteTime === undefined && !this.#includes(messageId))
+      change(message);
   }
 
   #created(value: Extract<Event['change'], { case: 'messageCreated' }>['value']): void {
@@ -53,6 +71,7 @@ export class EventProjection {
     this.#put(message);
     const root = this.messages.get(message?.rootMessageId ?? 0n);
     if (message === undefined || root === undefined || threadReplyCount === 0) return;
+    if (this.#includes(root.id)) return;
     root.replyCount = threadReplyCount;
     if (message.createTime !== undefined) root.lastReplyTime = message.createTime;
     if (threadParticipantCount > root.participantCount && root.participantUserIds.length < 5)
@@ -63,7 +82,7 @@ export class EventProjection {
   #deleted({ message, thread }: Extract<Event['change'], { case: 'messageDeleted' }>['value']): void {
     this.#put(message);
     const root = this.messages.get(thread?.rootMessageId ?? 0n);
-    if (thread === undefined || root === undefined) return;
+    if (thread === undefined || root === undefined || this.#includes(root.id)) return;
     root.replyCount = thread.replyCount;
     root.participantCount = thread.participantCount;
     root.participantUserIds = [...thread.participantUserIds];

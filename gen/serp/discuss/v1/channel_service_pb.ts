@@ -20,7 +20,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/channel_service.proto.
  */
 export const file_serp_discuss_v1_channel_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi1wEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIcCgpyZXF1ZXN0X2lkGAYgASgJQgi6SAVyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKKAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSMgoGZW50aXR5GAcgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkIGukgDyAEBSgQIARACSgQIAhADUgtlbnRpdHlfdHlwZVIJZW50aXR5X2lkInEKH0dldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEg8KB2NyZWF0ZWQYAiABKAgSEgoKcmVkaXJlY3RlZBgDIAEoCCLmAQoQTW92ZVRvcGljUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAUgASgJQgi6SAVyA7ABARI3Cgtmcm9tX2VudGl0eRgGIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZCBrpIA8gBARI1Cgl0b19lbnRpdHkYByABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmQga6SAPIAQFKBAgBEAVSEGZyb21fZW50aXR5X3R5cGVSDmZyb21fZW50aXR5X2lkUg50b19lbnRpdHlfdHlwZVIMdG9fZW50aXR5X2lkIlkKEU1vdmVUb3BpY1Jlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIZChFtZXJnZWRfY2hhbm5lbF9pZBgCIAEoAyIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyKuAgoTTGlzdENoYW5uZWxzUmVxdWVzdBI+CgV0eXBlcxgBIAMoDjIcLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsVHlwZUIRukgOkgELEAMiB4IBBBABIAASEwoLcGlubmVkX29ubHkYAiABKAgSEwoLdW5yZWFkX29ubHkYAyABKAgSHAoLZW50aXR5X3R5cGUYBCABKAlCB7pIBHICGGQSEAoIYXJjaGl2ZWQYBSABKAgSIgoJcGFnZV9zaXplGAYgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgHIAEoCUIIukgFcgMYyAESKgoGZW50aXR5GAkgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkoECAgQCVIJZW50aXR5X2lkIu0CChRMaXN0Q2hhbm5lbHNSZXNwb25zZRI8CgdlbnRyaWVzGAEgAygLMisuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRr9AQoFRW50cnkSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIuCgxsYXN0X21lc3NhZ2UYAyABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIQCghoZWFkX3NlcRgEIAEoAxIcChR1bnJlYWRfbWVudGlvbl9jb3VudBgFIAEoBRIgChNvbmxpbmVfbWVtYmVyX2NvdW50GAogASgFSACIAQFCFgoUX29ubGluZV9tZW1iZXJfY291bnQi9gEKFFVwZGF0ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASFgoEbmFtZRgCIAEoCUIIukgFcgMY/wESHQoLZGVzY3JpcHRpb24YAyABKAlCCLpIBXIDGNAPEg8KB3ByaXZhdGUYBCABKAgSKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjcKC3VwZGF0ZV9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IGukgDyAEBEhUKBGV0YWcYByABKAlCB7pIBHICGEAiQgoVVXBkYXRlQ2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbCJyChVCcm93c2VDaGFubmVsc1JlcXVlc3QSFwoFcXVlcnkYASABKAlCCLpIBXIDGMgBEiIKCXBhZ2Vfc2l6ZRgCIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBItYBChZCcm93c2VDaGFubmVsc1Jlc3BvbnNlEj4KB2VudHJpZXMYASADKAsyLS5zZXJwLmRpc2N1c3MudjEuQnJvd3NlQ2hhbm5lbHNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaYwoFRW50cnkSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJfChtMaXN0VHJlbmRpbmdDaGFubmVsc1JlcXVlc3QSIgoJcGFnZV9zaXplGAEgASgFQg+6SAQaAigAirUYBAgUEGQSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYiCcizwEKHExpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2USRAoHZW50cmllcxgBIAMoCzIzLnNlcnAuZGlzY3Vzcy52MS5MaXN0VHJlbmRpbmdDaGFubmVsc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpQCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSHAoUcmVjZW50X21lc3NhZ2VfY291bnQYAiABKAUiSwoVQXJjaGl2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASFQoEZXRhZxgCIAEoCUIHukgEcgIYQCJDChZBcmNoaXZlQ2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbCJNChdVbmFyY2hpdmVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhUKBGV0YWcYAiABKAlCB7pIBHICGEAiRQoYVW5hcmNoaXZlQ2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbCJKChREZWxldGVDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhUKBGV0YWcYAiABKAlCB7pIBHICGEAiFwoVRGVsZXRlQ2hhbm5lbFJlc3BvbnNlMvoKCg5DaGFubmVsU2VydmljZRJrCg1DcmVhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkNyZWF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISjAEKGEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbBIwLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0GjEuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhKJAQoXR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWwSLy5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0GjAuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAKQtRgCEl8KCU1vdmVUb3BpYxIhLnNlcnAuZGlzY3Vzcy52MS5Nb3ZlVG9waWNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLk1vdmVUb3BpY1Jlc3BvbnNlIguQAgKItRgCkLUYAhJiCgpHZXRDaGFubmVsEiIuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldENoYW5uZWxSZXNwb25zZSILkAIBiLUYBJC1GAESaAoMTGlzdENoYW5uZWxzEiQuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEm4KDkJyb3dzZUNoYW5uZWxzEiYuc2VycC5kaXNjdXNzLnYxLkJyb3dzZUNoYW5uZWxzUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARKAAQoUTGlzdFRyZW5kaW5nQ2hhbm5lbHMSLC5zZXJwLmRpc2N1c3MudjEuTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXF1ZXN0Gi0uc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKDVVwZGF0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuVXBkYXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAhJuCg5BcmNoaXZlQ2hhbm5lbBImLnNlcnAuZGlzY3Vzcy52MS5BcmNoaXZlQ2hhbm5lbFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuQXJjaGl2ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVW5hcmNoaXZlQ2hhbm5lbBIoLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VbmFyY2hpdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCEmsKDURlbGV0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAmIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvY2hhbm5lbF9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi1wEKFENyZWF0ZUNoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYASABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAIgASgJQgi6SAVyAxjQDxIPCgdwcml2YXRlGAMgASgIEigKD21lbWJlcl91c2VyX2lkcxgEIAMoA0IPukgMkgEJEOgHIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIcCgpyZXF1ZXN0X2lkGAYgASgJQgi6SAVyA7ABASJzChVDcmVhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCI7Ch9HZXRPckNyZWF0ZURpcmVjdENoYW5uZWxSZXF1ZXN0EhgKB3VzZXJfaWQYASABKANCB7pIBCICIAAijwEKIEdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAIgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASDwoHY3JlYXRlZBgDIAEoCCKKAgoeR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXF1ZXN0EhwKBG5hbWUYAyABKAlCDrpIC3IJEAEY/wEyAlxTEh0KC2Rlc2NyaXB0aW9uGAQgASgJQgi6SAVyAxjQDxIoCg9tZW1iZXJfdXNlcl9pZHMYBSADKANCD7pIDJIBCRDoByIEIgIgABIpCghtZXRhZGF0YRgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSMgoGZW50aXR5GAcgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkIGukgDyAEBSgQIARACSgQIAhADUgtlbnRpdHlfdHlwZVIJZW50aXR5X2lkInEKH0dldE9yQ3JlYXRlVG9waWNDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEg8KB2NyZWF0ZWQYAiABKAgSEgoKcmVkaXJlY3RlZBgDIAEoCCLmAQoQTW92ZVRvcGljUmVxdWVzdBIcCgpyZXF1ZXN0X2lkGAUgASgJQgi6SAVyA7ABARI3Cgtmcm9tX2VudGl0eRgGIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZCBrpIA8gBARI1Cgl0b19lbnRpdHkYByABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmQga6SAPIAQFKBAgBEAVSEGZyb21fZW50aXR5X3R5cGVSDmZyb21fZW50aXR5X2lkUg50b19lbnRpdHlfdHlwZVIMdG9fZW50aXR5X2lkIlkKEU1vdmVUb3BpY1Jlc3BvbnNlEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIZChFtZXJnZWRfY2hhbm5lbF9pZBgCIAEoAyIwChFHZXRDaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAIoIBChJHZXRDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcBIQCghoZWFkX3NlcRgDIAEoAyJnCgpDaGFubmVsUmVmEh0KCmNoYW5uZWxfaWQYASABKANCB7pIBCICIABIABIsCgZlbnRpdHkYAiABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSABCDAoDcmVmEgW6SAIIASJQChdCYXRjaEdldENoYW5uZWxzUmVxdWVzdBI1CgRyZWZzGAEgAygLMhsuc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZWZCCrpIB5IBBAgBEGQi3AIKGEJhdGNoR2V0Q2hhbm5lbHNSZXNwb25zZRJACgdlbnRyaWVzGAEgAygLMi8uc2VycC5kaXNjdXNzLnYxLkJhdGNoR2V0Q2hhbm5lbHNSZXNwb25zZS5FbnRyeRIsCgdtaXNzaW5nGAIgAygLMhsuc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZWYSLgoJcmVtYWluaW5nGAMgAygLMhsuc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxSZWYanwEKBUVudHJ5EigKA3JlZhgBIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsUmVmEikKB2NoYW5uZWwYAiABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIvCgptZW1iZXJzaGlwGAMgASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlcnNoaXASEAoIaGVhZF9zZXEYBCABKAMiXQoZTGlzdFRlbmFudENoYW5uZWxzUmVxdWVzdBIiCglwYWdlX3NpemUYASABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxjIASK/AQoaTGlzdFRlbmFudENoYW5uZWxzUmVzcG9uc2USQgoHZW50cmllcxgBIAMoCzIxLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGVuYW50Q2hhbm5lbHNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRAoFRW50cnkSKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEhAKCGhlYWRfc2VxGAIgASgDIq4CChNMaXN0Q2hhbm5lbHNSZXF1ZXN0Ej4KBXR5cGVzGAEgAygOMhwuc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxUeXBlQhG6SA6SAQsQAyIHggEEEAEgABITCgtwaW5uZWRfb25seRgCIAEoCBITCgt1bnJlYWRfb25seRgDIAEoCBIcCgtlbnRpdHlfdHlwZRgEIAEoCUIHukgEcgIYZBIQCghhcmNoaXZlZBgFIAEoCBIiCglwYWdlX3NpemUYBiABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAcgASgJQgi6SAVyAxjIARIqCgZlbnRpdHkYCSABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSgQICBAJUgllbnRpdHlfaWQi7QIKFExpc3RDaGFubmVsc1Jlc3BvbnNlEjwKB2VudHJpZXMYASADKAsyKy5zZXJwLmRpc2N1c3MudjEuTGlzdENoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGv0BCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwEi4KDGxhc3RfbWVzc2FnZRgDIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAQgASgDEhwKFHVucmVhZF9tZW50aW9uX2NvdW50GAUgASgFEiAKE29ubGluZV9tZW1iZXJfY291bnQYCiABKAVIAIgBAUIWChRfb25saW5lX21lbWJlcl9jb3VudCL2AQoUVXBkYXRlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIWCgRuYW1lGAIgASgJQgi6SAVyAxj/ARIdCgtkZXNjcmlwdGlvbhgDIAEoCUIIukgFcgMY0A8SDwoHcHJpdmF0ZRgEIAEoCBIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQga6SAPIAQESFQoEZXRhZxgHIAEoCUIHukgEcgIYQCJCChVVcGRhdGVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsInIKFUJyb3dzZUNoYW5uZWxzUmVxdWVzdBIXCgVxdWVyeRgBIAEoCUIIukgFcgMYyAESIgoJcGFnZV9zaXplGAIgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYyAEi1gEKFkJyb3dzZUNoYW5uZWxzUmVzcG9uc2USPgoHZW50cmllcxgBIAMoCzItLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpjCgVFbnRyeRIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSLwoKbWVtYmVyc2hpcBgCIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwIl8KG0xpc3RUcmVuZGluZ0NoYW5uZWxzUmVxdWVzdBIiCglwYWdlX3NpemUYASABKAVCD7pIBBoCKACKtRgECBQQZBIcCgpwYWdlX3Rva2VuGAIgASgJQgi6SAVyAxiIJyLPAQocTGlzdFRyZW5kaW5nQ2hhbm5lbHNSZXNwb25zZRJECgdlbnRyaWVzGAEgAygLMjMuc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGlAKBUVudHJ5EikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIcChRyZWNlbnRfbWVzc2FnZV9jb3VudBgCIAEoBSJLChVBcmNoaXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIVCgRldGFnGAIgASgJQge6SARyAhhAIkMKFkFyY2hpdmVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsIk0KF1VuYXJjaGl2ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASFQoEZXRhZxgCIAEoCUIHukgEcgIYQCJFChhVbmFyY2hpdmVDaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsIkoKFERlbGV0ZUNoYW5uZWxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASFQoEZXRhZxgCIAEoCUIHukgEcgIYQCIXChVEZWxldGVDaGFubmVsUmVzcG9uc2Uy7AwKDkNoYW5uZWxTZXJ2aWNlEmsKDUNyZWF0ZUNoYW5uZWwSJS5zZXJwLmRpc2N1c3MudjEuQ3JlYXRlQ2hhbm5lbFJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuQ3JlYXRlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhKMAQoYR2V0T3JDcmVhdGVEaXJlY3RDaGFubmVsEjAuc2VycC5kaXNjdXNzLnYxLkdldE9yQ3JlYXRlRGlyZWN0Q2hhbm5lbFJlcXVlc3QaMS5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVEaXJlY3RDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEokBChdHZXRPckNyZWF0ZVRvcGljQ2hhbm5lbBIvLnNlcnAuZGlzY3Vzcy52MS5HZXRPckNyZWF0ZVRvcGljQ2hhbm5lbFJlcXVlc3QaMC5zZXJwLmRpc2N1c3MudjEuR2V0T3JDcmVhdGVUb3BpY0NoYW5uZWxSZXNwb25zZSILkAICiLUYApC1GAISXwoJTW92ZVRvcGljEiEuc2VycC5kaXNjdXNzLnYxLk1vdmVUb3BpY1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTW92ZVRvcGljUmVzcG9uc2UiC5ACAoi1GAKQtRgCEmIKCkdldENoYW5uZWwSIi5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuR2V0Q2hhbm5lbFJlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBCYXRjaEdldENoYW5uZWxzEiguc2VycC5kaXNjdXNzLnYxLkJhdGNoR2V0Q2hhbm5lbHNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkJhdGNoR2V0Q2hhbm5lbHNSZXNwb25zZSILkAIBiLUYBJC1GAESegoSTGlzdFRlbmFudENoYW5uZWxzEiouc2VycC5kaXNjdXNzLnYxLkxpc3RUZW5hbnRDaGFubmVsc1JlcXVlc3QaKy5zZXJwLmRpc2N1c3MudjEuTGlzdFRlbmFudENoYW5uZWxzUmVzcG9uc2UiC5ACAYi1GAKQtRgBEmgKDExpc3RDaGFubmVscxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0Q2hhbm5lbHNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARJuCg5Ccm93c2VDaGFubmVscxImLnNlcnAuZGlzY3Vzcy52MS5Ccm93c2VDaGFubmVsc1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuQnJvd3NlQ2hhbm5lbHNSZXNwb25zZSILkAIBiLUYAZC1GAESgAEKFExpc3RUcmVuZGluZ0NoYW5uZWxzEiwuc2VycC5kaXNjdXNzLnYxLkxpc3RUcmVuZGluZ0NoYW5uZWxzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5MaXN0VHJlbmRpbmdDaGFubmVsc1Jlc3BvbnNlIguQAgGItRgBkLUYARJrCg1VcGRhdGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLlVwZGF0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLlVwZGF0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAISbgoOQXJjaGl2ZUNoYW5uZWwSJi5zZXJwLmRpc2N1c3MudjEuQXJjaGl2ZUNoYW5uZWxSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLkFyY2hpdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GASQtRgCEnQKEFVuYXJjaGl2ZUNoYW5uZWwSKC5zZXJwLmRpc2N1c3MudjEuVW5hcmNoaXZlQ2hhbm5lbFJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVW5hcmNoaXZlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgEkLUYAhJrCg1EZWxldGVDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZUNoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZUNoYW5uZWxSZXNwb25zZSILkAICiLUYBJC1GAJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Group to create.
@@ -346,7 +346,7 @@ export type GetChannelResponse = Message<"serp.discuss.v1.GetChannelResponse"> &
   channel?: Channel | undefined;
 
   /**
-   * The caller's own state in the channel; unset if the caller is not a member.
+   * The caller's own state in the channel; unset if the caller is not a member or is a service acting for itself.
    *
    * @generated from field: serp.discuss.v1.Membership membership = 2;
    */
@@ -366,6 +366,226 @@ export type GetChannelResponse = Message<"serp.discuss.v1.GetChannelResponse"> &
  */
 export const GetChannelResponseSchema: GenMessage<GetChannelResponse> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_channel_service, 9);
+
+/**
+ * Reference to a channel.
+ *
+ * @generated from message serp.discuss.v1.ChannelRef
+ */
+export type ChannelRef = Message<"serp.discuss.v1.ChannelRef"> & {
+  /**
+   * Required.
+   *
+   * @generated from oneof serp.discuss.v1.ChannelRef.ref
+   */
+  ref: {
+    /**
+     * Id of the channel.
+     *
+     * @generated from field: int64 channel_id = 1;
+     */
+    value: bigint;
+    case: "channelId";
+  } | {
+    /**
+     * Entity that resolves to the channel, also if the discussion was moved (MoveTopic).
+     *
+     * @generated from field: serp.discuss.v1.EntityRef entity = 2;
+     */
+    value: EntityRef;
+    case: "entity";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message serp.discuss.v1.ChannelRef.
+ * Use `create(ChannelRefSchema)` to create a new message.
+ */
+export const ChannelRefSchema: GenMessage<ChannelRef> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 10);
+
+/**
+ * Channels to return.
+ *
+ * @generated from message serp.discuss.v1.BatchGetChannelsRequest
+ */
+export type BatchGetChannelsRequest = Message<"serp.discuss.v1.BatchGetChannelsRequest"> & {
+  /**
+   * 1 to 100 references. A channel that several of them name is returned for each.
+   *
+   * @generated from field: repeated serp.discuss.v1.ChannelRef refs = 1;
+   */
+  refs: ChannelRef[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchGetChannelsRequest.
+ * Use `create(BatchGetChannelsRequestSchema)` to create a new message.
+ */
+export const BatchGetChannelsRequestSchema: GenMessage<BatchGetChannelsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 11);
+
+/**
+ * The channels that the caller can read.
+ *
+ * @generated from message serp.discuss.v1.BatchGetChannelsResponse
+ */
+export type BatchGetChannelsResponse = Message<"serp.discuss.v1.BatchGetChannelsResponse"> & {
+  /**
+   * Channels in the order of the request.
+   *
+   * @generated from field: repeated serp.discuss.v1.BatchGetChannelsResponse.Entry entries = 1;
+   */
+  entries: BatchGetChannelsResponse_Entry[];
+
+  /**
+   * References without a channel that the caller can read, in the order of the request.
+   *
+   * @generated from field: repeated serp.discuss.v1.ChannelRef missing = 2;
+   */
+  missing: ChannelRef[];
+
+  /**
+   * The last references of the request, which this response does not cover because it would exceed 3 MB: request them
+   * with another call. Normally empty.
+   *
+   * @generated from field: repeated serp.discuss.v1.ChannelRef remaining = 3;
+   */
+  remaining: ChannelRef[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchGetChannelsResponse.
+ * Use `create(BatchGetChannelsResponseSchema)` to create a new message.
+ */
+export const BatchGetChannelsResponseSchema: GenMessage<BatchGetChannelsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 12);
+
+/**
+ * One channel and the caller's own state in it.
+ *
+ * @generated from message serp.discuss.v1.BatchGetChannelsResponse.Entry
+ */
+export type BatchGetChannelsResponse_Entry = Message<"serp.discuss.v1.BatchGetChannelsResponse.Entry"> & {
+  /**
+   * The reference as in the request.
+   *
+   * @generated from field: serp.discuss.v1.ChannelRef ref = 1;
+   */
+  ref?: ChannelRef | undefined;
+
+  /**
+   * Current state of the channel.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 2;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * The caller's own state in the channel; unset if the caller is not a member or is a service acting for itself.
+   *
+   * @generated from field: serp.discuss.v1.Membership membership = 3;
+   */
+  membership?: Membership | undefined;
+
+  /**
+   * `seq` of the last event that this entry includes. Used as a cursor in Subscribe, it delivers all later events.
+   *
+   * @generated from field: int64 head_seq = 4;
+   */
+  headSeq: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchGetChannelsResponse.Entry.
+ * Use `create(BatchGetChannelsResponse_EntrySchema)` to create a new message.
+ */
+export const BatchGetChannelsResponse_EntrySchema: GenMessage<BatchGetChannelsResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 12, 0);
+
+/**
+ * Page of the channels of a tenant.
+ *
+ * @generated from message serp.discuss.v1.ListTenantChannelsRequest
+ */
+export type ListTenantChannelsRequest = Message<"serp.discuss.v1.ListTenantChannelsRequest"> & {
+  /**
+   * Maximum number of channels per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListTenantChannelsRequest.
+ * Use `create(ListTenantChannelsRequestSchema)` to create a new message.
+ */
+export const ListTenantChannelsRequestSchema: GenMessage<ListTenantChannelsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 13);
+
+/**
+ * A page of the channels of a tenant.
+ *
+ * @generated from message serp.discuss.v1.ListTenantChannelsResponse
+ */
+export type ListTenantChannelsResponse = Message<"serp.discuss.v1.ListTenantChannelsResponse"> & {
+  /**
+   * Channels in ascending order of their ids.
+   *
+   * @generated from field: repeated serp.discuss.v1.ListTenantChannelsResponse.Entry entries = 1;
+   */
+  entries: ListTenantChannelsResponse_Entry[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListTenantChannelsResponse.
+ * Use `create(ListTenantChannelsResponseSchema)` to create a new message.
+ */
+export const ListTenantChannelsResponseSchema: GenMessage<ListTenantChannelsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 14);
+
+/**
+ * One channel of the tenant.
+ *
+ * @generated from message serp.discuss.v1.ListTenantChannelsResponse.Entry
+ */
+export type ListTenantChannelsResponse_Entry = Message<"serp.discuss.v1.ListTenantChannelsResponse.Entry"> & {
+  /**
+   * Current state of the channel.
+   *
+   * @generated from field: serp.discuss.v1.Channel channel = 1;
+   */
+  channel?: Channel | undefined;
+
+  /**
+   * `seq` of the last event of the channel that this entry includes.
+   *
+   * @generated from field: int64 head_seq = 2;
+   */
+  headSeq: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListTenantChannelsResponse.Entry.
+ * Use `create(ListTenantChannelsResponse_EntrySchema)` to create a new message.
+ */
+export const ListTenantChannelsResponse_EntrySchema: GenMessage<ListTenantChannelsResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_channel_service, 14, 0);
 
 /**
  * Filter and page of the caller's channels. All filters must match.
@@ -436,7 +656,7 @@ export type ListChannelsRequest = Message<"serp.discuss.v1.ListChannelsRequest">
  * Use `create(ListChannelsRequestSchema)` to create a new message.
  */
 export const ListChannelsRequestSchema: GenMessage<ListChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 10);
+  messageDesc(file_serp_discuss_v1_channel_service, 15);
 
 /**
  * A page of the caller's channels.
@@ -464,7 +684,7 @@ export type ListChannelsResponse = Message<"serp.discuss.v1.ListChannelsResponse
  * Use `create(ListChannelsResponseSchema)` to create a new message.
  */
 export const ListChannelsResponseSchema: GenMessage<ListChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 11);
+  messageDesc(file_serp_discuss_v1_channel_service, 16);
 
 /**
  * One row of a channel list.
@@ -522,7 +742,7 @@ export type ListChannelsResponse_Entry = Message<"serp.discuss.v1.ListChannelsRe
  * Use `create(ListChannelsResponse_EntrySchema)` to create a new message.
  */
 export const ListChannelsResponse_EntrySchema: GenMessage<ListChannelsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 11, 0);
+  messageDesc(file_serp_discuss_v1_channel_service, 16, 0);
 
 /**
  * Change of a channel's settings.
@@ -586,7 +806,7 @@ export type UpdateChannelRequest = Message<"serp.discuss.v1.UpdateChannelRequest
  * Use `create(UpdateChannelRequestSchema)` to create a new message.
  */
 export const UpdateChannelRequestSchema: GenMessage<UpdateChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 12);
+  messageDesc(file_serp_discuss_v1_channel_service, 17);
 
 /**
  * Result of UpdateChannel.
@@ -607,7 +827,7 @@ export type UpdateChannelResponse = Message<"serp.discuss.v1.UpdateChannelRespon
  * Use `create(UpdateChannelResponseSchema)` to create a new message.
  */
 export const UpdateChannelResponseSchema: GenMessage<UpdateChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 13);
+  messageDesc(file_serp_discuss_v1_channel_service, 18);
 
 /**
  * Filter and page of the public groups.
@@ -642,7 +862,7 @@ export type BrowseChannelsRequest = Message<"serp.discuss.v1.BrowseChannelsReque
  * Use `create(BrowseChannelsRequestSchema)` to create a new message.
  */
 export const BrowseChannelsRequestSchema: GenMessage<BrowseChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 14);
+  messageDesc(file_serp_discuss_v1_channel_service, 19);
 
 /**
  * A page of public groups.
@@ -670,7 +890,7 @@ export type BrowseChannelsResponse = Message<"serp.discuss.v1.BrowseChannelsResp
  * Use `create(BrowseChannelsResponseSchema)` to create a new message.
  */
 export const BrowseChannelsResponseSchema: GenMessage<BrowseChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 15);
+  messageDesc(file_serp_discuss_v1_channel_service, 20);
 
 /**
  * One public group.
@@ -698,7 +918,7 @@ export type BrowseChannelsResponse_Entry = Message<"serp.discuss.v1.BrowseChanne
  * Use `create(BrowseChannelsResponse_EntrySchema)` to create a new message.
  */
 export const BrowseChannelsResponse_EntrySchema: GenMessage<BrowseChannelsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 15, 0);
+  messageDesc(file_serp_discuss_v1_channel_service, 20, 0);
 
 /**
  * Page of the ranking to return.
@@ -726,7 +946,7 @@ export type ListTrendingChannelsRequest = Message<"serp.discuss.v1.ListTrendingC
  * Use `create(ListTrendingChannelsRequestSchema)` to create a new message.
  */
 export const ListTrendingChannelsRequestSchema: GenMessage<ListTrendingChannelsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 16);
+  messageDesc(file_serp_discuss_v1_channel_service, 21);
 
 /**
  * A page of the groups with the most recent messages.
@@ -755,7 +975,7 @@ export type ListTrendingChannelsResponse = Message<"serp.discuss.v1.ListTrending
  * Use `create(ListTrendingChannelsResponseSchema)` to create a new message.
  */
 export const ListTrendingChannelsResponseSchema: GenMessage<ListTrendingChannelsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 17);
+  messageDesc(file_serp_discuss_v1_channel_service, 22);
 
 /**
  * One group of the ranking.
@@ -783,7 +1003,7 @@ export type ListTrendingChannelsResponse_Entry = Message<"serp.discuss.v1.ListTr
  * Use `create(ListTrendingChannelsResponse_EntrySchema)` to create a new message.
  */
 export const ListTrendingChannelsResponse_EntrySchema: GenMessage<ListTrendingChannelsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 17, 0);
+  messageDesc(file_serp_discuss_v1_channel_service, 22, 0);
 
 /**
  * Channel to archive.
@@ -811,7 +1031,7 @@ export type ArchiveChannelRequest = Message<"serp.discuss.v1.ArchiveChannelReque
  * Use `create(ArchiveChannelRequestSchema)` to create a new message.
  */
 export const ArchiveChannelRequestSchema: GenMessage<ArchiveChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 18);
+  messageDesc(file_serp_discuss_v1_channel_service, 23);
 
 /**
  * Result of ArchiveChannel.
@@ -832,7 +1052,7 @@ export type ArchiveChannelResponse = Message<"serp.discuss.v1.ArchiveChannelResp
  * Use `create(ArchiveChannelResponseSchema)` to create a new message.
  */
 export const ArchiveChannelResponseSchema: GenMessage<ArchiveChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 19);
+  messageDesc(file_serp_discuss_v1_channel_service, 24);
 
 /**
  * Channel to unarchive.
@@ -860,7 +1080,7 @@ export type UnarchiveChannelRequest = Message<"serp.discuss.v1.UnarchiveChannelR
  * Use `create(UnarchiveChannelRequestSchema)` to create a new message.
  */
 export const UnarchiveChannelRequestSchema: GenMessage<UnarchiveChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 20);
+  messageDesc(file_serp_discuss_v1_channel_service, 25);
 
 /**
  * Result of UnarchiveChannel.
@@ -881,7 +1101,7 @@ export type UnarchiveChannelResponse = Message<"serp.discuss.v1.UnarchiveChannel
  * Use `create(UnarchiveChannelResponseSchema)` to create a new message.
  */
 export const UnarchiveChannelResponseSchema: GenMessage<UnarchiveChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 21);
+  messageDesc(file_serp_discuss_v1_channel_service, 26);
 
 /**
  * Channel to delete.
@@ -909,7 +1129,7 @@ export type DeleteChannelRequest = Message<"serp.discuss.v1.DeleteChannelRequest
  * Use `create(DeleteChannelRequestSchema)` to create a new message.
  */
 export const DeleteChannelRequestSchema: GenMessage<DeleteChannelRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 22);
+  messageDesc(file_serp_discuss_v1_channel_service, 27);
 
 /**
  * Empty: the channel no longer exists.
@@ -924,7 +1144,7 @@ export type DeleteChannelResponse = Message<"serp.discuss.v1.DeleteChannelRespon
  * Use `create(DeleteChannelResponseSchema)` to create a new message.
  */
 export const DeleteChannelResponseSchema: GenMessage<DeleteChannelResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_channel_service, 23);
+  messageDesc(file_serp_discuss_v1_channel_service, 28);
 
 /**
  * Creating, finding and changing channels.
@@ -1026,6 +1246,33 @@ export const ChannelService: GenService<{
     methodKind: "unary";
     input: typeof GetChannelRequestSchema;
     output: typeof GetChannelResponseSchema;
+  },
+  /**
+   * Returns channels by id or by business entity, in the order of the request. Members, public groups and services are
+   * treated as in GetChannel; the call succeeds if some or all of the channels are missing.
+   *
+   * A response is at most 3 MB: the references that no longer fit are in `remaining`.
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.BatchGetChannels
+   */
+  batchGetChannels: {
+    methodKind: "unary";
+    input: typeof BatchGetChannelsRequestSchema;
+    output: typeof BatchGetChannelsResponseSchema;
+  },
+  /**
+   * Returns all channels of the tenant in ascending order of their ids, archived ones included, to a service that keeps
+   * copies of them. Requires a service acting for itself in one tenant. A channel that exists during all calls for the
+   * pages is returned exactly once, whatever changes in between.
+   *
+   * Errors: PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a call with `x-user-id`; INVALID_ARGUMENT without a tenant.
+   *
+   * @generated from rpc serp.discuss.v1.ChannelService.ListTenantChannels
+   */
+  listTenantChannels: {
+    methodKind: "unary";
+    input: typeof ListTenantChannelsRequestSchema;
+    output: typeof ListTenantChannelsResponseSchema;
   },
   /**
    * Returns the caller's channels with everything that a channel list displays: preview, unread and mention counts,

@@ -749,9 +749,17 @@ export const TenantStreamHeartbeatSchema: GenMessage<TenantStreamHeartbeat> = /*
 
 /**
  * The events between the cursor and the beginning of the log cannot be delivered; the stream continues with the oldest
- * event of the log. A consumer that keeps copies of channels or messages reads them again (ListMessages, acting for
- * their tenant) and then continues with the cursor of this message: older events than the data that it read contain
- * nothing new.
+ * event of the log. A consumer that keeps copies reads them again, as a service acting for itself, in each tenant that it
+ * serves (`x-tenant-id`):
+ *
+ * 1. ListTenantChannels returns the channels; delete the copies of all others. Store the `head_seq` of each channel.
+ * 2. For each channel, ListMembers returns its members, and ListMessages with `after_message_id` 0 all its messages.
+ *    CHANNEL_NOT_FOUND means that the channel was deleted meanwhile.
+ * 3. Continue with the cursor of this message, and ignore events with a `seq` up to the stored `head_seq` of their
+ *    channel: the data that was read includes them. It may include later ones as well. Messages therefore have the
+ *    `head_seq` of their page: ignore the events about a message up to it. Other events can be processed again.
+ *
+ * To refresh individual copies, use BatchGetChannels and BatchGetMessages.
  *
  * @generated from message serp.discuss.v1.TenantStreamReset
  */

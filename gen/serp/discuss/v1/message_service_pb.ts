@@ -16,7 +16,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/message_service.proto.
  */
 export const file_serp_discuss_v1_message_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEiqwMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEiQKE3JlcGx5X3RvX21lc3NhZ2VfaWQYBSABKANCB7pIBCICKAASKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCnJlcXVlc3RfaWQYByABKAlCCLpIBXIDsAEBEj4KDW1lbnRpb25fc2NvcGUYCCABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlQgi6SAWCAQIQARIXCg9hbHNvX2luX2NoYW5uZWwYCSABKAgSJgoEcG9sbBgKIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5OZXdQb2xsIqkBCgdOZXdQb2xsEigKB29wdGlvbnMYASADKAlCF7pIFJIBEQgCEBQYASIJcgcYyAEyAlxTEhAKCG11bHRpcGxlGAIgASgIEhEKCWFub255bW91cxgDIAEoCBJPChRzY2hlZHVsZWRfY2xvc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCFbpIErIBDyINCP+C0f+vBxD/k+vcAyKbAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCBIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAyADKAMSHQoVbWVudGlvbl9zY29wZV9pZ25vcmVkGAQgASgIIk0KEUdldE1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI/ChJHZXRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIooCChNMaXN0TWVzc2FnZXNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASJAoRYmVmb3JlX21lc3NhZ2VfaWQYAiABKANCB7pIBCICIABIABIjChBhZnRlcl9tZXNzYWdlX2lkGAMgASgDQge6SAQiAigASAASJAoRYXJvdW5kX21lc3NhZ2VfaWQYBCABKANCB7pIBCICIABIABIiCglwYWdlX3NpemUYBSABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxjIARIXCg93aXRob3V0X3JlcGxpZXMYByABKAhCCgoIcG9zaXRpb24ikwEKFExpc3RNZXNzYWdlc1Jlc3BvbnNlEioKCG1lc3NhZ2VzGAEgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhEKCWhhc19vbGRlchgDIAEoCBIRCgloYXNfbmV3ZXIYBCABKAgSEAoIaGVhZF9zZXEYBSABKAMi+AEKEkVkaXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGgoHY29udGVudBgDIAEoCUIJukgGcgQogIAEEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJiChNFZGl0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAiADKAMijgEKEExpc3RFZGl0c1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgDIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIl8KEUxpc3RFZGl0c1Jlc3BvbnNlEjEKCHZlcnNpb25zGAEgAygLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VWZXJzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQChREZWxldGVNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQgoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKUAQoRTGlzdFRocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASIgoJcGFnZV9zaXplGAMgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYyAEivwEKEkxpc3RUaHJlYWRSZXNwb25zZRImCgRyb290GAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USKQoHcmVwbGllcxgCIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRIQCghoZWFkX3NlcRgEIAEoAxIrCgVzdGF0ZRgFIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUCgtUaHJlYWRTdGF0ZRIRCglmb2xsb3dpbmcYASABKAgSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAiABKAMSFAoMdW5yZWFkX2NvdW50GAMgASgFIogBChJMaXN0VGhyZWFkc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIoABITCgt1bnJlYWRfb25seRgCIAEoCBIiCglwYWdlX3NpemUYAyABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASLJAQoTTGlzdFRocmVhZHNSZXNwb25zZRI7CgdlbnRyaWVzGAEgAygLMiouc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGlwKBUVudHJ5EiYKBHJvb3QYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIrCgVzdGF0ZRgCIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUChNGb2xsb3dUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkMKFEZvbGxvd1RocmVhZFJlc3BvbnNlEisKBXN0YXRlGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlYKFVVuZm9sbG93VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACIYChZVbmZvbGxvd1RocmVhZFJlc3BvbnNlItsBChVNYXJrVGhyZWFkUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoABILCgNhbGwYBCABKAg6WbpIVhpUCg5tZXNzYWdlX29yX2FsbBIebmVlZHMgZWl0aGVyIG1lc3NhZ2VfaWQgb3IgYWxsGiIodGhpcy5tZXNzYWdlX2lkICE9IDApICE9IHRoaXMuYWxsIkUKFk1hcmtUaHJlYWRSZWFkUmVzcG9uc2USKwoFc3RhdGUYASABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiaAoSQWRkUmVhY3Rpb25SZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIYCgVlbW9qaRgDIAEoCUIJukgGcgQQAShkIkMKE0FkZFJlYWN0aW9uUmVzcG9uc2USLAoJcmVhY3Rpb25zGAEgAygLMhkuc2VycC5kaXNjdXNzLnYxLlJlYWN0aW9uImsKFVJlbW92ZVJlYWN0aW9uUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGAoFZW1vamkYAyABKAlCCbpIBnIEEAEoZCJGChZSZW1vdmVSZWFjdGlvblJlc3BvbnNlEiwKCXJlYWN0aW9ucxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbiKrAQoUTGlzdFJlYWN0aW9uc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhYKBWVtb2ppGAMgASgJQge6SARyAihkEiMKCXBhZ2Vfc2l6ZRgEIAEoBUIQukgEGgIoAIq1GAUIZBDoBxIcCgpwYWdlX3Rva2VuGAUgASgJQgi6SAVyAxjIASKYAQoVTGlzdFJlYWN0aW9uc1Jlc3BvbnNlEj0KB2VudHJpZXMYASADKAsyLC5zZXJwLmRpc2N1c3MudjEuTGlzdFJlYWN0aW9uc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRonCgVFbnRyeRINCgVlbW9qaRgBIAEoCRIPCgd1c2VyX2lkGAIgASgDInEKD1ZvdGVQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASJAoKb3B0aW9uX2lkcxgDIAMoBUIQukgNkgEKEBQYASIEGgIgACI3ChBWb3RlUG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJMChBDbG9zZVBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI4ChFDbG9zZVBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwiSgoOR2V0UG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIk4KD0dldFBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSFgoOb3duX29wdGlvbl9pZHMYAiADKAUiTQoRUGluTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIj8KElBpbk1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UiTwoTVW5waW5NZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQQoUVW5waW5NZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlInAKD0xpc3RQaW5zUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgCIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlcKEExpc3RQaW5zUmVzcG9uc2USKgoIbWVzc2FnZXMYASADKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkypRAKDk1lc3NhZ2VTZXJ2aWNlEmsKC1NlbmRNZXNzYWdlEiMuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIhGQAgKItRgEkLUYApi1GIDADBJiCgpHZXRNZXNzYWdlEiIuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXNwb25zZSILkAIBiLUYAZC1GAESaAoMTGlzdE1lc3NhZ2VzEiQuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGlzdE1lc3NhZ2VzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmsKC0VkaXRNZXNzYWdlEiMuc2VycC5kaXNjdXNzLnYxLkVkaXRNZXNzYWdlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5FZGl0TWVzc2FnZVJlc3BvbnNlIhGQAgKItRgBkLUYApi1GIDADBJfCglMaXN0RWRpdHMSIS5zZXJwLmRpc2N1c3MudjEuTGlzdEVkaXRzUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5MaXN0RWRpdHNSZXNwb25zZSILkAIBiLUYAZC1GAESawoNRGVsZXRlTWVzc2FnZRIlLnNlcnAuZGlzY3Vzcy52MS5EZWxldGVNZXNzYWdlUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5EZWxldGVNZXNzYWdlUmVzcG9uc2UiC5ACAoi1GASQtRgCEmIKCkxpc3RUaHJlYWQSIi5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZFJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZFJlc3BvbnNlIguQAgGItRgBkLUYARJlCgtMaXN0VGhyZWFkcxIjLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkc1JlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXNwb25zZSILkAIBiLUYAZC1GAESaAoMRm9sbG93VGhyZWFkEiQuc2VycC5kaXNjdXNzLnYxLkZvbGxvd1RocmVhZFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuRm9sbG93VGhyZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEm4KDlVuZm9sbG93VGhyZWFkEiYuc2VycC5kaXNjdXNzLnYxLlVuZm9sbG93VGhyZWFkUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5VbmZvbGxvd1RocmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJuCg5NYXJrVGhyZWFkUmVhZBImLnNlcnAuZGlzY3Vzcy52MS5NYXJrVGhyZWFkUmVhZFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuTWFya1RocmVhZFJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESZQoLQWRkUmVhY3Rpb24SIy5zZXJwLmRpc2N1c3MudjEuQWRkUmVhY3Rpb25SZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkFkZFJlYWN0aW9uUmVzcG9uc2UiC5ACAoi1GAGQtRgCEm4KDlJlbW92ZVJlYWN0aW9uEiYuc2VycC5kaXNjdXNzLnYxLlJlbW92ZVJlYWN0aW9uUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVSZWFjdGlvblJlc3BvbnNlIguQAgKItRgBkLUYAhJrCg1MaXN0UmVhY3Rpb25zEiUuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFjdGlvbnNSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFjdGlvbnNSZXNwb25zZSILkAIBiLUYAZC1GAESXAoIVm90ZVBvbGwSIC5zZXJwLmRpc2N1c3MudjEuVm90ZVBvbGxSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLlZvdGVQb2xsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEl8KCUNsb3NlUG9sbBIhLnNlcnAuZGlzY3Vzcy52MS5DbG9zZVBvbGxSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkNsb3NlUG9sbFJlc3BvbnNlIguQAgKItRgBkLUYAhJZCgdHZXRQb2xsEh8uc2VycC5kaXNjdXNzLnYxLkdldFBvbGxSZXF1ZXN0GiAuc2VycC5kaXNjdXNzLnYxLkdldFBvbGxSZXNwb25zZSILkAIBiLUYAZC1GAESYgoKUGluTWVzc2FnZRIiLnNlcnAuZGlzY3Vzcy52MS5QaW5NZXNzYWdlUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5QaW5NZXNzYWdlUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmgKDFVucGluTWVzc2FnZRIkLnNlcnAuZGlzY3Vzcy52MS5VbnBpbk1lc3NhZ2VSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlVucGluTWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJcCghMaXN0UGlucxIgLnNlcnAuZGlzY3Vzcy52MS5MaXN0UGluc1JlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTGlzdFBpbnNSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEiqwMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEiQKE3JlcGx5X3RvX21lc3NhZ2VfaWQYBSABKANCB7pIBCICKAASKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCnJlcXVlc3RfaWQYByABKAlCCLpIBXIDsAEBEj4KDW1lbnRpb25fc2NvcGUYCCABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlQgi6SAWCAQIQARIXCg9hbHNvX2luX2NoYW5uZWwYCSABKAgSJgoEcG9sbBgKIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5OZXdQb2xsIqkBCgdOZXdQb2xsEigKB29wdGlvbnMYASADKAlCF7pIFJIBEQgCEBQYASIJcgcYyAEyAlxTEhAKCG11bHRpcGxlGAIgASgIEhEKCWFub255bW91cxgDIAEoCBJPChRzY2hlZHVsZWRfY2xvc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCFbpIErIBDyINCP+C0f+vBxD/k+vcAyKbAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCBIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAyADKAMSHQoVbWVudGlvbl9zY29wZV9pZ25vcmVkGAQgASgIIk0KEUdldE1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI/ChJHZXRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIkAKF0JhdGNoR2V0TWVzc2FnZXNSZXF1ZXN0EiUKC21lc3NhZ2VfaWRzGAEgAygDQhC6SA2SAQoIARBkIgQiAiAAIt4BChhCYXRjaEdldE1lc3NhZ2VzUmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5CYXRjaEdldE1lc3NhZ2VzUmVzcG9uc2UuRW50cnkSGwoTbWlzc2luZ19tZXNzYWdlX2lkcxgCIAMoAxIdChVyZW1haW5pbmdfbWVzc2FnZV9pZHMYAyADKAMaRAoFRW50cnkSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAIgASgDIooCChNMaXN0TWVzc2FnZXNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASJAoRYmVmb3JlX21lc3NhZ2VfaWQYAiABKANCB7pIBCICIABIABIjChBhZnRlcl9tZXNzYWdlX2lkGAMgASgDQge6SAQiAigASAASJAoRYXJvdW5kX21lc3NhZ2VfaWQYBCABKANCB7pIBCICIABIABIiCglwYWdlX3NpemUYBSABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxjIARIXCg93aXRob3V0X3JlcGxpZXMYByABKAhCCgoIcG9zaXRpb24ikwEKFExpc3RNZXNzYWdlc1Jlc3BvbnNlEioKCG1lc3NhZ2VzGAEgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhEKCWhhc19vbGRlchgDIAEoCBIRCgloYXNfbmV3ZXIYBCABKAgSEAoIaGVhZF9zZXEYBSABKAMi+AEKEkVkaXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGgoHY29udGVudBgDIAEoCUIJukgGcgQogIAEEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJiChNFZGl0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAiADKAMijgEKEExpc3RFZGl0c1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgDIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIl8KEUxpc3RFZGl0c1Jlc3BvbnNlEjEKCHZlcnNpb25zGAEgAygLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VWZXJzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQChREZWxldGVNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQgoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKUAQoRTGlzdFRocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASIgoJcGFnZV9zaXplGAMgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYyAEivwEKEkxpc3RUaHJlYWRSZXNwb25zZRImCgRyb290GAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USKQoHcmVwbGllcxgCIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRIQCghoZWFkX3NlcRgEIAEoAxIrCgVzdGF0ZRgFIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUCgtUaHJlYWRTdGF0ZRIRCglmb2xsb3dpbmcYASABKAgSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAiABKAMSFAoMdW5yZWFkX2NvdW50GAMgASgFIogBChJMaXN0VGhyZWFkc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIoABITCgt1bnJlYWRfb25seRgCIAEoCBIiCglwYWdlX3NpemUYAyABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASLJAQoTTGlzdFRocmVhZHNSZXNwb25zZRI7CgdlbnRyaWVzGAEgAygLMiouc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGlwKBUVudHJ5EiYKBHJvb3QYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIrCgVzdGF0ZRgCIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUChNGb2xsb3dUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkMKFEZvbGxvd1RocmVhZFJlc3BvbnNlEisKBXN0YXRlGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlYKFVVuZm9sbG93VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACIYChZVbmZvbGxvd1RocmVhZFJlc3BvbnNlItsBChVNYXJrVGhyZWFkUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoABILCgNhbGwYBCABKAg6WbpIVhpUCg5tZXNzYWdlX29yX2FsbBIebmVlZHMgZWl0aGVyIG1lc3NhZ2VfaWQgb3IgYWxsGiIodGhpcy5tZXNzYWdlX2lkICE9IDApICE9IHRoaXMuYWxsIkUKFk1hcmtUaHJlYWRSZWFkUmVzcG9uc2USKwoFc3RhdGUYASABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiaAoSQWRkUmVhY3Rpb25SZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIYCgVlbW9qaRgDIAEoCUIJukgGcgQQAShkIkMKE0FkZFJlYWN0aW9uUmVzcG9uc2USLAoJcmVhY3Rpb25zGAEgAygLMhkuc2VycC5kaXNjdXNzLnYxLlJlYWN0aW9uImsKFVJlbW92ZVJlYWN0aW9uUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGAoFZW1vamkYAyABKAlCCbpIBnIEEAEoZCJGChZSZW1vdmVSZWFjdGlvblJlc3BvbnNlEiwKCXJlYWN0aW9ucxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbiKrAQoUTGlzdFJlYWN0aW9uc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhYKBWVtb2ppGAMgASgJQge6SARyAihkEiMKCXBhZ2Vfc2l6ZRgEIAEoBUIQukgEGgIoAIq1GAUIZBDoBxIcCgpwYWdlX3Rva2VuGAUgASgJQgi6SAVyAxjIASKYAQoVTGlzdFJlYWN0aW9uc1Jlc3BvbnNlEj0KB2VudHJpZXMYASADKAsyLC5zZXJwLmRpc2N1c3MudjEuTGlzdFJlYWN0aW9uc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRonCgVFbnRyeRINCgVlbW9qaRgBIAEoCRIPCgd1c2VyX2lkGAIgASgDInEKD1ZvdGVQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASJAoKb3B0aW9uX2lkcxgDIAMoBUIQukgNkgEKEBQYASIEGgIgACI3ChBWb3RlUG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJMChBDbG9zZVBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI4ChFDbG9zZVBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwiSgoOR2V0UG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIk4KD0dldFBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSFgoOb3duX29wdGlvbl9pZHMYAiADKAUiTQoRUGluTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIj8KElBpbk1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UiTwoTVW5waW5NZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQQoUVW5waW5NZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlInAKD0xpc3RQaW5zUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgCIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlcKEExpc3RQaW5zUmVzcG9uc2USKgoIbWVzc2FnZXMYASADKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkymxEKDk1lc3NhZ2VTZXJ2aWNlEmsKC1NlbmRNZXNzYWdlEiMuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIhGQAgKItRgEkLUYApi1GIDADBJiCgpHZXRNZXNzYWdlEiIuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXNwb25zZSILkAIBiLUYBJC1GAESdAoQQmF0Y2hHZXRNZXNzYWdlcxIoLnNlcnAuZGlzY3Vzcy52MS5CYXRjaEdldE1lc3NhZ2VzUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5CYXRjaEdldE1lc3NhZ2VzUmVzcG9uc2UiC5ACAYi1GASQtRgBEmgKDExpc3RNZXNzYWdlcxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1Jlc3BvbnNlIguQAgGItRgEkLUYARJrCgtFZGl0TWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5FZGl0TWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuRWRpdE1lc3NhZ2VSZXNwb25zZSIRkAICiLUYAZC1GAKYtRiAwAwSXwoJTGlzdEVkaXRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RFZGl0c1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEVkaXRzUmVzcG9uc2UiC5ACAYi1GASQtRgBEmsKDURlbGV0ZU1lc3NhZ2USJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlc3BvbnNlIguQAgKItRgEkLUYAhJiCgpMaXN0VGhyZWFkEiIuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXNwb25zZSILkAIBiLUYBJC1GAESZQoLTGlzdFRocmVhZHMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDEZvbGxvd1RocmVhZBIkLnNlcnAuZGlzY3Vzcy52MS5Gb2xsb3dUaHJlYWRSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkZvbGxvd1RocmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJuCg5VbmZvbGxvd1RocmVhZBImLnNlcnAuZGlzY3Vzcy52MS5VbmZvbGxvd1RocmVhZFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVW5mb2xsb3dUaHJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESbgoOTWFya1RocmVhZFJlYWQSJi5zZXJwLmRpc2N1c3MudjEuTWFya1RocmVhZFJlYWRSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLk1hcmtUaHJlYWRSZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0FkZFJlYWN0aW9uEiMuc2VycC5kaXNjdXNzLnYxLkFkZFJlYWN0aW9uUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5BZGRSZWFjdGlvblJlc3BvbnNlIguQAgKItRgBkLUYAhJuCg5SZW1vdmVSZWFjdGlvbhImLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVSZWFjdGlvblJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlUmVhY3Rpb25SZXNwb25zZSILkAICiLUYAZC1GAISawoNTGlzdFJlYWN0aW9ucxIlLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVzcG9uc2UiC5ACAYi1GASQtRgBElwKCFZvdGVQb2xsEiAuc2VycC5kaXNjdXNzLnYxLlZvdGVQb2xsUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5Wb3RlUG9sbFJlc3BvbnNlIguQAgKItRgBkLUYAhJfCglDbG9zZVBvbGwSIS5zZXJwLmRpc2N1c3MudjEuQ2xvc2VQb2xsUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5DbG9zZVBvbGxSZXNwb25zZSILkAICiLUYAZC1GAISWQoHR2V0UG9sbBIfLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVxdWVzdBogLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVzcG9uc2UiC5ACAYi1GASQtRgBEmIKClBpbk1lc3NhZ2USIi5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxVbnBpbk1lc3NhZ2USJC5zZXJwLmRpc2N1c3MudjEuVW5waW5NZXNzYWdlUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5VbnBpbk1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISXAoITGlzdFBpbnMSIC5zZXJwLmRpc2N1c3MudjEuTGlzdFBpbnNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkxpc3RQaW5zUmVzcG9uc2UiC5ACAYi1GASQtRgBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Message to post.
@@ -242,6 +242,91 @@ export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PUR
   messageDesc(file_serp_discuss_v1_message_service, 4);
 
 /**
+ * Messages to return.
+ *
+ * @generated from message serp.discuss.v1.BatchGetMessagesRequest
+ */
+export type BatchGetMessagesRequest = Message<"serp.discuss.v1.BatchGetMessagesRequest"> & {
+  /**
+   * 1 to 100 ids. A message whose id is repeated is returned for each.
+   *
+   * @generated from field: repeated int64 message_ids = 1;
+   */
+  messageIds: bigint[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchGetMessagesRequest.
+ * Use `create(BatchGetMessagesRequestSchema)` to create a new message.
+ */
+export const BatchGetMessagesRequestSchema: GenMessage<BatchGetMessagesRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 5);
+
+/**
+ * The messages that the caller can read.
+ *
+ * @generated from message serp.discuss.v1.BatchGetMessagesResponse
+ */
+export type BatchGetMessagesResponse = Message<"serp.discuss.v1.BatchGetMessagesResponse"> & {
+  /**
+   * Messages in the order of the request.
+   *
+   * @generated from field: repeated serp.discuss.v1.BatchGetMessagesResponse.Entry entries = 1;
+   */
+  entries: BatchGetMessagesResponse_Entry[];
+
+  /**
+   * Ids without a message that the caller can read, in the order of the request.
+   *
+   * @generated from field: repeated int64 missing_message_ids = 2;
+   */
+  missingMessageIds: bigint[];
+
+  /**
+   * The last ids of the request, which this response does not cover because it would exceed 3 MB: request them with
+   * another call.
+   *
+   * @generated from field: repeated int64 remaining_message_ids = 3;
+   */
+  remainingMessageIds: bigint[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchGetMessagesResponse.
+ * Use `create(BatchGetMessagesResponseSchema)` to create a new message.
+ */
+export const BatchGetMessagesResponseSchema: GenMessage<BatchGetMessagesResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 6);
+
+/**
+ * One message.
+ *
+ * @generated from message serp.discuss.v1.BatchGetMessagesResponse.Entry
+ */
+export type BatchGetMessagesResponse_Entry = Message<"serp.discuss.v1.BatchGetMessagesResponse.Entry"> & {
+  /**
+   * Current state of the message.
+   *
+   * @generated from field: serp.discuss.v1.Message message = 1;
+   */
+  message?: Message$1 | undefined;
+
+  /**
+   * `seq` of the last event of the message's channel that this entry includes.
+   *
+   * @generated from field: int64 head_seq = 2;
+   */
+  headSeq: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchGetMessagesResponse.Entry.
+ * Use `create(BatchGetMessagesResponse_EntrySchema)` to create a new message.
+ */
+export const BatchGetMessagesResponse_EntrySchema: GenMessage<BatchGetMessagesResponse_Entry> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 6, 0);
+
+/**
  * Page of a channel's history to return.
  *
  * @generated from message serp.discuss.v1.ListMessagesRequest
@@ -313,7 +398,7 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
  * Use `create(ListMessagesRequestSchema)` to create a new message.
  */
 export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 5);
+  messageDesc(file_serp_discuss_v1_message_service, 7);
 
 /**
  * A page of a channel's history.
@@ -362,7 +447,7 @@ export type ListMessagesResponse = Message<"serp.discuss.v1.ListMessagesResponse
  * Use `create(ListMessagesResponseSchema)` to create a new message.
  */
 export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 6);
+  messageDesc(file_serp_discuss_v1_message_service, 8);
 
 /**
  * Change of a message.
@@ -419,7 +504,7 @@ export type EditMessageRequest = Message<"serp.discuss.v1.EditMessageRequest"> &
  * Use `create(EditMessageRequestSchema)` to create a new message.
  */
 export const EditMessageRequestSchema: GenMessage<EditMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 7);
+  messageDesc(file_serp_discuss_v1_message_service, 9);
 
 /**
  * Result of EditMessage.
@@ -447,7 +532,7 @@ export type EditMessageResponse = Message<"serp.discuss.v1.EditMessageResponse">
  * Use `create(EditMessageResponseSchema)` to create a new message.
  */
 export const EditMessageResponseSchema: GenMessage<EditMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 8);
+  messageDesc(file_serp_discuss_v1_message_service, 10);
 
 /**
  * Message to return the earlier versions of.
@@ -489,7 +574,7 @@ export type ListEditsRequest = Message<"serp.discuss.v1.ListEditsRequest"> & {
  * Use `create(ListEditsRequestSchema)` to create a new message.
  */
 export const ListEditsRequestSchema: GenMessage<ListEditsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 9);
+  messageDesc(file_serp_discuss_v1_message_service, 11);
 
 /**
  * A page of the earlier versions of a message.
@@ -517,7 +602,7 @@ export type ListEditsResponse = Message<"serp.discuss.v1.ListEditsResponse"> & {
  * Use `create(ListEditsResponseSchema)` to create a new message.
  */
 export const ListEditsResponseSchema: GenMessage<ListEditsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 10);
+  messageDesc(file_serp_discuss_v1_message_service, 12);
 
 /**
  * Message to delete.
@@ -545,7 +630,7 @@ export type DeleteMessageRequest = Message<"serp.discuss.v1.DeleteMessageRequest
  * Use `create(DeleteMessageRequestSchema)` to create a new message.
  */
 export const DeleteMessageRequestSchema: GenMessage<DeleteMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 11);
+  messageDesc(file_serp_discuss_v1_message_service, 13);
 
 /**
  * Result of DeleteMessage.
@@ -566,7 +651,7 @@ export type DeleteMessageResponse = Message<"serp.discuss.v1.DeleteMessageRespon
  * Use `create(DeleteMessageResponseSchema)` to create a new message.
  */
 export const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 12);
+  messageDesc(file_serp_discuss_v1_message_service, 14);
 
 /**
  * Page of a thread to return.
@@ -608,7 +693,7 @@ export type ListThreadRequest = Message<"serp.discuss.v1.ListThreadRequest"> & {
  * Use `create(ListThreadRequestSchema)` to create a new message.
  */
 export const ListThreadRequestSchema: GenMessage<ListThreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 13);
+  messageDesc(file_serp_discuss_v1_message_service, 15);
 
 /**
  * A page of a thread.
@@ -645,7 +730,7 @@ export type ListThreadResponse = Message<"serp.discuss.v1.ListThreadResponse"> &
   headSeq: bigint;
 
   /**
-   * The caller's own state in the thread.
+   * The caller's own state in the thread; unset for a service acting for itself.
    *
    * @generated from field: serp.discuss.v1.ThreadState state = 5;
    */
@@ -657,7 +742,7 @@ export type ListThreadResponse = Message<"serp.discuss.v1.ListThreadResponse"> &
  * Use `create(ListThreadResponseSchema)` to create a new message.
  */
 export const ListThreadResponseSchema: GenMessage<ListThreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 14);
+  messageDesc(file_serp_discuss_v1_message_service, 16);
 
 /**
  * The caller's own state in a thread. Other users never receive it.
@@ -693,7 +778,7 @@ export type ThreadState = Message<"serp.discuss.v1.ThreadState"> & {
  * Use `create(ThreadStateSchema)` to create a new message.
  */
 export const ThreadStateSchema: GenMessage<ThreadState> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 15);
+  messageDesc(file_serp_discuss_v1_message_service, 17);
 
 /**
  * Filter and page of the caller's threads.
@@ -735,7 +820,7 @@ export type ListThreadsRequest = Message<"serp.discuss.v1.ListThreadsRequest"> &
  * Use `create(ListThreadsRequestSchema)` to create a new message.
  */
 export const ListThreadsRequestSchema: GenMessage<ListThreadsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 16);
+  messageDesc(file_serp_discuss_v1_message_service, 18);
 
 /**
  * A page of the caller's threads.
@@ -763,7 +848,7 @@ export type ListThreadsResponse = Message<"serp.discuss.v1.ListThreadsResponse">
  * Use `create(ListThreadsResponseSchema)` to create a new message.
  */
 export const ListThreadsResponseSchema: GenMessage<ListThreadsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 17);
+  messageDesc(file_serp_discuss_v1_message_service, 19);
 
 /**
  * A thread that the caller follows.
@@ -791,7 +876,7 @@ export type ListThreadsResponse_Entry = Message<"serp.discuss.v1.ListThreadsResp
  * Use `create(ListThreadsResponse_EntrySchema)` to create a new message.
  */
 export const ListThreadsResponse_EntrySchema: GenMessage<ListThreadsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 17, 0);
+  messageDesc(file_serp_discuss_v1_message_service, 19, 0);
 
 /**
  * Thread to follow.
@@ -819,7 +904,7 @@ export type FollowThreadRequest = Message<"serp.discuss.v1.FollowThreadRequest">
  * Use `create(FollowThreadRequestSchema)` to create a new message.
  */
 export const FollowThreadRequestSchema: GenMessage<FollowThreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 18);
+  messageDesc(file_serp_discuss_v1_message_service, 20);
 
 /**
  * Result of FollowThread.
@@ -840,7 +925,7 @@ export type FollowThreadResponse = Message<"serp.discuss.v1.FollowThreadResponse
  * Use `create(FollowThreadResponseSchema)` to create a new message.
  */
 export const FollowThreadResponseSchema: GenMessage<FollowThreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 19);
+  messageDesc(file_serp_discuss_v1_message_service, 21);
 
 /**
  * Thread to stop following.
@@ -868,7 +953,7 @@ export type UnfollowThreadRequest = Message<"serp.discuss.v1.UnfollowThreadReque
  * Use `create(UnfollowThreadRequestSchema)` to create a new message.
  */
 export const UnfollowThreadRequestSchema: GenMessage<UnfollowThreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 20);
+  messageDesc(file_serp_discuss_v1_message_service, 22);
 
 /**
  * Empty: the caller does not follow the thread.
@@ -883,7 +968,7 @@ export type UnfollowThreadResponse = Message<"serp.discuss.v1.UnfollowThreadResp
  * Use `create(UnfollowThreadResponseSchema)` to create a new message.
  */
 export const UnfollowThreadResponseSchema: GenMessage<UnfollowThreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 21);
+  messageDesc(file_serp_discuss_v1_message_service, 23);
 
 /**
  * New read marker of a thread.
@@ -925,7 +1010,7 @@ export type MarkThreadReadRequest = Message<"serp.discuss.v1.MarkThreadReadReque
  * Use `create(MarkThreadReadRequestSchema)` to create a new message.
  */
 export const MarkThreadReadRequestSchema: GenMessage<MarkThreadReadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 22);
+  messageDesc(file_serp_discuss_v1_message_service, 24);
 
 /**
  * Result of MarkThreadRead.
@@ -946,7 +1031,7 @@ export type MarkThreadReadResponse = Message<"serp.discuss.v1.MarkThreadReadResp
  * Use `create(MarkThreadReadResponseSchema)` to create a new message.
  */
 export const MarkThreadReadResponseSchema: GenMessage<MarkThreadReadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 23);
+  messageDesc(file_serp_discuss_v1_message_service, 25);
 
 /**
  * Reaction to add.
@@ -981,7 +1066,7 @@ export type AddReactionRequest = Message<"serp.discuss.v1.AddReactionRequest"> &
  * Use `create(AddReactionRequestSchema)` to create a new message.
  */
 export const AddReactionRequestSchema: GenMessage<AddReactionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 24);
+  messageDesc(file_serp_discuss_v1_message_service, 26);
 
 /**
  * Result of AddReaction.
@@ -1002,7 +1087,7 @@ export type AddReactionResponse = Message<"serp.discuss.v1.AddReactionResponse">
  * Use `create(AddReactionResponseSchema)` to create a new message.
  */
 export const AddReactionResponseSchema: GenMessage<AddReactionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 25);
+  messageDesc(file_serp_discuss_v1_message_service, 27);
 
 /**
  * Reaction to remove.
@@ -1037,7 +1122,7 @@ export type RemoveReactionRequest = Message<"serp.discuss.v1.RemoveReactionReque
  * Use `create(RemoveReactionRequestSchema)` to create a new message.
  */
 export const RemoveReactionRequestSchema: GenMessage<RemoveReactionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 26);
+  messageDesc(file_serp_discuss_v1_message_service, 28);
 
 /**
  * Result of RemoveReaction.
@@ -1058,7 +1143,7 @@ export type RemoveReactionResponse = Message<"serp.discuss.v1.RemoveReactionResp
  * Use `create(RemoveReactionResponseSchema)` to create a new message.
  */
 export const RemoveReactionResponseSchema: GenMessage<RemoveReactionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 27);
+  messageDesc(file_serp_discuss_v1_message_service, 29);
 
 /**
  * Reactions to return.
@@ -1107,7 +1192,7 @@ export type ListReactionsRequest = Message<"serp.discuss.v1.ListReactionsRequest
  * Use `create(ListReactionsRequestSchema)` to create a new message.
  */
 export const ListReactionsRequestSchema: GenMessage<ListReactionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 28);
+  messageDesc(file_serp_discuss_v1_message_service, 30);
 
 /**
  * A page of the reactions to a message.
@@ -1136,7 +1221,7 @@ export type ListReactionsResponse = Message<"serp.discuss.v1.ListReactionsRespon
  * Use `create(ListReactionsResponseSchema)` to create a new message.
  */
 export const ListReactionsResponseSchema: GenMessage<ListReactionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 29);
+  messageDesc(file_serp_discuss_v1_message_service, 31);
 
 /**
  * The reaction of one user.
@@ -1164,7 +1249,7 @@ export type ListReactionsResponse_Entry = Message<"serp.discuss.v1.ListReactions
  * Use `create(ListReactionsResponse_EntrySchema)` to create a new message.
  */
 export const ListReactionsResponse_EntrySchema: GenMessage<ListReactionsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 29, 0);
+  messageDesc(file_serp_discuss_v1_message_service, 31, 0);
 
 /**
  * The caller's vote.
@@ -1199,7 +1284,7 @@ export type VotePollRequest = Message<"serp.discuss.v1.VotePollRequest"> & {
  * Use `create(VotePollRequestSchema)` to create a new message.
  */
 export const VotePollRequestSchema: GenMessage<VotePollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 30);
+  messageDesc(file_serp_discuss_v1_message_service, 32);
 
 /**
  * Result of VotePoll.
@@ -1220,7 +1305,7 @@ export type VotePollResponse = Message<"serp.discuss.v1.VotePollResponse"> & {
  * Use `create(VotePollResponseSchema)` to create a new message.
  */
 export const VotePollResponseSchema: GenMessage<VotePollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 31);
+  messageDesc(file_serp_discuss_v1_message_service, 33);
 
 /**
  * Poll to close.
@@ -1248,7 +1333,7 @@ export type ClosePollRequest = Message<"serp.discuss.v1.ClosePollRequest"> & {
  * Use `create(ClosePollRequestSchema)` to create a new message.
  */
 export const ClosePollRequestSchema: GenMessage<ClosePollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 32);
+  messageDesc(file_serp_discuss_v1_message_service, 34);
 
 /**
  * Result of ClosePoll.
@@ -1269,7 +1354,7 @@ export type ClosePollResponse = Message<"serp.discuss.v1.ClosePollResponse"> & {
  * Use `create(ClosePollResponseSchema)` to create a new message.
  */
 export const ClosePollResponseSchema: GenMessage<ClosePollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 33);
+  messageDesc(file_serp_discuss_v1_message_service, 35);
 
 /**
  * Poll to return.
@@ -1297,7 +1382,7 @@ export type GetPollRequest = Message<"serp.discuss.v1.GetPollRequest"> & {
  * Use `create(GetPollRequestSchema)` to create a new message.
  */
 export const GetPollRequestSchema: GenMessage<GetPollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 34);
+  messageDesc(file_serp_discuss_v1_message_service, 36);
 
 /**
  * A poll and the caller's vote.
@@ -1314,6 +1399,7 @@ export type GetPollResponse = Message<"serp.discuss.v1.GetPollResponse"> & {
 
   /**
    * Ids of the options that the caller chose, in ascending order; not visible to other users if the poll is anonymous.
+   * Empty for a service acting for itself.
    *
    * @generated from field: repeated int32 own_option_ids = 2;
    */
@@ -1325,7 +1411,7 @@ export type GetPollResponse = Message<"serp.discuss.v1.GetPollResponse"> & {
  * Use `create(GetPollResponseSchema)` to create a new message.
  */
 export const GetPollResponseSchema: GenMessage<GetPollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 35);
+  messageDesc(file_serp_discuss_v1_message_service, 37);
 
 /**
  * Message to pin.
@@ -1353,7 +1439,7 @@ export type PinMessageRequest = Message<"serp.discuss.v1.PinMessageRequest"> & {
  * Use `create(PinMessageRequestSchema)` to create a new message.
  */
 export const PinMessageRequestSchema: GenMessage<PinMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 36);
+  messageDesc(file_serp_discuss_v1_message_service, 38);
 
 /**
  * Result of PinMessage.
@@ -1374,7 +1460,7 @@ export type PinMessageResponse = Message<"serp.discuss.v1.PinMessageResponse"> &
  * Use `create(PinMessageResponseSchema)` to create a new message.
  */
 export const PinMessageResponseSchema: GenMessage<PinMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 37);
+  messageDesc(file_serp_discuss_v1_message_service, 39);
 
 /**
  * Message to unpin.
@@ -1402,7 +1488,7 @@ export type UnpinMessageRequest = Message<"serp.discuss.v1.UnpinMessageRequest">
  * Use `create(UnpinMessageRequestSchema)` to create a new message.
  */
 export const UnpinMessageRequestSchema: GenMessage<UnpinMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 38);
+  messageDesc(file_serp_discuss_v1_message_service, 40);
 
 /**
  * Result of UnpinMessage.
@@ -1423,7 +1509,7 @@ export type UnpinMessageResponse = Message<"serp.discuss.v1.UnpinMessageResponse
  * Use `create(UnpinMessageResponseSchema)` to create a new message.
  */
 export const UnpinMessageResponseSchema: GenMessage<UnpinMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 39);
+  messageDesc(file_serp_discuss_v1_message_service, 41);
 
 /**
  * Channel to return the pinned messages of.
@@ -1458,7 +1544,7 @@ export type ListPinsRequest = Message<"serp.discuss.v1.ListPinsRequest"> & {
  * Use `create(ListPinsRequestSchema)` to create a new message.
  */
 export const ListPinsRequestSchema: GenMessage<ListPinsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 40);
+  messageDesc(file_serp_discuss_v1_message_service, 42);
 
 /**
  * A page of the pinned messages of a channel.
@@ -1486,13 +1572,16 @@ export type ListPinsResponse = Message<"serp.discuss.v1.ListPinsResponse"> & {
  * Use `create(ListPinsResponseSchema)` to create a new message.
  */
 export const ListPinsResponseSchema: GenMessage<ListPinsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 41);
+  messageDesc(file_serp_discuss_v1_message_service, 43);
 
 /**
  * Posting, reading and changing messages.
  *
  * All RPCs require membership of the channel, except for services acting for themselves. Without it they return
  * NOT_FOUND (CHANNEL_NOT_FOUND).
+ *
+ * A service acting for a user has that user's rights. A service acting for itself can read all messages of its tenant
+ * (the RPCs with access USER_OR_SERVICE); fields that describe the caller's own state are then unset.
  *
  * All changes in an archived channel return FAILED_PRECONDITION (CHANNEL_ARCHIVED). A member whose role does not permit
  * posting cannot change messages either: PERMISSION_DENIED (ROLE_TOO_LOW). Repeating a change that has already been
@@ -1535,6 +1624,20 @@ export const MessageService: GenService<{
     methodKind: "unary";
     input: typeof GetMessageRequestSchema;
     output: typeof GetMessageResponseSchema;
+  },
+  /**
+   * Returns messages by id, in the order of the request, from any channels that the caller is a member of, or of the
+   * tenant for a service acting for itself. Deleted messages are returned without their content. The call succeeds if
+   * some or all of the messages are missing.
+   *
+   * A response is at most 3 MB: the ids that no longer fit are in `remaining_message_ids`.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.BatchGetMessages
+   */
+  batchGetMessages: {
+    methodKind: "unary";
+    input: typeof BatchGetMessagesRequestSchema;
+    output: typeof BatchGetMessagesResponseSchema;
   },
   /**
    * Returns a page of a channel's history: the newest messages, or those before, after or around a message.
