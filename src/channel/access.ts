@@ -31,7 +31,7 @@ export function requireVisible<Row extends Visibility>(caller: Caller, row: Row 
 /** Throws unless the caller has this role in the channel, or a higher one. */
 export function requireRole(caller: Caller, { role }: { readonly role: Role | null }, needed: Role): void {
   const allowed = isManager(caller) || (role !== null && ranks[role] >= ranks[needed]);
-  if (!allowed) throw errors.roleTooLow(needed);
+  if (!allowed) throw errors.roleTooLow(needed, role);
 }
 
 /**
@@ -69,11 +69,18 @@ export function rejectDirect({ type }: { readonly type: ChannelType }): void {
   if (type === 'DIRECT') throw errors.channelIsDirect();
 }
 
-export function rejectArchived({ isArchived }: { readonly isArchived: boolean }): void {
-  if (isArchived) throw errors.channelArchived();
+export function rejectArchived({
+  isArchived,
+  mergedInto,
+}: {
+  readonly isArchived: boolean;
+  /** The channel that this one was merged into. */
+  readonly mergedInto: bigint | null;
+}): void {
+  if (isArchived) throw errors.channelArchived(mergedInto);
 }
 
 /** `members` is the number of members after the change. */
 export function rejectOverfull({ channel }: Config, members: number): void {
-  if (members > channel.maxMembers) throw errors.channelFull(channel.maxMembers);
+  if (members > channel.maxMembers) throw errors.channelFull(channel.maxMembers, members);
 }

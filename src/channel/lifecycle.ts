@@ -62,7 +62,7 @@ export async function setArchived(
     requireRole(caller, before, 'OWNER');
     if (before.isArchived === archived) return { channel: before, events: [] };
     requireEtag(etag, channelEtag(before));
-    if (before.mergedInto !== null) throw errors.channelMerged();
+    if (before.mergedInto !== null) throw errors.channelMerged(before.mergedInto);
     const [channel] = await updateArchived(sql, tenantId, channelId, archived);
     if (channel === undefined) throw errors.channelNotFound();
     const kind = archived ? SystemNoticeKind.CHANNEL_ARCHIVED : SystemNoticeKind.CHANNEL_UNARCHIVED;

@@ -55,7 +55,7 @@ async function move(parts: TransactionParts, request: MoveRequest): Promise<Move
   if (repeated !== undefined) return repeated;
   const { source, target } = await lockEnds(parts, from, to);
   const end = target ?? source;
-  if (end === undefined) throw errors.channelNotFound();
+  if (end === undefined) throw errors.topicNotFound(from);
   const mergedId = source !== undefined && source.id !== end.id ? source.id : null;
   await claim(parts, request, end.id, mergedId);
   if (source === undefined) {

@@ -16,11 +16,13 @@ export class ConnectionPool {
   readonly #all: readonly ReconnectingPool[];
   readonly #idle: ReconnectingPool[];
   readonly #waiting: FairQueue<Waiter>;
+  readonly #maxWaiting: number;
   readonly #metrics: Metrics;
 
   constructor(connections: readonly ReconnectingPool[], maxWaiting: number, metrics: Metrics) {
     this.#all = connections;
     this.#idle = [...connections];
+    this.#maxWaiting = maxWaiting;
     this.#waiting = new FairQueue(maxWaiting);
     this.#metrics = metrics;
   }
@@ -66,7 +68,7 @@ export class ConnectionPool {
       signal.addEventListener('abort', onAbort, { once: true });
       this.#waiting
         .push(tenantId, waiter)
-        ?.reject(errors.overloaded('too many calls are queued for the database', 1_000));
+        ?.reject(errors.overloaded('too many calls are queued for the database', this.#maxWaiting, 1_000));
       this.#count();
     });
   }

@@ -2,7 +2,13 @@ import assert from 'node:assert/strict';
 import { after, before, suite, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Client, Code } from '@connectrpc/connect';
-import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
+import {
+  BadRequestSchema,
+  ErrorInfoSchema,
+  LocalizedMessageSchema,
+  PreconditionFailureSchema,
+  ResourceInfoSchema,
+} from '#gen/google/rpc/error_details_pb.ts';
 import type { EchoService } from '../../test/kit/edge/echo.ts';
 import {
   bearer,
@@ -92,6 +98,24 @@ for (const protocol of protocols) {
       assert.equal(error.code, Code.FailedPrecondition);
       assert.equal(error.rawMessage, 'the channel is archived');
       assert.equal(reason, 'CHANNEL_ARCHIVED');
+    });
+
+    test('an error names the resource, and has a text in the language of the client', async () => {
+      for (const [language, text] of [
+        ['vi-VN,en;q=0.5', 'Kênh đã được lưu trữ nên không thể thay đổi.'],
+        ['fr', 'The channel is archived and can no longer be changed.'],
+      ] as const) {
+        const headers = { ...bearer(edges.token).headers, 'accept-language': language };
+        const { error } = await failureOf(client.write({ channelId: 12n, content: 'archived' }, { headers }));
+        assert.deepEqual(error.findDetails(ErrorInfoSchema)[0]?.metadata, { channel_id: '12' });
+        const [violation] = error.findDetails(PreconditionFailureSchema)[0]?.violations ?? [];
+        assert.deepEqual([violation?.type, violation?.subject], ['CHANNEL_ARCHIVED', 'channels/12']);
+        assert.equal(error.findDetails(LocalizedMessageSchema)[0]?.message, text);
+        const stream = client.stream({ channelIds: [404n] }, { headers });
+        const { error: ended } = await failureOf(collect(stream));
+        assert.equal(ended.findDetails(ResourceInfoSchema)[0]?.resourceType, 'serp.discuss.v1.Channel');
+        assert.equal(ended.findDetails(LocalizedMessageSchema)[0]?.locale, language === 'fr' ? 'en' : 'vi');
+      }
     });
 
     test('an invalid field is named by its path', async () => {

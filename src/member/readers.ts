@@ -21,7 +21,8 @@ export function readerHandlers({ config, db }: Deps): ReaderHandlers {
       const row = requireVisible(call.caller, found);
       requireRole(call.caller, row, 'GUEST');
       if (row.readers === null) throw errors.messageNotFound();
-      if (row.memberCount > readersMaxMembers) throw errors.channelTooLarge(readersMaxMembers);
+      if (row.memberCount > readersMaxMembers)
+        throw errors.channelTooLarge(readersMaxMembers, row.memberCount);
       const { page, nextPageToken } = pageOf(row.readers, pageSize, (last) => [last]);
       return { userIds: page, nextPageToken };
     },

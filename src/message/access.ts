@@ -34,7 +34,7 @@ export async function lockMessageToDelete(
     findLocked(sql, caller.tenantId, caller.userId, channelId, messageId),
   ]);
   if (row === undefined || (row.role === null && !isManager(caller))) throw errors.messageNotFound();
-  if (row.isArchived) throw errors.channelArchived();
+  if (row.isArchived) throw errors.channelArchived(row.mergedInto);
   return row;
 }
 

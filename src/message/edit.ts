@@ -95,7 +95,8 @@ function pathsOf({ updateMask }: EditRequest) {
 function requireEditable({ message }: Config, caller: Caller, row: LockedRow): void {
   if (caller.userId === 0n || row.senderId !== caller.userId) throw errors.notAuthor();
   rejectDeleted(row);
-  if (row.messageType !== 'TEXT' && row.messageType !== 'CODE') throw errors.messageTypeWrong();
+  if (row.messageType !== 'TEXT' && row.messageType !== 'CODE')
+    throw errors.messageTypeWrong(row.messageType);
   const hours = message.editWindowHours;
   if (hours > 0 && row.now - row.createdAt > BigInt(hours) * HOUR_MS) throw errors.editWindowOver(hours);
 }

@@ -53,7 +53,7 @@ export class SendQueue {
     if (shard === undefined) throw new RangeError('no shard');
     return new Promise((resolve, reject) => {
       const dropped = shard.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
-      dropped?.reject(errors.overloaded('too many messages are queued', 1_000));
+      dropped?.reject(errors.overloaded('too many messages are queued', this.#config.queueSize, 1_000));
       this.#count();
       if (!shard.busy) this.#start(shard);
     });

@@ -7,6 +7,7 @@ import {
   SendMessageRequestSchema,
   type SendMessageResponseSchema,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { findChannel } from '../channel/sql.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
@@ -59,7 +60,7 @@ async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<S
     case 'MEMBER_MUTED':
       throw errors.memberMuted();
     case 'CHANNEL_ARCHIVED':
-      throw errors.channelArchived();
+      throw await archivedError(deps, call, request.channelId);
     case 'MESSAGE_NOT_FOUND':
       throw errors.messageNotFound();
     case 'MESSAGE_DELETED':
@@ -67,6 +68,13 @@ async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<S
     case 'CHANNEL_NOT_FOUND':
       throw errors.channelNotFound();
   }
+}
+
+/** The error names the channel in which a merged discussion continues. */
+async function archivedError({ db }: Deps, call: Call, channelId: bigint): Promise<RpcError> {
+  const { tenantId, userId } = call.caller;
+  const [channel] = await db.run(call, (sql) => findChannel(sql, tenantId, userId, channelId));
+  return errors.channelArchived(channel?.mergedInto);
 }
 
 // Not overload, deadlines and lost connections: after those, the client's next retry returns the result.

@@ -147,6 +147,7 @@ export type LockedRow = MessageRow & {
   readonly channelType: ChannelType;
   readonly isPrivate: boolean;
   readonly isArchived: boolean;
+  readonly mergedInto: bigint | null;
   readonly role: Role | null;
   readonly status: string | null;
   readonly now: bigint;
@@ -163,7 +164,7 @@ export function findLocked(
   return sql<LockedRow[]>`
     select
       ${messageColumns(sql)},
-      c.type as channel_type, c.is_private, c.is_archived, me.role, me.status, now_ms() as now
+      c.type as channel_type, c.is_private, c.is_archived, c.merged_into, me.role, me.status, now_ms() as now
     from messages m
     join channels c on c.id = m.channel_id
     left join channel_members me

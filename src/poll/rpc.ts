@@ -71,12 +71,13 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
 function requirePoll(row: MessageRow): PollData {
   rejectDeleted(row);
   const metadata = fromMetadataJson(row.metadata);
-  if (row.messageType !== 'POLL' || metadata === undefined) throw errors.messageTypeWrong();
+  if (row.messageType !== 'POLL' || metadata === undefined) throw errors.messageTypeWrong(row.messageType);
   return readPoll(metadata);
 }
 
 function requireOpen({ closeAt, closedAt }: PollData, now: bigint): void {
-  if (closedAt !== null || (closeAt !== null && closeAt <= now)) throw errors.pollClosed();
+  const time = closedAt ?? closeAt;
+  if (time !== null && (closedAt !== null || time <= now)) throw errors.pollClosed(time);
 }
 
 function requireOptions({ options, multiple }: PollData, optionIds: readonly number[]): void {

@@ -26,7 +26,7 @@ export class StatusOverrides {
 
   read(tenantId: bigint, userId: bigint): Promise<string> {
     if (this.#waiting.length >= MAX_WAITING)
-      throw errors.overloaded('too many presence updates are queued', 1_000);
+      throw errors.overloaded('too many presence updates are queued', MAX_WAITING, 1_000);
     return new Promise((resolve, reject) => {
       this.#waiting.push({ tenantId, userId, resolve, reject });
       // Reads of the same tick join the batch.

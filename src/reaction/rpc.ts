@@ -76,7 +76,7 @@ async function change(
     case 'MEMBER_MUTED':
       throw errors.memberMuted();
     case 'REACTION_LIMIT':
-      throw errors.reactionLimit();
+      throw errors.reactionLimit(config.message.maxReactions, config.message.maxReactionUsers);
     default:
       throw errors.messageNotFound();
   }

@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
 import type { Identity } from '../rpc/claims.ts';
-import { errors } from '../rpc/errors.ts';
+import { errors, type RpcError } from '../rpc/errors.ts';
 import { createSigner } from '../rpc/signer.ts';
 import { createRevocationCache, type Revocation, type RevocationCache } from './cache.ts';
 
@@ -56,15 +56,14 @@ export class Revocations {
     const revokeTime = this.#now();
     const revocation = { revokeTime, expireTime: revokeTime + this.#maxTokenMs() };
     const key = toKey(subject);
-    if (this.#entries.size >= this.#config.maxRevocations && !this.#entries.has(key))
-      throw errors.overloaded('revocations', 60_000);
+    if (this.#entries.size >= this.#config.maxRevocations && !this.#entries.has(key)) throw this.#full();
     this.#entries.set(key, revocation);
     this.#log.info({ subject: key }, 'access revoked');
     const isStored = await this.#store([[key, revocation]]).catch((error) => {
       this.#version = undefined;
       throw errors.revocationPending(error);
     });
-    if (!isStored) throw errors.overloaded('revocations', 60_000);
+    if (!isStored) throw this.#full();
     return revokeTime;
   }
 
@@ -109,6 +108,10 @@ export class Revocations {
     const revocation = this.#entries.get(key);
     if (revocation === undefined || revocation.expireTime <= this.#now()) return false;
     return issueTime <= revocation.revokeTime + this.#config.clockToleranceMs;
+  }
+
+  #full(): RpcError {
+    return errors.overloaded('revocations', this.#config.maxRevocations, 60_000);
   }
 
   #maxTokenMs(): number {

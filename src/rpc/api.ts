@@ -61,9 +61,10 @@ export async function createApi(
   const { config, log, metrics, limiter, now } = parts;
   const verifyToken = await createTokenVerifier(config.auth, now);
   const accessError: AccessError = (identity) => {
-    if (parts.revocations.isRevoked(identity)) return errors.accessRevoked();
+    if (parts.revocations.isRevoked(identity))
+      return errors.accessRevoked(identity.tenantId, identity.userId);
     const isValid = identity.token.expireTime + config.auth.clockToleranceMs > now();
-    return isValid ? undefined : errors.tokenExpired();
+    return isValid ? undefined : errors.tokenExpired(identity.token.expireTime);
   };
   const cancelledCalls = new CancelledCalls(config.limits.cancelledPerMinute, now);
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is

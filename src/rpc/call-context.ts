@@ -66,6 +66,11 @@ export class CallContext implements Call {
     return this.#request;
   }
 
+  /** The request; undefined before the interceptor `validate`. */
+  get decoded(): Message | undefined {
+    return this.#request;
+  }
+
   set request(request: Message) {
     this.#request = request;
   }

@@ -37,8 +37,9 @@ export class CancelledCalls {
     const fullTime = this.#fullTimes.get(keyOf(call.caller)) ?? 0;
     const waitMs = fullTime - this.#now() - MINUTE_MS;
     if (waitMs <= 0) return next(call);
-    const limit = `${this.#perMinute} cancelled calls per minute and user`;
-    throw errors.rateLimited(`user:${call.caller.userId}`, limit, waitMs);
+    const limit = this.#perMinute;
+    const description = `${limit} cancelled calls per minute and user`;
+    throw errors.rateLimited({ subject: `user:${call.caller.userId}`, limit, description }, waitMs);
   };
 
   /** Counts calls that end because their clients cancel them. To be applied outside of `mapErrors`. */

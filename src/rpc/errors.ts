@@ -1,13 +1,8 @@
 import { create, type DescMessage, type MessageInitShape } from '@bufbuild/protobuf';
-import { durationFromMs } from '@bufbuild/protobuf/wkt';
-import { Code, CodeSchema } from '#gen/google/rpc/code_pb.ts';
-import {
-  BadRequestSchema,
-  ErrorInfoSchema,
-  QuotaFailureSchema,
-  RetryInfoSchema,
-} from '#gen/google/rpc/error_details_pb.ts';
-import { ErrorReason, ErrorReasonSchema } from '#gen/serp/discuss/v1/error_pb.ts';
+import { type Code, CodeSchema } from '#gen/google/rpc/code_pb.ts';
+import { BadRequestSchema, QuotaFailureSchema } from '#gen/google/rpc/error_details_pb.ts';
+import { ErrorReason } from '#gen/serp/discuss/v1/error_pb.ts';
+import { type MetadataKey, type ReasonName, reasons } from './error-reasons.ts';
 
 /** A message of `google.rpc` in the details of an error, with its descriptor. */
 export type ErrorDetail = { readonly desc: DescMessage; readonly value: MessageInitShape<DescMessage> };
@@ -15,160 +10,174 @@ export type ErrorDetail = { readonly desc: DescMessage; readonly value: MessageI
 /** `field` is a path in the request's proto: `items[2].user_id`. */
 export type FieldViolation = { readonly field: string; readonly description: string };
 
+/** Values of the metadata of an error; those that are undefined are left out. */
+export type Metadata = { readonly [K in MetadataKey]?: bigint | number | string | null | undefined };
+
+/** `description` names the limit for developers. */
+export type QuotaText = {
+  readonly subject: string;
+  readonly limit: number;
+  readonly description: string;
+};
+
+type Rest = {
+  /** Details besides those that follow from reason and metadata. */
+  readonly details?: readonly ErrorDetail[];
+  readonly cause?: unknown;
+};
+
 /**
  * An error as the client receives it, except `cause`, which goes to the log only. Handlers throw no other errors on
- * purpose; create them with `errors`.
+ * purpose; create them with `errors`. The message is for developers; users get the texts in `reasons`.
  */
 export class RpcError extends Error {
   override name = 'RpcError';
   readonly code: Code;
   readonly reason: ErrorReason;
+  readonly reasonName: ReasonName;
   readonly details: readonly ErrorDetail[];
+  readonly #metadata: Record<string, string> = {};
 
-  constructor(
-    code: Code,
-    reason: ErrorReason,
-    message: string,
-    details: ErrorDetail[] = [],
-    cause?: unknown,
-  ) {
-    super(message, { cause });
-    this.code = code;
-    this.reason = reason;
-    this.details = [errorInfo(reason), ...details];
+  constructor(reason: ReasonName, message: string, metadata: Metadata = {}, rest: Rest = {}) {
+    super(message, { cause: rest.cause });
+    this.code = reasons[reason].code;
+    this.reason = ErrorReason[reason];
+    this.reasonName = reason;
+    this.details = rest.details ?? [];
+    this.complete(metadata);
+  }
+
+  get metadata(): Readonly<Record<string, string>> {
+    return this.#metadata;
+  }
+
+  /** Adds those values that errors of this reason have and that are not set yet. */
+  complete(values: Metadata): void {
+    for (const key of reasons[this.reasonName].metadata) {
+      const value = values[key];
+      if (value !== undefined && value !== null) this.#metadata[key] ??= `${value}`;
+    }
   }
 }
 
-/** All errors by reason. `error.proto` documents the reasons for clients. */
+/**
+ * All errors by reason. `error.proto` documents the reasons for clients. Ids that are in the request, and data of the
+ * call, are added to the metadata by the interceptor `mapErrors`.
+ */
 export const errors = {
   tokenInvalid: (cause?: unknown) =>
-    new RpcError(
-      Code.UNAUTHENTICATED,
-      ErrorReason.TOKEN_INVALID,
-      'a valid bearer token is required',
-      [],
-      cause,
-    ),
-  tokenExpired: () =>
-    new RpcError(
-      Code.UNAUTHENTICATED,
-      ErrorReason.TOKEN_EXPIRED,
-      'the token has expired; reconnect with a new one',
-    ),
-  accessRevoked: () =>
-    new RpcError(Code.UNAUTHENTICATED, ErrorReason.ACCESS_REVOKED, 'access was revoked; sign in again'),
+    new RpcError('TOKEN_INVALID', 'a valid bearer token is required', {}, { cause }),
+  tokenExpired: (expireMs: number) =>
+    new RpcError('TOKEN_EXPIRED', 'the token has expired; reconnect with a new one', {
+      expire_time: new Date(expireMs).toISOString(),
+    }),
+  accessRevoked: (tenantId: bigint, userId: bigint) =>
+    new RpcError('ACCESS_REVOKED', 'access was revoked; sign in again', {
+      tenant_id: tenantId,
+      user_id: userId,
+    }),
   revocationPending: (cause?: unknown) =>
-    new RpcError(
-      Code.UNAVAILABLE,
-      ErrorReason.REVOCATION_PENDING,
+    retryable(
+      'REVOCATION_PENDING',
       'the revocation cannot be passed to other instances at the moment',
-      [retryAfter(1_000)],
+      1_000,
       cause,
     ),
   keysUnavailable: (cause?: unknown) =>
-    new RpcError(
-      Code.UNAVAILABLE,
-      ErrorReason.SIGNING_KEYS_UNAVAILABLE,
-      'tokens cannot be verified at the moment',
-      [retryAfter(1_000)],
-      cause,
-    ),
-  callerNotAllowed: (message = 'the caller may not call this method') =>
-    new RpcError(Code.PERMISSION_DENIED, ErrorReason.CALLER_NOT_ALLOWED, message),
+    retryable('SIGNING_KEYS_UNAVAILABLE', 'tokens cannot be verified at the moment', 1_000, cause),
+  callerNotAllowed: (message = 'the caller may not call this method', metadata: Metadata = {}) =>
+    new RpcError('CALLER_NOT_ALLOWED', message, metadata),
+  notAuthor: () => new RpcError('CALLER_NOT_ALLOWED', 'only the author of the message may do this'),
   fieldInvalid: (field: string, description: string) => errors.fieldsInvalid([{ field, description }]),
   fieldsInvalid: (violations: FieldViolation[]) => {
     // Errors travel in HTTP trailers, whose size clients limit.
     const fieldViolations = violations.slice(0, 20);
     const message = fieldViolations.map(({ field, description }) => `${field}: ${description}`).join('; ');
-    return new RpcError(Code.INVALID_ARGUMENT, ErrorReason.FIELD_INVALID, message, [
-      detail(BadRequestSchema, { fieldViolations }),
-    ]);
+    const details = [detail(BadRequestSchema, { fieldViolations })];
+    return new RpcError('FIELD_INVALID', message, { field: fieldViolations[0]?.field }, { details });
   },
-  channelNotFound: () => new RpcError(Code.NOT_FOUND, ErrorReason.CHANNEL_NOT_FOUND, 'channel not found'),
-  messageNotFound: () => new RpcError(Code.NOT_FOUND, ErrorReason.MESSAGE_NOT_FOUND, 'message not found'),
-  memberNotFound: () =>
-    new RpcError(Code.NOT_FOUND, ErrorReason.MEMBER_NOT_FOUND, 'the user is not a member of the channel'),
-  roleTooLow: (needed: string) =>
-    new RpcError(
-      Code.PERMISSION_DENIED,
-      ErrorReason.ROLE_TOO_LOW,
-      `requires the role ${needed} in the channel`,
-    ),
+  channelNotFound: (channelId?: bigint) =>
+    new RpcError('CHANNEL_NOT_FOUND', 'channel not found', { channel_id: channelId }),
+  topicNotFound: (entity: { readonly type: string; readonly id: bigint }) =>
+    new RpcError('CHANNEL_NOT_FOUND', 'channel not found', {
+      entity_type: entity.type,
+      entity_id: entity.id,
+    }),
+  messageNotFound: () => new RpcError('MESSAGE_NOT_FOUND', 'message not found'),
+  memberNotFound: () => new RpcError('MEMBER_NOT_FOUND', 'the user is not a member of the channel'),
+  roleTooLow: (needed: string, role: string | null) =>
+    new RpcError('ROLE_TOO_LOW', `requires the role ${needed} in the channel`, {
+      required_role: needed,
+      role,
+    }),
   memberMuted: () =>
-    new RpcError(
-      Code.PERMISSION_DENIED,
-      ErrorReason.ROLE_TOO_LOW,
-      'a muted member cannot write in the channel',
-    ),
-  channelArchived: () => failed(ErrorReason.CHANNEL_ARCHIVED, 'the channel is archived'),
-  channelMerged: () => failed(ErrorReason.CHANNEL_MERGED, 'the channel was merged into another channel'),
-  channelIsDirect: () => failed(ErrorReason.CHANNEL_IS_DIRECT, 'not possible in a direct channel'),
-  lastOwner: () => failed(ErrorReason.LAST_OWNER, 'a channel must have at least one owner'),
-  channelFull: (limit: number) =>
-    failed(ErrorReason.CHANNEL_FULL, `a channel has at most ${limit} members of that kind`),
-  channelTooLarge: (limit: number) =>
-    failed(ErrorReason.CHANNEL_TOO_LARGE, `only available in channels of at most ${limit} members`),
-  messageDeleted: () => failed(ErrorReason.MESSAGE_DELETED, 'the message was deleted'),
-  notAuthor: () =>
-    new RpcError(
-      Code.PERMISSION_DENIED,
-      ErrorReason.CALLER_NOT_ALLOWED,
-      'only the author of the message may do this',
-    ),
+    new RpcError('ROLE_TOO_LOW', 'a muted member cannot write in the channel', { member_status: 'MUTED' }),
+  channelArchived: (mergedInto?: bigint | null) =>
+    new RpcError('CHANNEL_ARCHIVED', 'the channel is archived', { merged_into_channel_id: mergedInto }),
+  channelMerged: (mergedInto: bigint) =>
+    new RpcError('CHANNEL_MERGED', 'the channel was merged into another channel', {
+      merged_into_channel_id: mergedInto,
+    }),
+  channelIsDirect: () => new RpcError('CHANNEL_IS_DIRECT', 'not possible in a direct channel'),
+  lastOwner: () => new RpcError('LAST_OWNER', 'a channel must have at least one owner'),
+  channelFull: (limit: number, members: number) =>
+    new RpcError('CHANNEL_FULL', `a channel has at most ${limit} members of that kind`, {
+      limit,
+      member_count: members,
+    }),
+  channelTooLarge: (limit: number, members: number) =>
+    new RpcError('CHANNEL_TOO_LARGE', `only available in channels of at most ${limit} members`, {
+      limit,
+      member_count: members,
+    }),
+  messageDeleted: () => new RpcError('MESSAGE_DELETED', 'the message was deleted'),
   editWindowOver: (hours: number) =>
-    failed(ErrorReason.EDIT_WINDOW_EXPIRED, `a message can be edited for ${hours} hours`),
-  messageTypeWrong: () =>
-    failed(ErrorReason.MESSAGE_TYPE_UNSUPPORTED, 'not possible for a message of this type'),
-  reactionLimit: () => failed(ErrorReason.REACTION_LIMIT, 'the message has reached the limit of reactions'),
-  pollClosed: () => failed(ErrorReason.POLL_CLOSED, 'voting on the poll has ended'),
+    new RpcError('EDIT_WINDOW_EXPIRED', `a message can be edited for ${hours} hours`, { limit_hours: hours }),
+  messageTypeWrong: (type: string) =>
+    new RpcError('MESSAGE_TYPE_UNSUPPORTED', 'not possible for a message of this type', {
+      message_type: type,
+    }),
+  reactionLimit: (kinds: number, users: number) =>
+    new RpcError('REACTION_LIMIT', 'the message has reached the limit of reactions', {
+      kind_limit: kinds,
+      user_limit: users,
+    }),
+  pollClosed: (closeMs: bigint) =>
+    new RpcError('POLL_CLOSED', 'voting on the poll has ended', {
+      close_time: new Date(Number(closeMs)).toISOString(),
+    }),
   pinLimit: (limit: number) =>
-    failed(ErrorReason.PIN_LIMIT, `a channel has at most ${limit} pinned messages`),
+    new RpcError('PIN_LIMIT', `a channel has at most ${limit} pinned messages`, { limit }),
   requestIdReused: () =>
+    new RpcError('REQUEST_ID_REUSED', 'this request_id was used with a different request'),
+  rateLimited: ({ subject, limit, description }: QuotaText, retryMs: number) =>
     new RpcError(
-      Code.ALREADY_EXISTS,
-      ErrorReason.REQUEST_ID_REUSED,
-      'this request_id was used with a different request',
+      'RATE_LIMITED',
+      `limit reached: ${description}`,
+      { subject, limit, retry_delay_ms: Math.ceil(retryMs) },
+      { details: [detail(QuotaFailureSchema, { violations: [{ subject, description }] })] },
     ),
-  rateLimited: (subject: string, limit: string, retryMs: number) =>
-    exhausted(ErrorReason.RATE_LIMITED, `limit reached: ${limit}`, [
-      retryAfter(retryMs),
-      detail(QuotaFailureSchema, { violations: [{ subject, description: limit }] }),
-    ]),
-  overloaded: (what: string, retryMs: number) =>
-    exhausted(ErrorReason.OVERLOADED, `overloaded: ${what}`, [retryAfter(retryMs)]),
+  /** `limit` is the number of calls or streams that the server accepts. */
+  overloaded: (what: string, limit: number, retryMs: number) =>
+    new RpcError('OVERLOADED', `overloaded: ${what}`, { limit, retry_delay_ms: Math.ceil(retryMs) }),
   requestTooLarge: (limitBytes: number) =>
-    exhausted(ErrorReason.REQUEST_TOO_LARGE, `a request has at most ${limitBytes} bytes`),
+    new RpcError('REQUEST_TOO_LARGE', `a request has at most ${limitBytes} bytes`, {
+      limit_bytes: limitBytes,
+    }),
   databaseUnavailable: (cause?: unknown) =>
-    new RpcError(
-      Code.UNAVAILABLE,
-      ErrorReason.DATABASE_UNAVAILABLE,
-      'the database is unavailable at the moment',
-      [retryAfter(500)],
-      cause,
-    ),
-  serverDraining: () =>
-    new RpcError(Code.UNAVAILABLE, ErrorReason.SERVER_DRAINING, 'the server is stopping; reconnect', [
-      retryAfter(100),
-    ]),
+    retryable('DATABASE_UNAVAILABLE', 'the database is unavailable at the moment', 500, cause),
+  serverDraining: () => retryable('SERVER_DRAINING', 'the server is stopping; reconnect', 100),
   conflict: (cause?: unknown) =>
-    new RpcError(
-      Code.ABORTED,
-      ErrorReason.CONFLICT,
-      'conflict with a concurrent change; try again',
-      [retryAfter(20)],
-      cause,
-    ),
-  etagMismatch: () =>
-    new RpcError(
-      Code.ABORTED,
-      ErrorReason.ETAG_MISMATCH,
-      'it has changed since the version of this etag; read it again',
-    ),
+    retryable('CONFLICT', 'conflict with a concurrent change; try again', 20, cause),
+  etagMismatch: (currentEtag: string) =>
+    new RpcError('ETAG_MISMATCH', 'it has changed since the version of this etag; read it again', {
+      current_etag: currentEtag,
+    }),
   deadlineExceeded: (cause?: unknown) =>
-    new RpcError(Code.DEADLINE_EXCEEDED, ErrorReason.DEADLINE_EXCEEDED, 'deadline exceeded', [], cause),
-  cancelled: () => new RpcError(Code.CANCELLED, ErrorReason.UNSPECIFIED, 'cancelled by the client'),
+    new RpcError('DEADLINE_EXCEEDED', 'deadline exceeded', {}, { cause }),
+  cancelled: () => new RpcError('UNSPECIFIED', 'cancelled by the client'),
   internal: (requestId: string, cause?: unknown) =>
-    new RpcError(Code.INTERNAL, ErrorReason.INTERNAL, `internal error, request ${requestId}`, [], cause),
+    new RpcError('INTERNAL', `internal error, request ${requestId}`, { call_id: requestId }, { cause }),
 };
 
 /** Name of a code as in the gRPC documents: `NOT_FOUND`. */
@@ -176,27 +185,10 @@ export function codeName(code: Code): string {
   return CodeSchema.value[code]?.name ?? 'UNKNOWN';
 }
 
-/** Name of a reason as clients see it: `CHANNEL_NOT_FOUND`. */
-export function reasonName(reason: ErrorReason): string {
-  return (ErrorReasonSchema.value[reason]?.name ?? 'ERROR_REASON_UNSPECIFIED').slice('ERROR_REASON_'.length);
-}
-
-function failed(reason: ErrorReason, message: string): RpcError {
-  return new RpcError(Code.FAILED_PRECONDITION, reason, message);
-}
-
-function exhausted(reason: ErrorReason, message: string, details: ErrorDetail[] = []): RpcError {
-  return new RpcError(Code.RESOURCE_EXHAUSTED, reason, message, details);
-}
-
-function errorInfo(reason: ErrorReason): ErrorDetail {
-  return detail(ErrorInfoSchema, { reason: reasonName(reason), domain: 'discuss.serp' });
-}
-
-function retryAfter(ms: number): ErrorDetail {
-  return detail(RetryInfoSchema, { retryDelay: durationFromMs(Math.ceil(ms)) });
-}
-
-function detail<Desc extends DescMessage>(desc: Desc, init: MessageInitShape<Desc>): ErrorDetail {
+export function detail<Desc extends DescMessage>(desc: Desc, init: MessageInitShape<Desc>): ErrorDetail {
   return { desc, value: create(desc, init) };
+}
+
+function retryable(reason: ReasonName, message: string, retryMs: number, cause?: unknown): RpcError {
+  return new RpcError(reason, message, { retry_delay_ms: retryMs }, { cause });
 }

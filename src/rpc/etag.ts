@@ -14,5 +14,5 @@ export function etagOf(...values: readonly (string | boolean | bigint | null)[])
  * was made, after which the version is the same, passes.
  */
 export function requireEtag(etag: string, before: string, after?: string): void {
-  if (etag !== '' && etag !== before && after !== before) throw errors.etagMismatch();
+  if (etag !== '' && etag !== before && after !== before) throw errors.etagMismatch(before);
 }

@@ -62,6 +62,6 @@ function admit(
   });
   calls.serve(call, admit).then(
     () => proceed(metadata),
-    (error) => grpcCall.sendStatus(toStatus(error, call.requestId)),
+    (error) => grpcCall.sendStatus(toStatus(error, call.requestId, call.incoming.header)),
   );
 }

@@ -55,7 +55,7 @@ export function addReflection(
       verifyToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), verifyToken);
     authenticated.then(
       () => serveRequests(call, reflect, parts),
-      (error) => call.emit('error', toStatus(error, 'reflection')),
+      (error) => call.emit('error', toStatus(error, 'reflection', headerOf(call.metadata))),
     );
   };
   server.addService(serviceDefinition(ServerReflection), { serverReflectionInfo });
@@ -71,13 +71,13 @@ function serveRequests(
   let failed = false;
   const fail = (error: unknown) => {
     failed = true;
-    call.emit('error', toStatus(error, 'reflection'));
+    call.emit('error', toStatus(error, 'reflection', headerOf(call.metadata)));
   };
   const serve = (request: Buffer) => {
     if (failed) return;
     requests += 1;
     if (requests > MAX_REQUESTS)
-      return fail(errors.overloaded(`${MAX_REQUESTS} reflection requests per call`, 0));
+      return fail(errors.overloaded(`${MAX_REQUESTS} reflection requests per call`, MAX_REQUESTS, 0));
     const response = reflect(request);
     if (response === undefined)
       return fail(errors.fieldInvalid('request', 'cannot be decoded as a ServerReflectionRequest'));

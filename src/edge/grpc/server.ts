@@ -104,7 +104,7 @@ function serveUnary({ method, run }: Rpc, calls: ActiveCalls, maxBytes: number) 
         grpcCall.sendMetadata(headersOf(call.requestId));
         respond(null, bytes);
       })
-      .catch((error) => respond(toStatus(error, call.requestId)));
+      .catch((error) => respond(toStatus(error, call.requestId, call.incoming.header)));
   };
 }
 
@@ -131,7 +131,7 @@ function serveStream(
       })
       .then(
         () => grpcCall.end(),
-        (error) => grpcCall.emit('error', toStatus(error, call.requestId)),
+        (error) => grpcCall.emit('error', toStatus(error, call.requestId, call.incoming.header)),
       );
   };
 }

@@ -26,7 +26,10 @@ export async function admit(
     timeoutMs: undefined,
     sink: undefined,
   });
-  const admitting = calls.serve(call, run).then(() => undefined, toConnectError);
+  const admitting = calls.serve(call, run).then(
+    () => undefined,
+    (error: unknown) => toConnectError(error, exchange.header),
+  );
   exchange.identify(admitting.then(() => (call.isAuthenticated ? call.caller : undefined)));
   const rejection = await admitting;
   if (rejection === undefined) exchange.connection.authorized();

@@ -22,7 +22,7 @@ export async function* readBody(request: HttpRequest, maxBytes: number): AsyncGe
   }
   if (length <= max) return;
   request.resume();
-  throw toConnectError(errors.requestTooLarge(maxBytes));
+  throw toConnectError(errors.requestTooLarge(maxBytes), () => request.headers['accept-language']);
 }
 
 /** The supported compressions, with a maximum size of decompressed requests. */

@@ -101,7 +101,7 @@ function methodOptions(rpc: Rpc, calls: ActiveCalls, maxBytes: number): MethodOp
       const { requestHeader } = context;
       const length = Number(requestHeader.get('content-length') ?? 0);
       if (length > maxBodyBytes(requestHeader.get('content-type') ?? '', maxBytes))
-        throw toConnectError(errors.requestTooLarge(maxBytes));
+        throw toConnectError(errors.requestTooLarge(maxBytes), exchangeOf(context).header);
     },
   };
 }
@@ -135,7 +135,7 @@ function addUnary(
     try {
       return (await calls.serve(call, run)) ?? {};
     } catch (error) {
-      throw toConnectError(error);
+      throw toConnectError(error, exchange.header);
     }
   };
   router.rpc(method, serve, options);

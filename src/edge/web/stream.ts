@@ -56,7 +56,10 @@ export function serveStream(
     });
     exchange.begin(call);
     monitor.watch(call, exchange.connection);
-    const error = await calls.serve(call, run).then(() => undefined, toConnectError);
+    const error = await calls.serve(call, run).then(
+      () => undefined,
+      (error: unknown) => toConnectError(error, exchange.header),
+    );
     monitor.unwatch(call);
     sink.end();
     if (response.destroyed) return;

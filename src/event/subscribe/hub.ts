@@ -58,7 +58,7 @@ export class Hub {
   /** Opens a stream. When this resolves, it was sent all its channels in `started`; it remains open until `close`. */
   async open(call: Call, sink: Sink, subscription: Subscription): Promise<SubscriberStream> {
     if (this.#streams.size >= this.#config.streams)
-      throw errors.overloaded('too many streams are open on this instance', 5_000);
+      throw errors.overloaded('too many streams are open on this instance', this.#config.streams, 5_000);
     const stream = new SubscriberStream({
       caller: call.caller,
       subscription,
@@ -135,7 +135,8 @@ export class Hub {
     const { only, listStates } = stream.subscription;
     const limit = only?.size ?? this.#config.startedChannels;
     const states = await listStates(only && [...only], after, limit + 1);
-    if (only !== undefined && after === 0n && states.length < only.size) throw errors.channelNotFound();
+    if (only !== undefined && after === 0n && states.length < only.size)
+      throw errors.channelNotFound([...only].find((id) => !states.some((state) => state.channelId === id)));
     const page = states.slice(0, Math.min(limit, countFitting(ChannelStateSchema, states)));
     for (const { channelId } of page) named.add(channelId);
     const more = states.length > page.length;

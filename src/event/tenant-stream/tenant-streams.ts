@@ -31,7 +31,11 @@ export class TenantStreams {
   /** Runs a stream until its call ends. */
   async serve({ filter, from }: TenantStreamRequest, call: Call, sink: Sink): Promise<void> {
     if (this.#open >= this.#config.tenantStreams)
-      throw errors.overloaded('too many tenant streams are open on this instance', 5_000);
+      throw errors.overloaded(
+        'too many tenant streams are open on this instance',
+        this.#config.tenantStreams,
+        5_000,
+      );
     this.#open += 1;
     try {
       const start = typeof from === 'string' ? await this.#findPosition(from, filter) : from;

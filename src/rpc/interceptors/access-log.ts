@@ -3,7 +3,7 @@ import type { Logger } from 'pino';
 import { Code } from '#gen/google/rpc/code_pb.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { type CallContext, methodPath } from '../call-context.ts';
-import { codeName, RpcError, reasonName } from '../errors.ts';
+import { codeName, RpcError } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
 /** One log line and one observation in the metrics per call, whatever its result; `failuresOnly`: unless it succeeds. */
@@ -39,7 +39,7 @@ function line(method: DescMethod, call: CallContext, code: string, error: RpcErr
   return {
     method: methodPath(method),
     code,
-    ...(error !== undefined && { reason: reasonName(error.reason) }),
+    ...(error !== undefined && { reason: error.reasonName }),
     ms: Math.round(ms * 100) / 100,
     edge: call.incoming.edge,
     requestId: call.requestId,

@@ -129,7 +129,10 @@ function actingFor(service: Identity, header: Header): Identity {
   const userId = idHeader(header, 'x-user-id') ?? 0n;
   const tenantId = idHeader(header, 'x-tenant-id') ?? service.tenantId;
   if (tenantId !== service.tenantId && !mayActIn(service, tenantId)) {
-    throw errors.callerNotAllowed('the service may not act in this tenant');
+    throw errors.callerNotAllowed('the service may not act in this tenant', {
+      caller: service.kind,
+      tenant_id: tenantId,
+    });
   }
   if (userId !== 0n && tenantId === 0n)
     throw errors.fieldInvalid('x-tenant-id', 'is required with x-user-id');

@@ -1,4 +1,5 @@
-import { errors, RpcError } from '../errors.ts';
+import type { CallContext } from '../call-context.ts';
+import { errors, type Metadata, RpcError } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
 /**
@@ -9,13 +10,36 @@ export const mapErrors: Interceptor = (_method, next) => async (call) => {
   try {
     return await call.untilEnded(next);
   } catch (error) {
-    if (call.ended !== undefined) throw call.ended;
-    const rpcError = toRpcError(error);
-    if (rpcError !== undefined) throw rpcError;
-    call.log.error({ err: error }, 'unexpected error');
-    throw errors.internal(call.requestId, error);
+    const rpcError = call.ended ?? toRpcError(error) ?? unexpected(call, error);
+    rpcError.complete(metadataOf(call));
+    throw rpcError;
   }
 };
+
+function unexpected(call: CallContext, error: unknown): RpcError {
+  call.log.error({ err: error }, 'unexpected error');
+  return errors.internal(call.requestId, error);
+}
+
+/** What a call contributes to the metadata of its error: the ids of its request, so that no handler repeats them. */
+function metadataOf({ caller, requestId, timeoutMs, decoded }: CallContext): Metadata {
+  const request: object = decoded ?? {};
+  return {
+    call_id: requestId,
+    timeout_ms: timeoutMs === undefined ? undefined : Math.round(timeoutMs),
+    caller: caller.kind,
+    channel_id: idOf(request, 'channelId'),
+    message_id:
+      idOf(request, 'messageId') ?? idOf(request, 'rootMessageId') ?? idOf(request, 'replyToMessageId'),
+    user_id: idOf(request, 'userId') ?? caller.userId,
+    request_id: stringOf(request, 'requestId'),
+  };
+}
+
+function idOf(request: object, name: string): bigint | undefined {
+  const id: unknown = Reflect.get(request, name);
+  return typeof id === 'bigint' && id > 0n ? id : undefined;
+}
 
 /**
  * The RpcError for an error with a known cause. `undefined`: a defect, which clients see as a bare INTERNAL; the
@@ -86,7 +110,7 @@ function fromForeignKey(constraint = ''): RpcError | undefined {
   return undefined;
 }
 
-function stringOf(error: Error, name: string): string | undefined {
+function stringOf(error: object, name: string): string | undefined {
   const value: unknown = Reflect.get(error, name);
   return typeof value === 'string' ? value : undefined;
 }

@@ -3,7 +3,7 @@ import { Quota, quota as quotaOption } from '#gen/serp/discuss/v1/options_pb.ts'
 import type { Config } from '../../config.ts';
 import type { Caller } from '../call.ts';
 import type { CallContext } from '../call-context.ts';
-import { errors } from '../errors.ts';
+import { errors, type QuotaText } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
 /** A bucket that holds `perMinute` calls and refills evenly. */
@@ -26,9 +26,6 @@ export type Limiter = {
   /** Counts one more under each limit, or under none when one is reached. Call the returned function to release. */
   acquire(limits: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)>;
 };
-
-/** Subject and description in the QuotaFailure that clients receive. */
-type QuotaText = { readonly subject: string; readonly description: string };
 
 /**
  * Enforces the quotas: calls per minute by user and kind (read, write, search, opened stream) and by tenant, and
@@ -72,7 +69,7 @@ function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Buck
     buckets.push({
       key: `{${tenantId}}:${kind}:${userId}`,
       perMinute,
-      quota: { subject: `user:${userId}`, description },
+      quota: { subject: `user:${userId}`, limit: perMinute, description },
     });
   }
   if (tenantId > 0n && config.tenantPerMinute > 0) {
@@ -81,7 +78,7 @@ function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Buck
     buckets.push({
       key: `{${tenantId}}:calls`,
       perMinute: config.tenantPerMinute,
-      quota: { subject, description },
+      quota: { subject, limit: config.tenantPerMinute, description },
     });
   }
   return buckets;
@@ -104,18 +101,19 @@ function toConcurrencyLimits({ tenantId, userId }: Caller, config: Config['limit
   const limits: ConcurrencyLimit[] = [];
   if (config.streamsPerUser > 0) {
     const description = `${config.streamsPerUser} streams at a time and user`;
-    const quota = { subject: `user:${userId}`, description };
-    limits.push({ key: `{${tenantId}}:streams:${userId}`, limit: config.streamsPerUser, quota });
+    const limit = config.streamsPerUser;
+    const quota = { subject: `user:${userId}`, limit, description };
+    limits.push({ key: `{${tenantId}}:streams:${userId}`, limit, quota });
   }
   if (config.streamsPerTenant > 0 && tenantId > 0n) {
     const description = `${config.streamsPerTenant} streams at a time and tenant`;
-    const quota = { subject: `tenant:${tenantId}`, description };
-    limits.push({ key: `{${tenantId}}:streams`, limit: config.streamsPerTenant, quota });
+    const limit = config.streamsPerTenant;
+    const quota = { subject: `tenant:${tenantId}`, limit, description };
+    limits.push({ key: `{${tenantId}}:streams`, limit, quota });
   }
   return limits;
 }
 
 function rateLimited(limit: Bucket | ConcurrencyLimit | undefined, { waitMs }: LimitExceeded): Error {
-  const { subject = '', description = '' } = limit?.quota ?? {};
-  return errors.rateLimited(subject, description, waitMs);
+  return errors.rateLimited(limit?.quota ?? { subject: '', limit: 0, description: '' }, waitMs);
 }

@@ -14,13 +14,19 @@ export const file_serp_discuss_v1_error: GenFile = /*@__PURE__*/
 
 /**
  * Cause of a failed call. The name without the prefix is the `reason` of the `google.rpc.ErrorInfo` in the error
- * details, in the domain `discuss.serp`. Reasons are stable. The error's message is text for people and may change.
+ * details, in the domain `discuss.serp`. Reasons are stable. The error's message is text for developers and may change.
+ *
+ * The `metadata` of ErrorInfo contains the ids and numbers of the error as text, under the keys that each reason lists.
+ * A value that is not known is left out. Further details follow AIP-193: `google.rpc.LocalizedMessage` is a text for
+ * users in Vietnamese or English, by the header `accept-language` of the request (`en` without one);
+ * `google.rpc.ResourceInfo` names what was not found, and `google.rpc.PreconditionFailure` the resource whose state does
+ * not permit the call, as `channels/1`, `channels/1/messages/2` or `channels/1/members/3`.
  *
  * @generated from enum serp.discuss.v1.ErrorReason
  */
 export const ErrorReason = {
   /**
-   * Never sent.
+   * CANCELLED: the client cancelled the call.
    *
    * @generated from enum value: ERROR_REASON_UNSPECIFIED = 0;
    */
@@ -38,12 +44,17 @@ export const ErrorReason = {
    * PERMISSION_DENIED: the RPC, or the requested operation, is reserved for another caller: another kind (user, service
    * or operator), or the author of the message.
    *
+   * Metadata: `caller`: `user`, `service` or `operator`; `tenant_id`: the tenant in which a service may not act;
+   * `channel_id` and `message_id` of the request.
+   *
    * @generated from enum value: ERROR_REASON_CALLER_NOT_ALLOWED = 2;
    */
   CALLER_NOT_ALLOWED: 2,
 
   /**
    * INVALID_ARGUMENT: fields violate their constraints. `google.rpc.BadRequest` lists each of them.
+   *
+   * Metadata: `field`: the path of the first field.
    *
    * @generated from enum value: ERROR_REASON_FIELD_INVALID = 3;
    */
@@ -52,12 +63,16 @@ export const ErrorReason = {
   /**
    * NOT_FOUND: no such channel, or a private channel that the caller is not a member of.
    *
+   * Metadata: `channel_id`, or `entity_type` and `entity_id` if an entity has no channel.
+   *
    * @generated from enum value: ERROR_REASON_CHANNEL_NOT_FOUND = 4;
    */
   CHANNEL_NOT_FOUND: 4,
 
   /**
    * NOT_FOUND: the channel has no such message.
+   *
+   * Metadata: `channel_id`, `message_id`.
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_NOT_FOUND = 5;
    */
@@ -66,12 +81,17 @@ export const ErrorReason = {
   /**
    * NOT_FOUND: the user is not a member of the channel.
    *
+   * Metadata: `channel_id`, `user_id`.
+   *
    * @generated from enum value: ERROR_REASON_MEMBER_NOT_FOUND = 6;
    */
   MEMBER_NOT_FOUND: 6,
 
   /**
    * PERMISSION_DENIED: the operation requires a higher role in the channel than the caller has.
+   *
+   * Metadata: `channel_id`; `required_role` and `role`, the role of the caller, if it is a member; or
+   * `member_status`: `MUTED`.
    *
    * @generated from enum value: ERROR_REASON_ROLE_TOO_LOW = 7;
    */
@@ -80,12 +100,16 @@ export const ErrorReason = {
   /**
    * FAILED_PRECONDITION: the channel is archived and accepts no changes.
    *
+   * Metadata: `channel_id`; `merged_into_channel_id`: where the discussion continues, if the channel was merged.
+   *
    * @generated from enum value: ERROR_REASON_CHANNEL_ARCHIVED = 8;
    */
   CHANNEL_ARCHIVED: 8,
 
   /**
    * FAILED_PRECONDITION: direct channels do not support the operation.
+   *
+   * Metadata: `channel_id`.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_IS_DIRECT = 9;
    */
@@ -94,6 +118,8 @@ export const ErrorReason = {
   /**
    * FAILED_PRECONDITION: the operation would leave the channel without an owner.
    *
+   * Metadata: `channel_id`; `user_id`: the owner.
+   *
    * @generated from enum value: ERROR_REASON_LAST_OWNER = 10;
    */
   LAST_OWNER: 10,
@@ -101,12 +127,16 @@ export const ErrorReason = {
   /**
    * FAILED_PRECONDITION: the channel has reached its maximum number of members, 10,000 by default.
    *
+   * Metadata: `channel_id`; `limit`; `member_count`: the number of members with the new ones.
+   *
    * @generated from enum value: ERROR_REASON_CHANNEL_FULL = 11;
    */
   CHANNEL_FULL: 11,
 
   /**
    * ALREADY_EXISTS: an earlier call with the same `request_id` had other arguments.
+   *
+   * Metadata: `request_id`.
    *
    * @generated from enum value: ERROR_REASON_REQUEST_ID_REUSED = 12;
    */
@@ -116,6 +146,8 @@ export const ErrorReason = {
    * RESOURCE_EXHAUSTED: the call exceeds a rate limit. `google.rpc.RetryInfo` states the delay before the next call and
    * `google.rpc.QuotaFailure` names the limit. Responses to earlier calls are delayed.
    *
+   * Metadata: `subject`: `user:` or `tenant:` and the id; `limit`; `retry_delay_ms`: the same as in RetryInfo.
+   *
    * @generated from enum value: ERROR_REASON_RATE_LIMITED = 13;
    */
   RATE_LIMITED: 13,
@@ -123,6 +155,8 @@ export const ErrorReason = {
   /**
    * RESOURCE_EXHAUSTED: the server's queue for this work is full. `google.rpc.RetryInfo` states the delay before a
    * retry.
+   *
+   * Metadata: `limit`: the size of the queue; `retry_delay_ms`: the same as in RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_OVERLOADED = 14;
    */
@@ -132,12 +166,16 @@ export const ErrorReason = {
    * RESOURCE_EXHAUSTED: the request exceeds the maximum size of the RPC (option `max_request_bytes`), or of
    * the server, 1 MiB by default.
    *
+   * Metadata: `limit_bytes`: the maximum size.
+   *
    * @generated from enum value: ERROR_REASON_REQUEST_TOO_LARGE = 15;
    */
   REQUEST_TOO_LARGE: 15,
 
   /**
    * UNAVAILABLE: the database cannot be reached. `google.rpc.RetryInfo` states the delay before a retry.
+   *
+   * Metadata: `retry_delay_ms`: the same as in RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_DATABASE_UNAVAILABLE = 16;
    */
@@ -146,12 +184,16 @@ export const ErrorReason = {
   /**
    * UNAVAILABLE: the instance is shutting down. Reconnect: the load balancer selects another instance.
    *
+   * Metadata: `retry_delay_ms`: the same as in RetryInfo.
+   *
    * @generated from enum value: ERROR_REASON_SERVER_DRAINING = 17;
    */
   SERVER_DRAINING: 17,
 
   /**
    * ABORTED: the transaction conflicted with another one and was rolled back. Retry the same call.
+   *
+   * Metadata: `retry_delay_ms`: the same as in RetryInfo.
    *
    * @generated from enum value: ERROR_REASON_CONFLICT = 18;
    */
@@ -161,6 +203,8 @@ export const ErrorReason = {
    * DEADLINE_EXCEEDED: the deadline passed before the call completed. The change may have been committed: retry with
    * the same `request_id`.
    *
+   * Metadata: `timeout_ms`: the time limit of the call.
+   *
    * @generated from enum value: ERROR_REASON_DEADLINE_EXCEEDED = 19;
    */
   DEADLINE_EXCEEDED: 19,
@@ -168,12 +212,16 @@ export const ErrorReason = {
   /**
    * INTERNAL: a defect of the server. The message contains the id of the call, which the server's log also contains.
    *
+   * Metadata: `call_id`: the id of the call.
+   *
    * @generated from enum value: ERROR_REASON_INTERNAL = 20;
    */
   INTERNAL: 20,
 
   /**
    * FAILED_PRECONDITION: the message is deleted.
+   *
+   * Metadata: `channel_id`, `message_id`.
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_DELETED = 21;
    */
@@ -183,12 +231,16 @@ export const ErrorReason = {
    * UNAVAILABLE: the public keys that verify tokens cannot be fetched. `google.rpc.RetryInfo` states the delay before a
    * retry.
    *
+   * Metadata: `retry_delay_ms`: the same as in RetryInfo.
+   *
    * @generated from enum value: ERROR_REASON_SIGNING_KEYS_UNAVAILABLE = 22;
    */
   SIGNING_KEYS_UNAVAILABLE: 22,
 
   /**
    * FAILED_PRECONDITION: the channel has more members than the operation supports.
+   *
+   * Metadata: `channel_id`, `limit`, `member_count`.
    *
    * @generated from enum value: ERROR_REASON_CHANNEL_TOO_LARGE = 23;
    */
@@ -197,12 +249,16 @@ export const ErrorReason = {
   /**
    * FAILED_PRECONDITION: the message is older than the period in which its author can edit it, 24 hours by default.
    *
+   * Metadata: `channel_id`, `message_id`, `limit_hours`.
+   *
    * @generated from enum value: ERROR_REASON_EDIT_WINDOW_EXPIRED = 40;
    */
   EDIT_WINDOW_EXPIRED: 40,
 
   /**
    * FAILED_PRECONDITION: the operation does not support messages of this type.
+   *
+   * Metadata: `channel_id`, `message_id`; `message_type`: the type of the message.
    *
    * @generated from enum value: ERROR_REASON_MESSAGE_TYPE_UNSUPPORTED = 41;
    */
@@ -212,6 +268,9 @@ export const ErrorReason = {
    * FAILED_PRECONDITION: the message has the maximum number of different reactions (20 by default), or of users for
    * this reaction (2,000 by default).
    *
+   * Metadata: `channel_id`, `message_id`; `kind_limit`: different reactions to a message; `user_limit`: users
+   * for one reaction.
+   *
    * @generated from enum value: ERROR_REASON_REACTION_LIMIT = 42;
    */
   REACTION_LIMIT: 42,
@@ -219,12 +278,16 @@ export const ErrorReason = {
   /**
    * FAILED_PRECONDITION: the poll is closed.
    *
+   * Metadata: `channel_id`, `message_id`; `close_time`: when it was closed (RFC 3339).
+   *
    * @generated from enum value: ERROR_REASON_POLL_CLOSED = 43;
    */
   POLL_CLOSED: 43,
 
   /**
    * FAILED_PRECONDITION: the channel has the maximum number of pinned messages, 50 by default.
+   *
+   * Metadata: `channel_id`, `limit`.
    *
    * @generated from enum value: ERROR_REASON_PIN_LIMIT = 44;
    */
@@ -234,6 +297,8 @@ export const ErrorReason = {
    * FAILED_PRECONDITION: the channel was merged into the channel `merged_into_channel_id`, where the discussion
    * continues.
    *
+   * Metadata: `channel_id`, `merged_into_channel_id`.
+   *
    * @generated from enum value: ERROR_REASON_CHANNEL_MERGED = 50;
    */
   CHANNEL_MERGED: 50,
@@ -241,12 +306,16 @@ export const ErrorReason = {
   /**
    * UNAUTHENTICATED: the token with which the stream was opened has expired. Reconnect with a new token and the cursors.
    *
+   * Metadata: `expire_time`: when it expired (RFC 3339).
+   *
    * @generated from enum value: ERROR_REASON_TOKEN_EXPIRED = 51;
    */
   TOKEN_EXPIRED: 51,
 
   /**
    * UNAUTHENTICATED: an operator revoked the token, or the access of its user or tenant (RevokeAccess). Sign in again.
+   *
+   * Metadata: `tenant_id`, `user_id`.
    *
    * @generated from enum value: ERROR_REASON_ACCESS_REVOKED = 52;
    */
@@ -256,6 +325,8 @@ export const ErrorReason = {
    * UNAVAILABLE: a revocation applies on one instance only, because Redis cannot be reached. The instance passes it on as
    * soon as it can. `google.rpc.RetryInfo` states the delay before a retry.
    *
+   * Metadata: `retry_delay_ms`: the same as in RetryInfo.
+   *
    * @generated from enum value: ERROR_REASON_REVOCATION_PENDING = 53;
    */
   REVOCATION_PENDING: 53,
@@ -264,6 +335,8 @@ export const ErrorReason = {
    * ABORTED: the channel, member or membership no longer has the `etag` of the request. Read it again before another
    * attempt. A repeated call whose change has been made returns its normal response.
    *
+   * Metadata: `channel_id`; `current_etag`: the etag of the current version.
+   *
    * @generated from enum value: ERROR_REASON_ETAG_MISMATCH = 54;
    */
   ETAG_MISMATCH: 54,
@@ -271,7 +344,13 @@ export const ErrorReason = {
 
 /**
  * Cause of a failed call. The name without the prefix is the `reason` of the `google.rpc.ErrorInfo` in the error
- * details, in the domain `discuss.serp`. Reasons are stable. The error's message is text for people and may change.
+ * details, in the domain `discuss.serp`. Reasons are stable. The error's message is text for developers and may change.
+ *
+ * The `metadata` of ErrorInfo contains the ids and numbers of the error as text, under the keys that each reason lists.
+ * A value that is not known is left out. Further details follow AIP-193: `google.rpc.LocalizedMessage` is a text for
+ * users in Vietnamese or English, by the header `accept-language` of the request (`en` without one);
+ * `google.rpc.ResourceInfo` names what was not found, and `google.rpc.PreconditionFailure` the resource whose state does
+ * not permit the call, as `channels/1`, `channels/1/messages/2` or `channels/1/members/3`.
  *
  * @generated from enum serp.discuss.v1.ErrorReason
  */
