@@ -23,8 +23,9 @@ export class SharedLimiter implements Limiter {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #local: LocalLimiter;
-  // Until when buckets are known to be empty, so that calls far above a limit are rejected without asking Redis.
-  readonly #emptyUntil = new LRUCache<string, number>({ max: MAX_KEYS });
+  // Until when buckets are known to be empty and numbers of streams to be reached, so that calls far above a limit are
+  // rejected without asking Redis.
+  readonly #exceededUntil = new LRUCache<string, number>({ max: MAX_KEYS });
   readonly #lastRejection = new LRUCache<string, number>({ max: MAX_KEYS });
   // By tenant, because in a cluster a single node may be down.
   readonly #fallbackUntil = new LRUCache<string, number>({ max: MAX_KEYS });
@@ -55,22 +56,42 @@ export class SharedLimiter implements Limiter {
 
   take(buckets: readonly Bucket[]): LimitExceeded | undefined | Promise<LimitExceeded | undefined> {
     const began = performance.now();
-    for (const [index, { key }] of buckets.entries()) {
-      const until = this.#emptyUntil.get(key);
-      if (until !== undefined && until > began) return this.#reject(key, { index, waitMs: until - began });
-    }
+    const rejection = this.#rejectKnown(buckets, began);
+    if (rejection !== undefined) return rejection;
     const [first] = buckets;
     if (first === undefined) return undefined;
     return this.#isLocal(first.key) ? this.#local.take(buckets) : this.#takeShared(buckets, began);
   }
 
   async acquire(limits: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)> {
-    const exceeded = this.#local.tryAcquire(limits);
-    if (exceeded !== undefined) return exceeded;
+    const began = performance.now();
+    const rejection = this.#rejectKnown(limits, began);
+    if (rejection !== undefined) return rejection;
+    const exceeded = this.#local.tryAcquire(limits) ?? (await this.#acquireShared(limits, began));
+    if (exceeded !== undefined) return this.#reject(limits[exceeded.index]?.key ?? '', exceeded);
+    return () => {
+      for (const { key } of limits) this.#exceededUntil.delete(key);
+      this.#release(limits);
+    };
+  }
+
+  async #acquireShared(
+    limits: readonly ConcurrencyLimit[],
+    began: number,
+  ): Promise<LimitExceeded | undefined> {
     const index = await this.#renew(limits);
-    if (index === undefined) return () => this.#release(limits);
+    if (index === undefined) return undefined;
     this.#release(limits);
+    this.#exceededUntil.set(limits[index]?.key ?? '', began + RETRY_MS);
     return { index, waitMs: RETRY_MS };
+  }
+
+  #rejectKnown(limits: readonly { readonly key: string }[], now: number): Promise<LimitExceeded> | undefined {
+    for (const [index, { key }] of limits.entries()) {
+      const until = this.#exceededUntil.get(key);
+      if (until !== undefined && until > now) return this.#reject(key, { index, waitMs: until - now });
+    }
+    return undefined;
   }
 
   readonly #onReady = () => void this.#renewAll();
@@ -80,7 +101,7 @@ export class SharedLimiter implements Limiter {
     if (reply === 'late') return this.#local.take(buckets);
     const key = buckets[reply?.index ?? -1]?.key;
     if (reply === undefined || key === undefined) return reply;
-    this.#emptyUntil.set(key, began + reply.waitMs);
+    this.#exceededUntil.set(key, began + reply.waitMs);
     return this.#reject(key, reply);
   }
 
