@@ -8,7 +8,7 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { page_size as pageSizeOption } from '#gen/serp/discuss/v1/options_pb.ts';
+import { Access, access, page_size as pageSizeOption } from '#gen/serp/discuss/v1/options_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { type App, type As, app } from './kit/app.ts';
@@ -21,6 +21,7 @@ type List<T> = (request: { pageSize: number; pageToken: string }) => Promise<Pag
 const user = (userId: bigint): As => ({ userId, tenantId: 1n });
 const [ana, binh] = [user(1n), user(2n)];
 const operator: As = { userId: 0n, tenantId: 0n, roles: ['discuss.admin'] };
+const service: As = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
 const services = [
   ActivityService,
   AdminService,
@@ -71,7 +72,7 @@ describe('lists', () => {
         .filter(({ input }) => input.fields.some(({ name }) => name === 'page_size')),
     );
     const call = async (method: DescMethodUnary, pageSize: number): Promise<object> => {
-      const transport = testApp.transport(method.parent === AdminService ? operator : ana, 'grpc', 0);
+      const transport = testApp.transport(callerOf(method), 'grpc', 0);
       const request = {
         channelId,
         messageId: messageId(),
@@ -214,6 +215,12 @@ describe('lists', () => {
     });
   });
 });
+
+function callerOf(method: DescMethodUnary): As {
+  const allowed = getOption(method, access);
+  if (allowed === Access.OPERATOR) return operator;
+  return allowed === Access.SERVICE ? service : ana;
+}
 
 /** Reads a list in pages of random sizes, several times, and asserts that it is `expected`. */
 async function assertPages<T>(

@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { once } from 'node:events';
 import http2, { type ClientHttp2Session, type ClientHttp2Stream, constants } from 'node:http2';
 import { suite, test } from 'node:test';
@@ -110,8 +111,7 @@ async function reset(
     const call = session.request(headers);
     call.on('error', () => {});
     const closed = new Promise((resolve) => call.once('close', resolve));
-    if (isRead)
-      call.end(headers[':path'] === stream ? Buffer.alloc(5) : '{"channelId":"1","content":"slow"}');
+    if (isRead) call.end(headers[':path'] === stream ? Buffer.alloc(5) : bodyOf('slow'));
     return { call, closed };
   });
   if (isRead) await ping(session);
@@ -136,10 +136,14 @@ async function post(
   token: string,
 ): Promise<{ status: number; reason: unknown }> {
   const call = session.request(request(write, token));
-  call.end('{"channelId":"1","content":"quick"}');
+  call.end(bodyOf('quick'));
   const [headers] = await once(call, 'response');
   const chunks: Buffer[] = [];
   for await (const chunk of call) chunks.push(chunk);
   const body = JSON.parse(Buffer.concat(chunks).toString());
   return { status: headers[':status'], reason: body.details?.[0]?.debug?.reason };
+}
+
+function bodyOf(content: string): string {
+  return JSON.stringify({ channelId: '1', content, requestId: randomUUID() });
 }
