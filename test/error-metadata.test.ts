@@ -10,6 +10,7 @@ import {
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from './kit/app.ts';
 import { rejects } from './kit/rejects.ts';
@@ -43,6 +44,8 @@ describe('metadata of errors', () => {
       CHANNEL_MAX_PINS: '1',
       CHANNEL_MAX_MEMBERS: '3',
       CHANNEL_READERS_MAX_MEMBERS: '1',
+      REACTION_MAX_KINDS: '1',
+      REACTION_MAX_USERS: '5',
     });
     const { channel } = await channels(ana).createChannel({ name: 'Kho', memberUserIds: [2n] });
     channelId = channel?.id ?? 0n;
@@ -110,6 +113,39 @@ describe('metadata of errors', () => {
     const poll = messages(ana).getPoll({ channelId, messageId });
     const type = { channel_id: channelId, message_id: messageId, message_type: 'TEXT' };
     await assertMetadata(poll, Code.FailedPrecondition, 'MESSAGE_TYPE_UNSUPPORTED', type);
+  });
+
+  it('states why a message or a channel does not permit a call', async () => {
+    const send = async (content: string, rest: object = {}) =>
+      (await messages(ana).sendMessage({ channelId, content, ...rest })).message?.id ?? 0n;
+    const deleted = await send('xóa');
+    await messages(ana).deleteMessage({ channelId, messageId: deleted });
+    const react = messages(ana).addReaction({ channelId, messageId: deleted, emoji: '👍' });
+    const tombstone = { channel_id: channelId, message_id: deleted };
+    await assertMetadata(react, Code.FailedPrecondition, 'MESSAGE_DELETED', tombstone);
+    await messages(ana).addReaction({ channelId, messageId, emoji: '👍' });
+    const another = messages(ana).addReaction({ channelId, messageId, emoji: '🎉' });
+    const reactions = { channel_id: channelId, message_id: messageId, kind_limit: 1, user_limit: 5 };
+    await assertMetadata(another, Code.FailedPrecondition, 'REACTION_LIMIT', reactions);
+    const poll = { type: MessageType.POLL, poll: { options: ['a', 'b'] } };
+    const pollId = await send('bình chọn', poll);
+    await messages(ana).closePoll({ channelId, messageId: pollId });
+    const vote = messages(ana).votePoll({ channelId, messageId: pollId, optionIds: [1] });
+    const closed = await rejects(vote, Code.FailedPrecondition, 'POLL_CLOSED');
+    const time = closed.findDetails(ErrorInfoSchema)[0]?.metadata['close_time'] ?? '';
+    assert.ok(Math.abs(Date.parse(time) - Date.now()) < 60_000, time);
+    const updateMask = { paths: ['content'] };
+    const other = messages(binh).editMessage({ channelId, messageId, content: 'x', updateMask });
+    const author = { caller: 'user', channel_id: channelId, message_id: messageId };
+    await assertMetadata(other, Code.PermissionDenied, 'CALLER_NOT_ALLOWED', author);
+    await testApp.owner`update messages set created_at = 0 where id = ${messageId}`;
+    const edit = messages(ana).editMessage({ channelId, messageId, content: 'x', updateMask });
+    const window = { channel_id: channelId, message_id: messageId, limit_hours: 24 };
+    await assertMetadata(edit, Code.FailedPrecondition, 'EDIT_WINDOW_EXPIRED', window);
+    const { channel } = await channels(ana).getOrCreateDirectChannel({ userId: 2n });
+    const directId = channel?.id ?? 0n;
+    const leave = members(ana).leaveChannel({ channelId: directId });
+    await assertMetadata(leave, Code.FailedPrecondition, 'CHANNEL_IS_DIRECT', { channel_id: directId });
   });
 
   it('names the channel in which a merged discussion continues', async () => {
