@@ -2,6 +2,7 @@
 import { spawnSync } from 'node:child_process';
 import { rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { findVersionProblems } from './lib/contract-version.ts';
 import { findMissingDocPaths } from './lib/doc-paths.ts';
 import { CONTRACT, generate, writeProtoDeps } from './lib/generate.ts';
 import { findLuaProblems } from './lib/lua.ts';
@@ -20,6 +21,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
     () => passes('buf', 'breaking', 'proto', '--against', CONTRACT),
   ],
   ['paths in README.md and docs/ exist', areDocPathsValid],
+  ['one version in package.json, CHANGELOG.md and the contract', isVersionConsistent],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [
     'sql/schema.sql and sql/functions/ are what a migrated database has',
@@ -40,6 +42,12 @@ function areDocPathsValid(): boolean {
   const missing = findMissingDocPaths();
   for (const line of missing) console.error(line);
   return missing.length === 0;
+}
+
+function isVersionConsistent(): boolean {
+  const problems = findVersionProblems();
+  for (const problem of problems) console.error(problem);
+  return problems.length === 0;
 }
 
 function isGeneratedCodeFresh(): boolean {

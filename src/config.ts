@@ -6,6 +6,8 @@ export type Config = ReturnType<typeof toConfig>;
 
 type Env = Readonly<Record<string, string | undefined>>;
 
+// Maximum of an int32 in the contract, and of a timer's milliseconds: a longer one would end at once.
+const MAX_COUNT = 2_147_483_647;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 /**
@@ -183,8 +185,8 @@ function reader(env: Env, problems: string[]) {
       const value = raw(name);
       if (value === undefined) return fallback;
       const parsed = Number(value);
-      if (!Number.isSafeInteger(parsed) || parsed < least)
-        problems.push(`${name} must be an integer of at least ${least}`);
+      if (!Number.isSafeInteger(parsed) || parsed < least || parsed > MAX_COUNT)
+        problems.push(`${name} must be an integer from ${least} to ${MAX_COUNT}`);
       return parsed;
     },
     choice(name: string, choices: readonly string[], fallback: string): string {

@@ -6,6 +6,7 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
+import { ServerService } from '#gen/serp/discuss/v1/server_service_pb.ts';
 import { activityRoutes } from './activity/rpc.ts';
 import { adminRoutes } from './admin/rpc.ts';
 import { type ChannelDeps, channelRoutes } from './channel/rpc.ts';
@@ -22,6 +23,7 @@ import { type PresenceDeps, presenceRoutes } from './presence/rpc.ts';
 import { reactionRoutes } from './reaction/rpc.ts';
 import { type Route, route } from './rpc/call.ts';
 import { searchRoutes } from './search/rpc.ts';
+import { serverRoutes } from './server/rpc.ts';
 import { threadRoutes } from './thread/rpc.ts';
 
 /** The dependencies of all features. */
@@ -48,6 +50,7 @@ export function routes(deps: RouteDeps): Route[] {
     route(PresenceService, presenceRoutes(deps)),
     route(EventService, eventRoutes(eventDeps(deps))),
     route(AdminService, { ...adminRoutes(deps), ...jobRoutes(deps) }),
+    route(ServerService, serverRoutes(deps)),
   ];
 }
 

@@ -55,6 +55,12 @@ describe('openService', () => {
       assert.throws(() => the.config({ AUTH_JWKS_URL: url }), /AUTH_JWKS_URL must be https/);
   });
 
+  it('rejects numbers that a timer or an int32 cannot hold', () => {
+    assert.equal(the.config({ LIMIT_READ_PER_MINUTE: '2147483647' }).limits.readPerMinute, 2_147_483_647);
+    for (const value of ['2147483648', '-1', '1.5', 'x'])
+      assert.throws(() => the.config({ LIMIT_READ_PER_MINUTE: value }), /LIMIT_READ_PER_MINUTE must be/);
+  });
+
   it('keeps request ids for a day or longer', () => {
     assert.equal(the.config({ WRITE_REQUEST_ID_HOURS: '24' }).write.requestIdHours, 24);
     assert.throws(() => the.config({ WRITE_REQUEST_ID_HOURS: '23' }), /WRITE_REQUEST_ID_HOURS must be/);

@@ -27,6 +27,7 @@ import { memberTrials } from './isolation/member-trials.ts';
 import { messageTrials } from './isolation/message-trials.ts';
 import { presenceTrials } from './isolation/presence-trials.ts';
 import { searchTrials } from './isolation/search-trials.ts';
+import { serverTrials } from './isolation/server-trials.ts';
 import { assertUnchanged, readState, type State } from './isolation/state.ts';
 import { isPermitted, type Kind, type Trial } from './isolation/trial.ts';
 import type { As } from './kit/app.ts';
@@ -44,6 +45,7 @@ const trials: readonly Trial[] = [
   ...presenceTrials,
   ...eventTrials,
   ...adminTrials,
+  ...serverTrials,
 ];
 
 // Lists come first, while the outsiders have nothing of their own.

@@ -205,5 +205,6 @@ export function isPermitted(access: Access, { userId, roles = [] }: As): boolean
   if (access === Access.USER) return userId > 0n;
   if (access === Access.SERVICE) return isService;
   if (access === Access.USER_OR_SERVICE) return userId > 0n || isService;
+  if (access === Access.ANY) return true;
   return false;
 }
