@@ -27,6 +27,7 @@ export function toConfig(env: Env) {
       connectionAgeMs: read.count('GRPC_CONNECTION_AGE_MS', 3_600_000),
       connectionAgeGraceMs: read.count('GRPC_CONNECTION_AGE_GRACE_MS', 60_000),
       maxConcurrentStreams: read.count('GRPC_MAX_CONCURRENT_STREAMS', 1_000),
+      connections: read.count('GRPC_CONNECTIONS', 10_000, 1),
       healthWatches: read.count('GRPC_HEALTH_WATCHES', 1_000),
       openReflection: read.flag('GRPC_OPEN_REFLECTION', false),
     },

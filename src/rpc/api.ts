@@ -15,7 +15,7 @@ import { pageSizes } from './interceptors/page-size.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
-import type { AccessError } from './open-streams.ts';
+import { type AccessError, OpenStreams } from './open-streams.ts';
 import { createSigner } from './signer.ts';
 
 /** What both edges serve. They share rate limits and the cache of verified tokens. */
@@ -25,6 +25,7 @@ export type Api = {
   readonly verifyToken: VerifyToken;
   /** For calls that are cancelled before `run`. */
   readonly cancelledCalls: CancelledCalls;
+  readonly openStreams: OpenStreams;
 };
 
 /** What an edge needs to serve an API. */
@@ -67,12 +68,13 @@ export async function createApi(
     return isValid ? undefined : errors.tokenExpired(identity.token.expireTime);
   };
   const cancelledCalls = new CancelledCalls(config.limits.cancelledPerMinute, now);
+  const openStreams = new OpenStreams(accessError);
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
   const access: readonly Interceptor[] = [
     cancelledCalls.observe,
     mapErrors,
-    authenticate(verifyToken, accessError),
+    authenticate(verifyToken, accessError, openStreams),
     cancelledCalls.reject,
     authorize,
   ];
@@ -102,6 +104,7 @@ export async function createApi(
       if (error !== undefined) throw error;
       return identity;
     },
+    openStreams,
   };
 }
 

@@ -1,4 +1,3 @@
-import type { CallContext } from './call-context.ts';
 import type { Identity } from './claims.ts';
 import type { RpcError } from './errors.ts';
 
@@ -7,9 +6,12 @@ const CHECK_MS = 1_000;
 /** Why a caller with a verified token has no access; undefined when it has. */
 export type AccessError = (identity: Identity) => RpcError | undefined;
 
+/** A stream that can be ended before its client ends it. */
+export type OpenStream = { end(reason: RpcError): void };
+
 /** The open streams of all edges. Checks every second whether their callers still have access, and ends the others. */
 export class OpenStreams {
-  readonly #streams = new Map<CallContext, Identity>();
+  readonly #streams = new Map<OpenStream, Identity>();
   readonly #accessError: AccessError;
   #timer: NodeJS.Timeout | undefined;
 
@@ -18,11 +20,11 @@ export class OpenStreams {
   }
 
   /** Adds a stream; the returned function removes it. */
-  add(call: CallContext, identity: Identity): () => void {
-    this.#streams.set(call, identity);
+  add(stream: OpenStream, identity: Identity): () => void {
+    this.#streams.set(stream, identity);
     this.#timer ??= setInterval(() => this.#check(), CHECK_MS).unref();
     return () => {
-      this.#streams.delete(call);
+      this.#streams.delete(stream);
       if (this.#streams.size > 0) return;
       clearInterval(this.#timer);
       this.#timer = undefined;
@@ -30,9 +32,9 @@ export class OpenStreams {
   }
 
   #check(): void {
-    for (const [call, identity] of this.#streams) {
+    for (const [stream, identity] of this.#streams) {
       const error = this.#accessError(identity);
-      if (error !== undefined) call.end(error);
+      if (error !== undefined) stream.end(error);
     }
   }
 }

@@ -12,16 +12,17 @@ export class Listener {
   readonly #tcp: net.Server;
   readonly #sockets = new Set<Socket>();
 
-  constructor(server: Server) {
+  constructor(server: Server, maxConnections: number) {
     this.#server = server;
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-    this.#tcp = net.createServer({ allowHalfOpen: true, noDelay: true }, (socket) => {
+    this.#tcp = net.createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       // The session handles its errors; a socket can also fail before or after it.
       socket.on('error', () => {});
       socket.once('close', () => this.#sockets.delete(socket));
       injector.injectConnection(socket);
     });
+    this.#tcp.maxConnections = maxConnections;
   }
 
   async listen(address: string): Promise<string> {

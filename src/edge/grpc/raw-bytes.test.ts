@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
+import net from 'node:net';
 import { test } from 'node:test';
 import {
   Client,
@@ -94,6 +95,28 @@ test('health watches above the configured number are rejected until one ends', a
       () => false,
     );
   }, 'a watch in the place of the one that ended');
+});
+
+test('connections above the configured number are closed until one ends', async () => {
+  await using edges = await openEdges({}, { GRPC_CONNECTIONS: '1' });
+  const [host, port] = edges.grpc.address.split(':');
+  const open = () => net.connect(Number(port), host).on('error', () => {});
+  const first = open();
+  await once(first, 'connect');
+  const second = open();
+  await once(second, 'close');
+  first.destroy();
+  const isAccepted = async () => {
+    const next = open();
+    const bytes = once(next, 'data').then(() => true);
+    // The settings that an HTTP/2 server sends first.
+    next.write('PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n');
+    const closed = new Promise<boolean>((resolve) => next.once('close', () => resolve(false)));
+    const accepted = await Promise.race([bytes, closed]);
+    next.destroy();
+    return accepted;
+  };
+  await until(isAccepted, 'a connection in the place of the one that ended');
 });
 
 function connect(address: string) {

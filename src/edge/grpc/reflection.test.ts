@@ -74,6 +74,27 @@ test('reflection requires a token, unless it is configured as open', async () =>
   }
 });
 
+test('reflection ends when the token expires', async () => {
+  let time = Date.now();
+  await using edges = await openEdges({}, {}, () => time);
+  const requests = [{ messageRequest: { case: 'listServices', value: '' } }] as const;
+  const client = createClient(
+    ServerReflection,
+    createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }),
+  );
+  const open = client.serverReflectionInfo(withoutEnd(requests), bearer(edges.token))[Symbol.asyncIterator]();
+  assert.equal((await open.next()).value?.messageResponse.case, 'listServicesResponse');
+  time += 30 * 86_400_000;
+  const { error, reason } = await failureOf(open.next());
+  assert.equal(error.code, Code.Unauthenticated);
+  assert.equal(reason, 'TOKEN_EXPIRED');
+});
+
+async function* withoutEnd<T>(items: readonly T[]): AsyncGenerator<T> {
+  yield* items;
+  await new Promise(() => {});
+}
+
 async function* stream<T>(items: readonly T[]): AsyncGenerator<T> {
   yield* items;
 }

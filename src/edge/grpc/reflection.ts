@@ -20,8 +20,9 @@ import {
   ServerReflectionResponseSchema,
 } from '#gen/grpc/reflection/v1/reflection_pb.ts';
 import { ServerReflection as ServerReflectionAlpha } from '#gen/grpc/reflection/v1alpha/reflection_pb.ts';
+import type { Api } from '../../rpc/api.ts';
 import { errors } from '../../rpc/errors.ts';
-import { callerOf, type VerifyToken } from '../../rpc/interceptors/authenticate.ts';
+import { callerOf } from '../../rpc/interceptors/authenticate.ts';
 import { guard } from '../../telemetry/guard.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
@@ -37,58 +38,66 @@ type Response = NonNullable<MessageInitShape<typeof ServerReflectionResponseSche
 // Far above what clients ask for: grpcurl and buf need one request per file.
 const MAX_REQUESTS = 200;
 
+type Parts = {
+  readonly log: Logger;
+  readonly metrics: Metrics;
+  /** Undefined where reflection requires no token. */
+  readonly access: Pick<Api, 'verifyToken' | 'openStreams'> | undefined;
+};
+
 /**
  * Server reflection, v1 and v1alpha, whose messages are the same on the wire. It serves the descriptors that the
  * service runs on: @grpc/reflection re-encodes them and loses our options and protovalidate's rules.
- * It requires a token, like every RPC except health checks, unless `verifyToken` is undefined.
+ * It requires a token, like every RPC except health checks, unless it is configured as open.
  */
-export function addReflection(
-  server: Server,
-  services: readonly DescService[],
-  verifyToken: VerifyToken | undefined,
-  parts: { readonly log: Logger; readonly metrics: Metrics },
-): void {
+export function addReflection(server: Server, services: readonly DescService[], parts: Parts): void {
   const all = [...services, ServerReflection, ServerReflectionAlpha];
   const reflect = createReflection(all);
   const serverReflectionInfo = (call: ReflectionCall) => {
-    const authenticated =
-      verifyToken === undefined ? Promise.resolve() : callerOf(headerOf(call.metadata), verifyToken);
-    authenticated.then(
-      () => serveRequests(call, reflect, parts),
-      (error) => call.emit('error', toStatus(error, 'reflection', headerOf(call.metadata))),
-    );
+    const end = endOf(call);
+    authenticate(call, end, parts.access).then(() => serveRequests(call, end, reflect, parts), end);
   };
   server.addService(serviceDefinition(ServerReflection), { serverReflectionInfo });
   server.addService(serviceDefinition(ServerReflectionAlpha), { serverReflectionInfo });
 }
 
-function serveRequests(
-  call: ReflectionCall,
-  reflect: Reflector,
-  parts: { readonly log: Logger; readonly metrics: Metrics },
-): void {
-  let requests = 0;
-  let failed = false;
-  const fail = (error: unknown) => {
-    failed = true;
-    call.emit('error', toStatus(error, 'reflection', headerOf(call.metadata)));
+/** Ends the call with the first error that it is given. */
+type End = (error: unknown) => void;
+
+function endOf(call: ReflectionCall): End {
+  return (error) => {
+    if (!call.writableEnded) call.emit('error', toStatus(error, 'reflection', headerOf(call.metadata)));
   };
+}
+
+/** Authenticates the caller; the call ends when the caller has no access any more. */
+async function authenticate(call: ReflectionCall, end: End, access: Parts['access']): Promise<void> {
+  if (access === undefined) return;
+  const identity = await callerOf(headerOf(call.metadata), access.verifyToken);
+  if (call.cancelled) return;
+  const remove = access.openStreams.add({ end }, identity);
+  // Emitted at the end of every call.
+  call.on('cancelled', remove);
+}
+
+function serveRequests(call: ReflectionCall, end: End, reflect: Reflector, parts: Parts): void {
+  let requests = 0;
   const serve = (request: Buffer) => {
-    if (failed) return;
+    if (call.writableEnded) return;
     requests += 1;
     if (requests > MAX_REQUESTS)
-      return fail(errors.overloaded(`${MAX_REQUESTS} reflection requests per call`, MAX_REQUESTS, 0));
+      return end(errors.overloaded(`${MAX_REQUESTS} reflection requests per call`, MAX_REQUESTS, 0));
     const response = reflect(request);
     if (response === undefined)
-      return fail(errors.fieldInvalid('request', 'cannot be decoded as a ServerReflectionRequest'));
+      return end(errors.fieldInvalid('request', 'cannot be decoded as a ServerReflectionRequest'));
     // A client that does not read is not read from either, so that its responses do not pile up here.
     if (call.write(asBuffer(response))) return;
     call.pause();
     call.once('drain', () => call.resume());
   };
-  call.on('data', guard('reflection', parts, serve, fail));
+  call.on('data', guard('reflection', parts, serve, end));
   call.on('end', () => {
-    if (!failed) call.end();
+    if (!call.writableEnded) call.end();
   });
 }
 

@@ -56,9 +56,9 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
   }
   health.addTo(server);
-  const verifyToken = config.grpc.openReflection ? undefined : api.verifyToken;
-  addReflection(server, [...api.services, HealthService], verifyToken, { log, metrics });
-  const listener = new Listener(server);
+  const access = config.grpc.openReflection ? undefined : api;
+  addReflection(server, [...api.services, HealthService], { log, metrics, access });
+  const listener = new Listener(server, config.grpc.connections);
   return {
     address: await listener.listen(config.grpc.address),
     async drain() {

@@ -15,6 +15,7 @@ import { ChannelCursors } from '../../../test/kit/channel-cursors.ts';
 import { until } from '../../../test/kit/until.ts';
 import type { Sink } from '../../rpc/call.ts';
 import type { Frame } from '../../rpc/frame.ts';
+import { toFrame } from '../log/wire.ts';
 import type { SubscriberStream } from './subscriber-stream.ts';
 import type { ChannelState, Subscription } from './subscription.ts';
 
@@ -178,6 +179,35 @@ describe('a stream with a connection that takes nothing', () => {
     await send(channelId, 1, 'tiếp');
     await until(() => sink.events === 4, 'the event after RESET');
     assert.deepEqual(sink.cursors.faults, []);
+    close();
+  });
+
+  it('receives no more signals, presence and typing than its buffer holds', async () => {
+    const channelId = await group();
+    const sink = new ManualSink();
+    const { close } = await open(sink, () => states([channelId]));
+    const { broadcast } = the.instances[0]?.deps.hub ?? assert.fail();
+    for (let version = 1n; version <= 5_000n; version += 1n) {
+      const [userId, { tenantId }] = [owner.userId, reader];
+      const presence = toFrame({ case: 'presence', value: { users: [{ userId }] } });
+      broadcast.presence({ tenantId, userId, version, channelIds: [channelId] }, presence);
+      broadcast.typing({ channelId, userId, until: Date.now() });
+      broadcast.signal(tenantId, reader.userId, presence);
+    }
+    assert.ok(sink.buffered > BUFFER_BYTES && sink.buffered < BUFFER_BYTES + 100, `${sink.buffered} bytes`);
+    close();
+  });
+
+  it('ends when it does not take many messages that cannot be dropped', async () => {
+    const channelId = await group();
+    const sink = new ManualSink();
+    const { stream, close } = await open(sink, () => states([channelId]));
+    await send(channelId, 4);
+    await until(() => sink.events === 3, 'a full connection');
+    const full = sink.buffered;
+    const closed = toFrame({ case: 'channelClosed', value: { channelId: 1n << 60n } });
+    while (sink.buffered <= full + BUFFER_BYTES) stream.send(closed);
+    await assert.rejects(stream.failed, /does not read the stream/);
     close();
   });
 

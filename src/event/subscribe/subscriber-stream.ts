@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import { toTimestamp } from '../../db/time.ts';
 import type { Caller, Sink } from '../../rpc/call.ts';
+import { errors } from '../../rpc/errors.ts';
 import type { Frame } from '../../rpc/frame.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { toFrame } from '../log/wire.ts';
@@ -52,6 +53,7 @@ export class SubscriberStream {
   #lastHeartbeatAt = 0;
   #isCatchingUp = false;
   #isDraining = false;
+  #excessBytes = 0;
   #isClosed = false;
   #onDrained: () => void = () => {};
 
@@ -92,9 +94,13 @@ export class SubscriberStream {
     this.#positions.clear();
   }
 
-  /** Sends a message that is in no log, at once. */
+  /** Sends a message that is in no log, at once. Too many of them end a stream whose connection is full. */
   send(frame: Frame): void {
-    if (!this.#isClosed) this.#write(frame);
+    if (this.#isClosed) return;
+    if (this.#isDraining) this.#excessBytes += frame.binary.length;
+    this.#write(frame);
+    if (this.#excessBytes > this.#parts.bufferBytes)
+      this.#fail(errors.overloaded('the client does not read the stream', this.#parts.bufferBytes, 0));
   }
 
   /** Sends a message that may be lost: it is dropped while the connection drains. */
@@ -186,6 +192,7 @@ export class SubscriberStream {
     this.#isDraining = true;
     sink.onDrain(() => {
       this.#isDraining = false;
+      this.#excessBytes = 0;
       this.#onDrained();
       this.catchUp();
     });

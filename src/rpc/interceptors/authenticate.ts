@@ -15,7 +15,7 @@ import type { Caller } from '../call.ts';
 import { type Identity, parseId, toIdentity } from '../claims.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
-import { type AccessError, OpenStreams } from '../open-streams.ts';
+import type { AccessError, OpenStreams } from '../open-streams.ts';
 
 /** Verifies a token and returns its caller; throws UNAUTHENTICATED. */
 export type VerifyToken = (token: string) => Promise<Identity>;
@@ -26,8 +26,11 @@ const KEYS_RETRY_MS = 30_000;
 type Header = (name: string) => string | undefined;
 
 /** Sets the caller of the call from its token. A stream ends as soon as its caller has no access any more. */
-export function authenticate(verifyToken: VerifyToken, accessError: AccessError): Interceptor {
-  const openStreams = new OpenStreams(accessError);
+export function authenticate(
+  verifyToken: VerifyToken,
+  accessError: AccessError,
+  openStreams: OpenStreams,
+): Interceptor {
   return (method, next) => async (call) => {
     const identity = await callerOf(call.incoming.header, verifyToken);
     const error = accessError(identity);
