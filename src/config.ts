@@ -48,6 +48,8 @@ export function toConfig(env: Env) {
       defaultDeadlineMs: read.count('DEFAULT_DEADLINE_MS', 15_000),
       maxDeadlineMs: read.count('MAX_DEADLINE_MS', 60_000),
       drainTimeoutMs: read.count('DRAIN_TIMEOUT_MS', 10_000),
+      pendingBytes: read.count('PENDING_RESPONSE_BYTES', 16_777_216, 1),
+      pendingTimeoutMs: read.count('PENDING_RESPONSE_TIMEOUT_MS', 30_000, 1),
     },
     auth: {
       jwks: read.keySet('AUTH_JWKS_URL'),

@@ -10,12 +10,14 @@ import type { Interceptor, Response, Rpc, Run } from './interceptor.ts';
 import { accessLog } from './interceptors/access-log.ts';
 import { authenticate, createTokenVerifier, type VerifyToken } from './interceptors/authenticate.ts';
 import { authorize } from './interceptors/authorize.ts';
+import { limitPending } from './interceptors/limit-pending.ts';
 import { mapErrors } from './interceptors/map-errors.ts';
 import { pageSizes } from './interceptors/page-size.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
 import { type AccessError, OpenStreams } from './open-streams.ts';
+import { PendingResponses } from './pending-responses.ts';
 import { createSigner } from './signer.ts';
 
 /** What both edges serve. They share rate limits and the cache of verified tokens. */
@@ -26,6 +28,7 @@ export type Api = {
   /** For calls that are cancelled before `run`. */
   readonly cancelledCalls: CancelledCalls;
   readonly openStreams: OpenStreams;
+  readonly pending: PendingResponses;
 };
 
 /** What an edge needs to serve an API. */
@@ -69,6 +72,7 @@ export async function createApi(
   };
   const cancelledCalls = new CancelledCalls(config.limits.cancelledPerMinute, now);
   const openStreams = new OpenStreams(accessError);
+  const pending = new PendingResponses(config.call, metrics);
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
   const access: readonly Interceptor[] = [
@@ -82,6 +86,7 @@ export async function createApi(
     accessLog(log, metrics),
     ...access,
     rateLimit(limiter, config.limits),
+    limitPending(pending),
     validate,
     pageSizes,
     pageTokens(createSigner(config.secrets.keys, 'page token')),
@@ -105,6 +110,7 @@ export async function createApi(
       return identity;
     },
     openStreams,
+    pending,
   };
 }
 

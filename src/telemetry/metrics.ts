@@ -38,6 +38,11 @@ export function createMetrics() {
       labelNames: ['listener'],
       registers,
     }),
+    responsesCutOff: new Counter({
+      name: 'discuss_responses_cut_off_total',
+      help: 'Responses of unary calls that their client did not read in time.',
+      registers,
+    }),
     writeBatchSize: new Histogram({
       name: 'discuss_write_batch_size',
       help: 'Messages written by one statement.',

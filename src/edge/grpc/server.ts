@@ -1,3 +1,4 @@
+import { constants } from 'node:http2';
 import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import {
   Metadata,
@@ -15,6 +16,7 @@ import type { Sink } from '../../rpc/call.ts';
 import type { IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
+import type { PendingResponses } from '../../rpc/pending-responses.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
@@ -50,7 +52,7 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
     const handlers = rpcs.map((rpc) => [
       rpc.method.localName,
       rpc.method.methodKind === 'unary'
-        ? serveUnary(rpc, calls, maxRequestBytes(rpc.method, maxMessageBytes))
+        ? serveUnary(rpc, calls, api.pending, maxRequestBytes(rpc.method, maxMessageBytes))
         : serveStream(rpc, calls, monitor, maxRequestBytes(rpc.method, maxMessageBytes)),
     ]);
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
@@ -93,14 +95,21 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
   };
 }
 
-function serveUnary({ method, run }: Rpc, calls: ActiveCalls, maxBytes: number) {
+function serveUnary({ method, run }: Rpc, calls: ActiveCalls, pending: PendingResponses, maxBytes: number) {
   return (grpcCall: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
     const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, undefined));
-    grpcCall.on('cancelled', () => call.cancel());
+    let read = () => {};
+    // Emitted at the end of every call.
+    grpcCall.on('cancelled', () => {
+      call.cancel();
+      read();
+    });
     calls
       .serve(call, run)
       .then((message) => {
+        if (grpcCall.cancelled) return;
         const bytes = encode(method, message);
+        read = pending.add(call.caller, bytes.length, () => cutOff(grpcCall));
         grpcCall.sendMetadata(headersOf(call.requestId));
         respond(null, bytes);
       })
@@ -134,6 +143,10 @@ function serveStream(
         (error) => grpcCall.emit('error', toStatus(error, call.requestId, call.incoming.header)),
       );
   };
+}
+
+function cutOff(grpcCall: GrpcCall): void {
+  http2StreamOf(grpcCall).close(constants.NGHTTP2_CANCEL);
 }
 
 function toIncomingCall(

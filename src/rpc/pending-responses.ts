@@ -1,0 +1,73 @@
+import type { Config } from '../config.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import type { Caller } from './call.ts';
+
+type Response = { readonly sentAt: number; readonly cutOff: () => void };
+
+/**
+ * Responses of unary calls that their clients have not read: they stay in memory until the connection takes
+ * them. A client can postpone that by a flow-control window of zero.
+ */
+export class PendingResponses {
+  readonly #config: Config['call'];
+  readonly #metrics: Metrics;
+  readonly #bytes = new Map<string, number>();
+  // In the order in which they were sent.
+  readonly #responses = new Set<Response>();
+  #timer: NodeJS.Timeout | undefined;
+
+  constructor(config: Config['call'], metrics: Metrics) {
+    this.#config = config;
+    this.#metrics = metrics;
+  }
+
+  get maxBytes(): number {
+    return this.#config.pendingBytes;
+  }
+
+  /** Whether the caller has left so many bytes unread that no more are prepared for it. */
+  isFull(caller: Caller): boolean {
+    return (this.#bytes.get(keyOf(caller)) ?? 0) >= this.#config.pendingBytes;
+  }
+
+  /** Counts a response until the returned function is called; calls `cutOff` when that takes too long. */
+  add(caller: Caller, bytes: number, cutOff: () => void): () => void {
+    const key = keyOf(caller);
+    const response = { sentAt: performance.now(), cutOff };
+    this.#responses.add(response);
+    this.#count(key, bytes);
+    this.#timer ??= this.#checkAfter(this.#config.pendingTimeoutMs);
+    return () => {
+      if (this.#responses.delete(response)) this.#count(key, -bytes);
+    };
+  }
+
+  #count(key: string, bytes: number): void {
+    const sum = (this.#bytes.get(key) ?? 0) + bytes;
+    if (sum > 0) this.#bytes.set(key, sum);
+    else this.#bytes.delete(key);
+  }
+
+  // One timer, which is not stopped when the last response was read: most are read at once.
+  #checkAfter(ms: number): NodeJS.Timeout {
+    return setTimeout(() => this.#check(), ms).unref();
+  }
+
+  #check(): void {
+    this.#timer = undefined;
+    const now = performance.now();
+    for (const { sentAt, cutOff } of this.#responses) {
+      const leftMs = sentAt + this.#config.pendingTimeoutMs - now;
+      if (leftMs > 0) {
+        this.#timer = this.#checkAfter(leftMs);
+        return;
+      }
+      this.#metrics.responsesCutOff.inc();
+      cutOff();
+    }
+  }
+}
+
+function keyOf({ tenantId, userId }: Caller): string {
+  return `${tenantId}:${userId}`;
+}
