@@ -90,6 +90,7 @@ export function toConfig(env: Env) {
       batchSize: read.count('WRITE_BATCH_SIZE', 64, 1),
       batchConnections: read.count('WRITE_BATCH_CONNECTIONS', 2, 1),
       queueSize: read.count('WRITE_QUEUE_SIZE', 5_000),
+      streamInFlight: read.count('WRITE_STREAM_IN_FLIGHT', 128, 1),
       requestIdHours: read.count('WRITE_REQUEST_ID_HOURS', 48, 24),
     },
     event: {

@@ -171,6 +171,7 @@ describe('responses', () => {
 const BOUNDED: readonly string[] = [
   'AddMembersResponse.added',
   'AddReactionResponse.reactions',
+  'BatchSendMessagesResponse.outcomes',
   'EditMessageResponse.ignored_mention_user_ids',
   'EnsurePartitionsResponse.created_partitions',
   'GetActivityCountsResponse.entries',

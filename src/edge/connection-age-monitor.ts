@@ -1,5 +1,4 @@
 import type { CallContext } from '../rpc/call-context.ts';
-import { errors } from '../rpc/errors.ts';
 
 /** Whether a connection accepts no more calls. */
 export type ConnectionState = { readonly closed: boolean };
@@ -31,6 +30,6 @@ export class ConnectionAgeMonitor {
   }
 
   #endStreams(): void {
-    for (const [call, { closed }] of this.#streams) if (closed) call.end(errors.serverDraining());
+    for (const [call, { closed }] of this.#streams) if (closed) call.drain();
   }
 }

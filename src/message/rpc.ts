@@ -7,6 +7,7 @@ import { deleteHandlers } from './delete.ts';
 import { editHandlers } from './edit.ts';
 import { historyHandlers } from './history.ts';
 import { type SendDeps, sendHandlers } from './send.ts';
+import { sendItemHandlers } from './send-items.ts';
 import { findMessage } from './sql.ts';
 import { toMessage } from './view.ts';
 
@@ -15,6 +16,8 @@ export type MessageDeps = SendDeps & { readonly messageCache: MessageCache };
 type MessageHandlers = Pick<
   Handlers<typeof MessageService>,
   | 'sendMessage'
+  | 'batchSendMessages'
+  | 'sendMessages'
   | 'getMessage'
   | 'batchGetMessages'
   | 'listMessages'
@@ -26,6 +29,7 @@ type MessageHandlers = Pick<
 export function messageRoutes(deps: MessageDeps): MessageHandlers {
   return {
     ...sendHandlers(deps),
+    ...sendItemHandlers(deps),
     ...batchHandlers(deps),
     ...historyHandlers(deps),
     ...editHandlers(deps),

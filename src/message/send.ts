@@ -44,7 +44,10 @@ export function sendHandlers(deps: SendDeps): SendHandlers {
 
 async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<SendResponse> {
   const { message, item } = await prepareMessage(deps, call, request);
-  const sent = await deps.sendQueue.send(item, call.signal);
+  await call.turn?.before;
+  const sending = deps.sendQueue.send(item, call.signal);
+  call.turn?.pass();
+  const sent = await sending;
   switch (sent.errorReason) {
     case null: {
       deps.typing.sent(request.channelId, call.caller.userId);

@@ -54,11 +54,11 @@ export class ActiveCalls {
     }
   }
 
-  /** Rejects new calls and ends streams; ends unary calls that still run after `drainTimeoutMs`. */
+  /** Rejects new calls and drains streams; ends calls that still run after `drainTimeoutMs`. */
   async drain(): Promise<void> {
     this.#draining = true;
     for (const call of this.#running) {
-      if (call.method.methodKind !== 'unary') call.end(errors.serverDraining());
+      if (call.method.methodKind !== 'unary') call.drain();
     }
     await this.#untilIdle(this.#config.drainTimeoutMs);
     for (const call of this.#running) call.end(errors.serverDraining());

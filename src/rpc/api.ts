@@ -2,11 +2,11 @@ import type { DescMethod, DescService, Message } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import type { Call, Route, Sink } from './call.ts';
+import type { Call, RequestStream, Route, Sink } from './call.ts';
 import { CancelledCalls } from './cancelled-calls.ts';
 import type { Identity } from './claims.ts';
 import { errors } from './errors.ts';
-import type { Interceptor, Response, Rpc, Run } from './interceptor.ts';
+import { apply, type Interceptor, type Response, type Rpc, type Run } from './interceptor.ts';
 import { accessLog } from './interceptors/access-log.ts';
 import { authenticate, createTokenVerifier, type VerifyToken } from './interceptors/authenticate.ts';
 import { authorize } from './interceptors/authorize.ts';
@@ -114,15 +114,17 @@ export async function createApi(
   };
 }
 
-function apply(interceptors: readonly Interceptor[], method: DescMethod, handler: Run): Run {
-  return interceptors.reduceRight((next, intercept) => intercept(method, next), handler);
-}
-
-type AnyHandler = (request: Message, call: Call, sink: Sink | undefined) => Promise<Response>;
+type AnyHandler = (
+  request: Message | RequestStream | undefined,
+  call: Call,
+  sink: Sink | undefined,
+) => Promise<Response>;
 
 function handlerOf(route: Route, method: DescMethod): Run {
   const handler = route.handlers[method.localName];
   if (!isHandler(handler)) throw new Error(`${method.toString()} has no handler`);
+  if (method.methodKind === 'bidi_streaming')
+    return (call) => handler(call.incoming.requests, call, call.incoming.sink);
   return (call) => handler(call.request, call, call.incoming.sink);
 }
 

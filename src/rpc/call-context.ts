@@ -1,12 +1,13 @@
 import { randomUUID } from 'node:crypto';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
-import type { Call, Caller, Sink } from './call.ts';
+import type { Call, Caller, RequestStream, Sink } from './call.ts';
 import { errors, type RpcError } from './errors.ts';
+import type { Turn } from './turns.ts';
 
 /** A call as a server receives it, independent of the protocol. */
 export type IncomingCall = {
-  readonly edge: 'grpc' | 'web';
+  readonly edge: Call['edge'];
   readonly method: DescMethod;
   /** Value of a request header, by its name in lower case. */
   readonly header: (name: string) => string | undefined;
@@ -16,6 +17,8 @@ export type IncomingCall = {
   readonly timeoutMs: number | undefined;
   /** Undefined for unary calls. */
   readonly sink: Sink | undefined;
+  /** Only for bidirectional streams. */
+  readonly requests?: RequestStream | undefined;
 };
 
 // The client's timer started before ours by the time that the request was under way, which is at most about this.
@@ -31,6 +34,7 @@ export class CallContext implements Call {
   readonly timeoutMs: number | undefined;
   readonly deadline: number | undefined;
   caller: Caller = unauthenticated;
+  turn: Turn | undefined;
   readonly #parentLog: Logger;
   readonly #now: () => number;
   #log: Logger | undefined;
@@ -39,6 +43,7 @@ export class CallContext implements Call {
   #ended: RpcError | undefined;
   #reject: ((reason: RpcError) => void) | undefined;
   #settled = false;
+  #drain: (() => void) | undefined;
 
   constructor(incoming: IncomingCall, timeoutMs: number | undefined, now: () => number, log: Logger) {
     this.method = incoming.method;
@@ -48,6 +53,14 @@ export class CallContext implements Call {
     this.deadline = timeoutMs === undefined ? undefined : now() + timeoutMs;
     this.#now = now;
     this.#parentLog = log;
+  }
+
+  get edge(): Call['edge'] {
+    return this.incoming.edge;
+  }
+
+  get acceptLanguage(): string | undefined {
+    return this.incoming.header('accept-language');
   }
 
   /** Whether `caller` was determined. */
@@ -95,6 +108,16 @@ export class CallContext implements Call {
     this.#ended = reason;
     this.#controller?.abort(reason);
     this.#reject?.(reason);
+  }
+
+  onDrain(callback: () => void): void {
+    this.#drain = callback;
+  }
+
+  /** Ends the call with SERVER_DRAINING, or lets its handler do so. May be called more than once. */
+  drain(): void {
+    if (this.#drain === undefined) this.end(errors.serverDraining());
+    else this.#drain();
   }
 
   /** Ends the call because its client cancelled or disconnected, as many clients do when their deadline passes. */

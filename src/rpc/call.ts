@@ -1,5 +1,6 @@
 import type {
   DescMethod,
+  DescMethodBiDiStreaming,
   DescMethodServerStreaming,
   DescMethodUnary,
   DescService,
@@ -8,6 +9,7 @@ import type {
 } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { Frame } from './frame.ts';
+import type { Turn } from './turns.ts';
 
 /** The authenticated caller. A service that acts for a user has that user's ids. */
 export type Caller = {
@@ -24,6 +26,7 @@ export type Caller = {
 
 /** A call as handlers see it, without its request. */
 export type Call = {
+  readonly edge: 'grpc' | 'web';
   readonly method: DescMethod;
   readonly caller: Caller;
   /** Aborts when the client cancels or disconnects, the deadline passes, or the drain ends. */
@@ -31,7 +34,13 @@ export type Call = {
   /** Epoch ms; undefined on streams without a deadline. */
   readonly deadline: number | undefined;
   readonly requestId: string;
+  /** The languages that the client prefers for the texts of errors. */
+  readonly acceptLanguage?: string | undefined;
   readonly log: Logger;
+  /** Of an item of a batch or stream: its place among those with the same key. */
+  readonly turn?: Turn | undefined;
+  /** Lets the handler end the call by itself when its server or connection is about to close; without, it is ended. */
+  onDrain(callback: () => void): void;
 };
 
 /**
@@ -46,6 +55,14 @@ export type Sink = {
   onDrain(callback: () => void): void;
 };
 
+/** The requests of a bidirectional stream, encoded. While it is paused, flow control stops the client. */
+export type RequestStream = {
+  /** Starts to read. `onEnd` is called after the client's last request. */
+  read(onRequest: (request: Uint8Array) => void, onEnd: () => void): void;
+  pause(): void;
+  resume(): void;
+};
+
 export type UnaryHandler<M extends DescMethodUnary> = (
   request: MessageShape<M['input']>,
   call: Call,
@@ -58,13 +75,18 @@ export type StreamHandler<M extends DescMethodServerStreaming> = (
   sink: Sink,
 ) => Promise<void>;
 
+/** The same for a bidirectional stream, whose requests the handler decodes, validates and counts by itself. */
+export type BidiHandler = (requests: RequestStream, call: Call, sink: Sink) => Promise<void>;
+
 /** Every RPC of a service: leaving one out is a compile error. */
 export type Handlers<S extends DescService> = {
   [K in keyof S['method']]: S['method'][K] extends DescMethodUnary
     ? UnaryHandler<S['method'][K]>
     : S['method'][K] extends DescMethodServerStreaming
       ? StreamHandler<S['method'][K]>
-      : never;
+      : S['method'][K] extends DescMethodBiDiStreaming
+        ? BidiHandler
+        : never;
 };
 
 /** One service with its handlers. */

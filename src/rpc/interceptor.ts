@@ -21,3 +21,8 @@ export type Rpc = {
   /** Serves the call, with the same checks first. */
   readonly run: Run;
 };
+
+/** Puts the interceptors around a handler, outermost first. */
+export function apply(interceptors: readonly Interceptor[], method: DescMethod, handler: Run): Run {
+  return interceptors.reduceRight((next, intercept) => intercept(method, next), handler);
+}

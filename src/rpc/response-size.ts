@@ -1,4 +1,5 @@
 import { create, type DescMessage, type MessageInitShape, toBinary, toJsonString } from '@bufbuild/protobuf';
+import { detailTypes } from './status.ts';
 
 /** Maximum size of a response or a message of a stream, in every codec. Clients accept 4 MiB by default. */
 export const MAX_RESPONSE_BYTES = 3_000_000;
@@ -43,7 +44,10 @@ export function countAround<Item extends DescMessage>(
 
 function encodedBytes<Item extends DescMessage>(schema: Item, item: MessageInitShape<Item>): number {
   const message = create(schema, item);
-  return Math.max(toBinary(schema, message).length, Buffer.byteLength(toJsonString(schema, message)));
+  return Math.max(
+    toBinary(schema, message).length,
+    Buffer.byteLength(toJsonString(schema, message, { registry: detailTypes })),
+  );
 }
 
 /** An upper bound of a value's size in every codec. It takes 20 µs for a page of 50 messages, and encoding them 290 µs. */

@@ -26,6 +26,12 @@ export function createMetrics() {
       labelNames: ['service', 'method'],
       registers,
     }),
+    items: new Counter({
+      name: 'discuss_items_total',
+      help: 'Items of batches and of streams of requests, by their outcome.',
+      labelNames: ['method', 'code'],
+      registers,
+    }),
     streamsOpen: new Gauge({
       name: 'discuss_streams_open',
       help: 'Open streams.',

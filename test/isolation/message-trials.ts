@@ -3,6 +3,7 @@ import { type Message, MessageType, type Reaction } from '#gen/serp/discuss/v1/m
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
 import { binh, SECRET, type Victim } from './fixture.ts';
+import { itemTrials } from './item-trials.ts';
 import { empty, rejected, type Trial } from './trial.ts';
 
 const { method } = MessageService;
@@ -23,6 +24,7 @@ export const messageTrials: readonly Trial[] = [
     }),
     shows: (response) => assert.equal(response.message?.content, 'tin mới'),
   }),
+  ...itemTrials,
   rejected(method.getMessage, {
     access: USER_OR_SERVICE,
     reason: 'MESSAGE_NOT_FOUND',

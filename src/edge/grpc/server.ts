@@ -3,6 +3,7 @@ import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bu
 import {
   Metadata,
   Server,
+  type ServerDuplexStream,
   type ServerOptions,
   type ServerUnaryCall,
   type ServerWritableStream,
@@ -12,7 +13,7 @@ import { Health as HealthService } from '#gen/grpc/health/v1/health_pb.ts';
 import type { Config } from '../../config.ts';
 import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
-import type { Sink } from '../../rpc/call.ts';
+import type { RequestStream, Sink } from '../../rpc/call.ts';
 import type { IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
@@ -28,7 +29,8 @@ import { addReflection } from './reflection.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
 
-type GrpcCall = ServerUnaryCall<Buffer, Buffer> | ServerWritableStream<Buffer, Buffer>;
+type GrpcStream = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
+type GrpcCall = ServerUnaryCall<Buffer, Buffer> | GrpcStream;
 
 // Time for connections to flush after all calls have ended.
 const closingMs = 1_000;
@@ -123,7 +125,7 @@ function serveStream(
   monitor: ConnectionAgeMonitor,
   maxBytes: number,
 ) {
-  return (grpcCall: ServerWritableStream<Buffer, Buffer>) => {
+  return (grpcCall: GrpcStream) => {
     const output = http2StreamOf(grpcCall);
     const sink = new StreamSink('binary', () => {
       grpcCall.sendMetadata(headersOf(call.requestId));
@@ -160,9 +162,21 @@ function toIncomingCall(
     edge: 'grpc',
     method,
     header: headerOf(grpcCall.metadata),
-    request: () => decode(method, grpcCall.request, maxBytes),
+    request() {
+      if (!('request' in grpcCall)) throw new Error('a stream of requests has no single one');
+      return decode(method, grpcCall.request, maxBytes);
+    },
     timeoutMs: Number.isFinite(deadline) ? deadline - Date.now() : undefined,
     sink,
+    requests: 'request' in grpcCall ? undefined : toRequestStream(grpcCall),
+  };
+}
+
+function toRequestStream(grpcCall: ServerDuplexStream<Buffer, Buffer>): RequestStream {
+  return {
+    read: (onRequest, onEnd) => grpcCall.on('data', onRequest).on('end', onEnd),
+    pause: () => grpcCall.pause(),
+    resume: () => grpcCall.resume(),
   };
 }
 

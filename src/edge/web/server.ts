@@ -16,6 +16,7 @@ import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
+import { detailTypes } from '../../rpc/status.ts';
 import { guard } from '../../telemetry/guard.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { admit } from './admission.ts';
@@ -71,7 +72,7 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
 
 /** Unary methods, served by Connect's handlers in all protocols. */
 function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number): [path: string, Serve][] {
-  const router = createConnectRouter();
+  const router = createConnectRouter({ jsonOptions: { registry: detailTypes } });
   for (const rpc of rpcs) {
     const { method, run } = rpc;
     if (!isUnary(method)) continue;
@@ -149,7 +150,7 @@ function streamMethods(
   skipped: () => void,
 ): [path: string, Serve][] {
   return rpcs
-    .filter(({ method }) => !isUnary(method))
+    .filter(({ method }) => method.methodKind === 'server_streaming')
     .map((rpc) => [
       `/${rpc.method.parent.typeName}/${rpc.method.name}`,
       serveStream(rpc, calls, monitor, maxRequestBytes(rpc.method, maxBytes), skipped),

@@ -104,6 +104,7 @@ describe('a stream with a connection that takes nothing', () => {
     assert.ok(instance);
     const { hub, log } = instance.deps;
     const call = {
+      edge: 'grpc',
       method: EventService.method.subscribe,
       caller: {
         kind: 'user',
@@ -114,6 +115,7 @@ describe('a stream with a connection that takes nothing', () => {
       },
       signal: new AbortController().signal,
       deadline: undefined,
+      onDrain() {},
       requestId: '',
       log,
     } as const;

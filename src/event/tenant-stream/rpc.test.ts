@@ -343,7 +343,16 @@ describe('EventService.StreamTenantEvents', () => {
     const method = EventService.method.streamTenantEvents;
     const served = instance.deps.tenantStreams.serve(
       { filter: { tenants: [BigInt(tenant)], kinds: undefined }, from: 'oldest' },
-      { method, caller, signal: call.signal, deadline: undefined, requestId: '', log },
+      {
+        edge: 'grpc',
+        method,
+        caller,
+        signal: call.signal,
+        deadline: undefined,
+        requestId: '',
+        log,
+        onDrain() {},
+      },
       {
         write(frame) {
           written += 1;

@@ -1,7 +1,15 @@
-import { create, type DescField, type DescMessage, isMessage, type Message } from '@bufbuild/protobuf';
+import {
+  create,
+  type DescField,
+  type DescMessage,
+  getOption,
+  isMessage,
+  type Message,
+} from '@bufbuild/protobuf';
 import { pathToString } from '@bufbuild/protobuf/reflect';
 import { type Timestamp, TimestampSchema } from '@bufbuild/protobuf/wkt';
 import { createValidator } from '@bufbuild/protovalidate';
+import { field as fieldRules, Ignore } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 import { errors, type FieldViolation } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
@@ -16,21 +24,31 @@ const failFast = createValidator({ regexMatch, failFast: true });
 // values get all their violations reported, larger ones the first.
 const MAX_REPORTED_VALUES = 2_000;
 
-/** Decodes the request and checks the rules in its proto, and that every value can be stored and encoded by all codecs. */
+/**
+ * Decodes the request and checks the rules in its proto, and that every value can be stored and encoded by all codecs.
+ * Fields whose items are ignored by the rules, and the requests of a bidirectional stream, are checked item by item.
+ */
 export const validate: Interceptor = (method, next) => {
+  if (method.methodKind === 'bidi_streaming') return next;
+  const itemFields = method.input.fields.filter(hasIgnoredItems);
   // Compiles the rules, so that an invalid rule fails the start and not the first call.
   validator.validate(method.input, create(method.input));
   return async (call) => {
     const request = call.incoming.request();
-    const violations = violationsOf(method.input, request);
+    const violations = violationsOf(method.input, request, itemFields);
     if (violations.length > 0) throw errors.fieldsInvalid(violations);
     call.request = request;
     return next(call);
   };
 };
 
-function violationsOf(schema: DescMessage, request: Message): FieldViolation[] {
-  const description = unsupportedValue(request);
+function violationsOf(
+  schema: DescMessage,
+  request: Message,
+  itemFields: readonly DescField[],
+): FieldViolation[] {
+  const withoutItems = Object.fromEntries(itemFields.map(({ localName }) => [localName, []]));
+  const description = unsupportedValue(itemFields.length > 0 ? { ...request, ...withoutItems } : request);
   if (description !== undefined) return unsupportedFields(schema, request, description);
   const first = failFast.validate(schema, request);
   if (first.kind === 'valid') return [];
@@ -44,6 +62,11 @@ function violationsOf(schema: DescMessage, request: Message): FieldViolation[] {
     field: pathToString(field) || 'request',
     description: message,
   }));
+}
+
+function hasIgnoredItems(field: DescField): boolean {
+  const { type } = getOption(field, fieldRules);
+  return type.case === 'repeated' && type.value.items?.ignore === Ignore.ALWAYS;
 }
 
 function regexMatch(pattern: string, against: string): boolean {

@@ -7,6 +7,8 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { FieldMask, Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Status } from "../../../google/rpc/status_pb.ts";
+import { file_google_rpc_status } from "../../../google/rpc/status_pb.ts";
 import type { MentionScope, Message as Message$1, MessageType, MessageVersion, Poll, Reaction } from "./message_pb.ts";
 import { file_serp_discuss_v1_message } from "./message_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
@@ -16,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/message_service.proto.
  */
 export const file_serp_discuss_v1_message_service: GenFile = /*@__PURE__*/
-  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEiqwMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEiQKE3JlcGx5X3RvX21lc3NhZ2VfaWQYBSABKANCB7pIBCICKAASKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCnJlcXVlc3RfaWQYByABKAlCCLpIBXIDsAEBEj4KDW1lbnRpb25fc2NvcGUYCCABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlQgi6SAWCAQIQARIXCg9hbHNvX2luX2NoYW5uZWwYCSABKAgSJgoEcG9sbBgKIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5OZXdQb2xsIqkBCgdOZXdQb2xsEigKB29wdGlvbnMYASADKAlCF7pIFJIBEQgCEBQYASIJcgcYyAEyAlxTEhAKCG11bHRpcGxlGAIgASgIEhEKCWFub255bW91cxgDIAEoCBJPChRzY2hlZHVsZWRfY2xvc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCFbpIErIBDyINCP+C0f+vBxD/k+vcAyKbAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCBIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAyADKAMSHQoVbWVudGlvbl9zY29wZV9pZ25vcmVkGAQgASgIIk0KEUdldE1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI/ChJHZXRNZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIkAKF0JhdGNoR2V0TWVzc2FnZXNSZXF1ZXN0EiUKC21lc3NhZ2VfaWRzGAEgAygDQhC6SA2SAQoIARBkIgQiAiAAIt4BChhCYXRjaEdldE1lc3NhZ2VzUmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5CYXRjaEdldE1lc3NhZ2VzUmVzcG9uc2UuRW50cnkSGwoTbWlzc2luZ19tZXNzYWdlX2lkcxgCIAMoAxIdChVyZW1haW5pbmdfbWVzc2FnZV9pZHMYAyADKAMaRAoFRW50cnkSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhAKCGhlYWRfc2VxGAIgASgDIooCChNMaXN0TWVzc2FnZXNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASJAoRYmVmb3JlX21lc3NhZ2VfaWQYAiABKANCB7pIBCICIABIABIjChBhZnRlcl9tZXNzYWdlX2lkGAMgASgDQge6SAQiAigASAASJAoRYXJvdW5kX21lc3NhZ2VfaWQYBCABKANCB7pIBCICIABIABIiCglwYWdlX3NpemUYBSABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAYgASgJQgi6SAVyAxjIARIXCg93aXRob3V0X3JlcGxpZXMYByABKAhCCgoIcG9zaXRpb24ikwEKFExpc3RNZXNzYWdlc1Jlc3BvbnNlEioKCG1lc3NhZ2VzGAEgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJEhEKCWhhc19vbGRlchgDIAEoCBIRCgloYXNfbmV3ZXIYBCABKAgSEAoIaGVhZF9zZXEYBSABKAMi+AEKEkVkaXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGgoHY29udGVudBgDIAEoCUIJukgGcgQogIAEEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEikKCG1ldGFkYXRhGAUgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBI3Cgt1cGRhdGVfbWFzaxgGIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5GaWVsZE1hc2tCBrpIA8gBASJiChNFZGl0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAiADKAMijgEKEExpc3RFZGl0c1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgDIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIl8KEUxpc3RFZGl0c1Jlc3BvbnNlEjEKCHZlcnNpb25zGAEgAygLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VWZXJzaW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJQChREZWxldGVNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQgoVRGVsZXRlTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSKUAQoRTGlzdFRocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASIgoJcGFnZV9zaXplGAMgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYyAEivwEKEkxpc3RUaHJlYWRSZXNwb25zZRImCgRyb290GAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USKQoHcmVwbGllcxgCIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgDIAEoCRIQCghoZWFkX3NlcRgEIAEoAxIrCgVzdGF0ZRgFIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUCgtUaHJlYWRTdGF0ZRIRCglmb2xsb3dpbmcYASABKAgSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAiABKAMSFAoMdW5yZWFkX2NvdW50GAMgASgFIogBChJMaXN0VGhyZWFkc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIoABITCgt1bnJlYWRfb25seRgCIAEoCBIiCglwYWdlX3NpemUYAyABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASLJAQoTTGlzdFRocmVhZHNSZXNwb25zZRI7CgdlbnRyaWVzGAEgAygLMiouc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UuRW50cnkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGlwKBUVudHJ5EiYKBHJvb3QYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIrCgVzdGF0ZRgCIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJUChNGb2xsb3dUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkMKFEZvbGxvd1RocmVhZFJlc3BvbnNlEisKBXN0YXRlGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlIlYKFVVuZm9sbG93VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACIYChZVbmZvbGxvd1RocmVhZFJlc3BvbnNlItsBChVNYXJrVGhyZWFkUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoABILCgNhbGwYBCABKAg6WbpIVhpUCg5tZXNzYWdlX29yX2FsbBIebmVlZHMgZWl0aGVyIG1lc3NhZ2VfaWQgb3IgYWxsGiIodGhpcy5tZXNzYWdlX2lkICE9IDApICE9IHRoaXMuYWxsIkUKFk1hcmtUaHJlYWRSZWFkUmVzcG9uc2USKwoFc3RhdGUYASABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiaAoSQWRkUmVhY3Rpb25SZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIYCgVlbW9qaRgDIAEoCUIJukgGcgQQAShkIkMKE0FkZFJlYWN0aW9uUmVzcG9uc2USLAoJcmVhY3Rpb25zGAEgAygLMhkuc2VycC5kaXNjdXNzLnYxLlJlYWN0aW9uImsKFVJlbW92ZVJlYWN0aW9uUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGAoFZW1vamkYAyABKAlCCbpIBnIEEAEoZCJGChZSZW1vdmVSZWFjdGlvblJlc3BvbnNlEiwKCXJlYWN0aW9ucxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbiKrAQoUTGlzdFJlYWN0aW9uc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhYKBWVtb2ppGAMgASgJQge6SARyAihkEiMKCXBhZ2Vfc2l6ZRgEIAEoBUIQukgEGgIoAIq1GAUIZBDoBxIcCgpwYWdlX3Rva2VuGAUgASgJQgi6SAVyAxjIASKYAQoVTGlzdFJlYWN0aW9uc1Jlc3BvbnNlEj0KB2VudHJpZXMYASADKAsyLC5zZXJwLmRpc2N1c3MudjEuTGlzdFJlYWN0aW9uc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRonCgVFbnRyeRINCgVlbW9qaRgBIAEoCRIPCgd1c2VyX2lkGAIgASgDInEKD1ZvdGVQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASJAoKb3B0aW9uX2lkcxgDIAMoBUIQukgNkgEKEBQYASIEGgIgACI3ChBWb3RlUG9sbFJlc3BvbnNlEiMKBHBvbGwYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJMChBDbG9zZVBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI4ChFDbG9zZVBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwiSgoOR2V0UG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIk4KD0dldFBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwSFgoOb3duX29wdGlvbl9pZHMYAiADKAUiTQoRUGluTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIj8KElBpbk1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UiTwoTVW5waW5NZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiQQoUVW5waW5NZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlInAKD0xpc3RQaW5zUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgCIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlcKEExpc3RQaW5zUmVzcG9uc2USKgoIbWVzc2FnZXMYASADKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkymxEKDk1lc3NhZ2VTZXJ2aWNlEmsKC1NlbmRNZXNzYWdlEiMuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlc3BvbnNlIhGQAgKItRgEkLUYApi1GIDADBJiCgpHZXRNZXNzYWdlEiIuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkdldE1lc3NhZ2VSZXNwb25zZSILkAIBiLUYBJC1GAESdAoQQmF0Y2hHZXRNZXNzYWdlcxIoLnNlcnAuZGlzY3Vzcy52MS5CYXRjaEdldE1lc3NhZ2VzUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5CYXRjaEdldE1lc3NhZ2VzUmVzcG9uc2UiC5ACAYi1GASQtRgBEmgKDExpc3RNZXNzYWdlcxIkLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxpc3RNZXNzYWdlc1Jlc3BvbnNlIguQAgGItRgEkLUYARJrCgtFZGl0TWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5FZGl0TWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuRWRpdE1lc3NhZ2VSZXNwb25zZSIRkAICiLUYAZC1GAKYtRiAwAwSXwoJTGlzdEVkaXRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RFZGl0c1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEVkaXRzUmVzcG9uc2UiC5ACAYi1GASQtRgBEmsKDURlbGV0ZU1lc3NhZ2USJS5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuRGVsZXRlTWVzc2FnZVJlc3BvbnNlIguQAgKItRgEkLUYAhJiCgpMaXN0VGhyZWFkEiIuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRSZXNwb25zZSILkAIBiLUYBJC1GAESZQoLTGlzdFRocmVhZHMSIy5zZXJwLmRpc2N1c3MudjEuTGlzdFRocmVhZHNSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVzcG9uc2UiC5ACAYi1GAGQtRgBEmgKDEZvbGxvd1RocmVhZBIkLnNlcnAuZGlzY3Vzcy52MS5Gb2xsb3dUaHJlYWRSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkZvbGxvd1RocmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJuCg5VbmZvbGxvd1RocmVhZBImLnNlcnAuZGlzY3Vzcy52MS5VbmZvbGxvd1RocmVhZFJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVW5mb2xsb3dUaHJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESbgoOTWFya1RocmVhZFJlYWQSJi5zZXJwLmRpc2N1c3MudjEuTWFya1RocmVhZFJlYWRSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLk1hcmtUaHJlYWRSZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0FkZFJlYWN0aW9uEiMuc2VycC5kaXNjdXNzLnYxLkFkZFJlYWN0aW9uUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5BZGRSZWFjdGlvblJlc3BvbnNlIguQAgKItRgBkLUYAhJuCg5SZW1vdmVSZWFjdGlvbhImLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVSZWFjdGlvblJlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlUmVhY3Rpb25SZXNwb25zZSILkAICiLUYAZC1GAISawoNTGlzdFJlYWN0aW9ucxIlLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhY3Rpb25zUmVzcG9uc2UiC5ACAYi1GASQtRgBElwKCFZvdGVQb2xsEiAuc2VycC5kaXNjdXNzLnYxLlZvdGVQb2xsUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5Wb3RlUG9sbFJlc3BvbnNlIguQAgKItRgBkLUYAhJfCglDbG9zZVBvbGwSIS5zZXJwLmRpc2N1c3MudjEuQ2xvc2VQb2xsUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5DbG9zZVBvbGxSZXNwb25zZSILkAICiLUYAZC1GAISWQoHR2V0UG9sbBIfLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVxdWVzdBogLnNlcnAuZGlzY3Vzcy52MS5HZXRQb2xsUmVzcG9uc2UiC5ACAYi1GASQtRgBEmIKClBpbk1lc3NhZ2USIi5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuUGluTWVzc2FnZVJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxVbnBpbk1lc3NhZ2USJC5zZXJwLmRpc2N1c3MudjEuVW5waW5NZXNzYWdlUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5VbnBpbk1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISXAoITGlzdFBpbnMSIC5zZXJwLmRpc2N1c3MudjEuTGlzdFBpbnNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkxpc3RQaW5zUmVzcG9uc2UiC5ACAYi1GASQtRgBYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
+  fileDesc("CiVzZXJwL2Rpc2N1c3MvdjEvbWVzc2FnZV9zZXJ2aWNlLnByb3RvEg9zZXJwLmRpc2N1c3MudjEiqwMKElNlbmRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKB2NvbnRlbnQYAiABKAlCD7pIDHIKEAEogIAEMgJcUxI8CgR0eXBlGAMgASgOMhwuc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VUeXBlQhC6SA2CAQoYABgBGAQYBRgGEigKEG1lbnRpb25fdXNlcl9pZHMYBCADKANCDrpIC5IBCBBkIgQiAiAAEiQKE3JlcGx5X3RvX21lc3NhZ2VfaWQYBSABKANCB7pIBCICKAASKQoIbWV0YWRhdGEYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EhwKCnJlcXVlc3RfaWQYByABKAlCCLpIBXIDsAEBEj4KDW1lbnRpb25fc2NvcGUYCCABKA4yHS5zZXJwLmRpc2N1c3MudjEuTWVudGlvblNjb3BlQgi6SAWCAQIQARIXCg9hbHNvX2luX2NoYW5uZWwYCSABKAgSJgoEcG9sbBgKIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5OZXdQb2xsIqkBCgdOZXdQb2xsEigKB29wdGlvbnMYASADKAlCF7pIFJIBEQgCEBQYASIJcgcYyAEyAlxTEhAKCG11bHRpcGxlGAIgASgIEhEKCWFub255bW91cxgDIAEoCBJPChRzY2hlZHVsZWRfY2xvc2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXBCFbpIErIBDyINCP+C0f+vBxD/k+vcAyKbAQoTU2VuZE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCBIgChhpZ25vcmVkX21lbnRpb25fdXNlcl9pZHMYAyADKAMSHQoVbWVudGlvbl9zY29wZV9pZ25vcmVkGAQgASgIImIKGEJhdGNoU2VuZE1lc3NhZ2VzUmVxdWVzdBJGCghyZXF1ZXN0cxgBIAMoCzIjLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlcXVlc3RCD7pIDJIBCQgBEGQiA9gBAyJLChlCYXRjaFNlbmRNZXNzYWdlc1Jlc3BvbnNlEi4KCG91dGNvbWVzGAEgAygLMhwuc2VycC5kaXNjdXNzLnYxLlNlbmRPdXRjb21lIlMKE1NlbmRNZXNzYWdlc1JlcXVlc3QSPAoHcmVxdWVzdBgBIAEoCzIjLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlcXVlc3RCBrpIA9gBAyJFChRTZW5kTWVzc2FnZXNSZXNwb25zZRItCgdvdXRjb21lGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlNlbmRPdXRjb21lIosBCgtTZW5kT3V0Y29tZRISCgpyZXF1ZXN0X2lkGAEgASgJEjgKCHJlc3BvbnNlGAIgASgLMiQuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlUmVzcG9uc2VIABIjCgVlcnJvchgDIAEoCzISLmdvb2dsZS5ycGMuU3RhdHVzSABCCQoHb3V0Y29tZSJNChFHZXRNZXNzYWdlUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiPwoSR2V0TWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSJAChdCYXRjaEdldE1lc3NhZ2VzUmVxdWVzdBIlCgttZXNzYWdlX2lkcxgBIAMoA0IQukgNkgEKCAEQZCIEIgIgACLeAQoYQmF0Y2hHZXRNZXNzYWdlc1Jlc3BvbnNlEkAKB2VudHJpZXMYASADKAsyLy5zZXJwLmRpc2N1c3MudjEuQmF0Y2hHZXRNZXNzYWdlc1Jlc3BvbnNlLkVudHJ5EhsKE21pc3NpbmdfbWVzc2FnZV9pZHMYAiADKAMSHQoVcmVtYWluaW5nX21lc3NhZ2VfaWRzGAMgAygDGkQKBUVudHJ5EikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIQCghoZWFkX3NlcRgCIAEoAyKKAgoTTGlzdE1lc3NhZ2VzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiQKEWJlZm9yZV9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAASAASIwoQYWZ0ZXJfbWVzc2FnZV9pZBgDIAEoA0IHukgEIgIoAEgAEiQKEWFyb3VuZF9tZXNzYWdlX2lkGAQgASgDQge6SAQiAiAASAASIgoJcGFnZV9zaXplGAUgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYyAESFwoPd2l0aG91dF9yZXBsaWVzGAcgASgIQgoKCHBvc2l0aW9uIpMBChRMaXN0TWVzc2FnZXNSZXNwb25zZRIqCghtZXNzYWdlcxgBIAMoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRIRCgloYXNfb2xkZXIYAyABKAgSEQoJaGFzX25ld2VyGAQgASgIEhAKCGhlYWRfc2VxGAUgASgDIvgBChJFZGl0TWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhoKB2NvbnRlbnQYAyABKAlCCbpIBnIEKICABBIoChBtZW50aW9uX3VzZXJfaWRzGAQgAygDQg66SAuSAQgQZCIEIgIgABIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQga6SAPIAQEiYgoTRWRpdE1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USIAoYaWdub3JlZF9tZW50aW9uX3VzZXJfaWRzGAIgAygDIo4BChBMaXN0RWRpdHNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIiCglwYWdlX3NpemUYAyABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJfChFMaXN0RWRpdHNSZXNwb25zZRIxCgh2ZXJzaW9ucxgBIAMoCzIfLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlVmVyc2lvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiUAoURGVsZXRlTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkIKFURlbGV0ZU1lc3NhZ2VSZXNwb25zZRIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2UilAEKEUxpc3RUaHJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgDIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIr8BChJMaXN0VGhyZWFkUmVzcG9uc2USJgoEcm9vdBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlEikKB3JlcGxpZXMYAiADKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAyABKAkSEAoIaGVhZF9zZXEYBCABKAMSKwoFc3RhdGUYBSABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiVAoLVGhyZWFkU3RhdGUSEQoJZm9sbG93aW5nGAEgASgIEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAIgASgDEhQKDHVucmVhZF9jb3VudBgDIAEoBSKIAQoSTGlzdFRocmVhZHNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICKAASEwoLdW5yZWFkX29ubHkYAiABKAgSIgoJcGFnZV9zaXplGAMgASgFQg+6SAQaAigAirUYBAgyEGQSHAoKcGFnZV90b2tlbhgEIAEoCUIIukgFcgMYyAEiyQEKE0xpc3RUaHJlYWRzUmVzcG9uc2USOwoHZW50cmllcxgBIAMoCzIqLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkc1Jlc3BvbnNlLkVudHJ5EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpcCgVFbnRyeRImCgRyb290GAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USKwoFc3RhdGUYAiABKAsyHC5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3RhdGUiVAoTRm9sbG93VGhyZWFkUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiAKD3Jvb3RfbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJDChRGb2xsb3dUaHJlYWRSZXNwb25zZRIrCgVzdGF0ZRgBIAEoCzIcLnNlcnAuZGlzY3Vzcy52MS5UaHJlYWRTdGF0ZSJWChVVbmZvbGxvd1RocmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIgCg9yb290X21lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiGAoWVW5mb2xsb3dUaHJlYWRSZXNwb25zZSLbAQoVTWFya1RocmVhZFJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASIAoPcm9vdF9tZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAyABKANCB7pIBCICKAASCwoDYWxsGAQgASgIOlm6SFYaVAoObWVzc2FnZV9vcl9hbGwSHm5lZWRzIGVpdGhlciBtZXNzYWdlX2lkIG9yIGFsbBoiKHRoaXMubWVzc2FnZV9pZCAhPSAwKSAhPSB0aGlzLmFsbCJFChZNYXJrVGhyZWFkUmVhZFJlc3BvbnNlEisKBXN0YXRlGAEgASgLMhwuc2VycC5kaXNjdXNzLnYxLlRocmVhZFN0YXRlImgKEkFkZFJlYWN0aW9uUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASGAoFZW1vamkYAyABKAlCCbpIBnIEEAEoZCJDChNBZGRSZWFjdGlvblJlc3BvbnNlEiwKCXJlYWN0aW9ucxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbiJrChVSZW1vdmVSZWFjdGlvblJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEhgKBWVtb2ppGAMgASgJQgm6SAZyBBABKGQiRgoWUmVtb3ZlUmVhY3Rpb25SZXNwb25zZRIsCglyZWFjdGlvbnMYASADKAsyGS5zZXJwLmRpc2N1c3MudjEuUmVhY3Rpb24iqwEKFExpc3RSZWFjdGlvbnNSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgABIWCgVlbW9qaRgDIAEoCUIHukgEcgIoZBIjCglwYWdlX3NpemUYBCABKAVCELpIBBoCKACKtRgFCGQQ6AcSHAoKcGFnZV90b2tlbhgFIAEoCUIIukgFcgMYyAEimAEKFUxpc3RSZWFjdGlvbnNSZXNwb25zZRI9CgdlbnRyaWVzGAEgAygLMiwuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFjdGlvbnNSZXNwb25zZS5FbnRyeRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaJwoFRW50cnkSDQoFZW1vamkYASABKAkSDwoHdXNlcl9pZBgCIAEoAyJxCg9Wb3RlUG9sbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiQKCm9wdGlvbl9pZHMYAyADKAVCELpIDZIBChAUGAEiBBoCIAAiNwoQVm90ZVBvbGxSZXNwb25zZRIjCgRwb2xsGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLlBvbGwiTAoQQ2xvc2VQb2xsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAAiOAoRQ2xvc2VQb2xsUmVzcG9uc2USIwoEcG9sbBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsIkoKDkdldFBvbGxSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJOCg9HZXRQb2xsUmVzcG9uc2USIwoEcG9sbBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Qb2xsEhYKDm93bl9vcHRpb25faWRzGAIgAygFIk0KEVBpbk1lc3NhZ2VSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACI/ChJQaW5NZXNzYWdlUmVzcG9uc2USKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlIk8KE1VucGluTWVzc2FnZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkEKFFVucGluTWVzc2FnZVJlc3BvbnNlEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZSJwCg9MaXN0UGluc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIiCglwYWdlX3NpemUYAiABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJXChBMaXN0UGluc1Jlc3BvbnNlEioKCG1lc3NhZ2VzGAEgAygLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJMo4TCg5NZXNzYWdlU2VydmljZRJrCgtTZW5kTWVzc2FnZRIjLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZVJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuU2VuZE1lc3NhZ2VSZXNwb25zZSIRkAICiLUYBJC1GAKYtRiAwAwSfQoRQmF0Y2hTZW5kTWVzc2FnZXMSKS5zZXJwLmRpc2N1c3MudjEuQmF0Y2hTZW5kTWVzc2FnZXNSZXF1ZXN0Giouc2VycC5kaXNjdXNzLnYxLkJhdGNoU2VuZE1lc3NhZ2VzUmVzcG9uc2UiEZACAoi1GASQtRgBmLUYgIBAEnIKDFNlbmRNZXNzYWdlcxIkLnNlcnAuZGlzY3Vzcy52MS5TZW5kTWVzc2FnZXNSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlNlbmRNZXNzYWdlc1Jlc3BvbnNlIhGQAgKItRgEkLUYA5i1GIDADCgBMAESYgoKR2V0TWVzc2FnZRIiLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5HZXRNZXNzYWdlUmVzcG9uc2UiC5ACAYi1GASQtRgBEnQKEEJhdGNoR2V0TWVzc2FnZXMSKC5zZXJwLmRpc2N1c3MudjEuQmF0Y2hHZXRNZXNzYWdlc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuQmF0Y2hHZXRNZXNzYWdlc1Jlc3BvbnNlIguQAgGItRgEkLUYARJoCgxMaXN0TWVzc2FnZXMSJC5zZXJwLmRpc2N1c3MudjEuTGlzdE1lc3NhZ2VzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVzc2FnZXNSZXNwb25zZSILkAIBiLUYBJC1GAESawoLRWRpdE1lc3NhZ2USIy5zZXJwLmRpc2N1c3MudjEuRWRpdE1lc3NhZ2VSZXF1ZXN0GiQuc2VycC5kaXNjdXNzLnYxLkVkaXRNZXNzYWdlUmVzcG9uc2UiEZACAoi1GAGQtRgCmLUYgMAMEl8KCUxpc3RFZGl0cxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0RWRpdHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RFZGl0c1Jlc3BvbnNlIguQAgGItRgEkLUYARJrCg1EZWxldGVNZXNzYWdlEiUuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZU1lc3NhZ2VSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkRlbGV0ZU1lc3NhZ2VSZXNwb25zZSILkAICiLUYBJC1GAISYgoKTGlzdFRocmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkUmVzcG9uc2UiC5ACAYi1GASQtRgBEmUKC0xpc3RUaHJlYWRzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RUaHJlYWRzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0VGhyZWFkc1Jlc3BvbnNlIguQAgGItRgBkLUYARJoCgxGb2xsb3dUaHJlYWQSJC5zZXJwLmRpc2N1c3MudjEuRm9sbG93VGhyZWFkUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5Gb2xsb3dUaHJlYWRSZXNwb25zZSILkAICiLUYAZC1GAESbgoOVW5mb2xsb3dUaHJlYWQSJi5zZXJwLmRpc2N1c3MudjEuVW5mb2xsb3dUaHJlYWRSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLlVuZm9sbG93VGhyZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEm4KDk1hcmtUaHJlYWRSZWFkEiYuc2VycC5kaXNjdXNzLnYxLk1hcmtUaHJlYWRSZWFkUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5NYXJrVGhyZWFkUmVhZFJlc3BvbnNlIguQAgKItRgBkLUYARJlCgtBZGRSZWFjdGlvbhIjLnNlcnAuZGlzY3Vzcy52MS5BZGRSZWFjdGlvblJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuQWRkUmVhY3Rpb25SZXNwb25zZSILkAICiLUYAZC1GAISbgoOUmVtb3ZlUmVhY3Rpb24SJi5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlUmVhY3Rpb25SZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLlJlbW92ZVJlYWN0aW9uUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmsKDUxpc3RSZWFjdGlvbnMSJS5zZXJwLmRpc2N1c3MudjEuTGlzdFJlYWN0aW9uc1JlcXVlc3QaJi5zZXJwLmRpc2N1c3MudjEuTGlzdFJlYWN0aW9uc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghWb3RlUG9sbBIgLnNlcnAuZGlzY3Vzcy52MS5Wb3RlUG9sbFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuVm90ZVBvbGxSZXNwb25zZSILkAICiLUYAZC1GAISXwoJQ2xvc2VQb2xsEiEuc2VycC5kaXNjdXNzLnYxLkNsb3NlUG9sbFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuQ2xvc2VQb2xsUmVzcG9uc2UiC5ACAoi1GAGQtRgCElkKB0dldFBvbGwSHy5zZXJwLmRpc2N1c3MudjEuR2V0UG9sbFJlcXVlc3QaIC5zZXJwLmRpc2N1c3MudjEuR2V0UG9sbFJlc3BvbnNlIguQAgGItRgEkLUYARJiCgpQaW5NZXNzYWdlEiIuc2VycC5kaXNjdXNzLnYxLlBpbk1lc3NhZ2VSZXF1ZXN0GiMuc2VycC5kaXNjdXNzLnYxLlBpbk1lc3NhZ2VSZXNwb25zZSILkAICiLUYAZC1GAISaAoMVW5waW5NZXNzYWdlEiQuc2VycC5kaXNjdXNzLnYxLlVucGluTWVzc2FnZVJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuVW5waW5NZXNzYWdlUmVzcG9uc2UiC5ACAoi1GAGQtRgCElwKCExpc3RQaW5zEiAuc2VycC5kaXNjdXNzLnYxLkxpc3RQaW5zUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5MaXN0UGluc1Jlc3BvbnNlIguQAgGItRgEkLUYAWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_google_rpc_status, file_serp_discuss_v1_message, file_serp_discuss_v1_options]);
 
 /**
  * Message to post.
@@ -193,6 +195,134 @@ export const SendMessageResponseSchema: GenMessage<SendMessageResponse> = /*@__P
   messageDesc(file_serp_discuss_v1_message_service, 2);
 
 /**
+ * Messages to post.
+ *
+ * @generated from message serp.discuss.v1.BatchSendMessagesRequest
+ */
+export type BatchSendMessagesRequest = Message<"serp.discuss.v1.BatchSendMessagesRequest"> & {
+  /**
+   * 1 to 100 messages. The bounds of each are checked separately.
+   *
+   * @generated from field: repeated serp.discuss.v1.SendMessageRequest requests = 1;
+   */
+  requests: SendMessageRequest[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchSendMessagesRequest.
+ * Use `create(BatchSendMessagesRequestSchema)` to create a new message.
+ */
+export const BatchSendMessagesRequestSchema: GenMessage<BatchSendMessagesRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 3);
+
+/**
+ * Result of BatchSendMessages.
+ *
+ * @generated from message serp.discuss.v1.BatchSendMessagesResponse
+ */
+export type BatchSendMessagesResponse = Message<"serp.discuss.v1.BatchSendMessagesResponse"> & {
+  /**
+   * Outcomes in the order of the requests.
+   *
+   * @generated from field: repeated serp.discuss.v1.SendOutcome outcomes = 1;
+   */
+  outcomes: SendOutcome[];
+};
+
+/**
+ * Describes the message serp.discuss.v1.BatchSendMessagesResponse.
+ * Use `create(BatchSendMessagesResponseSchema)` to create a new message.
+ */
+export const BatchSendMessagesResponseSchema: GenMessage<BatchSendMessagesResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 4);
+
+/**
+ * One message to post.
+ *
+ * @generated from message serp.discuss.v1.SendMessagesRequest
+ */
+export type SendMessagesRequest = Message<"serp.discuss.v1.SendMessagesRequest"> & {
+  /**
+   * Message to post. Required.
+   *
+   * @generated from field: serp.discuss.v1.SendMessageRequest request = 1;
+   */
+  request?: SendMessageRequest | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.SendMessagesRequest.
+ * Use `create(SendMessagesRequestSchema)` to create a new message.
+ */
+export const SendMessagesRequestSchema: GenMessage<SendMessagesRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 5);
+
+/**
+ * Outcome of one request of SendMessages.
+ *
+ * @generated from message serp.discuss.v1.SendMessagesResponse
+ */
+export type SendMessagesResponse = Message<"serp.discuss.v1.SendMessagesResponse"> & {
+  /**
+   * Names its request by `request_id`.
+   *
+   * @generated from field: serp.discuss.v1.SendOutcome outcome = 1;
+   */
+  outcome?: SendOutcome | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.SendMessagesResponse.
+ * Use `create(SendMessagesResponseSchema)` to create a new message.
+ */
+export const SendMessagesResponseSchema: GenMessage<SendMessagesResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 6);
+
+/**
+ * Outcome of one item of BatchSendMessages or SendMessages.
+ *
+ * @generated from message serp.discuss.v1.SendOutcome
+ */
+export type SendOutcome = Message<"serp.discuss.v1.SendOutcome"> & {
+  /**
+   * `request_id` of the request; empty if the request does not contain a readable one.
+   *
+   * @generated from field: string request_id = 1;
+   */
+  requestId: string;
+
+  /**
+   * Either is set.
+   *
+   * @generated from oneof serp.discuss.v1.SendOutcome.outcome
+   */
+  outcome: {
+    /**
+     * The message was posted, now or by an earlier request with this `request_id`.
+     *
+     * @generated from field: serp.discuss.v1.SendMessageResponse response = 2;
+     */
+    value: SendMessageResponse;
+    case: "response";
+  } | {
+    /**
+     * Code, message and details of the error that SendMessage would return.
+     *
+     * @generated from field: google.rpc.Status error = 3;
+     */
+    value: Status;
+    case: "error";
+  } | { case: undefined; value?: undefined };
+};
+
+/**
+ * Describes the message serp.discuss.v1.SendOutcome.
+ * Use `create(SendOutcomeSchema)` to create a new message.
+ */
+export const SendOutcomeSchema: GenMessage<SendOutcome> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_message_service, 7);
+
+/**
  * Message to return.
  *
  * @generated from message serp.discuss.v1.GetMessageRequest
@@ -218,7 +348,7 @@ export type GetMessageRequest = Message<"serp.discuss.v1.GetMessageRequest"> & {
  * Use `create(GetMessageRequestSchema)` to create a new message.
  */
 export const GetMessageRequestSchema: GenMessage<GetMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 3);
+  messageDesc(file_serp_discuss_v1_message_service, 8);
 
 /**
  * Result of GetMessage.
@@ -239,7 +369,7 @@ export type GetMessageResponse = Message<"serp.discuss.v1.GetMessageResponse"> &
  * Use `create(GetMessageResponseSchema)` to create a new message.
  */
 export const GetMessageResponseSchema: GenMessage<GetMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 4);
+  messageDesc(file_serp_discuss_v1_message_service, 9);
 
 /**
  * Messages to return.
@@ -260,7 +390,7 @@ export type BatchGetMessagesRequest = Message<"serp.discuss.v1.BatchGetMessagesR
  * Use `create(BatchGetMessagesRequestSchema)` to create a new message.
  */
 export const BatchGetMessagesRequestSchema: GenMessage<BatchGetMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 5);
+  messageDesc(file_serp_discuss_v1_message_service, 10);
 
 /**
  * The messages that the caller can read.
@@ -296,7 +426,7 @@ export type BatchGetMessagesResponse = Message<"serp.discuss.v1.BatchGetMessages
  * Use `create(BatchGetMessagesResponseSchema)` to create a new message.
  */
 export const BatchGetMessagesResponseSchema: GenMessage<BatchGetMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 6);
+  messageDesc(file_serp_discuss_v1_message_service, 11);
 
 /**
  * One message.
@@ -324,7 +454,7 @@ export type BatchGetMessagesResponse_Entry = Message<"serp.discuss.v1.BatchGetMe
  * Use `create(BatchGetMessagesResponse_EntrySchema)` to create a new message.
  */
 export const BatchGetMessagesResponse_EntrySchema: GenMessage<BatchGetMessagesResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 6, 0);
+  messageDesc(file_serp_discuss_v1_message_service, 11, 0);
 
 /**
  * Page of a channel's history to return.
@@ -398,7 +528,7 @@ export type ListMessagesRequest = Message<"serp.discuss.v1.ListMessagesRequest">
  * Use `create(ListMessagesRequestSchema)` to create a new message.
  */
 export const ListMessagesRequestSchema: GenMessage<ListMessagesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 7);
+  messageDesc(file_serp_discuss_v1_message_service, 12);
 
 /**
  * A page of a channel's history.
@@ -447,7 +577,7 @@ export type ListMessagesResponse = Message<"serp.discuss.v1.ListMessagesResponse
  * Use `create(ListMessagesResponseSchema)` to create a new message.
  */
 export const ListMessagesResponseSchema: GenMessage<ListMessagesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 8);
+  messageDesc(file_serp_discuss_v1_message_service, 13);
 
 /**
  * Change of a message.
@@ -504,7 +634,7 @@ export type EditMessageRequest = Message<"serp.discuss.v1.EditMessageRequest"> &
  * Use `create(EditMessageRequestSchema)` to create a new message.
  */
 export const EditMessageRequestSchema: GenMessage<EditMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 9);
+  messageDesc(file_serp_discuss_v1_message_service, 14);
 
 /**
  * Result of EditMessage.
@@ -532,7 +662,7 @@ export type EditMessageResponse = Message<"serp.discuss.v1.EditMessageResponse">
  * Use `create(EditMessageResponseSchema)` to create a new message.
  */
 export const EditMessageResponseSchema: GenMessage<EditMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 10);
+  messageDesc(file_serp_discuss_v1_message_service, 15);
 
 /**
  * Message to return the earlier versions of.
@@ -574,7 +704,7 @@ export type ListEditsRequest = Message<"serp.discuss.v1.ListEditsRequest"> & {
  * Use `create(ListEditsRequestSchema)` to create a new message.
  */
 export const ListEditsRequestSchema: GenMessage<ListEditsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 11);
+  messageDesc(file_serp_discuss_v1_message_service, 16);
 
 /**
  * A page of the earlier versions of a message.
@@ -602,7 +732,7 @@ export type ListEditsResponse = Message<"serp.discuss.v1.ListEditsResponse"> & {
  * Use `create(ListEditsResponseSchema)` to create a new message.
  */
 export const ListEditsResponseSchema: GenMessage<ListEditsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 12);
+  messageDesc(file_serp_discuss_v1_message_service, 17);
 
 /**
  * Message to delete.
@@ -630,7 +760,7 @@ export type DeleteMessageRequest = Message<"serp.discuss.v1.DeleteMessageRequest
  * Use `create(DeleteMessageRequestSchema)` to create a new message.
  */
 export const DeleteMessageRequestSchema: GenMessage<DeleteMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 13);
+  messageDesc(file_serp_discuss_v1_message_service, 18);
 
 /**
  * Result of DeleteMessage.
@@ -651,7 +781,7 @@ export type DeleteMessageResponse = Message<"serp.discuss.v1.DeleteMessageRespon
  * Use `create(DeleteMessageResponseSchema)` to create a new message.
  */
 export const DeleteMessageResponseSchema: GenMessage<DeleteMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 14);
+  messageDesc(file_serp_discuss_v1_message_service, 19);
 
 /**
  * Page of a thread to return.
@@ -693,7 +823,7 @@ export type ListThreadRequest = Message<"serp.discuss.v1.ListThreadRequest"> & {
  * Use `create(ListThreadRequestSchema)` to create a new message.
  */
 export const ListThreadRequestSchema: GenMessage<ListThreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 15);
+  messageDesc(file_serp_discuss_v1_message_service, 20);
 
 /**
  * A page of a thread.
@@ -742,7 +872,7 @@ export type ListThreadResponse = Message<"serp.discuss.v1.ListThreadResponse"> &
  * Use `create(ListThreadResponseSchema)` to create a new message.
  */
 export const ListThreadResponseSchema: GenMessage<ListThreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 16);
+  messageDesc(file_serp_discuss_v1_message_service, 21);
 
 /**
  * The caller's own state in a thread. Other users never receive it.
@@ -778,7 +908,7 @@ export type ThreadState = Message<"serp.discuss.v1.ThreadState"> & {
  * Use `create(ThreadStateSchema)` to create a new message.
  */
 export const ThreadStateSchema: GenMessage<ThreadState> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 17);
+  messageDesc(file_serp_discuss_v1_message_service, 22);
 
 /**
  * Filter and page of the caller's threads.
@@ -820,7 +950,7 @@ export type ListThreadsRequest = Message<"serp.discuss.v1.ListThreadsRequest"> &
  * Use `create(ListThreadsRequestSchema)` to create a new message.
  */
 export const ListThreadsRequestSchema: GenMessage<ListThreadsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 18);
+  messageDesc(file_serp_discuss_v1_message_service, 23);
 
 /**
  * A page of the caller's threads.
@@ -848,7 +978,7 @@ export type ListThreadsResponse = Message<"serp.discuss.v1.ListThreadsResponse">
  * Use `create(ListThreadsResponseSchema)` to create a new message.
  */
 export const ListThreadsResponseSchema: GenMessage<ListThreadsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 19);
+  messageDesc(file_serp_discuss_v1_message_service, 24);
 
 /**
  * A thread that the caller follows.
@@ -876,7 +1006,7 @@ export type ListThreadsResponse_Entry = Message<"serp.discuss.v1.ListThreadsResp
  * Use `create(ListThreadsResponse_EntrySchema)` to create a new message.
  */
 export const ListThreadsResponse_EntrySchema: GenMessage<ListThreadsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 19, 0);
+  messageDesc(file_serp_discuss_v1_message_service, 24, 0);
 
 /**
  * Thread to follow.
@@ -904,7 +1034,7 @@ export type FollowThreadRequest = Message<"serp.discuss.v1.FollowThreadRequest">
  * Use `create(FollowThreadRequestSchema)` to create a new message.
  */
 export const FollowThreadRequestSchema: GenMessage<FollowThreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 20);
+  messageDesc(file_serp_discuss_v1_message_service, 25);
 
 /**
  * Result of FollowThread.
@@ -925,7 +1055,7 @@ export type FollowThreadResponse = Message<"serp.discuss.v1.FollowThreadResponse
  * Use `create(FollowThreadResponseSchema)` to create a new message.
  */
 export const FollowThreadResponseSchema: GenMessage<FollowThreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 21);
+  messageDesc(file_serp_discuss_v1_message_service, 26);
 
 /**
  * Thread to stop following.
@@ -953,7 +1083,7 @@ export type UnfollowThreadRequest = Message<"serp.discuss.v1.UnfollowThreadReque
  * Use `create(UnfollowThreadRequestSchema)` to create a new message.
  */
 export const UnfollowThreadRequestSchema: GenMessage<UnfollowThreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 22);
+  messageDesc(file_serp_discuss_v1_message_service, 27);
 
 /**
  * Empty: the caller does not follow the thread.
@@ -968,7 +1098,7 @@ export type UnfollowThreadResponse = Message<"serp.discuss.v1.UnfollowThreadResp
  * Use `create(UnfollowThreadResponseSchema)` to create a new message.
  */
 export const UnfollowThreadResponseSchema: GenMessage<UnfollowThreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 23);
+  messageDesc(file_serp_discuss_v1_message_service, 28);
 
 /**
  * New read marker of a thread.
@@ -1010,7 +1140,7 @@ export type MarkThreadReadRequest = Message<"serp.discuss.v1.MarkThreadReadReque
  * Use `create(MarkThreadReadRequestSchema)` to create a new message.
  */
 export const MarkThreadReadRequestSchema: GenMessage<MarkThreadReadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 24);
+  messageDesc(file_serp_discuss_v1_message_service, 29);
 
 /**
  * Result of MarkThreadRead.
@@ -1031,7 +1161,7 @@ export type MarkThreadReadResponse = Message<"serp.discuss.v1.MarkThreadReadResp
  * Use `create(MarkThreadReadResponseSchema)` to create a new message.
  */
 export const MarkThreadReadResponseSchema: GenMessage<MarkThreadReadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 25);
+  messageDesc(file_serp_discuss_v1_message_service, 30);
 
 /**
  * Reaction to add.
@@ -1066,7 +1196,7 @@ export type AddReactionRequest = Message<"serp.discuss.v1.AddReactionRequest"> &
  * Use `create(AddReactionRequestSchema)` to create a new message.
  */
 export const AddReactionRequestSchema: GenMessage<AddReactionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 26);
+  messageDesc(file_serp_discuss_v1_message_service, 31);
 
 /**
  * Result of AddReaction.
@@ -1087,7 +1217,7 @@ export type AddReactionResponse = Message<"serp.discuss.v1.AddReactionResponse">
  * Use `create(AddReactionResponseSchema)` to create a new message.
  */
 export const AddReactionResponseSchema: GenMessage<AddReactionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 27);
+  messageDesc(file_serp_discuss_v1_message_service, 32);
 
 /**
  * Reaction to remove.
@@ -1122,7 +1252,7 @@ export type RemoveReactionRequest = Message<"serp.discuss.v1.RemoveReactionReque
  * Use `create(RemoveReactionRequestSchema)` to create a new message.
  */
 export const RemoveReactionRequestSchema: GenMessage<RemoveReactionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 28);
+  messageDesc(file_serp_discuss_v1_message_service, 33);
 
 /**
  * Result of RemoveReaction.
@@ -1143,7 +1273,7 @@ export type RemoveReactionResponse = Message<"serp.discuss.v1.RemoveReactionResp
  * Use `create(RemoveReactionResponseSchema)` to create a new message.
  */
 export const RemoveReactionResponseSchema: GenMessage<RemoveReactionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 29);
+  messageDesc(file_serp_discuss_v1_message_service, 34);
 
 /**
  * Reactions to return.
@@ -1192,7 +1322,7 @@ export type ListReactionsRequest = Message<"serp.discuss.v1.ListReactionsRequest
  * Use `create(ListReactionsRequestSchema)` to create a new message.
  */
 export const ListReactionsRequestSchema: GenMessage<ListReactionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 30);
+  messageDesc(file_serp_discuss_v1_message_service, 35);
 
 /**
  * A page of the reactions to a message.
@@ -1221,7 +1351,7 @@ export type ListReactionsResponse = Message<"serp.discuss.v1.ListReactionsRespon
  * Use `create(ListReactionsResponseSchema)` to create a new message.
  */
 export const ListReactionsResponseSchema: GenMessage<ListReactionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 31);
+  messageDesc(file_serp_discuss_v1_message_service, 36);
 
 /**
  * The reaction of one user.
@@ -1249,7 +1379,7 @@ export type ListReactionsResponse_Entry = Message<"serp.discuss.v1.ListReactions
  * Use `create(ListReactionsResponse_EntrySchema)` to create a new message.
  */
 export const ListReactionsResponse_EntrySchema: GenMessage<ListReactionsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 31, 0);
+  messageDesc(file_serp_discuss_v1_message_service, 36, 0);
 
 /**
  * The caller's vote.
@@ -1284,7 +1414,7 @@ export type VotePollRequest = Message<"serp.discuss.v1.VotePollRequest"> & {
  * Use `create(VotePollRequestSchema)` to create a new message.
  */
 export const VotePollRequestSchema: GenMessage<VotePollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 32);
+  messageDesc(file_serp_discuss_v1_message_service, 37);
 
 /**
  * Result of VotePoll.
@@ -1305,7 +1435,7 @@ export type VotePollResponse = Message<"serp.discuss.v1.VotePollResponse"> & {
  * Use `create(VotePollResponseSchema)` to create a new message.
  */
 export const VotePollResponseSchema: GenMessage<VotePollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 33);
+  messageDesc(file_serp_discuss_v1_message_service, 38);
 
 /**
  * Poll to close.
@@ -1333,7 +1463,7 @@ export type ClosePollRequest = Message<"serp.discuss.v1.ClosePollRequest"> & {
  * Use `create(ClosePollRequestSchema)` to create a new message.
  */
 export const ClosePollRequestSchema: GenMessage<ClosePollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 34);
+  messageDesc(file_serp_discuss_v1_message_service, 39);
 
 /**
  * Result of ClosePoll.
@@ -1354,7 +1484,7 @@ export type ClosePollResponse = Message<"serp.discuss.v1.ClosePollResponse"> & {
  * Use `create(ClosePollResponseSchema)` to create a new message.
  */
 export const ClosePollResponseSchema: GenMessage<ClosePollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 35);
+  messageDesc(file_serp_discuss_v1_message_service, 40);
 
 /**
  * Poll to return.
@@ -1382,7 +1512,7 @@ export type GetPollRequest = Message<"serp.discuss.v1.GetPollRequest"> & {
  * Use `create(GetPollRequestSchema)` to create a new message.
  */
 export const GetPollRequestSchema: GenMessage<GetPollRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 36);
+  messageDesc(file_serp_discuss_v1_message_service, 41);
 
 /**
  * A poll and the caller's vote.
@@ -1411,7 +1541,7 @@ export type GetPollResponse = Message<"serp.discuss.v1.GetPollResponse"> & {
  * Use `create(GetPollResponseSchema)` to create a new message.
  */
 export const GetPollResponseSchema: GenMessage<GetPollResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 37);
+  messageDesc(file_serp_discuss_v1_message_service, 42);
 
 /**
  * Message to pin.
@@ -1439,7 +1569,7 @@ export type PinMessageRequest = Message<"serp.discuss.v1.PinMessageRequest"> & {
  * Use `create(PinMessageRequestSchema)` to create a new message.
  */
 export const PinMessageRequestSchema: GenMessage<PinMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 38);
+  messageDesc(file_serp_discuss_v1_message_service, 43);
 
 /**
  * Result of PinMessage.
@@ -1460,7 +1590,7 @@ export type PinMessageResponse = Message<"serp.discuss.v1.PinMessageResponse"> &
  * Use `create(PinMessageResponseSchema)` to create a new message.
  */
 export const PinMessageResponseSchema: GenMessage<PinMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 39);
+  messageDesc(file_serp_discuss_v1_message_service, 44);
 
 /**
  * Message to unpin.
@@ -1488,7 +1618,7 @@ export type UnpinMessageRequest = Message<"serp.discuss.v1.UnpinMessageRequest">
  * Use `create(UnpinMessageRequestSchema)` to create a new message.
  */
 export const UnpinMessageRequestSchema: GenMessage<UnpinMessageRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 40);
+  messageDesc(file_serp_discuss_v1_message_service, 45);
 
 /**
  * Result of UnpinMessage.
@@ -1509,7 +1639,7 @@ export type UnpinMessageResponse = Message<"serp.discuss.v1.UnpinMessageResponse
  * Use `create(UnpinMessageResponseSchema)` to create a new message.
  */
 export const UnpinMessageResponseSchema: GenMessage<UnpinMessageResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 41);
+  messageDesc(file_serp_discuss_v1_message_service, 46);
 
 /**
  * Channel to return the pinned messages of.
@@ -1544,7 +1674,7 @@ export type ListPinsRequest = Message<"serp.discuss.v1.ListPinsRequest"> & {
  * Use `create(ListPinsRequestSchema)` to create a new message.
  */
 export const ListPinsRequestSchema: GenMessage<ListPinsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 42);
+  messageDesc(file_serp_discuss_v1_message_service, 47);
 
 /**
  * A page of the pinned messages of a channel.
@@ -1572,7 +1702,7 @@ export type ListPinsResponse = Message<"serp.discuss.v1.ListPinsResponse"> & {
  * Use `create(ListPinsResponseSchema)` to create a new message.
  */
 export const ListPinsResponseSchema: GenMessage<ListPinsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_message_service, 43);
+  messageDesc(file_serp_discuss_v1_message_service, 48);
 
 /**
  * Posting, reading and changing messages.
@@ -1612,6 +1742,55 @@ export const MessageService: GenService<{
     methodKind: "unary";
     input: typeof SendMessageRequestSchema;
     output: typeof SendMessageResponseSchema;
+  },
+  /**
+   * Posts up to 100 messages, each with the outcome that SendMessage would have. Not atomic.
+   *
+   * Each item is checked, counted against QUOTA_WRITE and posted by itself, so an invalid item does not affect the others.
+   * Items of one channel are posted in the order of the request. A repeated call, also with other items beside, posts no
+   * item twice: each has its own `request_id`. If the call fails as a whole, repeat it; if single items have errors that
+   * permit a retry (UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or ABORTED), repeat these items.
+   *
+   * The outcomes are at most 3 MB. If repeated items return larger messages, those that do not fit have the error
+   * RESOURCE_EXHAUSTED (OVERLOADED): repeat them in a call with fewer items.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.BatchSendMessages
+   */
+  batchSendMessages: {
+    methodKind: "unary";
+    input: typeof BatchSendMessagesRequestSchema;
+    output: typeof BatchSendMessagesResponseSchema;
+  },
+  /**
+   * Posts the messages of a stream of requests, and sends an outcome for each. For services and gateways that post many
+   * messages; only the gRPC edge serves it, the web edge returns UNIMPLEMENTED.
+   *
+   * The caller is the same for all requests of a stream: its metadata name the user, if any, and the tenant. A gateway
+   * opens a stream for each user that it acts for. The stream counts against QUOTA_STREAM, and each request against
+   * QUOTA_WRITE.
+   *
+   * Each request is checked and has the outcome that SendMessage would have, after at most 15 seconds by default. An error
+   * is the outcome of its request only and does not end the stream, also if the request cannot be decoded. Outcomes have
+   * no fixed order. Messages of one channel are posted in the order of their requests, without those that failed: a
+   * message that is sent again after an error follows the later ones.
+   *
+   * The service reads at most 128 requests by default before their outcomes are sent, and none while the client does not
+   * read outcomes; HTTP/2 flow control then stops the client.
+   *
+   * After the client's last request, the stream ends with OK once all outcomes are sent. A server that stops, or a
+   * connection that has reached its maximum age, reads no more requests, sends the outcomes of those that it has read, and
+   * ends the stream with UNAVAILABLE (SERVER_DRAINING). After each end other than OK, send all requests without an
+   * outcome again on a new stream: an item that was posted before returns its message (`repeated_request`).
+   *
+   * A stream ends with UNAUTHENTICATED when its token expires (TOKEN_EXPIRED) or its access is revoked (ACCESS_REVOKED).
+   * A request of more than four times MAX_MESSAGE_BYTES ends it with RESOURCE_EXHAUSTED.
+   *
+   * @generated from rpc serp.discuss.v1.MessageService.SendMessages
+   */
+  sendMessages: {
+    methodKind: "bidi_streaming";
+    input: typeof SendMessagesRequestSchema;
+    output: typeof SendMessagesResponseSchema;
   },
   /**
    * Returns one message. A deleted message is returned without its content.
