@@ -5,6 +5,7 @@ const FEATURE_LEVELS = [
   ['activity', 'membership', 'notice', 'presence', 'server'],
   ['reaction'],
   ['channel'],
+  ['attachment'],
   ['member', 'message'],
   ['pin', 'poll', 'search', 'thread'],
   ['admin'],
@@ -13,6 +14,7 @@ const FEATURES = FEATURE_LEVELS.flat().join('|');
 
 // Lowest first. A module imports its own layer's folder and layers below it.
 const LAYERS = [
+  ['env-reader[.]ts'],
   ['config[.]ts'],
   ['telemetry/'],
   ['rpc/'],

@@ -4,6 +4,7 @@ import { createClient } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { readDeclarations } from './demo/declaration.ts';
+import { sendImage } from './demo/image.ts';
 import { Scenario } from './demo/scenario.ts';
 import { DemoSender, type Sent } from './demo/sender.ts';
 import { DemoSubscriber } from './demo/subscriber.ts';
@@ -52,7 +53,8 @@ async function main(signal: AbortSignal): Promise<number> {
     await untilDelivered(subscribers, sent.length, signal);
     const isDeliveryClean = await report({ channelId, subscribers, senders, sent, seconds });
     const isScenarioClean = await runScenario(users, signal);
-    const hasPassed = isDeliveryClean && isScenarioClean;
+    const isImageClean = await sendImage(at(users, 0), channelId);
+    const hasPassed = isDeliveryClean && isScenarioClean && isImageClean;
     console.log(hasPassed ? 'All events were delivered once and in order.' : 'FAILED: see above.');
     return hasPassed ? 0 : 1;
   } finally {

@@ -3,6 +3,7 @@ import { createTokenSigner, type TokenSigner } from '../test/kit/tokens.ts';
 import { type Demo, LAN, MINH, STRANGER, seedDemo } from './lib/dev-demo.ts';
 import { serviceLog, startService } from './lib/dev-service.ts';
 import { chooseStackPort, DEV_FOLDER, lockStack, removeEnvFile, writeEnvFile } from './lib/dev-state.ts';
+import { openStorage } from './lib/dev-storage.ts';
 import { openDatabase, openRedis } from './lib/dev-stores.ts';
 
 const TOKEN_SECONDS = 30 * 24 * 3600;
@@ -32,11 +33,14 @@ async function runStack(signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const redis = stack.adopt(await openRedis(report), ({ stop }) => stop());
   signal.throwIfAborted();
+  const storage = stack.adopt(await openStorage(), ({ stop }) => stop());
+  signal.throwIfAborted();
 
   const signer = await createTokenSigner(DEV_FOLDER);
   const addresses = await chooseAddresses();
   const service = startService({
     ...serviceEnv(signer, addresses),
+    ...storage.env,
     DATABASE_URL: database.url,
     REDIS_URL: redis.url,
   });
@@ -52,6 +56,7 @@ async function runStack(signal: AbortSignal): Promise<void> {
     DATABASE_URL: database.url,
     DATABASE_OWNER_URL: database.ownerUrl ?? '',
     REDIS_URL: redis.url,
+    S3_ENDPOINT: storage.endpoint,
     ...tokens,
   };
   writeEnvFile(env);
@@ -113,6 +118,7 @@ function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
     `metrics   ${env['DISCUSS_METRICS_URL']}`,
     `database  ${env['DATABASE_URL']}`,
     `Redis     ${env['REDIS_URL']}`,
+    `S3        ${env['S3_ENDPOINT']}`,
     `Demo: tenant ${LAN.tenantId}, users ${LAN.userId} and ${MINH.userId}, direct channel ${demo.directChannelId}, ` +
       `group ${demo.groupChannelId}. Service log: ${serviceLog}. Ctrl-C stops everything and keeps the data.`,
     '.dev/env contains these tokens, and those of another tenant, a service and an operator:',

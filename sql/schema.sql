@@ -86,7 +86,7 @@ comment on column activity_feed.collapsed_reactions is 'For reactions: the last 
 
 create table attachments (
   id bigint not null default nextval('attachments_id_seq'::regclass),
-  message_id bigint not null,
+  message_id bigint,
   channel_id bigint not null,
   tenant_id bigint not null,
   file_name character varying(255) not null,
@@ -104,23 +104,38 @@ create table attachments (
   metadata jsonb,
   created_at bigint not null,
   updated_at bigint not null,
+  uploader_id bigint not null default 0,
+  "position" smallint not null default 0,
+  version integer not null default 1,
+  upload_state character varying(20) not null default 'UPLOADED'::character varying,
+  upload_id text,
+  part_sha256 bytea[] not null default '{}'::bytea[],
+  urls_expire_at bigint not null default 0,
+  preview bytea,
+  inline_safe boolean not null default false,
   constraint attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint positive_file_size CHECK ((file_size > 0)),
-  constraint valid_scan_status CHECK (((scan_status)::text = ANY ((ARRAY['PENDING'::character varying, 'CLEAN'::character varying, 'INFECTED'::character varying, 'ERROR'::character varying])::text[])))
+  constraint valid_scan_status CHECK (((scan_status)::text = ANY ((ARRAY['PENDING'::character varying, 'CLEAN'::character varying, 'INFECTED'::character varying, 'ERROR'::character varying])::text[]))),
+  constraint valid_upload_state CHECK (((upload_state)::text = ANY ((ARRAY['UPLOADING'::character varying, 'UPLOADED'::character varying])::text[])))
 );
 CREATE INDEX idx_attachments_channel ON public.attachments USING btree (channel_id, created_at DESC);
 CREATE INDEX idx_attachments_message ON public.attachments USING btree (message_id);
 CREATE INDEX idx_attachments_scan ON public.attachments USING btree (scan_status) WHERE ((scan_status)::text = 'PENDING'::text);
 CREATE INDEX idx_attachments_tenant_type ON public.attachments USING btree (tenant_id, file_type, created_at DESC);
+CREATE INDEX idx_attachments_unsent ON public.attachments USING btree (created_at) WHERE (message_id IS NULL);
+CREATE TRIGGER trigger_release_storage AFTER DELETE ON public.attachments REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION release_storage();
+comment on trigger trigger_release_storage on attachments is 'Queues the objects of removed files for deletion and releases their quota.';
 alter table attachments enable row level security, force row level security;
 create policy attachment_access_policy on attachments as permissive for all to discuss_service
-  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND ((message_id IS NOT NULL) OR (uploader_id = ( SELECT app_user_id() AS app_user_id)) OR ( SELECT app_is_service() AS app_is_service)) AND (( SELECT app_is_service() AS app_is_service) OR ( SELECT is_member_status((cm.status)::text) AS is_member_status
    FROM channel_members cm
   WHERE ((cm.channel_id = attachments.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))))
-  with check ((EXISTS ( SELECT 1
+  with check (((EXISTS ( SELECT 1
    FROM messages m
-  WHERE ((m.id = attachments.message_id) AND (m.channel_id = attachments.channel_id) AND (m.tenant_id = attachments.tenant_id)))));
+  WHERE ((m.id = attachments.message_id) AND (m.channel_id = attachments.channel_id) AND (m.tenant_id = attachments.tenant_id)))) OR ((message_id IS NULL) AND (tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (( SELECT app_is_service() AS app_is_service) OR ((uploader_id = ( SELECT app_user_id() AS app_user_id)) AND ( SELECT is_member_status((cm.status)::text) AS is_member_status
+   FROM channel_members cm
+  WHERE ((cm.channel_id = attachments.channel_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)))))))));
 create policy system_policy on attachments as permissive for all to discuss_system
   using (true)
   with check (true);
@@ -128,19 +143,19 @@ grant delete, insert, select, update on attachments to discuss_service;
 grant delete, insert, select, update on attachments to discuss_system;
 grant usage on sequence attachments_id_seq to discuss_service;
 grant select, usage on sequence attachments_id_seq to discuss_system;
-comment on table attachments is 'Files of messages. The bytes are in S3.';
+comment on table attachments is 'Files of messages, and uploads that were not sent yet. The bytes are in S3.';
 comment on column attachments.id is 'Id of the attachment.';
-comment on column attachments.message_id is 'Message the file belongs to.';
-comment on column attachments.channel_id is 'Channel of that message.';
+comment on column attachments.message_id is 'Message the file belongs to; null until it is sent. Only its uploader sees it until then.';
+comment on column attachments.channel_id is 'Channel the file was uploaded for, which is that of its message.';
 comment on column attachments.tenant_id is 'Tenant of the channel.';
-comment on column attachments.file_name is 'File name as uploaded.';
+comment on column attachments.file_name is 'File name without folders and control characters.';
 comment on column attachments.file_size is 'Size in bytes.';
-comment on column attachments.file_type is 'MIME type.';
+comment on column attachments.file_type is 'MIME type, detected from the bytes once they are uploaded.';
 comment on column attachments.file_extension is 'Extension of the file name, without the dot.';
 comment on column attachments.s3_bucket is 'Bucket; null means the configured one.';
 comment on column attachments.s3_key is 'Object key in the bucket.';
-comment on column attachments.s3_url is 'Location of the object. Clients get a URL that is signed for each request.';
-comment on column attachments.thumbnail_url is 'Preview of an image or video.';
+comment on column attachments.s3_url is 'Location of the object, s3://bucket/key. Clients get a URL that is signed for each request.';
+comment on column attachments.thumbnail_url is 'Location of the preview of an image, s3://bucket/key.';
 comment on column attachments.width is 'Width of an image or video, pixels.';
 comment on column attachments.height is 'Height of an image or video, pixels.';
 comment on column attachments.scan_status is 'PENDING, CLEAN, INFECTED or ERROR; only CLEAN files can be downloaded.';
@@ -148,6 +163,15 @@ comment on column attachments.scanned_at is 'When the scan result arrived, epoch
 comment on column attachments.metadata is 'Data of the file type, such as duration and codec of a video.';
 comment on column attachments.created_at is 'When the upload started, epoch ms.';
 comment on column attachments.updated_at is 'When the row last changed, epoch ms.';
+comment on column attachments.uploader_id is 'User who uploaded the file; 0 if unknown.';
+comment on column attachments."position" is 'Position of the file in its message, from 0.';
+comment on column attachments.version is 'Incremented by each change that responses contain. A message is sent with the version that its event describes.';
+comment on column attachments.upload_state is 'UPLOADING until CompleteUpload, then UPLOADED.';
+comment on column attachments.upload_id is 'Multipart upload of the store; null for a file of one part.';
+comment on column attachments.part_sha256 is 'SHA-256 of each part of 16 MiB, as declared before the upload.';
+comment on column attachments.urls_expire_at is 'When the last URL for uploading expires, epoch ms. The object can be written until then.';
+comment on column attachments.preview is 'WebP image of at most 16 by 16 pixels.';
+comment on column attachments.inline_safe is 'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
 
 create table channel_entity_aliases (
   tenant_id bigint not null,
@@ -511,31 +535,6 @@ comment on column message_edits.mentions is 'Users mentioned in this version.';
 comment on column message_edits.metadata is 'Metadata of this version.';
 comment on column message_edits.created_at is 'When this version was written, epoch ms.';
 
-create table message_words (
-  message_id bigint not null,
-  tenant_id bigint not null,
-  edited_at bigint,
-  created_at bigint not null,
-  scope bigint[] not null,
-  search_vector tsvector not null,
-  constraint message_words_pkey PRIMARY KEY (message_id)
-) partition by RANGE (message_id);
--- partitions: message_words_default, message_words_pN
-CREATE INDEX idx_messages_search ON public.message_words USING gin (search_vector, scope);
-alter table message_words enable row level security, force row level security;
-create policy system_policy on message_words as permissive for all to discuss_system
-  using (true)
-  with check (true);
-grant select on message_words to discuss_service;
-grant delete, insert, select, update on message_words to discuss_system;
-comment on table message_words is 'Words of messages for SearchMessages, written by index_messages() within about a second. A row whose edited_at differs from that of its message is outdated, and no search finds it. Partitioned by the same ranges of ids as messages.';
-comment on column message_words.message_id is 'The message. Not a foreign key, because a message may be removed before it is indexed.';
-comment on column message_words.tenant_id is 'Tenant of the message.';
-comment on column message_words.edited_at is 'edited_at of the message when its words were read.';
-comment on column message_words.created_at is 'When the message was sent, epoch ms.';
-comment on column message_words.scope is 'What searches filter by in the index, see search_scope().';
-comment on column message_words.search_vector is 'Words of the content without diacritics (discuss_simple, label A), and stemmed in English (label D).';
-
 create table messages (
   id bigint not null default nextval('messages_id_seq'::regclass),
   channel_id bigint not null,
@@ -553,6 +552,7 @@ create table messages (
   deleted_by bigint,
   reactions jsonb not null default '[]'::jsonb,
   read_by bigint[] not null default '{}'::bigint[],
+  search_vector tsvector generated always as ((setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(((content || ' '::text) || file_names), NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, content))) stored,
   metadata jsonb,
   created_at bigint not null,
   updated_at bigint not null,
@@ -568,6 +568,7 @@ create table messages (
   pinned_by bigint,
   pin_seq bigint,
   notice jsonb,
+  file_names text not null default ''::text,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
   constraint messages_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint messages_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL,
@@ -583,18 +584,13 @@ CREATE INDEX idx_messages_mentioning ON public.messages USING btree (channel_id,
 CREATE INDEX idx_messages_mentions ON public.messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[]);
 CREATE INDEX idx_messages_parent ON public.messages USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);
+CREATE INDEX idx_messages_search ON public.messages USING gin (search_vector, search_scope(id, tenant_id, channel_id, sender_id, (message_type)::text));
 CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, sender_id, created_at DESC);
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that are inserted without a number.';
-CREATE TRIGGER trigger_index_changed_message AFTER UPDATE OF content, message_type, sender_id, channel_id, is_deleted ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION update_message_words();
-comment on trigger trigger_index_changed_message on messages is 'Indexes messages that plain SQL changes.';
-CREATE TRIGGER trigger_index_inserted_message AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_message_words();
-comment on trigger trigger_index_inserted_message on messages is 'Indexes messages that plain SQL inserts.';
 CREATE TRIGGER trigger_mark_message_changed AFTER UPDATE OF channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count, thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions, pinned_at, pinned_by, post_seq, created_at ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION mark_message_changed();
 comment on trigger trigger_mark_message_changed on messages is 'Records that plain SQL changed a message.';
-CREATE TRIGGER trigger_remove_message_words AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_message_words();
-comment on trigger trigger_remove_message_words on messages is 'Removes the words of removed messages.';
 CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_channel_stats();
 comment on trigger trigger_update_channel_stats on messages is 'Counts messages inserted by plain SQL; send_messages() counts its own.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
@@ -644,6 +640,7 @@ comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
 comment on column messages.read_by is 'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
+comment on column messages.search_vector is 'Words of the content and of file names without diacritics (discuss_simple, label A), and stemmed in English (label D).';
 comment on column messages.metadata is 'Data of the message type besides the text, such as the language of code or the options of a poll.';
 comment on column messages.created_at is 'When the message was sent, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
@@ -659,6 +656,36 @@ comment on column messages.pinned_at is 'When the message was pinned, epoch ms; 
 comment on column messages.pinned_by is 'User who pinned it.';
 comment on column messages.pin_seq is 'seq of the event that pinned it; pins are listed in this order.';
 comment on column messages.notice is 'For a message that the service itself posts, such as "Lan joined": a SystemNotice of message.proto as JSON; null otherwise. A notice has sender 0 and no content, so searches do not find it. It takes a post_seq, but does not count as unread, as last message or in message_count.';
+comment on column messages.file_names is 'Names of its files, for searches; empty without files. Without the files removed later.';
+
+create table object_deletions (
+  id bigint not null default nextval('object_deletions_id_seq'::regclass),
+  tenant_id bigint not null,
+  s3_bucket character varying(255),
+  s3_key character varying(500) not null,
+  upload_id text,
+  due_at bigint not null,
+  attempts integer not null default 0,
+  created_at bigint not null,
+  constraint object_deletions_pkey PRIMARY KEY (id)
+);
+CREATE INDEX idx_object_deletions_due ON public.object_deletions USING btree (due_at);
+alter table object_deletions enable row level security, force row level security;
+create policy system_policy on object_deletions as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on object_deletions to discuss_service;
+grant delete, insert, select, update on object_deletions to discuss_system;
+grant select, usage on sequence object_deletions_id_seq to discuss_system;
+comment on table object_deletions is 'Objects to be deleted from S3. A row remains until the store has confirmed the deletion.';
+comment on column object_deletions.id is 'Order of insertion.';
+comment on column object_deletions.tenant_id is 'Tenant of the object.';
+comment on column object_deletions.s3_bucket is 'Bucket; null means the configured one.';
+comment on column object_deletions.s3_key is 'Object key in the bucket.';
+comment on column object_deletions.upload_id is 'Multipart upload to abort; null if there is none.';
+comment on column object_deletions.due_at is 'Time of the next attempt, epoch ms. Not before the URLs for uploading the object have expired, which could write it again.';
+comment on column object_deletions.attempts is 'Attempts made.';
+comment on column object_deletions.created_at is 'When the object became unused, epoch ms.';
 
 create table poll_votes (
   tenant_id bigint not null,
@@ -728,6 +755,27 @@ comment on table search_words is 'Distinct words of each tenant''s messages, to 
 comment on column search_words.tenant_id is 'Tenant of the messages.';
 comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
 comment on column search_words.horizon is 'Set only in the row of tenant 0 with the empty word: the events of all transactions below it are processed. Null in all others.';
+
+create table storage_usage (
+  tenant_id bigint not null,
+  user_id bigint not null,
+  bytes bigint not null,
+  files bigint not null,
+  constraint storage_usage_pkey PRIMARY KEY (tenant_id, user_id)
+);
+alter table storage_usage enable row level security, force row level security;
+create policy system_policy on storage_usage as permissive for all to discuss_system
+  using (true)
+  with check (true);
+create policy usage_access_policy on storage_usage as permissive for select to discuss_service
+  using (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND (user_id = ANY (ARRAY[(0)::bigint, ( SELECT app_user_id() AS app_user_id)]))));
+grant select on storage_usage to discuss_service;
+grant delete, insert, select, update on storage_usage to discuss_system;
+comment on table storage_usage is 'Size of the files of each tenant (user_id 0) and of each of its users, uploads included. Maintained by reserve_storage() and release_storage().';
+comment on column storage_usage.tenant_id is 'Tenant of the files.';
+comment on column storage_usage.user_id is 'Uploader; 0 for all users of the tenant.';
+comment on column storage_usage.bytes is 'Size of the files in bytes.';
+comment on column storage_usage.files is 'Number of files.';
 
 create table thread_followers (
   tenant_id bigint not null,
@@ -1119,6 +1167,88 @@ end
 $function$;
 comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or removes the caller''s reaction and appends the event, in one round trip and under the lock of the channel. error_reason is null on success; seq is null if nothing had to change.';
 
+CREATE OR REPLACE FUNCTION public.check_attachments(_items json)
+ RETURNS jsonb
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _errors jsonb;
+begin
+  perform 1
+  from attachments a
+  where a.id in (
+    select (f ->> 'id')::bigint
+    from json_array_elements(_items) as i
+    cross join lateral json_array_elements(i -> 'attachments') as f
+  )
+  order by a.id
+  for update;
+
+  select coalesce(jsonb_object_agg(c.item, c.reason), '{}')
+  into _errors
+  from (
+    select
+      f.item,
+      case
+        when bool_or(a.id is null or f.turn > 1) then 'ATTACHMENT_NOT_FOUND'
+        else 'ATTACHMENT_CHANGED'
+      end as reason
+    from (
+      select
+        r.item, r."tenantId", r."userId", r."channelId", (e ->> 'id')::bigint as id, (e ->> 'version')::int as version,
+        row_number() over (partition by (e ->> 'id')::bigint order by r.item) as turn
+      from json_to_recordset(_items) as r(
+        item int, "tenantId" bigint, "userId" bigint, "channelId" bigint, attachments json
+      )
+      cross join lateral json_array_elements(r.attachments) as e
+    ) as f
+    left join attachments a
+      on a.id = f.id
+      and a.tenant_id = f."tenantId"
+      and a.channel_id = f."channelId"
+      and a.uploader_id = f."userId"
+      and a.upload_state = 'UPLOADED'
+      and a.message_id is null
+    where a.id is null or f.turn > 1 or a.version != f.version
+    group by f.item
+  ) as c;
+  return _errors;
+end
+$function$;
+alter function check_attachments(json) owner to discuss_system;
+revoke all on function check_attachments(json) from public;
+comment on function check_attachments(json) is 'Locks the files that a batch of messages refers to, and returns the error reasons of items that cannot be sent, by item: ATTACHMENT_NOT_FOUND unless each is an unsent upload of the sender for the channel, ATTACHMENT_CHANGED if a file was changed since the version of the item. Only insert_messages() calls it.';
+
+CREATE OR REPLACE FUNCTION public.claim_object_deletions(_limit integer, _lease_ms bigint)
+ RETURNS TABLE(id bigint, s3_key text, upload_id text, attempts integer)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  return query
+  update object_deletions d
+  set due_at = now_ms() + _lease_ms,
+      attempts = d.attempts + 1
+  where d.id in (
+    select q.id
+    from object_deletions q
+    where q.due_at <= now_ms()
+    order by q.due_at
+    limit _limit
+    for update skip locked
+  )
+  returning d.id, d.s3_key::text, d.upload_id, d.attempts;
+end
+$function$;
+alter function claim_object_deletions(integer,bigint) owner to discuss_system;
+revoke all on function claim_object_deletions(integer,bigint) from public;
+grant execute on function claim_object_deletions(integer,bigint) to discuss_service;
+comment on function claim_object_deletions(integer,bigint) is 'Objects to delete from S3 now, at most _limit. Another call returns them again after _lease_ms, unless finish_object_deletions() removes them.';
+
 CREATE OR REPLACE FUNCTION public.count_tenants()
  RETURNS bigint
  LANGUAGE sql
@@ -1163,7 +1293,7 @@ begin
 
   -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
   -- the default partition wait, and only while it is searched.
-  if _parent in ('messages', 'activity_feed') then
+  if _parent != 'channel_events' then
     lock table channels in share row exclusive mode;
     lock table only messages in share row exclusive mode;
   end if;
@@ -1266,6 +1396,7 @@ begin
 
   update messages m
   set is_deleted = true,
+      file_names = '',
       deleted_at = _now,
       deleted_by = _actor_id,
       reactions = '[]',
@@ -1283,6 +1414,7 @@ begin
     return;
   end if;
 
+  delete from attachments a where a.tenant_id = _tenant_id and a.message_id = _message_id;
   delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = _message_id;
   delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = _message_id;
 
@@ -1332,7 +1464,7 @@ $function$;
 alter function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) owner to discuss_system;
 revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) from public;
 grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
-comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Soft-deletes a message of the caller''s tenant: removes its edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
+comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Soft-deletes a message of the caller''s tenant: removes its files, edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
 
 CREATE OR REPLACE FUNCTION public.derived_unread(_channel_id bigint, _user_id bigint, _post_seq bigint, _read_post_seq bigint, _own_posts bigint, _own_posts_read bigint)
  RETURNS integer
@@ -1465,8 +1597,6 @@ begin
         select s.last_value + ahead * _span from messages_id_seq s, generate_series(0, 2) as ahead
         union all
         select k from misplaced_keys('messages_default', 'id', _span) as k
-        union all
-        select k from misplaced_keys('message_words_default', 'message_id', _span) as k
       ) as keys(k)
     )
     select 1 as turn, 'channel_events' as parent, 'created_at' as key, day * _day as low, (day + 1) * _day as high,
@@ -1481,10 +1611,6 @@ begin
     union all
     select 3, 'messages', 'id', span * _span, (span + 1) * _span,
       'messages_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
-    from spans
-    union all
-    select 4, 'message_words', 'message_id', span * _span, (span + 1) * _span,
-      'message_words_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
     from spans
     order by turn, low
   loop
@@ -1503,7 +1629,7 @@ end
 $function$;
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
-comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages with their words, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
+comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
 
 CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
  RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
@@ -1770,101 +1896,18 @@ revoke all on function find_sent_message(bigint,bigint,uuid) from public;
 grant execute on function find_sent_message(bigint,bigint,uuid) to discuss_service;
 comment on function find_sent_message(bigint,bigint,uuid) is 'The message that a request id of a user posted. Bypasses the policies of messages, so that a retry finds it after the sender was removed from the channel or the channel was deleted. The caller passes the tenant and user of the verified token.';
 
-CREATE OR REPLACE FUNCTION public.index_messages(_limit integer)
- RETURNS TABLE(events integer, lag_ms bigint)
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
-AS $function$
-declare
-  _to constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
-  _from xid8;
-  _last xid8;
-  _ids bigint[];
-begin
-  events := 0;
-  -- One call at a time over all instances.
-  if not pg_try_advisory_xact_lock(hashtext('index_messages')) then
-    return next;
-    return;
-  end if;
-  select w.horizon into _from from search_words w where w.tenant_id = 0 and w.word = '';
-  -- In a restored dump transaction ids start again.
-  if _from is null or _from > _to then
-    _from := '0';
-  end if;
-  select count(*), max(e.xid), greatest(0, now_ms() - min(e.created_at))
-  into events, _last, lag_ms
-  from (
-    select xid, created_at from channel_events where xid >= _from and xid < _to order by xid, id limit _limit
-  ) as e;
-  if events = 0 then
-    return next;
-    return;
-  end if;
-
-  -- Up to the end of the last transaction, so that its events are processed together.
-  _ids := array(
-    select distinct e.message_id
-    from channel_events e
-    where e.xid >= _from
-      and e.xid <= _last
-      and e.kind in ('MESSAGE_CREATED', 'MESSAGE_EDITED', 'MESSAGE_DELETED')
-      and e.message_id is not null
-  );
-  perform index_words(_ids);
-
-  insert into search_words (tenant_id, word, horizon)
-  values (0, '', (_last::text::bigint + 1)::text::xid8)
-  on conflict (tenant_id, word) do update set horizon = excluded.horizon;
-  return next;
-end
-$function$;
-alter function index_messages(integer) owner to discuss_system;
-revoke all on function index_messages(integer) from public;
-grant execute on function index_messages(integer) to discuss_service;
-comment on function index_messages(integer) is 'Indexes the words of messages that were sent, edited or deleted since the last call, from about _limit events of the log. Returns the number of events, less than _limit if none are left, and how long ago the oldest of them was, in ms (null without events).';
-
-CREATE OR REPLACE FUNCTION public.index_words(_message_ids bigint[])
+CREATE OR REPLACE FUNCTION public.finish_object_deletions(_ids bigint[])
  RETURNS void
- LANGUAGE plpgsql
+ LANGUAGE sql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
 AS $function$
-begin
-  delete from message_words w
-  using messages m
-  where w.message_id = any(_message_ids)
-    and m.id = w.message_id
-    and m.is_deleted;
-
-  insert into message_words as w (message_id, tenant_id, edited_at, created_at, scope, search_vector)
-  select
-    m.id, m.tenant_id, m.edited_at, m.created_at,
-    search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type), message_vector(m.content)
-  from messages m
-  where m.id = any(_message_ids)
-    and not m.is_deleted
-    and m.notice is null
-  on conflict (message_id) do update
-  set edited_at = excluded.edited_at,
-      scope = excluded.scope,
-      search_vector = excluded.search_vector;
-
-  insert into search_words (tenant_id, word)
-  select distinct w.tenant_id, x.word
-  from message_words w
-  cross join lateral unnest(tsvector_to_array(ts_filter(w.search_vector, '{a}'))) as x(word)
-  where w.message_id = any(_message_ids)
-    and length(x.word) between 4 and 64
-  on conflict do nothing;
-end
+  delete from object_deletions d where d.id = any(_ids)
 $function$;
-alter function index_words(bigint[]) owner to discuss_system;
-revoke all on function index_words(bigint[]) from public;
-comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content.';
+alter function finish_object_deletions(bigint[]) owner to discuss_system;
+revoke all on function finish_object_deletions(bigint[]) from public;
+grant execute on function finish_object_deletions(bigint[]) to discuss_service;
+comment on function finish_object_deletions(bigint[]) is 'Removes deletions that the store has confirmed.';
 
 CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
@@ -1877,9 +1920,9 @@ CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
 AS $function$
 #variable_conflict use_column
 declare
-  -- Error reasons of replies by item. Not part of the statement below, which would look into every partition of messages
-  -- although most batches contain no reply.
-  _parents jsonb := '{}';
+  -- Error reasons of replies and of messages with files, by item. Not part of the statement below, which would look into
+  -- every partition of messages although most batches contain no reply.
+  _errors jsonb := '{}';
 begin
   -- Later statements see everything that was committed while this one waited for the locks.
   perform 1
@@ -1890,11 +1933,15 @@ begin
 
   if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
     select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
-    into _parents
+    into _errors
     from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
     left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
     where r."parentId" is not null
       and p.is_deleted is not false;
+  end if;
+
+  if exists (select 1 from json_array_elements(_items) as i where json_typeof(i -> 'attachments') = 'array') then
+    _errors := check_attachments(_items) || _errors;
   end if;
 
   return query
@@ -1905,7 +1952,7 @@ begin
         when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
         when m.status = 'MUTED' then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
-        else _parents ->> r.item::text
+        else _errors ->> r.item::text
       end as error_reason,
       c.event_seq,
       c.post_seq,
@@ -1915,7 +1962,7 @@ begin
       "requestId" uuid, "payloadHash" text,
       type text, content text, mentions bigint[], "mentionScope" text,
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
-      payload text, "seqOffset" int, "messageOffset" int
+      payload text, "seqOffset" int, "messageOffset" int, "fileNames" text
     )
     -- Lateral with a limit, so that each row is looked up by key, whatever the statistics of the tables are.
     left join lateral (
@@ -1985,10 +2032,10 @@ begin
   inserted as (
     insert into messages
       (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, post_seq, event_seq, created_event_seq, created_at, updated_at)
+       also_in_channel, metadata, file_names, post_seq, event_seq, created_event_seq, created_at, updated_at)
     select
       id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
-      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
+      coalesce("alsoInChannel", false), metadata, coalesce("fileNames", ''), place, seq, seq, now, now
     from placed
     order by id
   ),
@@ -2015,7 +2062,7 @@ end
 $function$;
 alter function insert_messages(json) owner to discuss_system;
 revoke all on function insert_messages(json) from public;
-comment on function insert_messages(json) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
+comment on function insert_messages(json) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
 
 CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  RETURNS boolean
@@ -2023,6 +2070,78 @@ CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  IMMUTABLE PARALLEL SAFE
 RETURN (_status = ANY (ARRAY['ACTIVE'::text, 'MUTED'::text]));
 comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel. LEFT and REMOVED are not.';
+
+CREATE OR REPLACE FUNCTION public.learn_search_words(_limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _to constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  _from xid8;
+  _last xid8;
+  _events int;
+begin
+  -- One call at a time over all instances.
+  if not pg_try_advisory_xact_lock(hashtext('learn_search_words')) then
+    return 0;
+  end if;
+  select w.horizon into _from from search_words w where w.tenant_id = 0 and w.word = '';
+  -- In a restored dump transaction ids start again.
+  if _from is null or _from > _to then
+    _from := '0';
+  end if;
+  select count(*), max(e.xid) into _events, _last
+  from (
+    select xid from channel_events where xid >= _from and xid < _to order by xid, id limit _limit
+  ) as e;
+  if _events = 0 then
+    return 0;
+  end if;
+
+  -- Up to the end of the last transaction, so that its events are processed together.
+  insert into search_words (tenant_id, word)
+  select distinct m.tenant_id, w.word
+  from channel_events e
+  join messages m on m.id = e.message_id and m.tenant_id = e.tenant_id
+  cross join lateral unnest(tsvector_to_array(ts_filter(m.search_vector, '{a}'))) as w(word)
+  where e.xid >= _from
+    and e.xid <= _last
+    and not m.is_deleted
+    and length(w.word) between 4 and 64
+  on conflict do nothing;
+
+  insert into search_words (tenant_id, word, horizon)
+  values (0, '', (_last::text::bigint + 1)::text::xid8)
+  on conflict (tenant_id, word) do update set horizon = excluded.horizon;
+  return _events;
+end
+$function$;
+alter function learn_search_words(integer) owner to discuss_system;
+revoke all on function learn_search_words(integer) from public;
+grant execute on function learn_search_words(integer) to discuss_service;
+comment on function learn_search_words(integer) is 'Adds the words of messages that were sent or changed since the last call, from about _limit events. Returns the number of events; less than _limit means that none are left.';
+
+CREATE OR REPLACE FUNCTION public.link_attachments(_message_id bigint, _attachments json)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update attachments a
+  set message_id = _message_id,
+      position = f.place - 1,
+      updated_at = now_ms()
+  from json_array_elements(_attachments) with ordinality as f(file, place)
+  where a.id = (f.file ->> 'id')::bigint
+    and a.message_id is null;
+end
+$function$;
+alter function link_attachments(bigint,json) owner to discuss_system;
+revoke all on function link_attachments(bigint,json) from public;
+comment on function link_attachments(bigint,json) is 'Makes files the attachments of a message that was inserted in this transaction, after check_attachments(). Only send_messages() calls it.';
 
 CREATE OR REPLACE FUNCTION public.list_changed_channels(_from xid8, _to xid8)
  RETURNS TABLE(channel_id bigint, head bigint, joins bytea[])
@@ -2248,12 +2367,27 @@ revoke all on function members_of(bigint[]) from public;
 grant execute on function members_of(bigint[]) to discuss_service;
 comment on function members_of(bigint[]) is 'All members of those of the channels that the caller is a member of. For channels with few members.';
 
-CREATE OR REPLACE FUNCTION public.message_vector(_content text)
- RETURNS tsvector
+CREATE OR REPLACE FUNCTION public.message_attachments(_message_id bigint)
+ RETURNS text
  LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN (setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(_content, NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, _content));
-comment on function message_vector(text) is 'Words of a message: without diacritics (discuss_simple, label A), and stemmed in English (label D).';
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select json_agg(
+    json_build_object(
+      'id', a.id, 'channel', a.channel_id, 'uploader', a.uploader_id, 'name', a.file_name, 'size', a.file_size,
+      'type', a.file_type, 'scan', a.scan_status, 'width', a.width, 'height', a.height,
+      'preview', encode(a.preview, 'base64'), 'thumbnail', a.thumbnail_url is not null, 'created', a.created_at
+    )
+    order by a.position, a.id
+  )::text
+  from attachments a
+  where a.message_id = _message_id
+$function$;
+revoke all on function message_attachments(bigint) from public;
+grant execute on function message_attachments(bigint) to discuss_service;
+grant execute on function message_attachments(bigint) to discuss_system;
+comment on function message_attachments(bigint) is 'Files of a message as JSON, in order; null if there are none. The policies of attachments apply.';
 
 CREATE OR REPLACE FUNCTION public.misplaced_keys(_default text, _key text, _span bigint)
  RETURNS SETOF bigint
@@ -3306,6 +3440,80 @@ alter function record_reply(bigint,bytea) owner to discuss_system;
 revoke all on function record_reply(bigint,bytea) from public;
 comment on function record_reply(bigint,bytea) is 'Counts a new reply in its thread, adds its followers, and completes its event in the log with the counts of the thread. Returns that event. Only send_messages() calls it.';
 
+CREATE OR REPLACE FUNCTION public.release_storage()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  -- Rows that move to another partition with their message are inserted again, see detach_references().
+  if to_regclass('pg_temp.detached_attachments') is not null then
+    return null;
+  end if;
+  insert into object_deletions (tenant_id, s3_bucket, s3_key, upload_id, due_at, created_at)
+  select o.tenant_id, o.s3_bucket, o.s3_key, o.upload_id, greatest(o.urls_expire_at, now_ms()), now_ms()
+  from (
+    select r.tenant_id, r.s3_bucket, r.s3_key, r.upload_id, r.urls_expire_at
+    from removed r
+    union all
+    select r.tenant_id, r.s3_bucket, substr(r.thumbnail_url, 7 + length(split_part(r.thumbnail_url, '/', 3))), null, 0
+    from removed r
+    where r.thumbnail_url like 's3://%/%'
+  ) as o;
+  -- In the order of reserve_storage().
+  perform 1
+  from storage_usage u
+  where (u.tenant_id, u.user_id) in (
+    select d.tenant_id, w.user_id from removed d cross join lateral (values (0::bigint), (d.uploader_id)) as w(user_id)
+  )
+  order by u.tenant_id, u.user_id
+  for update;
+  update storage_usage u
+  set bytes = greatest(0, u.bytes - r.bytes),
+      files = greatest(0, u.files - r.files)
+  from (
+    select d.tenant_id, w.user_id, sum(d.file_size) as bytes, count(*) as files
+    from removed d
+    cross join lateral (values (0::bigint), (d.uploader_id)) as w(user_id)
+    group by 1, 2
+  ) as r
+  where u.tenant_id = r.tenant_id and u.user_id = r.user_id;
+  return null;
+end
+$function$;
+alter function release_storage() owner to discuss_system;
+revoke all on function release_storage() from public;
+comment on function release_storage() is 'Trigger function: queues the objects of removed rows for deletion, and subtracts their size from the usage of tenant and user.';
+
+CREATE OR REPLACE FUNCTION public.remove_abandoned_uploads(_age_ms bigint, _limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _removed int;
+begin
+  delete from attachments a
+  where a.id in (
+    select u.id
+    from attachments u
+    where u.message_id is null
+      and u.created_at < now_ms() - _age_ms
+    order by u.created_at
+    limit _limit
+    for update skip locked
+  );
+  get diagnostics _removed = row_count;
+  return _removed;
+end
+$function$;
+alter function remove_abandoned_uploads(bigint,integer) owner to discuss_system;
+revoke all on function remove_abandoned_uploads(bigint,integer) from public;
+grant execute on function remove_abandoned_uploads(bigint,integer) to discuss_service;
+comment on function remove_abandoned_uploads(bigint,integer) is 'Removes at most _limit files that were uploaded, or began to be, longer than _age_ms ago and are in no message. Returns their number. Their objects are queued for deletion.';
+
 CREATE OR REPLACE FUNCTION public.repair_channels(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
  LANGUAGE sql
@@ -3482,6 +3690,40 @@ alter function repair_threads(bigint[]) owner to discuss_system;
 revoke all on function repair_threads(bigint[]) from public;
 comment on function repair_threads(bigint[]) is 'Repairs the thread counters of messages in locked channels; returns how many of each kind.';
 
+CREATE OR REPLACE FUNCTION public.reserve_storage(_bytes bigint, _tenant_limit bigint, _user_limit bigint)
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _exceeded text;
+begin
+  -- The row of the tenant first, which concurrent uploads of the tenant lock in turn.
+  insert into storage_usage as u (tenant_id, user_id, bytes, files)
+  values (app_tenant_id(), 0, _bytes, 1)
+  on conflict (tenant_id, user_id) do update set bytes = u.bytes + excluded.bytes, files = u.files + 1;
+  insert into storage_usage as u (tenant_id, user_id, bytes, files)
+  values (app_tenant_id(), app_user_id(), _bytes, 1)
+  on conflict (tenant_id, user_id) do update set bytes = u.bytes + excluded.bytes, files = u.files + 1;
+  select case when u.user_id = 0 then 'TENANT' else 'USER' end
+  into _exceeded
+  from storage_usage u
+  where u.tenant_id = app_tenant_id()
+    and (
+      (u.user_id = 0 and _tenant_limit > 0 and u.bytes > _tenant_limit)
+      or (u.user_id = app_user_id() and _user_limit > 0 and u.bytes > _user_limit)
+    )
+  order by u.user_id
+  limit 1;
+  return _exceeded;
+end
+$function$;
+alter function reserve_storage(bigint,bigint,bigint) owner to discuss_system;
+revoke all on function reserve_storage(bigint,bigint,bigint) from public;
+grant execute on function reserve_storage(bigint,bigint,bigint) to discuss_service;
+comment on function reserve_storage(bigint,bigint,bigint) is 'Adds a file of the caller to the usage of its tenant and user. Returns which limit is exceeded then, TENANT or USER; the caller must roll back. Null if none is. 0 disables a limit.';
+
 CREATE OR REPLACE FUNCTION public.restart_event_log()
  RETURNS void
  LANGUAGE plpgsql
@@ -3552,7 +3794,7 @@ grant execute on function search_channels(text[],integer) to discuss_service;
 comment on function search_channels(text[],integer) is 'Channels of the caller and public groups of the tenant whose names contain all the words, the best _limit. Score: 4 for the exact name, 3 for its beginning, 2 for the beginning of a word, 1 otherwise. Checks tenant and membership itself, because under row-level security LIKE cannot use the index.';
 
 CREATE OR REPLACE FUNCTION public.search_messages(_query tsquery, _filter jsonb, _before bigint, _from bigint, _now bigint, _limit integer)
- RETURNS TABLE(message_id bigint, score bigint, words tsvector)
+ RETURNS TABLE(message_id bigint, score bigint)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -3662,29 +3904,24 @@ begin
           * (0.25 + 0.75 * power(0.5, greatest(_now - f.created_at, 0) / (30 * 86400000.0)))
           * 1000000000
         )::bigint
-      end,
-      f.search_vector
+      end
     from (
-      select m.id, m.created_at, w.search_vector
-      from message_words w
-      join messages m on m.id = w.message_id
-      where w.search_vector @@ _query
-        and w.scope && _scope
-        and w.scope && _spans
-        and w.scope && _senders
-        and w.scope && _kinds
-        and w.tenant_id = _tenant
-        and w.message_id + 0 >= _low
-        and w.message_id + 0 < _end
-        -- Otherwise the words are those of an earlier version.
-        and w.edited_at is not distinct from m.edited_at
-        and m.tenant_id = _tenant
+      select m.id, m.created_at, m.search_vector
+      from messages m
+      where m.search_vector @@ _query
+        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _scope
+        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _spans
+        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _senders
+        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _kinds
+        and m.tenant_id + 0 = _tenant
         and (
           select is_member_status(cm.status)
           from channel_members cm
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )
-        and not m.is_deleted
+        and m.id + 0 >= _low
+        and m.id + 0 < _end
+        and m.is_deleted::int = 0
         and (_thread is null or m.parent_id = _thread or m.id = _thread)
         and (_after_ms is null or m.created_at >= _after_ms)
         and (_before_ms is null or m.created_at < _before_ms)
@@ -3693,7 +3930,7 @@ begin
           or _has_attachment
             = exists (select 1 from attachments a where a.message_id = m.id and a.tenant_id = _tenant)
         )
-      order by w.message_id + 0 desc
+      order by m.id + 0 desc
       limit _limit - _found
     ) as f;
     get diagnostics _rows = row_count;
@@ -3707,7 +3944,7 @@ $function$;
 alter function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) owner to discuss_system;
 revoke all on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) from public;
 grant execute on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) to discuss_service;
-comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its words and its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
+comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
 
 CREATE OR REPLACE FUNCTION public.search_name(_name text)
  RETURNS text
@@ -3790,7 +4027,14 @@ AS $function$
 declare
   -- Items with mentions or a parent: the name of the sender, and whether it is a reply.
   _followups jsonb;
+  -- Files by item; null if no item has any.
+  _files jsonb;
 begin
+  select jsonb_object_agg(i.item, i.attachments)
+  into _files
+  from json_to_recordset(_items) as i(item int, attachments jsonb)
+  where i.attachments is not null;
+
   select jsonb_object_agg(i.item, jsonb_build_object('name', coalesce(i."userName", ''), 'reply', i."parentId" is not null))
   into _followups
   from json_to_recordset(_items) as i(
@@ -3803,6 +4047,9 @@ begin
     from insert_messages(_items) as p
   loop
     activities := null;
+    if error_reason is null and _files ? item::text then
+      perform link_attachments(message_id, (_files -> item::text)::json);
+    end if;
     if error_reason is null and _followups ? item::text then
       if (_followups -> item::text ->> 'reply')::boolean then
         payload := record_reply(message_id, payload);
@@ -3816,7 +4063,7 @@ $function$;
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;
 grant execute on function send_messages(json) to discuss_service;
-comment on function send_messages(json) is 'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
+comment on function send_messages(json) is 'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger
@@ -4080,26 +4327,6 @@ $function$;
 alter function update_member_count() owner to discuss_system;
 revoke all on function update_member_count() from public;
 comment on function update_member_count() is 'Maintains channels.member_count, the members with status ACTIVE, at every change of status, rejoining included.';
-
-CREATE OR REPLACE FUNCTION public.update_message_words()
- RETURNS trigger
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-begin
-  if tg_op = 'DELETE' then
-    delete from message_words w
-    where w.message_id in (select r.id from removed r);
-  else
-    perform index_words(array[new.id]);
-  end if;
-  return null;
-end
-$function$;
-alter function update_message_words() owner to discuss_system;
-revoke all on function update_message_words() from public;
-comment on function update_message_words() is 'Indexes the words of a message that plain SQL inserts or changes, and removes those of removed rows.';
 
 CREATE OR REPLACE FUNCTION public.update_unread_counts()
  RETURNS trigger

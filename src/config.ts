@@ -1,13 +1,9 @@
-import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
+import { type Env, reader } from './env-reader.ts';
 
 /** Every setting of the service, as in the configuration table of the README. */
 export type Config = ReturnType<typeof toConfig>;
 
-type Env = Readonly<Record<string, string | undefined>>;
-
-// Maximum of an int32 in the contract, and of a timer's milliseconds: a longer one would end at once.
-const MAX_COUNT = 2_147_483_647;
 const LOG_LEVELS = ['trace', 'debug', 'info', 'warn', 'error', 'fatal', 'silent'];
 
 /**
@@ -142,8 +138,28 @@ export function toConfig(env: Env) {
       unread: read.flag('CACHE_UNREAD', true),
       redisTimeoutMs: read.count('CACHE_REDIS_TIMEOUT_MS', 100, 1),
     },
-    search: { indexIntervalMs: read.count('SEARCH_INDEX_INTERVAL_MS', 500) },
+    search: { wordsIntervalMs: read.count('SEARCH_WORDS_INTERVAL_MS', 5_000) },
     unread: { updateIntervalMs: read.count('UNREAD_UPDATE_INTERVAL_MS', 3_000) },
+    storage: {
+      bucket: read.optional('S3_BUCKET'),
+      endpoint: read.optional('S3_ENDPOINT'),
+      publicEndpoint: read.optional('S3_PUBLIC_ENDPOINT'),
+      region: read.text('S3_REGION', 'us-east-1'),
+      pathStyle: read.flag('S3_PATH_STYLE', true),
+      accessKeyId: read.optional('S3_ACCESS_KEY_ID'),
+      secretAccessKey: read.optional('S3_SECRET_ACCESS_KEY'),
+      timeoutMs: read.count('S3_TIMEOUT_MS', 10_000, 1),
+    },
+    attachment: {
+      maxBytes: read.count('ATTACHMENT_MAX_BYTES', 104_857_600, 1),
+      tenantMb: read.count('ATTACHMENT_TENANT_MB', 102_400),
+      userMb: read.count('ATTACHMENT_USER_MB', 10_240),
+      uploadUrlMs: read.count('ATTACHMENT_UPLOAD_URL_MS', 3_600_000, 1_000),
+      downloadUrlMs: read.count('ATTACHMENT_DOWNLOAD_URL_MS', 300_000, 1_000),
+      pendingForUploader: read.flag('ATTACHMENT_PENDING_FOR_UPLOADER', true),
+      abandonedHours: read.count('ATTACHMENT_ABANDONED_HOURS', 24),
+      purgeIntervalMs: read.count('ATTACHMENT_PURGE_INTERVAL_MS', 5_000),
+    },
     retention: {
       deletedDays: read.count('RETENTION_DELETED_DAYS', 90),
       activityDays: read.count('RETENTION_ACTIVITY_DAYS', 365),
@@ -165,77 +181,4 @@ export class ConfigError extends Error {
     super(`configuration:\n${problems.map((problem) => `  ${problem}`).join('\n')}`);
     this.problems = problems;
   }
-}
-
-function reader(env: Env, problems: string[]) {
-  // NAME_FILE is the path of a file that contains the value, as orchestrators mount secrets.
-  function raw(name: string): string | undefined {
-    const file = env[`${name}_FILE`];
-    if (file === undefined || file === '') return env[name] === '' ? undefined : env[name];
-    try {
-      return readFileSync(file, 'utf8').trim();
-    } catch (error) {
-      problems.push(`${name}_FILE cannot be read: ${error instanceof Error ? error.message : 'unknown'}`);
-      return undefined;
-    }
-  }
-  return {
-    text(name: string, fallback?: string): string {
-      const value = raw(name) ?? fallback;
-      if (value === undefined) problems.push(`${name} is required`);
-      return value ?? '';
-    },
-    count(name: string, fallback: number, least = 0): number {
-      const value = raw(name);
-      if (value === undefined) return fallback;
-      const parsed = Number(value);
-      if (!Number.isSafeInteger(parsed) || parsed < least || parsed > MAX_COUNT)
-        problems.push(`${name} must be an integer from ${least} to ${MAX_COUNT}`);
-      return parsed;
-    },
-    choice(name: string, choices: readonly string[], fallback: string): string {
-      const value = raw(name) ?? fallback;
-      if (!choices.includes(value)) problems.push(`${name} must be one of ${choices.join(', ')}`);
-      return value;
-    },
-    list(name: string, fallback: readonly string[]): readonly string[] {
-      const items = raw(name)
-        ?.split(',')
-        .map((item) => item.trim());
-      return items?.filter((item) => item !== '') ?? fallback;
-    },
-    urls(name: string, protocols: readonly string[]): readonly URL[] {
-      const value = raw(name);
-      if (value === undefined) problems.push(`${name} is required`);
-      const urls = (value?.split(',') ?? []).map((text) => URL.parse(text.trim()));
-      const good = urls.filter((url) => url !== null && protocols.includes(url.protocol));
-      if (good.length < urls.length) problems.push(`${name} must be ${protocols.join('// or ')}//host:port`);
-      return good.filter((url) => url !== null);
-    },
-    /** Over http a third party could replace the keys: only this machine is trusted. */
-    keySet(name: string): string {
-      const value = raw(name);
-      if (value === undefined) problems.push(`${name} is required`);
-      const url = URL.parse(value ?? '');
-      const isLocal =
-        url?.protocol === 'http:' && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
-      if (value !== undefined && url?.protocol !== 'https:' && url?.protocol !== 'file:' && !isLocal)
-        problems.push(`${name} must be https://…, file:///… or http://localhost`);
-      return value ?? '';
-    },
-    /** Base64 of 32 bytes or more each. */
-    keys(name: string): readonly Buffer[] {
-      const keys = (raw(name)?.split(',') ?? []).map((text) => Buffer.from(text.trim(), 'base64'));
-      if (keys.length === 0) problems.push(`${name} is required`);
-      if (keys.some((key) => key.length < 32))
-        problems.push(`${name} must be base64 of 32 bytes or more each`);
-      return keys;
-    },
-    flag(name: string, fallback: boolean): boolean {
-      const value = raw(name);
-      if (value !== undefined && value !== 'true' && value !== 'false')
-        problems.push(`${name} must be true or false`);
-      return value === undefined ? fallback : value === 'true';
-    },
-  };
 }

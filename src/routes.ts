@@ -1,5 +1,6 @@
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
@@ -9,6 +10,7 @@ import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { ServerService } from '#gen/serp/discuss/v1/server_service_pb.ts';
 import { activityRoutes } from './activity/rpc.ts';
 import { adminRoutes } from './admin/rpc.ts';
+import { type AttachmentDeps, attachmentRoutes } from './attachment/rpc.ts';
 import { type ChannelDeps, channelRoutes } from './channel/rpc.ts';
 import { type EventDeps, eventRoutes } from './event/rpc.ts';
 import { jobRoutes } from './jobs/rpc.ts';
@@ -31,6 +33,7 @@ export type RouteDeps = ChannelDeps &
   MemberDeps &
   MessageDeps &
   PresenceDeps &
+  AttachmentDeps &
   Pick<EventDeps, 'hub' | 'tenantStreams'>;
 
 /** The services that both edges serve. An RPC of a service may be implemented by another feature. */
@@ -45,6 +48,7 @@ export function routes(deps: RouteDeps): Route[] {
       ...pollRoutes(deps),
       ...pinRoutes(deps),
     }),
+    route(AttachmentService, attachmentRoutes(deps)),
     route(SearchService, searchRoutes(deps)),
     route(ActivityService, activityRoutes(deps)),
     route(PresenceService, presenceRoutes(deps)),

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { openStorage } from './attachment/open-storage.ts';
 import type { Config } from './config.ts';
 import { Database } from './db/database.ts';
 import { assertSchema, assertServiceRole } from './db/migrate.ts';
@@ -102,7 +103,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const cacheClient = new CacheClient(redis, config.cache, metrics);
   const messageCache = new MessageCache(cacheClient, config.cache.messages);
   const unreadCache = new UnreadCache(cacheClient, config.cache.unread);
-  const jobs = new Jobs(deps);
+  const storage = await openStorage(config);
+  opened.defer(() => storage.close());
+  const jobs = new Jobs({ ...deps, storage });
   opened.defer(() => jobs.close());
-  return { ...deps, hub, tenantStreams, presence, typing, sendQueue, messageCache, unreadCache };
+  return { ...deps, hub, tenantStreams, presence, typing, sendQueue, messageCache, unreadCache, storage };
 }

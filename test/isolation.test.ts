@@ -10,6 +10,7 @@ import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { routes } from '../src/routes.ts';
 import { activityTrials } from './isolation/activity-trials.ts';
 import { adminTrials, arrangeMaintenance } from './isolation/admin-trials.ts';
+import { attachmentTrials } from './isolation/attachment-trials.ts';
 import { channelTrials } from './isolation/channel-trials.ts';
 import { eventTrials } from './isolation/event-trials.ts';
 import {
@@ -40,6 +41,7 @@ const trials: readonly Trial[] = [
   ...channelTrials,
   ...memberTrials,
   ...messageTrials,
+  ...attachmentTrials,
   ...searchTrials,
   ...activityTrials,
   ...presenceTrials,

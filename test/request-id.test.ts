@@ -5,12 +5,13 @@ import { Code } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, app } from './kit/app.ts';
 import { rejects } from './kit/rejects.ts';
 
-const methods = [ChannelService, MessageService, ActivityService]
+const methods = [ChannelService, MessageService, ActivityService, AttachmentService]
   .flatMap((service) => service.methods)
   .filter(isUnary)
   .filter(({ input }) => input.fields.some(({ name }) => name === 'request_id'));
@@ -30,7 +31,7 @@ test('methods that are idempotent by a request id require it, on both edges', as
     createGrpcTransport({ baseUrl: `http://${service?.grpcAddress}` }),
     createConnectTransport({ baseUrl: `http://${service?.webAddress}`, httpVersion: '2' }),
   ];
-  assert.equal(methods.length, 4);
+  assert.equal(methods.length, 5);
   for (const method of methods)
     for (const transport of transports) {
       const call = transport.unary(method, undefined, undefined, headers, create(method.input));

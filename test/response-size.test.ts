@@ -10,6 +10,7 @@ import {
 import type { Client } from '@connectrpc/connect';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -108,10 +109,6 @@ describe('responses', () => {
     const message = { channelId, messageId: rootMessageId };
     return [
       large(ChannelService.method.listChannels, { pageSize: COUNT }, COUNT),
-      {
-        ...small(ChannelService.method.listTenantChannels, { pageSize: COUNT }, COUNT, service),
-        isLarge: true,
-      },
       large(ChannelService.method.browseChannels, { pageSize: COUNT, query: 'kho' }, COUNT),
       large(SearchService.method.searchChannels, { pageSize: 50, query: 'kho' }, COUNT),
       small(
@@ -131,6 +128,7 @@ describe('responses', () => {
       small(MemberService.method.listReaders, { pageSize: 1_000, ...message }, READERS),
       small(MemberService.method.getUnreadSummary, { pageSize: 5_000 }, COUNT, colleague),
       small(PresenceService.method.listOnline, { pageSize: COUNT, channelId }, undefined),
+      small(AttachmentService.method.listAttachments, { pageSize: COUNT, channelId }, 2 * COUNT),
       small(AdminService.method.reconcileCounters, { pageSize: 100 }, undefined, operator),
     ];
   }
@@ -171,18 +169,12 @@ describe('responses', () => {
   }
 });
 
-// Lists of at most 1,000 items of some 100 bytes, the reactions of one message, and batches, which name the items that are
-// left out to stay below the maximum (src/message/batch.test.ts, src/channel/batch.test.ts).
+// Lists of at most 1,000 items of some 100 bytes, and the reactions of one message.
 const BOUNDED: readonly string[] = [
   'AddMembersResponse.added',
   'AddReactionResponse.reactions',
-  'BatchGetChannelsResponse.entries',
-  'BatchGetChannelsResponse.missing',
-  'BatchGetChannelsResponse.remaining',
-  'BatchGetMessagesResponse.entries',
-  'BatchGetMessagesResponse.missing_message_ids',
-  'BatchGetMessagesResponse.remaining_message_ids',
   'BatchSendMessagesResponse.outcomes',
+  'CreateUploadResponse.parts',
   'EditMessageResponse.ignored_mention_user_ids',
   'EnsurePartitionsResponse.created_partitions',
   'GetActivityCountsResponse.entries',
@@ -260,6 +252,15 @@ async function enlarge(sql: App['owner'], channelId: bigint, rootMessageId: bigi
       metadata = ${METADATA}::text::jsonb,
       mentions = array(select ${LAST_ID}::bigint - n from generate_series(1, 100) as n)
     where channel_id = ${channelId}
+  `;
+  await sql`
+    insert into attachments
+      (message_id, channel_id, tenant_id, uploader_id, file_name, file_size, file_type, s3_key, s3_url, preview,
+       created_at, updated_at)
+    select
+      ${rootMessageId}, ${channelId}, ${tenantId}, ${me.userId}, repeat('𝄞', 200), 1, repeat('x', 100), 'x', 'x',
+      convert_to(repeat('x', 500), 'UTF8'), n, 1
+    from generate_series(1, ${2 * COUNT}) as n
   `;
   await sql`
     insert into message_edits (tenant_id, message_id, version, channel_id, content, mentions, metadata, created_at)

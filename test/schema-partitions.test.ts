@@ -203,6 +203,7 @@ describe('partitions', () => {
       select
         (select jsonb_agg(m order by m.id) from messages m) as messages,
         (select jsonb_agg(a order by a.id) from attachments a) as attachments,
+        (select jsonb_agg(d order by d.id) from object_deletions d) as deletions,
         (select jsonb_agg(a order by a.id) from activity_feed a) as activities,
         (select jsonb_agg(e order by e.seq) from channel_events e) as events,
         (select jsonb_agg(d order by d.post_seq) from deleted_posts d) as deleted,

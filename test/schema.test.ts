@@ -290,12 +290,15 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     insert into attachments
       (message_id, channel_id, tenant_id, file_name, file_size, s3_key, s3_url, created_at, updated_at)
     values (900, 900, 1, 'a.txt', 1, 'k', 'u', now_ms(), now_ms());
+    insert into storage_usage (tenant_id, user_id, bytes, files) values (1, 10, 1, 1);
+    insert into object_deletions (tenant_id, s3_key, due_at, created_at) values (1, 'k', now_ms(), now_ms());
     insert into activity_feed
       (tenant_id, user_id, action_type, actor_id, channel_id, description, "timestamp", created_at)
     values (1, 10, 'MESSAGE_SENT', 10, 900, 'x', now_ms(), now_ms());
     insert into channel_entity_aliases (tenant_id, entity_type, entity_id, channel_id, created_at)
     values (1, 'lead', 5, 900, now_ms());
     insert into user_statuses (tenant_id, user_id, status, updated_at) values (1, 10, 'BUSY', now_ms());
+    insert into search_words (tenant_id, word) values (1, 'chao');
     insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
     values (900, 1, 1, 'X', now_ms(), '\\x00');
     insert into idempotency_keys (tenant_id, user_id, request_id, method, payload_hash, created_at)

@@ -63,6 +63,16 @@ create index idx_messages_mentions
   on messages using gin (mentions)
   where mentions != '{}';
 
+\ir ../functions/search/search_scope.sql
+
+-- Full-text search. With the scope in the same index, a search reads from the table only messages of the caller's channels,
+-- newest first, however many other messages contain the same word.
+create index idx_messages_search
+  on messages using gin (
+    search_vector,
+    search_scope(id, tenant_id, channel_id, sender_id, message_type)
+  );
+
 -- Soft-deleted messages by age: purge_deleted_messages().
 create index idx_messages_deleted
   on messages (deleted_at)
@@ -142,6 +152,15 @@ create index idx_attachments_tenant_type
 create index idx_attachments_scan
   on attachments (scan_status)
   where scan_status = 'PENDING';
+
+-- Uploads that are in no message, by age: remove_abandoned_uploads().
+create index idx_attachments_unsent
+  on attachments (created_at)
+  where message_id is null;
+
+-- Objects that are due: claim_object_deletions().
+create index idx_object_deletions_due
+  on object_deletions (due_at);
 
 -- activity_feed
 

@@ -16,7 +16,8 @@ begin
   foreach _table in array array[
     'channels', 'channel_members', 'messages', 'deleted_posts', 'attachments', 'activity_feed',
     'channel_events', 'event_log_state', 'idempotency_keys', 'message_edits', 'thread_followers', 'poll_votes',
-    'channel_names', 'search_words', 'message_words', 'channel_entity_aliases', 'user_statuses', 'schema_migrations'
+    'channel_names', 'search_words', 'channel_entity_aliases', 'user_statuses', 'storage_usage', 'object_deletions',
+    'schema_migrations'
   ] loop
     execute format('alter table %I enable row level security', _table);
     execute format('alter table %I force row level security', _table);
@@ -180,10 +181,12 @@ using (
   )
 );
 
+-- An upload that was not sent yet is visible to its uploader only.
 create policy attachment_access_policy on attachments
 to discuss_service
 using (
   tenant_id = (select app_tenant_id())
+  and (message_id is not null or uploader_id = (select app_user_id()) or (select app_is_service()))
   and (
     (select app_is_service())
     or (
@@ -194,7 +197,8 @@ using (
     )
   )
 )
--- The message must be visible to the caller and belong to that channel.
+-- The message must be visible to the caller and belong to that channel. An upload must be the caller's own, for a channel of
+-- the caller.
 with check (
   exists (
     select 1
@@ -203,7 +207,27 @@ with check (
       and m.channel_id = attachments.channel_id
       and m.tenant_id = attachments.tenant_id
   )
+  or (
+    message_id is null
+    and tenant_id = (select app_tenant_id())
+    and (
+      (select app_is_service())
+      or (
+        uploader_id = (select app_user_id())
+        and (
+          select is_member_status(cm.status)
+          from channel_members cm
+          where cm.channel_id = attachments.channel_id
+            and cm.user_id = (select app_user_id())
+        )
+      )
+    )
+  )
 );
+
+create policy usage_access_policy on storage_usage
+for select to discuss_service
+using (tenant_id = (select app_tenant_id()) and user_id in (0, (select app_user_id())));
 
 create policy activity_access_policy on activity_feed
 for select to discuss_service

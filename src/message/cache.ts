@@ -119,6 +119,7 @@ type Entity = {
   readonly notice?: string | undefined;
   readonly reactions?: string | undefined;
   readonly votes?: string | undefined;
+  readonly attachments?: string | undefined;
   readonly pinnedAt?: Exact | undefined;
   readonly pinnedBy?: Exact | undefined;
 };
@@ -147,6 +148,7 @@ function toEntity(row: MessageRow): Entity {
     notice: row.notice ?? undefined,
     reactions: row.reactions === '[]' ? undefined : row.reactions,
     votes: row.votes ?? undefined,
+    attachments: row.attachments ?? undefined,
     pinnedAt: toOptional(row.pinnedAt),
     pinnedBy: toOptional(row.pinnedBy),
   };
@@ -177,6 +179,7 @@ function toRow(channelId: bigint, entity: Entity): MessageRow {
     notice: entity.notice ?? null,
     reactions: entity.reactions ?? '[]',
     votes: entity.votes ?? null,
+    attachments: entity.attachments ?? null,
     pinnedAt: toBigint(entity.pinnedAt),
     pinnedBy: toBigint(entity.pinnedBy),
   };

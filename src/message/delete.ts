@@ -86,6 +86,7 @@ function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): Mes
     metadata: null,
     reactions: '[]',
     votes: null,
+    attachments: null,
     pinnedAt: null,
     pinnedBy: null,
     notice: null,

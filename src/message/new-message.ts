@@ -2,6 +2,10 @@ import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { findSendable } from '../attachment/access.ts';
+import { isImageType } from '../attachment/file.ts';
+import type { AttachmentRow } from '../attachment/sql.ts';
+import { toMessageAttachment } from '../attachment/view.ts';
 import { toMetadata } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
@@ -25,9 +29,10 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
   requireSendable(call.caller, request);
   requireOpenPoll(request, deps.now());
   const metadata = toMetadata('metadata', request.metadata);
-  const [rootMessageId, mentions] = await Promise.all([
+  const [rootMessageId, mentions, files] = await Promise.all([
     findThread(deps, call, request),
     findMentions(deps, call, request),
+    findSendable((run) => deps.db.run(call, run), call.caller, request.channelId, request.attachmentIds),
   ]);
   const poll = request.poll === undefined ? undefined : { [POLL_DATA]: toPollJson(request.poll) };
   const message: Message = {
@@ -36,7 +41,7 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
     createTime: placeholderTime,
     channelId: request.channelId,
     senderId: call.caller.userId,
-    type: request.type === MessageType.UNSPECIFIED ? MessageType.TEXT : request.type,
+    type: typeOf(request, files),
     content: request.content,
     mentionUserIds: [...mentions.userIds],
     mentionScope: mentions.scope,
@@ -44,9 +49,16 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
     alsoInChannel: rootMessageId !== 0n && request.alsoInChannel,
     metadata: poll !== undefined && Object.keys(metadata ?? {}).length === 0 ? undefined : metadata,
     poll: poll === undefined ? undefined : toPoll(poll, null),
+    attachments: files.map(toMessageAttachment),
   };
   const stored = poll === undefined ? metadata : { ...metadata, ...poll };
-  return { message, item: toItem(request, call, message, stored) };
+  return { message, item: toItem(request, call, message, stored, files) };
+}
+
+function typeOf({ type }: SendRequest, files: readonly AttachmentRow[]): MessageType {
+  if (files.length > 0)
+    return files.every(({ fileType }) => isImageType(fileType ?? '')) ? MessageType.IMAGE : MessageType.FILE;
+  return type === MessageType.UNSPECIFIED ? MessageType.TEXT : type;
 }
 
 function requireSendable(caller: Caller, request: SendRequest): void {
@@ -57,11 +69,18 @@ function requireSendable(caller: Caller, request: SendRequest): void {
     requireTenant(caller);
     if (!isSystem) throw errors.callerNotAllowed('a service without a user posts SYSTEM messages only');
   }
+  const hasFiles = request.attachmentIds.length > 0;
+  const isFileType = request.type === MessageType.IMAGE || request.type === MessageType.FILE;
+  if (hasFiles ? !isFileType && request.type !== MessageType.UNSPECIFIED : isFileType)
+    throw errors.fieldInvalid(
+      'type',
+      'must be IMAGE, FILE or UNSPECIFIED with attachments, and another without',
+    );
   if ((request.type === MessageType.POLL) !== (request.poll !== undefined))
     throw errors.fieldInvalid('poll', 'must be set for messages of type POLL and for no others');
   if (request.metadata?.[POLL_DATA] !== undefined)
     throw errors.fieldInvalid('metadata', `must not contain ${POLL_DATA}`);
-  requireContent(request.content);
+  requireContent(request.content, hasFiles);
 }
 
 // Not a rule of the proto: a retry of a posted poll must succeed after its scheduled close time, too.
@@ -105,6 +124,7 @@ function toItem(
   { caller }: Call,
   message: Message,
   metadata: SendItem['metadata'],
+  files: readonly AttachmentRow[],
 ): SendItem {
   const { rootMessageId = 0n, mentionUserIds = [] } = message;
   const count = rootMessageId === 0n ? 0 : PLACEHOLDER_COUNT;
@@ -129,7 +149,7 @@ function toItem(
     channelId: request.channelId.toString(),
     requestId: request.requestId,
     payloadHash: hashRequest(SendMessageRequestSchema, request).toString('base64'),
-    type: toTypeColumn(request.type),
+    type: toTypeColumn(message.type ?? MessageType.TEXT),
     content: request.content,
     mentions: mentionUserIds.map(String),
     mentionScope: toScopeColumn(message.mentionScope ?? MentionScope.UNSPECIFIED),
@@ -139,5 +159,11 @@ function toItem(
     payload: event.payload.toString('base64'),
     seqOffset: event.seqOffset,
     messageOffset: event.messageOffset,
+    ...(files.length === 0
+      ? {}
+      : {
+          attachments: files.map(({ id, version }) => ({ id: id.toString(), version })),
+          fileNames: files.map(({ fileName }) => fileName).join(' '),
+        }),
   };
 }

@@ -42,7 +42,10 @@ export function sendHandlers(deps: SendDeps): SendHandlers {
   };
 }
 
-async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<SendResponse> {
+// The scan of a file, or the creation of its thumbnail, may end between the preparation and the batch.
+const ATTEMPTS = 5;
+
+async function post(deps: SendDeps, call: Call, request: SendRequest, attempt = 1): Promise<SendResponse> {
   const { message, item } = await prepareMessage(deps, call, request);
   await call.turn?.before;
   const sending = deps.sendQueue.send(item, call.signal);
@@ -58,6 +61,11 @@ async function post(deps: SendDeps, call: Call, request: SendRequest): Promise<S
         false,
       );
     }
+    case 'ATTACHMENT_CHANGED':
+      if (attempt === ATTEMPTS) throw errors.conflict();
+      return post(deps, call, request, attempt + 1);
+    case 'ATTACHMENT_NOT_FOUND':
+      throw errors.attachmentNotFound();
     case 'REPEATED':
       throw errors.requestIdReused();
     case 'MEMBER_MUTED':

@@ -37,6 +37,8 @@ export type DetailColumns = ThreadColumns & {
   readonly reactions: string;
   /** JSON text: voters and votes of a poll; null for other messages. */
   readonly votes: string | null;
+  /** JSON text: the files of a message, see `message_attachments`; null for other messages. */
+  readonly attachments: string | null;
   readonly pinnedAt: bigint | null;
   readonly pinnedBy: bigint | null;
   readonly deletedBy: bigint | null;
@@ -61,6 +63,7 @@ export function messageColumns(sql: Sql) {
     case when m.is_deleted then null else m.metadata::text end as metadata,
     case when m.is_deleted then '[]' else shorten_reactions(m.reactions) end as reactions,
     case when m.message_type = 'POLL' and not m.is_deleted then poll_results(m.channel_id, m.id) end as votes,
+    case when m.message_type in ('IMAGE', 'FILE') and not m.is_deleted then message_attachments(m.id) end as attachments,
     case when m.is_deleted then null else m.notice::text end as notice,
     m.pinned_at, m.pinned_by, m.post_seq, m.created_at
   `;
@@ -92,6 +95,10 @@ export type SendItem = {
   readonly payload: string;
   readonly seqOffset: number;
   readonly messageOffset: number;
+  /** Files with the versions that the payload describes; absent without files. */
+  readonly attachments?: readonly { readonly id: string; readonly version: number }[];
+  /** Words that a search finds, besides the content. */
+  readonly fileNames?: string;
 };
 
 export type SentRow = {
@@ -102,6 +109,8 @@ export type SentRow = {
     | 'CHANNEL_ARCHIVED'
     | 'MESSAGE_NOT_FOUND'
     | 'MESSAGE_DELETED'
+    | 'ATTACHMENT_NOT_FOUND'
+    | 'ATTACHMENT_CHANGED'
     | 'REPEATED'
     | null;
   readonly messageId: bigint;

@@ -7,6 +7,7 @@ import {
   type PollSchema,
 } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { NewPollSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { fromAttachmentsJson } from '../attachment/view.ts';
 import { columnEnum } from '../db/column-enum.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
@@ -45,6 +46,7 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     pinTime: toTimestamp(row.pinnedAt ?? null),
     pinnerId: row.pinnedBy ?? 0n,
     notice,
+    attachments: fromAttachmentsJson(row.attachments),
   };
 }
 

@@ -46,6 +46,11 @@ function toResourceInfo({ code, reasonName, message, metadata }: RpcError): Erro
 function resourceOf(reason: RpcError['reasonName'], metadata: RpcError['metadata']) {
   const keys: readonly string[] = reasons[reason].metadata;
   const channel = metadata['channel_id'] === undefined ? '' : `channels/${metadata['channel_id']}`;
+  if (keys.includes('attachment_id'))
+    return {
+      type: 'serp.discuss.v1.Attachment',
+      name: under(channel, 'attachments', metadata['attachment_id']),
+    };
   if (keys.includes('message_id'))
     return { type: 'serp.discuss.v1.Message', name: under(channel, 'messages', metadata['message_id']) };
   if (keys.includes('user_id'))

@@ -204,6 +204,42 @@ export const reasons = {
     en: 'Someone else has changed this in the meantime. Reload it and try again.',
     vi: 'Dữ liệu đã được người khác thay đổi. Vui lòng tải lại và thử lại.',
   },
+  ATTACHMENT_NOT_FOUND: {
+    code: Code.NOT_FOUND,
+    metadata: ['channel_id', 'attachment_id'],
+    en: 'The file does not exist, or you do not have access to it.',
+    vi: 'Tệp không tồn tại hoặc bạn không có quyền truy cập.',
+  },
+  ATTACHMENT_NOT_CLEAN: {
+    code: Code.FAILED_PRECONDITION,
+    metadata: ['channel_id', 'attachment_id', 'scan_status'],
+    en: 'The file has not passed the malware scan.',
+    vi: 'Tệp chưa vượt qua bước quét mã độc.',
+  },
+  ATTACHMENT_SENT: {
+    code: Code.FAILED_PRECONDITION,
+    metadata: ['channel_id', 'attachment_id'],
+    en: 'The file is already part of a message.',
+    vi: 'Tệp đã được gửi trong một tin nhắn.',
+  },
+  UPLOAD_INCOMPLETE: {
+    code: Code.FAILED_PRECONDITION,
+    metadata: ['channel_id', 'attachment_id'],
+    en: 'The file was not uploaded completely. Upload it again.',
+    vi: 'Tệp chưa được tải lên đầy đủ. Vui lòng tải lên lại.',
+  },
+  STORAGE_QUOTA_EXCEEDED: {
+    code: Code.RESOURCE_EXHAUSTED,
+    metadata: ['subject', 'limit_bytes'],
+    en: 'There is no space left for files. Delete some files first.',
+    vi: 'Đã hết dung lượng lưu trữ tệp. Vui lòng xóa bớt tệp.',
+  },
+  STORAGE_UNAVAILABLE: {
+    code: Code.UNAVAILABLE,
+    metadata: ['retry_delay_ms'],
+    en: 'Files are unavailable at the moment. Try again in a moment.',
+    vi: 'Hiện chưa thể truy cập tệp. Vui lòng thử lại sau giây lát.',
+  },
   DEADLINE_EXCEEDED: {
     code: Code.DEADLINE_EXCEEDED,
     metadata: ['timeout_ms'],

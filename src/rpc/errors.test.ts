@@ -83,6 +83,12 @@ const samples: Readonly<Record<ReasonName, RpcError>> = {
   REVOCATION_PENDING: errors.revocationPending(),
   CONFLICT: errors.conflict(),
   ETAG_MISMATCH: errors.etagMismatch('abc'),
+  ATTACHMENT_NOT_FOUND: errors.attachmentNotFound(),
+  ATTACHMENT_NOT_CLEAN: errors.attachmentNotClean(6n, 'PENDING'),
+  ATTACHMENT_SENT: errors.attachmentSent(),
+  UPLOAD_INCOMPLETE: errors.uploadIncomplete('missing parts: 1'),
+  STORAGE_QUOTA_EXCEEDED: errors.storageQuotaExceeded('user:1', 1_000),
+  STORAGE_UNAVAILABLE: errors.storageUnavailable(),
   DEADLINE_EXCEEDED: errors.deadlineExceeded(),
   INTERNAL: errors.internal('call-1'),
 };
@@ -91,6 +97,7 @@ const samples: Readonly<Record<ReasonName, RpcError>> = {
 const context: Metadata = {
   channel_id: 3n,
   message_id: 4n,
+  attachment_id: 6n,
   user_id: 5n,
   request_id: 'r',
   caller: 'user',

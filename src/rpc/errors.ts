@@ -148,6 +148,26 @@ export const errors = {
     }),
   pinLimit: (limit: number) =>
     new RpcError('PIN_LIMIT', `a channel has at most ${limit} pinned messages`, { limit }),
+  attachmentNotFound: (attachmentId?: bigint) =>
+    new RpcError('ATTACHMENT_NOT_FOUND', 'attachment not found', { attachment_id: attachmentId }),
+  attachmentNotClean: (attachmentId: bigint, status: string) =>
+    new RpcError('ATTACHMENT_NOT_CLEAN', `the scan status of the file is ${status}`, {
+      attachment_id: attachmentId,
+      scan_status: status,
+    }),
+  attachmentSent: () => new RpcError('ATTACHMENT_SENT', 'the file is part of a message'),
+  uploadIncomplete: (message: string) => new RpcError('UPLOAD_INCOMPLETE', message),
+  storageQuotaExceeded: (subject: string, limitBytes: number) => {
+    const violations = [{ subject, description: `${limitBytes} bytes of files` }];
+    return new RpcError(
+      'STORAGE_QUOTA_EXCEEDED',
+      `files may have at most ${limitBytes} bytes together`,
+      { subject, limit_bytes: limitBytes },
+      { details: [detail(QuotaFailureSchema, { violations })] },
+    );
+  },
+  storageUnavailable: (cause?: unknown) =>
+    retryable('STORAGE_UNAVAILABLE', 'the store of files is unavailable at the moment', 1_000, cause),
   requestIdReused: () =>
     new RpcError('REQUEST_ID_REUSED', 'this request_id was used with a different request'),
   rateLimited: ({ subject, limit, description }: QuotaText, retryMs: number) =>

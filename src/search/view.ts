@@ -28,7 +28,7 @@ export function toFoundMessage(
     rootMessageId: row.parentId ?? 0n,
     createTime: toTimestamp(row.createdAt),
     editTime: toTimestamp(row.editedAt),
-    ...toSnippet(row.content, terms, row.forms),
+    ...toSnippet(row.content === '' ? row.fileNames : row.content, terms, row.forms),
   };
 }
 

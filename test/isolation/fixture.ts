@@ -1,11 +1,13 @@
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { type App, type As, app } from '../kit/app.ts';
-import { indexed } from '../kit/indexed.ts';
+import { freshStorage } from '../kit/storage.ts';
+import { PNG, upload } from '../kit/uploads.ts';
 
 /** Name and content of everything that outsiders must not see. */
 export const SECRET = 'tuyệt mật';
@@ -27,6 +29,8 @@ export type Victim = {
   readonly messageId: bigint;
   /** Message of type POLL, by `ana`. */
   readonly pollId: bigint;
+  /** File of a message of type IMAGE, by `ana`. */
+  readonly attachmentId: bigint;
   /** Unread activities of `binh` in the channel. */
   readonly activityIds: readonly bigint[];
   /** Of CreateChannel, for a group. */
@@ -50,9 +54,12 @@ export type Fixture = {
 };
 
 export async function openFixture(): Promise<Fixture> {
-  // No other job changes the victims' rows, and a slow run does not let their presence expire.
+  // No job changes the victims' rows, and a slow run does not let their presence expire.
+  const storage = await freshStorage();
   const started = await app({
-    SEARCH_INDEX_INTERVAL_MS: '50',
+    ...storage.env,
+    ATTACHMENT_PURGE_INTERVAL_MS: '0',
+    SEARCH_WORDS_INTERVAL_MS: '0',
     UNREAD_UPDATE_INTERVAL_MS: '0',
     RETENTION_INTERVAL_MS: '0',
     MAINTENANCE_INTERVAL_MS: '0',
@@ -68,7 +75,10 @@ export async function openFixture(): Promise<Fixture> {
   await presence.setStatus({ status: PresenceStatus.BUSY, text: SECRET });
   const [group, topic, publicGroup] = [await newGroup(), await newTopic(), await newGroup(false)];
   const [direct, formerDirect] = [await createDirect(started, 2n), await createDirect(started, 4n)];
-  const close = () => started.close();
+  const close = async () => {
+    await started.close();
+    await storage.close();
+  };
   return { app: started, group, direct, formerDirect, topic, publicGroup, newGroup, newTopic, close };
 }
 
@@ -83,7 +93,15 @@ export async function createOwnedGroup({ app }: Fixture): Promise<Victim> {
   const { message } = await messages.sendMessage(mention);
   const messageId = message?.id ?? 0n;
   await messages.sendMessage({ ...mention, replyToMessageId: messageId });
-  return { channelId, messageId, pollId: messageId, activityIds: [], requestId: '', entityId: 0n };
+  return {
+    channelId,
+    messageId,
+    pollId: messageId,
+    attachmentId: messageId,
+    activityIds: [],
+    requestId: '',
+    entityId: 0n,
+  };
 }
 
 type Named = Pick<Victim, 'channelId' | 'requestId' | 'entityId'>;
@@ -132,6 +150,8 @@ async function fill(app: App, named: Named): Promise<Victim> {
   await messages.sendMessage({ channelId, content: SECRET, replyToMessageId: messageId, mentionUserIds });
   await messages.addReaction({ ...victim, emoji: '👍' });
   await messages.pinMessage(victim);
+  const file = await upload(app.client(AttachmentService, ana), channelId, `${SECRET}.png`, PNG);
+  await messages.sendMessage({ channelId, attachmentIds: [file.id] });
   const poll = { options: [SECRET, 'không'] };
   const { message: posted } = await messages.sendMessage({
     channelId,
@@ -139,7 +159,6 @@ async function fill(app: App, named: Named): Promise<Victim> {
     type: MessageType.POLL,
     poll,
   });
-  await indexed(app);
   await app.owner`
     update channel_members
     set status = 'LEFT'
@@ -147,5 +166,6 @@ async function fill(app: App, named: Named): Promise<Victim> {
   `;
   const { activities } = await app.client(ActivityService, binh).listActivities({ unreadOnly: true });
   const own = activities.filter((activity) => activity.channelId === channelId);
-  return { ...named, messageId, pollId: posted?.id ?? 0n, activityIds: own.map(({ id }) => id) };
+  const ids = { messageId, pollId: posted?.id ?? 0n, attachmentId: file.id };
+  return { ...named, ...ids, activityIds: own.map(({ id }) => id) };
 }

@@ -47,12 +47,28 @@ export class EventProjection {
           message.pinnerId = change.value.pinnerId;
         });
         break;
+      case 'attachmentChanged':
+        this.#attachmentChanged(change.value);
+        break;
       default:
     }
   }
 
   #includes(messageId: bigint): boolean {
     return this.#seq <= (this.#readSeqs.get(messageId) ?? 0n);
+  }
+
+  #attachmentChanged({
+    messageId,
+    attachment,
+    removed,
+  }: Extract<Event['change'], { case: 'attachmentChanged' }>['value']): void {
+    this.#change(messageId, (message) => {
+      message.attachments = message.attachments.flatMap((file) => {
+        if (file.id !== attachment?.id) return [file];
+        return removed ? [] : [attachment];
+      });
+    });
   }
 
   #put(message: Message | undefined): void {

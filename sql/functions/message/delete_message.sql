@@ -33,6 +33,7 @@ begin
 
   update messages m
   set is_deleted = true,
+      file_names = '',
       deleted_at = _now,
       deleted_by = _actor_id,
       reactions = '[]',
@@ -50,6 +51,7 @@ begin
     return;
   end if;
 
+  delete from attachments a where a.tenant_id = _tenant_id and a.message_id = _message_id;
   delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = _message_id;
   delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = _message_id;
 
@@ -97,7 +99,7 @@ begin
 end
 $$;
 comment on function delete_message(bigint, bigint, bigint, bigint, bytea, int, bytea, int) is
-  'Soft-deletes a message of the caller''s tenant: removes its edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
+  'Soft-deletes a message of the caller''s tenant: removes its files, edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
 
 alter function delete_message(bigint, bigint, bigint, bigint, bytea, int, bytea, int) owner to discuss_system;
 revoke all on function delete_message(bigint, bigint, bigint, bigint, bytea, int, bytea, int) from public;

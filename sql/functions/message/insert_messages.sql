@@ -17,9 +17,9 @@ set enable_mergejoin = off
 as $$
 #variable_conflict use_column
 declare
-  -- Error reasons of replies by item. Not part of the statement below, which would look into every partition of messages
-  -- although most batches contain no reply.
-  _parents jsonb := '{}';
+  -- Error reasons of replies and of messages with files, by item. Not part of the statement below, which would look into
+  -- every partition of messages although most batches contain no reply.
+  _errors jsonb := '{}';
 begin
   -- Later statements see everything that was committed while this one waited for the locks.
   perform 1
@@ -30,11 +30,15 @@ begin
 
   if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
     select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
-    into _parents
+    into _errors
     from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
     left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
     where r."parentId" is not null
       and p.is_deleted is not false;
+  end if;
+
+  if exists (select 1 from json_array_elements(_items) as i where json_typeof(i -> 'attachments') = 'array') then
+    _errors := check_attachments(_items) || _errors;
   end if;
 
   return query
@@ -45,7 +49,7 @@ begin
         when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
         when m.status = 'MUTED' then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
-        else _parents ->> r.item::text
+        else _errors ->> r.item::text
       end as error_reason,
       c.event_seq,
       c.post_seq,
@@ -55,7 +59,7 @@ begin
       "requestId" uuid, "payloadHash" text,
       type text, content text, mentions bigint[], "mentionScope" text,
       "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
-      payload text, "seqOffset" int, "messageOffset" int
+      payload text, "seqOffset" int, "messageOffset" int, "fileNames" text
     )
     -- Lateral with a limit, so that each row is looked up by key, whatever the statistics of the tables are.
     left join lateral (
@@ -125,10 +129,10 @@ begin
   inserted as (
     insert into messages
       (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, post_seq, event_seq, created_event_seq, created_at, updated_at)
+       also_in_channel, metadata, file_names, post_seq, event_seq, created_event_seq, created_at, updated_at)
     select
       id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
-      coalesce("alsoInChannel", false), metadata, place, seq, seq, now, now
+      coalesce("alsoInChannel", false), metadata, coalesce("fileNames", ''), place, seq, seq, now, now
     from placed
     order by id
   ),
@@ -154,7 +158,7 @@ begin
 end
 $$;
 comment on function insert_messages(json) is
-  'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
+  'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
 
 alter function insert_messages(json) owner to discuss_system;
 revoke all on function insert_messages(json) from public;

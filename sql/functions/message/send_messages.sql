@@ -21,7 +21,14 @@ as $$
 declare
   -- Items with mentions or a parent: the name of the sender, and whether it is a reply.
   _followups jsonb;
+  -- Files by item; null if no item has any.
+  _files jsonb;
 begin
+  select jsonb_object_agg(i.item, i.attachments)
+  into _files
+  from json_to_recordset(_items) as i(item int, attachments jsonb)
+  where i.attachments is not null;
+
   select jsonb_object_agg(i.item, jsonb_build_object('name', coalesce(i."userName", ''), 'reply', i."parentId" is not null))
   into _followups
   from json_to_recordset(_items) as i(
@@ -34,6 +41,9 @@ begin
     from insert_messages(_items) as p
   loop
     activities := null;
+    if error_reason is null and _files ? item::text then
+      perform link_attachments(message_id, (_files -> item::text)::json);
+    end if;
     if error_reason is null and _followups ? item::text then
       if (_followups -> item::text ->> 'reply')::boolean then
         payload := record_reply(message_id, payload);
@@ -45,7 +55,7 @@ begin
 end
 $$;
 comment on function send_messages(json) is
-  'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
+  'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
 
 alter function send_messages(json) owner to discuss_system;
 revoke all on function send_messages(json) from public;

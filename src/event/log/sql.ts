@@ -12,7 +12,8 @@ export type EventKind =
   | 'MESSAGE_EDITED'
   | 'MESSAGE_DELETED'
   | 'POLL_CHANGED'
-  | 'PIN_CHANGED';
+  | 'PIN_CHANGED'
+  | 'ATTACHMENT_CHANGED';
 
 /**
  * Appends an event to a channel's log within the caller's transaction, and returns it as logged. Locks the channel's row

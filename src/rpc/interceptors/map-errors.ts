@@ -29,6 +29,7 @@ function metadataOf({ caller, requestId, timeoutMs, decoded }: CallContext): Met
     timeout_ms: timeoutMs === undefined ? undefined : Math.round(timeoutMs),
     caller: caller.kind,
     channel_id: idOf(request, 'channelId'),
+    attachment_id: idOf(request, 'attachmentId'),
     message_id:
       idOf(request, 'messageId') ?? idOf(request, 'rootMessageId') ?? idOf(request, 'replyToMessageId'),
     user_id: idOf(request, 'userId') ?? caller.userId,

@@ -6,6 +6,8 @@ import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2"
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Attachment } from "./attachment_pb.ts";
+import { file_serp_discuss_v1_attachment } from "./attachment_pb.ts";
 import type { Channel } from "./channel_pb.ts";
 import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
 import type { Member } from "./member_pb.ts";
@@ -18,7 +20,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/event.proto.
  */
 export const file_serp_discuss_v1_event: GenFile = /*@__PURE__*/
-  fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSL2BQoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIABI6Cg9tZW1iZXJzX2NoYW5nZWQYDiABKAsyHy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0NoYW5nZWRIABI6Cg9jaGFubmVsX2RlbGV0ZWQYDyABKAsyHy5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbERlbGV0ZWRIABI4Cg5tZXNzYWdlX2VkaXRlZBgUIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlRWRpdGVkSAASOgoPbWVzc2FnZV9kZWxldGVkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VEZWxldGVkSAASPAoQcmVhY3Rpb25fY2hhbmdlZBgWIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbkNoYW5nZWRIABI0Cgxwb2xsX2NoYW5nZWQYFyABKAsyHC5zZXJwLmRpc2N1c3MudjEuUG9sbENoYW5nZWRIABIyCgtwaW5fY2hhbmdlZBgYIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5QaW5DaGFuZ2VkSABCCAoGY2hhbmdlSgQIEBAUIo0BCg5NZXNzYWdlQ3JlYXRlZBIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEgoKcmVxdWVzdF9pZBgCIAEoCRIaChJ0aHJlYWRfcmVwbHlfY291bnQYAyABKAUSIAoYdGhyZWFkX3BhcnRpY2lwYW50X2NvdW50GAQgASgFIjoKDU1lc3NhZ2VFZGl0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlImsKDk1lc3NhZ2VEZWxldGVkEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIuCgZ0aHJlYWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3VtbWFyeSJ5Cg9SZWFjdGlvbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxINCgVlbW9qaRgCIAEoCRIPCgd1c2VyX2lkGAMgASgDEg0KBWFkZGVkGAQgASgIEg0KBWNvdW50GAUgASgFEhQKDG5leHRfdXNlcl9pZBgGIAEoAyJGCgtQb2xsQ2hhbmdlZBISCgptZXNzYWdlX2lkGAEgASgDEiMKBHBvbGwYAiABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJhCgpQaW5DaGFuZ2VkEhIKCm1lc3NhZ2VfaWQYASABKAMSLAoIcGluX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBpbm5lcl9pZBgDIAEoAyJMCg5DaGFubmVsQ2hhbmdlZBIpCgdjaGFubmVsGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLkNoYW5uZWwSDwoHY3JlYXRlZBgCIAEoCCI5Cg1NZW1iZXJzSm9pbmVkEigKB21lbWJlcnMYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIi4KCk1lbWJlckxlZnQSDwoHdXNlcl9pZBgBIAEoAxIPCgdyZW1vdmVkGAIgASgIIjoKDk1lbWJlcnNDaGFuZ2VkEigKB21lbWJlcnMYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIhAKDkNoYW5uZWxEZWxldGVkKocDCglFdmVudEtpbmQSGgoWRVZFTlRfS0lORF9VTlNQRUNJRklFRBAAEh4KGkVWRU5UX0tJTkRfTUVTU0FHRV9DUkVBVEVEEAoSHgoaRVZFTlRfS0lORF9DSEFOTkVMX0NIQU5HRUQQCxIdChlFVkVOVF9LSU5EX01FTUJFUlNfSk9JTkVEEAwSGgoWRVZFTlRfS0lORF9NRU1CRVJfTEVGVBANEh4KGkVWRU5UX0tJTkRfTUVNQkVSU19DSEFOR0VEEA4SHgoaRVZFTlRfS0lORF9DSEFOTkVMX0RFTEVURUQQDxIdChlFVkVOVF9LSU5EX01FU1NBR0VfRURJVEVEEBQSHgoaRVZFTlRfS0lORF9NRVNTQUdFX0RFTEVURUQQFRIfChtFVkVOVF9LSU5EX1JFQUNUSU9OX0NIQU5HRUQQFhIbChdFVkVOVF9LSU5EX1BPTExfQ0hBTkdFRBAXEhoKFkVWRU5UX0tJTkRfUElOX0NIQU5HRUQQGCIECAEQCSIECBAQE2IGcHJvdG8z", [file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
+  fileDesc("ChtzZXJwL2Rpc2N1c3MvdjEvZXZlbnQucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSK4BgoFRXZlbnQSEgoKY2hhbm5lbF9pZBgBIAEoAxILCgNzZXEYAiABKAMSLgoKZXZlbnRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEAoIYWN0b3JfaWQYBCABKAMSOgoPbWVzc2FnZV9jcmVhdGVkGAogASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VDcmVhdGVkSAASOgoPY2hhbm5lbF9jaGFuZ2VkGAsgASgLMh8uc2VycC5kaXNjdXNzLnYxLkNoYW5uZWxDaGFuZ2VkSAASOAoObWVtYmVyc19qb2luZWQYDCABKAsyHi5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0pvaW5lZEgAEjIKC21lbWJlcl9sZWZ0GA0gASgLMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlckxlZnRIABI6Cg9tZW1iZXJzX2NoYW5nZWQYDiABKAsyHy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc0NoYW5nZWRIABI6Cg9jaGFubmVsX2RlbGV0ZWQYDyABKAsyHy5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbERlbGV0ZWRIABI4Cg5tZXNzYWdlX2VkaXRlZBgUIAEoCzIeLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlRWRpdGVkSAASOgoPbWVzc2FnZV9kZWxldGVkGBUgASgLMh8uc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2VEZWxldGVkSAASPAoQcmVhY3Rpb25fY2hhbmdlZBgWIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5SZWFjdGlvbkNoYW5nZWRIABI0Cgxwb2xsX2NoYW5nZWQYFyABKAsyHC5zZXJwLmRpc2N1c3MudjEuUG9sbENoYW5nZWRIABIyCgtwaW5fY2hhbmdlZBgYIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5QaW5DaGFuZ2VkSAASQAoSYXR0YWNobWVudF9jaGFuZ2VkGBkgASgLMiIuc2VycC5kaXNjdXNzLnYxLkF0dGFjaG1lbnRDaGFuZ2VkSABCCAoGY2hhbmdlSgQIEBAUIo0BCg5NZXNzYWdlQ3JlYXRlZBIpCgdtZXNzYWdlGAEgASgLMhguc2VycC5kaXNjdXNzLnYxLk1lc3NhZ2USEgoKcmVxdWVzdF9pZBgCIAEoCRIaChJ0aHJlYWRfcmVwbHlfY291bnQYAyABKAUSIAoYdGhyZWFkX3BhcnRpY2lwYW50X2NvdW50GAQgASgFIjoKDU1lc3NhZ2VFZGl0ZWQSKQoHbWVzc2FnZRgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5NZXNzYWdlImsKDk1lc3NhZ2VEZWxldGVkEikKB21lc3NhZ2UYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuTWVzc2FnZRIuCgZ0aHJlYWQYAiABKAsyHi5zZXJwLmRpc2N1c3MudjEuVGhyZWFkU3VtbWFyeSJ5Cg9SZWFjdGlvbkNoYW5nZWQSEgoKbWVzc2FnZV9pZBgBIAEoAxINCgVlbW9qaRgCIAEoCRIPCgd1c2VyX2lkGAMgASgDEg0KBWFkZGVkGAQgASgIEg0KBWNvdW50GAUgASgFEhQKDG5leHRfdXNlcl9pZBgGIAEoAyJGCgtQb2xsQ2hhbmdlZBISCgptZXNzYWdlX2lkGAEgASgDEiMKBHBvbGwYAiABKAsyFS5zZXJwLmRpc2N1c3MudjEuUG9sbCJhCgpQaW5DaGFuZ2VkEhIKCm1lc3NhZ2VfaWQYASABKAMSLAoIcGluX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhEKCXBpbm5lcl9pZBgDIAEoAyJpChFBdHRhY2htZW50Q2hhbmdlZBISCgptZXNzYWdlX2lkGAEgASgDEi8KCmF0dGFjaG1lbnQYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuQXR0YWNobWVudBIPCgdyZW1vdmVkGAMgASgIIkwKDkNoYW5uZWxDaGFuZ2VkEikKB2NoYW5uZWwYASABKAsyGC5zZXJwLmRpc2N1c3MudjEuQ2hhbm5lbBIPCgdjcmVhdGVkGAIgASgIIjkKDU1lbWJlcnNKb2luZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiLgoKTWVtYmVyTGVmdBIPCgd1c2VyX2lkGAEgASgDEg8KB3JlbW92ZWQYAiABKAgiOgoOTWVtYmVyc0NoYW5nZWQSKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIiEAoOQ2hhbm5lbERlbGV0ZWQqqgMKCUV2ZW50S2luZBIaChZFVkVOVF9LSU5EX1VOU1BFQ0lGSUVEEAASHgoaRVZFTlRfS0lORF9NRVNTQUdFX0NSRUFURUQQChIeChpFVkVOVF9LSU5EX0NIQU5ORUxfQ0hBTkdFRBALEh0KGUVWRU5UX0tJTkRfTUVNQkVSU19KT0lORUQQDBIaChZFVkVOVF9LSU5EX01FTUJFUl9MRUZUEA0SHgoaRVZFTlRfS0lORF9NRU1CRVJTX0NIQU5HRUQQDhIeChpFVkVOVF9LSU5EX0NIQU5ORUxfREVMRVRFRBAPEh0KGUVWRU5UX0tJTkRfTUVTU0FHRV9FRElURUQQFBIeChpFVkVOVF9LSU5EX01FU1NBR0VfREVMRVRFRBAVEh8KG0VWRU5UX0tJTkRfUkVBQ1RJT05fQ0hBTkdFRBAWEhsKF0VWRU5UX0tJTkRfUE9MTF9DSEFOR0VEEBcSGgoWRVZFTlRfS0lORF9QSU5fQ0hBTkdFRBAYEiEKHUVWRU5UX0tJTkRfQVRUQUNITUVOVF9DSEFOR0VEEBkiBAgBEAkiBAgQEBNiBnByb3RvMw", [file_google_protobuf_timestamp, file_serp_discuss_v1_attachment, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_message]);
 
 /**
  * One change in a channel, as stored in the channel's log. Events of a channel are numbered without gaps in commit
@@ -154,6 +156,14 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
      */
     value: PinChanged;
     case: "pinChanged";
+  } | {
+    /**
+     * A file of a message was scanned, got a thumbnail, or was removed.
+     *
+     * @generated from field: serp.discuss.v1.AttachmentChanged attachment_changed = 25;
+     */
+    value: AttachmentChanged;
+    case: "attachmentChanged";
   } | { case: undefined; value?: undefined };
 };
 
@@ -391,6 +401,41 @@ export const PinChangedSchema: GenMessage<PinChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 6);
 
 /**
+ * A file of a message was scanned, got a thumbnail, or was removed.
+ *
+ * @generated from message serp.discuss.v1.AttachmentChanged
+ */
+export type AttachmentChanged = Message<"serp.discuss.v1.AttachmentChanged"> & {
+  /**
+   * Message that contains the file.
+   *
+   * @generated from field: int64 message_id = 1;
+   */
+  messageId: bigint;
+
+  /**
+   * The file after the change, as in `Message.attachments`; only with its `id` if it was removed.
+   *
+   * @generated from field: serp.discuss.v1.Attachment attachment = 2;
+   */
+  attachment?: Attachment | undefined;
+
+  /**
+   * True if the file was removed from the message.
+   *
+   * @generated from field: bool removed = 3;
+   */
+  removed: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.AttachmentChanged.
+ * Use `create(AttachmentChangedSchema)` to create a new message.
+ */
+export const AttachmentChangedSchema: GenMessage<AttachmentChanged> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_event, 7);
+
+/**
  * The channel was created, or its settings changed. Messages, joins and departures have their own events, from which
  * clients update the channel's counts; notices do not change the message count.
  *
@@ -417,7 +462,7 @@ export type ChannelChanged = Message<"serp.discuss.v1.ChannelChanged"> & {
  * Use `create(ChannelChangedSchema)` to create a new message.
  */
 export const ChannelChangedSchema: GenMessage<ChannelChanged> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 7);
+  messageDesc(file_serp_discuss_v1_event, 8);
 
 /**
  * Users joined or were added.
@@ -438,7 +483,7 @@ export type MembersJoined = Message<"serp.discuss.v1.MembersJoined"> & {
  * Use `create(MembersJoinedSchema)` to create a new message.
  */
 export const MembersJoinedSchema: GenMessage<MembersJoined> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 8);
+  messageDesc(file_serp_discuss_v1_event, 9);
 
 /**
  * A member left or was removed.
@@ -466,7 +511,7 @@ export type MemberLeft = Message<"serp.discuss.v1.MemberLeft"> & {
  * Use `create(MemberLeftSchema)` to create a new message.
  */
 export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 9);
+  messageDesc(file_serp_discuss_v1_event, 10);
 
 /**
  * The role or nickname of members changed.
@@ -487,7 +532,7 @@ export type MembersChanged = Message<"serp.discuss.v1.MembersChanged"> & {
  * Use `create(MembersChangedSchema)` to create a new message.
  */
 export const MembersChangedSchema: GenMessage<MembersChanged> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 10);
+  messageDesc(file_serp_discuss_v1_event, 11);
 
 /**
  * The channel and its content were deleted.
@@ -502,7 +547,7 @@ export type ChannelDeleted = Message<"serp.discuss.v1.ChannelDeleted"> & {
  * Use `create(ChannelDeletedSchema)` to create a new message.
  */
 export const ChannelDeletedSchema: GenMessage<ChannelDeleted> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_event, 11);
+  messageDesc(file_serp_discuss_v1_event, 12);
 
 /**
  * Kind of an event. Each value has the number of the corresponding field of `Event.change`.
@@ -593,6 +638,13 @@ export const EventKind = {
    * @generated from enum value: EVENT_KIND_PIN_CHANGED = 24;
    */
   PIN_CHANGED: 24,
+
+  /**
+   * Events with `attachment_changed`.
+   *
+   * @generated from enum value: EVENT_KIND_ATTACHMENT_CHANGED = 25;
+   */
+  ATTACHMENT_CHANGED: 25,
 } as const;
 
 /**

@@ -247,7 +247,7 @@ export type FoundMessage = Message<"serp.discuss.v1.FoundMessage"> & {
 
   /**
    * Excerpt of about 240 characters around the first match, cut at word boundaries and split into sections. The
-   * sections joined are an exact substring of the message's text.
+   * sections joined are an exact substring of the message's text, or of its file names if it has no text.
    *
    * @generated from field: repeated serp.discuss.v1.TextPart snippet = 9;
    */
@@ -480,8 +480,7 @@ export const SearchMatchSchema: GenEnum<SearchMatch> = /*@__PURE__*/
  */
 export const SearchService: GenService<{
   /**
-   * Finds messages in the caller's channels, without deleted messages and notices. A message is found at most 2 s after
-   * it was sent or edited; it is never found by a text that it no longer has.
+   * Finds messages in the caller's channels, without deleted messages and notices.
    *
    * A query is a list of terms. A message must match all of them, in any order:
    * - `invoice` matches the word, and for English words other forms: `report` matches `reported`;
@@ -489,7 +488,8 @@ export const SearchService: GenService<{
    * - `PO-2024-001` and other words joined by `-`, `_`, `/`, `.`, `@` or `+` match as a phrase, and are matched by a
    *   sequence of their parts: `2024-001`;
    * - `deliv*` matches words with this prefix of three or more letters; `PO-2024-0*` matches codes with this prefix;
-   * - `*liver*` and `*liver` match words that contain these three or more letters;
+   * - `*liver*` and `*liver` match words that contain these three or more letters. A word that no earlier message used
+   *   is found this way some seconds after its message was posted, and by its prefix at once;
    * - `-draft` excludes messages with the word; `-"a phrase"` and `-draf*` work in the same way.
    *
    * If nothing matches, the search is repeated without common English words, and then with the terms as parts of words;

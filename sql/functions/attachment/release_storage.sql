@@ -1,0 +1,45 @@
+create or replace function release_storage() returns trigger
+language plpgsql security definer
+set search_path = public, pg_temp
+as $$
+begin
+  -- Rows that move to another partition with their message are inserted again, see detach_references().
+  if to_regclass('pg_temp.detached_attachments') is not null then
+    return null;
+  end if;
+  insert into object_deletions (tenant_id, s3_bucket, s3_key, upload_id, due_at, created_at)
+  select o.tenant_id, o.s3_bucket, o.s3_key, o.upload_id, greatest(o.urls_expire_at, now_ms()), now_ms()
+  from (
+    select r.tenant_id, r.s3_bucket, r.s3_key, r.upload_id, r.urls_expire_at
+    from removed r
+    union all
+    select r.tenant_id, r.s3_bucket, substr(r.thumbnail_url, 7 + length(split_part(r.thumbnail_url, '/', 3))), null, 0
+    from removed r
+    where r.thumbnail_url like 's3://%/%'
+  ) as o;
+  -- In the order of reserve_storage().
+  perform 1
+  from storage_usage u
+  where (u.tenant_id, u.user_id) in (
+    select d.tenant_id, w.user_id from removed d cross join lateral (values (0::bigint), (d.uploader_id)) as w(user_id)
+  )
+  order by u.tenant_id, u.user_id
+  for update;
+  update storage_usage u
+  set bytes = greatest(0, u.bytes - r.bytes),
+      files = greatest(0, u.files - r.files)
+  from (
+    select d.tenant_id, w.user_id, sum(d.file_size) as bytes, count(*) as files
+    from removed d
+    cross join lateral (values (0::bigint), (d.uploader_id)) as w(user_id)
+    group by 1, 2
+  ) as r
+  where u.tenant_id = r.tenant_id and u.user_id = r.user_id;
+  return null;
+end
+$$;
+comment on function release_storage() is
+  'Trigger function: queues the objects of removed rows for deletion, and subtracts their size from the usage of tenant and user.';
+
+alter function release_storage() owner to discuss_system;
+revoke all on function release_storage() from public;

@@ -1,0 +1,113 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, app } from '../../test/kit/app.ts';
+import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
+import { until } from '../../test/kit/until.ts';
+import { PNG, upload, uploadOf } from '../../test/kit/uploads.ts';
+
+const ana = { userId: 1n, tenantId: 1n };
+
+describe('objects of removed files', () => {
+  let the: App;
+  let storage: TestStorage;
+  let channelId: bigint;
+
+  before(async () => {
+    storage = await freshStorage();
+    // Short, because an object is deleted only when no URL can write it again.
+    const settings = {
+      ATTACHMENT_UPLOAD_URL_MS: '1000',
+      ATTACHMENT_PURGE_INTERVAL_MS: '50',
+      RETENTION_INTERVAL_MS: '100',
+    };
+    the = await app({ ...storage.env, ...settings });
+    await the.start();
+    channelId = await group();
+  });
+  after(async () => {
+    await the.close();
+    await storage.close();
+  });
+
+  const files = () => the.client(AttachmentService, ana);
+  const messages = () => the.client(MessageService, ana);
+  const store = () => {
+    const instance = the.instances[0];
+    assert.ok(instance);
+    return instance.deps.storage;
+  };
+
+  async function group(): Promise<bigint> {
+    const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho' });
+    return channel?.id ?? 0n;
+  }
+
+  async function send(to = channelId) {
+    const { id } = await upload(files(), to, 'kho.png', PNG);
+    const { message } = await messages().sendMessage({ channelId: to, attachmentIds: [id] });
+    const [row] = await the.owner<{ s3Key: string }[]>`select s3_key from attachments where id = ${id}`;
+    return { attachmentId: id, messageId: message?.id ?? 0n, key: row?.s3Key ?? '' };
+  }
+
+  const exists = async (key: string) => (await store().head(key)) !== undefined;
+  const untilDeleted = (key: string) => until(async () => !(await exists(key)), 'the deletion');
+  const usage = async () => {
+    const rows = await the.owner<{ bytes: bigint }[]>`
+      select u.bytes - (select coalesce(sum(file_size), 0) from attachments)::bigint as bytes from storage_usage u
+    `;
+    return rows.map(({ bytes }) => bytes);
+  };
+
+  it('are deleted after the file, its message or its channel, and others remain', async () => {
+    const kept = await send();
+    const [file, message] = [await send(), await send()];
+    const other = await group();
+    const channel = await send(other);
+    await files().deleteAttachment({ channelId, attachmentId: file.attachmentId });
+    await messages().deleteMessage({ channelId, messageId: message.messageId });
+    await the.client(ChannelService, ana).deleteChannel({ channelId: other });
+    await the.owner`update channels set deleted_at = ${Date.now() - 91 * 86_400_000} where id = ${other}`;
+    for (const { key } of [file, message, channel]) await untilDeleted(key);
+    assert.ok(await exists(kept.key));
+    assert.deepEqual(await usage(), [0n, 0n]);
+    await until(async () => (await the.owner`select from object_deletions`).length === 0);
+  });
+
+  it('are deleted when an upload is abandoned', async () => {
+    const { id } = await upload(files(), channelId, 'a.png', PNG);
+    const bytes = Buffer.alloc(17 << 20);
+    const { attachment } = await files().createUpload(uploadOf(channelId, 'b', bytes));
+    const rows = await the.owner<{ s3Key: string; uploadId: string | null }[]>`
+      update attachments
+      set created_at = ${Date.now() - 25 * 3_600_000}
+      where id in (${id}, ${attachment?.id ?? 0n})
+      returning s3_key, upload_id
+    `;
+    assert.equal(rows.length, 2);
+    for (const { s3Key, uploadId } of rows) {
+      await untilDeleted(s3Key);
+      if (uploadId !== null)
+        await until(
+          async () => (await store().listParts(s3Key, uploadId)) === undefined,
+          'the end of the upload',
+        );
+    }
+    assert.deepEqual(await usage(), [0n, 0n]);
+  });
+
+  it('are deleted later if the store is down', {
+    skip: process.env['TEST_S3_ENDPOINT'] !== undefined,
+  }, async () => {
+    const { key, messageId } = await send();
+    await storage.stop?.();
+    await messages().deleteMessage({ channelId, messageId });
+    await until(async () => (await the.owner`select from object_deletions where attempts > 0`).length === 1);
+    await storage.restart();
+    assert.ok(await exists(key));
+    await the.owner`update object_deletions set due_at = 0`;
+    await untilDeleted(key);
+  });
+});

@@ -1,0 +1,145 @@
+import { AttachmentSchema } from '#gen/serp/discuss/v1/attachment_pb.ts';
+import {
+  type AttachmentService,
+  ListAttachmentsRequest_Kind as Kind,
+} from '#gen/serp/discuss/v1/attachment_service_pb.ts';
+import { requireRole } from '../channel/access.ts';
+import { lockChannel } from '../channel/sql.ts';
+import type { Config } from '../config.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
+import { appendEvent } from '../event/log/sql.ts';
+import type { LoggedEvent } from '../event/log/wire.ts';
+import type { Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
+import { requireFound } from './access.ts';
+import { isInlineType, toDisposition } from './file.ts';
+import {
+  type AttachmentRow,
+  deleteSent,
+  deleteUnsent,
+  findAttachment,
+  findPoster,
+  listAttachments,
+  touchMessage,
+} from './sql.ts';
+import { type UploadDeps, uploadHandlers } from './upload.ts';
+import { toAttachment, toAttachmentChanged } from './view.ts';
+
+export type AttachmentDeps = UploadDeps & {
+  /** Evicts the messages of a channel of which one has changed. */
+  readonly messageCache: { forget(channelId: bigint, seq: bigint | undefined): void };
+};
+
+export function attachmentRoutes(deps: AttachmentDeps): Handlers<typeof AttachmentService> {
+  const { db, storage, config, now, relay, messageCache } = deps;
+  return {
+    ...uploadHandlers(deps),
+
+    async getAttachment({ channelId, attachmentId }, call) {
+      const { tenantId, userId } = call.caller;
+      const [row] = await db.run(call, (sql) =>
+        findAttachment(sql, tenantId, userId, channelId, attachmentId),
+      );
+      return { attachment: toAttachment(requireFound(row)) };
+    },
+
+    async getDownloadUrl({ channelId, attachmentId, inline, thumbnail }, call) {
+      const { tenantId, userId } = call.caller;
+      const [found] = await db.run(call, (sql) =>
+        findAttachment(sql, tenantId, userId, channelId, attachmentId),
+      );
+      const row = requireFound(found);
+      requireReadable(config, call.caller, row);
+      const expiresMs = config.attachment.downloadUrlMs;
+      const { key, type, disposition } = thumbnail ? thumbnailOf(row) : fileOf(row, inline);
+      const url = await storage.presignGet(key, { type, disposition, expiresMs });
+      return { url, expireTime: toTimestamp(BigInt(now() + expiresMs)) };
+    },
+
+    async listAttachments({ channelId, kind, uploaderId, pageSize, pageToken }, call) {
+      const { tenantId, userId } = call.caller;
+      const [createdAt, id] = fromPageToken(pageToken, 2) ?? [];
+      const before = typeof createdAt === 'bigint' && typeof id === 'bigint' ? { createdAt, id } : undefined;
+      const filter = { channelId, uploaderId, typePrefix: prefixes.get(kind), isOther: kind === Kind.OTHER };
+      const rows = await db.run(call, (sql) =>
+        listAttachments(sql, tenantId, userId, filter, before, pageSize + 1),
+      );
+      if (rows.length === 0) throw errors.channelNotFound();
+      const files = rows.flatMap((row) => (row.id === null ? [] : [row]));
+      const { items, nextPageToken } = pageOfItems(
+        files,
+        pageSize,
+        AttachmentSchema,
+        toAttachment,
+        (last) => [last.createdAt, last.id],
+      );
+      return { attachments: items, nextPageToken };
+    },
+
+    async deleteAttachment({ channelId, attachmentId }, call) {
+      const events = await db.transaction(call, (sql) => remove(sql, call.caller, channelId, attachmentId));
+      messageCache.forget(channelId, events[0]?.seq);
+      relay.publish(events);
+      return {};
+    },
+  };
+}
+
+const prefixes: ReadonlyMap<Kind, string> = new Map([
+  [Kind.IMAGE, 'image/'],
+  [Kind.VIDEO, 'video/'],
+  [Kind.AUDIO, 'audio/'],
+]);
+
+function requireReadable({ attachment }: Config, { userId }: Caller, row: AttachmentRow): void {
+  if (row.uploadState === 'UPLOADING') throw errors.uploadIncomplete('the upload was not completed');
+  const isOwnPending =
+    attachment.pendingForUploader && row.scanStatus === 'PENDING' && row.uploaderId === userId;
+  if (row.scanStatus !== 'CLEAN' && !isOwnPending) throw errors.attachmentNotClean(row.id, row.scanStatus);
+}
+
+type Download = { readonly key: string; readonly type: string; readonly disposition: string };
+
+function fileOf(row: AttachmentRow, inline: boolean): Download {
+  const type = row.fileType ?? 'application/octet-stream';
+  const isInline = inline && row.inlineSafe && isInlineType(type);
+  return {
+    key: row.s3Key,
+    type,
+    disposition: toDisposition(isInline ? 'inline' : 'attachment', row.fileName),
+  };
+}
+
+function thumbnailOf({ thumbnailUrl, fileName }: AttachmentRow): Download {
+  const [, key] = /^s3:\/\/[^/]+\/(.+)$/.exec(thumbnailUrl ?? '') ?? [];
+  if (key === undefined) throw errors.attachmentNotFound();
+  return { key, type: 'image/webp', disposition: toDisposition('inline', `${fileName}.webp`) };
+}
+
+async function remove(
+  sql: Sql,
+  caller: Caller,
+  channelId: bigint,
+  attachmentId: bigint,
+): Promise<readonly LoggedEvent[]> {
+  const { tenantId, userId } = caller;
+  const [, [found], [member]] = await Promise.all([
+    lockChannel(sql, tenantId, channelId),
+    findAttachment(sql, tenantId, userId, channelId, attachmentId),
+    findPoster(sql, tenantId, userId, channelId),
+  ]);
+  const row = requireFound(found);
+  if (row.messageId === null) {
+    await deleteUnsent(sql, tenantId, userId, attachmentId);
+    return [];
+  }
+  if (member === undefined) throw errors.channelNotFound();
+  if (member.isArchived) throw errors.channelArchived();
+  if (row.uploaderId !== userId) requireRole(caller, member, 'ADMIN');
+  const changed = toAttachmentChanged(row, userId, true);
+  await deleteSent(sql, tenantId, attachmentId);
+  await touchMessage(sql, tenantId, row.messageId);
+  return appendEvent(sql, channelId, 'ATTACHMENT_CHANGED', userId, changed, row.messageId);
+}

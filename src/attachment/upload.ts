@@ -1,0 +1,148 @@
+import type { MessageShape } from '@bufbuild/protobuf';
+import {
+  type AttachmentService,
+  CreateUploadRequestSchema,
+} from '#gen/serp/discuss/v1/attachment_service_pb.ts';
+import { findClaim } from '../channel/sql.ts';
+import { hashRequest } from '../db/request-hash.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
+import type { Call, Caller, Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import { requireFound, requireOwn, requirePoster } from './access.ts';
+import { cleanName, detectType, extensionOf, START_BYTES, toKey } from './file.ts';
+import { assemble, countParts, PART_BYTES, toUploadParts } from './parts.ts';
+import {
+  type AttachmentRow,
+  claimUpload,
+  completeUpload,
+  deleteUnsent,
+  findAttachment,
+  insertUpload,
+  renewUpload,
+  reserveStorage,
+} from './sql.ts';
+import type { Storage } from './storage.ts';
+import { toAttachment } from './view.ts';
+
+const BYTES_PER_MB = 1_048_576;
+
+type CreateRequest = MessageShape<typeof CreateUploadRequestSchema>;
+type UploadHandlers = Pick<
+  Handlers<typeof AttachmentService>,
+  'createUpload' | 'completeUpload' | 'abortUpload'
+>;
+
+export type UploadDeps = Deps & { readonly storage: Storage };
+
+export function uploadHandlers(deps: UploadDeps): UploadHandlers {
+  const { db, storage, config, now } = deps;
+  return {
+    async createUpload(request, call) {
+      requireUpload(deps, request);
+      const created = await db.transaction(call, (sql) => claim(deps, sql, call.caller, request));
+      const row = await prepareParts(deps, call, created);
+      const urlMs = config.attachment.uploadUrlMs;
+      const expireTime = toTimestamp(BigInt(now() + urlMs));
+      const isOpen = row.uploadState === 'UPLOADING';
+      const parts = isOpen ? await toUploadParts(storage, row, urlMs) : [];
+      return { attachment: toAttachment(row), parts, expireTime };
+    },
+
+    async completeUpload({ channelId, attachmentId }, call) {
+      const { tenantId, userId } = call.caller;
+      const find = () =>
+        db.run(call, (sql) => findAttachment(sql, tenantId, userId, channelId, attachmentId));
+      const row = requireOwn(call.caller, (await find())[0]);
+      if (row.uploadState === 'UPLOADED') return { attachment: toAttachment(row) };
+      await assemble(storage, row);
+      const type = await detectType(await storage.readStart(row.s3Key, START_BYTES), row.fileType ?? '');
+      const [completed] = await db.run(call, (sql) => completeUpload(sql, tenantId, attachmentId, type));
+      // Another call completed or removed it meanwhile.
+      return { attachment: toAttachment(completed ?? requireOwn(call.caller, (await find())[0])) };
+    },
+
+    async abortUpload({ channelId, attachmentId }, call) {
+      const { tenantId, userId } = call.caller;
+      await db.transaction(call, async (sql) => {
+        const [row] = await findAttachment(sql, tenantId, userId, channelId, attachmentId);
+        if (row === undefined) throw errors.channelNotFound();
+        if (row.id === null || row.uploaderId !== userId) return;
+        const removed = await deleteUnsent(sql, tenantId, userId, attachmentId);
+        if (removed.length === 0) throw errors.attachmentSent();
+      });
+      return {};
+    },
+  };
+}
+
+function requireUpload({ config, storage }: UploadDeps, { size, partSha256 }: CreateRequest): void {
+  const { maxBytes } = config.attachment;
+  if (storage.bucket === '') throw errors.storageUnavailable();
+  if (size > BigInt(maxBytes)) throw errors.fieldInvalid('size', `must be at most ${maxBytes}`);
+  if (partSha256.length !== countParts(size))
+    throw errors.fieldInvalid('part_sha256', `must have one value for each part of ${PART_BYTES} bytes`);
+}
+
+/** Inserts a file within the quota, or returns the file of an earlier call with the same request id. */
+async function claim(
+  { config, storage }: UploadDeps,
+  sql: Sql,
+  caller: Caller,
+  request: CreateRequest,
+): Promise<AttachmentRow> {
+  const { tenantId, userId } = caller;
+  const { channelId, requestId } = request;
+  await requirePoster(sql, caller, channelId);
+  const hash = hashRequest(CreateUploadRequestSchema, request);
+  const [claimed] = await claimUpload(sql, tenantId, userId, { channelId, requestId, hash });
+  if (claimed === undefined) return findEarlier(sql, caller, request, hash);
+  const { uploadUrlMs } = config.attachment;
+  const tenantBytes = config.attachment.tenantMb * BYTES_PER_MB;
+  const userBytes = config.attachment.userMb * BYTES_PER_MB;
+  const [usage] = await reserveStorage(sql, request.size, { tenantBytes, userBytes });
+  if (usage?.exceeded === 'TENANT') throw errors.storageQuotaExceeded(`tenant:${tenantId}`, tenantBytes);
+  if (usage?.exceeded === 'USER') throw errors.storageQuotaExceeded(`user:${userId}`, userBytes);
+  const fileName = cleanName(request.fileName);
+  const [row] = await insertUpload(sql, tenantId, userId, {
+    id: claimed.id,
+    channelId,
+    fileName,
+    fileSize: request.size,
+    fileType: request.contentType || 'application/octet-stream',
+    fileExtension: extensionOf(fileName),
+    bucket: storage.bucket,
+    key: toKey(tenantId, channelId, fileName),
+    partSha256: request.partSha256.map((sha256) => Buffer.from(sha256)),
+    urlMs: uploadUrlMs,
+  });
+  return requireFound(row);
+}
+
+async function findEarlier(
+  sql: Sql,
+  { tenantId, userId }: Caller,
+  { channelId, requestId }: CreateRequest,
+  hash: Buffer,
+): Promise<AttachmentRow> {
+  const [earlier] = await findClaim(sql, tenantId, userId, requestId);
+  if (earlier === undefined) throw errors.conflict();
+  if (earlier.method !== 'CreateUpload' || !earlier.payloadHash.equals(hash)) throw errors.requestIdReused();
+  const [row] = await findAttachment(sql, tenantId, userId, channelId, earlier.resourceId ?? 0n);
+  return requireFound(row);
+}
+
+/** Starts the multipart upload of a file of several parts, unless an earlier call did, and extends the URLs' time. */
+async function prepareParts(deps: UploadDeps, call: Call, row: AttachmentRow): Promise<AttachmentRow> {
+  if (row.uploadState === 'UPLOADED') return row;
+  const { db, storage, config } = deps;
+  const isMissing = row.partSha256.length > 1 && row.uploadId === null;
+  const uploadId = isMissing ? await storage.createUpload(row.s3Key, row.fileType ?? '') : null;
+  const [renewed] = await db.run(call, (sql) =>
+    renewUpload(sql, call.caller.tenantId, row.id, config.attachment.uploadUrlMs, uploadId),
+  );
+  if (uploadId !== null && renewed?.uploadId !== uploadId) await storage.abortUpload(row.s3Key, uploadId);
+  if (renewed === undefined) throw errors.conflict();
+  return renewed;
+}
