@@ -535,6 +535,31 @@ comment on column message_edits.mentions is 'Users mentioned in this version.';
 comment on column message_edits.metadata is 'Metadata of this version.';
 comment on column message_edits.created_at is 'When this version was written, epoch ms.';
 
+create table message_words (
+  message_id bigint not null,
+  tenant_id bigint not null,
+  edited_at bigint,
+  created_at bigint not null,
+  scope bigint[] not null,
+  search_vector tsvector not null,
+  constraint message_words_pkey PRIMARY KEY (message_id)
+) partition by RANGE (message_id);
+-- partitions: message_words_default, message_words_pN
+CREATE INDEX idx_messages_search ON public.message_words USING gin (search_vector, scope);
+alter table message_words enable row level security, force row level security;
+create policy system_policy on message_words as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on message_words to discuss_service;
+grant delete, insert, select, update on message_words to discuss_system;
+comment on table message_words is 'Words of messages for SearchMessages, written by index_messages() within about a second. A row whose edited_at differs from that of its message is outdated, and no search finds it. Partitioned by the same ranges of ids as messages.';
+comment on column message_words.message_id is 'The message. Not a foreign key, because a message may be removed before it is indexed.';
+comment on column message_words.tenant_id is 'Tenant of the message.';
+comment on column message_words.edited_at is 'edited_at of the message when its words were read.';
+comment on column message_words.created_at is 'When the message was sent, epoch ms.';
+comment on column message_words.scope is 'What searches filter by in the index, see search_scope().';
+comment on column message_words.search_vector is 'Words of the content and of file names without diacritics (discuss_simple, label A), and stemmed in English (label D).';
+
 create table messages (
   id bigint not null default nextval('messages_id_seq'::regclass),
   channel_id bigint not null,
@@ -552,7 +577,6 @@ create table messages (
   deleted_by bigint,
   reactions jsonb not null default '[]'::jsonb,
   read_by bigint[] not null default '{}'::bigint[],
-  search_vector tsvector generated always as ((setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(((content || ' '::text) || file_names), NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, content))) stored,
   metadata jsonb,
   created_at bigint not null,
   updated_at bigint not null,
@@ -584,13 +608,18 @@ CREATE INDEX idx_messages_mentioning ON public.messages USING btree (channel_id,
 CREATE INDEX idx_messages_mentions ON public.messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[]);
 CREATE INDEX idx_messages_parent ON public.messages USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);
-CREATE INDEX idx_messages_search ON public.messages USING gin (search_vector, search_scope(id, tenant_id, channel_id, sender_id, (message_type)::text));
 CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, sender_id, created_at DESC);
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that are inserted without a number.';
+CREATE TRIGGER trigger_index_changed_message AFTER UPDATE OF content, message_type, sender_id, channel_id, is_deleted ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION update_message_words();
+comment on trigger trigger_index_changed_message on messages is 'Indexes messages that plain SQL changes.';
+CREATE TRIGGER trigger_index_inserted_message AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_message_words();
+comment on trigger trigger_index_inserted_message on messages is 'Indexes messages that plain SQL inserts.';
 CREATE TRIGGER trigger_mark_message_changed AFTER UPDATE OF channel_id, sender_id, content, message_type, mentions, mention_scope, also_in_channel, thread_count, thread_user_count, thread_users, last_reply_at, edited_at, deleted_at, deleted_by, is_deleted, metadata, notice, reactions, pinned_at, pinned_by, post_seq, created_at ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION mark_message_changed();
 comment on trigger trigger_mark_message_changed on messages is 'Records that plain SQL changed a message.';
+CREATE TRIGGER trigger_remove_message_words AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_message_words();
+comment on trigger trigger_remove_message_words on messages is 'Removes the words of removed messages.';
 CREATE TRIGGER trigger_update_channel_stats AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_channel_stats();
 comment on trigger trigger_update_channel_stats on messages is 'Counts messages inserted by plain SQL; send_messages() counts its own.';
 CREATE TRIGGER trigger_update_channel_stats_on_delete AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_channel_stats();
@@ -640,7 +669,6 @@ comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
 comment on column messages.read_by is 'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
-comment on column messages.search_vector is 'Words of the content and of file names without diacritics (discuss_simple, label A), and stemmed in English (label D).';
 comment on column messages.metadata is 'Data of the message type besides the text, such as the language of code or the options of a poll.';
 comment on column messages.created_at is 'When the message was sent, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';
@@ -1293,7 +1321,7 @@ begin
 
   -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
   -- the default partition wait, and only while it is searched.
-  if _parent != 'channel_events' then
+  if _parent in ('messages', 'activity_feed') then
     lock table channels in share row exclusive mode;
     lock table only messages in share row exclusive mode;
   end if;
@@ -1597,6 +1625,8 @@ begin
         select s.last_value + ahead * _span from messages_id_seq s, generate_series(0, 2) as ahead
         union all
         select k from misplaced_keys('messages_default', 'id', _span) as k
+        union all
+        select k from misplaced_keys('message_words_default', 'message_id', _span) as k
       ) as keys(k)
     )
     select 1 as turn, 'channel_events' as parent, 'created_at' as key, day * _day as low, (day + 1) * _day as high,
@@ -1611,6 +1641,10 @@ begin
     union all
     select 3, 'messages', 'id', span * _span, (span + 1) * _span,
       'messages_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
+    from spans
+    union all
+    select 4, 'message_words', 'message_id', span * _span, (span + 1) * _span,
+      'message_words_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
     from spans
     order by turn, low
   loop
@@ -1629,7 +1663,7 @@ end
 $function$;
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
-comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
+comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages with their words, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
 
 CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
  RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
@@ -1909,6 +1943,102 @@ revoke all on function finish_object_deletions(bigint[]) from public;
 grant execute on function finish_object_deletions(bigint[]) to discuss_service;
 comment on function finish_object_deletions(bigint[]) is 'Removes deletions that the store has confirmed.';
 
+CREATE OR REPLACE FUNCTION public.index_messages(_limit integer)
+ RETURNS TABLE(events integer, lag_ms bigint)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  _to constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  _from xid8;
+  _last xid8;
+  _ids bigint[];
+begin
+  events := 0;
+  -- One call at a time over all instances.
+  if not pg_try_advisory_xact_lock(hashtext('index_messages')) then
+    return next;
+    return;
+  end if;
+  select w.horizon into _from from search_words w where w.tenant_id = 0 and w.word = '';
+  -- In a restored dump transaction ids start again.
+  if _from is null or _from > _to then
+    _from := '0';
+  end if;
+  select count(*), max(e.xid), greatest(0, now_ms() - min(e.created_at))
+  into events, _last, lag_ms
+  from (
+    select xid, created_at from channel_events where xid >= _from and xid < _to order by xid, id limit _limit
+  ) as e;
+  if events = 0 then
+    return next;
+    return;
+  end if;
+
+  -- Up to the end of the last transaction, so that its events are processed together.
+  _ids := array(
+    select distinct e.message_id
+    from channel_events e
+    where e.xid >= _from
+      and e.xid <= _last
+      and e.kind in ('MESSAGE_CREATED', 'MESSAGE_EDITED', 'MESSAGE_DELETED', 'ATTACHMENT_CHANGED')
+      and e.message_id is not null
+  );
+  perform index_words(_ids);
+
+  insert into search_words (tenant_id, word, horizon)
+  values (0, '', (_last::text::bigint + 1)::text::xid8)
+  on conflict (tenant_id, word) do update set horizon = excluded.horizon;
+  return next;
+end
+$function$;
+alter function index_messages(integer) owner to discuss_system;
+revoke all on function index_messages(integer) from public;
+grant execute on function index_messages(integer) to discuss_service;
+comment on function index_messages(integer) is 'Indexes the words of messages that were sent, edited or deleted since the last call, from about _limit events of the log. Returns the number of events, less than _limit if none are left, and how long ago the oldest of them was, in ms (null without events).';
+
+CREATE OR REPLACE FUNCTION public.index_words(_message_ids bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+begin
+  delete from message_words w
+  using messages m
+  where w.message_id = any(_message_ids)
+    and m.id = w.message_id
+    and m.is_deleted;
+
+  insert into message_words as w (message_id, tenant_id, edited_at, created_at, scope, search_vector)
+  select
+    m.id, m.tenant_id, m.edited_at, m.created_at,
+    search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type), message_vector(m.content || ' ' || m.file_names)
+  from messages m
+  where m.id = any(_message_ids)
+    and not m.is_deleted
+    and m.notice is null
+  on conflict (message_id) do update
+  set edited_at = excluded.edited_at,
+      scope = excluded.scope,
+      search_vector = excluded.search_vector;
+
+  insert into search_words (tenant_id, word)
+  select distinct w.tenant_id, x.word
+  from message_words w
+  cross join lateral unnest(tsvector_to_array(ts_filter(w.search_vector, '{a}'))) as x(word)
+  where w.message_id = any(_message_ids)
+    and length(x.word) between 4 and 64
+  on conflict do nothing;
+end
+$function$;
+alter function index_words(bigint[]) owner to discuss_system;
+revoke all on function index_words(bigint[]) from public;
+comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names.';
+
 CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
@@ -2070,58 +2200,6 @@ CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  IMMUTABLE PARALLEL SAFE
 RETURN (_status = ANY (ARRAY['ACTIVE'::text, 'MUTED'::text]));
 comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel. LEFT and REMOVED are not.';
-
-CREATE OR REPLACE FUNCTION public.learn_search_words(_limit integer)
- RETURNS integer
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-AS $function$
-declare
-  _to constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
-  _from xid8;
-  _last xid8;
-  _events int;
-begin
-  -- One call at a time over all instances.
-  if not pg_try_advisory_xact_lock(hashtext('learn_search_words')) then
-    return 0;
-  end if;
-  select w.horizon into _from from search_words w where w.tenant_id = 0 and w.word = '';
-  -- In a restored dump transaction ids start again.
-  if _from is null or _from > _to then
-    _from := '0';
-  end if;
-  select count(*), max(e.xid) into _events, _last
-  from (
-    select xid from channel_events where xid >= _from and xid < _to order by xid, id limit _limit
-  ) as e;
-  if _events = 0 then
-    return 0;
-  end if;
-
-  -- Up to the end of the last transaction, so that its events are processed together.
-  insert into search_words (tenant_id, word)
-  select distinct m.tenant_id, w.word
-  from channel_events e
-  join messages m on m.id = e.message_id and m.tenant_id = e.tenant_id
-  cross join lateral unnest(tsvector_to_array(ts_filter(m.search_vector, '{a}'))) as w(word)
-  where e.xid >= _from
-    and e.xid <= _last
-    and not m.is_deleted
-    and length(w.word) between 4 and 64
-  on conflict do nothing;
-
-  insert into search_words (tenant_id, word, horizon)
-  values (0, '', (_last::text::bigint + 1)::text::xid8)
-  on conflict (tenant_id, word) do update set horizon = excluded.horizon;
-  return _events;
-end
-$function$;
-alter function learn_search_words(integer) owner to discuss_system;
-revoke all on function learn_search_words(integer) from public;
-grant execute on function learn_search_words(integer) to discuss_service;
-comment on function learn_search_words(integer) is 'Adds the words of messages that were sent or changed since the last call, from about _limit events. Returns the number of events; less than _limit means that none are left.';
 
 CREATE OR REPLACE FUNCTION public.link_attachments(_message_id bigint, _attachments json)
  RETURNS void
@@ -2388,6 +2466,13 @@ revoke all on function message_attachments(bigint) from public;
 grant execute on function message_attachments(bigint) to discuss_service;
 grant execute on function message_attachments(bigint) to discuss_system;
 comment on function message_attachments(bigint) is 'Files of a message as JSON, in order; null if there are none. The policies of attachments apply.';
+
+CREATE OR REPLACE FUNCTION public.message_vector(_content text)
+ RETURNS tsvector
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(_content, NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, _content));
+comment on function message_vector(text) is 'Words of a message: without diacritics (discuss_simple, label A), and stemmed in English (label D).';
 
 CREATE OR REPLACE FUNCTION public.misplaced_keys(_default text, _key text, _span bigint)
  RETURNS SETOF bigint
@@ -3794,7 +3879,7 @@ grant execute on function search_channels(text[],integer) to discuss_service;
 comment on function search_channels(text[],integer) is 'Channels of the caller and public groups of the tenant whose names contain all the words, the best _limit. Score: 4 for the exact name, 3 for its beginning, 2 for the beginning of a word, 1 otherwise. Checks tenant and membership itself, because under row-level security LIKE cannot use the index.';
 
 CREATE OR REPLACE FUNCTION public.search_messages(_query tsquery, _filter jsonb, _before bigint, _from bigint, _now bigint, _limit integer)
- RETURNS TABLE(message_id bigint, score bigint)
+ RETURNS TABLE(message_id bigint, score bigint, words tsvector)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -3904,24 +3989,29 @@ begin
           * (0.25 + 0.75 * power(0.5, greatest(_now - f.created_at, 0) / (30 * 86400000.0)))
           * 1000000000
         )::bigint
-      end
+      end,
+      f.search_vector
     from (
-      select m.id, m.created_at, m.search_vector
-      from messages m
-      where m.search_vector @@ _query
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _scope
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _spans
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _senders
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _kinds
-        and m.tenant_id + 0 = _tenant
+      select m.id, m.created_at, w.search_vector
+      from message_words w
+      join messages m on m.id = w.message_id
+      where w.search_vector @@ _query
+        and w.scope && _scope
+        and w.scope && _spans
+        and w.scope && _senders
+        and w.scope && _kinds
+        and w.tenant_id = _tenant
+        and w.message_id + 0 >= _low
+        and w.message_id + 0 < _end
+        -- Otherwise the words are those of an earlier version.
+        and w.edited_at is not distinct from m.edited_at
+        and m.tenant_id = _tenant
         and (
           select is_member_status(cm.status)
           from channel_members cm
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )
-        and m.id + 0 >= _low
-        and m.id + 0 < _end
-        and m.is_deleted::int = 0
+        and not m.is_deleted
         and (_thread is null or m.parent_id = _thread or m.id = _thread)
         and (_after_ms is null or m.created_at >= _after_ms)
         and (_before_ms is null or m.created_at < _before_ms)
@@ -3930,7 +4020,7 @@ begin
           or _has_attachment
             = exists (select 1 from attachments a where a.message_id = m.id and a.tenant_id = _tenant)
         )
-      order by m.id + 0 desc
+      order by w.message_id + 0 desc
       limit _limit - _found
     ) as f;
     get diagnostics _rows = row_count;
@@ -3944,7 +4034,7 @@ $function$;
 alter function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) owner to discuss_system;
 revoke all on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) from public;
 grant execute on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) to discuss_service;
-comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
+comment on function search_messages(tsquery,jsonb,bigint,bigint,bigint,integer) is 'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its words and its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
 
 CREATE OR REPLACE FUNCTION public.search_name(_name text)
  RETURNS text
@@ -4327,6 +4417,26 @@ $function$;
 alter function update_member_count() owner to discuss_system;
 revoke all on function update_member_count() from public;
 comment on function update_member_count() is 'Maintains channels.member_count, the members with status ACTIVE, at every change of status, rejoining included.';
+
+CREATE OR REPLACE FUNCTION public.update_message_words()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if tg_op = 'DELETE' then
+    delete from message_words w
+    where w.message_id in (select r.id from removed r);
+  else
+    perform index_words(array[new.id]);
+  end if;
+  return null;
+end
+$function$;
+alter function update_message_words() owner to discuss_system;
+revoke all on function update_message_words() from public;
+comment on function update_message_words() is 'Indexes the words of a message that plain SQL inserts or changes, and removes those of removed rows.';
 
 CREATE OR REPLACE FUNCTION public.update_unread_counts()
  RETURNS trigger

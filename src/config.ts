@@ -138,7 +138,7 @@ export function toConfig(env: Env) {
       unread: read.flag('CACHE_UNREAD', true),
       redisTimeoutMs: read.count('CACHE_REDIS_TIMEOUT_MS', 100, 1),
     },
-    search: { wordsIntervalMs: read.count('SEARCH_WORDS_INTERVAL_MS', 5_000) },
+    search: { indexIntervalMs: read.count('SEARCH_INDEX_INTERVAL_MS', 500) },
     unread: { updateIntervalMs: read.count('UNREAD_UPDATE_INTERVAL_MS', 3_000) },
     storage: {
       bucket: read.optional('S3_BUCKET'),

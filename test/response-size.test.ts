@@ -109,6 +109,10 @@ describe('responses', () => {
     const message = { channelId, messageId: rootMessageId };
     return [
       large(ChannelService.method.listChannels, { pageSize: COUNT }, COUNT),
+      {
+        ...small(ChannelService.method.listTenantChannels, { pageSize: COUNT }, COUNT, service),
+        isLarge: true,
+      },
       large(ChannelService.method.browseChannels, { pageSize: COUNT, query: 'kho' }, COUNT),
       large(SearchService.method.searchChannels, { pageSize: 50, query: 'kho' }, COUNT),
       small(
@@ -169,10 +173,17 @@ describe('responses', () => {
   }
 });
 
-// Lists of at most 1,000 items of some 100 bytes, and the reactions of one message.
+// Lists of at most 1,000 items of some 100 bytes, the reactions of one message, and batches, which name the items that are
+// left out to stay below the maximum (src/message/batch.test.ts, src/channel/batch.test.ts).
 const BOUNDED: readonly string[] = [
   'AddMembersResponse.added',
   'AddReactionResponse.reactions',
+  'BatchGetChannelsResponse.entries',
+  'BatchGetChannelsResponse.missing',
+  'BatchGetChannelsResponse.remaining',
+  'BatchGetMessagesResponse.entries',
+  'BatchGetMessagesResponse.missing_message_ids',
+  'BatchGetMessagesResponse.remaining_message_ids',
   'BatchSendMessagesResponse.outcomes',
   'CreateUploadResponse.parts',
   'EditMessageResponse.ignored_mention_user_ids',

@@ -38,7 +38,6 @@ export const documentedColumns: Readonly<Record<string, readonly string[]>> = {
     'deleted_by bigint',
     "reactions jsonb '[]'::jsonb",
     "read_by bigint[] '{}'::bigint[]",
-    'search_vector tsvector',
     'metadata jsonb',
     'created_at bigint',
     'updated_at bigint',
@@ -153,9 +152,8 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
   idx_messages_sender: 'CREATE messages USING btree (tenant_id, sender_id, created_at DESC)',
   idx_messages_parent: 'CREATE messages USING btree (parent_id) WHERE (parent_id IS NOT NULL)',
   idx_messages_mentions: "CREATE messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[])",
-  // Extended by the scope of the message.
-  idx_messages_search:
-    'CREATE messages USING gin (search_vector, search_scope(id, tenant_id, channel_id, sender_id, (message_type)::text))',
+  // On the table of the words, extended by the scope of the message.
+  idx_messages_search: 'CREATE message_words USING gin (search_vector, scope)',
   idx_channel_members_user:
     "CREATE channel_members USING btree (user_id, tenant_id, is_pinned DESC, updated_at DESC) WHERE ((status)::text = 'ACTIVE'::text)",
   idx_channel_members_channel:

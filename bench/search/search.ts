@@ -125,14 +125,15 @@ function documentSearch(sql: Pool, userId: bigint, query: string): Promise<unkno
   return sql`
     select m.id, m.content
     from messages m
+    join message_words w on w.message_id = m.id
     join channel_members cm on cm.channel_id = m.channel_id
     cross join plainto_tsquery('discuss_simple', ${query}) as q
-    where m.search_vector @@ q
+    where w.search_vector @@ q
       and m.tenant_id = ${TENANT}
       and m.is_deleted = false
       and cm.user_id = ${userId}
       and cm.status = 'ACTIVE'
-    order by ts_rank(m.search_vector, q) desc, m.id desc
+    order by ts_rank(w.search_vector, q) desc, m.id desc
     limit 20
   `;
 }
@@ -171,6 +172,13 @@ async function fill(sql: Pool, words: readonly string[]): Promise<void> {
   }
   const half = MESSAGES / 2;
   await Promise.all([insertMessages(sql, words, 1, half), insertMessages(sql, words, half + 1, MESSAGES)]);
+  await sql`
+    insert into message_words (message_id, tenant_id, created_at, scope, search_vector)
+    select
+      m.id, m.tenant_id, m.created_at, search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type),
+      message_vector(m.content)
+    from messages m
+  `;
   await sql.begin(async (tx) => {
     await tx`set local maintenance_work_mem = '512MB'`;
     await tx.unsafe(index?.definition ?? '');
@@ -178,7 +186,7 @@ async function fill(sql: Pool, words: readonly string[]): Promise<void> {
   await sql`
     insert into search_words (tenant_id, word)
     select distinct m.tenant_id, w.word
-    from messages m
+    from message_words m
     cross join lateral unnest(tsvector_to_array(ts_filter(m.search_vector, '{a}'))) as w(word)
     where length(w.word) >= 4
   `;

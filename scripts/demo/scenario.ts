@@ -1,3 +1,4 @@
+import { setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
 import { toJson } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
@@ -14,6 +15,7 @@ export type ScenarioResult = { readonly passed: boolean; readonly subscribers: r
 
 type Expectation = readonly [what: string, holds: boolean];
 
+const SEARCH_MS = 2_000;
 const QUESTION = 'Đơn hàng PO-2024-001: giao hàng thứ Hai hay thứ Ba?';
 const ANSWERS = [
   'Thứ Hai, kho đã sẵn sàng.',
@@ -197,13 +199,18 @@ export class Scenario {
     return message?.id ?? 0n;
   }
 
+  // Searches find a message within 2 s.
   async #find(query: string): Promise<bigint[]> {
     const client = createClient(SearchService, at(this.#connections, 6).transport);
-    const { messages } = await client.searchMessages(
-      { query, channelIds: [this.channelId] },
-      { signal: this.#signal },
-    );
-    return messages.map(({ messageId }) => messageId);
+    const end = performance.now() + SEARCH_MS;
+    while (true) {
+      const { messages } = await client.searchMessages(
+        { query, channelIds: [this.channelId] },
+        { signal: this.#signal },
+      );
+      if (messages.length > 0 || performance.now() > end) return messages.map(({ messageId }) => messageId);
+      await setTimeout(100);
+    }
   }
 
   #messages(index: number): Client<typeof MessageService> {

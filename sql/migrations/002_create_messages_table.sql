@@ -34,19 +34,6 @@ create table messages (
 
   read_by bigint[] not null default '{}',
 
-  -- Characters that join words become spaces, so that PO-2024-001 is the words po, 2024, 001 in sequence and any part of it
-  -- is found. The labels separate words as typed (A) from English stems (D): a phrase cannot match across both lists, and
-  -- an exact word ranks above another form of it.
-  search_vector tsvector generated always as (
-    setweight(
-      to_tsvector(
-        'public.discuss_simple', translate(normalize(content || ' ' || file_names, nfc), '-_/.@+<>&', '         ')
-      ),
-      'A'
-    )
-    || to_tsvector('pg_catalog.english', content)
-  ) stored,
-
   metadata jsonb,
 
   created_at bigint not null,
@@ -99,8 +86,6 @@ comment on column messages.read_by is
   'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
 comment on column messages.file_names is
   'Names of its files, for searches; empty without files. Without the files removed later.';
-comment on column messages.search_vector is
-  'Words of the content and of file names without diacritics (discuss_simple, label A), and stemmed in English (label D).';
 comment on column messages.metadata is
   'Data of the message type besides the text, such as the language of code or the options of a poll.';
 comment on column messages.created_at is 'When the message was sent, epoch ms.';

@@ -63,16 +63,6 @@ create index idx_messages_mentions
   on messages using gin (mentions)
   where mentions != '{}';
 
-\ir ../functions/search/search_scope.sql
-
--- Full-text search. With the scope in the same index, a search reads from the table only messages of the caller's channels,
--- newest first, however many other messages contain the same word.
-create index idx_messages_search
-  on messages using gin (
-    search_vector,
-    search_scope(id, tenant_id, channel_id, sender_id, message_type)
-  );
-
 -- Soft-deleted messages by age: purge_deleted_messages().
 create index idx_messages_deleted
   on messages (deleted_at)

@@ -113,6 +113,29 @@ when (new.type != 'DIRECT')
 execute function update_channel_name();
 comment on trigger trigger_update_channel_name on channels is 'Keeps channel_names up to date.';
 
+\ir ../functions/search/update_message_words.sql
+
+create trigger trigger_index_inserted_message
+after insert on messages
+for each row
+when (new.event_seq = 0 and new.notice is null)
+execute function update_message_words();
+comment on trigger trigger_index_inserted_message on messages is 'Indexes messages that plain SQL inserts.';
+
+create trigger trigger_index_changed_message
+after update of content, message_type, sender_id, channel_id, is_deleted on messages
+for each row
+when (old.event_seq = new.event_seq)
+execute function update_message_words();
+comment on trigger trigger_index_changed_message on messages is 'Indexes messages that plain SQL changes.';
+
+create trigger trigger_remove_message_words
+after delete on messages
+referencing old table as removed
+for each statement
+execute function update_message_words();
+comment on trigger trigger_remove_message_words on messages is 'Removes the words of removed messages.';
+
 \ir ../functions/attachment/release_storage.sql
 
 create trigger trigger_release_storage

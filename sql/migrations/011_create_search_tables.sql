@@ -31,3 +31,34 @@ comment on column search_words.horizon is
 -- Words that contain a part: search_query().
 create index idx_search_words_parts
   on search_words using gin ((array[tenant_id]), word gin_trgm_ops);
+
+-- A separate table that is filled after the commit of a message: computing the words and writing their index entries was a
+-- third of the time of an insert, and an update of the message's own row would write all its index entries again.
+-- Partitioned as messages are, so that their words go with an old partition.
+create table message_words (
+  message_id bigint primary key,
+  tenant_id bigint not null,
+  edited_at bigint,
+  created_at bigint not null,
+  scope bigint[] not null,
+  search_vector tsvector not null
+) partition by range (message_id);
+comment on table message_words is
+  'Words of messages for SearchMessages, written by index_messages() within about a second. A row whose edited_at differs from that of its message is outdated, and no search finds it. Partitioned by the same ranges of ids as messages.';
+comment on column message_words.message_id is 'The message. Not a foreign key, because a message may be removed before it is indexed.';
+comment on column message_words.tenant_id is 'Tenant of the message.';
+comment on column message_words.edited_at is 'edited_at of the message when its words were read.';
+comment on column message_words.created_at is 'When the message was sent, epoch ms.';
+comment on column message_words.scope is 'What searches filter by in the index, see search_scope().';
+comment on column message_words.search_vector is
+  'Words of the content and of file names without diacritics (discuss_simple, label A), and stemmed in English (label D).';
+
+create table message_words_default partition of message_words default;
+comment on table message_words_default is
+  'Holds words of messages whose id range has no partition yet; ensure_partitions() moves them.';
+alter table message_words_default enable row level security;
+
+-- Full-text search. With the scope in the same index, a search reads from the table only messages of the caller's channels,
+-- newest first, however many other messages contain the same word.
+create index idx_messages_search
+  on message_words using gin (search_vector, scope);

@@ -88,7 +88,7 @@ describe('AdminService', () => {
     const rows = await the.owner<{ text: string }[]>`
       select (to_jsonb(c) - 'unread_version' - 'settled_version')::text as text from channels c where c.id = ${id} or ${id} = 0
       union all
-      select (to_jsonb(m) - 'search_vector')::text from messages m where m.channel_id = ${id} or ${id} = 0
+      select to_jsonb(m)::text from messages m where m.channel_id = ${id} or ${id} = 0
       union all
       select (to_jsonb(m) - case when m.status = 'LEFT' then 'unread_count' else '' end)::text
       from channel_members m

@@ -13,6 +13,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { EventProjection } from '../../test/kit/event-projection.ts';
+import { indexed } from '../../test/kit/indexed.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -29,7 +30,7 @@ describe('attachments of messages', () => {
 
   before(async () => {
     storage = await freshStorage();
-    the = await app({ ...storage.env, ATTACHMENT_PURGE_INTERVAL_MS: '50' });
+    the = await app({ ...storage.env, ATTACHMENT_PURGE_INTERVAL_MS: '50', SEARCH_INDEX_INTERVAL_MS: '50' });
     channelId = await group();
   });
   after(async () => {
@@ -122,6 +123,7 @@ describe('attachments of messages', () => {
 
   it('are found by the words of their names, and by filter', async () => {
     const { message } = await send([await text('Phiếu-xuất_0815.csv')]);
+    await indexed(the);
     const find = async (query: string, hasAttachment?: boolean) => {
       const filter = hasAttachment === undefined ? {} : { hasAttachment };
       const { messages: found } = await the.client(SearchService, binh).searchMessages({ query, ...filter });

@@ -3,21 +3,26 @@ import { purgeObjects } from '../attachment/purge.ts';
 import type { Storage } from '../attachment/storage.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
-import { learnWords } from '../search/sql.ts';
+import { indexMessages } from '../search/sql.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
 import { type PurgeParts, purge } from './purge.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
 
 const SETTLE_BATCH = 500;
-const WORDS_BATCH = 2_000;
+const INDEX_BATCH = 2_000;
 const PRUNE_MS = 30_000;
 
-export type JobParts = Omit<PurgeParts, 'isClosed'> & { readonly storage: Storage };
+export type JobParts = Omit<PurgeParts, 'isClosed'> & {
+  readonly metrics: Metrics;
+  readonly storage: Storage;
+};
 
 /** Periodic jobs. Every instance runs them: each step is one bounded, idempotent statement, so no leader is needed. */
 export class Jobs {
   readonly #parts: JobParts;
   readonly #pool: Pool;
   readonly #config: Config;
+  readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #timers = new Set<NodeJS.Timeout>();
   #closed = false;
@@ -26,9 +31,10 @@ export class Jobs {
     this.#parts = parts;
     this.#pool = parts.db.log;
     this.#config = parts.config;
+    this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'jobs' });
     this.#repeat('settle', this.#config.unread.updateIntervalMs, () => this.#settle());
-    this.#repeat('learn', this.#config.search.wordsIntervalMs, () => this.#learn());
+    this.#repeat('index', this.#config.search.indexIntervalMs, () => this.#index());
     this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
     this.#repeat('objects', this.#config.attachment.purgeIntervalMs, () => this.#purgeObjects());
     this.#repeat('retain', this.#config.retention.intervalMs, () => this.#retain());
@@ -60,10 +66,12 @@ export class Jobs {
     await settleUnread(this.#pool, SETTLE_BATCH);
   }
 
-  async #learn(): Promise<void> {
-    let row: { events: number } | undefined;
-    do [row] = await learnWords(this.#pool, WORDS_BATCH);
-    while (!this.#closed && row !== undefined && row.events >= WORDS_BATCH);
+  async #index(): Promise<void> {
+    for (let events = INDEX_BATCH; !this.#closed && events >= INDEX_BATCH; ) {
+      const [row] = await indexMessages(this.#pool, INDEX_BATCH);
+      events = row?.events ?? 0;
+      this.#metrics.searchLagSeconds.set(Number(row?.lagMs ?? 0n) / 1000);
+    }
   }
 
   async #maintain(): Promise<void> {

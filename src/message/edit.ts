@@ -182,7 +182,10 @@ function updateContent(
       edited_at = t.now,
       updated_at = t.now,
       event_seq = ${nextSeq(sql)}
-    from (select now_ms() as now) as t
+    from (
+      -- message_words recognizes versions by their time.
+      select greatest(now_ms(), x.edited_at + 1) as now from messages x where x.id = ${messageId}
+    ) as t
     where m.id = ${messageId}
       and m.tenant_id = ${tenantId}
     returning ${messageColumns(sql)}

@@ -65,7 +65,7 @@ export function searchMessages(
       page.score, page.window_start, page.window_end, page.matches,
       to_json(array(
         select w.word
-        from unnest(tsvector_to_array(ts_filter(m.search_vector, '{a}'))) as w(word)
+        from unnest(tsvector_to_array(ts_filter(page.words, '{a}'))) as w(word)
         where ts_lexize('pg_catalog.english_stem', w.word) && page.stems
       )) as forms
     from (
@@ -74,6 +74,7 @@ export function searchMessages(
         select
           s.message_id,
           s.score,
+          s.words,
           min(s.message_id) over () as window_start,
           max(s.message_id) over () + 1 as window_end,
           count(*) over ()::int as matches
@@ -161,9 +162,14 @@ export function searchChannels(
   `;
 }
 
-/** Indexes the words of new messages for searches by parts of words. Returns the number of events processed. */
-export function learnWords(sql: Pool, limit: number): PendingQuery<{ events: number }[]> {
-  return sql<{ events: number }[]>`select learn_search_words(${limit}) as events`;
+type Indexed = { readonly events: number; readonly lagMs: bigint | null };
+
+/**
+ * Indexes the words of messages that were sent, edited or deleted since the last call, from about `limit` events.
+ * Returns the number of events, and the age of the oldest in ms.
+ */
+export function indexMessages(sql: Pool, limit: number): PendingQuery<Indexed[]> {
+  return sql<Indexed[]>`select events, lag_ms from index_messages(${limit})`;
 }
 
 // Texts for to_tsquery(). Words contain only letters and digits, so no operators.

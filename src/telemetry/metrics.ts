@@ -126,6 +126,11 @@ export function createMetrics() {
       help: 'Delay of the last poll of the log for missed events.',
       registers,
     }),
+    searchLagSeconds: new Gauge({
+      name: 'discuss_search_index_lag_seconds',
+      help: 'Age of the oldest message that the last run of the search index found.',
+      registers,
+    }),
     tenantStreamEvents: new Counter({
       name: 'discuss_tenant_stream_events_total',
       help: 'Events sent to tenant streams.',

@@ -6,6 +6,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { type App, type As, app } from '../kit/app.ts';
+import { indexed } from '../kit/indexed.ts';
 import { freshStorage } from '../kit/storage.ts';
 import { PNG, upload } from '../kit/uploads.ts';
 
@@ -54,12 +55,12 @@ export type Fixture = {
 };
 
 export async function openFixture(): Promise<Fixture> {
-  // No job changes the victims' rows, and a slow run does not let their presence expire.
+  // No other job changes the victims' rows, and a slow run does not let their presence expire.
   const storage = await freshStorage();
   const started = await app({
     ...storage.env,
     ATTACHMENT_PURGE_INTERVAL_MS: '0',
-    SEARCH_WORDS_INTERVAL_MS: '0',
+    SEARCH_INDEX_INTERVAL_MS: '50',
     UNREAD_UPDATE_INTERVAL_MS: '0',
     RETENTION_INTERVAL_MS: '0',
     MAINTENANCE_INTERVAL_MS: '0',
@@ -159,6 +160,7 @@ async function fill(app: App, named: Named): Promise<Victim> {
     type: MessageType.POLL,
     poll,
   });
+  await indexed(app);
   await app.owner`
     update channel_members
     set status = 'LEFT'

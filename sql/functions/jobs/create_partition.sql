@@ -12,7 +12,7 @@ begin
 
   -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
   -- the default partition wait, and only while it is searched.
-  if _parent != 'channel_events' then
+  if _parent in ('messages', 'activity_feed') then
     lock table channels in share row exclusive mode;
     lock table only messages in share row exclusive mode;
   end if;

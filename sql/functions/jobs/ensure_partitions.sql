@@ -38,6 +38,8 @@ begin
         select s.last_value + ahead * _span from messages_id_seq s, generate_series(0, 2) as ahead
         union all
         select k from misplaced_keys('messages_default', 'id', _span) as k
+        union all
+        select k from misplaced_keys('message_words_default', 'message_id', _span) as k
       ) as keys(k)
     )
     select 1 as turn, 'channel_events' as parent, 'created_at' as key, day * _day as low, (day + 1) * _day as high,
@@ -52,6 +54,10 @@ begin
     union all
     select 3, 'messages', 'id', span * _span, (span + 1) * _span,
       'messages_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
+    from spans
+    union all
+    select 4, 'message_words', 'message_id', span * _span, (span + 1) * _span,
+      'message_words_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
     from spans
     order by turn, low
   loop
@@ -69,7 +75,7 @@ begin
 end
 $$;
 comment on function ensure_partitions(bigint) is
-  'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
+  'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages with their words, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
 
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;

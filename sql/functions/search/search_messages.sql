@@ -5,7 +5,7 @@ create or replace function search_messages(
   _from bigint,
   _now bigint,
   _limit int
-) returns table (message_id bigint, score bigint)
+) returns table (message_id bigint, score bigint, words tsvector)
 language plpgsql security definer
 set search_path = public, pg_temp
 -- Planning each span of ids took longer than searching it. No other index fits the conditions below, so a plan cached while
@@ -116,24 +116,29 @@ begin
           * (0.25 + 0.75 * power(0.5, greatest(_now - f.created_at, 0) / (30 * 86400000.0)))
           * 1000000000
         )::bigint
-      end
+      end,
+      f.search_vector
     from (
-      select m.id, m.created_at, m.search_vector
-      from messages m
-      where m.search_vector @@ _query
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _scope
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _spans
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _senders
-        and search_scope(m.id, m.tenant_id, m.channel_id, m.sender_id, m.message_type) && _kinds
-        and m.tenant_id + 0 = _tenant
+      select m.id, m.created_at, w.search_vector
+      from message_words w
+      join messages m on m.id = w.message_id
+      where w.search_vector @@ _query
+        and w.scope && _scope
+        and w.scope && _spans
+        and w.scope && _senders
+        and w.scope && _kinds
+        and w.tenant_id = _tenant
+        and w.message_id + 0 >= _low
+        and w.message_id + 0 < _end
+        -- Otherwise the words are those of an earlier version.
+        and w.edited_at is not distinct from m.edited_at
+        and m.tenant_id = _tenant
         and (
           select is_member_status(cm.status)
           from channel_members cm
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )
-        and m.id + 0 >= _low
-        and m.id + 0 < _end
-        and m.is_deleted::int = 0
+        and not m.is_deleted
         and (_thread is null or m.parent_id = _thread or m.id = _thread)
         and (_after_ms is null or m.created_at >= _after_ms)
         and (_before_ms is null or m.created_at < _before_ms)
@@ -142,7 +147,7 @@ begin
           or _has_attachment
             = exists (select 1 from attachments a where a.message_id = m.id and a.tenant_id = _tenant)
         )
-      order by m.id + 0 desc
+      order by w.message_id + 0 desc
       limit _limit - _found
     ) as f;
     get diagnostics _rows = row_count;
@@ -154,7 +159,7 @@ begin
 end
 $$;
 comment on function search_messages(tsquery, jsonb, bigint, bigint, bigint, int) is
-  'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
+  'The newest matching messages, at most _limit, with _from <= id < _before (null for no bound), each with its words and its score at the time _now in epoch ms (0 if null). Checks tenant and membership itself, because under row-level security @@ cannot use the index.';
 
 alter function search_messages(tsquery, jsonb, bigint, bigint, bigint, int) owner to discuss_system;
 revoke all on function search_messages(tsquery, jsonb, bigint, bigint, bigint, int) from public;

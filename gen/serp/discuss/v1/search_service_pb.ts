@@ -480,7 +480,8 @@ export const SearchMatchSchema: GenEnum<SearchMatch> = /*@__PURE__*/
  */
 export const SearchService: GenService<{
   /**
-   * Finds messages in the caller's channels, without deleted messages and notices.
+   * Finds messages in the caller's channels, without deleted messages and notices. A message is found at most 2 s after
+   * it was sent or edited; it is never found by a text that it no longer has.
    *
    * A query is a list of terms. A message must match all of them, in any order:
    * - `invoice` matches the word, and for English words other forms: `report` matches `reported`;
@@ -488,8 +489,7 @@ export const SearchService: GenService<{
    * - `PO-2024-001` and other words joined by `-`, `_`, `/`, `.`, `@` or `+` match as a phrase, and are matched by a
    *   sequence of their parts: `2024-001`;
    * - `deliv*` matches words with this prefix of three or more letters; `PO-2024-0*` matches codes with this prefix;
-   * - `*liver*` and `*liver` match words that contain these three or more letters. A word that no earlier message used
-   *   is found this way some seconds after its message was posted, and by its prefix at once;
+   * - `*liver*` and `*liver` match words that contain these three or more letters;
    * - `-draft` excludes messages with the word; `-"a phrase"` and `-draf*` work in the same way.
    *
    * If nothing matches, the search is repeated without common English words, and then with the terms as parts of words;

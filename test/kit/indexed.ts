@@ -1,0 +1,16 @@
+import type { App } from './app.ts';
+import { until } from './until.ts';
+
+/** Waits until searches find the current content of all messages. */
+export function indexed({ owner }: Pick<App, 'owner'>): Promise<void> {
+  return until(async () => {
+    const missing = await owner`
+      select
+      from channel_events e
+      where e.xid >= coalesce((select w.horizon from search_words w where w.tenant_id = 0 and w.word = ''), '0')
+        and e.kind like 'MESSAGE\\_%'
+      limit 1
+    `;
+    return missing.length === 0;
+  }, 'the search index contains all messages');
+}
