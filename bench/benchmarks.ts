@@ -14,11 +14,13 @@ import { historyPage } from './read/history-page.ts';
 import { listChannels } from './read/list-channels.ts';
 import { search } from './search/search.ts';
 import { sendFlat } from './send/send-flat.ts';
+import { sendStream } from './send/send-stream.ts';
 import { sendVsDocument10, sendVsDocument100, sendVsDocument1000 } from './send/send-vs-document.ts';
 import { sendVsNoop } from './send/send-vs-noop.ts';
 
 export const BENCHMARKS: readonly Benchmark[] = [
   sendVsNoop,
+  sendStream,
   sendVsDocument10,
   sendVsDocument100,
   sendVsDocument1000,

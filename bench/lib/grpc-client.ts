@@ -6,9 +6,14 @@ import {
   type MessageInitShape,
   toBinary,
 } from '@bufbuild/protobuf';
-import { Client, credentials, Metadata } from '@grpc/grpc-js';
+import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { Client, type ClientDuplexStream, credentials, Metadata } from '@grpc/grpc-js';
 import { Health } from '#gen/grpc/health/v1/health_pb.ts';
-import { MessageService, SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import {
+  MessageService,
+  SendMessageRequestSchema,
+  SendMessagesRequestSchema,
+} from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Caller } from './callers.ts';
 
 const CONNECTIONS = 4;
@@ -47,6 +52,13 @@ export class GrpcClient implements Disposable {
     );
   }
 
+  /** A stream of SendMessages on one of the connections. */
+  openSendStream(index: number, { metadata }: Caller): ClientDuplexStream<Buffer, Buffer> {
+    const client = this.#clients[index % CONNECTIONS];
+    if (client === undefined) throw new RangeError('no connection');
+    return client.makeBidiStreamRequest(`/${MessageService.typeName}/SendMessages`, same, same, metadata);
+  }
+
   [Symbol.dispose](): void {
     for (const client of this.#clients) client.close();
   }
@@ -77,6 +89,13 @@ export class EncodedMessage {
     const request = create(SendMessageRequestSchema, { channelId, content, requestId: NO_REQUEST_ID });
     this.#bytes = Buffer.from(toBinary(SendMessageRequestSchema, request));
     this.#requestIdAt = this.#bytes.indexOf(NO_REQUEST_ID);
+  }
+
+  /** As a request of SendMessages. */
+  inStreamWithNewRequestId(): Buffer {
+    const { request } = SendMessagesRequestSchema.field;
+    const message = new BinaryWriter().tag(request.number, WireType.LengthDelimited);
+    return Buffer.from(message.bytes(this.withNewRequestId()).finish());
   }
 
   withNewRequestId(): Buffer {
