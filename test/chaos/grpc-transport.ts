@@ -8,8 +8,15 @@ import {
   toBinary,
 } from '@bufbuild/protobuf';
 import { Code, ConnectError, type Transport } from '@connectrpc/connect';
-import { Client, type ClientReadableStream, credentials, Metadata, type ServiceError } from '@grpc/grpc-js';
-import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
+import {
+  Client,
+  type ClientDuplexStream,
+  type ClientReadableStream,
+  credentials,
+  Metadata,
+  type ServiceError,
+} from '@grpc/grpc-js';
+import { type Status, StatusSchema } from '#gen/google/rpc/status_pb.ts';
 
 const CODES = new Map(
   Object.values(Code)
@@ -56,14 +63,16 @@ export class GrpcTransport implements Transport, Disposable {
     });
 
   stream: Transport['stream'] = async (method, signal, _timeoutMs, _header, input) => {
-    const message = create(method.input, await first(input));
-    const call = this.#client.makeServerStreamRequest(
-      pathOf(method),
-      encoder(method.input),
-      decoder(method.output),
-      message,
-      this.#metadata,
-    );
+    const parts = [pathOf(method), encoder(method.input), decoder(method.output)] as const;
+    let call: ClientReadableStream<MessageShape<typeof method.output>>;
+    if (method.methodKind === 'bidi_streaming') {
+      const duplex = this.#client.makeBidiStreamRequest(...parts, this.#metadata);
+      void writeAll(duplex, method.input, input);
+      call = duplex;
+    } else {
+      const message = create(method.input, await first(input));
+      call = this.#client.makeServerStreamRequest(...parts, message, this.#metadata);
+    }
     signal?.addEventListener('abort', () => call.cancel(), { once: true });
     return { ...responseTo(method), stream: true, method, message: read(call) };
   };
@@ -71,6 +80,18 @@ export class GrpcTransport implements Transport, Disposable {
   [Symbol.dispose](): void {
     this.#client.close();
   }
+}
+
+async function writeAll<I extends DescMessage, T>(
+  call: ClientDuplexStream<MessageShape<I>, T>,
+  schema: I,
+  input: AsyncIterable<MessageInitShape<I>>,
+): Promise<void> {
+  for await (const message of input) {
+    if (call.destroyed) return;
+    call.write(create(schema, message));
+  }
+  call.end();
 }
 
 async function* read<T>(call: ClientReadableStream<T>): AsyncGenerator<T> {
@@ -108,15 +129,20 @@ async function first<I extends DescMessage>(
 
 function toConnectError(error: unknown): ConnectError {
   if (!isServiceError(error)) return ConnectError.from(error);
-  const converted = new ConnectError(error.details, CODES.get(error.code) ?? Code.Unknown);
   const [status] = error.metadata.get('grpc-status-details-bin');
-  if (status instanceof Buffer) {
-    converted.details = fromBinary(StatusSchema, status).details.map(({ typeUrl, value }) => ({
-      type: typeUrl.slice(typeUrl.lastIndexOf('/') + 1),
-      value,
-    }));
-  }
-  return converted;
+  return status instanceof Buffer
+    ? statusToError(fromBinary(StatusSchema, status))
+    : new ConnectError(error.details, CODES.get(error.code) ?? Code.Unknown);
+}
+
+/** The error that a status represents, with its details. */
+export function statusToError({ code, message, details }: Status): ConnectError {
+  const error = new ConnectError(message, CODES.get(code) ?? Code.Unknown);
+  error.details = details.map(({ typeUrl, value }) => ({
+    type: typeUrl.slice(typeUrl.lastIndexOf('/') + 1),
+    value,
+  }));
+  return error;
 }
 
 function isServiceError(error: unknown): error is ServiceError {

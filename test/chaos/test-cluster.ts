@@ -9,6 +9,7 @@ import { Ledger } from './ledger.ts';
 import { ReconnectingSubscriber } from './reconnecting-subscriber.ts';
 import { InstanceWriter, Sender, SharedMessages } from './sender.ts';
 import { Stores } from './stores.ts';
+import { StreamSender } from './stream-sender.ts';
 import { TENANT, TestUser } from './test-user.ts';
 
 /** Number of channels and users, and their load. */
@@ -60,6 +61,7 @@ export class TestCluster implements AsyncDisposable {
   /** All users are members of the first channel. */
   readonly channelIds: bigint[] = [];
   readonly #writers: InstanceWriter[] = [];
+  readonly #streamSenders: StreamSender[] = [];
   readonly #users: TestUser[] = [];
   #lastUserId = 0n;
   #sending: Promise<unknown> = Promise.resolve();
@@ -125,6 +127,7 @@ export class TestCluster implements AsyncDisposable {
   /** Returns all users to the instances that they used before a fault. */
   async returnHome(): Promise<void> {
     for (const { user } of this.senders) user.returnHome();
+    for (const sender of this.#streamSenders) sender.returnHome();
     for (const subscriber of this.subscribers) subscriber.returnHome();
     await this.untilCaughtUp(RETURN_MS);
   }
@@ -151,7 +154,9 @@ export class TestCluster implements AsyncDisposable {
   startSending(): void {
     this.#stopSending = new AbortController();
     const { signal } = this.#stopSending;
-    this.#sending = Promise.all([...this.senders, ...this.#writers].map((one) => one.run(signal)));
+    this.#sending = Promise.all(
+      [...this.senders, ...this.#writers, ...this.#streamSenders].map((one) => one.run(signal)),
+    );
     // `stopSending` reports a failure; until then it is not an unhandled rejection.
     this.#sending.catch(() => {});
   }
@@ -194,6 +199,8 @@ export class TestCluster implements AsyncDisposable {
         throw new RangeError('too few senders or channels');
       this.#writers.push(new InstanceWriter(sender, channelId, instance));
     }
+    for (const { user } of this.senders.filter(({ user }) => user.edge === 'grpc'))
+      this.#streamSenders.push(new StreamSender(user, this.channelIds.slice(0, channels), this.random));
     for (const user of users.slice(senders)) this.subscribers.push(new ReconnectingSubscriber(user));
     for (const subscriber of this.subscribers) void subscriber.run(this.#stopListening.signal);
     await until(() => this.subscribers.every(({ started }) => started), 'all streams', START_MS);
