@@ -67,7 +67,7 @@ function assertOnly(events: readonly TenantEvent[], tenantId: bigint): void {
 }
 
 /** Posts a message in a channel of its own; returns its content. */
-async function post(app: App, tenantId: bigint): Promise<string> {
+export async function post(app: App, tenantId: bigint): Promise<string> {
   const user = { userId: 70n, tenantId };
   const { channel } = await app.client(ChannelService, user).createChannel({ name: 'của riêng tôi' });
   const content = crypto.randomUUID();
@@ -98,14 +98,16 @@ async function readTenant(transport: Transport, marker: string): Promise<TenantE
 }
 
 /** Reads a stream up to its first response that meets the condition, then cancels it. */
-async function readUntil<T>(
+export async function readUntil<T>(
   open: (options: CallOptions) => AsyncIterable<T>,
   isLast: (response: T) => boolean,
 ): Promise<T[]> {
   const abort = new AbortController();
+  // Connect keeps the timer of `timeoutMs`, and with it the process, after the end of the stream.
+  const signal = AbortSignal.any([abort.signal, AbortSignal.timeout(30_000)]);
   const responses: T[] = [];
   try {
-    for await (const response of open({ signal: abort.signal, timeoutMs: 30_000 })) {
+    for await (const response of open({ signal })) {
       responses.push(response);
       if (isLast(response)) break;
     }
