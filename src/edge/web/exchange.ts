@@ -17,6 +17,8 @@ type Parts = {
   readonly cancelledCalls: CancelledCalls;
   /** Time for the body to arrive, after which the connection is destroyed. */
   readonly bodyMs: number;
+  /** Time for the client to read a response that is complete, after which it is cut off. */
+  readonly responseMs: number;
 };
 
 /** A request on the web edge and its response, until the response is closed. */
@@ -25,16 +27,18 @@ export class Exchange {
   readonly response: HttpResponse;
   readonly connection: Connection;
   readonly #cancelledCalls: CancelledCalls;
+  readonly #responseMs: number;
   #timer: NodeJS.Timeout | undefined;
   #caller: Promise<Caller | undefined> = unidentified;
   #call: CallContext | undefined;
 
-  constructor(request: HttpRequest, response: HttpResponse, { connection, cancelledCalls, bodyMs }: Parts) {
+  constructor(request: HttpRequest, response: HttpResponse, parts: Parts) {
     this.request = request;
     this.response = response;
-    this.connection = connection;
-    this.#cancelledCalls = cancelledCalls;
-    this.#timer = setTimeout(() => response.destroy(), bodyMs);
+    this.connection = parts.connection;
+    this.#cancelledCalls = parts.cancelledCalls;
+    this.#responseMs = parts.responseMs;
+    this.#timer = setTimeout(() => response.destroy(), parts.bodyMs);
     response.once('close', () => this.#closed());
   }
 
@@ -67,6 +71,18 @@ export class Exchange {
     response.setHeader('x-request-id', requestId);
     if (response instanceof ServerResponse) response.flushHeaders();
     else response.writeHead(200);
+  }
+
+  /** To be called when nothing more will be added to the response. */
+  completed(): void {
+    this.#stopTimer();
+    if (!this.response.destroyed) this.#timer = setTimeout(() => this.#cutOff(), this.#responseMs);
+  }
+
+  #cutOff(): void {
+    const { response } = this;
+    if (!(response instanceof ServerResponse)) response.stream.close(constants.NGHTTP2_CANCEL);
+    response.destroy();
   }
 
   #closed(): void {

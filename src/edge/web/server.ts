@@ -86,6 +86,7 @@ function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number
       const received = universalRequestFromNodeRequest(request, response, undefined, values);
       const body = readBody(request, maxRequestBytes(handler.method, maxBytes));
       const result = await handler({ ...received, body });
+      exchange.completed();
       await universalResponseToNodeResponse(result, response);
     },
   ]);
@@ -169,6 +170,7 @@ function httpHandler(
       connection,
       cancelledCalls,
       bodyMs: call.maxDeadlineMs,
+      responseMs: call.pendingTimeoutMs,
     });
     const isClosing = calls.draining || connection.closed;
     if (isClosing && response instanceof ServerResponse) response.setHeader('connection', 'close');

@@ -65,6 +65,7 @@ export function serveStream(
     if (response.destroyed) return;
     if (!response.headersSent) sendHeaders();
     protocol.end(response, error);
+    exchange.completed();
   };
 }
 
@@ -79,6 +80,7 @@ async function isAdmitted(
   if (rejection !== undefined && !exchange.response.destroyed) {
     exchange.sendHeaders(protocol.contentType, requestId);
     protocol.end(exchange.response, rejection);
+    exchange.completed();
   }
   return rejection === undefined;
 }
