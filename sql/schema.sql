@@ -113,6 +113,8 @@ create table attachments (
   urls_expire_at bigint not null default 0,
   preview bytea,
   inline_safe boolean not null default false,
+  scan_attempts integer not null default 0,
+  next_scan_at bigint not null default 0,
   constraint attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint positive_file_size CHECK ((file_size > 0)),
@@ -172,6 +174,8 @@ comment on column attachments.part_sha256 is 'SHA-256 of each part of 16 MiB, as
 comment on column attachments.urls_expire_at is 'When the last URL for uploading expires, epoch ms. The object can be written until then.';
 comment on column attachments.preview is 'WebP image of at most 16 by 16 pixels.';
 comment on column attachments.inline_safe is 'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
+comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
+comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
 
 create table channel_entity_aliases (
   tenant_id bigint not null,
@@ -1276,6 +1280,37 @@ alter function claim_object_deletions(integer,bigint) owner to discuss_system;
 revoke all on function claim_object_deletions(integer,bigint) from public;
 grant execute on function claim_object_deletions(integer,bigint) to discuss_service;
 comment on function claim_object_deletions(integer,bigint) is 'Objects to delete from S3 now, at most _limit. Another call returns them again after _lease_ms, unless finish_object_deletions() removes them.';
+
+CREATE OR REPLACE FUNCTION public.claim_scans(_limit integer, _lease_ms bigint)
+ RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, s3_key text, file_name text, file_type text, file_size bigint, attempts integer)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  return query
+  update attachments a
+  set next_scan_at = now_ms() + _lease_ms,
+      scan_attempts = a.scan_attempts + 1
+  where a.id in (
+    select q.id
+    from attachments q
+    where q.scan_status = 'PENDING'
+      and q.upload_state = 'UPLOADED'
+      and q.next_scan_at <= now_ms()
+    order by q.next_scan_at, q.id
+    limit _limit
+    for update skip locked
+  )
+  returning
+    a.id, a.tenant_id, a.channel_id, a.s3_key::text, a.file_name::text, a.file_type::text, a.file_size, a.scan_attempts;
+end
+$function$;
+alter function claim_scans(integer,bigint) owner to discuss_system;
+revoke all on function claim_scans(integer,bigint) from public;
+grant execute on function claim_scans(integer,bigint) to discuss_service;
+comment on function claim_scans(integer,bigint) is 'Files to scan now, at most _limit. Another call returns them again after _lease_ms, unless their scan has ended.';
 
 CREATE OR REPLACE FUNCTION public.count_tenants()
  RETURNS bigint
@@ -2673,6 +2708,25 @@ revoke all on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) fr
 grant execute on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) to discuss_service;
 comment on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) is 'Posts a notice in a channel of the caller''s tenant, archived or not, and returns its event as stored. Locks the channel''s row until commit. Checks only the tenant.';
 
+CREATE OR REPLACE FUNCTION public.postpone_scan(_id bigint, _delay_ms bigint, _counts boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update attachments a
+  set next_scan_at = now_ms() + _delay_ms,
+      scan_attempts = a.scan_attempts - case when _counts then 0 else 1 end
+  where a.id = _id
+    and a.scan_status = 'PENDING';
+end
+$function$;
+alter function postpone_scan(bigint,bigint,boolean) owner to discuss_system;
+revoke all on function postpone_scan(bigint,bigint,boolean) from public;
+grant execute on function postpone_scan(bigint,bigint,boolean) to discuss_service;
+comment on function postpone_scan(bigint,bigint,boolean) is 'Ends a claim of claim_scans() without a result. The attempt is not counted if the failure is not one of the file.';
+
 CREATE OR REPLACE FUNCTION public.presence_audiences(_tenant_ids bigint[], _user_ids bigint[], _max_members integer, _max_channels integer)
  RETURNS TABLE(tenant_id bigint, user_id bigint, channel_ids bigint[], status_text text, expires_at bigint)
  LANGUAGE plpgsql
@@ -2877,6 +2931,25 @@ alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
 comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
+
+CREATE OR REPLACE FUNCTION public.queue_object_deletion(_attachment_id bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  insert into object_deletions (tenant_id, s3_bucket, s3_key, due_at, created_at)
+  select a.tenant_id, a.s3_bucket, a.s3_key, greatest(a.urls_expire_at, now_ms()), now_ms()
+  from attachments a
+  where a.id = _attachment_id
+    and a.tenant_id = app_tenant_id();
+end
+$function$;
+alter function queue_object_deletion(bigint) owner to discuss_system;
+revoke all on function queue_object_deletion(bigint) from public;
+grant execute on function queue_object_deletion(bigint) to discuss_service;
+comment on function queue_object_deletion(bigint) is 'Queues the object of a file of the caller''s tenant for deletion, before the file gets another object.';
 
 CREATE OR REPLACE FUNCTION public.reaction_users(_reactions jsonb, _emoji text)
  RETURNS jsonb

@@ -160,6 +160,13 @@ export function toConfig(env: Env) {
       abandonedHours: read.count('ATTACHMENT_ABANDONED_HOURS', 24),
       purgeIntervalMs: read.count('ATTACHMENT_PURGE_INTERVAL_MS', 5_000),
     },
+    scan: {
+      address: read.optional('CLAMD_ADDR'),
+      concurrency: read.count('SCAN_CONCURRENCY', 2, 1),
+      intervalMs: read.count('SCAN_INTERVAL_MS', 1_000),
+      timeoutMs: read.count('SCAN_TIMEOUT_MS', 120_000, 1),
+      attempts: read.count('SCAN_ATTEMPTS', 5, 1),
+    },
     retention: {
       deletedDays: read.count('RETENTION_DELETED_DAYS', 90),
       activityDays: read.count('RETENTION_ACTIVITY_DAYS', 365),

@@ -1,5 +1,6 @@
 import type { Logger } from 'pino';
 import { openStorage } from './attachment/open-storage.ts';
+import { Thumbnails } from './attachment/thumbnails.ts';
 import type { Config } from './config.ts';
 import { Database } from './db/database.ts';
 import { assertSchema, assertServiceRole } from './db/migrate.ts';
@@ -105,7 +106,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const unreadCache = new UnreadCache(cacheClient, config.cache.unread);
   const storage = await openStorage(config);
   opened.defer(() => storage.close());
-  const jobs = new Jobs({ ...deps, storage });
+  const thumbnails = new Thumbnails();
+  opened.defer(() => thumbnails.close());
+  const jobs = new Jobs({ ...deps, storage, thumbnails, messageCache });
   opened.defer(() => jobs.close());
   return { ...deps, hub, tenantStreams, presence, typing, sendQueue, messageCache, unreadCache, storage };
 }

@@ -35,6 +35,8 @@ create table attachments (
   urls_expire_at bigint not null default 0,
   preview bytea,
   inline_safe boolean not null default false,
+  scan_attempts int not null default 0,
+  next_scan_at bigint not null default 0,
 
   constraint valid_upload_state check (upload_state in ('UPLOADING', 'UPLOADED')),
   constraint valid_scan_status check (
@@ -74,6 +76,8 @@ comment on column attachments.urls_expire_at is
   'When the last URL for uploading expires, epoch ms. The object can be written until then.';
 comment on column attachments.inline_safe is
   'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
+comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
+comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
 comment on column attachments.preview is 'WebP image of at most 16 by 16 pixels.';
 
 -- Concurrent uploads of a tenant wait for its row, so that they cannot exceed a limit together.

@@ -132,12 +132,12 @@ export type RecordedRow = {
   readonly activities: string | null;
 };
 
-/** Records a batch of activities for a service, once per request id. */
+/** Records a batch of activities for a service, once per request id if there is one. */
 export function recordActivities(
   sql: Sql,
   items: readonly NewItem[],
-  requestId: string,
-  payloadHash: Buffer,
+  requestId: string | null,
+  payloadHash: Buffer | null,
 ): PendingQuery<RecordedRow[]> {
   return sql<RecordedRow[]>`
     select error_reason, activities

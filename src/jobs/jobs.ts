@@ -1,6 +1,6 @@
 import type { Logger } from 'pino';
 import { purgeObjects } from '../attachment/purge.ts';
-import type { Storage } from '../attachment/storage.ts';
+import { type ScannerParts, scanFiles } from '../attachment/scanner.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
 import { indexMessages } from '../search/sql.ts';
@@ -12,10 +12,7 @@ const SETTLE_BATCH = 500;
 const INDEX_BATCH = 2_000;
 const PRUNE_MS = 30_000;
 
-export type JobParts = Omit<PurgeParts, 'isClosed'> & {
-  readonly metrics: Metrics;
-  readonly storage: Storage;
-};
+export type JobParts = Omit<PurgeParts, 'isClosed'> & ScannerParts;
 
 /** Periodic jobs. Every instance runs them: each step is one bounded, idempotent statement, so no leader is needed. */
 export class Jobs {
@@ -25,6 +22,7 @@ export class Jobs {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #timers = new Set<NodeJS.Timeout>();
+  readonly #stop = new AbortController();
   #closed = false;
 
   constructor(parts: JobParts) {
@@ -36,12 +34,14 @@ export class Jobs {
     this.#repeat('settle', this.#config.unread.updateIntervalMs, () => this.#settle());
     this.#repeat('index', this.#config.search.indexIntervalMs, () => this.#index());
     this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
+    this.#repeat('scan', this.#config.scan.intervalMs, () => this.#scan());
     this.#repeat('objects', this.#config.attachment.purgeIntervalMs, () => this.#purgeObjects());
     this.#repeat('retain', this.#config.retention.intervalMs, () => this.#retain());
   }
 
   close(): void {
     this.#closed = true;
+    this.#stop.abort();
     for (const timer of this.#timers) clearTimeout(timer);
   }
 
@@ -81,6 +81,13 @@ export class Jobs {
     const isClosed = () => this.#closed || performance.now() > end;
     const pruned = await pruneRequestIds(this.#pool, { config: this.#config, isClosed });
     this.#log.debug({ made: made.length, dropped: dropped.length, pruned }, 'maintenance finished');
+  }
+
+  async #scan(): Promise<void> {
+    const { concurrency } = this.#config.scan;
+    let claimed = concurrency;
+    while (!this.#closed && claimed === concurrency)
+      claimed = await scanFiles(this.#parts, this.#stop.signal);
   }
 
   async #purgeObjects(): Promise<void> {

@@ -157,6 +157,17 @@ export function createMetrics() {
       help: 'Limit checks to which Redis did not reply in time.',
       registers,
     }),
+    attachmentScans: new Counter({
+      name: 'discuss_attachment_scans_total',
+      help: 'Malware scans of files that ended, by result.',
+      labelNames: ['result'],
+      registers,
+    }),
+    scannerAvailable: new Gauge({
+      name: 'discuss_scanner_available',
+      help: 'Whether clamd was available for the last scan: 1 or 0.',
+      registers,
+    }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
       help: 'Calls that are queued for a database connection.',

@@ -39,8 +39,9 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
 
   /**
    * Kind of occurrence in upper snake case. This service records MENTION_RECEIVED, REPLY_RECEIVED (in a thread that the
-   * user started or follows), REACTION_RECEIVED (to a message of the user) and ADDED_TO_CHANNEL. Other types, such as
-   * TASK_ASSIGNED, come from the services that record them.
+   * user started or follows), REACTION_RECEIVED (to a message of the user), ADDED_TO_CHANNEL, and MALWARE_FOUND (in a file
+   * of a channel of which the user is an admin; `metadata` has `attachment_id` and `uploader_id` as strings). Other types,
+   * such as TASK_ASSIGNED, come from the services that record them.
    *
    * @generated from field: string type = 3;
    */

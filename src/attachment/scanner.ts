@@ -1,0 +1,187 @@
+import type { Logger } from 'pino';
+import type { PendingQuery } from 'postgres';
+import { recordActivities } from '../activity/sql.ts';
+import { signalActivities } from '../activity/view.ts';
+import { lockChannel } from '../channel/sql.ts';
+import type { Config } from '../config.ts';
+import type { Database } from '../db/database.ts';
+import type { Pool, Sql } from '../db/types.ts';
+import { appendEvent } from '../event/log/sql.ts';
+import type { Relay } from '../event/relay.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { ScannerUnavailable, scan, type Verdict } from './clamd.ts';
+import { isImageType } from './file.ts';
+import { MarkupDetector } from './markup.ts';
+import { type AttachmentRow, endScan, listAdmins, queueObjectDeletion, touchMessage } from './sql.ts';
+import type { Storage } from './storage.ts';
+import type { Thumbnail, Thumbnails } from './thumbnails.ts';
+import { toAttachmentChanged } from './view.ts';
+
+const LEASE_MARGIN_MS = 30_000;
+const UNAVAILABLE_MS = 1_000n;
+const MAX_DELAY_MS = 300_000;
+const WRITE_MS = 10_000;
+// Of both images that a decoder may hold: the file and the pixels, which have a limit of their own.
+const MAX_IMAGE_BYTES = 33_554_432n;
+
+export type ScannerParts = {
+  readonly db: Database;
+  readonly relay: Relay;
+  readonly storage: Storage;
+  readonly thumbnails: Thumbnails;
+  readonly messageCache: { forget(channelId: bigint, seq: bigint | undefined): void };
+  readonly config: Config;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+};
+
+/**
+ * Scans the files that are due, as many at a time as configured; returns how many it claimed. Instances may do so side by
+ * side. A claim ends after a time, so that a file whose instance was killed is scanned by another one.
+ */
+export async function scanFiles(parts: ScannerParts, signal: AbortSignal): Promise<number> {
+  const { config, db, storage } = parts;
+  const { address, concurrency, timeoutMs } = config.scan;
+  if (address === undefined || storage.bucket === '') return 0;
+  const claims = await claimScans(db.log, concurrency, BigInt(timeoutMs + LEASE_MARGIN_MS));
+  await Promise.all(claims.map((claim) => scanOne(parts, address, claim, signal)));
+  return claims.length;
+}
+
+async function scanOne(
+  parts: ScannerParts,
+  address: string,
+  claim: ClaimRow,
+  signal: AbortSignal,
+): Promise<void> {
+  const { db, metrics, log, config } = parts;
+  try {
+    const result = await examine(parts, address, claim, signal);
+    if (result.status === 'FAILED' && claim.attempts < config.scan.attempts) {
+      log.warn({ attachmentId: `${claim.id}`, detail: result.detail }, 'scan failed; retrying');
+      return void (await postponeScan(db.log, claim.id, delayOf(claim.attempts), true));
+    }
+    await finish(parts, claim, result);
+    metrics.attachmentScans.inc({ result: result.status });
+    metrics.scannerAvailable.set(1);
+  } catch (error) {
+    // Not a failure of the file: it is tried again until the scanner and the store are available.
+    if (error instanceof ScannerUnavailable) metrics.scannerAvailable.set(0);
+    if (!signal.aborted) log.warn({ err: error, attachmentId: `${claim.id}` }, 'scan not possible; retrying');
+    await postponeScan(db.log, claim.id, signal.aborted ? 0n : UNAVAILABLE_MS, false).catch(() => {});
+  }
+}
+
+type Result = Verdict & { readonly inlineSafe: boolean; readonly thumbnail: Thumbnail | undefined };
+
+async function examine(
+  { storage, thumbnails, config }: ScannerParts,
+  address: string,
+  { s3Key, fileType, fileSize }: ClaimRow,
+  signal: AbortSignal,
+): Promise<Result> {
+  const limited = AbortSignal.any([signal, AbortSignal.timeout(config.scan.timeoutMs)]);
+  const nothing = { inlineSafe: false, thumbnail: undefined };
+  if ((await storage.head(s3Key)) === undefined)
+    return { status: 'FAILED', detail: 'the object is missing', ...nothing };
+  const file = await storage.read(s3Key, limited);
+  const markup = new MarkupDetector();
+  file.on('error', (error) => markup.destroy(error));
+  const verdict = await scan(address, file.pipe(markup), limited);
+  if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
+  const isImage = isImageType(fileType ?? '') && fileSize <= MAX_IMAGE_BYTES;
+  const image = isImage ? await storage.readStart(s3Key, Number(fileSize)) : undefined;
+  const thumbnail = image === undefined ? undefined : await thumbnails.create(image);
+  // An image that cannot be decoded is of another format, or made to attack a decoder.
+  const isDecoded = !isImageType(fileType ?? '') || thumbnail !== undefined;
+  return { ...verdict, inlineSafe: !markup.found && isDecoded, thumbnail };
+}
+
+/** Stores the result, and tells the members if the file was sent. Infected files leave their place in the store. */
+async function finish(parts: ScannerParts, claim: ClaimRow, result: Result): Promise<void> {
+  const { db, storage, relay, messageCache, log } = parts;
+  const { id, tenantId, channelId, s3Key } = claim;
+  const infected = result.status === 'INFECTED';
+  const key = infected ? `quarantine/${s3Key}` : s3Key;
+  if (infected) {
+    log.warn({ attachmentId: `${id}`, tenantId: `${tenantId}`, detail: result.detail }, 'malware found');
+    await storage.copy(s3Key, key);
+  }
+  const thumbnailKey = result.thumbnail === undefined ? null : `thumbnails/${s3Key}.webp`;
+  if (result.thumbnail !== undefined && thumbnailKey !== null)
+    await storage.put(thumbnailKey, 'image/webp', Buffer.from(result.thumbnail.thumbnail));
+  const caller = { kind: 'service', tenantId, userId: 0n, name: '', roles: new Set<string>() } as const;
+  const scope = { caller, signal: AbortSignal.timeout(WRITE_MS), deadline: Date.now() + WRITE_MS };
+  const { events, activities } = await db.transaction(scope, async (sql) => {
+    const [channel] = await lockChannel(sql, tenantId, channelId);
+    if (infected) await queueObjectDeletion(sql, id);
+    const [row] = await endScan(sql, tenantId, id, {
+      status: result.status === 'FAILED' ? 'ERROR' : result.status,
+      key,
+      location: `s3://${storage.bucket}/${key}`,
+      inlineSafe: result.inlineSafe,
+      thumbnailUrl: thumbnailKey === null ? null : `s3://${storage.bucket}/${thumbnailKey}`,
+      width: result.thumbnail?.width ?? null,
+      height: result.thumbnail?.height ?? null,
+      preview: result.thumbnail === undefined ? null : Buffer.from(result.thumbnail.preview),
+    });
+    if (row?.messageId === null || row?.messageId === undefined || channel === undefined)
+      return { events: [], activities: null };
+    await touchMessage(sql, tenantId, row.messageId);
+    const changed = toAttachmentChanged(row, 0n, false);
+    return {
+      events: await appendEvent(sql, channelId, 'ATTACHMENT_CHANGED', 0n, changed, row.messageId),
+      activities: infected ? await warnAdmins(sql, tenantId, row) : null,
+    };
+  });
+  messageCache.forget(channelId, events[0]?.seq);
+  relay.publish(events);
+  signalActivities(relay, activities);
+}
+
+async function warnAdmins(sql: Sql, tenantId: bigint, row: AttachmentRow): Promise<string | null> {
+  const admins = await listAdmins(sql, tenantId, row.channelId);
+  if (admins.length === 0) return null;
+  const item = {
+    item: 0,
+    userIds: admins.map(({ userId }) => `${userId}`),
+    type: 'MALWARE_FOUND',
+    actorId: '0',
+    entityType: null,
+    entityId: null,
+    channelId: `${row.channelId}`,
+    title: null,
+    description: `Malware was found in the file ${row.fileName}`,
+    metadata: JSON.stringify({ attachment_id: `${row.id}`, uploader_id: `${row.uploaderId}` }),
+    collapseKey: null,
+  };
+  const [recorded] = await recordActivities(sql, [item], null, null);
+  return recorded?.activities ?? null;
+}
+
+function delayOf(attempts: number): bigint {
+  return BigInt(Math.min(MAX_DELAY_MS, 1_000 * 2 ** attempts));
+}
+
+type ClaimRow = {
+  readonly id: bigint;
+  readonly tenantId: bigint;
+  readonly channelId: bigint;
+  readonly s3Key: string;
+  readonly fileType: string | null;
+  readonly fileSize: bigint;
+  readonly attempts: number;
+};
+
+/** Files to scan now. Another call returns them again after the lease, unless their scan has ended. */
+function claimScans(sql: Pool, limit: number, leaseMs: bigint): PendingQuery<ClaimRow[]> {
+  return sql<ClaimRow[]>`
+    select id, tenant_id, channel_id, s3_key, file_type, file_size, attempts
+    from claim_scans(${limit}, ${leaseMs})
+  `;
+}
+
+/** Ends a claim without a result. */
+function postponeScan(sql: Pool, id: bigint, delayMs: bigint, counts: boolean): PendingQuery<object[]> {
+  return sql`select postpone_scan(${id}, ${delayMs}, ${counts})`;
+}
