@@ -387,6 +387,8 @@ CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id,
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
 CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL) AND (merged_into IS NULL));
+CREATE TRIGGER trigger_delete_channel_messages AFTER DELETE ON public.channels REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION delete_channel_messages();
+comment on trigger trigger_delete_channel_messages on channels is 'Removes the messages of removed channels.';
 CREATE TRIGGER trigger_update_channel_name AFTER INSERT OR UPDATE OF name ON public.channels FOR EACH ROW WHEN (((new.type)::text <> 'DIRECT'::text)) EXECUTE FUNCTION update_channel_name();
 comment on trigger trigger_update_channel_name on channels is 'Keeps channel_names up to date.';
 alter table channels enable row level security, force row level security;
@@ -598,8 +600,6 @@ create table messages (
   notice jsonb,
   file_names text not null default ''::text,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
-  constraint messages_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
-  constraint messages_parent_id_fkey FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL,
   constraint messages_pkey PRIMARY KEY (id),
   constraint valid_mention_scope CHECK (((mention_scope)::text = ANY ((ARRAY['CHANNEL'::character varying, 'HERE'::character varying])::text[]))),
   constraint valid_message_type CHECK (((message_type)::text = ANY ((ARRAY['TEXT'::character varying, 'IMAGE'::character varying, 'FILE'::character varying, 'SYSTEM'::character varying, 'CODE'::character varying, 'POLL'::character varying])::text[])))
@@ -609,13 +609,12 @@ CREATE INDEX idx_messages_channel_id ON public.messages USING btree (channel_id,
 CREATE INDEX idx_messages_channel_time ON public.messages USING btree (channel_id, created_at DESC) WHERE (is_deleted = false);
 CREATE INDEX idx_messages_deleted ON public.messages USING btree (deleted_at) WHERE is_deleted;
 CREATE INDEX idx_messages_mentioning ON public.messages USING btree (channel_id, id) WHERE ((mentions <> '{}'::bigint[]) OR ((mention_scope)::text = 'CHANNEL'::text));
-CREATE INDEX idx_messages_mentions ON public.messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[]);
-CREATE INDEX idx_messages_parent ON public.messages USING btree (parent_id) WHERE (parent_id IS NOT NULL);
 CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);
-CREATE INDEX idx_messages_sender ON public.messages USING btree (tenant_id, sender_id, created_at DESC);
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that are inserted without a number.';
+CREATE TRIGGER trigger_detach_replies AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION detach_replies();
+comment on trigger trigger_detach_replies on messages is 'Detaches the replies to removed messages.';
 CREATE TRIGGER trigger_index_changed_message AFTER UPDATE OF content, message_type, sender_id, channel_id, is_deleted ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION update_message_words();
 comment on trigger trigger_index_changed_message on messages is 'Indexes messages that plain SQL changes.';
 CREATE TRIGGER trigger_index_inserted_message AFTER INSERT ON public.messages FOR EACH ROW WHEN (((new.event_seq = 0) AND (new.notice IS NULL))) EXECUTE FUNCTION update_message_words();
@@ -652,7 +651,7 @@ create policy message_update_policy on messages as permissive for update to disc
 create policy system_policy on messages as permissive for all to discuss_system
   using (true)
   with check (true);
-grant insert, select, update on messages to discuss_service;
+grant select on messages to discuss_service;
 grant delete, insert, select, update on messages to discuss_system;
 grant usage on sequence messages_id_seq to discuss_service;
 grant select, usage on sequence messages_id_seq to discuss_system;
@@ -1070,6 +1069,12 @@ begin
       using errcode = 'serialization_failure', hint = 'Insert the messages of a channel in the order of their ids.';
   end if;
 
+  if new.parent_id is not null
+    and not exists (select 1 from messages p where p.id = new.parent_id and p.channel_id = new.channel_id) then
+    raise exception 'message % of channel % does not exist', new.parent_id, new.channel_id
+      using errcode = 'foreign_key_violation', constraint = 'messages_parent_id_fkey';
+  end if;
+
   update channel_members m
   set own_posts = m.own_posts + 1
   where m.channel_id = new.channel_id
@@ -1438,6 +1443,22 @@ revoke all on function database_stats() from public;
 grant execute on function database_stats() to discuss_service;
 comment on function database_stats() is 'Size and estimated number of rows of each table and of each day of the log. For operators; empty for other callers.';
 
+CREATE OR REPLACE FUNCTION public.delete_channel_messages()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  delete from messages m
+  where m.channel_id in (select r.id from removed r);
+  return null;
+end
+$function$;
+alter function delete_channel_messages() owner to discuss_system;
+revoke all on function delete_channel_messages() from public;
+comment on function delete_channel_messages() is 'Removes the messages of removed channels, as "on delete cascade" would.';
+
 CREATE OR REPLACE FUNCTION public.delete_message(_channel_id bigint, _message_id bigint, _actor_id bigint, _now bigint, _created bytea, _created_seq_offset integer, _later bytea, _later_seq_offset integer)
  RETURNS TABLE(root_id bigint, thread_count integer, thread_user_count integer, thread_users bigint[], last_reply_at bigint)
  LANGUAGE plpgsql
@@ -1558,15 +1579,27 @@ begin
   from activity_feed a
   join messages_default m on m.id = a.message_id
   where m.id >= _from and m.id < _to;
-
-  create temporary table detached_replies on commit drop as
-  select r.id, r.parent_id
-  from messages r
-  where r.parent_id >= _from and r.parent_id < _to;
 end
 $function$;
 revoke all on function detach_references(bigint,bigint) from public;
 comment on function detach_references(bigint,bigint) is 'Copies the rows that refer to messages of a range, before those messages are moved out of the default partition.';
+
+CREATE OR REPLACE FUNCTION public.detach_replies()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update messages m
+  set parent_id = null
+  where m.parent_id in (select r.id from removed r);
+  return null;
+end
+$function$;
+alter function detach_replies() owner to discuss_system;
+revoke all on function detach_replies() from public;
+comment on function detach_replies() is 'Makes the replies to removed messages messages of the channel, as "on delete set null" would.';
 
 CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
@@ -3047,13 +3080,7 @@ begin
   _columns := partition_columns('activity_feed');
   execute format('insert into activity_feed (%s) select %s from pg_temp.detached_activities', _columns, _columns);
 
-  update messages m
-  set parent_id = r.parent_id
-  from pg_temp.detached_replies r
-  where m.id = r.id
-    and m.parent_id is distinct from r.parent_id;
-
-  drop table pg_temp.detached_attachments, pg_temp.detached_activities, pg_temp.detached_replies;
+  drop table pg_temp.detached_attachments, pg_temp.detached_activities;
 end
 $function$;
 revoke all on function reattach_references() from public;
@@ -3139,13 +3166,16 @@ begin
     'channel_members.own_posts', 'channel_members.own_posts_read', 'channel_members.unread_count',
     'thread_followers.replies', 'thread_followers.first_reply_id', 'messages.thread_count',
     'messages.thread_user_count', 'messages.thread_users', 'messages.last_reply_at'
-  ]) as k(kind);
+  ]) as k(kind)
+  union all
+  select o.kind, o.checked, o.repaired, _next
+  from repair_orphans(_tenant_id, _after, _next) as o;
 end
 $function$;
 alter function reconcile_counters(bigint,bigint,integer) owner to discuss_system;
 revoke all on function reconcile_counters(bigint,bigint,integer) from public;
 grant execute on function reconcile_counters(bigint,bigint,integer) to discuss_service;
-comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored counter of a page of channels, of one tenant or (0) of all, with the value computed from the rows, and repairs mismatches. Returns for each kind the number of checked and repaired values, and the channel to continue after (null at the end). For operators.';
+comment on function reconcile_counters(bigint,bigint,integer) is 'Compares every stored counter of a page of channels, of one tenant or (0) of all, with the value computed from the rows, and repairs mismatches; also messages that refer to a channel or root message that does not exist. Returns for each kind the number of checked and repaired values, and the channel to continue after (null at the end). For operators.';
 
 CREATE OR REPLACE FUNCTION public.record_activities(_items json, _request_id uuid, _payload_hash bytea)
  RETURNS TABLE(error_reason text, activities text)
@@ -3815,6 +3845,50 @@ END;
 alter function repair_members(bigint[]) owner to discuss_system;
 revoke all on function repair_members(bigint[]) from public;
 comment on function repair_members(bigint[]) is 'Repairs the counters of locked memberships; returns how many of each kind.';
+
+CREATE OR REPLACE FUNCTION public.repair_orphans(_tenant_id bigint, _after bigint, _to bigint)
+ RETURNS TABLE(kind text, checked bigint, repaired bigint)
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  kind := 'messages.parent_id';
+  select count(*)
+  into checked
+  from messages m
+  where m.channel_id > _after
+    and (_to is null or m.channel_id <= _to)
+    and (_tenant_id = 0 or m.tenant_id = _tenant_id)
+    and m.parent_id is not null;
+  update messages m
+  set parent_id = null
+  where m.channel_id > _after
+    and (_to is null or m.channel_id <= _to)
+    and (_tenant_id = 0 or m.tenant_id = _tenant_id)
+    and m.parent_id is not null
+    and not exists (select 1 from messages p where p.id = m.parent_id and p.channel_id = m.channel_id);
+  get diagnostics repaired = row_count;
+  return next;
+
+  kind := 'messages.channel_id';
+  select count(*)
+  into checked
+  from messages m
+  where m.channel_id > _after
+    and (_to is null or m.channel_id <= _to)
+    and (_tenant_id = 0 or m.tenant_id = _tenant_id);
+  delete from messages m
+  where m.channel_id > _after
+    and (_to is null or m.channel_id <= _to)
+    and (_tenant_id = 0 or m.tenant_id = _tenant_id)
+    and not exists (select 1 from channels c where c.id = m.channel_id and c.tenant_id = m.tenant_id);
+  get diagnostics repaired = row_count;
+  return next;
+end
+$function$;
+alter function repair_orphans(bigint,bigint,bigint) owner to discuss_system;
+revoke all on function repair_orphans(bigint,bigint,bigint) from public;
+comment on function repair_orphans(bigint,bigint,bigint) is 'Checks the messages of the channels after _after up to _to (null: all later ones): detaches replies to messages that do not exist in their channel, and removes messages of channels that do not exist.';
 
 CREATE OR REPLACE FUNCTION public.repair_threads(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)

@@ -97,6 +97,11 @@ describe('counters', () => {
       values (987654321, 10, ${TENANT}, 'đâu', 1, 1)
     `;
     await assert.rejects(nowhere, { code: '23503', constraint_name: 'messages_channel_id_fkey' });
+    const orphan = sql`
+      insert into messages (channel_id, sender_id, tenant_id, content, parent_id, created_at, updated_at)
+      values (${channel}, 10, ${TENANT}, 'đâu', 987654321, 1, 1)
+    `;
+    await assert.rejects(orphan, { code: '23503', constraint_name: 'messages_parent_id_fkey' });
   });
 
   it('keep unread counts exact after retention removes the row of a deleted message', async () => {

@@ -109,8 +109,6 @@ export const documentedConstraints: Readonly<Record<string, string>> = {
   'channels.topic_has_entity':
     "CHECK (((((type)::text = 'TOPIC'::text) AND (entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR ((type)::text <> 'TOPIC'::text)))",
   'messages.messages_pkey': 'PRIMARY KEY (id)',
-  'messages.messages_channel_id_fkey': 'FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE',
-  'messages.messages_parent_id_fkey': 'FOREIGN KEY (parent_id) REFERENCES messages(id) ON DELETE SET NULL',
   'messages.valid_message_type': oneOf('message_type', 'TEXT', 'IMAGE', 'FILE', 'SYSTEM', 'CODE', 'POLL'),
   'messages.content_not_empty':
     "CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text)))",
@@ -149,9 +147,6 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
     "CREATE UNIQUE channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL))",
   idx_messages_channel_time:
     'CREATE messages USING btree (channel_id, created_at DESC) WHERE (is_deleted = false)',
-  idx_messages_sender: 'CREATE messages USING btree (tenant_id, sender_id, created_at DESC)',
-  idx_messages_parent: 'CREATE messages USING btree (parent_id) WHERE (parent_id IS NOT NULL)',
-  idx_messages_mentions: "CREATE messages USING gin (mentions) WHERE (mentions <> '{}'::bigint[])",
   // On the table of the words, extended by the scope of the message.
   idx_messages_search: 'CREATE message_words USING gin (search_vector, scope)',
   idx_channel_members_user:

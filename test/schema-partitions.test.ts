@@ -86,8 +86,6 @@ describe('partitions', () => {
       events: 'channel_events_20310528 channel_events_20310530',
     });
     assert.deepEqual(await ensure(NOW), [], 'a second call has nothing to do');
-    const late = owner`update messages set parent_id = 123456 where id = ${low}`;
-    await assert.rejects(late, { constraint_name: 'messages_parent_id_fkey' });
   });
 
   it('can be filled from the default partition, because all references to messages are detached meanwhile', async () => {
@@ -100,7 +98,7 @@ describe('partitions', () => {
     // A further table must be added to detach_references(), or its rows are deleted with the moved messages.
     assert.deepEqual(
       rows.map(({ name }) => name),
-      ['activity_feed', 'attachments', 'messages'],
+      ['activity_feed', 'attachments'],
     );
   });
 

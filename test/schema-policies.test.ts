@@ -124,6 +124,31 @@ describe('row-level security', () => {
     );
   });
 
+  it('lets no statement make a message refer to a channel or message that does not exist', async () => {
+    const message = (columns: string, values: string) =>
+      `insert into messages (sender_id, tenant_id, content, created_at, updated_at, ${columns})
+       values (10, 1, 'x', 1, 1, ${values})`;
+    const writes = [
+      message('channel_id', '987654'),
+      message('channel_id, parent_id', '100, 987654'),
+      message('channel_id, post_seq', '100, 987654'),
+      'update messages set parent_id = 987654',
+      'update messages set channel_id = 987654',
+      'update messages set id = 987654',
+      'delete from messages',
+      'delete from channels',
+      'truncate channels',
+    ];
+    for (const write of writes)
+      for (const caller of [MEMBER, SERVICE])
+        await assert.rejects(
+          as(caller, (sql) => sql.unsafe(write)),
+          // The privileges and policies, or the trigger that numbers messages.
+          { code: /^(42501|23503)$/ },
+          write,
+        );
+  });
+
   it('rejects posts and joins of non-members, and posts in the name of another user', async () => {
     const denied: [Caller, string][] = [
       [STRANGER, insertMessage(100, 12, 1)],

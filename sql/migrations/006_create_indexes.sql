@@ -49,20 +49,6 @@ create index idx_messages_channel_time
 create index idx_messages_channel_id
   on messages (channel_id, id desc);
 
--- Messages of a sender: search by sender, erasing a user.
-create index idx_messages_sender
-  on messages (tenant_id, sender_id, created_at desc);
-
--- Replies to a message: ListThread.
-create index idx_messages_parent
-  on messages (parent_id)
-  where parent_id is not null;
-
--- Messages that mention a user.
-create index idx_messages_mentions
-  on messages using gin (mentions)
-  where mentions != '{}';
-
 -- Soft-deleted messages by age: purge_deleted_messages().
 create index idx_messages_deleted
   on messages (deleted_at)

@@ -145,3 +145,21 @@ for each statement
 execute function release_storage();
 comment on trigger trigger_release_storage on attachments is
   'Queues the objects of removed files for deletion and releases their quota.';
+
+\ir ../functions/message/delete_channel_messages.sql
+
+create trigger trigger_delete_channel_messages
+after delete on channels
+referencing old table as removed
+for each statement
+execute function delete_channel_messages();
+comment on trigger trigger_delete_channel_messages on channels is 'Removes the messages of removed channels.';
+
+\ir ../functions/thread/detach_replies.sql
+
+create trigger trigger_detach_replies
+after delete on messages
+referencing old table as removed
+for each statement
+execute function detach_replies();
+comment on trigger trigger_detach_replies on messages is 'Detaches the replies to removed messages.';

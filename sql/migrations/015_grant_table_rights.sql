@@ -1,5 +1,10 @@
-grant select, insert, update on channels, channel_members, messages, activity_feed, thread_followers, user_statuses
-to discuss_service;
+grant select, insert, update on channels, channel_members, activity_feed, thread_followers, user_statuses to discuss_service;
+-- Not the columns that refer to other rows: only functions that lock those rows write them.
+grant
+  select,
+  insert (channel_id, sender_id, tenant_id, content, message_type, mentions, metadata, created_at, updated_at),
+  update (content, mentions, metadata, reactions, is_edited, edited_at, pinned_at, pinned_by, pin_seq, event_seq, updated_at)
+on messages to discuss_service;
 grant select, insert, update, delete on attachments, channel_entity_aliases to discuss_service;
 grant select, insert, delete on message_edits, poll_votes to discuss_service;
 grant select, insert on idempotency_keys to discuss_service;

@@ -121,6 +121,31 @@ describe('AdminService', () => {
     });
   }
 
+  it('finds and repairs messages of channels and replies to messages that do not exist', async () => {
+    const before = await dump(channelId);
+    const [orphan] = await the.owner<{ id: bigint }[]>`
+      insert into messages (channel_id, sender_id, tenant_id, content, post_seq, created_at, updated_at)
+      values (987654, 1, 1, 'lạc', 1, 1, 1)
+      returning id
+    `;
+    const [reply] = await the.owner<{ id: bigint }[]>`
+      insert into messages (channel_id, sender_id, tenant_id, content, parent_id, post_seq, created_at, updated_at)
+      values (${channelId}, 1, 1, 'lạc', 987654, 987654, 1, 1)
+      returning id
+    `;
+    const found = await reconcile(the);
+    assert.deepEqual([found.get('messages.channel_id'), found.get('messages.parent_id')], [1, 1]);
+    const rows = await the.owner<{ parentId: bigint | null }[]>`
+      select parent_id from messages where id in (${orphan?.id ?? 0n}, ${reply?.id ?? 0n})
+    `;
+    assert.deepEqual(rows, [{ parentId: null }]);
+    await the.owner`delete from messages where id = ${reply?.id ?? 0n}`;
+    await reconcile(the);
+    await the.owner`select settle_unread(1000)`;
+    assert.equal((await dump(channelId)).length, before.length);
+    await assertNothingToRepair(the);
+  });
+
   it('repairs one tenant only if requested, in pages of any size', async () => {
     const before = await dump(channelId);
     await the.owner`update channels set member_count = 50`;

@@ -59,11 +59,14 @@ begin
     'channel_members.own_posts', 'channel_members.own_posts_read', 'channel_members.unread_count',
     'thread_followers.replies', 'thread_followers.first_reply_id', 'messages.thread_count',
     'messages.thread_user_count', 'messages.thread_users', 'messages.last_reply_at'
-  ]) as k(kind);
+  ]) as k(kind)
+  union all
+  select o.kind, o.checked, o.repaired, _next
+  from repair_orphans(_tenant_id, _after, _next) as o;
 end
 $$;
 comment on function reconcile_counters(bigint, bigint, int) is
-  'Compares every stored counter of a page of channels, of one tenant or (0) of all, with the value computed from the rows, and repairs mismatches. Returns for each kind the number of checked and repaired values, and the channel to continue after (null at the end). For operators.';
+  'Compares every stored counter of a page of channels, of one tenant or (0) of all, with the value computed from the rows, and repairs mismatches; also messages that refer to a channel or root message that does not exist. Returns for each kind the number of checked and repaired values, and the channel to continue after (null at the end). For operators.';
 
 alter function reconcile_counters(bigint, bigint, int) owner to discuss_system;
 revoke all on function reconcile_counters(bigint, bigint, int) from public;

@@ -16,11 +16,6 @@ begin
   from activity_feed a
   join messages_default m on m.id = a.message_id
   where m.id >= _from and m.id < _to;
-
-  create temporary table detached_replies on commit drop as
-  select r.id, r.parent_id
-  from messages r
-  where r.parent_id >= _from and r.parent_id < _to;
 end
 $$;
 comment on function detach_references(bigint, bigint) is

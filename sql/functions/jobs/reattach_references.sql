@@ -9,13 +9,7 @@ begin
   _columns := partition_columns('activity_feed');
   execute format('insert into activity_feed (%s) select %s from pg_temp.detached_activities', _columns, _columns);
 
-  update messages m
-  set parent_id = r.parent_id
-  from pg_temp.detached_replies r
-  where m.id = r.id
-    and m.parent_id is distinct from r.parent_id;
-
-  drop table pg_temp.detached_attachments, pg_temp.detached_activities, pg_temp.detached_replies;
+  drop table pg_temp.detached_attachments, pg_temp.detached_activities;
 end
 $$;
 comment on function reattach_references() is

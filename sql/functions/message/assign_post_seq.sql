@@ -21,6 +21,12 @@ begin
       using errcode = 'serialization_failure', hint = 'Insert the messages of a channel in the order of their ids.';
   end if;
 
+  if new.parent_id is not null
+    and not exists (select 1 from messages p where p.id = new.parent_id and p.channel_id = new.channel_id) then
+    raise exception 'message % of channel % does not exist', new.parent_id, new.channel_id
+      using errcode = 'foreign_key_violation', constraint = 'messages_parent_id_fkey';
+  end if;
+
   update channel_members m
   set own_posts = m.own_posts + 1
   where m.channel_id = new.channel_id

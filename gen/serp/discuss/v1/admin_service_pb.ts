@@ -410,7 +410,8 @@ export const AdminService: GenService<{
    * difference are locked, during their repair. Streams do not report repairs: clients see the correct value when they
    * next read it.
    *
-   * Checks the counters of channels, memberships and threads, and the table `deleted_posts`. Votes, mentions,
+   * Checks the counters of channels, memberships and threads, and the table `deleted_posts`; also that the channel and the
+   * root message of each message exist: other messages are removed, or detached from their thread. Votes, mentions,
    * reactions, pins and unread activities have no stored counters. Deleted channels are skipped.
    *
    * @generated from rpc serp.discuss.v1.AdminService.ReconcileCounters
