@@ -718,6 +718,28 @@ comment on column object_deletions.due_at is 'Time of the next attempt, epoch ms
 comment on column object_deletions.attempts is 'Attempts made.';
 comment on column object_deletions.created_at is 'When the object became unused, epoch ms.';
 
+create table pending_activities (
+  message_id bigint not null,
+  tenant_id bigint not null,
+  actor_name text not null,
+  after_user_id bigint not null,
+  due_at bigint not null,
+  constraint pending_activities_pkey PRIMARY KEY (message_id)
+);
+CREATE INDEX idx_pending_activities_tenant ON public.pending_activities USING btree (tenant_id, message_id);
+alter table pending_activities enable row level security, force row level security;
+create policy system_policy on pending_activities as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on pending_activities to discuss_service;
+grant delete, insert, select, update on pending_activities to discuss_system;
+comment on table pending_activities is 'Messages whose activities are not recorded for all users yet: mentions of a whole channel, and replies in threads with many followers. record_pending_activities() processes and removes them.';
+comment on column pending_activities.message_id is 'The message.';
+comment on column pending_activities.tenant_id is 'Tenant of the channel. Tenants take turns.';
+comment on column pending_activities.actor_name is 'Name of the sender, for the text of the activities.';
+comment on column pending_activities.after_user_id is 'Activities are recorded for users up to this id.';
+comment on column pending_activities.due_at is 'Earliest time of the next portion, epoch ms. The message with the earliest is next.';
+
 create table poll_votes (
   tenant_id bigint not null,
   message_id bigint not null,
@@ -2107,7 +2129,7 @@ alter function index_words(bigint[]) owner to discuss_system;
 revoke all on function index_words(bigint[]) from public;
 comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names.';
 
-CREATE OR REPLACE FUNCTION public.insert_messages(_items json)
+CREATE OR REPLACE FUNCTION public.insert_messages(_items json, _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2121,13 +2143,32 @@ declare
   -- Error reasons of replies and of messages with files, by item. Not part of the statement below, which would look into
   -- every partition of messages although most batches contain no reply.
   _errors jsonb := '{}';
+  _locked bigint[];
 begin
-  -- Later statements see everything that was committed while this one waited for the locks.
-  perform 1
-  from channels c
-  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
-  order by c.id
-  for no key update;
+  -- Later statements see everything that was committed while this one waited for the locks. A batch of several channels
+  -- does not wait: its messages for other channels, also those of other tenants, would wait for nothing.
+  if _wait then
+    perform set_config('lock_timeout', '750', true);
+    select array_agg(l.id)
+    into _locked
+    from (
+      select c.id
+      from channels c
+      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      order by c.id
+      for no key update
+    ) as l;
+  else
+    select array_agg(l.id)
+    into _locked
+    from (
+      select c.id
+      from channels c
+      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      order by c.id
+      for no key update skip locked
+    ) as l;
+  end if;
 
   if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
     select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
@@ -2148,6 +2189,7 @@ begin
       r.*,
       case
         when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
+        when c.id = any (_locked) is not true then 'CHANNEL_BUSY'
         when m.status = 'MUTED' then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
         else _errors ->> r.item::text
@@ -2258,9 +2300,9 @@ begin
   where c.item not in (select s.item from patched s);
 end
 $function$;
-alter function insert_messages(json) owner to discuss_system;
-revoke all on function insert_messages(json) from public;
-comment on function insert_messages(json) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
+alter function insert_messages(json,boolean) owner to discuss_system;
+revoke all on function insert_messages(json,boolean) from public;
+comment on function insert_messages(json,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
 
 CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  RETURNS boolean
@@ -3371,15 +3413,16 @@ revoke all on function record_mentions(bigint,bigint,bigint[],text) from public;
 grant execute on function record_mentions(bigint,bigint,bigint[],text) to discuss_service;
 comment on function record_mentions(bigint,bigint,bigint[],text) is 'Records for users that an edit of the caller''s message now mentions them. Checks the message and its mentions. Returns the activities as JSON, null if there are none.';
 
-CREATE OR REPLACE FUNCTION public.record_message(_message_id bigint, _actor_name text)
- RETURNS text
+CREATE OR REPLACE FUNCTION public.record_message(_message_id bigint, _actor_name text, _after_user_id bigint, _limit integer, OUT activities text, OUT next_after bigint)
+ RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+ SET enable_hashjoin TO 'off'
+ SET enable_mergejoin TO 'off'
 AS $function$
-declare
-  _activities text;
 begin
   with post as materialized (
     select
@@ -3389,36 +3432,54 @@ begin
     join channels c on c.id = p.channel_id
     left join messages r on r.id = p.parent_id
     where p.id = _message_id
+      and not p.is_deleted
   ),
   -- The users concerned, each with the strongest reason.
   concerned as materialized (
     select distinct on (u.user_id) u.user_id, u.type, u.reason
     from (
-      select unnest(p.mentions) as user_id, 'MENTION_RECEIVED' as type, 'NAMED' as reason, 1 as rank
+      select n.user_id, 'MENTION_RECEIVED' as type, 'NAMED' as reason, 1 as rank
       from post p
+      cross join lateral unnest(p.mentions) as n(user_id)
+      where n.user_id > _after_user_id
       union all
-      select m.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
+      select e.user_id, 'MENTION_RECEIVED', 'EVERYBODY', 2
       from post p
-      join channel_members m on m.channel_id = p.channel_id and is_member_status(m.status)
+      cross join lateral (
+        select m.user_id
+        from channel_members m
+        where m.channel_id = p.channel_id
+          and m.user_id > _after_user_id
+          and is_member_status(m.status)
+        order by m.user_id
+        limit _limit
+      ) as e
       where p.mention_scope = 'CHANNEL'
       union all
       select
-        f.user_id, 'REPLY_RECEIVED',
-        case when f.user_id = p.root_sender_id then 'THREAD_STARTED' else 'THREAD_FOLLOWED' end, 3
+        t.user_id, 'REPLY_RECEIVED',
+        case when t.user_id = p.root_sender_id then 'THREAD_STARTED' else 'THREAD_FOLLOWED' end, 3
       from post p
-      join thread_followers f
-        on f.tenant_id = p.tenant_id
-        and f.root_id = p.parent_id
-        and f.is_following
-        -- Not users who follow because of a later reply of the same batch.
-        and f.read_reply_id < p.id
+      cross join lateral (
+        select f.user_id
+        from thread_followers f
+        where f.tenant_id = p.tenant_id
+          and f.root_id = p.parent_id
+          and f.user_id > _after_user_id
+          and f.is_following
+          -- Not users who have read the reply, or who follow because of a later one.
+          and f.read_reply_id < p.id
+        order by f.user_id
+        limit _limit
+      ) as t
     ) as u
     order by u.user_id, u.rank
+    limit _limit
   ),
   recorded as (
     insert into activity_feed as a
       (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
-       "timestamp", created_at)
+       is_read, read_at, "timestamp", created_at)
     select
       p.tenant_id, n.user_id, n.type, p.sender_id, p.channel_id, p.id,
       activity_text(n.type, _actor_name, p.name), nullif(left(p.name, 255), ''),
@@ -3428,26 +3489,89 @@ begin
         'reason', n.reason,
         'root_message_id', p.parent_id::text
       )),
-      p.created_at, p.created_at
+      s.is_read, case when s.is_read then now_ms() end, p.created_at, p.created_at
     from post p
     cross join concerned n
     join channel_members m
       on m.channel_id = p.channel_id and m.user_id = n.user_id and is_member_status(m.status)
+    -- A portion may be recorded after its users have read the message.
+    cross join lateral (select coalesce(m.last_read_msg_id >= p.id, false) as is_read) as s
     where n.user_id != p.sender_id
       and wants_activity(m.is_muted, m.notification_level, n.type = 'MENTION_RECEIVED')
     order by n.user_id
     returning a as activity
   )
-  select json_agg(activity_json(r.activity, p.content))::text
-  into _activities
-  from recorded r
-  cross join post p;
-  return _activities;
+  select
+    (
+      select json_agg(activity_json(r.activity, p.content))::text
+      from recorded r
+      cross join post p
+    ),
+    (
+      select case when count(*) = _limit then max(n.user_id) end
+      from concerned n
+    )
+  into activities, next_after;
 end
 $function$;
-alter function record_message(bigint,text) owner to discuss_system;
-revoke all on function record_message(bigint,text) from public;
-comment on function record_message(bigint,text) is 'Records for users that a new message mentions them or replies in a thread that they follow. Only send_messages() calls it. Returns the activities as JSON, null if there are none.';
+alter function record_message(bigint,text,bigint,integer) owner to discuss_system;
+revoke all on function record_message(bigint,text,bigint,integer) from public;
+comment on function record_message(bigint,text,bigint,integer) is 'Records for users that a new message mentions them or replies in a thread that they follow: for the first _limit of the users concerned with ids above _after_user_id. Returns the activities as JSON, null if there are none, and the id after which to continue, null if no user is left. Only send_messages() and record_pending_activities() call it.';
+
+CREATE OR REPLACE FUNCTION public.record_pending_activities(_limit integer, OUT tenant_id bigint, OUT activities text, OUT error text)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '500ms'
+AS $function$
+#variable_conflict use_column
+declare
+  _message record;
+  _next_after bigint;
+begin
+  -- One portion at a time over all instances, so that mentions use at most one connection of PostgreSQL.
+  if not pg_try_advisory_xact_lock(hashtext('record_pending_activities')) then
+    return;
+  end if;
+  select o.*
+  into _message
+  from (
+    select distinct on (p.tenant_id) p.*
+    from pending_activities p
+    order by p.tenant_id, p.message_id
+  ) as o
+  where o.due_at <= now_ms()
+  order by o.due_at, o.message_id
+  limit 1;
+  if not found then
+    return;
+  end if;
+
+  tenant_id := _message.tenant_id;
+  begin
+    select r.activities, r.next_after
+    into activities, _next_after
+    from record_message(_message.message_id, _message.actor_name, _message.after_user_id, _limit) as r;
+  exception when others then
+    error := sqlerrm;
+    update pending_activities p set due_at = now_ms() + 2000 where p.message_id = _message.message_id;
+    return;
+  end;
+  if _next_after is null then
+    delete from pending_activities p where p.message_id = _message.message_id;
+  else
+    update pending_activities p
+    set after_user_id = _next_after,
+        due_at = now_ms()
+    where p.message_id = _message.message_id;
+  end if;
+end
+$function$;
+alter function record_pending_activities(integer) owner to discuss_system;
+revoke all on function record_pending_activities(integer) from public;
+grant execute on function record_pending_activities(integer) to discuss_service;
+comment on function record_pending_activities(integer) is 'Records one portion of activities, for at most _limit users: of the oldest message of the tenant whose turn it is. Recording and progress are one transaction, so no activity is lost or repeated. tenant_id is null if nothing is due or another instance is recording. After an error the message is due again in two seconds.';
 
 CREATE OR REPLACE FUNCTION public.record_reaction(_channel_id bigint, _message_id bigint, _emoji text, _actor_name text, _given boolean)
  RETURNS text
@@ -4252,8 +4376,8 @@ CREATE OR REPLACE FUNCTION public.search_scope(_id bigint, _tenant_id bigint, _c
 RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
 comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind.';
 
-CREATE OR REPLACE FUNCTION public.send_messages(_items json)
- RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text)
+CREATE OR REPLACE FUNCTION public.send_messages(_items json, _wait boolean)
+ RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text, has_pending boolean)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -4262,8 +4386,13 @@ CREATE OR REPLACE FUNCTION public.send_messages(_items json)
  SET enable_mergejoin TO 'off'
 AS $function$
 declare
-  -- Items with mentions or a parent: the name of the sender, and whether it is a reply.
+  -- Users for whom the batch itself records activities: all that a message can mention by name, and some followers.
+  _recorded_at_once constant int := 100;
+  -- Items with mentions or a parent: the tenant, the name of the sender, whether it is a reply, and whether it mentions the
+  -- whole channel.
   _followups jsonb;
+  _followup jsonb;
+  _next_after bigint;
   -- Files by item; null if no item has any.
   _files jsonb;
 begin
@@ -4272,35 +4401,57 @@ begin
   from json_to_recordset(_items) as i(item int, attachments jsonb)
   where i.attachments is not null;
 
-  select jsonb_object_agg(i.item, jsonb_build_object('name', coalesce(i."userName", ''), 'reply', i."parentId" is not null))
+  select jsonb_object_agg(
+    i.item,
+    jsonb_build_object(
+      'tenant', i."tenantId",
+      'name', coalesce(i."userName", ''),
+      'reply', i."parentId" is not null,
+      'all', i."mentionScope" is not distinct from 'CHANNEL'
+    )
+  )
   into _followups
   from json_to_recordset(_items) as i(
-    item int, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
+    item int, "tenantId" bigint, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
   )
   where i.mentions != '{}' or i."mentionScope" = 'CHANNEL' or i."parentId" is not null;
 
   for item, error_reason, message_id, "position", created_at, seq, payload in
     select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload
-    from insert_messages(_items) as p
+    from insert_messages(_items, _wait) as p
   loop
     activities := null;
     if error_reason is null and _files ? item::text then
       perform link_attachments(message_id, (_files -> item::text)::json);
     end if;
-    if error_reason is null and _followups ? item::text then
-      if (_followups -> item::text ->> 'reply')::boolean then
+    has_pending := false;
+    _followup := _followups -> item::text;
+    if error_reason is null and _followup is not null then
+      if (_followup ->> 'reply')::boolean then
         payload := record_reply(message_id, payload);
       end if;
-      activities := record_message(message_id, _followups -> item::text ->> 'name');
+      -- Everything for a mention of the whole channel is recorded after the batch, so that its cost does not depend on the
+      -- number of members.
+      _next_after := 0;
+      if not (_followup ->> 'all')::boolean then
+        select r.activities, r.next_after
+        into activities, _next_after
+        from record_message(message_id, _followup ->> 'name', 0, _recorded_at_once) as r;
+      end if;
+      if _next_after is not null then
+        insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at)
+        values (message_id, (_followup ->> 'tenant')::bigint, _followup ->> 'name', _next_after, created_at);
+        has_pending := true;
+      end if;
     end if;
     return next;
   end loop;
 end
 $function$;
-alter function send_messages(json) owner to discuss_system;
-revoke all on function send_messages(json) from public;
-grant execute on function send_messages(json) to discuss_service;
-comment on function send_messages(json) is 'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none.';
+alter function send_messages(json,boolean) owner to discuss_system;
+revoke all on function send_messages(json,boolean) from public;
+grant execute on function send_messages(json,boolean) to discuss_service;
+comment on function send_messages(json,boolean) is 'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger

@@ -112,6 +112,8 @@ export function toConfig(env: Env) {
     message: {
       editWindowHours: read.count('EDIT_WINDOW_HOURS', 24),
       mentionAllMaxMembers: read.count('MENTION_ALL_MAX_MEMBERS', 200),
+      mentionAllAdminMaxMembers: read.count('MENTION_ALL_ADMIN_MAX_MEMBERS', 10_000),
+      mentionAllPerMinute: read.count('MENTION_ALL_PER_MINUTE', 100_000),
       maxReactions: read.count('REACTION_MAX_KINDS', 20),
       maxReactionUsers: read.count('REACTION_MAX_USERS', 2_000),
     },
@@ -139,6 +141,7 @@ export function toConfig(env: Env) {
       redisTimeoutMs: read.count('CACHE_REDIS_TIMEOUT_MS', 100, 1),
     },
     search: { indexIntervalMs: read.count('SEARCH_INDEX_INTERVAL_MS', 500) },
+    activity: { pendingIntervalMs: read.count('ACTIVITY_PENDING_INTERVAL_MS', 1_000, 1) },
     unread: { updateIntervalMs: read.count('UNREAD_UPDATE_INTERVAL_MS', 3_000) },
     storage: {
       bucket: read.optional('S3_BUCKET'),

@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { ActivityRecorder } from './activity/recorder.ts';
 import { openStorage } from './attachment/open-storage.ts';
 import { Thumbnails } from './attachment/thumbnails.ts';
 import type { Config } from './config.ts';
@@ -100,7 +101,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const presence = new Presence({ ...deps, pool: db.log, broadcast: hub.broadcast });
   opened.defer(() => presence.close());
   const typing = new Typing({ ...deps, broadcast: hub.broadcast });
-  const sendQueue = new SendQueue({ ...deps, pool: db.writes });
+  const activityRecorder = new ActivityRecorder({ ...deps, pool: db.log });
+  opened.defer(() => activityRecorder.close());
+  const sendQueue = new SendQueue({ ...deps, activityRecorder });
   const cacheClient = new CacheClient(redis, config.cache, metrics);
   const messageCache = new MessageCache(cacheClient, config.cache.messages);
   const unreadCache = new UnreadCache(cacheClient, config.cache.unread);

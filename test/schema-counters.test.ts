@@ -60,7 +60,7 @@ describe('counters', () => {
       ...{ item, tenantId: TENANT, userId: 10, channelId: channel, type: 'TEXT', content: 'x', mentions: [] },
       ...{ payload: Buffer.alloc(200).toString('base64'), seqOffset: 0, messageOffset: 60 },
     }));
-    await sql`select 1 from send_messages(${JSON.stringify(items)}::text::json)`;
+    await sql`select 1 from send_messages(${JSON.stringify(items)}::text::json, true)`;
     const { messageCount, lastMessageAt, unreadVersion } = await read();
     const [last] = await sql<{ at: string }[]>`
       select max(created_at) as at from messages where channel_id = ${channel}

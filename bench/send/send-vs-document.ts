@@ -74,7 +74,7 @@ function createBatchSender(sql: Pool, channels: readonly Channel[]): (shard: num
   return async (shard) => {
     const ours = shards.get(shard) ?? items;
     const batch = Array.from({ length: BATCH }, () => ({ ...pick(ours), requestId: randomUUID() }));
-    const rows = await sendMessages(sql, batch);
+    const rows = await sendMessages(sql, batch, true);
     for (const { errorReason } of rows)
       if (errorReason !== null) throw new Error(`send_messages rejected a message: ${errorReason}`);
   };

@@ -71,3 +71,24 @@ create table activity_feed_default partition of activity_feed default;
 comment on table activity_feed_default is
   'Holds activities whose month has no partition yet; ensure_partitions() moves them.';
 alter table activity_feed_default enable row level security;
+
+-- No foreign key to messages(id), because a message moves between partitions by copy and delete.
+create table pending_activities (
+  message_id bigint primary key,
+  tenant_id bigint not null,
+  actor_name text not null,
+  after_user_id bigint not null,
+  due_at bigint not null
+);
+
+comment on table pending_activities is
+  'Messages whose activities are not recorded for all users yet: mentions of a whole channel, and replies in threads with many followers. record_pending_activities() processes and removes them.';
+comment on column pending_activities.message_id is 'The message.';
+comment on column pending_activities.tenant_id is 'Tenant of the channel. Tenants take turns.';
+comment on column pending_activities.actor_name is 'Name of the sender, for the text of the activities.';
+comment on column pending_activities.after_user_id is 'Activities are recorded for users up to this id.';
+comment on column pending_activities.due_at is 'Earliest time of the next portion, epoch ms. The message with the earliest is next.';
+
+-- The oldest message of each tenant: record_pending_activities().
+create index idx_pending_activities_tenant
+  on pending_activities (tenant_id, message_id);

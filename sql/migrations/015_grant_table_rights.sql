@@ -10,8 +10,9 @@ grant select, insert, delete on message_edits, poll_votes to discuss_service;
 grant select, insert on idempotency_keys to discuss_service;
 grant select on deleted_posts, channel_events to discuss_service;
 -- These have no policy for the service, so it sees no rows in them.
-grant select on storage_usage to discuss_service;
-grant select on object_deletions, event_log_state, channel_names, search_words, message_words, schema_migrations
+grant select on
+  storage_usage, object_deletions, event_log_state, channel_names, search_words, message_words, pending_activities,
+  schema_migrations
 to discuss_service;
 grant usage on sequence
   channels_id_seq, channel_members_id_seq, messages_id_seq, attachments_id_seq, activity_feed_id_seq
@@ -20,6 +21,6 @@ to discuss_service;
 grant select, insert, update, delete on
   channels, channel_members, messages, deleted_posts, attachments, activity_feed, channel_events, event_log_state,
   idempotency_keys, message_edits, thread_followers, poll_votes, channel_names, search_words, message_words,
-  channel_entity_aliases, user_statuses, storage_usage, object_deletions
+  channel_entity_aliases, user_statuses, storage_usage, object_deletions, pending_activities
 to discuss_system;
 grant usage, select on all sequences in schema public to discuss_system;

@@ -17,7 +17,7 @@ begin
     'channels', 'channel_members', 'messages', 'deleted_posts', 'attachments', 'activity_feed',
     'channel_events', 'event_log_state', 'idempotency_keys', 'message_edits', 'thread_followers', 'poll_votes',
     'channel_names', 'search_words', 'message_words', 'channel_entity_aliases', 'user_statuses', 'storage_usage',
-    'object_deletions', 'schema_migrations'
+    'object_deletions', 'pending_activities', 'schema_migrations'
   ] loop
     execute format('alter table %I enable row level security', _table);
     execute format('alter table %I force row level security', _table);

@@ -145,6 +145,7 @@ describe('ActivityService', () => {
     });
     await send(lan, channelId, 'ai đó', { mentionScope: MentionScope.HERE });
     const reasons = async (as: As) => (await list(as)).map(({ metadata }) => metadata?.['reason']);
+    await until(async () => (await list(thu)).length > 0, 'the activities of @channel');
     assert.deepEqual(
       [await reasons(lan), await reasons(minh), await reasons(thu)],
       [[], ['NAMED'], ['EVERYBODY']],

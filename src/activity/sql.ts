@@ -1,5 +1,5 @@
 import type { PendingQuery } from 'postgres';
-import type { Sql } from '../db/types.ts';
+import type { Pool, Sql } from '../db/types.ts';
 
 export type ActivityRow = {
   readonly id: bigint;
@@ -171,6 +171,19 @@ export function recordAdditions(
   return sql<Recorded[]>`
     select record_additions(${channelId}, ${sql.array([...userIds], 1016)}, ${actorName}) as activities
   `;
+}
+
+export type PendingRow = {
+  /** Null when nothing is due, or when another instance is recording. */
+  readonly tenantId: bigint | null;
+  /** JSON text for `signalActivities`. */
+  readonly activities: string | null;
+  readonly error: string | null;
+};
+
+/** Records the next portion of activities that messages left for later, for at most `limit` users. */
+export function recordPending(sql: Pool, limit: number): PendingQuery<PendingRow[]> {
+  return sql<PendingRow[]>`select tenant_id, activities, error from record_pending_activities(${limit})`;
 }
 
 const MARK_LIMIT = 1_000;

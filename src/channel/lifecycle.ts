@@ -31,7 +31,7 @@ export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
 
     async deleteChannel({ channelId, etag }, call) {
       const { tenantId, userId } = call.caller;
-      const events = await deps.db.transaction(call, async (sql) => {
+      const events = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
         if (!isManager(call.caller)) rejectDirect(channel);
@@ -55,7 +55,7 @@ export async function setArchived(
 ): Promise<ChannelRow> {
   const { caller } = scope;
   const { tenantId, userId } = caller;
-  const { channel, events } = await deps.db.transaction(scope, async (sql) => {
+  const { channel, events } = await deps.db.lockingTransaction(scope, channelId, async (sql) => {
     const before = await lockVisible(sql, caller, channelId);
     requireRole(caller, before, 'GUEST');
     rejectDirect(before);

@@ -13,7 +13,7 @@ import { errors } from '../rpc/errors.ts';
 import type { TransactionParts } from './create.ts';
 import { type MoveResult, mergeTopics } from './merge.ts';
 import { type ChannelRow, channelColumns, type Entity, findChannel, findClaim } from './sql.ts';
-import { entityOf, findTopicChannel, isEntityOf, lockEntities, upsertAlias } from './topic.ts';
+import { entityOf, findTopicChannel, isEntityOf, lockEntities, lockOf, upsertAlias } from './topic.ts';
 import { toChannel, toChannelChanged, toEntity } from './view.ts';
 
 type MoveRequest = MessageShape<typeof MoveTopicRequestSchema>;
@@ -30,7 +30,8 @@ export function moveHandlers({ config, db, relay }: Deps): MoveHandlers {
       const { caller } = call;
       requireTenant(caller);
       requireMove(request);
-      const { channel, mergedId, events } = await db.transaction(call, (sql) =>
+      const lock = lockOf(toEntity(request.fromEntity));
+      const { channel, mergedId, events } = await db.lockingTransaction(call, lock, (sql) =>
         move({ sql, caller, config }, request),
       );
       relay.publish(events);

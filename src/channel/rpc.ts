@@ -78,7 +78,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
       const { caller } = call;
       const { tenantId, userId } = caller;
       const change = toChange(request);
-      const { channel, events } = await db.transaction(call, async (sql) => {
+      const { channel, events } = await db.lockingTransaction(call, request.channelId, async (sql) => {
         const before = await lockVisible(sql, call.caller, request.channelId);
         requireRole(call.caller, before, 'GUEST');
         rejectDirect(before);

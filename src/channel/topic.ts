@@ -5,6 +5,7 @@ import type {
   GetOrCreateTopicChannelRequestSchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { signalActivities } from '../activity/view.ts';
+import type { Lock } from '../db/database.ts';
 import { toMetadataJson } from '../db/metadata.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
@@ -33,12 +34,19 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
       const { channel, created, events, activities } =
         found?.missing.length === 0
           ? { channel: found, created: false, events: [], activities: null }
-          : await db.transaction(call, (sql) => getOrCreateTopic({ sql, caller, config }, entity, request));
+          : await db.lockingTransaction(call, lockOf(entity), (sql) =>
+              getOrCreateTopic({ sql, caller, config }, entity, request),
+            );
       relay.publish(events);
       signalActivities(relay, activities);
       return { channel: toChannel(channel), created, redirected: !isEntityOf(channel, entity) };
     },
   };
+}
+
+/** The lock of an entity, for `Database.lockingTransaction`. */
+export function lockOf({ type, id }: Entity): Lock {
+  return `topic:${type}:${id}`;
 }
 
 /** Creates the channel of an entity if it has none, and adds the users as members. */

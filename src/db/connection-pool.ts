@@ -2,11 +2,7 @@ import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { FairQueue } from './fair-queue.ts';
 import type { ReconnectingPool } from './reconnecting-pool.ts';
-
-type Waiter = {
-  readonly start: (connection: ReconnectingPool) => void;
-  readonly reject: (reason: unknown) => void;
-};
+import { type Waiter, wait } from './waiter.ts';
 
 /**
  * Connections that are each used by one call at a time. Each is a driver pool of size one, which guarantees that
@@ -15,7 +11,7 @@ type Waiter = {
 export class ConnectionPool {
   readonly #all: readonly ReconnectingPool[];
   readonly #idle: ReconnectingPool[];
-  readonly #waiting: FairQueue<Waiter>;
+  readonly #waiting: FairQueue<Waiter<ReconnectingPool>>;
   readonly #maxWaiting: number;
   readonly #metrics: Metrics;
 
@@ -49,28 +45,19 @@ export class ConnectionPool {
   }
 
   #wait(tenantId: bigint, signal: AbortSignal): Promise<ReconnectingPool> {
-    return new Promise((resolve, reject) => {
-      const onAbort = () => {
+    return wait(
+      signal,
+      (waiter) => {
+        this.#waiting
+          .push(tenantId, waiter)
+          ?.reject(errors.overloaded('too many calls are queued for the database', this.#maxWaiting, 1_000));
+        this.#count();
+      },
+      (waiter) => {
         this.#waiting.delete(tenantId, waiter);
         this.#count();
-        reject(signal.reason);
-      };
-      const waiter: Waiter = {
-        start: (connection) => {
-          signal.removeEventListener('abort', onAbort);
-          resolve(connection);
-        },
-        reject: (reason) => {
-          signal.removeEventListener('abort', onAbort);
-          reject(reason);
-        },
-      };
-      signal.addEventListener('abort', onAbort, { once: true });
-      this.#waiting
-        .push(tenantId, waiter)
-        ?.reject(errors.overloaded('too many calls are queued for the database', this.#maxWaiting, 1_000));
-      this.#count();
-    });
+      },
+    );
   }
 
   #release(connection: ReconnectingPool): void {

@@ -5,9 +5,20 @@ import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { ConnectionPool } from './connection-pool.ts';
+import { KeyedMutex } from './keyed-mutex.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
 import { runTransaction } from './transaction.ts';
 import { type Pool, type Sql, types } from './types.ts';
+
+/**
+ * What a call locks in PostgreSQL: the id of a channel, or a text. Of the calls of a tenant that lock the same, one at a
+ * time has a connection.
+ */
+export type Lock = bigint | string;
+
+// A call that waits longer for a lock gives its connection to other calls and tries again until its deadline. Below
+// deadlock_timeout (1 s), so that this also resolves deadlocks.
+const LOCK_TIMEOUT_MS = 750;
 
 /** The part of a call that the database needs. */
 export type CallScope = {
@@ -30,6 +41,7 @@ export class Database {
   readonly tenantStreams: Pool;
   readonly #pools: readonly ReconnectingPool[];
   readonly #connections: ConnectionPool;
+  readonly #mutex: KeyedMutex;
   readonly #maxDeadlineMs: number;
 
   constructor(config: Config, log: Logger, metrics: Metrics) {
@@ -49,6 +61,7 @@ export class Database {
     this.#pools = [writes, events, tenantStreams];
     const connections = Array.from({ length: db.connections }, () => open(config, log, 1));
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
+    this.#mutex = new KeyedMutex(config.db.queueSize);
   }
 
   /**
@@ -59,7 +72,7 @@ export class Database {
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
-    return this.#connections.use(scope.caller.tenantId, scope.signal, async ({ sql }) => {
+    return this.#retry(scope, async ({ sql }) => {
       const settings = this.#settings(sql, scope);
       const begin = sql`begin`.execute();
       settings.execute();
@@ -73,16 +86,55 @@ export class Database {
     });
   }
 
-  /** Runs several statements in one transaction with the caller's access. */
+  /**
+   * Runs several statements in one transaction with the caller's access. `work` runs again when a lock is not free in
+   * time, so it must have no other effects.
+   */
   async transaction<T>(scope: CallScope, work: (sql: Sql) => Promise<T>): Promise<T> {
-    return this.#connections.use(scope.caller.tenantId, scope.signal, (connection) =>
+    return this.#retry(scope, (connection) =>
       runTransaction(connection, (sql) => this.#settings(sql, scope), work),
     );
+  }
+
+  /** The same as `run` for a statement that locks something: one at a time for each lock. */
+  async lockingRun<T extends readonly postgres.MaybeRow[]>(
+    scope: CallScope,
+    lock: Lock,
+    statement: (sql: Sql) => postgres.PendingQuery<T>,
+  ): Promise<postgres.RowList<T>> {
+    const { caller, signal } = scope;
+    return this.#mutex.run(caller.tenantId, `${lock}`, signal, () => this.run(scope, statement));
+  }
+
+  /** The same as `transaction` for statements that lock something: one at a time for each lock. */
+  async lockingTransaction<T>(scope: CallScope, lock: Lock, work: (sql: Sql) => Promise<T>): Promise<T> {
+    const { caller, signal } = scope;
+    return this.#mutex.run(caller.tenantId, `${lock}`, signal, () => this.transaction(scope, work));
+  }
+
+  /** Runs a statement for several callers of a tenant, which checks their access itself, on a connection of calls. */
+  async runForCallers<T extends readonly postgres.MaybeRow[]>(
+    tenantId: bigint,
+    statement: (sql: Sql) => postgres.PendingQuery<T>,
+  ): Promise<postgres.RowList<T>> {
+    return this.#connections.use(tenantId, new AbortController().signal, async ({ sql }) => statement(sql));
   }
 
   /** To be called when all calls have ended. */
   async close(): Promise<void> {
     await Promise.all([this.#connections.close(), ...this.#pools.map((pool) => pool.close())]);
+  }
+
+  async #retry<T>(
+    { caller, signal }: CallScope,
+    work: (connection: ReconnectingPool) => Promise<T>,
+  ): Promise<T> {
+    for (;;)
+      try {
+        return await this.#connections.use(caller.tenantId, signal, work);
+      } catch (error) {
+        if (!isLockTimeout(error)) throw error;
+      }
   }
 
   // The deadline is sent as statement_timeout, so that PostgreSQL itself stops a statement whose caller has given up.
@@ -95,9 +147,15 @@ export class Database {
         set_config('app.tenant_id', ${caller.tenantId.toString()}, true),
         set_config('app.user_id', ${caller.userId.toString()}, true),
         set_config('app.role', ${caller.kind}, true),
-        set_config('statement_timeout', ${Math.ceil(left).toString()}, true)
+        set_config('statement_timeout', ${Math.ceil(left).toString()}, true),
+        set_config('lock_timeout', ${LOCK_TIMEOUT_MS.toString()}, true)
     `;
   }
+}
+
+/** Whether a statement failed because a lock was not free in time. */
+export function isLockTimeout(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && error.code === '55P03';
 }
 
 function open(

@@ -24,7 +24,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
       const { caller } = call;
       const { tenantId, userId } = caller;
       const wanted = toRoleColumn(role);
-      const { member, events } = await db.transaction(call, async (sql) => {
+      const { member, events } = await db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
         rejectDirect(channel);
@@ -60,7 +60,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
       const { caller } = call;
       const { tenantId, userId } = caller;
       if (memberId === userId) throw errors.fieldInvalid('user_id', 'is the caller');
-      const { members, events } = await db.transaction(call, async (sql) => {
+      const { members, events } = await db.lockingTransaction(call, channelId, async (sql) => {
         const events = await transfer({ sql, caller, config }, channelId, memberId);
         return { events, members: await findMembers(sql, tenantId, channelId, [userId, memberId]) };
       });

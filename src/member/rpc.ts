@@ -48,7 +48,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       const { caller } = call;
       const { tenantId, userId } = caller;
       const wanted = toRoleColumn(role);
-      const { added, events, recorded } = await deps.db.transaction(call, async (sql) => {
+      const { added, events, recorded } = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
         rejectDirect(channel);
@@ -76,7 +76,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     async joinChannel({ channelId }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
-      const { channel, events } = await deps.db.transaction(call, async (sql) => {
+      const { channel, events } = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockToJoin(sql, call.caller, channelId);
         if (channel.role !== null) return { channel, events: [] };
         rejectArchived(channel);
@@ -100,7 +100,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       const { caller } = call;
       const { tenantId, userId } = caller;
       if (memberId === userId) throw errors.fieldInvalid('user_id', 'is the caller: use LeaveChannel');
-      const events = await deps.db.transaction(call, async (sql) => {
+      const events = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
         rejectDirect(channel);
@@ -126,7 +126,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     async leaveChannel({ channelId }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
-      const events = await deps.db.transaction(call, async (sql) => {
+      const events = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const found = await lockIfFound(sql, call.caller, channelId);
         const [member] = await findLeavingMember(sql, tenantId, channelId, userId);
         // Before the check of visibility: a former member does not see a private channel.

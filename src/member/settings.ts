@@ -25,7 +25,7 @@ export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
       const { tenantId, userId } = call.caller;
       const { channelId } = request;
       const change = toChange(request);
-      const { row, events } = await db.transaction(call, async (sql) => {
+      const { row, events } = await db.lockingTransaction(call, channelId, async (sql) => {
         const before = await lockVisible(sql, call.caller, channelId);
         if (before.role === null) throw errors.memberNotFound();
         const [row] = await updateSettings(sql, tenantId, userId, channelId, change);

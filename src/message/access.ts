@@ -76,7 +76,7 @@ export function mayMentionAll(
   { role, memberCount }: Pick<AudienceRow, 'role' | 'memberCount'>,
 ): boolean {
   const isAdmin = isManager(caller) || role === 'ADMIN' || role === 'OWNER';
-  return isAdmin || memberCount <= message.mentionAllMaxMembers;
+  return memberCount <= (isAdmin ? message.mentionAllAdminMaxMembers : message.mentionAllMaxMembers);
 }
 
 /** The requested users that the message does not mention. */

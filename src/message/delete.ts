@@ -21,7 +21,7 @@ type DeleteHandlers = Pick<Handlers<typeof MessageService>, 'deleteMessage'>;
 export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCache }): DeleteHandlers {
   return {
     async deleteMessage({ channelId, messageId }, call) {
-      const { message, events } = await deps.db.transaction(call, async (sql) => {
+      const { message, events } = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const row = await lockMessageToDelete(sql, call.caller, channelId, messageId);
         const isOwn = row.senderId === call.caller.userId && row.senderId !== 0n;
         if (!isOwn) requireRole(call.caller, row, 'ADMIN');

@@ -33,8 +33,10 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
   return {
     async editMessage(request, call) {
       requireEdit(request);
-      const { message, events, activities } = await deps.db.transaction(call, (sql) =>
-        edit(sql, call.caller, deps.config, request),
+      const { message, events, activities } = await deps.db.lockingTransaction(
+        call,
+        request.channelId,
+        (sql) => edit(sql, call.caller, deps.config, request),
       );
       deps.messageCache.forget(request.channelId, events[0]?.seq);
       deps.relay.publish(events);

@@ -113,10 +113,25 @@ async function findMentions(deps: Deps, call: Call, request: SendRequest): Promi
     findAudience(sql, tenantId, userId, channelId, mentionUserIds),
   );
   const mayAll = audience !== undefined && mayMentionAll(deps.config, call.caller, audience);
+  if (mayAll && mentionScope === MentionScope.CHANNEL)
+    await takeMentions(deps, call.caller, audience.memberCount);
   return {
     userIds: allowedMentions(mentionUserIds, audience),
     scope: mayAll ? mentionScope : MentionScope.UNSPECIFIED,
   };
+}
+
+// A mention of a channel costs as many activities as the channel has members. They are recorded after the response, so
+// the rate at which a tenant adds them is limited here.
+async function takeMentions({ config, limiter }: Deps, caller: Caller, members: number): Promise<void> {
+  const { mentionAllPerMinute } = config.message;
+  if (mentionAllPerMinute === 0) return;
+  const subject = `tenant:${caller.tenantId}`;
+  const description = `mentions of all members of channels, ${mentionAllPerMinute} members per minute and tenant`;
+  const perMinute = Math.max(1, mentionAllPerMinute / Math.max(1, members));
+  const quota = { subject, limit: mentionAllPerMinute, description };
+  const exceeded = await limiter.take([{ key: `{${caller.tenantId}}:mentions`, perMinute, quota }]);
+  if (exceeded !== undefined) throw errors.rateLimited(quota, exceeded.waitMs);
 }
 
 function toItem(

@@ -1,13 +1,23 @@
 import type { Logger } from 'pino';
 import postgres from 'postgres';
+import type { ActivityRecorder } from '../activity/recorder.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
+import { type Database, isLockTimeout } from '../db/database.ts';
 import { FairQueue } from '../db/fair-queue.ts';
-import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type SendItem, type SentRow, sendMessages } from './sql.ts';
+
+export type SendQueueParts = {
+  readonly db: Database;
+  readonly relay: Relay;
+  readonly activityRecorder: ActivityRecorder;
+  readonly config: Config;
+  readonly metrics: Metrics;
+  readonly log: Logger;
+};
 
 type QueuedMessage = {
   readonly item: SendItem;
@@ -17,46 +27,70 @@ type QueuedMessage = {
 };
 
 /** Messages of some of the channels. One batch of a shard is committed at a time. */
-type Shard = { readonly waiting: FairQueue<QueuedMessage>; busy: boolean };
+type Shard = {
+  readonly waiting: FairQueue<QueuedMessage>;
+  /** Of the only channel in the shard, which another transaction has locked. */
+  readonly lockedChannel: LockedChannel | undefined;
+  busy: boolean;
+};
+type LockedChannel = { readonly tenantId: bigint; readonly key: string };
 
 /**
  * Group commit of concurrent messages: while one batch is being committed, the next one collects. A lone message is
  * committed at once. Callers and tenants share a batch, which is safe because `send_messages` checks each item
  * separately; places in a batch are assigned to tenants in turn. A channel always maps to the same shard: two batches
  * with messages of one channel would wait for each other's lock and commit.
+ *
+ * A shared batch does not wait for a channel that another transaction has locked, such as that of an edit or of another
+ * instance. The messages of such a channel move to a shard of their own until none of them is waiting. It uses a
+ * connection of calls, which are assigned to tenants in turn, and gives it back after a lock timeout.
  */
 export class SendQueue {
-  readonly #pool: Pool;
+  readonly #db: Database;
   readonly #relay: Relay;
+  readonly #activityRecorder: ActivityRecorder;
   readonly #config: Config['write'];
   readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #shards: readonly Shard[];
+  readonly #lockedShards = new Map<string, Shard>();
 
-  constructor(parts: { pool: Pool; relay: Relay; config: Config; metrics: Metrics; log: Logger }) {
-    this.#pool = parts.pool;
+  constructor(parts: SendQueueParts) {
+    this.#db = parts.db;
     this.#relay = parts.relay;
+    this.#activityRecorder = parts.activityRecorder;
     this.#config = parts.config.write;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'send-queue' });
-    const { queueSize, batchConnections } = this.#config;
-    this.#shards = Array.from({ length: batchConnections }, () => ({
-      waiting: new FairQueue(Math.ceil(queueSize / batchConnections)),
-      busy: false,
-    }));
+    this.#shards = Array.from({ length: this.#config.batchConnections }, () => this.#createShard());
   }
 
   /** Resolves once the message is committed, or rejected by the database function. */
   send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
     signal.throwIfAborted();
-    const shard = this.#shards[shardOf(item.channelId, this.#shards.length)];
+    return new Promise((resolve, reject) =>
+      this.#add(this.#shardOf(item), { item, signal, resolve, reject }),
+    );
+  }
+
+  #shardOf(item: SendItem): Shard {
+    const shard =
+      this.#lockedShards.get(keyOf(item)) ?? this.#shards[shardOf(item.channelId, this.#shards.length)];
     if (shard === undefined) throw new RangeError('no shard');
-    return new Promise((resolve, reject) => {
-      const dropped = shard.waiting.push(BigInt(item.tenantId), { item, signal, resolve, reject });
-      dropped?.reject(errors.overloaded('too many messages are queued', this.#config.queueSize, 1_000));
-      this.#count();
-      if (!shard.busy) this.#start(shard);
-    });
+    return shard;
+  }
+
+  #createShard(lockedChannel?: LockedChannel): Shard {
+    const { queueSize, batchConnections } = this.#config;
+    const limit = Math.ceil(queueSize / batchConnections);
+    return { waiting: new FairQueue(limit), lockedChannel, busy: false };
+  }
+
+  #add(shard: Shard, message: QueuedMessage): void {
+    const dropped = shard.waiting.push(BigInt(message.item.tenantId), message);
+    dropped?.reject(errors.overloaded('too many messages are queued', this.#config.queueSize, 1_000));
+    this.#count();
+    if (!shard.busy) this.#start(shard);
   }
 
   // At the end of the tick, so that messages that arrived together form one batch.
@@ -65,36 +99,64 @@ export class SendQueue {
     setImmediate(async () => {
       while (shard.waiting.size > 0) await this.#commitNext(shard);
       shard.busy = false;
+      if (shard.lockedChannel !== undefined) this.#lockedShards.delete(shard.lockedChannel.key);
     });
   }
 
   async #commitNext(shard: Shard): Promise<void> {
-    const taken = takeNext(shard.waiting, this.#config.batchSize);
+    const batch: QueuedMessage[] = [];
+    for (const message of takeNext(shard.waiting, this.#config.batchSize)) {
+      const current = this.#shardOf(message.item);
+      // Earlier messages of its channel have moved.
+      if (current !== shard) this.#add(current, message);
+      else batch.push(message);
+    }
     this.#count();
-    const batch = taken.filter(({ signal }) => !signal.aborted);
-    for (const { signal, reject } of taken) if (signal.aborted) reject(signal.reason);
-    if (batch.length === 0) return;
-    this.#metrics.writeBatchSize.observe(batch.length);
-    await this.#commit(batch);
+    await this.#commit(shard, batch);
   }
 
   #count(): void {
-    this.#metrics.writesWaiting.set(this.#shards.reduce((sum, { waiting }) => sum + waiting.size, 0));
+    const shards = [...this.#shards, ...this.#lockedShards.values()];
+    this.#metrics.writesWaiting.set(shards.reduce((sum, { waiting }) => sum + waiting.size, 0));
   }
 
-  async #commit(batch: readonly QueuedMessage[]): Promise<void> {
+  async #commit(shard: Shard, messages: readonly QueuedMessage[]): Promise<void> {
+    const batch = messages.filter(({ signal }) => !signal.aborted);
+    for (const { signal, reject } of messages) if (signal.aborted) reject(signal.reason);
+    if (batch.length === 0) return;
+    this.#metrics.writeBatchSize.observe(batch.length);
     try {
-      const rows = await sendMessages(
-        this.#pool,
-        batch.map(({ item }) => item),
-      );
+      const rows = await this.#write(shard, batch);
       // The batch is committed: nothing after this line may change a response.
-      for (const row of rows) batch[row.item]?.resolve(row);
+      for (const row of rows) this.#settle(batch[row.item], row);
       this.#deliver(batch, rows);
     } catch (error) {
-      if (batch.length > 1 && isAboutOneItem(error)) await this.#commitSingly(batch, error);
+      // Not back into the queue, where later messages of the channel are waiting.
+      if (isLockTimeout(error)) await this.#commit(shard, batch);
+      else if (batch.length > 1 && isAboutOneItem(error)) await this.#commitSingly(shard, batch, error);
       else for (const waiting of batch) waiting.reject(error);
     }
+  }
+
+  async #write({ lockedChannel }: Shard, batch: readonly QueuedMessage[]): Promise<readonly SentRow[]> {
+    const items = batch.map(({ item }) => item);
+    if (lockedChannel === undefined) return sendMessages(this.#db.writes, items, false);
+    return this.#db.runForCallers(lockedChannel.tenantId, (sql) => sendMessages(sql, items, true));
+  }
+
+  #settle(message: QueuedMessage | undefined, row: SentRow): void {
+    if (message === undefined) return;
+    if (row.errorReason !== 'CHANNEL_BUSY') message.resolve(row);
+    else this.#add(this.#lockedShardOf(message.item), message);
+  }
+
+  #lockedShardOf(item: SendItem): Shard {
+    const key = keyOf(item);
+    const known = this.#lockedShards.get(key);
+    if (known !== undefined) return known;
+    const shard = this.#createShard({ tenantId: BigInt(item.tenantId), key });
+    this.#lockedShards.set(key, shard);
+    return shard;
   }
 
   #deliver(batch: readonly QueuedMessage[], rows: readonly SentRow[]): void {
@@ -108,6 +170,7 @@ export class SendQueue {
     try {
       this.#relay.publish(events);
       for (const row of rows) signalActivities(this.#relay, row.activities);
+      if (rows.some(({ hasPending }) => hasPending)) this.#activityRecorder.wake();
     } catch (error) {
       this.#log.error(
         { err: error },
@@ -117,9 +180,9 @@ export class SendQueue {
   }
 
   // An invalid item that earlier checks missed must not fail the others.
-  async #commitSingly(batch: readonly QueuedMessage[], error: unknown): Promise<void> {
+  async #commitSingly(shard: Shard, batch: readonly QueuedMessage[], error: unknown): Promise<void> {
     this.#log.warn({ err: error, items: batch.length }, 'batch failed; committing its messages one by one');
-    for (const waiting of batch) await this.#commit([waiting]);
+    for (const waiting of batch) await this.#commit(shard, [waiting]);
   }
 }
 
@@ -141,4 +204,9 @@ function isAboutOneItem(error: unknown): boolean {
 /** The shard of a channel. */
 export function shardOf(channelId: string, shards: number): number {
   return Number(BigInt(channelId) % BigInt(shards));
+}
+
+// With the tenant, because the channel of a request may belong to another one.
+function keyOf({ tenantId, channelId }: SendItem): string {
+  return `${tenantId} ${channelId}`;
 }

@@ -68,6 +68,8 @@ async function post(deps: SendDeps, call: Call, request: SendRequest, attempt = 
       throw errors.attachmentNotFound();
     case 'REPEATED':
       throw errors.requestIdReused();
+    case 'CHANNEL_BUSY':
+      throw errors.overloaded('the channel is locked', 0, 1_000);
     case 'MEMBER_MUTED':
       throw errors.memberMuted();
     case 'CHANNEL_ARCHIVED':

@@ -1,6 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import type { ChannelType } from '../channel/sql.ts';
-import type { Pool, Sql } from '../db/types.ts';
+import type { Sql } from '../db/types.ts';
 import { joinReader, type Role } from '../membership/sql.ts';
 import type { Caller } from '../rpc/call.ts';
 
@@ -112,6 +112,8 @@ export type SentRow = {
     | 'ATTACHMENT_NOT_FOUND'
     | 'ATTACHMENT_CHANGED'
     | 'REPEATED'
+    /** Another transaction has locked the channel; only without `isWaiting`. */
+    | 'CHANNEL_BUSY'
     | null;
   readonly messageId: bigint;
   readonly position: bigint;
@@ -120,14 +122,23 @@ export type SentRow = {
   readonly payload: Buffer;
   /** Activities that the message caused, for `signalActivities`. */
   readonly activities: string | null;
+  /** Whether further activities are recorded after the batch. */
+  readonly hasPending: boolean;
 };
 
-/** Posts a batch in one statement and transaction. Every item has its own result. */
-export function sendMessages(sql: Pool, items: readonly SendItem[]): PendingQuery<SentRow[]> {
+/**
+ * Posts a batch in one statement and transaction. Every item has its own result. With `isWaiting` it waits for locked
+ * channels, and fails after a lock timeout.
+ */
+export function sendMessages(
+  sql: Sql,
+  items: readonly SendItem[],
+  isWaiting: boolean,
+): PendingQuery<SentRow[]> {
   const numbered = JSON.stringify(items.map((item, index) => ({ item: index, ...item })));
   return sql<SentRow[]>`
-    select item, error_reason, message_id, position, created_at, seq, payload, activities
-    from send_messages(${numbered}::text::json)
+    select item, error_reason, message_id, position, created_at, seq, payload, activities, has_pending
+    from send_messages(${numbered}::text::json, ${isWaiting})
   `;
 }
 

@@ -21,26 +21,34 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
   return {
     async pinMessage({ channelId, messageId }, call) {
       const { tenantId, userId } = call.caller;
-      const { message, events } = await db.transaction(call, async (sql): Promise<Changed> => {
-        const row = await lockMessage(sql, call.caller, channelId, messageId);
-        requireRole(call.caller, row, 'MEMBER');
-        rejectDeleted(row);
-        if (row.pinnedAt !== null) return { message: row, events: [] };
-        const [found] = await countPins(sql, tenantId, channelId);
-        if ((found?.pins ?? 0) >= config.channel.maxPins) throw errors.pinLimit(config.channel.maxPins);
-        return change(sql, call.caller, messageId, { at: row.now, by: userId });
-      });
+      const { message, events } = await db.lockingTransaction(
+        call,
+        channelId,
+        async (sql): Promise<Changed> => {
+          const row = await lockMessage(sql, call.caller, channelId, messageId);
+          requireRole(call.caller, row, 'MEMBER');
+          rejectDeleted(row);
+          if (row.pinnedAt !== null) return { message: row, events: [] };
+          const [found] = await countPins(sql, tenantId, channelId);
+          if ((found?.pins ?? 0) >= config.channel.maxPins) throw errors.pinLimit(config.channel.maxPins);
+          return change(sql, call.caller, messageId, { at: row.now, by: userId });
+        },
+      );
       relay.publish(events);
       return { message: toMessage(message) };
     },
 
     async unpinMessage({ channelId, messageId }, call) {
-      const { message, events } = await db.transaction(call, async (sql): Promise<Changed> => {
-        const row = await lockMessage(sql, call.caller, channelId, messageId);
-        requireRole(call.caller, row, 'MEMBER');
-        if (row.pinnedAt === null) return { message: row, events: [] };
-        return change(sql, call.caller, messageId, null);
-      });
+      const { message, events } = await db.lockingTransaction(
+        call,
+        channelId,
+        async (sql): Promise<Changed> => {
+          const row = await lockMessage(sql, call.caller, channelId, messageId);
+          requireRole(call.caller, row, 'MEMBER');
+          if (row.pinnedAt === null) return { message: row, events: [] };
+          return change(sql, call.caller, messageId, null);
+        },
+      );
       relay.publish(events);
       return { message: toMessage(message) };
     },

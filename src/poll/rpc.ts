@@ -26,24 +26,28 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
   return {
     async votePoll(request, call) {
       const { tenantId, userId } = call.caller;
-      const { poll, events } = await db.transaction(call, async (sql): Promise<Changed> => {
-        const row = await lockMessage(sql, call.caller, request.channelId, request.messageId);
-        requireOpen(requirePoll(row), row.now);
-        requireOptions(requirePoll(row), request.optionIds);
-        const [removed, added] = await Promise.all([
-          deleteOtherVotes(sql, tenantId, userId, request),
-          insertVotes(sql, tenantId, userId, request),
-        ]);
-        if (removed.count + added.count === 0) return { poll: toResults(row), events: [] };
-        const { anonymous } = requirePoll(row);
-        return change(sql, tenantId, anonymous ? NO_ACTOR : userId, row.id, null);
-      });
+      const { poll, events } = await db.lockingTransaction(
+        call,
+        request.channelId,
+        async (sql): Promise<Changed> => {
+          const row = await lockMessage(sql, call.caller, request.channelId, request.messageId);
+          requireOpen(requirePoll(row), row.now);
+          requireOptions(requirePoll(row), request.optionIds);
+          const [removed, added] = await Promise.all([
+            deleteOtherVotes(sql, tenantId, userId, request),
+            insertVotes(sql, tenantId, userId, request),
+          ]);
+          if (removed.count + added.count === 0) return { poll: toResults(row), events: [] };
+          const { anonymous } = requirePoll(row);
+          return change(sql, tenantId, anonymous ? NO_ACTOR : userId, row.id, null);
+        },
+      );
       relay.publish(events);
       return { poll };
     },
 
     async closePoll({ channelId, messageId }, call) {
-      const { poll, events } = await db.transaction(call, async (sql): Promise<Changed> => {
+      const { poll, events } = await db.lockingTransaction(call, channelId, async (sql): Promise<Changed> => {
         const row = await lockMessage(sql, call.caller, channelId, messageId);
         if (row.senderId !== call.caller.userId) requireRole(call.caller, row, 'ADMIN');
         if (requirePoll(row).closedAt !== null) return { poll: toResults(row), events: [] };

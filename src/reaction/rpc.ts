@@ -61,7 +61,7 @@ async function change(
       value: { messageId, emoji, userId, added, count: PLACEHOLDER_COUNT, nextUserId: PLACEHOLDER_ID },
     },
   });
-  const [row] = await db.run(call, (sql) =>
+  const [row] = await db.lockingRun(call, `reactions:${channelId}`, (sql) =>
     changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event, call.caller.name),
   );
   switch (row?.errorReason) {

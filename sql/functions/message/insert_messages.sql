@@ -1,4 +1,4 @@
-create or replace function insert_messages(_items json)
+create or replace function insert_messages(_items json, _wait boolean)
 returns table (
   item int,
   error_reason text,
@@ -20,13 +20,32 @@ declare
   -- Error reasons of replies and of messages with files, by item. Not part of the statement below, which would look into
   -- every partition of messages although most batches contain no reply.
   _errors jsonb := '{}';
+  _locked bigint[];
 begin
-  -- Later statements see everything that was committed while this one waited for the locks.
-  perform 1
-  from channels c
-  where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
-  order by c.id
-  for no key update;
+  -- Later statements see everything that was committed while this one waited for the locks. A batch of several channels
+  -- does not wait: its messages for other channels, also those of other tenants, would wait for nothing.
+  if _wait then
+    perform set_config('lock_timeout', '750', true);
+    select array_agg(l.id)
+    into _locked
+    from (
+      select c.id
+      from channels c
+      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      order by c.id
+      for no key update
+    ) as l;
+  else
+    select array_agg(l.id)
+    into _locked
+    from (
+      select c.id
+      from channels c
+      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      order by c.id
+      for no key update skip locked
+    ) as l;
+  end if;
 
   if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
     select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
@@ -47,6 +66,7 @@ begin
       r.*,
       case
         when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
+        when c.id = any (_locked) is not true then 'CHANNEL_BUSY'
         when m.status = 'MUTED' then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
         else _errors ->> r.item::text
@@ -157,8 +177,8 @@ begin
   where c.item not in (select s.item from patched s);
 end
 $$;
-comment on function insert_messages(json) is
-  'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, else an ErrorReason. A rejected item does not affect the others.';
+comment on function insert_messages(json, boolean) is
+  'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
 
-alter function insert_messages(json) owner to discuss_system;
-revoke all on function insert_messages(json) from public;
+alter function insert_messages(json, boolean) owner to discuss_system;
+revoke all on function insert_messages(json, boolean) from public;

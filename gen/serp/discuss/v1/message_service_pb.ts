@@ -81,8 +81,10 @@ export type SendMessageRequest = Message<"serp.discuss.v1.SendMessageRequest"> &
   requestId: string;
 
   /**
-   * Mentions all members, or all members online. Available to admins, and to all members of a channel with up to 200
-   * members by default. Otherwise it is ignored (`mention_scope_ignored`).
+   * Mentions all members, or all members online. Available to all members of a channel with up to 200 members by default,
+   * and to admins, owners and services in channels with up to 10,000. Otherwise it is ignored
+   * (`mention_scope_ignored`). The activities of a mention of all members are recorded after the response, usually within
+   * seconds. A tenant may mention 100,000 members per minute this way by default; then RESOURCE_EXHAUSTED (RATE_LIMITED).
    *
    * @generated from field: serp.discuss.v1.MentionScope mention_scope = 8;
    */

@@ -1,0 +1,167 @@
+import assert from 'node:assert/strict';
+import { after, before, describe, it } from 'node:test';
+import { Code } from '@connectrpc/connect';
+import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
+
+const FIRST = 1_000n;
+const lan: As = { userId: 1n, tenantId: 1n, name: 'Lan' };
+const binh: As = { userId: 1n, tenantId: 2n, name: 'Bình' };
+const at = (index: number, tenantId = 1n): As => ({ userId: FIRST + BigInt(index), tenantId });
+
+describe('mentions of a whole channel', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app({ MENTION_ALL_ADMIN_MAX_MEMBERS: '3000', MENTION_ALL_PER_MINUTE: '12000' });
+    await the.start();
+  });
+  after(() => the.close());
+
+  /** A group of an owner and `others` further members. */
+  const group = async (owner: As, others: number) => {
+    const { channel } = await the
+      .client(ChannelService, owner)
+      .createChannel({ name: 'Kho vận', private: true });
+    const channelId = channel?.id ?? 0n;
+    await the.owner`
+      insert into channel_members (channel_id, user_id, tenant_id, joined_at, created_at, updated_at)
+      select ${channelId}, ${FIRST}::bigint + n, ${owner.tenantId}, 0, 0, 0
+      from generate_series(0, ${others - 1}::int) as n
+    `;
+    return channelId;
+  };
+  const send = (as: As, channelId: bigint, more: object = {}) =>
+    the
+      .client(MessageService, as)
+      .sendMessage({ channelId, content: 'mọi người', mentionScope: MentionScope.CHANNEL, ...more });
+  const countOf = async (messageId = 0n) => {
+    const [row] = await the.owner<{ rows: number; users: number }[]>`
+      select count(*)::int as rows, count(distinct user_id)::int as users
+      from activity_feed
+      where message_id = ${messageId}
+    `;
+    return [row?.rows, row?.users];
+  };
+  const untilRecorded = (messageId = 0n) =>
+    until(async () => {
+      const rows = await the.owner`select from pending_activities where message_id = ${messageId}`;
+      return rows.length === 0;
+    }, 'the end of recording');
+  /** Stops recording on all instances until `release` is called. */
+  const pause = async () => {
+    const connection = await the.owner.reserve();
+    await connection`select pg_advisory_lock(hashtext('record_pending_activities'))`;
+    return async () => {
+      await connection`select pg_advisory_unlock(hashtext('record_pending_activities'))`;
+      connection.release();
+    };
+  };
+
+  it('are recorded after the response, once for each member that wants them, and signalled', async () => {
+    const channelId = await group(lan, 2_500);
+    await the.owner`
+      update channel_members set is_muted = true where channel_id = ${channelId} and user_id = ${at(7).userId}
+    `;
+    const last = await new Subscriber(the.client(EventService, at(2_499), 'grpc', 1)).connect();
+    const resume = await pause();
+    const { message } = await send(lan, channelId, { mentionUserIds: [at(3).userId] });
+    assert.deepEqual(await countOf(message?.id), [0, 0], 'the batch records none of them');
+    await the.client(MemberService, at(5)).markRead({ channelId, messageId: message?.id ?? 0n });
+    await resume();
+    await untilRecorded(message?.id);
+    assert.deepEqual(await countOf(message?.id), [2_499, 2_499]);
+    const [named, read, muted] = await Promise.all(
+      [3, 5, 7].map(async (index) => {
+        const { activities } = await the.client(ActivityService, at(index)).listActivities({});
+        return activities.map(({ read, metadata }) => [read, metadata?.['reason']]);
+      }),
+    );
+    assert.deepEqual([named, read, muted], [[[false, 'NAMED']], [[true, 'EVERYBODY']], []]);
+    await until(() => last.others.some(({ case: kind }) => kind === 'activity'), 'the signal');
+    await last.disconnect();
+  });
+
+  it('are continued by another instance when one is killed', async () => {
+    const channelId = await group(lan, 2_500);
+    const { message } = await send(lan, channelId);
+    await until(async () => {
+      const [row] = await the.owner<{ afterUserId: bigint }[]>`
+        select after_user_id from pending_activities where message_id = ${message?.id ?? 0n}
+      `;
+      return row === undefined || row.afterUserId > 0n;
+    }, 'the first portion');
+    const resume = await pause();
+    await the.owner`
+      select pg_terminate_backend(pid)
+      from pg_stat_activity
+      where datname = current_database() and application_name like 'discuss/test-0%'
+    `;
+    await resume();
+    await untilRecorded(message?.id);
+    assert.deepEqual(await countOf(message?.id), [2_500, 2_500]);
+  });
+
+  it('wait while their channel is locked, and those of other tenants do not', async () => {
+    const [channelId, otherId] = [await group(lan, 1_000), await group(binh, 10)];
+    const { message } = await send(lan, channelId);
+    await untilRecorded(message?.id);
+    const resume = await pause();
+    const blocked = await send(lan, channelId);
+    const connection = await the.owner.reserve();
+    await connection`begin`;
+    await connection`select from channels where id = ${channelId} for update`;
+    await resume();
+    const free = await send(binh, otherId);
+    await untilRecorded(free.message?.id);
+    assert.deepEqual(await countOf(free.message?.id), [10, 10]);
+    assert.deepEqual(await countOf(blocked.message?.id), [0, 0]);
+    await connection`rollback`;
+    connection.release();
+    await untilRecorded(blocked.message?.id);
+    assert.deepEqual(await countOf(blocked.message?.id), [1_000, 1_000]);
+  });
+
+  it('are ignored in channels above the hard limit, for owners too', async () => {
+    const { mentionScopeIgnored, message } = await send(lan, await group(lan, 3_000));
+    assert.deepEqual([mentionScopeIgnored, message?.mentionScope], [true, MentionScope.UNSPECIFIED]);
+  });
+
+  it('are limited per tenant', async () => {
+    const [channelId, otherId] = [await group(lan, 2_900), await group(binh, 10)];
+    const sends = Array.from({ length: 5 }, () => send(lan, channelId).then(({ message }) => message));
+    const results = await Promise.allSettled(sends);
+    const failed = results.flatMap(({ status }, index) => (status === 'rejected' ? [sends[index]] : []));
+    assert.ok(failed.length > 0);
+    for (const call of failed)
+      await rejects(call ?? Promise.resolve(), Code.ResourceExhausted, 'RATE_LIMITED');
+    await send(binh, otherId);
+    await send(lan, channelId, { mentionScope: MentionScope.HERE });
+  });
+
+  it('and replies in threads of many followers cost the batch a bounded number of activities', async () => {
+    const channelId = await group(lan, 250);
+    const { message: root } = await send(lan, channelId, { mentionScope: MentionScope.UNSPECIFIED });
+    await the.owner`
+      insert into thread_followers (tenant_id, root_id, user_id, channel_id)
+      select tenant_id, ${root?.id ?? 0n}, user_id, channel_id from channel_members where channel_id = ${channelId}
+    `;
+    const resume = await pause();
+    const { message } = await send(lan, channelId, {
+      mentionScope: MentionScope.UNSPECIFIED,
+      replyToMessageId: root?.id,
+    });
+    assert.ok(((await countOf(message?.id))[0] ?? 0) <= 100);
+    await resume();
+    await untilRecorded(message?.id);
+    assert.deepEqual(await countOf(message?.id), [250, 250]);
+  });
+});
