@@ -56,6 +56,27 @@ describe('a call that nobody waits for any more', () => {
       await client.listChannels({});
     });
   }
+
+  for (const [edge, name, timeout] of [
+    ['grpc', 'grpc-timeout', '2592000S'],
+    ['grpc', 'grpc-timeout', '99999999H'],
+    ['web', 'connect-timeout-ms', '9999999999'],
+  ] as const) {
+    it(`runs with the longest deadline when the client's timeout is ${timeout}, on the ${edge} edge`, async () => {
+      const client = the.client(ChannelService, ana, edge);
+      let call: Promise<unknown> = Promise.resolve();
+      let ended = false;
+      await the.owner.begin(async (sql) => {
+        await sql`lock table channels in access exclusive mode`;
+        call = client.listChannels({}, { headers: { [name]: timeout } }).finally(() => {
+          ended = true;
+        });
+        call.catch(() => {});
+        await until(async () => ended || (await waiting()) === 1, 'a statement that waits');
+      });
+      await call;
+    });
+  }
 });
 
 function codeOf(answer: unknown): Code {

@@ -2,6 +2,7 @@ import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+import { boundTimeouts } from './timeout.ts';
 
 /**
  * Accepts the connections of a grpc-js server. The server's own listener cannot end a connection that its client keeps
@@ -15,6 +16,7 @@ export class Listener {
   constructor(server: Server, maxConnections: number) {
     this.#server = server;
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
+    boundTimeouts(server);
     this.#tcp = net.createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       // The session handles its errors; a socket can also fail before or after it.
