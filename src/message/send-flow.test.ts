@@ -11,8 +11,8 @@ const ana: As = { userId: 1n, tenantId: 1n };
 const IN_FLIGHT = 4;
 const BUFFER_BYTES = 65_536;
 const LARGE = 'x'.repeat(9_000);
-const MANY = 2_000;
-// What both sides of grpc-js and HTTP/2 read ahead and buffer: 1 MB, of 18 MB.
+const MANY = 600;
+// What both sides of grpc-js and HTTP/2 read ahead and buffer: 1 MB, of 5 MB.
 const BETWEEN = 120;
 
 describe('SendMessages', () => {
@@ -72,6 +72,23 @@ describe('SendMessages', () => {
     stream.end();
     assert.equal(await stream.untilEnded(), 'OK');
     assert.equal(await countPosted(channelId), MANY);
+  });
+
+  it('reads no more requests than its buffer contains', async () => {
+    const channelId = await createChannel();
+    const instance = the.instances.indexOf(await the.start({ WRITE_STREAM_IN_FLIGHT: '1000' }));
+    const inFlight = Math.ceil(BUFFER_BYTES / LARGE.length);
+    using stream = await open(instance);
+    await whileLocked(channelId, async () => {
+      stream.send({ channelId, content: LARGE });
+      await untilLocksAreAwaited(the, 1);
+      for (let count = 1; count < 100; count += 1) stream.send({ channelId, content: LARGE });
+      await until(() => areQueued(instance, inFlight - 1), 'the queued messages');
+      for (let call = 0; call < 20; call += 1)
+        await the.client(MessageService, ana, 'grpc', instance).listMessages({ channelId });
+      assert.ok(await areQueued(instance, inFlight - 1));
+    });
+    await stream.untilOutcomes(100);
   });
 
   it('reads no more requests while its client does not read outcomes', async () => {

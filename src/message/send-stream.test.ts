@@ -183,7 +183,7 @@ describe('SendMessages', () => {
   });
 
   it('ends when its token expires or its access is revoked', async () => {
-    using expiring = await open({ ...ana, expiresIn: 1 });
+    using expiring = await open({ ...ana, expiresIn: 3 });
     const user: As = { userId: 77n, tenantId: 1n };
     using revoked = await open(user);
     revoked.send({ channelId: 999n, content: 'tin' });

@@ -41,9 +41,7 @@ export class ItemCalls<I extends DescMessage, O extends DescMessage> {
     this.parts = parts;
     // The caller and its access were checked for the batch or stream.
     const interceptors = [mapErrors, rateLimit(parts.limiter, parts.config.limits), validate];
-    this.run = apply(interceptors, method, (call) => {
-      return handler(narrow(call.request, method.input), call);
-    });
+    this.run = apply(interceptors, method, (call) => handler(narrow(call.request, method.input), call));
   }
 
   /** For the items of one call. */

@@ -5,7 +5,7 @@ import type { Frame } from './frame.ts';
 type Limits = {
   /** Requests that are served at a time. */
   readonly inFlight: number;
-  /** Bytes of responses that wait for the client, above which no more requests are read. */
+  /** Bytes of these requests, or of responses that wait for the client, above which no more requests are read. */
   readonly bufferBytes: number;
 };
 
@@ -31,6 +31,7 @@ class RequestPump {
   readonly #resolve: () => void;
   readonly #reject: (error: unknown) => void;
   #inFlight = 0;
+  #inFlightBytes = 0;
   #paused = false;
   #ending: 'ok' | 'draining' | undefined;
 
@@ -59,22 +60,26 @@ class RequestPump {
     // What was received before the stream was paused is not served after a drain has begun.
     if (this.#ending !== undefined) return;
     this.#inFlight += 1;
+    this.#inFlightBytes += request.length;
     if (this.#isFull) this.#pause();
     this.#serve(request).then(
-      (frame) => this.#respond(frame),
+      (frame) => this.#respond(request.length, frame),
       (error) => this.#fail(error),
     );
   }
 
-  #respond(frame: Frame): void {
+  #respond(requestBytes: number, frame: Frame): void {
     this.#stream.sink.write(frame);
     this.#inFlight -= 1;
+    this.#inFlightBytes -= requestBytes;
     if (this.#ending !== undefined) this.#settle();
     if (this.#paused) this.#resume();
   }
 
   get #isFull(): boolean {
-    return this.#inFlight >= this.#limits.inFlight || this.#stream.sink.buffered > this.#limits.bufferBytes;
+    const { inFlight, bufferBytes } = this.#limits;
+    const isBusy = this.#inFlight >= inFlight || this.#inFlightBytes > bufferBytes;
+    return isBusy || this.#stream.sink.buffered > bufferBytes;
   }
 
   #pause(): void {

@@ -1786,8 +1786,8 @@ export const MessageService: GenService<{
    * no fixed order. Messages of one channel are posted in the order of their requests, without those that failed: a
    * message that is sent again after an error follows the later ones.
    *
-   * The service reads at most 128 requests by default before their outcomes are sent, and none while the client does not
-   * read outcomes; HTTP/2 flow control then stops the client.
+   * The service reads at most 128 requests or about 256 KiB by default before their outcomes are sent, and none while the
+   * client does not read outcomes; HTTP/2 flow control then stops the client.
    *
    * After the client's last request, the stream ends with OK once all outcomes are sent. A server that stops, or a
    * connection that has reached its maximum age, reads no more requests, sends the outcomes of those that it has read, and
