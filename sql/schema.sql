@@ -1059,13 +1059,6 @@ revoke all on function append_event(bigint,text,bigint,bytea,integer,bigint) fro
 grant execute on function append_event(bigint,text,bigint,bytea,integer,bigint) to discuss_service;
 comment on function append_event(bigint,text,bigint,bytea,integer,bigint) is 'Appends an event to the log of a channel of the caller''s tenant and returns it as stored. _message_id is the message it concerns, if any. Locks the channel''s row until commit. Checks only the tenant.';
 
-CREATE OR REPLACE FUNCTION public.apply_reaction(_reactions jsonb, _emoji text, _user_id bigint, _added boolean)
- RETURNS jsonb
- LANGUAGE sql
- IMMUTABLE PARALLEL SAFE
-RETURN CASE WHEN (NOT _added) THEN (SELECT COALESCE(jsonb_agg(r.reaction ORDER BY r.nth), '[]'::jsonb) AS "coalesce" FROM (SELECT t.nth, CASE WHEN ((t.reaction ->> 'emoji'::text) = apply_reaction._emoji) THEN jsonb_build_object('emoji', apply_reaction._emoji, 'users', (SELECT COALESCE(jsonb_agg(u.id ORDER BY u.place), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements((t.reaction -> 'users'::text)) WITH ORDINALITY u(id, place) WHERE (u.id <> to_jsonb(apply_reaction._user_id)))) ELSE t.reaction END AS reaction FROM jsonb_array_elements(apply_reaction._reactions) WITH ORDINALITY t(reaction, nth)) r WHERE ((r.reaction -> 'users'::text) <> '[]'::jsonb)) WHEN (NOT (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN (_reactions || jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(_user_id)))) ELSE (SELECT jsonb_agg(CASE WHEN (((t.reaction ->> 'emoji'::text) = apply_reaction._emoji) AND (NOT ((t.reaction -> 'users'::text) @> to_jsonb(apply_reaction._user_id)))) THEN jsonb_build_object('emoji', apply_reaction._emoji, 'users', ((t.reaction -> 'users'::text) || to_jsonb(apply_reaction._user_id))) ELSE t.reaction END ORDER BY t.nth) AS jsonb_agg FROM jsonb_array_elements(apply_reaction._reactions) WITH ORDINALITY t(reaction, nth)) END;
-comment on function apply_reaction(jsonb,text,bigint,boolean) is 'Reactions [{"emoji": "...", "users": [1, 2]}] after one user''s reaction was added or removed; unchanged if there is nothing to do. Emoji and users remain in the order in which they were added.';
-
 CREATE OR REPLACE FUNCTION public.assign_post_seq()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -1148,83 +1141,120 @@ revoke all on function browse_channels(text[],bigint,integer) from public;
 grant execute on function browse_channels(text[],bigint,integer) to discuss_service;
 comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names contain all the words, ordered by name, after the given channel. Checks tenant and visibility itself, because the service sees no row of channel_names.';
 
-CREATE OR REPLACE FUNCTION public.change_reaction(_channel_id bigint, _message_id bigint, _emoji text, _added boolean, _max_emoji integer, _max_users integer, _payload bytea, _seq_offset integer)
- RETURNS TABLE(error_reason text, reactions text, seq bigint, payload bytea)
+CREATE OR REPLACE FUNCTION public.change_reactions(_tenant_id bigint, _channel_id bigint, _message_id bigint, _items json, _max_emoji integer, _max_users integer)
+ RETURNS TABLE(item integer, error_reason text, seq bigint, payload bytea, reactions text, activities text)
  LANGUAGE plpgsql
+ SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '750ms'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 #variable_conflict use_column
 declare
-  _user_id bigint := app_user_id();
   _found record;
-  _changed jsonb;
-  _users jsonb;
-  _users_before jsonb;
+  _reactions jsonb;
   _seq bigint;
-  _logged bytea;
+  _now bigint;
+  _emoji text;
+  _users bigint[];
+  _item record;
+  _place int;
+  _changes jsonb := '[]';
 begin
   perform 1
   from channels c
-  where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null
+  where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
   for no key update;
 
   -- Not in the statement that locks, whose snapshot is older than the commit that it waited for.
-  select c.is_archived, cm.status, m.id, m.is_deleted, m.reactions, c.event_seq
+  select c.is_archived, c.event_seq, m.is_deleted, m.reactions
   into _found
   from channels c
-  join channel_members cm
-    on cm.channel_id = c.id and cm.user_id = _user_id and is_member_status(cm.status)
-  left join messages m on m.id = _message_id and m.channel_id = c.id and m.tenant_id = c.tenant_id
-  where c.id = _channel_id and c.tenant_id = app_tenant_id() and c.deleted_at is null;
+  join messages m on m.id = _message_id and m.channel_id = c.id and m.tenant_id = c.tenant_id
+  where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null;
+  _reactions := coalesce(_found.reactions, '[]');
+  _seq := _found.event_seq;
+  _now := now_ms();
 
-  if not found or _found.id is null then
-    return query select 'MESSAGE_NOT_FOUND', null::text, null::bigint, null::bytea;
-    return;
+  -- By emoji, so that the users of each are unpacked and packed once.
+  for _emoji in
+    select i.emoji
+    from json_to_recordset(_items) as i(item int, emoji text)
+    group by i.emoji
+    order by min(i.item)
+  loop
+    _users := array(select u::bigint from jsonb_array_elements(reaction_users(_reactions, _emoji)) as u);
+    for _item in
+      select i.*, m.status
+      from json_to_recordset(_items) as i(
+        item int, "userId" bigint, "userName" text, emoji text, added boolean, payload text, "seqOffset" int
+      )
+      left join channel_members m
+        on m.channel_id = _channel_id and m.user_id = i."userId" and is_member_status(m.status)
+      where i.emoji = _emoji
+      order by i.item
+    loop
+      item := _item.item;
+      seq := null;
+      payload := null;
+      _place := array_position(_users, _item."userId");
+      error_reason := case
+        when _found.event_seq is null or _item.status is null then 'MESSAGE_NOT_FOUND'
+        when _found.is_deleted then 'MESSAGE_DELETED'
+        when _found.is_archived then 'CHANNEL_ARCHIVED'
+        when _item.status = 'MUTED' then 'MEMBER_MUTED'
+        when not _item.added or _place is not null then null
+        when cardinality(_users) >= _max_users or (_users = '{}' and jsonb_array_length(_reactions) >= _max_emoji)
+          then 'REACTION_LIMIT'
+      end;
+      if error_reason is null and _item.added != (_place is not null) then
+        _users := case when _item.added then _users || _item."userId" else array_remove(_users, _item."userId") end;
+        -- At once, because an emoji that is added again comes last.
+        if _users = '{}' then
+          _reactions := put_reaction(_reactions, _emoji, _users);
+        end if;
+        _seq := _seq + 1;
+        seq := _seq;
+        payload := patch_event(
+          patch_reaction(
+            decode(_item.payload, 'base64'), cardinality(_users), case when _place <= 20 then coalesce(_users[20], 0) else 0 end
+          ),
+          _item."seqOffset", _seq, _now
+        );
+        insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+        values (_channel_id, _seq, _tenant_id, 'REACTION_CHANGED', _message_id, _item."userId", _now, payload);
+        _changes := _changes || jsonb_build_object(
+          'userId', _item."userId", 'userName', _item."userName", 'emoji', _emoji, 'added', _item.added
+        );
+      end if;
+      return next;
+    end loop;
+    _reactions := put_reaction(_reactions, _emoji, _users);
+  end loop;
+
+  if _seq > _found.event_seq then
+    update messages m
+    set reactions = _reactions,
+        event_seq = _seq,
+        updated_at = _now
+    where m.id = _message_id and m.tenant_id = _tenant_id;
+    update channels c
+    set event_seq = _seq
+    where c.id = _channel_id and c.tenant_id = _tenant_id;
+    activities := record_reactions(_message_id, _changes);
   end if;
-  _changed := apply_reaction(_found.reactions, _emoji, _user_id, _added);
-  _users := reaction_users(_changed, _emoji);
-  _users_before := reaction_users(_found.reactions, _emoji);
-  error_reason := case
-    when _found.is_deleted then 'MESSAGE_DELETED'
-    when _found.is_archived then 'CHANNEL_ARCHIVED'
-    when _found.status = 'MUTED' then 'MEMBER_MUTED'
-    when _changed = _found.reactions then null
-    when _added and (jsonb_array_length(_changed) > _max_emoji or jsonb_array_length(_users) > _max_users)
-      then 'REACTION_LIMIT'
-  end;
-  if error_reason is not null or _changed = _found.reactions then
-    return query select error_reason, shorten_reactions(_found.reactions), null::bigint, null::bytea;
-    return;
-  end if;
-
-  update messages m
-  set reactions = _changed,
-      event_seq = _found.event_seq + 1,
-      updated_at = now_ms()
-  where m.id = _message_id and m.tenant_id = app_tenant_id();
-
-  select e.seq, e.payload
-  into _seq, _logged
-  from append_event(
-    _channel_id,
-    'REACTION_CHANGED',
-    _user_id,
-    patch_reaction(
-      _payload,
-      jsonb_array_length(_users),
-      case
-        when not _added and jsonb_path_query_array(_users_before, '$[0 to 19]') @> to_jsonb(_user_id)
-          then coalesce((_users ->> 19)::bigint, 0)
-        else 0
-      end
-    ),
-    _seq_offset,
-    _message_id
-  ) as e;
-  return query select null::text, shorten_reactions(_changed), _seq, _logged;
+  item := null;
+  error_reason := null;
+  seq := null;
+  payload := null;
+  reactions := shorten_reactions(_reactions);
+  return next;
 end
 $function$;
-comment on function change_reaction(bigint,bigint,text,boolean,integer,integer,bytea,integer) is 'Adds or removes the caller''s reaction and appends the event, in one round trip and under the lock of the channel. error_reason is null on success; seq is null if nothing had to change.';
+alter function change_reactions(bigint,bigint,bigint,json,integer,integer) owner to discuss_system;
+revoke all on function change_reactions(bigint,bigint,bigint,json,integer,integer) from public;
+grant execute on function change_reactions(bigint,bigint,bigint,json,integer,integer) to discuss_service;
+comment on function change_reactions(bigint,bigint,bigint,json,integer,integer) is 'Adds or removes reactions of any users of a tenant to a message, with an event each, in the order of the rows. Each item is checked separately: membership, deleted message, archived channel, limits. error_reason is null on success, seq if nothing had to change. A rejected item does not affect the others. The last row, without an item, has the reactions of the message after all items, and the activities of its sender that were recorded or removed, as JSON.';
 
 CREATE OR REPLACE FUNCTION public.check_attachments(_items json)
  RETURNS jsonb
@@ -3007,6 +3037,13 @@ revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
 comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
 
+CREATE OR REPLACE FUNCTION public.put_reaction(_reactions jsonb, _emoji text, _users bigint[])
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN ((SELECT COALESCE(jsonb_agg(CASE WHEN ((t.reaction ->> 'emoji'::text) = put_reaction._emoji) THEN jsonb_build_object('emoji', put_reaction._emoji, 'users', put_reaction._users) ELSE t.reaction END ORDER BY t.nth), '[]'::jsonb) AS "coalesce" FROM jsonb_array_elements(put_reaction._reactions) WITH ORDINALITY t(reaction, nth) WHERE (((t.reaction ->> 'emoji'::text) <> put_reaction._emoji) OR (put_reaction._users <> '{}'::bigint[]))) || CASE WHEN ((_users = '{}'::bigint[]) OR (_reactions @> jsonb_build_array(jsonb_build_object('emoji', _emoji)))) THEN '[]'::jsonb ELSE jsonb_build_array(jsonb_build_object('emoji', _emoji, 'users', _users)) END);
+comment on function put_reaction(jsonb,text,bigint[]) is 'Reactions [{"emoji": "...", "users": [1, 2]}] with these users of an emoji: in its place, at the end if it is new, or without it if there are no users.';
+
 CREATE OR REPLACE FUNCTION public.queue_object_deletion(_attachment_id bigint)
  RETURNS void
  LANGUAGE plpgsql
@@ -3573,7 +3610,7 @@ revoke all on function record_pending_activities(integer) from public;
 grant execute on function record_pending_activities(integer) to discuss_service;
 comment on function record_pending_activities(integer) is 'Records one portion of activities, for at most _limit users: of the oldest message of the tenant whose turn it is. Recording and progress are one transaction, so no activity is lost or repeated. tenant_id is null if nothing is due or another instance is recording. After an error the message is due again in two seconds.';
 
-CREATE OR REPLACE FUNCTION public.record_reaction(_channel_id bigint, _message_id bigint, _emoji text, _actor_name text, _given boolean)
+CREATE OR REPLACE FUNCTION public.record_reactions(_message_id bigint, _changes jsonb)
  RETURNS text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3584,31 +3621,23 @@ declare
   _target record;
   _open activity_feed;
   _recorded activity_feed;
-  _mine constant jsonb := jsonb_build_object('user_id', app_user_id(), 'emoji', _emoji);
+  _change record;
   _reactions jsonb;
+  _occurrences int;
   _last jsonb;
+  _is_changed boolean := false;
+  _is_new boolean := false;
 begin
-  if _given is null then
-    return null;
-  end if;
   select
-    p.tenant_id, p.sender_id, p.content, t.now, c.name, 'reaction:' || p.id as key,
-    wants_activity(m.is_muted, m.notification_level, false) as wants,
-    -- Compared with _given below: the message must have, or no longer have, the caller's reaction.
-    p.reactions @> jsonb_build_array(
-      jsonb_build_object('emoji', _emoji, 'users', jsonb_build_array(app_user_id()))
-    ) as reacted
+    p.tenant_id, p.sender_id, p.channel_id, p.content, now_ms() as now, c.name, 'reaction:' || p.id as key,
+    wants_activity(m.is_muted, m.notification_level, false) as wants
   into _target
   from messages p
   join channels c on c.id = p.channel_id
   join channel_members m on m.channel_id = c.id and m.user_id = p.sender_id
-  cross join (select now_ms() as now) as t
   where p.id = _message_id
-    and p.channel_id = _channel_id
-    and p.tenant_id = app_tenant_id()
-    and p.sender_id != app_user_id()
     and is_member_status(m.status);
-  if not found or _target.reacted != _given or (_given and not _target.wants) then
+  if not found then
     return null;
   end if;
 
@@ -3621,17 +3650,37 @@ begin
     and not a.is_read
   for no key update;
   _reactions := coalesce(_open.collapsed_reactions, '[]');
-  if (_reactions @> jsonb_build_array(_mine)) = _given then
+  _occurrences := coalesce(_open.occurrences, 0);
+
+  for _change in
+    select
+      (g.change ->> 'added')::boolean as added,
+      g.change ->> 'userName' as user_name,
+      jsonb_build_object('user_id', g.change -> 'userId', 'emoji', g.change -> 'emoji') as reaction
+    from jsonb_array_elements(_changes) with ordinality as g(change, nth)
+    where (g.change ->> 'userId')::bigint != _target.sender_id
+      and (_target.wants or not (g.change ->> 'added')::boolean)
+    order by g.nth
+  loop
+    continue when (_reactions @> jsonb_build_array(_change.reaction)) = _change.added;
+    if _change.added then
+      _reactions := case when jsonb_array_length(_reactions) < 100 then _reactions else _reactions - 0 end
+        || jsonb_build_array(_change.reaction || jsonb_build_object('name', _change.user_name));
+      _is_new := true;
+    else
+      select coalesce(jsonb_agg(g.reaction order by g.place), '[]')
+      into _reactions
+      from jsonb_array_elements(_reactions) with ordinality as g(reaction, place)
+      where not g.reaction @> _change.reaction;
+    end if;
+    _is_changed := true;
+    _occurrences := case
+      when _reactions = '[]' then 0
+      else greatest(_occurrences + case when _change.added then 1 else -1 end, jsonb_array_length(_reactions))
+    end;
+  end loop;
+  if not _is_changed or (_open.id is null and _reactions = '[]') then
     return null;
-  end if;
-  if _given then
-    _reactions := case when jsonb_array_length(_reactions) < 100 then _reactions else _reactions - 0 end
-      || jsonb_build_array(_mine || jsonb_build_object('name', _actor_name));
-  else
-    select coalesce(jsonb_agg(g.reaction order by g.place), '[]')
-    into _reactions
-    from jsonb_array_elements(_reactions) with ordinality as g(reaction, place)
-    where not g.reaction @> _mine;
   end if;
 
   if _reactions = '[]' then
@@ -3646,17 +3695,20 @@ begin
   if _open.id is null then
     insert into activity_feed
       (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
-       collapse_key, collapsed_reactions, "timestamp", created_at)
+       collapse_key, collapsed_reactions, occurrences, "timestamp", created_at)
     values (
-      _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', app_user_id(), _channel_id, _message_id,
-      activity_text('REACTION_RECEIVED', _actor_name, _target.name, _emoji), nullif(left(_target.name, 255), ''),
-      jsonb_build_object('actor_name', _actor_name, 'channel_name', _target.name, 'emoji', _emoji),
-      _target.key, _reactions, _target.now, _target.now
+      _target.tenant_id, _target.sender_id, 'REACTION_RECEIVED', (_last ->> 'user_id')::bigint, _target.channel_id,
+      _message_id, activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
+      nullif(left(_target.name, 255), ''),
+      jsonb_build_object(
+        'actor_name', _last ->> 'name', 'channel_name', _target.name, 'emoji', _last ->> 'emoji'
+      ),
+      _target.key, _reactions, _occurrences, _target.now, _target.now
     )
     returning * into _recorded;
   else
     update activity_feed a
-    set occurrences = greatest(a.occurrences + case when _given then 1 else -1 end, jsonb_array_length(_reactions)),
+    set occurrences = _occurrences,
         actor_id = (_last ->> 'user_id')::bigint,
         description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
         metadata = jsonb_build_object(
@@ -3664,18 +3716,17 @@ begin
         ),
         collapsed_reactions = _reactions,
         -- A removal is not new: the activity keeps its place, and stays covered by snapshots that contain it.
-        "timestamp" = case when _given then greatest(a."timestamp", _target.now) else a."timestamp" end,
-        xid = case when _given then pg_current_xact_id() else a.xid end
+        "timestamp" = case when _is_new then greatest(a."timestamp", _target.now) else a."timestamp" end,
+        xid = case when _is_new then pg_current_xact_id() else a.xid end
     where a.id = _open.id and a."timestamp" = _open."timestamp"
     returning a.* into _recorded;
   end if;
   return json_build_array(activity_json(_recorded, _target.content))::text;
 end
 $function$;
-alter function record_reaction(bigint,bigint,text,text,boolean) owner to discuss_system;
-revoke all on function record_reaction(bigint,bigint,text,text,boolean) from public;
-grant execute on function record_reaction(bigint,bigint,text,text,boolean) to discuss_service;
-comment on function record_reaction(bigint,bigint,text,text,boolean) is 'Records for the sender of a message that the caller reacted to it (_given true), or removes a reaction from that activity (_given false); null does nothing. All reactions to a message are one activity until it is read. Checks the reaction itself. Returns the activity as JSON, with 0 occurrences if no reaction is left, or null if nothing changed.';
+alter function record_reactions(bigint,jsonb) owner to discuss_system;
+revoke all on function record_reactions(bigint,jsonb) from public;
+comment on function record_reactions(bigint,jsonb) is 'Records for the sender of a message that users reacted to it, or removes their reactions from that activity. Only change_reactions() calls it. All reactions to a message are one activity until it is read. Returns the activity as JSON, with 0 occurrences if no reaction is left, or null if nothing changed.';
 
 CREATE OR REPLACE FUNCTION public.record_reply(_message_id bigint, _payload bytea)
  RETURNS bytea

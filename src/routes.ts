@@ -22,7 +22,7 @@ import { pinRoutes } from './pin/rpc.ts';
 import { pollRoutes } from './poll/rpc.ts';
 import { findPresence, OTHER_KIND } from './presence/find.ts';
 import { type PresenceDeps, presenceRoutes } from './presence/rpc.ts';
-import { reactionRoutes } from './reaction/rpc.ts';
+import { type ReactionDeps, reactionRoutes } from './reaction/rpc.ts';
 import { type Route, route } from './rpc/call.ts';
 import { searchRoutes } from './search/rpc.ts';
 import { serverRoutes } from './server/rpc.ts';
@@ -34,6 +34,7 @@ export type RouteDeps = ChannelDeps &
   MessageDeps &
   PresenceDeps &
   AttachmentDeps &
+  ReactionDeps &
   Pick<EventDeps, 'hub' | 'tenantStreams'>;
 
 /** The services that both edges serve. An RPC of a service may be implemented by another feature. */

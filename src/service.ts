@@ -19,6 +19,7 @@ import { MessageCache } from './message/cache.ts';
 import { SendQueue } from './message/send-queue.ts';
 import { Presence } from './presence/presence.ts';
 import { Typing } from './presence/typing.ts';
+import { ReactionQueue } from './reaction/queue.ts';
 import { CacheClient } from './redis/cache-client.ts';
 import { openRedis } from './redis/client.ts';
 import { Revocations } from './revocation/revocations.ts';
@@ -104,6 +105,7 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const activityRecorder = new ActivityRecorder({ ...deps, pool: db.log });
   opened.defer(() => activityRecorder.close());
   const sendQueue = new SendQueue({ ...deps, activityRecorder });
+  const reactionQueue = new ReactionQueue(deps);
   const cacheClient = new CacheClient(redis, config.cache, metrics);
   const messageCache = new MessageCache(cacheClient, config.cache.messages);
   const unreadCache = new UnreadCache(cacheClient, config.cache.unread);
@@ -113,5 +115,6 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   opened.defer(() => thumbnails.close());
   const jobs = new Jobs({ ...deps, storage, thumbnails, messageCache });
   opened.defer(() => jobs.close());
-  return { ...deps, hub, tenantStreams, presence, typing, sendQueue, messageCache, unreadCache, storage };
+  const queues = { sendQueue, reactionQueue };
+  return { ...deps, ...queues, hub, tenantStreams, presence, typing, messageCache, unreadCache, storage };
 }

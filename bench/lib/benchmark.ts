@@ -29,6 +29,10 @@ export function ratioAtMost(limit: number): Goal {
   return { of: 'ratio', bound: 'at most', limit };
 }
 
+export function valueAtLeast(limit: number): Goal {
+  return { of: 'value', bound: 'at least', limit };
+}
+
 export function valueAtMost(limit: number): Goal {
   return { of: 'value', bound: 'at most', limit };
 }

@@ -164,7 +164,7 @@ create index idx_activity_feed_message
   on activity_feed (message_id)
   where message_id is not null;
 
--- The unread activity of a collapse key: record_activities(), record_reaction().
+-- The unread activity of a collapse key: record_activities(), record_reactions().
 create index idx_activity_feed_collapse
   on activity_feed (tenant_id, user_id, collapse_key)
   where collapse_key is not null and not is_read;

@@ -96,16 +96,6 @@ export class Database {
     );
   }
 
-  /** The same as `run` for a statement that locks something: one at a time for each lock. */
-  async lockingRun<T extends readonly postgres.MaybeRow[]>(
-    scope: CallScope,
-    lock: Lock,
-    statement: (sql: Sql) => postgres.PendingQuery<T>,
-  ): Promise<postgres.RowList<T>> {
-    const { caller, signal } = scope;
-    return this.#mutex.run(caller.tenantId, `${lock}`, signal, () => this.run(scope, statement));
-  }
-
   /** The same as `transaction` for statements that lock something: one at a time for each lock. */
   async lockingTransaction<T>(scope: CallScope, lock: Lock, work: (sql: Sql) => Promise<T>): Promise<T> {
     const { caller, signal } = scope;
@@ -156,6 +146,11 @@ export class Database {
 /** Whether a statement failed because a lock was not free in time. */
 export function isLockTimeout(error: unknown): boolean {
   return error instanceof postgres.PostgresError && error.code === '55P03';
+}
+
+/** Whether an item of a batch caused the error: data exceptions (22) and integrity violations (23), no others. */
+export function isAboutOneItem(error: unknown): boolean {
+  return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
 }
 
 function open(

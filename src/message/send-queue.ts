@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
-import postgres from 'postgres';
 import type { ActivityRecorder } from '../activity/recorder.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
-import { type Database, isLockTimeout } from '../db/database.ts';
+import { type Database, isAboutOneItem, isLockTimeout } from '../db/database.ts';
 import { FairQueue } from '../db/fair-queue.ts';
 import type { Relay } from '../event/relay.ts';
 import { errors } from '../rpc/errors.ts';
@@ -194,11 +193,6 @@ function takeNext(queue: FairQueue<QueuedMessage>, limit: number): QueuedMessage
     taken.push(next);
   }
   return taken;
-}
-
-// Data exceptions (22) and integrity violations (23) are caused by an item, other errors are not.
-function isAboutOneItem(error: unknown): boolean {
-  return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
 }
 
 /** The shard of a channel. */

@@ -1,12 +1,14 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { create } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import type { Reaction } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageSchema, type Reaction } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { EventProjection } from '../../test/kit/event-projection.ts';
+import { untilLocksAreAwaited } from '../../test/kit/locks.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -46,6 +48,7 @@ describe('reactions', () => {
       pageToken = page.nextPageToken;
     }
   };
+  const waiting = async () => (await the.instances[0]?.deps.metrics.reactionsWaiting.get())?.values[0]?.value;
   const read = async (messageId: bigint) => {
     const { message } = await the.client(MessageService, ana).getMessage({ channelId, messageId });
     return message?.reactions.map(({ emoji, userIds }) => [emoji, userIds]);
@@ -114,6 +117,59 @@ describe('reactions', () => {
       [given?.count, given?.userIds],
       [9, [0, 1, 2, 24, 26, 27, 28, 29, 3].map((index) => user(index).userId)],
     );
+  });
+
+  it('that arrive together are one transaction, with an outcome for each caller and events in order', async () => {
+    const messageId = await post();
+    const subscriber = new Subscriber(the.client(EventService, ana, 'web', 1), [channelId]);
+    await subscriber.connect();
+    const projection = new EventProjection();
+    projection.messages.set(messageId, create(MessageSchema, { id: messageId, channelId }));
+    for (const index of [1, 2]) await react(user(index), messageId, '❤️');
+    await the.owner`
+      update channel_members set status = 'MUTED' where channel_id = ${channelId} and user_id = ${user(9).userId}
+    `;
+    const lock = await the.owner.reserve();
+    await lock`begin`;
+    await lock`select from channels where id = ${channelId} for no key update`;
+    const first = react(ana, messageId);
+    await untilLocksAreAwaited(the, 1);
+    const together = [
+      ...[1, 2, 3, 4].map((index) => react(user(index), messageId)),
+      ...[1, 2, 3].map((index) => unreact(user(index), messageId, '❤️')),
+      react(user(1), messageId, ':kho:'),
+      react(user(5), messageId, '❤️'),
+      ...[1, 2].map((index) => react(user(index), messageId)),
+    ];
+    const rejected = Promise.all([
+      rejects(react({ userId: 5n, tenantId: 1n }, messageId), Code.NotFound, 'MESSAGE_NOT_FOUND'),
+      rejects(react({ ...ana, tenantId: 2n }, messageId), Code.NotFound, 'MESSAGE_NOT_FOUND'),
+      rejects(react(user(9), messageId), Code.PermissionDenied, 'ROLE_TOO_LOW'),
+    ]);
+    await until(async () => (await waiting()) === together.length + 2, 'the arrival of all reactions');
+    await lock`rollback`;
+    lock.release();
+    await Promise.all([first, ...together, rejected]);
+
+    const { message } = await the.client(MessageService, ana).getMessage({ channelId, messageId });
+    assert.deepEqual(
+      new Map(message?.reactions.map(({ emoji, userIds }) => [emoji, new Set(userIds)])),
+      new Map([
+        ['👍', new Set([0, 1, 2, 3, 4].map((index) => user(index).userId))],
+        [':kho:', new Set([user(1).userId])],
+        ['❤️', new Set([user(5).userId])],
+      ]),
+    );
+    await until(() => subscriber.events.length === 11, 'all events');
+    for (const event of subscriber.events) projection.apply(event);
+    await subscriber.disconnect();
+    assert.deepEqual(projection.messages.get(messageId)?.reactions, message?.reactions);
+    const [row] = await the.owner<{ transactions: number }[]>`
+      select count(distinct xmin::text)::int as transactions
+      from channel_events
+      where message_id = ${messageId} and kind = 'REACTION_CHANGED'
+    `;
+    assert.equal(row?.transactions, 4, 'two before, the first, and all others');
   });
 
   it('are listed for all emoji or one, each once, also when others are removed between pages', async () => {

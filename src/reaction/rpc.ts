@@ -1,21 +1,21 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { signalActivities } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
 import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, toPatchable } from '../event/log/wire.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOf } from '../rpc/page-token.ts';
-import { changeReaction, listReactions, type ReactionChange, type ReactionPlace } from './sql.ts';
-import { toEmoji, toReactions } from './view.ts';
+import type { ReactionQueue } from './queue.ts';
+import { listReactions, type ReactionChange, type ReactionPlace } from './sql.ts';
+import { type Reactions, toEmoji } from './view.ts';
 
 type ReactionHandlers = Pick<
   Handlers<typeof MessageService>,
   'addReaction' | 'removeReaction' | 'listReactions'
 >;
 
-export function reactionRoutes(deps: Deps): ReactionHandlers {
+export type ReactionDeps = Deps & { readonly reactionQueue: ReactionQueue };
+
+export function reactionRoutes(deps: ReactionDeps): ReactionHandlers {
   return {
     async addReaction(request, call) {
       return { reactions: await change(deps, call, { ...request, added: true }) };
@@ -46,12 +46,11 @@ function toPlace(pageToken: string): ReactionPlace | undefined {
 }
 
 async function change(
-  { db, relay, config }: Deps,
+  { reactionQueue, config }: ReactionDeps,
   call: Call,
-  request: ReactionChange,
-): Promise<MessageInitShape<typeof ReactionSchema>[]> {
-  const { userId } = call.caller;
-  const { channelId, messageId, added } = request;
+  { channelId, messageId, added, ...request }: ReactionChange,
+): Promise<Reactions> {
+  const { tenantId, userId, name } = call.caller;
   const emoji = toEmoji(request.emoji);
   const event = toPatchable({
     channelId,
@@ -61,14 +60,18 @@ async function change(
       value: { messageId, emoji, userId, added, count: PLACEHOLDER_COUNT, nextUserId: PLACEHOLDER_ID },
     },
   });
-  const [row] = await db.lockingRun(call, `reactions:${channelId}`, (sql) =>
-    changeReaction(sql, { channelId, messageId, emoji, added }, config.message, event, call.caller.name),
-  );
-  switch (row?.errorReason) {
+  const item = {
+    userId: userId.toString(),
+    userName: name,
+    emoji,
+    added,
+    payload: event.payload.toString('base64'),
+    seqOffset: event.seqOffset,
+  };
+  const outcome = await reactionQueue.change({ tenantId, channelId, messageId }, item, call.signal);
+  switch (outcome.errorReason) {
     case null:
-      if (row.seq !== null) relay.publish([{ channelId, seq: row.seq, payload: row.payload }]);
-      signalActivities(relay, row.activities);
-      return toReactions(row.reactions);
+      return outcome.reactions;
     case 'MESSAGE_DELETED':
       throw errors.messageDeleted();
     case 'CHANNEL_ARCHIVED':
@@ -77,7 +80,7 @@ async function change(
       throw errors.memberMuted();
     case 'REACTION_LIMIT':
       throw errors.reactionLimit(config.message.maxReactions, config.message.maxReactionUsers);
-    default:
+    case 'MESSAGE_NOT_FOUND':
       throw errors.messageNotFound();
   }
 }

@@ -1,6 +1,5 @@
 import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
-import type { PatchableEvent } from '../event/log/wire.ts';
 import { joinReader } from '../membership/sql.ts';
 import type { Caller } from '../rpc/call.ts';
 
@@ -11,7 +10,27 @@ export type ReactionChange = {
   readonly added: boolean;
 };
 
+/** The message that a batch of reactions is for. */
+export type ReactedMessage = {
+  readonly tenantId: bigint;
+  readonly channelId: bigint;
+  readonly messageId: bigint;
+};
+
+/** One reaction of a batch, as `change_reactions` reads it: bigints as decimal strings, bytes as base64. */
+export type ReactionItem = {
+  readonly userId: string;
+  /** For the text of activities; empty when the token has no name. */
+  readonly userName: string;
+  readonly emoji: string;
+  readonly added: boolean;
+  readonly payload: string;
+  readonly seqOffset: number;
+};
+
 export type ReactionRow = {
+  /** Null in the last row, which is about the message. */
+  readonly item: number | null;
   readonly errorReason:
     | 'MESSAGE_NOT_FOUND'
     | 'MESSAGE_DELETED'
@@ -19,32 +38,29 @@ export type ReactionRow = {
     | 'MEMBER_MUTED'
     | 'REACTION_LIMIT'
     | null;
-  /** JSON text of `shorten_reactions`. */
-  readonly reactions: string;
   /** Null when nothing changed. */
   readonly seq: bigint | null;
   readonly payload: Buffer;
-  /** Activities of the message's sender that were recorded or removed, for `signalActivities`. */
+  /** JSON text of `shorten_reactions`; only in the last row. */
+  readonly reactions: string | null;
+  /** Activities of the message's sender that were recorded or removed, for `signalActivities`; only in the last row. */
   readonly activities: string | null;
 };
 
-/** Adds or removes the caller's reaction in one statement, which locks the channel and appends the event. */
-export function changeReaction(
+/** Adds or removes reactions of several users to a message in one statement and transaction. */
+export function changeReactions(
   sql: Sql,
-  { channelId, messageId, emoji, added }: ReactionChange,
+  { tenantId, channelId, messageId }: ReactedMessage,
+  items: readonly ReactionItem[],
   limits: { readonly maxReactions: number; readonly maxReactionUsers: number },
-  event: PatchableEvent,
-  actorName: string,
 ): PendingQuery<ReactionRow[]> {
+  const numbered = JSON.stringify(items.map((item, index) => ({ item: index, ...item })));
   return sql<ReactionRow[]>`
-    select r.error_reason, r.reactions, r.seq, r.payload, a.activities
-    from change_reaction(
-      ${channelId}, ${messageId}, ${emoji}, ${added},
-      ${limits.maxReactions}, ${limits.maxReactionUsers}, ${event.payload}, ${event.seqOffset}
-    ) as r
-    cross join lateral record_reaction(
-      ${channelId}, ${messageId}, ${emoji}, ${actorName}, case when r.seq is not null then ${added}::boolean end
-    ) as a(activities)
+    select item, error_reason, seq, payload, reactions, activities
+    from change_reactions(
+      ${tenantId}, ${channelId}, ${messageId}, ${numbered}::text::json,
+      ${limits.maxReactions}, ${limits.maxReactionUsers}
+    )
   `;
 }
 

@@ -10,8 +10,10 @@ type ShortenedReaction = {
   readonly count?: bigint;
 };
 
+export type Reactions = MessageInitShape<typeof ReactionSchema>[];
+
 /** Reactions from the JSON text of `shorten_reactions`. */
-export function toReactions(json: string): MessageInitShape<typeof ReactionSchema>[] {
+export function toReactions(json: string): Reactions {
   if (json === '[]') return [];
   return parseExactly<ShortenedReaction[]>(json).map(({ emoji, users, count }) => ({
     emoji,

@@ -60,6 +60,11 @@ export function createMetrics() {
       help: 'Messages that are queued for the next batch.',
       registers,
     }),
+    reactionsWaiting: new Gauge({
+      name: 'discuss_reactions_waiting',
+      help: 'Reactions that are queued for the next batch of their channel.',
+      registers,
+    }),
     eventsDelivered: new Counter({
       name: 'discuss_events_delivered_total',
       help: 'Events written to streams.',

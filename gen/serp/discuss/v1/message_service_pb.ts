@@ -1947,7 +1947,8 @@ export const MessageService: GenService<{
     output: typeof MarkThreadReadResponseSchema;
   },
   /**
-   * Adds the caller's reaction to a message.
+   * Adds the caller's reaction to a message. Reactions of other users that arrive at the same time may be part of the
+   * response.
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, REACTION_LIMIT).
    *
