@@ -122,9 +122,11 @@ create table attachments (
   constraint valid_upload_state CHECK (((upload_state)::text = ANY ((ARRAY['UPLOADING'::character varying, 'UPLOADED'::character varying])::text[])))
 );
 CREATE INDEX idx_attachments_channel ON public.attachments USING btree (channel_id, created_at DESC);
+CREATE INDEX idx_attachments_key ON public.attachments USING btree (s3_key COLLATE "C");
 CREATE INDEX idx_attachments_message ON public.attachments USING btree (message_id);
 CREATE INDEX idx_attachments_scan ON public.attachments USING btree (scan_status) WHERE ((scan_status)::text = 'PENDING'::text);
 CREATE INDEX idx_attachments_tenant_type ON public.attachments USING btree (tenant_id, file_type, created_at DESC);
+CREATE INDEX idx_attachments_thumbnail ON public.attachments USING btree (thumbnail_url COLLATE "C") WHERE (thumbnail_url IS NOT NULL);
 CREATE INDEX idx_attachments_unsent ON public.attachments USING btree (created_at) WHERE (message_id IS NULL);
 CREATE TRIGGER trigger_release_storage AFTER DELETE ON public.attachments REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION release_storage();
 comment on trigger trigger_release_storage on attachments is 'Queues the objects of removed files for deletion and releases their quota.';
@@ -701,6 +703,7 @@ create table object_deletions (
   constraint object_deletions_pkey PRIMARY KEY (id)
 );
 CREATE INDEX idx_object_deletions_due ON public.object_deletions USING btree (due_at);
+CREATE INDEX idx_object_deletions_key ON public.object_deletions USING btree (s3_key COLLATE "C");
 alter table object_deletions enable row level security, force row level security;
 create policy system_policy on object_deletions as permissive for all to discuss_system
   using (true)
@@ -2450,6 +2453,59 @@ alter function list_mismatched_channels(bigint[]) owner to discuss_system;
 revoke all on function list_mismatched_channels(bigint[]) from public;
 comment on function list_mismatched_channels(bigint[]) is 'For each table the number of compared rows, and the channels in which a stored value differs from the expected one.';
 
+CREATE OR REPLACE FUNCTION public.list_object_keys(_bucket text, _after text, _last text, _limit integer)
+ RETURNS TABLE(key text, is_required boolean, attachment_id bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  _prefix constant text := 's3://' || _bucket || '/';
+begin
+  if current_setting('app.role', true) is distinct from 'operator' then
+    return;
+  end if;
+  return query
+  select k.key, bool_or(k.is_required), max(k.attachment_id)
+  from (
+    (
+      select a.s3_key::text as key, a.upload_state = 'UPLOADED' as is_required, a.id as attachment_id
+      from attachments a
+      where a.s3_key collate "C" > _after
+        and (_last is null or a.s3_key collate "C" <= _last)
+      order by a.s3_key collate "C"
+      limit _limit
+    )
+    union all
+    (
+      select substr(a.thumbnail_url, length(_prefix) + 1), true, a.id
+      from attachments a
+      where a.thumbnail_url collate "C" > _prefix || _after
+        and (_last is null or a.thumbnail_url collate "C" <= _prefix || _last)
+      order by a.thumbnail_url collate "C"
+      limit _limit
+    )
+    union all
+    (
+      select d.s3_key::text, false, null
+      from object_deletions d
+      where d.s3_key collate "C" > _after
+        and (_last is null or d.s3_key collate "C" <= _last)
+      order by d.s3_key collate "C"
+      limit _limit
+    )
+  ) as k
+  group by k.key
+  order by k.key collate "C"
+  limit _limit;
+end
+$function$;
+alter function list_object_keys(text,text,text,integer) owner to discuss_system;
+revoke all on function list_object_keys(text,text,text,integer) from public;
+grant execute on function list_object_keys(text,text,text,integer) to discuss_service;
+comment on function list_object_keys(text,text,text,integer) is 'Keys of the objects of all tenants that the database knows of, with _after < key <= _last (null for no bound), in the order of bytes, at most _limit; and whether the object must exist: not during its upload, and not while it is queued for deletion. For operators; empty for other callers.';
+
 CREATE OR REPLACE FUNCTION public.list_schema_files()
  RETURNS TABLE(name text, checksum text)
  LANGUAGE sql
@@ -3062,6 +3118,30 @@ alter function queue_object_deletion(bigint) owner to discuss_system;
 revoke all on function queue_object_deletion(bigint) from public;
 grant execute on function queue_object_deletion(bigint) to discuss_service;
 comment on function queue_object_deletion(bigint) is 'Queues the object of a file of the caller''s tenant for deletion, before the file gets another object.';
+
+CREATE OR REPLACE FUNCTION public.queue_unknown_objects(_keys text[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _queued int;
+begin
+  if current_setting('app.role', true) is distinct from 'operator' then
+    return 0;
+  end if;
+  insert into object_deletions (tenant_id, s3_key, due_at, created_at)
+  select 0, k.key, now_ms(), now_ms()
+  from unnest(_keys) as k(key);
+  get diagnostics _queued = row_count;
+  return _queued;
+end
+$function$;
+alter function queue_unknown_objects(text[]) owner to discuss_system;
+revoke all on function queue_unknown_objects(text[]) from public;
+grant execute on function queue_unknown_objects(text[]) to discuss_service;
+comment on function queue_unknown_objects(text[]) is 'Queues objects for deletion that belong to no file. For operators; has no effect for other callers.';
 
 CREATE OR REPLACE FUNCTION public.reaction_users(_reactions jsonb, _emoji text)
  RETURNS jsonb
@@ -4660,6 +4740,37 @@ CREATE OR REPLACE FUNCTION public.shorten_reactions(_reactions jsonb)
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN CASE WHEN (NOT (_reactions @? '$[*]."users"[20]'::jsonpath)) THEN (_reactions)::text ELSE (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(shorten_reactions._reactions) WITH ORDINALITY t(reaction, nth)) END;
 comment on function shorten_reactions(jsonb) is 'Reactions as JSON text, with the first 20 users of each emoji; count is the number of users where there are more.';
+
+CREATE OR REPLACE FUNCTION public.storage_stats(_tenant_id bigint)
+ RETURNS TABLE(bytes bigint, files bigint, pending_scans bigint, queued_deletions bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  if current_setting('app.role', true) is distinct from 'operator' then
+    return;
+  end if;
+  return query
+  select
+    coalesce(sum(u.bytes), 0)::bigint,
+    coalesce(sum(u.files), 0)::bigint,
+    (
+      select count(*)
+      from attachments a
+      where a.scan_status = 'PENDING' and a.upload_state = 'UPLOADED' and (_tenant_id = 0 or a.tenant_id = _tenant_id)
+    ),
+    (select count(*) from object_deletions d where _tenant_id = 0 or d.tenant_id = _tenant_id)
+  from storage_usage u
+  where u.user_id = 0
+    and (_tenant_id = 0 or u.tenant_id = _tenant_id);
+end
+$function$;
+alter function storage_stats(bigint) owner to discuss_system;
+revoke all on function storage_stats(bigint) from public;
+grant execute on function storage_stats(bigint) to discuss_service;
+comment on function storage_stats(bigint) is 'Size and number of the files of a tenant, or of all (0), files that wait for a scan, and objects that wait for deletion. For operators; empty for other callers.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer

@@ -10,6 +10,7 @@ import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { ServerService } from '#gen/serp/discuss/v1/server_service_pb.ts';
 import { activityRoutes } from './activity/rpc.ts';
 import { adminRoutes } from './admin/rpc.ts';
+import { reconcileRoutes } from './attachment/reconcile.ts';
 import { type AttachmentDeps, attachmentRoutes } from './attachment/rpc.ts';
 import { type ChannelDeps, channelRoutes } from './channel/rpc.ts';
 import { type EventDeps, eventRoutes } from './event/rpc.ts';
@@ -54,7 +55,7 @@ export function routes(deps: RouteDeps): Route[] {
     route(ActivityService, activityRoutes(deps)),
     route(PresenceService, presenceRoutes(deps)),
     route(EventService, eventRoutes(eventDeps(deps))),
-    route(AdminService, { ...adminRoutes(deps), ...jobRoutes(deps) }),
+    route(AdminService, { ...adminRoutes(deps), ...jobRoutes(deps), ...reconcileRoutes(deps) }),
     route(ServerService, serverRoutes(deps)),
   ];
 }

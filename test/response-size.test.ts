@@ -192,6 +192,8 @@ const BOUNDED: readonly string[] = [
   'GetPollResponse.own_option_ids',
   'GetPresenceResponse.users',
   'GetStatsResponse.tables',
+  'ReconcileAttachmentsResponse.missing_attachment_ids',
+  'ReconcileAttachmentsResponse.unknown_keys',
   'RemoveReactionResponse.reactions',
   'RunRetentionResponse.dropped_partitions',
   'SendMessageResponse.ignored_mention_user_ids',

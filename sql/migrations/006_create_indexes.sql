@@ -134,6 +134,15 @@ create index idx_attachments_unsent
   on attachments (created_at)
   where message_id is null;
 
+-- Files and deletions by key: list_object_keys().
+create index idx_attachments_key
+  on attachments (s3_key collate "C");
+create index idx_attachments_thumbnail
+  on attachments (thumbnail_url collate "C")
+  where thumbnail_url is not null;
+create index idx_object_deletions_key
+  on object_deletions (s3_key collate "C");
+
 -- Objects that are due: claim_object_deletions().
 create index idx_object_deletions_due
   on object_deletions (due_at);

@@ -4,7 +4,7 @@ import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
-import { listStats, reconcileCounters } from './sql.ts';
+import { findStorageStats, listStats, reconcileCounters } from './sql.ts';
 
 type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | 'getStats' | 'revokeAccess'>;
 
@@ -32,8 +32,11 @@ export function adminRoutes({ db, relay, revocations }: Deps): AdminHandlers {
       return { revokeTime: toTimestamp(BigInt(revokeTime)) };
     },
 
-    async getStats(_request, call) {
-      const rows = await db.run(call, listStats);
+    async getStats({ tenantId }, call) {
+      const [rows, [storage]] = await Promise.all([
+        db.run(call, listStats),
+        db.run(call, (sql) => findStorageStats(sql, tenantId)),
+      ]);
       return {
         tenantCount: rows[0]?.tenants ?? 0n,
         tables: rows.map(({ name, rowsEstimate, bytes }) => ({
@@ -41,6 +44,12 @@ export function adminRoutes({ db, relay, revocations }: Deps): AdminHandlers {
           estimatedRowCount: rowsEstimate,
           byteCount: bytes,
         })),
+        storage: {
+          byteCount: storage?.bytes ?? 0n,
+          fileCount: storage?.files ?? 0n,
+          pendingScanCount: storage?.pendingScans ?? 0n,
+          queuedDeletionCount: storage?.queuedDeletions ?? 0n,
+        },
       };
     },
   };

@@ -40,3 +40,18 @@ export function listStats(sql: Sql): PendingQuery<StatRow[]> {
     order by s.name
   `;
 }
+
+export type StorageStatsRow = {
+  readonly bytes: bigint;
+  readonly files: bigint;
+  readonly pendingScans: bigint;
+  readonly queuedDeletions: bigint;
+};
+
+/** Use of the store of files by a tenant, or (0n) by all. */
+export function findStorageStats(sql: Sql, tenantId: bigint): PendingQuery<StorageStatsRow[]> {
+  return sql<StorageStatsRow[]>`
+    select bytes, files, pending_scans, queued_deletions
+    from storage_stats(${tenantId})
+  `;
+}

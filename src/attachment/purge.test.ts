@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
+import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -17,13 +18,11 @@ describe('objects of removed files', () => {
 
   before(async () => {
     storage = await freshStorage();
-    // Short, because an object is deleted only when no URL can write it again.
-    const settings = {
-      ATTACHMENT_UPLOAD_URL_MS: '1000',
+    the = await app({
+      ...storage.env,
       ATTACHMENT_PURGE_INTERVAL_MS: '50',
       RETENTION_INTERVAL_MS: '100',
-    };
-    the = await app({ ...storage.env, ...settings });
+    });
     await the.start();
     channelId = await group();
   });
@@ -48,7 +47,10 @@ describe('objects of removed files', () => {
   async function send(to = channelId) {
     const { id } = await upload(files(), to, 'kho.png', PNG);
     const { message } = await messages().sendMessage({ channelId: to, attachmentIds: [id] });
-    const [row] = await the.owner<{ s3Key: string }[]>`select s3_key from attachments where id = ${id}`;
+    // As if the URL for uploading had expired.
+    const [row] = await the.owner<{ s3Key: string }[]>`
+      update attachments set urls_expire_at = 0 where id = ${id} returning s3_key
+    `;
     return { attachmentId: id, messageId: message?.id ?? 0n, key: row?.s3Key ?? '' };
   }
 
@@ -82,7 +84,7 @@ describe('objects of removed files', () => {
     const { attachment } = await files().createUpload(uploadOf(channelId, 'b', bytes));
     const rows = await the.owner<{ s3Key: string; uploadId: string | null }[]>`
       update attachments
-      set created_at = ${Date.now() - 25 * 3_600_000}
+      set created_at = ${Date.now() - 25 * 3_600_000}, urls_expire_at = 0
       where id in (${id}, ${attachment?.id ?? 0n})
       returning s3_key, upload_id
     `;
@@ -96,6 +98,57 @@ describe('objects of removed files', () => {
         );
     }
     assert.deepEqual(await usage(), [0n, 0n]);
+  });
+
+  it('are not deleted before the last URL that could write them again has expired', async () => {
+    const { id } = await upload(files(), channelId, 'a.png', PNG);
+    const [row] = await the.owner<{ s3Key: string; urlsExpireAt: bigint }[]>`
+      select s3_key, urls_expire_at from attachments where id = ${id}
+    `;
+    await files().abortUpload({ channelId, attachmentId: id });
+    const due = await the.owner<{ dueAt: bigint }[]>`
+      update object_deletions set due_at = 0 where s3_key = ${row?.s3Key ?? ''} and due_at = ${row?.urlsExpireAt ?? 0n}
+      returning due_at
+    `;
+    assert.equal(due.length, 1);
+    assert.ok(Number(row?.urlsExpireAt) > Date.now());
+    await untilDeleted(row?.s3Key ?? '');
+  });
+
+  it('are compared with the files, and unknown ones are deleted on request', async () => {
+    const admin = the.client(AdminService, { userId: 0n, tenantId: 0n, roles: ['discuss.admin'] });
+    const reconcile = async (rest: object = {}) => {
+      const pages = [];
+      for (let startAfter = ''; ; ) {
+        const page = await admin.reconcileAttachments({ startAfter, maxObjects: 2, ...rest });
+        pages.push(page);
+        if (page.lastKey === '') break;
+        startAfter = page.lastKey;
+      }
+      return {
+        checked: pages.reduce((sum, page) => sum + page.checkedAttachmentCount, 0),
+        unknown: pages.flatMap((page) => page.unknownKeys),
+        missing: pages.flatMap((page) => page.missingAttachmentIds),
+      };
+    };
+    const sent = [await send(), await send(), await send(), await send()];
+    const [lost] = sent;
+    await files().createUpload(uploadOf(channelId, 'open.png', PNG));
+    const [count] = await the.owner<{ n: number }[]>`
+      select count(*)::int as n from attachments where upload_state = 'UPLOADED'
+    `;
+    const clean = await reconcile();
+    assert.deepEqual(clean, { checked: count?.n, unknown: [], missing: [] });
+    await store().remove(lost?.key ?? '');
+    const keys = ['0/x', '1/lạ', 'zzz'];
+    for (const key of keys) await store().put(key, 'text/plain', PNG);
+    assert.deepEqual(await reconcile(), { checked: count?.n, unknown: keys, missing: [lost?.attachmentId] });
+    await reconcile({ deleteUnknown: true });
+    for (const key of keys) await untilDeleted(key);
+    const { storage: stats } = await admin.getStats({ tenantId: 1n });
+    assert.ok(stats !== undefined && stats.fileCount > 4n && stats.byteCount >= 4n * BigInt(PNG.length));
+    assert.equal((await admin.getStats({ tenantId: 99n })).storage?.fileCount, 0n);
+    for (const { attachmentId } of sent) await files().deleteAttachment({ channelId, attachmentId });
   });
 
   it('are deleted later if the store is down', {

@@ -99,8 +99,9 @@ export function openS3(settings: Settings, bucket: string): Storage {
     async remove(key) {
       await available(client.send(new DeleteObjectCommand(at(key)), abortSignal()));
     },
-    async list(prefix, after) {
-      const command = new ListObjectsV2Command({ Bucket: bucket, Prefix: prefix, StartAfter: after });
+    async list(prefix, after, limit) {
+      const page = { Bucket: bucket, Prefix: prefix, StartAfter: after, MaxKeys: limit };
+      const command = new ListObjectsV2Command(page);
       const { Contents = [] } = await available(client.send(command, abortSignal()));
       return Contents.flatMap(({ Key }) => (Key === undefined ? [] : [Key]));
     },

@@ -34,7 +34,7 @@ describe('the malware scan', () => {
   before(async () => {
     [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
     const settings = { CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30', SCAN_ATTEMPTS: '2' };
-    the = await app({ ...storage.env, ...settings, ATTACHMENT_UPLOAD_URL_MS: '1000' });
+    the = await app({ ...storage.env, ...settings });
     await the.start();
     const { channel } = await the
       .client(ChannelService, ana)
@@ -118,6 +118,8 @@ describe('the malware scan', () => {
     const [row] = await the.owner<{ s3Key: string }[]>`select s3_key from attachments where id = ${id}`;
     assert.equal(row?.s3Key, `quarantine/${before?.s3Key}`);
     const store = the.instances[0]?.deps.storage;
+    // As if the URL for uploading had expired.
+    await the.owner`update object_deletions set due_at = 0`;
     await until(
       async () => (await store?.head(before?.s3Key ?? '')) === undefined,
       'the deletion of the original',

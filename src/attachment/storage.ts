@@ -47,6 +47,6 @@ export type Storage = {
   /** Has no effect if there is no such object. */
   remove(key: string): Promise<void>;
   /** A page of keys in order, after a key. */
-  list(prefix: string, after: string): Promise<readonly string[]>;
+  list(prefix: string, after: string, limit: number): Promise<readonly string[]>;
   close(): void;
 };

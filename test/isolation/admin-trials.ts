@@ -30,6 +30,13 @@ export const adminTrials: readonly Trial[] = [
     ...common,
     shows: ({ tenantCount }) => assert.ok(tenantCount >= 1n),
   }),
+  operatorsOnly(method.reconcileAttachments, {
+    ...common,
+    shows: ({ checkedAttachmentCount, missingAttachmentIds, unknownKeys }) => {
+      assert.ok(checkedAttachmentCount > 0);
+      assert.deepEqual([missingAttachmentIds, unknownKeys], [[], []]);
+    },
+  }),
   operatorsOnly(method.ensurePartitions, {
     ...common,
     shows: ({ createdPartitions }) => assert.equal(createdPartitions.length, 1),

@@ -14,7 +14,99 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInoKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAASJAoJcGFnZV9zaXplGAIgASgFQhG6SAQaAigAirUYBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIhEKD0dldFN0YXRzUmVxdWVzdCKpAQoQR2V0U3RhdHNSZXNwb25zZRIUCgx0ZW5hbnRfY291bnQYASABKAMSNwoGdGFibGVzGAIgAygLMicuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UuVGFibGUaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIVChNSdW5SZXRlbnRpb25SZXF1ZXN0ItUBChRSdW5SZXRlbnRpb25SZXNwb25zZRIaChJkcm9wcGVkX3BhcnRpdGlvbnMYASADKAkSHwoXcHJ1bmVkX3JlcXVlc3RfaWRfY291bnQYAiABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAMgASgFEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYBCABKAUSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgFIAEoBRIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAYgASgFIt4BChNSZXZva2VBY2Nlc3NSZXF1ZXN0EjkKBHVzZXIYASABKAsyKS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdC5Vc2VySAASHAoJdGVuYW50X2lkGAIgASgDQge6SAQiAiAASAASHgoIdG9rZW5faWQYAyABKAlCCrpIB3IFEAEYgAJIABo8CgRVc2VyEhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAQhAKB3N1YmplY3QSBbpIAggBIkcKFFJldm9rZUFjY2Vzc1Jlc3BvbnNlEi8KC3Jldm9rZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDKvBAoMQWRtaW5TZXJ2aWNlEncKEVJlY29uY2lsZUNvdW50ZXJzEikuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlIguQAgKItRgDkLUYARJcCghHZXRTdGF0cxIgLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1JlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZSILkAIBiLUYA5C1GAESdAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiC5ACAoi1GAOQtRgCEmgKDFJ1blJldGVudGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlc3BvbnNlIguQAgKItRgDkLUYAhJoCgxSZXZva2VBY2Nlc3MSJC5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXNwb25zZSILkAICiLUYA5C1GAJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ6ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiQKCXBhZ2Vfc2l6ZRgCIAEoBUIRukgEGgIoAIq1GAYIyAEQ6AcSHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYyAEiwgEKGVJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2USRAoIY291bnRlcnMYASADKAsyMi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZS5Db3VudGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpGCgdDb3VudGVyEgwKBG5hbWUYASABKAkSFQoNY2hlY2tlZF9jb3VudBgCIAEoAxIWCg5yZXBhaXJlZF9jb3VudBgDIAEoAyItCg9HZXRTdGF0c1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAItMCChBHZXRTdGF0c1Jlc3BvbnNlEhQKDHRlbmFudF9jb3VudBgBIAEoAxI3CgZ0YWJsZXMYAiADKAsyJy5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5UYWJsZRI6CgdzdG9yYWdlGAMgASgLMikuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UuU3RvcmFnZRpsCgdTdG9yYWdlEhIKCmJ5dGVfY291bnQYASABKAMSEgoKZmlsZV9jb3VudBgCIAEoAxIaChJwZW5kaW5nX3NjYW5fY291bnQYAyABKAMSHQoVcXVldWVkX2RlbGV0aW9uX2NvdW50GAQgASgDGkYKBVRhYmxlEgwKBG5hbWUYASABKAkSGwoTZXN0aW1hdGVkX3Jvd19jb3VudBgCIAEoAxISCgpieXRlX2NvdW50GAMgASgDIhkKF0Vuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0IjYKGEVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZRIaChJjcmVhdGVkX3BhcnRpdGlvbnMYASADKAkiFQoTUnVuUmV0ZW50aW9uUmVxdWVzdCLVAQoUUnVuUmV0ZW50aW9uUmVzcG9uc2USGgoSZHJvcHBlZF9wYXJ0aXRpb25zGAEgAygJEh8KF3BydW5lZF9yZXF1ZXN0X2lkX2NvdW50GAIgASgFEh0KFXJlbW92ZWRfbWVzc2FnZV9jb3VudBgDIAEoBRIhChlyZW1vdmVkX2NoYW5uZWxfcm93X2NvdW50GAQgASgFEh4KFnJlbW92ZWRfYWN0aXZpdHlfY291bnQYBSABKAUSHgoWYXJjaGl2ZWRfY2hhbm5lbF9jb3VudBgGIAEoBSLeAQoTUmV2b2tlQWNjZXNzUmVxdWVzdBI5CgR1c2VyGAEgASgLMikuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QuVXNlckgAEhwKCXRlbmFudF9pZBgCIAEoA0IHukgEIgIgAEgAEh4KCHRva2VuX2lkGAMgASgJQgq6SAdyBRABGIACSAAaPAoEVXNlchIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgAEIQCgdzdWJqZWN0EgW6SAIIASJHChRSZXZva2VBY2Nlc3NSZXNwb25zZRIvCgtyZXZva2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAysgUKDEFkbWluU2VydmljZRJ3ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSILkAICiLUYA5C1GAESgAEKFFJlY29uY2lsZUF0dGFjaG1lbnRzEiwuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlIguQAgKItRgDkLUYAhJcCghHZXRTdGF0cxIgLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1JlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZSILkAIBiLUYA5C1GAESdAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiC5ACAoi1GAOQtRgCEmgKDFJ1blJldGVudGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlc3BvbnNlIguQAgKItRgDkLUYAhJoCgxSZXZva2VBY2Nlc3MSJC5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXNwb25zZSILkAICiLUYA5C1GAJiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_options]);
+
+/**
+ * Page of files to check.
+ *
+ * @generated from message serp.discuss.v1.ReconcileAttachmentsRequest
+ */
+export type ReconcileAttachmentsRequest = Message<"serp.discuss.v1.ReconcileAttachmentsRequest"> & {
+  /**
+   * `last_key` of the previous page; empty: the first page.
+   *
+   * @generated from field: string start_after = 1;
+   */
+  startAfter: string;
+
+  /**
+   * Maximum number of objects per page: 0 means 500.
+   *
+   * @generated from field: int32 max_objects = 2;
+   */
+  maxObjects: number;
+
+  /**
+   * True to delete objects that belong to no file. Do not use it after the database was restored from a backup, which may
+   * lack files that the store has.
+   *
+   * @generated from field: bool delete_unknown = 3;
+   */
+  deleteUnknown: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReconcileAttachmentsRequest.
+ * Use `create(ReconcileAttachmentsRequestSchema)` to create a new message.
+ */
+export const ReconcileAttachmentsRequestSchema: GenMessage<ReconcileAttachmentsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 0);
+
+/**
+ * Result of checking one page of files.
+ *
+ * @generated from message serp.discuss.v1.ReconcileAttachmentsResponse
+ */
+export type ReconcileAttachmentsResponse = Message<"serp.discuss.v1.ReconcileAttachmentsResponse"> & {
+  /**
+   * Number of objects of the store that were checked.
+   *
+   * @generated from field: int32 checked_object_count = 1;
+   */
+  checkedObjectCount: number;
+
+  /**
+   * Number of files and thumbnails of the database that were checked.
+   *
+   * @generated from field: int32 checked_attachment_count = 2;
+   */
+  checkedAttachmentCount: number;
+
+  /**
+   * Keys of objects that belong to no file and are not queued for deletion.
+   *
+   * @generated from field: repeated string unknown_keys = 3;
+   */
+  unknownKeys: string[];
+
+  /**
+   * Files of which the store lacks the bytes or the thumbnail.
+   *
+   * @generated from field: repeated int64 missing_attachment_ids = 4;
+   */
+  missingAttachmentIds: bigint[];
+
+  /**
+   * Number of objects that this call queued for deletion.
+   *
+   * @generated from field: int32 queued_deletion_count = 5;
+   */
+  queuedDeletionCount: number;
+
+  /**
+   * Key of the last object of this page; empty after the last page.
+   *
+   * @generated from field: string last_key = 6;
+   */
+  lastKey: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReconcileAttachmentsResponse.
+ * Use `create(ReconcileAttachmentsResponseSchema)` to create a new message.
+ */
+export const ReconcileAttachmentsResponseSchema: GenMessage<ReconcileAttachmentsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 1);
 
 /**
  * Page of channels to check.
@@ -49,7 +141,7 @@ export type ReconcileCountersRequest = Message<"serp.discuss.v1.ReconcileCounter
  * Use `create(ReconcileCountersRequestSchema)` to create a new message.
  */
 export const ReconcileCountersRequestSchema: GenMessage<ReconcileCountersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 2);
 
 /**
  * Result of checking one page of channels.
@@ -77,7 +169,7 @@ export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCounte
  * Use `create(ReconcileCountersResponseSchema)` to create a new message.
  */
 export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 3);
 
 /**
  * Result for one kind of counter.
@@ -113,14 +205,20 @@ export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.Reconci
  * Use `create(ReconcileCountersResponse_CounterSchema)` to create a new message.
  */
 export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCountersResponse_Counter> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 1, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 3, 0);
 
 /**
- * Empty: the statistics cover all tenants.
+ * Scope of the statistics of files; all other statistics cover all tenants.
  *
  * @generated from message serp.discuss.v1.GetStatsRequest
  */
 export type GetStatsRequest = Message<"serp.discuss.v1.GetStatsRequest"> & {
+  /**
+   * Only files of this tenant; 0: of all tenants.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
 };
 
 /**
@@ -128,10 +226,10 @@ export type GetStatsRequest = Message<"serp.discuss.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 2);
+  messageDesc(file_serp_discuss_v1_admin_service, 4);
 
 /**
- * Sizes of the database's tables.
+ * Sizes of the database's tables, and use of the store of files.
  *
  * @generated from message serp.discuss.v1.GetStatsResponse
  */
@@ -149,6 +247,13 @@ export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
    * @generated from field: repeated serp.discuss.v1.GetStatsResponse.Table tables = 2;
    */
   tables: GetStatsResponse_Table[];
+
+  /**
+   * Files of the requested tenants.
+   *
+   * @generated from field: serp.discuss.v1.GetStatsResponse.Storage storage = 3;
+   */
+  storage?: GetStatsResponse_Storage | undefined;
 };
 
 /**
@@ -156,7 +261,49 @@ export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3);
+  messageDesc(file_serp_discuss_v1_admin_service, 5);
+
+/**
+ * Use of the store of files.
+ *
+ * @generated from message serp.discuss.v1.GetStatsResponse.Storage
+ */
+export type GetStatsResponse_Storage = Message<"serp.discuss.v1.GetStatsResponse.Storage"> & {
+  /**
+   * Size of all files in bytes, as counted for quotas: uploads included, thumbnails excluded.
+   *
+   * @generated from field: int64 byte_count = 1;
+   */
+  byteCount: bigint;
+
+  /**
+   * Number of these files.
+   *
+   * @generated from field: int64 file_count = 2;
+   */
+  fileCount: bigint;
+
+  /**
+   * Number of files that wait for a malware scan.
+   *
+   * @generated from field: int64 pending_scan_count = 3;
+   */
+  pendingScanCount: bigint;
+
+  /**
+   * Number of objects that wait for their deletion.
+   *
+   * @generated from field: int64 queued_deletion_count = 4;
+   */
+  queuedDeletionCount: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetStatsResponse.Storage.
+ * Use `create(GetStatsResponse_StorageSchema)` to create a new message.
+ */
+export const GetStatsResponse_StorageSchema: GenMessage<GetStatsResponse_Storage> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 5, 0);
 
 /**
  * Size of one table or of one daily partition of the event log.
@@ -191,7 +338,7 @@ export type GetStatsResponse_Table = Message<"serp.discuss.v1.GetStatsResponse.T
  * Use `create(GetStatsResponse_TableSchema)` to create a new message.
  */
 export const GetStatsResponse_TableSchema: GenMessage<GetStatsResponse_Table> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 5, 1);
 
 /**
  * Empty: covers all partitioned tables.
@@ -206,7 +353,7 @@ export type EnsurePartitionsRequest = Message<"serp.discuss.v1.EnsurePartitionsR
  * Use `create(EnsurePartitionsRequestSchema)` to create a new message.
  */
 export const EnsurePartitionsRequestSchema: GenMessage<EnsurePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 4);
+  messageDesc(file_serp_discuss_v1_admin_service, 6);
 
 /**
  * Result of EnsurePartitions.
@@ -227,7 +374,7 @@ export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitions
  * Use `create(EnsurePartitionsResponseSchema)` to create a new message.
  */
 export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5);
+  messageDesc(file_serp_discuss_v1_admin_service, 7);
 
 /**
  * Empty: applies all configured periods.
@@ -242,7 +389,7 @@ export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest">
  * Use `create(RunRetentionRequestSchema)` to create a new message.
  */
 export const RunRetentionRequestSchema: GenMessage<RunRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 6);
+  messageDesc(file_serp_discuss_v1_admin_service, 8);
 
 /**
  * Result of RunRetention.
@@ -298,7 +445,7 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
  * Use `create(RunRetentionResponseSchema)` to create a new message.
  */
 export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 7);
+  messageDesc(file_serp_discuss_v1_admin_service, 9);
 
 /**
  * Access to revoke.
@@ -343,7 +490,7 @@ export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest">
  * Use `create(RevokeAccessRequestSchema)` to create a new message.
  */
 export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 8);
+  messageDesc(file_serp_discuss_v1_admin_service, 10);
 
 /**
  * A user of one tenant.
@@ -371,7 +518,7 @@ export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequ
  * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
  */
 export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 8, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 10, 0);
 
 /**
  * Result of RevokeAccess.
@@ -392,7 +539,7 @@ export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse
  * Use `create(RevokeAccessResponseSchema)` to create a new message.
  */
 export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 9);
+  messageDesc(file_serp_discuss_v1_admin_service, 11);
 
 /**
  * Maintenance and revocation for operators. Normal operation does not require any of these RPCs: the service's own jobs
@@ -420,6 +567,20 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof ReconcileCountersRequestSchema;
     output: typeof ReconcileCountersResponseSchema;
+  },
+  /**
+   * Compares the objects of the store with the files of all tenants, one page per call, in the order of keys. Reports
+   * objects that belong to no file, and deletes them if requested; and files without an object, which it does not change.
+   * Uploads, scans and deletions at the same time are not reported.
+   *
+   * Errors: UNAVAILABLE (STORAGE_UNAVAILABLE).
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ReconcileAttachments
+   */
+  reconcileAttachments: {
+    methodKind: "unary";
+    input: typeof ReconcileAttachmentsRequestSchema;
+    output: typeof ReconcileAttachmentsResponseSchema;
   },
   /**
    * Returns the sizes of the database's tables.
