@@ -5,8 +5,8 @@ import type { Caller } from './call.ts';
 type Response = { readonly sentAt: number; readonly cutOff: () => void };
 
 /**
- * Responses of unary calls that their clients have not read: they stay in memory until the connection takes
- * them. A client can postpone that by a flow-control window of zero.
+ * Responses that their clients have not read: of unary calls, and what remains of a stream at its end. They stay in memory
+ * until the connection takes them. A client can postpone that by a flow-control window of zero.
  */
 export class PendingResponses {
   readonly #config: Config['call'];
@@ -30,9 +30,12 @@ export class PendingResponses {
     return (this.#bytes.get(keyOf(caller)) ?? 0) >= this.#config.pendingBytes;
   }
 
-  /** Counts a response until the returned function is called; calls `cutOff` when that takes too long. */
-  add(caller: Caller, bytes: number, cutOff: () => void): () => void {
-    const key = keyOf(caller);
+  /**
+   * Counts a response until the returned function is called; calls `cutOff` when that takes too long. What is sent to an
+   * unknown caller is small, and only cut off.
+   */
+  add(caller: Caller | undefined, bytes: number, cutOff: () => void): () => void {
+    const key = caller && keyOf(caller);
     const response = { sentAt: performance.now(), cutOff };
     this.#responses.add(response);
     this.#count(key, bytes);
@@ -42,7 +45,8 @@ export class PendingResponses {
     };
   }
 
-  #count(key: string, bytes: number): void {
+  #count(key: string | undefined, bytes: number): void {
+    if (key === undefined) return;
     const sum = (this.#bytes.get(key) ?? 0) + bytes;
     if (sum > 0) this.#bytes.set(key, sum);
     else this.#bytes.delete(key);

@@ -46,7 +46,7 @@ export function createMetrics() {
     }),
     responsesCutOff: new Counter({
       name: 'discuss_responses_cut_off_total',
-      help: 'Responses of unary calls that their client did not read in time.',
+      help: 'Responses that their client did not read in time.',
       registers,
     }),
     writeBatchSize: new Histogram({

@@ -1,31 +1,34 @@
 import assert from 'node:assert/strict';
-import http2 from 'node:http2';
 import { after, before, describe, it } from 'node:test';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { envelope } from '../../src/rpc/frame.ts';
-import { type App, type As, app, type Edge } from '../kit/app.ts';
+import type { Sink } from '../../src/rpc/call.ts';
+import { type App, type As, app } from '../kit/app.ts';
+import { bearer, clientOf, failureOf, numberedFrame, openEdges, protocols } from '../kit/edge/edges.ts';
+import { UnreadCalls } from '../kit/edge/unread-calls.ts';
 import { until } from '../kit/until.ts';
 
 const CALLS = 100;
 const MESSAGES = 50;
 const CONTENT_BYTES = 10_000;
-const PENDING_BYTES = 4_000_000;
+const WAIT_MS = 60_000;
 const ana: As = { userId: 1n, tenantId: 1n };
 const bo: As = { userId: 2n, tenantId: 1n };
 
-const contentTypes = { grpc: 'application/grpc', web: 'application/grpc-web+proto' };
+const kinds = [
+  { name: 'gRPC', edge: 'grpc', other: 'web', contentType: 'application/grpc' },
+  { name: 'Connect', edge: 'web', other: 'grpc', contentType: 'application/proto' },
+  { name: 'gRPC-Web', edge: 'web', other: 'grpc', contentType: 'application/grpc-web+proto' },
+] as const;
 
 describe('responses that a client does not read', () => {
   let the: App;
   let channelId: bigint;
 
   before(async () => {
-    the = await app({
-      PENDING_RESPONSE_BYTES: `${PENDING_BYTES}`,
-      PENDING_RESPONSE_TIMEOUT_MS: '3000',
-    });
+    the = await app({ PENDING_RESPONSE_BYTES: '4000000', PENDING_RESPONSE_TIMEOUT_MS: '3600000' });
+    await the.start({ PENDING_RESPONSE_TIMEOUT_MS: '200' });
     const { channel } = await the
       .client(ChannelService, ana)
       .createChannel({ name: 'Kho', memberUserIds: [bo.userId] });
@@ -35,60 +38,76 @@ describe('responses that a client does not read', () => {
   });
   after(() => the.close());
 
-  const list = (as: As, edge: Edge) => the.client(MessageService, as, edge).listMessages({ channelId });
+  for (const { name, edge, other, contentType } of kinds) {
+    const list = (as: As, on: typeof edge | typeof other, instance = 0) =>
+      the.client(MessageService, as, on, instance).listMessages({ channelId });
+    const openUnread = async (instance: number) => {
+      const { grpcAddress = '', webAddress = '' } = the.instances[instance] ?? {};
+      const calls = new UnreadCalls(edge === 'grpc' ? grpcAddress : webAddress, await the.tokens.sign(ana));
+      const request = create(ListMessagesRequestSchema, { channelId });
+      const send = () =>
+        calls.call(
+          `/${MessageService.typeName}/ListMessages`,
+          contentType,
+          toBinary(ListMessagesRequestSchema, request),
+        );
+      return { calls, send };
+    };
 
-  for (const edge of ['grpc'] as const)
-    it(`are bounded in bytes over all calls of a user, cut off in time, and cost other users nothing: ${edge}`, async () => {
-      const token = await the.tokens.sign(ana);
-      using client = openWithoutReading(the, edge, token);
-      for (let call = 0; call < CALLS; call += 1) client.call(channelId);
-      await until(() => client.responses === CALLS, 'all responses');
-      assert.ok(client.rejections >= CALLS / 2, `${client.rejections} of ${CALLS} rejected`);
+    it(`are bounded in bytes over all calls of a user, and cost other users nothing: ${name}`, async () => {
+      const { calls, send } = await openUnread(0);
+      for (let call = 0; call < CALLS; call += 1) send();
+      await until(() => calls.responses === CALLS, 'all responses', WAIT_MS);
       await assert.rejects(list(ana, edge), /are not read/);
       // The other edge shares the count.
-      await assert.rejects(list(ana, edge === 'grpc' ? 'web' : 'grpc'), /are not read/);
+      await assert.rejects(list(ana, other), /are not read/);
       assert.ok((await list(bo, edge)).messages.length > 0);
-      await until(() => client.open === 0, 'the end of all calls');
-      assert.ok((await list(ana, edge)).messages.length > 0);
+      // Unary responses of gRPC-Web have their status in the body, which is not read.
+      if (name !== 'gRPC-Web') assert.ok(calls.rejections >= CALLS / 2, `${calls.rejections} rejected`);
+      calls[Symbol.dispose]();
+      await until(async () => (await list(ana, edge).catch(() => undefined)) !== undefined);
     });
+
+    it(`are cut off after a time: ${name}`, async () => {
+      const { calls, send } = await openUnread(1);
+      for (let call = 0; call < 5; call += 1) send();
+      await until(() => calls.open === 0, 'the end of all calls', WAIT_MS);
+      assert.deepEqual([calls.responses, calls.cutOff], [5, 5]);
+      assert.ok((await list(ana, edge, 1)).messages.length > 0);
+      calls[Symbol.dispose]();
+    });
+  }
 });
 
-/** A client with a flow-control window of zero: it receives the headers of responses only. */
-function openWithoutReading(the: App, edge: Edge, token: string) {
-  const [instance] = the.instances;
-  const address = edge === 'grpc' ? instance?.grpcAddress : instance?.webAddress;
-  const session = http2.connect(`http://${address}`, { settings: { initialWindowSize: 0 } });
-  const counts = { responses: 0, rejections: 0, open: 0 };
-  return {
-    get responses() {
-      return counts.responses;
-    },
-    get rejections() {
-      return counts.rejections;
-    },
-    get open() {
-      return counts.open;
-    },
-    call(channelId: bigint) {
-      counts.open += 1;
-      const request = session.request({
-        ':method': 'POST',
-        ':path': `/${MessageService.typeName}/ListMessages`,
-        'content-type': contentTypes[edge],
-        te: 'trailers',
-        authorization: `Bearer ${token}`,
-      });
-      request.on('response', (headers) => {
-        counts.responses += 1;
-        if (headers['grpc-status'] === '8') counts.rejections += 1;
-      });
-      request.on('error', () => {});
-      request.on('close', () => {
-        counts.open -= 1;
-      });
-      const message = toBinary(ListMessagesRequestSchema, create(ListMessagesRequestSchema, { channelId }));
-      request.end(envelope(Buffer.from(message)));
-    },
-    [Symbol.dispose]: () => session.destroy(),
+describe('what a client has not read of a stream when it ends', () => {
+  const stream = {
+    stream: async (_request: unknown, _call: unknown, sink: Sink) => sink.write(numberedFrame(1n, 50_000)),
   };
-}
+
+  for (const { name, edge, contentType } of kinds) {
+    const type = contentType === 'application/proto' ? 'application/connect+proto' : contentType;
+
+    it(`counts as unread until its connection closes: ${name}`, async () => {
+      await using edges = await openEdges(stream, {
+        PENDING_RESPONSE_BYTES: '40000',
+        LIMIT_READ_PER_MINUTE: '0',
+      });
+      const client = clientOf(protocols[0].open(edges));
+      const read = () => client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token));
+      const calls = new UnreadCalls(edges[edge].address, edges.token);
+      calls.call('/test.EchoService/Stream', type, Buffer.alloc(0));
+      await until(async () => (await read().catch(() => undefined)) === undefined, 'a rejected call');
+      assert.equal((await failureOf(read())).reason, 'OVERLOADED');
+      calls[Symbol.dispose]();
+      await until(async () => (await read().catch(() => undefined)) !== undefined, 'an accepted call');
+    });
+
+    it(`is cut off after a time: ${name}`, async () => {
+      await using edges = await openEdges(stream, { PENDING_RESPONSE_TIMEOUT_MS: '50' });
+      using calls = new UnreadCalls(edges[edge].address, edges.token);
+      calls.call('/test.EchoService/Stream', type, Buffer.alloc(0));
+      await until(() => calls.open === 0, 'the end of the stream');
+      assert.deepEqual([calls.responses, calls.cutOff], [1, 1]);
+    });
+  }
+});

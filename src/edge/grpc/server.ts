@@ -1,3 +1,4 @@
+import type { EventEmitter } from 'node:events';
 import { constants } from 'node:http2';
 import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
 import {
@@ -14,7 +15,7 @@ import type { Config } from '../../config.ts';
 import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
 import type { RequestStream, Sink } from '../../rpc/call.ts';
-import type { IncomingCall } from '../../rpc/call-context.ts';
+import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
 import type { PendingResponses } from '../../rpc/pending-responses.ts';
@@ -55,7 +56,7 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
       rpc.method.localName,
       rpc.method.methodKind === 'unary'
         ? serveUnary(rpc, calls, api.pending, maxRequestBytes(rpc.method, maxMessageBytes))
-        : serveStream(rpc, calls, monitor, maxRequestBytes(rpc.method, maxMessageBytes)),
+        : serveStream(rpc, calls, monitor, api.pending, maxRequestBytes(rpc.method, maxMessageBytes)),
     ]);
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
   }
@@ -100,18 +101,13 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
 function serveUnary({ method, run }: Rpc, calls: ActiveCalls, pending: PendingResponses, maxBytes: number) {
   return (grpcCall: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
     const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, undefined));
-    let read = () => {};
-    // Emitted at the end of every call.
-    grpcCall.on('cancelled', () => {
-      call.cancel();
-      read();
-    });
+    grpcCall.on('cancelled', () => call.cancel());
     calls
       .serve(call, run)
       .then((message) => {
         if (grpcCall.cancelled) return;
         const bytes = encode(method, message);
-        read = pending.add(call.caller, bytes.length, () => cutOff(grpcCall));
+        addPending(grpcCall, call, bytes.length, pending);
         grpcCall.sendMetadata(headersOf(call.requestId));
         respond(null, bytes);
       })
@@ -123,6 +119,7 @@ function serveStream(
   { method, run }: Rpc,
   calls: ActiveCalls,
   monitor: ConnectionAgeMonitor,
+  pending: PendingResponses,
   maxBytes: number,
 ) {
   return (grpcCall: GrpcStream) => {
@@ -143,12 +140,22 @@ function serveStream(
       .then(
         () => grpcCall.end(),
         (error) => grpcCall.emit('error', toStatus(error, call.requestId, call.incoming.header)),
-      );
+      )
+      .then(() => addPending(grpcCall, call, output.writableLength, pending));
   };
 }
 
-function cutOff(grpcCall: GrpcCall): void {
-  http2StreamOf(grpcCall).close(constants.NGHTTP2_CANCEL);
+/** Counts bytes as unread until the call's stream is closed, and cuts it off when that takes too long. */
+function addPending(
+  grpcCall: EventEmitter & Pick<GrpcCall, 'cancelled'>,
+  { caller }: CallContext,
+  bytes: number,
+  pending: PendingResponses,
+): void {
+  if (grpcCall.cancelled) return;
+  const read = pending.add(caller, bytes, () => http2StreamOf(grpcCall).close(constants.NGHTTP2_CANCEL));
+  // Emitted at the end of every call.
+  grpcCall.on('cancelled', read);
 }
 
 function toIncomingCall(

@@ -130,6 +130,8 @@ export class DualProtocolServer {
   }
 
   #serveHttp2(socket: Socket): void {
+    // Otherwise a session with open streams outlives its client.
+    socket.allowHalfOpen = false;
     // Emitted before `emit` returns.
     this.#http2.once('session', (session) =>
       this.#keep(session, new Http2Connection(session, socket, this.#config), socket),

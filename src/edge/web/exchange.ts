@@ -4,6 +4,7 @@ import type { Writable } from 'node:stream';
 import type { Caller } from '../../rpc/call.ts';
 import type { CallContext } from '../../rpc/call-context.ts';
 import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
+import type { PendingResponses } from '../../rpc/pending-responses.ts';
 import type { Connection } from './connection.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
 
@@ -17,8 +18,7 @@ type Parts = {
   readonly cancelledCalls: CancelledCalls;
   /** Time for the body to arrive, after which the connection is destroyed. */
   readonly bodyMs: number;
-  /** Time for the client to read a response that is complete, after which it is cut off. */
-  readonly responseMs: number;
+  readonly pending: PendingResponses;
 };
 
 /** A request on the web edge and its response, until the response is closed. */
@@ -27,19 +27,21 @@ export class Exchange {
   readonly response: HttpResponse;
   readonly connection: Connection;
   readonly #cancelledCalls: CancelledCalls;
-  readonly #responseMs: number;
+  readonly #pending: PendingResponses;
   #timer: NodeJS.Timeout | undefined;
   #caller: Promise<Caller | undefined> = unidentified;
   #call: CallContext | undefined;
+  #isClosed = false;
+  #read: (() => void) | undefined;
 
   constructor(request: HttpRequest, response: HttpResponse, parts: Parts) {
     this.request = request;
     this.response = response;
     this.connection = parts.connection;
     this.#cancelledCalls = parts.cancelledCalls;
-    this.#responseMs = parts.responseMs;
+    this.#pending = parts.pending;
     this.#timer = setTimeout(() => response.destroy(), parts.bodyMs);
-    response.once('close', () => this.#closed());
+    response.once('close', () => this.#end());
   }
 
   /** Sets the caller, who is undefined when not authenticated. */
@@ -51,7 +53,12 @@ export class Exchange {
   begin(call: CallContext): void {
     this.#stopTimer();
     this.#call = call;
-    if (this.response.destroyed) call.cancel();
+    if (this.#isClosed) call.cancel();
+  }
+
+  /** Whether the response is closed. One of HTTP/2 has no `destroyed`. */
+  get closed(): boolean {
+    return this.#isClosed;
   }
 
   header = (name: string): string | undefined => {
@@ -73,10 +80,13 @@ export class Exchange {
     else response.writeHead(200);
   }
 
-  /** To be called when nothing more will be added to the response. */
-  completed(): void {
+  /**
+   * To be called when the response is complete, with the number of bytes that its client has not read yet. They count until
+   * the response is closed, and it is cut off when that takes too long.
+   */
+  completed(bytes: number): void {
     this.#stopTimer();
-    if (!this.response.destroyed) this.#timer = setTimeout(() => this.#cutOff(), this.#responseMs);
+    if (!this.#isClosed) this.#read ??= this.#pending.add(this.#call?.caller, bytes, () => this.#cutOff());
   }
 
   #cutOff(): void {
@@ -85,9 +95,11 @@ export class Exchange {
     response.destroy();
   }
 
-  #closed(): void {
+  #end(): void {
     const { request } = this;
+    this.#isClosed = true;
     this.#stopTimer();
+    this.#read?.();
     if (this.#call !== undefined) this.#call.cancel();
     else if (isReset(this.response)) void this.#countReset();
     if (request instanceof IncomingMessage && !request.complete) closeAfterLinger(request);

@@ -11,8 +11,7 @@ import {
 import { universalRequestFromNodeRequest, universalResponseToNodeResponse } from '@connectrpc/connect-node';
 import type { Config } from '../../config.ts';
 import { ActiveCalls } from '../../rpc/active-calls.ts';
-import type { Edge, EdgeParts } from '../../rpc/api.ts';
-import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
+import type { Api, Edge, EdgeParts } from '../../rpc/api.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc, Run } from '../../rpc/interceptor.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
@@ -49,11 +48,8 @@ export async function openWebEdge({ api, config, log, metrics, now }: EdgeParts)
   ]);
   const server = new DualProtocolServer(
     config,
-    guard(
-      'web',
-      { log, metrics },
-      httpHandler(serving, calls, api.cancelledCalls, config),
-      (_error, _request, response) => response.destroy(),
+    guard('web', { log, metrics }, httpHandler(serving, calls, api, config), (_error, _request, response) =>
+      response.destroy(),
     ),
   );
   const close = (graceMs: number) => {
@@ -86,10 +82,18 @@ function unaryMethods(rpcs: readonly Rpc[], calls: ActiveCalls, maxBytes: number
       const received = universalRequestFromNodeRequest(request, response, undefined, values);
       const body = readBody(request, maxRequestBytes(handler.method, maxBytes));
       const result = await handler({ ...received, body });
-      exchange.completed();
-      await universalResponseToNodeResponse(result, response);
+      const counted = result.body && { body: countUnread(result.body, exchange) };
+      await universalResponseToNodeResponse({ ...result, ...counted }, response);
     },
   ]);
+}
+
+async function* countUnread(body: AsyncIterable<Uint8Array>, exchange: Exchange): AsyncGenerator<Uint8Array> {
+  for await (const bytes of body) {
+    // The first bytes are the message; in gRPC and gRPC-Web the status follows.
+    exchange.completed(bytes.length);
+    yield bytes;
+  }
 }
 
 /** What Connect does before it reads a body, and with a compressed one. */
@@ -161,16 +165,16 @@ function streamMethods(
 function httpHandler(
   serving: ReadonlyMap<string, Serve>,
   calls: ActiveCalls,
-  cancelledCalls: CancelledCalls,
+  api: Api,
   { web, call }: Config,
 ): HttpHandler {
   const origins = new Set(web.origins);
   return (request, response, connection) => {
     const exchange = new Exchange(request, response, {
       connection,
-      cancelledCalls,
+      cancelledCalls: api.cancelledCalls,
       bodyMs: call.maxDeadlineMs,
-      responseMs: call.pendingTimeoutMs,
+      pending: api.pending,
     });
     const isClosing = calls.draining || connection.closed;
     if (isClosing && response instanceof ServerResponse) response.setHeader('connection', 'close');

@@ -62,10 +62,10 @@ export function serveStream(
     );
     monitor.unwatch(call);
     sink.end();
-    if (response.destroyed) return;
+    if (exchange.closed) return;
     if (!response.headersSent) sendHeaders();
     protocol.end(response, error);
-    exchange.completed();
+    exchange.completed(exchange.output.writableLength);
   };
 }
 
@@ -77,10 +77,10 @@ async function isAdmitted(
   protocol: StreamProtocol,
 ): Promise<boolean> {
   const { requestId, rejection } = await admit(rpc, calls, exchange);
-  if (rejection !== undefined && !exchange.response.destroyed) {
+  if (rejection !== undefined && !exchange.closed) {
     exchange.sendHeaders(protocol.contentType, requestId);
     protocol.end(exchange.response, rejection);
-    exchange.completed();
+    exchange.completed(exchange.output.writableLength);
   }
   return rejection === undefined;
 }

@@ -1,4 +1,5 @@
 import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
+import type { Caller } from '../call.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 import type { PendingResponses } from '../pending-responses.ts';
@@ -8,15 +9,16 @@ import type { PendingResponses } from '../pending-responses.ts';
  * before their response is encoded; a write that was committed is not.
  */
 export function limitPending(pending: PendingResponses): Interceptor {
+  const check = (caller: Caller) => {
+    if (!pending.isFull(caller)) return;
+    throw errors.overloaded('earlier responses are not read', pending.maxBytes, 1_000);
+  };
   return (method, next) => {
-    if (method.methodKind !== 'unary') return next;
     const isRead = method.idempotency === MethodOptions_IdempotencyLevel.NO_SIDE_EFFECTS;
     return async (call) => {
-      if (pending.isFull(call.caller))
-        throw errors.overloaded('earlier responses are not read', pending.maxBytes, 1_000);
+      check(call.caller);
       const response = await next(call);
-      if (isRead && pending.isFull(call.caller))
-        throw errors.overloaded('earlier responses are not read', pending.maxBytes, 1_000);
+      if (isRead && method.methodKind === 'unary') check(call.caller);
       return response;
     };
   };
