@@ -2382,7 +2382,7 @@ revoke all on function list_changed_channels(xid8,xid8) from public;
 grant execute on function list_changed_channels(xid8,xid8) to discuss_service;
 comment on function list_changed_channels(xid8,xid8) is 'Channels with events from transactions in [_from, _to): the highest seq of each, and its MEMBERS_JOINED events. With both ends taken from pg_snapshot_xmin, consecutive calls miss no event.';
 
-CREATE OR REPLACE FUNCTION public.list_events(_channel_id bigint, _after bigint, _limit integer)
+CREATE OR REPLACE FUNCTION public.list_events(_channel_id bigint, _after bigint, _limit integer, _bytes integer)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
  LANGUAGE sql
  STABLE SECURITY DEFINER
@@ -2391,15 +2391,24 @@ BEGIN ATOMIC
  SELECT e.channel_id,
      e.seq,
      e.payload
-    FROM channel_events e
-   WHERE ((e.channel_id = list_events._channel_id) AND (e.seq > list_events._after))
-   ORDER BY e.seq
-  LIMIT list_events._limit;
+    FROM ( SELECT n.channel_id,
+             n.seq,
+             n.payload,
+             COALESCE(sum(octet_length(n.payload)) OVER (ORDER BY n.seq ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING), (0)::bigint) AS before
+            FROM ( SELECT e_1.channel_id,
+                     e_1.seq,
+                     e_1.payload
+                    FROM channel_events e_1
+                   WHERE ((e_1.channel_id = list_events._channel_id) AND (e_1.seq > list_events._after))
+                   ORDER BY e_1.seq
+                  LIMIT list_events._limit) n) e
+   WHERE (e.before < list_events._bytes)
+   ORDER BY e.seq;
 END;
-alter function list_events(bigint,bigint,integer) owner to discuss_system;
-revoke all on function list_events(bigint,bigint,integer) from public;
-grant execute on function list_events(bigint,bigint,integer) to discuss_service;
-comment on function list_events(bigint,bigint,integer) is 'Events of a channel after a seq, in order. Checks no rights: the hub checks which subscribers may receive them.';
+alter function list_events(bigint,bigint,integer,integer) owner to discuss_system;
+revoke all on function list_events(bigint,bigint,integer,integer) from public;
+grant execute on function list_events(bigint,bigint,integer,integer) to discuss_service;
+comment on function list_events(bigint,bigint,integer,integer) is 'Events of a channel after a seq, in order: at most _limit, and as soon as they reach _bytes no more. Checks no rights: the hub checks which subscribers may receive them.';
 
 CREATE OR REPLACE FUNCTION public.list_inactive_groups(_age_ms bigint, _limit integer)
  RETURNS TABLE(tenant_id bigint, channel_id bigint)

@@ -33,16 +33,19 @@ export function appendEvent(
   `;
 }
 
-/** Events of a channel after a `seq`, in order. Checks no rights: only streams of members read them. */
+/** A page of the log ends with the event that reaches one of these. */
+export type PageLimits = { readonly events: number; readonly bytes: number };
+
+/** A page of a channel's events after a `seq`, in order. Checks no rights: only streams of members read them. */
 export function listEvents(
   sql: Pool,
   channelId: bigint,
   after: bigint,
-  limit: number,
+  limits: PageLimits,
 ): PendingQuery<LoggedEvent[]> {
   return sql<LoggedEvent[]>`
     select channel_id, seq, payload
-    from list_events(${channelId}, ${after}, ${limit})
+    from list_events(${channelId}, ${after}, ${limits.events}, ${limits.bytes})
   `;
 }
 

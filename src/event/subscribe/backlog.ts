@@ -1,7 +1,7 @@
 import { LRUCache } from 'lru-cache';
 import type { Pool } from '../../db/types.ts';
 import type { Frame } from '../../rpc/frame.ts';
-import { listEvents } from '../log/sql.ts';
+import { listEvents, type PageLimits } from '../log/sql.ts';
 import { toEventFrame } from '../log/wire.ts';
 
 /** Consecutive events of a channel's log, encoded for streams. */
@@ -9,6 +9,8 @@ export type Page = {
   /** `seq` of the first frame; 0n when there is none. */
   readonly first: bigint;
   readonly frames: readonly Frame[];
+  /** Whether it ended at a limit, and not at the head of the log. */
+  readonly isFull: boolean;
 };
 
 const CACHED_BYTES = 33_554_432;
@@ -19,7 +21,7 @@ const CACHED_BYTES = 33_554_432;
  */
 export class Backlog {
   readonly #pool: Pool;
-  readonly #pageSize: number;
+  readonly #limits: PageLimits;
   readonly #reading = new Map<string, Promise<Page>>();
   // Only full pages are cached: a page that ends at the head of the log grows, the others change by deletions alone.
   readonly #full = new LRUCache<string, Page>({
@@ -30,9 +32,9 @@ export class Backlog {
     ttlAutopurge: true,
   });
 
-  constructor(pool: Pool, pageSize: number) {
+  constructor(pool: Pool, limits: PageLimits) {
     this.#pool = pool;
-    this.#pageSize = pageSize;
+    this.#limits = limits;
   }
 
   /** Up to a page of events after a `seq`; none when the log ends there. */
@@ -45,7 +47,7 @@ export class Backlog {
     try {
       const page = await reading;
       const isCurrent = this.#reading.get(key) === reading;
-      if (isCurrent && page.frames.length === this.#pageSize) this.#full.set(key, page);
+      if (isCurrent && page.isFull) this.#full.set(key, page);
       return page;
     } finally {
       if (this.#reading.get(key) === reading) this.#reading.delete(key);
@@ -60,7 +62,12 @@ export class Backlog {
   }
 
   async #load(channelId: bigint, after: bigint): Promise<Page> {
-    const rows = await listEvents(this.#pool, channelId, after, this.#pageSize);
-    return { first: rows[0]?.seq ?? 0n, frames: rows.map(({ payload }) => toEventFrame(payload)) };
+    const rows = await listEvents(this.#pool, channelId, after, this.#limits);
+    const bytes = rows.reduce((sum, { payload }) => sum + payload.length, 0);
+    return {
+      first: rows[0]?.seq ?? 0n,
+      frames: rows.map(({ payload }) => toEventFrame(payload)),
+      isFull: rows.length === this.#limits.events || bytes >= this.#limits.bytes,
+    };
   }
 }

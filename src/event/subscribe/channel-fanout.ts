@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Pool } from '../../db/types.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
-import { listEvents } from '../log/sql.ts';
+import { listEvents, type PageLimits } from '../log/sql.ts';
 import {
   CHANNEL_DELETED,
   changeField,
@@ -21,7 +21,7 @@ const MAX_OUT_OF_ORDER = 1_000;
 
 export type FanoutParts = {
   readonly pool: Pool;
-  readonly pageSize: number;
+  readonly pageLimits: PageLimits;
   readonly backlog: Backlog;
   readonly streams: StreamRegistry;
   readonly metrics: Metrics;
@@ -146,8 +146,8 @@ export class ChannelFanout implements FanoutProgress {
   }
 
   async #readPage(): Promise<void> {
-    const { pool, pageSize } = this.#parts;
-    const rows = await listEvents(pool, this.channelId, this.#seq, pageSize);
+    const { pool, pageLimits } = this.#parts;
+    const rows = await listEvents(pool, this.channelId, this.#seq, pageLimits);
     const [first] = rows;
     if (first === undefined) return this.#skipTo(this.#headSeq);
     // The events in between have expired.

@@ -36,10 +36,11 @@ export class Hub {
     this.#config = parts.config.event;
     this.#metrics = parts.metrics;
     this.#now = parts.now;
-    this.#backlog = new Backlog(parts.pool, this.#config.replayPage);
+    const pageLimits = { events: this.#config.replayPage, bytes: this.#config.streamBufferBytes };
+    this.#backlog = new Backlog(parts.pool, pageLimits);
     this.#fanoutParts = {
       pool: parts.pool,
-      pageSize: this.#config.replayPage,
+      pageLimits,
       backlog: this.#backlog,
       streams: this.#streams,
       metrics: parts.metrics,
