@@ -2162,7 +2162,123 @@ alter function index_words(bigint[]) owner to discuss_system;
 revoke all on function index_words(bigint[]) from public;
 comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names.';
 
-CREATE OR REPLACE FUNCTION public.insert_messages(_items json, _wait boolean)
+CREATE OR REPLACE FUNCTION public.insert_message(_items json, _wait boolean)
+ RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+  _new record;
+  _channel record;
+  _status text;
+  -- Not the columns of the result, which are also columns of these tables.
+  _id bigint;
+  _seq bigint;
+  _place bigint;
+  _now bigint;
+  _event bytea;
+begin
+  item := 0;
+  select r.*
+  into _new
+  from json_to_record(_items -> 0) as r(
+    "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint, "requestId" uuid, "payloadHash" text,
+    type text, content text, metadata jsonb, payload text, "seqOffset" int, "messageOffset" int
+  );
+
+  if _wait then
+    perform set_config('lock_timeout', '750', true);
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    into _channel
+    from channels c
+    where c.id = _new."channelId" and c.tenant_id = _new."tenantId" and c.deleted_at is null
+    for no key update;
+  else
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    into _channel
+    from channels c
+    where c.id = _new."channelId" and c.tenant_id = _new."tenantId" and c.deleted_at is null
+    for no key update skip locked;
+  end if;
+  if not found then
+    perform 1
+    from channels c
+    where c.id = _new."channelId" and c.tenant_id = _new."tenantId" and c.deleted_at is null;
+    error_reason := case when found and not _wait then 'CHANNEL_BUSY' else 'CHANNEL_NOT_FOUND' end;
+    return next;
+    return;
+  end if;
+
+  select m.status
+  into _status
+  from channel_members m
+  where m.channel_id = _new."channelId" and m.user_id = _new."userId" and is_member_status(m.status);
+  error_reason := case
+    when _status is null and _new."isManager" is not true then 'CHANNEL_NOT_FOUND'
+    when _status = 'MUTED' then 'MEMBER_MUTED'
+    when _channel.is_archived then 'CHANNEL_ARCHIVED'
+  end;
+  if error_reason is null then
+    _id := nextval('messages_id_seq');
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    values (
+      _new."tenantId", _new."userId", _new."requestId", 'SendMessage', decode(_new."payloadHash", 'base64'),
+      _new."channelId", _id, now_ms()
+    )
+    on conflict do nothing;
+    if not found then
+      error_reason := 'REPEATED';
+    end if;
+  end if;
+  if error_reason is not null then
+    return next;
+    return;
+  end if;
+
+  _place := _channel.post_seq + 1;
+  _seq := _channel.event_seq + 1;
+  _now := greatest(_channel.last_message_at, now_ms());
+  _event := patch_event(
+    patch_message(decode(_new.payload, 'base64'), _new."messageOffset", _id, _place, _now), _new."seqOffset", _seq, _now
+  );
+  update channels c
+  set event_seq = _seq,
+      post_seq = _place,
+      last_message_id = _id,
+      message_count = c.message_count + 1,
+      last_message_at = _now,
+      updated_at = greatest(c.updated_at, _now),
+      unread_version = c.unread_version + 1
+  where c.id = _new."channelId";
+  insert into messages
+    (id, channel_id, sender_id, tenant_id, content, message_type, metadata, post_seq, event_seq, created_event_seq,
+     created_at, updated_at)
+  values (
+    _id, _new."channelId", _new."userId", _new."tenantId", _new.content, _new.type, _new.metadata, _place, _seq, _seq, _now, _now
+  );
+  insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+  values (_new."channelId", _seq, _new."tenantId", 'MESSAGE_CREATED', _id, _new."userId", _now, _event);
+  update channel_members m
+  set own_posts = m.own_posts + 1
+  where m.channel_id = _new."channelId" and m.user_id = _new."userId";
+
+  message_id := _id;
+  "position" := _place;
+  created_at := _now;
+  seq := _seq;
+  payload := _event;
+  return next;
+end
+$function$;
+alter function insert_message(json,boolean) owner to discuss_system;
+revoke all on function insert_message(json,boolean) from public;
+comment on function insert_message(json,boolean) is 'Inserts a single message without a parent, mentions or files, with the results of insert_messages(). Only send_messages() calls it.';
+
+CREATE OR REPLACE FUNCTION public.insert_messages(_items json, _channel_ids bigint[], _has_parents boolean, _has_files boolean, _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2170,6 +2286,7 @@ CREATE OR REPLACE FUNCTION public.insert_messages(_items json, _wait boolean)
  SET enable_seqscan TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 #variable_conflict use_column
 declare
@@ -2187,7 +2304,7 @@ begin
     from (
       select c.id
       from channels c
-      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      where c.id = any (_channel_ids)
       order by c.id
       for no key update
     ) as l;
@@ -2197,13 +2314,13 @@ begin
     from (
       select c.id
       from channels c
-      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      where c.id = any (_channel_ids)
       order by c.id
       for no key update skip locked
     ) as l;
   end if;
 
-  if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
+  if _has_parents then
     select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
     into _errors
     from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
@@ -2212,7 +2329,7 @@ begin
       and p.is_deleted is not false;
   end if;
 
-  if exists (select 1 from json_array_elements(_items) as i where json_typeof(i -> 'attachments') = 'array') then
+  if _has_files then
     _errors := check_attachments(_items) || _errors;
   end if;
 
@@ -2262,7 +2379,6 @@ begin
     select distinct on ("tenantId", "userId", "requestId")
       "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
     from numbered
-    where "requestId" is not null
     order by "tenantId", "userId", "requestId", id
     on conflict do nothing
     returning resource_id
@@ -2274,7 +2390,7 @@ begin
       n.post_seq + row_number() over channel as place,
       greatest(n.last_message_at, now_ms()) as now
     from numbered n
-    where n."requestId" is null or n.id in (select resource_id from claimed)
+    where n.id in (select resource_id from claimed)
     window channel as (partition by n."channelId" order by n.id)
   ),
   patched as materialized (
@@ -2333,9 +2449,9 @@ begin
   where c.item not in (select s.item from patched s);
 end
 $function$;
-alter function insert_messages(json,boolean) owner to discuss_system;
-revoke all on function insert_messages(json,boolean) from public;
-comment on function insert_messages(json,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
+alter function insert_messages(json,bigint[],boolean,boolean,boolean) owner to discuss_system;
+revoke all on function insert_messages(json,bigint[],boolean,boolean,boolean) from public;
+comment on function insert_messages(json,bigint[],boolean,boolean,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
 
 CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  RETURNS boolean
@@ -4516,7 +4632,7 @@ CREATE OR REPLACE FUNCTION public.search_scope(_id bigint, _tenant_id bigint, _c
 RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
 comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind.';
 
-CREATE OR REPLACE FUNCTION public.send_messages(_items json, _wait boolean)
+CREATE OR REPLACE FUNCTION public.send_messages(_items json, _channel_ids bigint[], _has_parents boolean, _has_mentions boolean, _has_files boolean, _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text, has_pending boolean)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -4536,6 +4652,20 @@ declare
   -- Files by item; null if no item has any.
   _files jsonb;
 begin
+  -- Without parsing the items here.
+  if not (_has_parents or _has_mentions or _has_files) then
+    if json_array_length(_items) = 1 then
+      return query
+      select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload, null::text, false
+      from insert_message(_items, _wait) as p;
+      return;
+    end if;
+    return query
+    select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload, null::text, false
+    from insert_messages(_items, _channel_ids, false, false, _wait) as p;
+    return;
+  end if;
+
   select jsonb_object_agg(i.item, i.attachments)
   into _files
   from json_to_recordset(_items) as i(item int, attachments jsonb)
@@ -4558,7 +4688,7 @@ begin
 
   for item, error_reason, message_id, "position", created_at, seq, payload in
     select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload
-    from insert_messages(_items, _wait) as p
+    from insert_messages(_items, _channel_ids, _has_parents, _has_files, _wait) as p
   loop
     activities := null;
     if error_reason is null and _files ? item::text then
@@ -4588,10 +4718,10 @@ begin
   end loop;
 end
 $function$;
-alter function send_messages(json,boolean) owner to discuss_system;
-revoke all on function send_messages(json,boolean) from public;
-grant execute on function send_messages(json,boolean) to discuss_service;
-comment on function send_messages(json,boolean) is 'Sends a batch of messages of any callers and tenants. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
+alter function send_messages(json,bigint[],boolean,boolean,boolean,boolean) owner to discuss_system;
+revoke all on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) from public;
+grant execute on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) to discuss_service;
+comment on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) is 'Sends a batch of messages of any callers and tenants. _channel_ids are the channels of the items; the flags state whether any item has a parent, mentions or files. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger

@@ -1,5 +1,6 @@
 // The counters that triggers and settle_unread() maintain, including cases in which the document's triggers are wrong.
 import assert from 'node:assert/strict';
+import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import postgres from 'postgres';
 import { type FreshDatabase, freshDatabase } from './kit/database.ts';
@@ -59,8 +60,10 @@ describe('counters', () => {
     const items = Array.from({ length: 50 }, (_, item) => ({
       ...{ item, tenantId: TENANT, userId: 10, channelId: channel, type: 'TEXT', content: 'x', mentions: [] },
       ...{ payload: Buffer.alloc(200).toString('base64'), seqOffset: 0, messageOffset: 60 },
+      ...{ requestId: randomUUID(), payloadHash: '' },
     }));
-    await sql`select 1 from send_messages(${JSON.stringify(items)}::text::json, true)`;
+    const json = JSON.stringify(items);
+    await sql`select 1 from send_messages(${json}::text::json, ${[channel]}::bigint[], false, false, false, true)`;
     const { messageCount, lastMessageAt, unreadVersion } = await read();
     const [last] = await sql<{ at: string }[]>`
       select max(created_at) as at from messages where channel_id = ${channel}

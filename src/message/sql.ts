@@ -136,9 +136,17 @@ export function sendMessages(
   isWaiting: boolean,
 ): PendingQuery<SentRow[]> {
   const numbered = JSON.stringify(items.map((item, index) => ({ item: index, ...item })));
+  const channelIds = [...new Set(items.map(({ channelId }) => BigInt(channelId)))];
+  const hasParents = items.some(({ parentId }) => parentId !== null);
+  const hasMentions = items.some(
+    ({ mentions, mentionScope }) => mentions.length > 0 || mentionScope !== null,
+  );
+  const hasFiles = items.some(({ attachments }) => attachments !== undefined);
   return sql<SentRow[]>`
     select item, error_reason, message_id, position, created_at, seq, payload, activities, has_pending
-    from send_messages(${numbered}::text::json, ${isWaiting})
+    from send_messages(
+      ${numbered}::text::json, ${sql.array(channelIds, 1016)}, ${hasParents}, ${hasMentions}, ${hasFiles}, ${isWaiting}
+    )
   `;
 }
 

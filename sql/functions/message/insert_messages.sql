@@ -1,4 +1,4 @@
-create or replace function insert_messages(_items json, _wait boolean)
+create or replace function insert_messages(_items json, _channel_ids bigint[], _has_parents boolean, _has_files boolean, _wait boolean)
 returns table (
   item int,
   error_reason text,
@@ -14,6 +14,7 @@ set search_path = public, pg_temp
 set enable_seqscan = off
 set enable_hashjoin = off
 set enable_mergejoin = off
+set plan_cache_mode = force_generic_plan
 as $$
 #variable_conflict use_column
 declare
@@ -31,7 +32,7 @@ begin
     from (
       select c.id
       from channels c
-      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      where c.id = any (_channel_ids)
       order by c.id
       for no key update
     ) as l;
@@ -41,13 +42,13 @@ begin
     from (
       select c.id
       from channels c
-      where c.id in (select distinct (i ->> 'channelId')::bigint from json_array_elements(_items) as i)
+      where c.id = any (_channel_ids)
       order by c.id
       for no key update skip locked
     ) as l;
   end if;
 
-  if exists (select 1 from json_array_elements(_items) as i where i ->> 'parentId' is not null) then
+  if _has_parents then
     select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
     into _errors
     from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
@@ -56,7 +57,7 @@ begin
       and p.is_deleted is not false;
   end if;
 
-  if exists (select 1 from json_array_elements(_items) as i where json_typeof(i -> 'attachments') = 'array') then
+  if _has_files then
     _errors := check_attachments(_items) || _errors;
   end if;
 
@@ -106,7 +107,6 @@ begin
     select distinct on ("tenantId", "userId", "requestId")
       "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
     from numbered
-    where "requestId" is not null
     order by "tenantId", "userId", "requestId", id
     on conflict do nothing
     returning resource_id
@@ -118,7 +118,7 @@ begin
       n.post_seq + row_number() over channel as place,
       greatest(n.last_message_at, now_ms()) as now
     from numbered n
-    where n."requestId" is null or n.id in (select resource_id from claimed)
+    where n.id in (select resource_id from claimed)
     window channel as (partition by n."channelId" order by n.id)
   ),
   patched as materialized (
@@ -177,8 +177,8 @@ begin
   where c.item not in (select s.item from patched s);
 end
 $$;
-comment on function insert_messages(json, boolean) is
+comment on function insert_messages(json, bigint[], boolean, boolean, boolean) is
   'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
 
-alter function insert_messages(json, boolean) owner to discuss_system;
-revoke all on function insert_messages(json, boolean) from public;
+alter function insert_messages(json, bigint[], boolean, boolean, boolean) owner to discuss_system;
+revoke all on function insert_messages(json, bigint[], boolean, boolean, boolean) from public;
