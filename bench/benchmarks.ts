@@ -17,6 +17,7 @@ import { sendFlat } from './send/send-flat.ts';
 import { sendStream } from './send/send-stream.ts';
 import { sendVsDocument10, sendVsDocument100, sendVsDocument1000 } from './send/send-vs-document.ts';
 import { sendVsNoop } from './send/send-vs-noop.ts';
+import { sendWebVsSend } from './send/send-web-vs-send.ts';
 
 export const BENCHMARKS: readonly Benchmark[] = [
   sendVsNoop,
@@ -25,6 +26,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   sendVsDocument100,
   sendVsDocument1000,
   sendFlat,
+  sendWebVsSend,
   fanoutGrpc,
   fanoutWeb,
   latency,

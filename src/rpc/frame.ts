@@ -40,10 +40,10 @@ export class Frame {
 }
 
 /** A message with the prefix it has in streams: a byte of flags and its length. */
-export function envelope(message: Buffer, flags = 0): Buffer {
+export function envelope(message: Uint8Array, flags = 0): Buffer {
   const framed = Buffer.allocUnsafe(5 + message.length);
   framed[0] = flags;
   framed.writeUInt32BE(message.length, 1);
-  message.copy(framed, 5);
+  framed.set(message, 5);
   return framed;
 }

@@ -53,7 +53,6 @@ export class Exchange {
   begin(call: CallContext): void {
     this.#stopTimer();
     this.#call = call;
-    if (this.#isClosed) call.cancel();
   }
 
   /** Whether the response is closed. One of HTTP/2 has no `destroyed`. */
@@ -71,21 +70,27 @@ export class Exchange {
     return this.response instanceof ServerResponse ? this.response : this.response.stream;
   }
 
-  /** Starts a streamed response. */
-  sendHeaders(contentType: string, requestId: string): void {
+  /** Starts a response, whose headers may leave with the first bytes that are written to `output`. */
+  startResponse(contentType: string, requestId: string): void {
     const { response } = this;
     response.setHeader('content-type', contentType);
     response.setHeader('x-request-id', requestId);
-    if (response instanceof ServerResponse) response.flushHeaders();
-    else response.writeHead(200);
+    if (!(response instanceof ServerResponse)) response.writeHead(200);
+  }
+
+  /** Starts a response, and sends its headers. */
+  sendHeaders(contentType: string, requestId: string): void {
+    this.startResponse(contentType, requestId);
+    if (this.response instanceof ServerResponse) this.response.flushHeaders();
   }
 
   /**
-   * To be called when the response is complete, with the number of bytes that its client has not read yet. They count until
-   * the response is closed, and it is cut off when that takes too long.
+   * To be called when the response is complete. The bytes that its client has not read yet count until the response is
+   * closed, and it is cut off when that takes too long.
    */
-  completed(bytes: number): void {
+  completed(): void {
     this.#stopTimer();
+    const bytes = this.output.writableLength;
     if (!this.#isClosed) this.#read ??= this.#pending.add(this.#call?.caller, bytes, () => this.#cutOff());
   }
 
@@ -100,8 +105,9 @@ export class Exchange {
     this.#isClosed = true;
     this.#stopTimer();
     this.#read?.();
-    if (this.#call !== undefined) this.#call.cancel();
-    else if (isReset(this.response)) void this.#countReset();
+    this.#call?.cancel();
+    // A call that is cancelled by this is counted by itself, but not one that had ended before its response.
+    if (this.#call?.ended === undefined && isReset(this.response)) void this.#countReset();
     if (request instanceof IncomingMessage && !request.complete) closeAfterLinger(request);
   }
 

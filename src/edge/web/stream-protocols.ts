@@ -8,6 +8,7 @@ import {
   parseContentType as parseConnectType,
 } from '@connectrpc/connect/protocol-connect';
 import {
+  grpcStatusOk,
   parseTimeout as parseGrpcTimeout,
   parseContentType as parseGrpcType,
   setTrailerStatus,
@@ -17,17 +18,16 @@ import {
   trailerFlag,
   trailerSerialize,
 } from '@connectrpc/connect/protocol-grpc-web';
+import { errors } from '../../rpc/errors.ts';
 import { envelope } from '../../rpc/frame.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
+import { type RequestProtocol, readEnvelope } from './request.ts';
 
 /** The differences between the three streaming protocols. The envelopes of messages are the same in all. */
-export type StreamProtocol = {
-  readonly codec: 'binary' | 'json';
+export type StreamProtocol = RequestProtocol & {
   readonly contentType: string;
-  /** Header with the compression of the request. */
+  /** Header with the compression of envelopes. */
   readonly encodingHeader: string;
-  /** The client's timeout. Throws when the header is malformed. */
-  readonly timeoutMs: (headers: HttpRequest['headers']) => number | undefined;
   /** Ends the response, with the error if given. */
   readonly end: (response: HttpResponse, error: ConnectError | undefined) => void;
 };
@@ -47,7 +47,8 @@ const connectBinary: StreamProtocol = {
   codec: 'binary',
   contentType: contentTypeStreamProto,
   encodingHeader: 'connect-content-encoding',
-  timeoutMs: (headers) => timeoutOf(parseConnectTimeout, headers['connect-timeout-ms']),
+  timeoutMs: (headers) => timeoutIn(headers, 'connect-timeout-ms', parseConnectTimeout),
+  read: (exchange, maxBytes) => readEnvelope(exchange, 'connect-content-encoding', maxBytes),
   end(response, error) {
     const end = JSON.stringify(endStreamToJson(new Headers(), error, undefined));
     response.end(envelope(Buffer.from(end), endStreamFlag));
@@ -55,14 +56,18 @@ const connectBinary: StreamProtocol = {
 };
 const connectJson: StreamProtocol = { ...connectBinary, codec: 'json', contentType: contentTypeStreamJson };
 
+// Trailers of a success.
+const grpcOk = { 'grpc-status': grpcStatusOk };
+const grpcWebOk = webTrailers();
+
 const grpcWebBinary: StreamProtocol = {
   codec: 'binary',
   contentType: 'application/grpc-web+proto',
   encodingHeader: 'grpc-encoding',
-  timeoutMs: (headers) => timeoutOf(parseGrpcTimeout, headers['grpc-timeout']),
+  timeoutMs: (headers) => timeoutIn(headers, 'grpc-timeout', parseGrpcTimeout),
+  read: (exchange, maxBytes) => readEnvelope(exchange, 'grpc-encoding', maxBytes),
   end(response, error) {
-    const trailers = trailerSerialize(setTrailerStatus(new Headers(), error));
-    response.end(envelope(Buffer.from(trailers), trailerFlag));
+    response.end(error === undefined ? grpcWebOk : webTrailers(error));
   },
 };
 const grpcWebJson: StreamProtocol = {
@@ -75,17 +80,25 @@ const grpcBinary: StreamProtocol = {
   ...grpcWebBinary,
   contentType: 'application/grpc+proto',
   end(response, error) {
-    response.addTrailers(Object.fromEntries(setTrailerStatus(new Headers(), error)));
+    response.addTrailers(
+      error === undefined ? grpcOk : Object.fromEntries(setTrailerStatus(new Headers(), error)),
+    );
     response.end();
   },
 };
 const grpcJson: StreamProtocol = { ...grpcBinary, codec: 'json', contentType: 'application/grpc+json' };
 
+function webTrailers(error?: ConnectError): Buffer {
+  const trailers = trailerSerialize(setTrailerStatus(new Headers(), error));
+  return envelope(Buffer.from(trailers), trailerFlag);
+}
+
 type Parse = (value: string | null, max: number) => { timeoutMs?: number; error?: ConnectError | undefined };
 
-function timeoutOf(parse: Parse, value: string | string[] | undefined): number | undefined {
+export function timeoutIn(headers: HttpRequest['headers'], name: string, parse: Parse): number | undefined {
+  const value = headers[name];
   if (typeof value !== 'string') return undefined;
   const { timeoutMs, error } = parse(value, Number.MAX_SAFE_INTEGER);
-  if (error !== undefined) throw error;
+  if (error !== undefined) throw errors.fieldInvalid(name, 'is not a timeout');
   return timeoutMs;
 }

@@ -1,15 +1,12 @@
-import { type DescMethod, fromBinary, fromJsonString, type Message } from '@bufbuild/protobuf';
-import { Code, ConnectError } from '@connectrpc/connect';
-import { compressionBrotli, compressionGzip } from '@connectrpc/connect-node';
+import { ConnectError } from '@connectrpc/connect';
 import type { ActiveCalls } from '../../rpc/active-calls.ts';
-import { errors, RpcError } from '../../rpc/errors.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
 import type { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
 import { admit } from './admission.ts';
 import { toConnectError } from './connect-error.ts';
-import type { HttpRequest } from './dual-protocol-server.ts';
 import type { Exchange } from './exchange.ts';
+import { readRequest } from './request.ts';
 import { type StreamProtocol, streamProtocolOf } from './stream-protocols.ts';
 
 /**
@@ -33,10 +30,13 @@ export function serveStream(
       response.end();
       return;
     }
-    if (!(await isAdmitted(rpc, calls, exchange, protocol))) return;
-    const received = await readRequest(exchange, protocol, method, maxBytes).catch((error) =>
-      asRpcError(error, maxBytes),
-    );
+    const { requestId, rejection } = await admit(rpc, calls, exchange);
+    const received = rejection ?? (await readRequest(protocol, exchange, method, maxBytes));
+    if (exchange.closed) return;
+    if (received instanceof ConnectError) {
+      reject(exchange, protocol, requestId, received);
+      return;
+    }
     const sendHeaders = () => exchange.sendHeaders(protocol.contentType, call.requestId);
     const open = () => {
       sendHeaders();
@@ -47,11 +47,8 @@ export function serveStream(
       edge: 'web',
       method,
       header: exchange.header,
-      request: () => {
-        if (received instanceof RpcError) throw received;
-        return received.message;
-      },
-      timeoutMs: received instanceof RpcError ? undefined : received.timeoutMs,
+      request: received.request,
+      timeoutMs: received.timeoutMs,
       sink,
     });
     exchange.begin(call);
@@ -65,74 +62,17 @@ export function serveStream(
     if (exchange.closed) return;
     if (!response.headersSent) sendHeaders();
     protocol.end(response, error);
-    exchange.completed(exchange.output.writableLength);
+    exchange.completed();
   };
 }
 
-/** Ends the response if the caller is not admitted. */
-async function isAdmitted(
-  rpc: Rpc,
-  calls: ActiveCalls,
+function reject(
   exchange: Exchange,
-  protocol: StreamProtocol,
-): Promise<boolean> {
-  const { requestId, rejection } = await admit(rpc, calls, exchange);
-  if (rejection !== undefined && !exchange.closed) {
-    exchange.sendHeaders(protocol.contentType, requestId);
-    protocol.end(exchange.response, rejection);
-    exchange.completed(exchange.output.writableLength);
-  }
-  return rejection === undefined;
-}
-
-type Received = { readonly message: Message; readonly timeoutMs: number | undefined };
-
-async function readRequest(
-  { request, header }: Exchange,
-  protocol: StreamProtocol,
-  method: DescMethod,
-  maxBytes: number,
-): Promise<Received> {
-  const body = await readBody(request, maxBytes);
-  if (body.length < 5 || body.length !== 5 + body.readUInt32BE(1)) {
-    throw errors.fieldInvalid('request', 'is not one enveloped message');
-  }
-  const compressed = (body.readUInt8(0) & 1) === 1;
-  const bytes = compressed
-    ? await decompress(body.subarray(5), header(protocol.encodingHeader), maxBytes)
-    : body.subarray(5);
-  return { message: decode(method, protocol, bytes), timeoutMs: protocol.timeoutMs(request.headers) };
-}
-
-function readBody(request: HttpRequest, maxBytes: number): Promise<Buffer> {
-  return new Promise((resolve, reject) => {
-    const chunks: Buffer[] = [];
-    let length = 0;
-    request.on('data', (chunk: Buffer) => {
-      length += chunk.length;
-      // The prefix of an envelope has five bytes.
-      if (length <= maxBytes + 5) chunks.push(chunk);
-      else reject(errors.requestTooLarge(maxBytes));
-    });
-    request.once('end', () => resolve(Buffer.concat(chunks)));
-    request.once('error', reject);
-  });
-}
-
-function decompress(bytes: Uint8Array, encoding: string | undefined, maxBytes: number): Promise<Uint8Array> {
-  const compression = [compressionGzip, compressionBrotli].find(({ name }) => name === encoding);
-  if (compression === undefined) throw errors.fieldInvalid('request', 'has an unknown compression');
-  return compression.decompress(bytes, maxBytes);
-}
-
-function decode(method: DescMethod, { codec }: StreamProtocol, bytes: Uint8Array): Message {
-  if (codec === 'binary') return fromBinary(method.input, bytes);
-  return fromJsonString(method.input, new TextDecoder().decode(bytes), { ignoreUnknownFields: true });
-}
-
-// All other failures to read a request are caused by its client.
-function asRpcError(error: unknown, maxBytes: number): RpcError {
-  if (error instanceof RpcError) return error;
-  const tooLarge = error instanceof ConnectError && error.code === Code.ResourceExhausted;
-  return tooLarge ? errors.requestTooLarge(maxBytes) : errors.fieldInvalid('request', 'cannot be decoded');
+  { contentType, end }: StreamProtocol,
+  requestId: string,
+  error: ConnectError,
+): void {
+  exchange.sendHeaders(contentType, requestId);
+  end(exchange.response, error);
+  exchange.completed();
 }
