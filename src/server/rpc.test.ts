@@ -28,6 +28,7 @@ describe('ServerService.GetServerInfo', () => {
       CHANNEL_NOTICES: 'false',
       EDIT_WINDOW_HOURS: '0',
       LIMIT_SEND_PER_MINUTE: '61',
+      WRITE_STREAM_IN_FLIGHT: '9',
       MAX_DEADLINE_MS: '61500',
     });
     await the.start({ CHANNEL_MAX_PINS: '8', CHANNEL_NOTICES: 'true', EDIT_WINDOW_HOURS: '2' });
@@ -44,9 +45,10 @@ describe('ServerService.GetServerInfo', () => {
         const info = await read(as, edge);
         const { limits, features, serverTime } = info;
         assert.deepEqual(
-          [limits?.channelPins, limits?.writesPerMinute, limits?.editWindow, features?.notices],
-          [7, 61, undefined, false],
+          [limits?.channelPins, limits?.writesPerMinute, limits?.sendStreamRequests, limits?.editWindow],
+          [7, 61, 9, undefined],
         );
+        assert.equal(features?.notices, false);
         assert.deepEqual([limits?.maxDeadline?.seconds, limits?.maxDeadline?.nanos], [61n, 500_000_000]);
         assert.ok(Number(serverTime?.seconds) >= Math.floor(before / 1000));
       }

@@ -64,5 +64,7 @@ function toLimits({
     presenceChannels: presence.maxChannels,
     typingChannelMembers: typing.maxMembers,
     typingTtl: durationFromMs(typing.ttlMs),
+    sendStreamRequests: write.streamInFlight,
+    sendStreamBytes: event.streamBufferBytes,
   };
 }
