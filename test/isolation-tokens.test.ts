@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
@@ -10,6 +11,7 @@ import { rejectsToken, type TokenTrial, tokenTrials } from './isolation/token-tr
 import type { As } from './kit/app.ts';
 import { rejects } from './kit/rejects.ts';
 import { until } from './kit/until.ts';
+import { PNG, upload } from './kit/uploads.ts';
 
 const SERVICE = 'discuss.service';
 const EDGES = ['grpc', 'web'] as const;
@@ -50,6 +52,8 @@ describe('page tokens of other callers', () => {
     await messages.sendMessage({ channelId, content: 'thêm', replyToMessageId: messageId });
     const edit = { channelId, messageId, content: 'sửa', updateMask: { paths: ['content'] } };
     await messages.editMessage(edit);
+    const file = await upload(app.client(AttachmentService, ana), channelId, 'thêm.png', PNG);
+    await messages.sendMessage({ channelId, attachmentIds: [file.id] });
     await messages.pinMessage({ channelId, messageId: pollId });
     await app.client(MessageService, binh).addReaction({ channelId, messageId, emoji: '🎉' });
     await app.client(MemberService, ana).addMembers({ channelId, userIds: [8n] });

@@ -4,6 +4,10 @@ import { Code, type Transport } from '@connectrpc/connect';
 import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import {
+  AttachmentService,
+  ListAttachmentsRequest_Kind,
+} from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
@@ -48,6 +52,11 @@ export const tokenTrials: readonly TokenTrial[] = [
     entity: ENTITY,
   }),
   listOf(AdminService.method.reconcileCounters, () => ({}), { tenantId: 2n }, operator),
+  listOf(AttachmentService.method.listAttachments, ({ channelId }) => ({ channelId }), {
+    channelId: OTHER_ID,
+    kind: ListAttachmentsRequest_Kind.IMAGE,
+    uploaderId: 1n,
+  }),
   listOf(ChannelService.method.listChannels, () => ({}), {
     types: [ChannelType.GROUP],
     pinnedOnly: true,
