@@ -162,7 +162,9 @@ export async function app(
   env: Record<string, string> = {},
   redisOf: () => Promise<FreshRedis> = () => freshRedis(),
 ): Promise<App> {
-  const [database, redis, tokens] = await Promise.all([freshDatabase(), redisOf(), createTokenSigner()]);
+  // First, because an open Redis would keep the process of a failed file from ending.
+  const database = await freshDatabase();
+  const [redis, tokens] = await Promise.all([redisOf(), createTokenSigner()]);
   const started = new App({ database, redis, tokens, env });
   await started.start();
   return started;
