@@ -46,6 +46,10 @@ bench: ## Run the headline benchmarks, or those that ARGS names (a subject, a na
 chaos: ## Inject faults under load, for about five minutes; ARGS selects faults
 	@$(NODE) scripts/chaos.ts $(ARGS)
 
+.PHONY: fuzz
+fuzz: ## Send hostile requests to both edges, for about two minutes; ARGS is the time of random requests in seconds
+	@$(NODE) scripts/fuzz.ts $(ARGS)
+
 .PHONY: demo
 demo: ## Send a conversation to the running service and count the deliveries
 	@$(NODE) scripts/demo.ts $(ARGS)

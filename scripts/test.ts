@@ -20,6 +20,7 @@ const ON_CLUSTER = [
 // In descending order of their time.
 const LONGEST = [
   'test/chaos/',
+  'test/fuzz/',
   'test/outage-postgres',
   'src/event/subscribe/',
   'src/presence/event',
