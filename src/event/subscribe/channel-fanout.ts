@@ -213,11 +213,12 @@ export class ChannelFanout implements FanoutProgress {
   }
 
   #end(stream: SubscriberStream, reason: ChannelClosedReason): void {
-    if (!stream.has(this.channelId) && !stream.stateReads.isReading) return;
     const end = () => {
       if (this.detach(stream)) sendClosed(stream, this.channelId, reason);
     };
-    stream.stateReads.applyDeparture(this.#pending(end));
+    end();
+    // Once more after a read, which may attach the channel from an older state.
+    if (stream.stateReads.isReading) stream.stateReads.applyAfterRead(this.#pending(end));
   }
 
   /** A change that keeps the fan-out in use until it is applied. */

@@ -1,6 +1,7 @@
 /**
- * Reads of states of channels for one stream. Joins and departures that are delivered during a read are applied after it,
- * because the states may be older. Joins also wait for the start of the stream, whose next page may name the channel.
+ * Reads of states of channels for one stream. Joins that are delivered during a read are applied after it, and departures
+ * then too, because the states may be older. Joins also wait for the start of the stream, whose next page may name the
+ * channel.
  */
 export class StateReads {
   #heldChanges: (() => void)[] | undefined;
@@ -46,8 +47,8 @@ export class StateReads {
     else held.push(join);
   }
 
-  applyDeparture(departure: () => void): void {
-    if (this.#heldChanges === undefined) departure();
-    else this.#heldChanges.push(departure);
+  /** To be called during a read. */
+  applyAfterRead(departure: () => void): void {
+    this.#heldChanges?.push(departure);
   }
 }
