@@ -1,5 +1,6 @@
 import { constants } from 'node:os';
 import { createTokenSigner, type TokenSigner } from '../test/kit/tokens.ts';
+import { openClamd } from './lib/clamd.ts';
 import { type Demo, LAN, MINH, STRANGER, seedDemo } from './lib/dev-demo.ts';
 import { serviceLog, startService } from './lib/dev-service.ts';
 import { chooseStackPort, DEV_FOLDER, lockStack, removeEnvFile, writeEnvFile } from './lib/dev-state.ts';
@@ -35,12 +36,15 @@ async function runStack(signal: AbortSignal): Promise<void> {
   signal.throwIfAborted();
   const storage = stack.adopt(await openStorage(), ({ stop }) => stop());
   signal.throwIfAborted();
+  const clamd = stack.adopt(await openClamd(report), ({ stop }) => stop());
+  signal.throwIfAborted();
 
   const signer = await createTokenSigner(DEV_FOLDER);
   const addresses = await chooseAddresses();
   const service = startService({
     ...serviceEnv(signer, addresses),
     ...storage.env,
+    ...(clamd.address === undefined ? {} : { CLAMD_ADDR: clamd.address }),
     DATABASE_URL: database.url,
     REDIS_URL: redis.url,
   });
@@ -57,6 +61,7 @@ async function runStack(signal: AbortSignal): Promise<void> {
     DATABASE_OWNER_URL: database.ownerUrl ?? '',
     REDIS_URL: redis.url,
     S3_ENDPOINT: storage.endpoint,
+    CLAMD_ADDR: clamd.address ?? '',
     ...tokens,
   };
   writeEnvFile(env);
@@ -119,6 +124,7 @@ function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
     `database  ${env['DATABASE_URL']}`,
     `Redis     ${env['REDIS_URL']}`,
     `S3        ${env['S3_ENDPOINT']}`,
+    `clamd     ${env['CLAMD_ADDR'] || 'not available: files are not scanned'}`,
     `Demo: tenant ${LAN.tenantId}, users ${LAN.userId} and ${MINH.userId}, direct channel ${demo.directChannelId}, ` +
       `group ${demo.groupChannelId}. Service log: ${serviceLog}. Ctrl-C stops everything and keeps the data.`,
     '.dev/env contains these tokens, and those of another tenant, a service and an operator:',

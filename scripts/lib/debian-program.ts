@@ -5,56 +5,71 @@ import { fileURLToPath } from 'node:url';
 import { promisify } from 'node:util';
 import { canRun, findOnPath } from './processes.ts';
 
-const CACHE = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.dev', 'redis-server');
-const NAMES = ['redis-server', 'valkey-server'] as const;
-const MISSING =
-  'No Redis: there is no redis-server or valkey-server on PATH, no Docker engine responds, and the package of the ' +
-  'distribution could not be unpacked. Install one of them, or set REDIS_URL (npm start) or TEST_REDIS_URL (npm test).';
+const DEV_FOLDER = join(dirname(fileURLToPath(import.meta.url)), '..', '..', '.dev');
 
 const exec = promisify(execFile);
 
-export interface RedisProgram {
+/** A program of the distribution. */
+export interface Wanted {
+  /** Alternatives, the preferred one first, each with the package that contains it. */
+  readonly alternatives: readonly { readonly name: string; readonly package: string }[];
+  /** An argument with which the program only prints something. */
+  readonly probe: string;
+  /** Folder below `.dev/` for the unpacked packages. */
+  readonly folder: string;
+  /** The error if there is no such program. */
+  readonly missing: string;
+}
+
+export interface Program {
   readonly file: string;
   /** Value of LD_LIBRARY_PATH. */
   readonly libraries: string;
 }
 
 /** The server on PATH, or the one that was unpacked earlier. */
-export function findRedisProgram(): RedisProgram | undefined {
-  for (const name of NAMES) {
+export function findProgram(wanted: Wanted): Program | undefined {
+  for (const { name } of wanted.alternatives) {
     const file = findOnPath(name);
     if (file !== undefined) return { file, libraries: process.env['LD_LIBRARY_PATH'] ?? '' };
   }
-  return programIn(CACHE);
+  return programIn(wanted, cacheOf(wanted));
+}
+
+function cacheOf({ folder }: Wanted): string {
+  return join(DEV_FOLDER, folder);
 }
 
 /** Unpacks the Debian package with missing libraries into `.dev/`, without root privileges. */
-export async function unpackRedis(log: (line: string) => void = () => {}): Promise<RedisProgram> {
-  if (findOnPath('apt-get') === undefined) throw new Error(MISSING);
-  log('unpacking the redis-server package of the distribution ...');
-  mkdirSync(dirname(CACHE), { recursive: true });
-  const folder = mkdtempSync(`${CACHE}.`);
+export async function unpackProgram(
+  wanted: Wanted,
+  log: (line: string) => void = () => {},
+): Promise<Program> {
+  if (findOnPath('apt-get') === undefined) throw new Error(wanted.missing);
+  log(`unpacking the ${wanted.alternatives[0]?.package} package of the distribution ...`);
+  mkdirSync(DEV_FOLDER, { recursive: true });
+  const folder = mkdtempSync(`${cacheOf(wanted)}.`);
   try {
-    await download(folder, log);
-    publish(join(folder, 'root'));
+    await download(wanted, folder, log);
+    publish(wanted, join(folder, 'root'));
   } catch (error) {
-    throw new Error(MISSING, { cause: error });
+    throw new Error(wanted.missing, { cause: error });
   } finally {
     rmSync(folder, { recursive: true, force: true });
   }
-  const program = programIn(CACHE);
-  if (program === undefined) throw new Error(MISSING);
+  const program = programIn(wanted, cacheOf(wanted));
+  if (program === undefined) throw new Error(wanted.missing);
   return program;
 }
 
-async function download(folder: string, log: (line: string) => void): Promise<void> {
+async function download(wanted: Wanted, folder: string, log: (line: string) => void): Promise<void> {
   // The system's package lists may be absent or too old for the archive; then separate lists are fetched.
   const attempts = [async () => [], () => freshLists(folder, log)];
   let failure: unknown;
   for (const lists of attempts) {
-    for (const name of NAMES) {
+    for (const alternative of wanted.alternatives) {
       try {
-        await unpack(name, folder, await lists());
+        await unpack(alternative.package, folder, await lists());
         return;
       } catch (error) {
         failure = error;
@@ -99,22 +114,25 @@ async function apt(cwd: string, args: readonly string[]): Promise<string> {
 }
 
 /** Two processes may unpack at once; either result is valid for both. */
-function publish(root: string): void {
-  if (programIn(root) === undefined) throw new Error('the unpacked server does not run');
-  if (programIn(CACHE) === undefined) rmSync(CACHE, { recursive: true, force: true });
+function publish(wanted: Wanted, root: string): void {
+  const cache = cacheOf(wanted);
+  if (programIn(wanted, root) === undefined) throw new Error('the unpacked program does not run');
+  if (programIn(wanted, cache) === undefined) rmSync(cache, { recursive: true, force: true });
   try {
-    renameSync(root, CACHE);
+    renameSync(root, cache);
   } catch (error) {
-    if (programIn(CACHE) === undefined) throw error;
+    if (programIn(wanted, cache) === undefined) throw error;
   }
 }
 
-function programIn(root: string): RedisProgram | undefined {
+function programIn({ alternatives, probe }: Wanted, root: string): Program | undefined {
   const libraries = ['usr/lib', 'lib'].flatMap((folder) => librariesIn(join(root, folder))).join(':');
-  for (const name of NAMES) {
-    const file = join(root, 'usr', 'bin', name);
+  const files = alternatives.flatMap(({ name }) =>
+    ['bin', 'sbin'].map((part) => join(root, 'usr', part, name)),
+  );
+  for (const file of files) {
     if (!existsSync(file)) continue;
-    if (canRun('env', [`LD_LIBRARY_PATH=${libraries}`, file, '--version'])) return { file, libraries };
+    if (canRun('env', [`LD_LIBRARY_PATH=${libraries}`, file, probe])) return { file, libraries };
   }
   return undefined;
 }

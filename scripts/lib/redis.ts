@@ -1,12 +1,20 @@
 import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
+import { findProgram, type Program, unpackProgram, type Wanted } from './debian-program.ts';
 import { isDockerAvailable } from './docker.ts';
 import { freePort, hasEnded, launch, stop, tailOf, waitUntil } from './processes.ts';
-import { findRedisProgram, type RedisProgram, unpackRedis } from './redis-program.ts';
 
 const START_MS = 10_000;
 const STOP_MS = 10_000;
+const PROGRAM: Wanted = {
+  alternatives: ['redis-server', 'valkey-server'].map((name) => ({ name, package: name })),
+  probe: '--version',
+  folder: 'redis-server',
+  missing:
+    'No Redis: there is no redis-server or valkey-server on PATH, no Docker engine responds, and the package of the ' +
+    'distribution could not be unpacked. Install one of them, or set REDIS_URL (npm start) or TEST_REDIS_URL (npm test).',
+};
 const IMAGE = 'redis:7-alpine';
 // The slots of a dead node are unavailable; the other nodes keep serving theirs.
 const CLUSTER_ARGUMENTS = [
@@ -46,7 +54,7 @@ export interface Redis {
  */
 export async function startRedis(options: RedisOptions): Promise<Redis> {
   const port = options.port ?? (await freePort());
-  const program = findRedisProgram();
+  const program = findProgram(PROGRAM);
   if (program !== undefined) return runProgram(program, port, options);
   if (options.cluster !== true && (await isDockerAvailable())) {
     try {
@@ -56,7 +64,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
       options.log?.(`no Redis from the Docker engine: ${error instanceof Error ? error.message : error}`);
     }
   }
-  return runProgram(await unpackRedis(options.log), port, options);
+  return runProgram(await unpackProgram(PROGRAM, options.log), port, options);
 }
 
 /** Performs the work that the first `startRedis` on a machine requires. */
@@ -65,7 +73,7 @@ export async function prepareRedis(log: (line: string) => void): Promise<void> {
   await redis.stop();
 }
 
-async function runProgram(program: RedisProgram, port: number, options: RedisOptions): Promise<Redis> {
+async function runProgram(program: Program, port: number, options: RedisOptions): Promise<Redis> {
   const child = launch({
     command: [program.file, ...serverArguments(port, '127.0.0.1', options, options.dataDir ?? tmpdir())],
     orphanSignal: 'SIGTERM',
