@@ -2766,6 +2766,43 @@ revoke all on function members_of(bigint[]) from public;
 grant execute on function members_of(bigint[]) to discuss_service;
 comment on function members_of(bigint[]) is 'All members of those of the channels that the caller is a member of. For channels with few members.';
 
+CREATE OR REPLACE FUNCTION public.mentions_of(_channel_ids bigint[])
+ RETURNS TABLE(channel_id bigint, mention_count integer)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+AS $function$
+declare
+  _tenant_id constant bigint := app_tenant_id();
+  _user_id constant bigint := app_user_id();
+begin
+  return query
+  select
+    me.channel_id,
+    (
+      select count(*)
+      from messages x
+      where x.channel_id = me.channel_id
+        and x.tenant_id = _tenant_id
+        and x.id > coalesce(me.last_read_msg_id, 0)
+        and x.sender_id != _user_id
+        and not x.is_deleted
+        and (x.mentions != '{}' or x.mention_scope = 'CHANNEL')
+        and (_user_id = any(x.mentions) or x.mention_scope = 'CHANNEL')
+    )::int
+  from channel_members me
+  where me.channel_id = any(_channel_ids)
+    and me.user_id = _user_id
+    and me.tenant_id = _tenant_id
+    and is_member_status(me.status);
+end
+$function$;
+alter function mentions_of(bigint[]) owner to discuss_system;
+revoke all on function mentions_of(bigint[]) from public;
+grant execute on function mentions_of(bigint[]) to discuss_service;
+comment on function mentions_of(bigint[]) is 'Number of unread messages that mention the caller, in those of the channels that the caller is a member of.';
+
 CREATE OR REPLACE FUNCTION public.message_attachments(_message_id bigint)
  RETURNS text
  LANGUAGE sql

@@ -10,7 +10,7 @@ import { columnEnum } from '../db/column-enum.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { type MembershipRow, membershipColumns, mentionCountAfter, unreadCount } from '../membership/sql.ts';
+import { type MembershipRow, membershipColumns, unreadCount } from '../membership/sql.ts';
 import { toMembership } from '../membership/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
@@ -168,13 +168,11 @@ function listChannels(
     )
     select
       page.*, newest.*,
-      case
-        when page.unread_count > 0
-          then ${mentionCountAfter(sql, tenantId, userId, sql`page.id`, sql`page.last_read_msg_id`)}
-        else 0
-      end as unread_mention_count,
+      coalesce(mentions.mention_count, 0) as unread_mention_count,
       few.user_ids as member_ids
     from page
+    left join mentions_of((select array_agg(p.id) from page p where p.unread_count > 0)) as mentions
+      on mentions.channel_id = page.id
     left join members_of((select array_agg(p.id) from page p where p.member_count <= ${maxMembers})) as few
       on few.channel_id = page.id
     left join lateral (
