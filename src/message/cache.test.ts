@@ -155,6 +155,18 @@ describe('the cache of newest messages', () => {
     }
   });
 
+  it('does not hold pages of more than 256 KiB', async () => {
+    await post('nhỏ');
+    await readKept();
+    const large = 'ạ'.repeat(9_000);
+    for (let count = 0; count < 10; count += 1) await post(large);
+    const before = await reads('hit');
+    for (let count = 0; count < 5; count += 1) assert.equal((await read()).messages.length, 11);
+    await readKept(5);
+    assert.equal(await reads('hit'), before + 1);
+    assert.ok(((await redis.memory('USAGE', key())) ?? 0) < 256 * 1024);
+  });
+
   it('is ignored when it contains an old version', async () => {
     const { deps } = the.instances[CACHED] ?? assert.fail();
     const messageId = await post('một');

@@ -5,6 +5,8 @@ import type { MessageRow } from './sql.ts';
 
 const TTL_SECONDS = 3_600;
 const REMEMBERED_CHANNELS = 10_000;
+// Of a page in Redis, which holds text of users for as many channels as they read. 50 messages take 20 KB.
+const MAX_PAGE_BYTES = 256 * 1024;
 
 const readNewest = loadScript(import.meta.dirname, 'read-newest');
 const keepNewest = loadScript(import.meta.dirname, 'keep-newest');
@@ -59,11 +61,15 @@ export class MessageCache {
     else this.#read.set(channelId, newest.version);
   }
 
-  /** Stores messages that were read together with the version, in the background. */
+  /**
+   * Stores messages that were read together with the version, in the background. Pages above the maximum size are not
+   * stored: they are read from PostgreSQL.
+   */
   keep(channelId: bigint, { headSeq, version, messages, hasOlder }: Newest): void {
     if (!this.#enabled || messages.length === 0) return;
     const head = `${headSeq} ${version} ${messages.length} ${hasOlder ? 1 : 0}`;
     const members = messages.flatMap((row) => [`${row.createdAt}`, JSON.stringify(toEntity(row))]);
+    if (members.reduce((sum, text) => sum + Buffer.byteLength(text), 0) > MAX_PAGE_BYTES) return;
     this.#client.write(keepNewest, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members);
   }
 
