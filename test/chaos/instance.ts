@@ -1,6 +1,5 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { createInterface } from 'node:readline';
 import { freePort, hasEnded, launch, stop, waitUntil } from '../../scripts/lib/processes.ts';
 
 const START_MS = 20_000;
@@ -63,7 +62,13 @@ export class Instance {
     });
     this.#process = child;
     if (child.stdout === null) throw new Error('no output');
-    createInterface(child.stdout).on('line', (line) => this.#read(line));
+    let rest = '';
+    // Not readline, which also ends lines at U+2028, as texts of clients can contain it.
+    child.stdout.setEncoding('utf8').on('data', (chunk: string) => {
+      const lines = (rest + chunk).split('\n');
+      rest = lines.pop() ?? '';
+      for (const line of lines) this.#read(line);
+    });
   }
 
   async ready(): Promise<void> {
