@@ -64,6 +64,7 @@ export function toConfig(env: Env) {
       searchPerMinute: read.count('LIMIT_SEARCH_PER_MINUTE', 30),
       streamOpensPerMinute: read.count('LIMIT_STREAM_OPENS_PER_MINUTE', 60),
       tenantPerMinute: read.count('LIMIT_TENANT_PER_MINUTE', 10_000),
+      tenantBurstMs: read.count('LIMIT_TENANT_BURST_MS', 5_000, 1),
       cancelledPerMinute: read.count('LIMIT_CANCELLED_PER_MINUTE', 300),
       streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 20),
       streamsPerTenant: read.count('LIMIT_STREAMS_PER_TENANT', 20_000),

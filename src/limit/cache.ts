@@ -15,7 +15,7 @@ export function createLimitCache(redis: RedisClient, instance: string, leaseMs: 
   return {
     /** Takes a call from each bucket, or from none when one is empty. */
     async take(buckets: readonly Bucket[]): Promise<LimitExceeded | undefined> {
-      const rates = buckets.map(({ perMinute }) => perMinute);
+      const rates = buckets.flatMap(({ perMinute, burstMs }) => [perMinute, burstMs]);
       const reply = await callScript(redis, takeCalls, buckets.map(toKey), ...rates);
       const position = reply.number('exceeded');
       return position === 0 ? undefined : { index: position - 1, waitMs: reply.number('wait_us') / 1000 };

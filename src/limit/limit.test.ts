@@ -25,6 +25,7 @@ describe('rate limits over several instances', () => {
       LIMIT_READ_PER_MINUTE: '20',
       LIMIT_STREAM_OPENS_PER_MINUTE: '20',
       LIMIT_TENANT_PER_MINUTE: '50',
+      LIMIT_TENANT_BURST_MS: '60000',
       LIMIT_STREAMS_PER_USER: '3',
       LIMIT_STREAMS_PER_TENANT: '5',
       LIMIT_STREAM_LEASE_MS: '1500',
@@ -128,6 +129,23 @@ describe('rate limits over several instances', () => {
     };
     await rejects(attempts(), Code.ResourceExhausted, 'RATE_LIMITED');
     assert.equal((await readAtOnce(20, (index) => user(2 + index))).admitted, 20);
+  });
+
+  it('admit the calls of a burst of a tenant at once, and then the calls of its rate', async () => {
+    await the.start({
+      LIMIT_TENANT_PER_MINUTE: '600',
+      LIMIT_TENANT_BURST_MS: '2000',
+      LIMIT_READ_PER_MINUTE: '0',
+    });
+    const instance = the.instances.length - 1;
+    const began = performance.now();
+    const calls = Array.from({ length: 100 }, (_, index) =>
+      the.client(MemberService, user(index + 1), 'grpc', instance).getUnreadSummary({}),
+    );
+    const results = await Promise.allSettled(calls);
+    const admitted = results.filter(({ status }) => status === 'fulfilled').length;
+    const most = 20 + (performance.now() - began) / 100;
+    assert.ok(admitted >= 20 && admitted <= most, `${admitted} of at most ${most}`);
   });
 
   it('reject calls on a bucket known to be empty without asking Redis', async () => {

@@ -8,7 +8,7 @@ const RETRY_MS = 1_000;
 
 /**
  * Limits in this process's memory, by GCRA like take-calls.lua: a bucket is the time at which it will be full again,
- * and is empty when that is a minute ahead.
+ * and is empty when that is further ahead than its burst.
  */
 export class LocalLimiter implements Limiter {
   readonly #tats = new LRUCache<string, number>({ max: MAX_BUCKETS });
@@ -22,11 +22,13 @@ export class LocalLimiter implements Limiter {
   take(buckets: readonly Bucket[]): LimitExceeded | undefined {
     const now = this.#now();
     const tats: number[] = [];
-    for (const [index, { key, perMinute }] of buckets.entries()) {
-      const tat = Math.min(Math.max(this.#tats.get(key) ?? 0, now), now + MINUTE_MS);
-      const next = tat + MINUTE_MS / perMinute;
+    for (const [index, { key, perMinute, burstMs }] of buckets.entries()) {
+      const callMs = MINUTE_MS / perMinute;
+      const capacityMs = Math.max(burstMs, callMs);
+      const tat = Math.min(Math.max(this.#tats.get(key) ?? 0, now), now + capacityMs);
+      const next = tat + callMs;
       // The tolerance keeps rounding from costing the last call.
-      if (next - now > MINUTE_MS + 1e-3) return { index, waitMs: next - now - MINUTE_MS };
+      if (next - now > capacityMs + 1e-3) return { index, waitMs: next - now - capacityMs };
       tats.push(next);
     }
     for (const [index, { key }] of buckets.entries()) this.#tats.set(key, tats[index] ?? now);

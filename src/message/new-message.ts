@@ -130,7 +130,9 @@ async function takeMentions({ config, limiter }: Deps, caller: Caller, members: 
   const description = `mentions of all members of channels, ${mentionAllPerMinute} members per minute and tenant`;
   const perMinute = Math.max(1, mentionAllPerMinute / Math.max(1, members));
   const quota = { subject, limit: mentionAllPerMinute, description };
-  const exceeded = await limiter.take([{ key: `{${caller.tenantId}}:mentions`, perMinute, quota }]);
+  const exceeded = await limiter.take([
+    { key: `{${caller.tenantId}}:mentions`, perMinute, burstMs: 60_000, quota },
+  ]);
   if (exceeded !== undefined) throw errors.rateLimited(quota, exceeded.waitMs);
 }
 

@@ -122,7 +122,7 @@ test('a call that a service makes for a user counts against the user', async () 
 });
 
 test('calls of a tenant are limited over both edges together', async () => {
-  await using edges = await openEdges({}, { LIMIT_TENANT_PER_MINUTE: '2' });
+  await using edges = await openEdges({}, { LIMIT_TENANT_PER_MINUTE: '2', LIMIT_TENANT_BURST_MS: '60000' });
   const mesh = meshClient(edges);
   const web = clientOf(createGrpcTransport({ baseUrl: `http://${edges.web.address}` }));
   await mesh.read(names, bearer(edges.token));

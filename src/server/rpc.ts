@@ -44,6 +44,7 @@ function toLimits({
     searchesPerMinute: limits.searchPerMinute,
     streamOpensPerMinute: limits.streamOpensPerMinute,
     tenantCallsPerMinute: limits.tenantPerMinute,
+    tenantBurst: durationFromMs(limits.tenantBurstMs),
     cancelledCallsPerMinute: limits.cancelledPerMinute,
     streamsPerUser: limits.streamsPerUser,
     streamsPerTenant: limits.streamsPerTenant,

@@ -6,11 +6,12 @@ import type { CallContext } from '../call-context.ts';
 import { errors, type QuotaText } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** A bucket that holds `perMinute` calls and refills evenly. */
+/** A bucket that refills evenly with `perMinute` calls, and holds those of `burstMs`, but at least one. */
 export type Bucket = {
   /** `{tenant}:…`: the hash tag puts the keys of one tenant on one node of a Redis Cluster. */
   readonly key: string;
   readonly perMinute: number;
+  readonly burstMs: number;
   readonly quota: QuotaText;
 };
 
@@ -30,7 +31,8 @@ export type Limiter = {
 /**
  * Enforces the quotas: calls per minute by user and kind (read, write, search, opened stream) and by tenant, and
  * concurrent streams by user and by tenant. Every call of a user takes from a bucket of the user before the tenant's,
- * so that no user exhausts the tenant's quota. A call that a service makes for a user counts against the user's own
+ * so that no user exhausts the tenant's quota. A user can make the calls of a minute at once; a tenant, only those of a few
+ * seconds, because those of a minute would delay all other tenants. A call that a service makes for a user counts against the user's own
  * quota, so that a user cannot gain calls through a second front end. Calls of services and operators without a user
  * count against the tenant's quota only; their streams count together, as if of one user. A limit of 0 is off.
  */
@@ -58,6 +60,8 @@ export function rateLimit(limiter: Limiter, config: Config['limits']): Intercept
   };
 }
 
+const MINUTE_MS = 60_000;
+
 const plurals = { read: 'reads', write: 'writes', search: 'searches', open: 'opened streams' } as const;
 
 function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Bucket[] {
@@ -69,6 +73,7 @@ function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Buck
     buckets.push({
       key: `{${tenantId}}:${kind}:${userId}`,
       perMinute,
+      burstMs: MINUTE_MS,
       quota: { subject: `user:${userId}`, limit: perMinute, description },
     });
   }
@@ -78,6 +83,7 @@ function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Buck
     buckets.push({
       key: `{${tenantId}}:calls`,
       perMinute: config.tenantPerMinute,
+      burstMs: config.tenantBurstMs,
       quota: { subject, limit: config.tenantPerMinute, description },
     });
   }
