@@ -8,6 +8,7 @@ import {
 } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
@@ -119,6 +120,26 @@ describe('attachments of messages', () => {
       Code.AlreadyExists,
       'REQUEST_ID_REUSED',
     );
+  });
+
+  it('are returned to a retry of a sender who was removed, whose old URLs end at their time', async () => {
+    const target = await group();
+    const id = await image('cũ.png', binh, target);
+    const request = { channelId: target, attachmentIds: [id], requestId: crypto.randomUUID() };
+    const { message } = await messages(binh).sendMessage(request);
+    const call = { channelId: target, attachmentId: id };
+    const { url, expireTime } = await files(binh).getDownloadUrl(call);
+    const short = await the.start({ ATTACHMENT_DOWNLOAD_URL_MS: '1000' });
+    const shortLived = await the
+      .client(AttachmentService, binh, 'grpc', the.instances.indexOf(short))
+      .getDownloadUrl(call);
+    await the.client(MemberService, ana).removeMember({ channelId: target, userId: 2n });
+    await rejects(files(binh).getDownloadUrl(call), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    assert.equal((await fetch(url)).status, 200);
+    assert.ok(Number(expireTime?.seconds) * 1000 <= Date.now() + 300_000);
+    await until(async () => (await fetch(shortLived.url)).status === 403, 'the end of the URL');
+    const repeated = await messages(binh).sendMessage(request);
+    assert.ok(message && repeated.message && equals(MessageSchema, repeated.message, message));
   });
 
   it('are found by the words of their names, and by filter', async () => {
