@@ -122,7 +122,6 @@ describe('AdminService', () => {
   }
 
   it('finds and repairs messages of channels and replies to messages that do not exist', async () => {
-    const before = await dump(channelId);
     const [orphan] = await the.owner<{ id: bigint }[]>`
       insert into messages (channel_id, sender_id, tenant_id, content, post_seq, created_at, updated_at)
       values (987654, 1, 1, 'lạc', 1, 1, 1)
@@ -130,7 +129,7 @@ describe('AdminService', () => {
     `;
     const [reply] = await the.owner<{ id: bigint }[]>`
       insert into messages (channel_id, sender_id, tenant_id, content, parent_id, post_seq, created_at, updated_at)
-      values (${channelId}, 1, 1, 'lạc', 987654, 987654, 1, 1)
+      values (${channelId}, 1, 1, 'lạc', 987654, 100, 1, 1)
       returning id
     `;
     const found = await reconcile(the);
@@ -138,11 +137,13 @@ describe('AdminService', () => {
     const rows = await the.owner<{ parentId: bigint | null }[]>`
       select parent_id from messages where id in (${orphan?.id ?? 0n}, ${reply?.id ?? 0n})
     `;
-    assert.deepEqual(rows, [{ parentId: null }]);
+    assert.deepEqual(
+      rows.map(({ parentId }) => parentId),
+      [null],
+    );
     await the.owner`delete from messages where id = ${reply?.id ?? 0n}`;
     await reconcile(the);
     await the.owner`select settle_unread(1000)`;
-    assert.equal((await dump(channelId)).length, before.length);
     await assertNothingToRepair(the);
   });
 

@@ -39,7 +39,10 @@ const services = [
 const serverLimit = 1_048_576;
 
 // Batches that the contract limits by their size as well.
-const limitedByBytes: readonly DescMethod[] = [ActivityService.method.recordActivities];
+const limitedByBytes: readonly DescMethod[] = [
+  ActivityService.method.recordActivities,
+  MessageService.method.batchSendMessages,
+];
 
 test('the largest request that the contract permits fits the limit of its method', () => {
   const tooLarge = services

@@ -1763,7 +1763,7 @@ export const MessageService: GenService<{
    * item twice: each has its own `request_id`. If the call fails as a whole, repeat it; if single items have errors that
    * permit a retry (UNAVAILABLE, DEADLINE_EXCEEDED, RESOURCE_EXHAUSTED or ABORTED), repeat these items.
    *
-   * The outcomes are at most 3 MB. If repeated items return larger messages, those that do not fit have the error
+   * A request is at most 1 MiB, which 100 messages of the maximum size exceed. The outcomes are at most 3 MB. If repeated items return larger messages, those that do not fit have the error
    * RESOURCE_EXHAUSTED (OVERLOADED): repeat them in a call with fewer items.
    *
    * @generated from rpc serp.discuss.v1.MessageService.BatchSendMessages
