@@ -68,6 +68,7 @@ suite('many reset calls on a connection that users share', () => {
 function openShared(env: Record<string, string> = {}, now: () => number = Date.now): Promise<TestEdges> {
   const unlimited = {
     LIMIT_SEND_PER_MINUTE: '0',
+    LIMIT_TENANT_PER_MINUTE: '0',
     LIMIT_STREAM_OPENS_PER_MINUTE: '0',
     LIMIT_STREAMS_PER_USER: '0',
   };
