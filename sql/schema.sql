@@ -3497,7 +3497,7 @@ begin
   ]) as k(kind)
   union all
   select o.kind, o.checked, o.repaired, _next
-  from repair_orphans(_tenant_id, _after, _next) as o;
+  from repair_orphans(_ids, _tenant_id, _after, _next) as o;
 end
 $function$;
 alter function reconcile_counters(bigint,bigint,integer) owner to discuss_system;
@@ -4270,49 +4270,52 @@ alter function repair_members(bigint[]) owner to discuss_system;
 revoke all on function repair_members(bigint[]) from public;
 comment on function repair_members(bigint[]) is 'Repairs the counters of locked memberships; returns how many of each kind.';
 
-CREATE OR REPLACE FUNCTION public.repair_orphans(_tenant_id bigint, _after bigint, _to bigint)
+CREATE OR REPLACE FUNCTION public.repair_orphans(_ids bigint[], _tenant_id bigint, _after bigint, _to bigint)
  RETURNS TABLE(kind text, checked bigint, repaired bigint)
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
 AS $function$
+declare
+  _missing bigint[];
 begin
   kind := 'messages.parent_id';
   select count(*)
   into checked
   from messages m
-  where m.channel_id > _after
-    and (_to is null or m.channel_id <= _to)
-    and (_tenant_id = 0 or m.tenant_id = _tenant_id)
+  where m.channel_id = any(_ids)
     and m.parent_id is not null;
   update messages m
   set parent_id = null
-  where m.channel_id > _after
-    and (_to is null or m.channel_id <= _to)
-    and (_tenant_id = 0 or m.tenant_id = _tenant_id)
+  where m.channel_id = any(_ids)
     and m.parent_id is not null
     and not exists (select 1 from messages p where p.id = m.parent_id and p.channel_id = m.channel_id);
   get diagnostics repaired = row_count;
   return next;
 
   kind := 'messages.channel_id';
-  select count(*)
-  into checked
-  from messages m
-  where m.channel_id > _after
-    and (_to is null or m.channel_id <= _to)
-    and (_tenant_id = 0 or m.tenant_id = _tenant_id);
+  -- One look into the index for each channel id, and not for each message.
+  with recursive used as (
+    select (select min(m.channel_id) from messages m where m.channel_id > _after) as id
+    union all
+    select (select min(m.channel_id) from messages m where m.channel_id > u.id)
+    from used u
+    where u.id is not null and (_to is null or u.id < _to)
+  )
+  select count(*), array_agg(u.id) filter (where not exists (select 1 from channels c where c.id = u.id))
+  into checked, _missing
+  from used u
+  where u.id <= coalesce(_to, u.id);
   delete from messages m
-  where m.channel_id > _after
-    and (_to is null or m.channel_id <= _to)
-    and (_tenant_id = 0 or m.tenant_id = _tenant_id)
-    and not exists (select 1 from channels c where c.id = m.channel_id and c.tenant_id = m.tenant_id);
+  where m.channel_id = any(_missing)
+    and (_tenant_id = 0 or m.tenant_id = _tenant_id);
   get diagnostics repaired = row_count;
   return next;
 end
 $function$;
-alter function repair_orphans(bigint,bigint,bigint) owner to discuss_system;
-revoke all on function repair_orphans(bigint,bigint,bigint) from public;
-comment on function repair_orphans(bigint,bigint,bigint) is 'Checks the messages of the channels after _after up to _to (null: all later ones): detaches replies to messages that do not exist in their channel, and removes messages of channels that do not exist.';
+alter function repair_orphans(bigint[],bigint,bigint,bigint) owner to discuss_system;
+revoke all on function repair_orphans(bigint[],bigint,bigint,bigint) from public;
+comment on function repair_orphans(bigint[],bigint,bigint,bigint) is 'Detaches replies of the channels _ids to messages that do not exist in their channel, and removes messages whose channel_id is above _after, at most _to (null: any) and of no channel. Returns how many replies, or channel ids, were checked.';
 
 CREATE OR REPLACE FUNCTION public.repair_threads(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)

@@ -62,7 +62,7 @@ begin
   ]) as k(kind)
   union all
   select o.kind, o.checked, o.repaired, _next
-  from repair_orphans(_tenant_id, _after, _next) as o;
+  from repair_orphans(_ids, _tenant_id, _after, _next) as o;
 end
 $$;
 comment on function reconcile_counters(bigint, bigint, int) is
