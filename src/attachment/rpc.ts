@@ -1,3 +1,4 @@
+import type { PendingQuery } from 'postgres';
 import { AttachmentSchema } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import {
   type AttachmentService,
@@ -17,11 +18,11 @@ import { requireFound } from './access.ts';
 import { isInlineType, toDisposition } from './file.ts';
 import {
   type AttachmentRow,
+  attachmentColumns,
   deleteSent,
   deleteUnsent,
   findAttachment,
   findPoster,
-  listAttachments,
   touchMessage,
 } from './sql.ts';
 import { type UploadDeps, uploadHandlers } from './upload.ts';
@@ -142,4 +143,48 @@ async function remove(
   await deleteSent(sql, tenantId, attachmentId);
   await touchMessage(sql, tenantId, row.messageId);
   return appendEvent(sql, channelId, 'ATTACHMENT_CHANGED', userId, changed, row.messageId);
+}
+
+/** What a list of files is restricted to: a prefix of the type, or all types but images, videos and audio. */
+type ListFilter = {
+  readonly channelId: bigint;
+  readonly uploaderId: bigint;
+  readonly typePrefix: string | undefined;
+  readonly isOther: boolean;
+};
+
+/** Files of a channel's messages, newest first. One row without file when there are none, no row without membership. */
+function listAttachments(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  { channelId, uploaderId, typePrefix, isOther }: ListFilter,
+  before: { readonly createdAt: bigint; readonly id: bigint } | undefined,
+  limit: number,
+): PendingQuery<(AttachmentRow | { readonly id: null })[]> {
+  return sql<(AttachmentRow | { readonly id: null })[]>`
+    select f.*
+    from channels c
+    join channel_members me on me.channel_id = c.id
+    left join lateral (
+      select ${attachmentColumns(sql)}
+      from attachments a
+      where a.channel_id = c.id
+        and a.tenant_id = ${tenantId}
+        and a.message_id is not null
+        ${uploaderId === 0n ? sql`` : sql`and a.uploader_id = ${uploaderId}`}
+        ${typePrefix === undefined ? sql`` : sql`and starts_with(a.file_type, ${typePrefix})`}
+        ${isOther ? sql`and a.file_type !~ '^(image|video|audio)/'` : sql``}
+        ${before === undefined ? sql`` : sql`and (a.created_at, a.id) < (${before.createdAt}, ${before.id})`}
+      order by a.created_at desc, a.id desc
+      limit ${limit}
+    ) as f on true
+    where c.id = ${channelId}
+      and c.tenant_id = ${tenantId}
+      and c.deleted_at is null
+      and me.user_id = ${userId}
+      and me.tenant_id = ${tenantId}
+      and is_member_status(me.status)
+    order by f.created_at desc, f.id desc
+  `;
 }

@@ -12,7 +12,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { ScannerUnavailable, scan, type Verdict } from './clamd.ts';
 import { isImageType } from './file.ts';
 import { MarkupDetector } from './markup.ts';
-import { type AttachmentRow, endScan, listAdmins, queueObjectDeletion, touchMessage } from './sql.ts';
+import { type AttachmentRow, attachmentColumns, touchMessage } from './sql.ts';
 import type { Storage } from './storage.ts';
 import type { Thumbnail, Thumbnails } from './thumbnails.ts';
 import { toAttachmentChanged } from './view.ts';
@@ -184,4 +184,60 @@ function claimScans(sql: Pool, limit: number, leaseMs: bigint): PendingQuery<Cla
 /** Ends a claim without a result. */
 function postponeScan(sql: Pool, id: bigint, delayMs: bigint, counts: boolean): PendingQuery<object[]> {
   return sql`select postpone_scan(${id}, ${delayMs}, ${counts})`;
+}
+
+type ScanResult = {
+  readonly status: 'CLEAN' | 'INFECTED' | 'ERROR';
+  readonly key: string;
+  readonly location: string;
+  readonly inlineSafe: boolean;
+  readonly thumbnailUrl: string | null;
+  readonly width: number | null;
+  readonly height: number | null;
+  readonly preview: Buffer | null;
+};
+
+/** Stores the result of a scan; no row if the file was removed, or another scan has ended before. */
+function endScan(
+  sql: Sql,
+  tenantId: bigint,
+  attachmentId: bigint,
+  result: ScanResult,
+): PendingQuery<AttachmentRow[]> {
+  return sql<AttachmentRow[]>`
+    update attachments a
+    set
+      scan_status = ${result.status},
+      scanned_at = now_ms(),
+      s3_key = ${result.key},
+      s3_url = ${result.location},
+      inline_safe = ${result.inlineSafe},
+      thumbnail_url = ${result.thumbnailUrl},
+      width = ${result.width},
+      height = ${result.height},
+      preview = ${result.preview},
+      version = a.version + 1,
+      updated_at = now_ms()
+    where a.id = ${attachmentId}
+      and a.tenant_id = ${tenantId}
+      and a.scan_status = 'PENDING'
+    returning ${attachmentColumns(sql)}
+  `;
+}
+
+/** Queues the object of a file for deletion, before the file gets another object. */
+function queueObjectDeletion(sql: Sql, attachmentId: bigint): PendingQuery<object[]> {
+  return sql`select queue_object_deletion(${attachmentId})`;
+}
+
+/** The owners and admins of a channel. */
+function listAdmins(sql: Sql, tenantId: bigint, channelId: bigint): PendingQuery<{ userId: bigint }[]> {
+  return sql<{ userId: bigint }[]>`
+    select m.user_id
+    from channel_members m
+    where m.channel_id = ${channelId}
+      and m.tenant_id = ${tenantId}
+      and m.role in ('ADMIN', 'OWNER')
+      and is_member_status(m.status)
+  `;
 }

@@ -1,4 +1,5 @@
 import type { MessageShape } from '@bufbuild/protobuf';
+import type { PendingQuery } from 'postgres';
 import {
   type AttachmentService,
   CreateUploadRequestSchema,
@@ -15,13 +16,11 @@ import { cleanName, detectType, extensionOf, START_BYTES, toKey } from './file.t
 import { assemble, countParts, PART_BYTES, toUploadParts } from './parts.ts';
 import {
   type AttachmentRow,
-  claimUpload,
   completeUpload,
   deleteUnsent,
   findAttachment,
   insertUpload,
   renewUpload,
-  reserveStorage,
 } from './sql.ts';
 import type { Storage } from './storage.ts';
 import { toAttachment } from './view.ts';
@@ -145,4 +144,33 @@ async function prepareParts(deps: UploadDeps, call: Call, row: AttachmentRow): P
   if (uploadId !== null && renewed?.uploadId !== uploadId) await storage.abortUpload(row.s3Key, uploadId);
   if (renewed === undefined) throw errors.conflict();
   return renewed;
+}
+
+/** Claims a request id for a new upload and returns the id of its file; no row when the request id is already used. */
+function claimUpload(
+  sql: Sql,
+  tenantId: bigint,
+  userId: bigint,
+  upload: { readonly channelId: bigint; readonly requestId: string; readonly hash: Buffer },
+): PendingQuery<{ id: bigint }[]> {
+  return sql<{ id: bigint }[]>`
+    insert into idempotency_keys
+      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+    select
+      ${tenantId}, ${userId}, ${upload.requestId}::text::uuid, 'CreateUpload', ${upload.hash}, ${upload.channelId},
+      nextval('attachments_id_seq'), now_ms()
+    on conflict do nothing
+    returning resource_id as id
+  `;
+}
+
+/** Adds a file to the usage of the caller's tenant and user. Returns which limit it exceeds. */
+function reserveStorage(
+  sql: Sql,
+  bytes: bigint,
+  limits: { readonly tenantBytes: number; readonly userBytes: number },
+): PendingQuery<{ exceeded: 'TENANT' | 'USER' | null }[]> {
+  return sql<{ exceeded: 'TENANT' | 'USER' | null }[]>`
+    select reserve_storage(${bytes}, ${limits.tenantBytes}::bigint, ${limits.userBytes}::bigint) as exceeded
+  `;
 }
