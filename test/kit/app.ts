@@ -13,6 +13,8 @@ import { withRequestIds } from './request-ids.ts';
 import { createTokenSigner, type TokenSigner } from './tokens.ts';
 import { until } from './until.ts';
 
+const CLOSE_MS = 60_000;
+
 /** Whom a test calls as. */
 export type As = {
   readonly userId: bigint;
@@ -146,15 +148,22 @@ export class App {
 
   /** Stops everything, and checks that every event that was logged is what its row states. */
   async close(): Promise<void> {
-    await Promise.all(this.instances.map((instance) => instance.drain()));
+    await within(CLOSE_MS, 'drain', Promise.all(this.instances.map((instance) => instance.drain())));
     try {
-      await assertLoggedEventsDecode(this.owner);
+      await within(CLOSE_MS, 'reading the log', assertLoggedEventsDecode(this.owner));
     } finally {
-      await this.owner.end();
-      await this.redis.close();
-      await this.database.close();
+      await within(CLOSE_MS, 'the end of its connections', this.owner.end());
+      await within(CLOSE_MS, 'the end of Redis', this.redis.close());
+      await within(CLOSE_MS, 'dropping the database', this.database.close());
     }
   }
+}
+
+// A hook has no time limit of its own, and the output of a file that does not end is incomplete.
+async function within<T>(ms: number, what: string, promise: Promise<T>): Promise<T> {
+  const timeout = Promise.withResolvers<never>();
+  const timer = setTimeout(() => timeout.reject(new Error(`${what} took more than ${ms} ms`)), ms);
+  return Promise.race([promise, timeout.promise]).finally(() => clearTimeout(timer));
 }
 
 /** Starts an app with one instance; `env` changes the configuration of all its instances. */
