@@ -1,4 +1,5 @@
-import type { ServerHttp2Stream } from 'node:http2';
+import { EventEmitter } from 'node:events';
+import type { Http2Server, ServerHttp2Stream } from 'node:http2';
 import { Duplex } from 'node:stream';
 import {
   Client,
@@ -31,6 +32,27 @@ function innerCall(call: object): unknown {
 
 function isHttp2Stream(stream: unknown): stream is ServerHttp2Stream {
   return stream instanceof Duplex && 'session' in stream;
+}
+
+/** Sets options of the HTTP/2 servers that a server creates from now on; they are a private field, too. */
+export function setHttp2Options(server: Server, options: Record<string, number>): void {
+  const common: unknown = Reflect.get(server, 'commonServerOptions');
+  if (typeof common !== 'object' || common === null)
+    throw new Error('this version of grpc-js does not keep the options of HTTP/2 where they are expected');
+  Object.assign(common, options);
+}
+
+/** The only HTTP/2 server of a server, another private field. */
+export function http2ServerOf(server: Server): Http2Server {
+  const servers: unknown = Reflect.get(server, 'http2Servers');
+  const [http2Server, other] = servers instanceof Map ? servers.keys() : [];
+  if (!isHttp2Server(http2Server) || other !== undefined)
+    throw new Error('this version of grpc-js does not keep the HTTP/2 server where it is expected');
+  return http2Server;
+}
+
+function isHttp2Server(server: unknown): server is Http2Server {
+  return server instanceof EventEmitter;
 }
 
 /** Calls a server of its own, so that a version of grpc-js without the fields fails the start. */

@@ -2,6 +2,9 @@ import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+import { nghttp2ResetLimits } from '../reset-limit.ts';
+import { http2ServerOf, setHttp2Options } from './http2-stream.ts';
+import type { ResetStreams } from './reset-streams.ts';
 import { boundTimeouts } from './timeout.ts';
 
 /**
@@ -13,15 +16,19 @@ export class Listener {
   readonly #tcp: net.Server;
   readonly #sockets = new Set<Socket>();
 
-  constructor(server: Server, maxConnections: number) {
+  constructor(server: Server, resets: ResetStreams, maxConnections: number) {
     this.#server = server;
+    setHttp2Options(server, nghttp2ResetLimits);
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
-    boundTimeouts(server);
+    const http2Server = http2ServerOf(server);
+    boundTimeouts(http2Server);
     this.#tcp = net.createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       // The session handles its errors; a socket can also fail before or after it.
       socket.on('error', () => {});
       socket.once('close', () => this.#sockets.delete(socket));
+      // Emitted before `injectConnection` returns.
+      http2Server.once('session', (session) => resets.watch(session, socket));
       injector.injectConnection(socket);
     });
     this.#tcp.maxConnections = maxConnections;

@@ -1,7 +1,6 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
 import { errors, type RpcError } from '../../rpc/errors.ts';
-import { http2StreamOf } from './http2-stream.ts';
 import { toStatus } from './status.ts';
 
 // Time for a client to end its request after it has received the status.
@@ -14,9 +13,9 @@ export class RequestBody {
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
 
-  constructor(grpcCall: ServerInterceptingCallInterface) {
+  constructor(grpcCall: ServerInterceptingCallInterface, stream: ServerHttp2Stream) {
     this.#grpcCall = grpcCall;
-    this.#stream = http2StreamOf(grpcCall);
+    this.#stream = stream;
   }
 
   limitTime(ms: number): void {

@@ -27,11 +27,20 @@ import { Health } from './health.ts';
 import { http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
 import { Listener } from './listener.ts';
 import { addReflection } from './reflection.ts';
+import { ResetStreams } from './reset-streams.ts';
 import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
 
 type GrpcStream = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
 type GrpcCall = ServerUnaryCall<Buffer, Buffer> | GrpcStream;
+
+type Parts = {
+  readonly calls: ActiveCalls;
+  readonly monitor: ConnectionAgeMonitor;
+  readonly resets: ResetStreams;
+  readonly pending: PendingResponses;
+  readonly maxBytes: number;
+};
 
 // Time for connections to flush after all calls have ended.
 const closingMs = 1_000;
@@ -40,9 +49,10 @@ const closingMs = 1_000;
 export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts): Promise<Edge> {
   await probeHttp2Stream();
   const calls = new ActiveCalls(config.call, log, now);
+  const resets = new ResetStreams(api.cancelledCalls, config.grpc.connectionAgeGraceMs);
   const server = new Server({
     ...serverOptions(config),
-    interceptors: [admission(api.rpcs, calls, config.call.maxDeadlineMs)],
+    interceptors: [admission(api.rpcs, calls, resets, config.call.maxDeadlineMs)],
   });
   const monitor = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
   const { maxMessageBytes } = config.call;
@@ -52,18 +62,18 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   );
   for (const service of api.services) {
     const rpcs = api.rpcs.filter(({ method }) => method.parent === service);
-    const handlers = rpcs.map((rpc) => [
-      rpc.method.localName,
-      rpc.method.methodKind === 'unary'
-        ? serveUnary(rpc, calls, api.pending, maxRequestBytes(rpc.method, maxMessageBytes))
-        : serveStream(rpc, calls, monitor, api.pending, maxRequestBytes(rpc.method, maxMessageBytes)),
-    ]);
+    const handlers = rpcs.map((rpc) => {
+      const maxBytes = maxRequestBytes(rpc.method, maxMessageBytes);
+      const parts = { calls, monitor, resets, pending: api.pending, maxBytes };
+      const isUnary = rpc.method.methodKind === 'unary';
+      return [rpc.method.localName, isUnary ? serveUnary(rpc, parts) : serveStream(rpc, parts)];
+    });
     server.addService(serviceDefinition(service), Object.fromEntries(handlers));
   }
   health.addTo(server);
   const access = config.grpc.openReflection ? undefined : api;
   addReflection(server, [...api.services, HealthService], { log, metrics, access });
-  const listener = new Listener(server, config.grpc.connections);
+  const listener = new Listener(server, resets, config.grpc.connections);
   return {
     address: await listener.listen(config.grpc.address),
     async drain() {
@@ -98,10 +108,11 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
   };
 }
 
-function serveUnary({ method, run }: Rpc, calls: ActiveCalls, pending: PendingResponses, maxBytes: number) {
+function serveUnary({ method, run }: Rpc, { calls, resets, pending, maxBytes }: Parts) {
   return (grpcCall: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
     const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, undefined));
     grpcCall.on('cancelled', () => call.cancel());
+    resets.serve(http2StreamOf(grpcCall));
     calls
       .serve(call, run)
       .then((message) => {
@@ -115,13 +126,7 @@ function serveUnary({ method, run }: Rpc, calls: ActiveCalls, pending: PendingRe
   };
 }
 
-function serveStream(
-  { method, run }: Rpc,
-  calls: ActiveCalls,
-  monitor: ConnectionAgeMonitor,
-  pending: PendingResponses,
-  maxBytes: number,
-) {
+function serveStream({ method, run }: Rpc, { calls, monitor, resets, pending, maxBytes }: Parts) {
   return (grpcCall: GrpcStream) => {
     const output = http2StreamOf(grpcCall);
     const sink = new StreamSink('binary', () => {
@@ -130,6 +135,7 @@ function serveStream(
     });
     const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, sink));
     grpcCall.on('cancelled', () => call.cancel());
+    resets.serve(output);
     monitor.watch(call, output.session ?? { closed: true });
     calls
       .serve(call, run)

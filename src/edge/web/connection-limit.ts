@@ -1,6 +1,6 @@
 import type { Socket } from 'node:net';
 import type { Config } from '../../config.ts';
-import { destroyAfter } from './connection.ts';
+import { destroyAfter } from '../sockets.ts';
 
 // Time for a client to read why its connection was rejected.
 const LINGER_MS = 1_000;

@@ -1,6 +1,7 @@
 import type { Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import type { ConnectionState } from '../connection-age-monitor.ts';
+import { destroyAfter } from '../sockets.ts';
 
 /** A connection of the web edge. */
 export type Connection = ConnectionState & {
@@ -42,10 +43,5 @@ export function closeAtMaximumAge(
   if (connectionAgeMs === 0) return;
   // Spread, so that clients that connected together do not reconnect together.
   const timer = setTimeout(() => connection.close(), connectionAgeMs * (0.9 + 0.2 * Math.random()));
-  socket.once('close', () => clearTimeout(timer));
-}
-
-export function destroyAfter(socket: Socket, ms: number): void {
-  const timer = setTimeout(() => socket.destroy(), ms);
   socket.once('close', () => clearTimeout(timer));
 }

@@ -4,6 +4,7 @@ import http2 from 'node:http2';
 import net, { type Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
+import { nghttp2ResetLimits } from '../reset-limit.ts';
 import { type Connection, closeAtMaximumAge, Http1Connection } from './connection.ts';
 import { ConnectionLimit, rejectConnection } from './connection-limit.ts';
 import { Http2Connection, WINDOW_BYTES } from './http2-connection.ts';
@@ -30,11 +31,6 @@ const SESSION_MEGABYTES = 1_000;
 
 // Headers of a call: a dozen by its client, some more by each proxy. HTTP/1.1 drops further ones, so it reads one more.
 const MAX_HEADERS = 100;
-
-// nghttp2 ends a connection, with the streams of all its callers, when its client resets more streams than this. Resets
-// are limited by caller instead: see CancelledCalls and Http2Connection. An instance does not serve as many calls.
-const RESET_BURST = 20_000;
-const RESETS_PER_SECOND = 2_000;
 
 /**
  * HTTP/1.1 and HTTP/2 without TLS on one port: a plain TCP server reads the first bytes of each connection and passes
@@ -177,8 +173,7 @@ function http2Options({ maxConcurrentStreams, maxHeaderBytes }: Config['web']): 
     },
     maxHeaderListPairs: MAX_HEADERS,
     maxSessionMemory: SESSION_MEGABYTES,
-    streamResetBurst: RESET_BURST,
-    streamResetRate: RESETS_PER_SECOND,
+    ...nghttp2ResetLimits,
   };
 }
 

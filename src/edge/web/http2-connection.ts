@@ -1,14 +1,12 @@
 import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Config } from '../../config.ts';
-import { type Connection, destroyAfter } from './connection.ts';
+import { ResetLimit } from '../reset-limit.ts';
+import { destroyAfter } from '../sockets.ts';
+import type { Connection } from './connection.ts';
 
 // Longer than the idle time-outs of load balancers, so that they do not reuse a connection that was just closed.
 const IDLE_MS = 75_000;
-
-// Node's defaults for its own limit of reset streams.
-const RESET_BURST = 1_000;
-const RESETS_PER_SECOND = 33;
 
 /** How many bytes of a stream are buffered before its connection has had an authorized call, and after that. */
 export const WINDOW_BYTES = { unauthorized: 4_096, authorized: 65_535 };
@@ -24,8 +22,7 @@ export class Http2Connection implements Connection {
   #idleTime = this.#openTime;
   #lastStreamId = 0;
   #unendedTime: number | undefined;
-  #resets = 0;
-  #resetTime = 0;
+  readonly #resets = new ResetLimit();
 
   constructor(session: ServerHttp2Session, socket: Socket, config: Config['web']) {
     this.#session = session;
@@ -52,11 +49,7 @@ export class Http2Connection implements Connection {
    * nghttp2 ignores later ones.
    */
   countReset(): void {
-    const now = performance.now();
-    const forgotten = ((now - this.#resetTime) / 1_000) * RESETS_PER_SECOND;
-    this.#resets = Math.max(0, this.#resets - forgotten) + 1;
-    this.#resetTime = now;
-    if (this.#resets > RESET_BURST) this.close();
+    if (this.#resets.exceeds()) this.close();
   }
 
   close(): void {
