@@ -24,6 +24,9 @@ export function serveStream(
   const { method, run } = rpc;
   return async (exchange: Exchange): Promise<void> => {
     const { request, response } = exchange;
+    // nginx and others would collect a stream, or its end, before they pass it on.
+    response.setHeader('x-accel-buffering', 'no');
+    response.setHeader('cache-control', 'no-store');
     const protocol = streamProtocolOf(exchange.header('content-type'));
     if (protocol === undefined || request.method !== 'POST') {
       response.statusCode = request.method === 'POST' ? 415 : 405;
