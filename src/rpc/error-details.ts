@@ -27,6 +27,18 @@ export function toDetails(error: RpcError, acceptLanguage: string | undefined): 
   ];
 }
 
+// Codes that clients retry by their configuration.
+const RETRIED: readonly Code[] = [Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED, Code.ABORTED];
+
+/**
+ * The trailer by which gRPC libraries retry a call (gRFC A6): after the delay, or not at all where a repeated call would
+ * get the same error.
+ */
+export function retryPushback({ code, metadata }: RpcError): Record<string, string> {
+  if (!RETRIED.includes(code)) return {};
+  return { 'grpc-retry-pushback-ms': metadata['retry_delay_ms'] ?? '-1' };
+}
+
 function toRetryInfo({ retry_delay_ms: delayMs }: RpcError['metadata']): ErrorDetail[] {
   if (delayMs === undefined) return [];
   return [detail(RetryInfoSchema, { retryDelay: durationFromMs(Number(delayMs)) })];

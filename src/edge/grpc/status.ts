@@ -2,6 +2,7 @@ import { toBinary } from '@bufbuild/protobuf';
 import { Metadata } from '@grpc/grpc-js';
 import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
 import type { IncomingCall } from '../../rpc/call-context.ts';
+import { retryPushback } from '../../rpc/error-details.ts';
 import { errors, RpcError } from '../../rpc/errors.ts';
 import { toStatusMessage } from '../../rpc/status.ts';
 import { asBuffer } from './service-definition.ts';
@@ -14,6 +15,7 @@ export function toStatus(error: unknown, requestId: string, header?: IncomingCal
   const rpcError = error instanceof RpcError ? error : errors.internal(requestId, error);
   const metadata = new Metadata();
   metadata.set('x-request-id', requestId);
+  for (const [name, value] of Object.entries(retryPushback(rpcError))) metadata.set(name, value);
   const status = toStatusMessage(rpcError, header?.('accept-language'));
   metadata.set('grpc-status-details-bin', asBuffer(toBinary(StatusSchema, status)));
   return {

@@ -22,6 +22,9 @@ export const file_serp_discuss_v1_error: GenFile = /*@__PURE__*/
  * `google.rpc.ResourceInfo` names what was not found, and `google.rpc.PreconditionFailure` the resource whose state does
  * not permit the call, as `channels/1`, `channels/1/messages/2` or `channels/1/members/3`.
  *
+ * `google.rpc.RetryInfo` contains the delay after which a call may be repeated, and so does the trailer
+ * `grpc-retry-pushback-ms`, which gRPC libraries obey. The trailer is -1 where a repeated call would get the same error.
+ *
  * @generated from enum serp.discuss.v1.ErrorReason
  */
 export const ErrorReason = {
@@ -408,6 +411,9 @@ export const ErrorReason = {
  * users in Vietnamese or English, by the header `accept-language` of the request (`en` without one);
  * `google.rpc.ResourceInfo` names what was not found, and `google.rpc.PreconditionFailure` the resource whose state does
  * not permit the call, as `channels/1`, `channels/1/messages/2` or `channels/1/members/3`.
+ *
+ * `google.rpc.RetryInfo` contains the delay after which a call may be repeated, and so does the trailer
+ * `grpc-retry-pushback-ms`, which gRPC libraries obey. The trailer is -1 where a repeated call would get the same error.
  *
  * @generated from enum serp.discuss.v1.ErrorReason
  */
