@@ -1,5 +1,6 @@
 import { cors } from '@connectrpc/connect';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
+import { sendEmpty } from './empty-response.ts';
 
 const allowed = [
   ['access-control-allow-methods', cors.allowedMethods.join(', ')],
@@ -26,8 +27,7 @@ export function handleCors(
     response.setHeader('access-control-expose-headers', exposed);
   }
   if (request.method !== 'OPTIONS') return false;
-  response.statusCode = isListed ? 204 : 403;
   if (isListed) for (const [name, value] of allowed) response.setHeader(name, value);
-  response.end();
+  sendEmpty(response, isListed ? 204 : 403);
   return true;
 }

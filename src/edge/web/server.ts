@@ -9,6 +9,7 @@ import { guard } from '../../telemetry/guard.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { handleCors } from './cors.ts';
 import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
+import { sendEmpty } from './empty-response.ts';
 import { Exchange } from './exchange.ts';
 import { serveStream } from './stream.ts';
 import { serveUnary } from './unary.ts';
@@ -86,8 +87,7 @@ function httpHandler(
     if (handleCors(origins, request, response)) return;
     const serve = serving.get(request.url?.split('?', 1)[0] ?? '');
     if (serve === undefined) {
-      response.statusCode = 404;
-      response.end();
+      sendEmpty(response, 404);
       return;
     }
     // A failure here is one of the connection: the client has disconnected or violated HTTP.

@@ -5,6 +5,7 @@ import type { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
 import { admit } from './admission.ts';
 import { toConnectError } from './connect-error.ts';
+import { sendEmpty } from './empty-response.ts';
 import type { Exchange } from './exchange.ts';
 import { readRequest } from './request.ts';
 import { type StreamProtocol, streamProtocolOf } from './stream-protocols.ts';
@@ -29,8 +30,7 @@ export function serveStream(
     response.setHeader('cache-control', 'no-store');
     const protocol = streamProtocolOf(exchange.header('content-type'));
     if (protocol === undefined || request.method !== 'POST') {
-      response.statusCode = request.method === 'POST' ? 415 : 405;
-      response.end();
+      sendEmpty(response, request.method === 'POST' ? 415 : 405);
       return;
     }
     const { requestId, rejection } = await admit(rpc, calls, exchange);

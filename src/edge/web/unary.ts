@@ -6,6 +6,7 @@ import { detailTypes } from '../../rpc/status.ts';
 import { admit } from './admission.ts';
 import { compress } from './compression.ts';
 import { toConnectError } from './connect-error.ts';
+import { sendEmpty } from './empty-response.ts';
 import type { Exchange } from './exchange.ts';
 import { type Codec, readRequest } from './request.ts';
 import { unaryProtocolOf } from './unary-protocols.ts';
@@ -21,8 +22,7 @@ export function serveUnary(rpc: Rpc, calls: ActiveCalls, maxBytes: number) {
     const { response } = exchange;
     const protocol = unaryProtocolOf(exchange, method);
     if (typeof protocol === 'number') {
-      response.statusCode = protocol;
-      response.end();
+      sendEmpty(response, protocol);
       return;
     }
     const { requestId, rejection } = await admit(rpc, calls, exchange);
