@@ -124,6 +124,21 @@ describe('the cache of newest messages', () => {
     );
   });
 
+  it('holds 100 messages, whatever the size of the pages that were read', async () => {
+    const ids: bigint[] = [];
+    for (let index = 0; index < 120; index += 1) ids.push(await post(`tin ${index}`));
+    await readKept(10);
+    assert.equal(await redis.zcard(key()), 100);
+    const before = await reads('hit');
+    const page = await read(100);
+    assert.equal(await reads('hit'), before + 1);
+    assert.deepEqual(
+      page.messages.map(({ id }) => id),
+      ids.slice(-100),
+    );
+    assert.deepEqual(json(page), json(await read(100, ana, BYPASSING)));
+  });
+
   it('is not readable for non-members and former members', async () => {
     await post('mật');
     await readKept(0, binh);

@@ -5,12 +5,15 @@ import type { MessageRow } from './sql.ts';
 
 const TTL_SECONDS = 3_600;
 const REMEMBERED_CHANNELS = 10_000;
-// Of a page in Redis, which holds text of users for as many channels as they read. 50 messages take 20 KB.
-const MAX_PAGE_BYTES = 256 * 1024;
+// Of the messages of a channel in Redis, which holds text of users for as many channels as they read. 100 take 40 KB.
+const MAX_BYTES = 256 * 1024;
 
 const readNewest = loadScript(import.meta.dirname, 'read-newest');
 const keepNewest = loadScript(import.meta.dirname, 'keep-newest');
 const forgetNewest = loadScript(import.meta.dirname, 'forget-newest');
+
+/** Messages of a channel that Redis holds, as the customer's document defines. */
+export const CACHED_MESSAGES = 100;
 
 /** Version of a channel's messages. Any change of a message, or a restore of the database, changes it. */
 export type Version = { readonly headSeq: bigint; readonly version: string };
@@ -53,24 +56,28 @@ export class MessageCache {
   }
 
   /**
-   * Stores a page that is read for the second time without a change in between. In channels with more messages than
-   * reads, storing every page would cost a third of each read and never save one.
+   * Whether a page that was read should be stored: it is read for the second time without a change in between, and is not
+   * too large. In channels with more messages than reads, storing every page would cost a third of each read and never
+   * save one.
    */
-  offer(channelId: bigint, newest: Newest): void {
-    if (this.#read.get(channelId) === newest.version) this.keep(channelId, newest);
-    else this.#read.set(channelId, newest.version);
+  isWorthKeeping(channelId: bigint, { version, messages }: Newest): boolean {
+    if (!this.#enabled || messages.length === 0) return false;
+    const isRepeated = this.#read.get(channelId) === version;
+    this.#read.set(channelId, version);
+    return isRepeated && toMembers(messages).length === messages.length;
   }
 
   /**
-   * Stores messages that were read together with the version, in the background. Pages above the maximum size are not
-   * stored: they are read from PostgreSQL.
+   * Stores messages that were read together with the version, in the background: the newest that fit into the maximum
+   * size.
    */
   keep(channelId: bigint, { headSeq, version, messages, hasOlder }: Newest): void {
-    if (!this.#enabled || messages.length === 0) return;
-    const head = `${headSeq} ${version} ${messages.length} ${hasOlder ? 1 : 0}`;
-    const members = messages.flatMap((row) => [`${row.createdAt}`, JSON.stringify(toEntity(row))]);
-    if (members.reduce((sum, text) => sum + Buffer.byteLength(text), 0) > MAX_PAGE_BYTES) return;
-    this.#client.write(keepNewest, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members);
+    if (!this.#enabled) return;
+    const members = toMembers(messages);
+    if (members.length === 0) return;
+    const isCut = hasOlder || members.length < messages.length;
+    const head = `${headSeq} ${version} ${members.length} ${isCut ? 1 : 0}`;
+    this.#client.write(keepNewest, keysOf(channelId), TTL_SECONDS, `${headSeq}`, head, ...members.flat());
   }
 
   /** Evicts the page of a channel after an edit or deletion, so that Redis does not keep the old content. */
@@ -78,6 +85,19 @@ export class MessageCache {
     if (this.#enabled && seq !== undefined)
       this.#client.write(forgetNewest, keysOf(channelId), TTL_SECONDS, `${seq}`);
   }
+}
+
+/** Scores and JSON of the newest messages that fit into the maximum size, newest first. */
+function toMembers(messages: readonly MessageRow[]): [score: string, json: string][] {
+  const members: [string, string][] = [];
+  let bytes = 0;
+  for (const row of messages.toReversed()) {
+    const json = JSON.stringify(toEntity(row));
+    bytes += Buffer.byteLength(json);
+    if (bytes > MAX_BYTES) break;
+    members.push([`${row.createdAt}`, json]);
+  }
+  return members;
 }
 
 const headPattern = /^(\d+) (\S+) (\d+) ([01])$/;

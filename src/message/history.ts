@@ -9,7 +9,7 @@ import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { countAround } from '../rpc/response-size.ts';
-import type { MessageCache, Version } from './cache.ts';
+import { CACHED_MESSAGES, type MessageCache, type Newest, type Version } from './cache.ts';
 import { type MessageRow, messageColumns } from './sql.ts';
 import { toMessage } from './view.ts';
 
@@ -96,12 +96,25 @@ async function readNewest(
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
   // Otherwise following reads would fetch and parse the stale page, too.
   if (cached !== undefined) messageCache.forget(channelId, first.headSeq);
+  const newest = toNewest(first, rows, page.size);
+  if (messageCache.isWorthKeeping(channelId, newest))
+    messageCache.keep(channelId, newest.hasOlder ? await readToKeep(db, call, channelId, newest) : newest);
+  const { messages: older, hasOlder } = newest;
+  return toResponse(page, { older, newer: [], hasOlder, hasNewer: false }, first.headSeq);
+}
+
+/** As many messages as the cache holds, whatever the size of the page that was requested. */
+async function readToKeep(db: Deps['db'], call: Call, channelId: bigint, page: Newest): Promise<Newest> {
+  if (page.messages.length >= CACHED_MESSAGES) return page;
+  const rows = await db.run(call, (sql) =>
+    listNewest(sql, call.caller, channelId, CACHED_MESSAGES + 1, undefined),
+  );
+  return rows[0] === undefined ? page : toNewest(rows[0], rows, CACHED_MESSAGES);
+}
+
+function toNewest({ headSeq, version }: Version, rows: readonly NewestRow[], size: number): Newest {
   const found = rows.filter((row) => row.id !== null);
-  const shown = found.slice(-page.size);
-  const hasOlder = found.length > page.size;
-  const { headSeq, version } = first;
-  messageCache.offer(channelId, { headSeq, version, messages: shown, hasOlder });
-  return toResponse(page, { older: shown, newer: [], hasOlder, hasNewer: false }, headSeq);
+  return { headSeq, version, messages: found.slice(-size), hasOlder: found.length > size };
 }
 
 function toHistory(rows: readonly HistoryRow[], page: Page, headSeq: bigint) {
