@@ -286,7 +286,6 @@ CASE role
     ELSE 4
 END), user_id) WHERE ((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_role ON public.channel_members USING btree (channel_id, role) WHERE ((status)::text = 'ACTIVE'::text);
-CREATE INDEX idx_channel_members_unread ON public.channel_members USING btree (user_id, tenant_id, unread_count DESC) WHERE ((unread_count > 0) AND ((status)::text = 'ACTIVE'::text));
 CREATE INDEX idx_channel_members_user ON public.channel_members USING btree (user_id, tenant_id, is_pinned DESC, updated_at DESC) WHERE ((status)::text = 'ACTIVE'::text);
 CREATE TRIGGER trigger_settle_member_unread BEFORE INSERT OR UPDATE OF status, last_read_msg_id, read_post_seq, own_posts_read ON public.channel_members FOR EACH ROW EXECUTE FUNCTION settle_member_unread();
 comment on trigger trigger_settle_member_unread on channel_members is 'Stores the exact unread_count whenever the read marker moves.';
@@ -381,10 +380,7 @@ create table channels (
   constraint topic_has_entity CHECK (((((type)::text = 'TOPIC'::text) AND (entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR ((type)::text <> 'TOPIC'::text))),
   constraint valid_channel_type CHECK (((type)::text = ANY ((ARRAY['DIRECT'::character varying, 'GROUP'::character varying, 'TOPIC'::character varying])::text[])))
 ) with (fillfactor=70);
-CREATE INDEX idx_channels_created_by ON public.channels USING btree (created_by, tenant_id);
 CREATE INDEX idx_channels_deleted ON public.channels USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
-CREATE INDEX idx_channels_entity ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (entity_type IS NOT NULL);
-CREATE INDEX idx_channels_last_message ON public.channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false);
 CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived, id);
 CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
@@ -673,7 +669,7 @@ comment on column messages.is_deleted is 'Whether the message was soft-deleted; 
 comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
-comment on column messages.read_by is 'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
+comment on column messages.read_by is 'Always empty: users who read the message are derived from the read markers in channel_members, see docs/schema-notes.md. The column exists because the document has it.';
 comment on column messages.metadata is 'Data of the message type besides the text, such as the language of code or the options of a poll.';
 comment on column messages.created_at is 'When the message was sent, epoch ms.';
 comment on column messages.updated_at is 'When the row last changed, epoch ms.';

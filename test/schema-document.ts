@@ -137,11 +137,7 @@ export const documentedConstraints: Readonly<Record<string, string>> = {
 export const documentedIndexes: Readonly<Record<string, string>> = {
   // Extended by the id.
   idx_channels_tenant_type: 'CREATE channels USING btree (tenant_id, type, is_archived, id)',
-  idx_channels_entity:
-    'CREATE channels USING btree (tenant_id, entity_type, entity_id) WHERE (entity_type IS NOT NULL)',
-  idx_channels_created_by: 'CREATE channels USING btree (created_by, tenant_id)',
-  idx_channels_last_message:
-    'CREATE channels USING btree (tenant_id, last_message_at DESC NULLS LAST) WHERE (is_archived = false)',
+  // Not idx_channels_entity, idx_channels_created_by and idx_channels_last_message, which every message would write.
   // Without deleted channels.
   idx_direct_channel_unique:
     "CREATE UNIQUE channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL))",
@@ -153,8 +149,7 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
     "CREATE channel_members USING btree (user_id, tenant_id, is_pinned DESC, updated_at DESC) WHERE ((status)::text = 'ACTIVE'::text)",
   idx_channel_members_channel:
     "CREATE channel_members USING btree (channel_id, status) WHERE ((status)::text = 'ACTIVE'::text)",
-  idx_channel_members_unread:
-    "CREATE channel_members USING btree (user_id, tenant_id, unread_count DESC) WHERE ((unread_count > 0) AND ((status)::text = 'ACTIVE'::text))",
+  // Not idx_channel_members_unread, which every stored unread count would write.
   idx_channel_members_role:
     "CREATE channel_members USING btree (channel_id, role) WHERE ((status)::text = 'ACTIVE'::text)",
   idx_attachments_message: 'CREATE attachments USING btree (message_id)',

@@ -86,7 +86,7 @@ comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
 comment on column messages.read_by is
-  'Users who read the message. Filled in the background and in small channels only; the read markers in channel_members are authoritative.';
+  'Always empty: users who read the message are derived from the read markers in channel_members, see docs/schema-notes.md. The column exists because the document has it.';
 comment on column messages.file_names is
   'Names of its files, for searches; empty without files. Without the files removed later.';
 comment on column messages.metadata is

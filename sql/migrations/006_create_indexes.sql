@@ -4,20 +4,6 @@
 create index idx_channels_tenant_type
   on channels (tenant_id, type, is_archived, id);
 
--- The channels tied to a business entity.
-create index idx_channels_entity
-  on channels (tenant_id, entity_type, entity_id)
-  where entity_type is not null;
-
--- Channels that a user created: erasing or exporting a user.
-create index idx_channels_created_by
-  on channels (created_by, tenant_id);
-
--- Channels of a tenant by last activity: trending, archiving.
-create index idx_channels_last_message
-  on channels (tenant_id, last_message_at desc nulls last)
-  where is_archived = false;
-
 -- One DIRECT channel per pair of users, in either order; a user with themselves is a pair too. See direct_has_peer.
 create unique index idx_direct_channel_unique
   on channels (tenant_id, least(created_by, entity_id), greatest(created_by, entity_id))
@@ -71,22 +57,17 @@ create index idx_messages_mentioning
 
 -- channel_members
 
--- Channels of a user, pinned first: ListChannels.
+-- Channels of a user, pinned first: view user_channels.
 create index idx_channel_members_user
   on channel_members (user_id, tenant_id, is_pinned desc, updated_at desc)
   where status = 'ACTIVE';
 
--- Members of a channel: ListMembers.
+-- Members of a channel. No statement of the service; see docs/schema-notes.md.
 create index idx_channel_members_channel
   on channel_members (channel_id, status)
   where status = 'ACTIVE';
 
--- Channels in which a user has unread messages, most first: GetUnreadSummary.
-create index idx_channel_members_unread
-  on channel_members (user_id, tenant_id, unread_count desc)
-  where unread_count > 0 and status = 'ACTIVE';
-
--- Owners and admins of a channel.
+-- Owners and admins of a channel. No statement of the service; see docs/schema-notes.md.
 create index idx_channel_members_role
   on channel_members (channel_id, role)
   where status = 'ACTIVE';
@@ -120,7 +101,7 @@ create index idx_attachments_message
 create index idx_attachments_channel
   on attachments (channel_id, created_at desc);
 
--- Files of a tenant by MIME type.
+-- Files of a tenant by MIME type. No statement of the service; see docs/schema-notes.md.
 create index idx_attachments_tenant_type
   on attachments (tenant_id, file_type, created_at desc);
 
