@@ -1,4 +1,8 @@
 import { execFileSync } from 'node:child_process';
+import { mkdirSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fromBinary, toBinary } from '@bufbuild/protobuf';
+import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
 
 /** Descriptors of the last released contract, against which `make check` looks for breaking changes. */
 export const CONTRACT = 'proto/contract.binpb';
@@ -7,6 +11,17 @@ export const CONTRACT = 'proto/contract.binpb';
 export function generate(folder: string): void {
   writeProtoDeps();
   execFileSync('buf', ['generate', '--output', folder], { stdio: 'inherit' });
+  writeDescriptorProto(join(folder, 'gen', 'google', 'protobuf'));
+}
+
+/** Writes descriptor.proto for reflection: that of @bufbuild/protobuf has neither `go_package` nor other options. */
+function writeDescriptorProto(folder: string): void {
+  const bytes = execFileSync('buf', ['build', 'proto', '--exclude-source-info', '--output', '-']);
+  const { file } = fromBinary(FileDescriptorSetSchema, bytes, { readUnknownFields: false });
+  const proto = file.find(({ name }) => name === 'google/protobuf/descriptor.proto');
+  if (proto === undefined) throw new Error('no proto imports descriptor.proto');
+  mkdirSync(folder, { recursive: true });
+  writeFileSync(join(folder, 'descriptor.binpb'), toBinary(FileDescriptorProtoSchema, proto));
 }
 
 /** Writes the current protos as the released contract. */

@@ -1,7 +1,11 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { create, createFileRegistry, fromBinary, getOption } from '@bufbuild/protobuf';
-import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/protobuf/wkt';
+import {
+  type FileDescriptorProto,
+  FileDescriptorProtoSchema,
+  FileDescriptorSetSchema,
+} from '@bufbuild/protobuf/wkt';
 import { field as fieldRules } from '@bufbuild/protovalidate/gen/buf/validate/validate_pb.js';
 import { Code, createClient } from '@connectrpc/connect';
 import { createGrpcTransport } from '@connectrpc/connect-node';
@@ -72,6 +76,53 @@ test('reflection requires a token, unless it is configured as open', async () =>
   for await (const { messageResponse } of anonymous.serverReflectionInfo(stream(requests))) {
     assert.equal(messageResponse.case, 'listServicesResponse');
   }
+});
+
+test('reflection has the types of error details and reasons, and descriptor.proto as published', async () => {
+  await using edges = await openEdges();
+  const client = createClient(
+    ServerReflection,
+    createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }),
+  );
+  const symbols = [
+    'google.rpc.ErrorInfo',
+    'google.rpc.Status',
+    'serp.discuss.v1.ErrorReason',
+    'test.EchoService',
+  ];
+  const requests = symbols.map((value) => ({
+    messageRequest: { case: 'fileContainingSymbol' as const, value },
+  }));
+  const files: FileDescriptorProto[] = [];
+  for await (const { messageResponse } of client.serverReflectionInfo(
+    stream(requests),
+    bearer(edges.token),
+  )) {
+    assert.ok(messageResponse.case === 'fileDescriptorResponse');
+    for (const bytes of messageResponse.value.fileDescriptorProto)
+      files.push(fromBinary(FileDescriptorProtoSchema, bytes));
+  }
+  const descriptorProto = files.find(({ name }) => name === 'google/protobuf/descriptor.proto');
+  assert.equal(descriptorProto?.options?.goPackage, 'google.golang.org/protobuf/types/descriptorpb');
+  assert.ok(files.some(({ name }) => name === 'serp/discuss/v1/error.proto'));
+});
+
+test('without a token, reflection has only what health checks and errors need', async () => {
+  await using edges = await openEdges();
+  const client = createClient(
+    ServerReflection,
+    createGrpcTransport({ baseUrl: `http://${edges.grpc.address}` }),
+  );
+  const reflectFile = async (value: string) => {
+    const requests = [{ messageRequest: { case: 'fileContainingSymbol', value } }] as const;
+    for await (const { messageResponse } of client.serverReflectionInfo(stream(requests)))
+      return messageResponse.case;
+    return undefined;
+  };
+  for (const symbol of ['grpc.health.v1.Health', 'google.rpc.ErrorInfo'])
+    assert.equal(await reflectFile(symbol), 'fileDescriptorResponse');
+  for (const symbol of ['test.EchoService', 'serp.discuss.v1.Message', 'test.Nothing'])
+    assert.equal((await failureOf(reflectFile(symbol))).error.code, Code.Unauthenticated);
 });
 
 test('reflection ends when the token expires', async () => {

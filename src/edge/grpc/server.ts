@@ -10,7 +10,6 @@ import {
   type ServerWritableStream,
   type sendUnaryData,
 } from '@grpc/grpc-js';
-import { Health as HealthService } from '#gen/grpc/health/v1/health_pb.ts';
 import type { Config } from '../../config.ts';
 import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
@@ -72,7 +71,7 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   }
   health.addTo(server);
   const access = config.grpc.openReflection ? undefined : api;
-  addReflection(server, [...api.services, HealthService], { log, metrics, access });
+  addReflection(server, api.services, { log, metrics, access });
   const listener = new Listener(server, resets, config.grpc.connections);
   return {
     address: await listener.listen(config.grpc.address),
