@@ -794,6 +794,7 @@ create table search_words (
   tenant_id bigint not null,
   word text not null,
   horizon xid8,
+  words integer,
   constraint search_words_pkey PRIMARY KEY (tenant_id, word)
 );
 CREATE INDEX idx_search_words_parts ON public.search_words USING gin ((ARRAY[tenant_id]), word gin_trgm_ops);
@@ -803,10 +804,11 @@ create policy system_policy on search_words as permissive for all to discuss_sys
   with check (true);
 grant select on search_words to discuss_service;
 grant delete, insert, select, update on search_words to discuss_system;
-comment on table search_words is 'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; learn_search_words() maintains this table in the background. A word outlives its messages.';
+comment on table search_words is 'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; index_words() maintains this table in the background, up to 200,000 words per tenant. A word outlives its messages.';
 comment on column search_words.tenant_id is 'Tenant of the messages.';
 comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
 comment on column search_words.horizon is 'Set only in the row of tenant 0 with the empty word: the events of all transactions below it are processed. Null in all others.';
+comment on column search_words.words is 'Set only in a row with the empty word, one per tenant: the number of the tenant''s words. Null in all others.';
 
 create table storage_usage (
   tenant_id bigint not null,
@@ -2068,6 +2070,7 @@ CREATE OR REPLACE FUNCTION public.index_messages(_limit integer)
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET lock_timeout TO '200ms'
 AS $function$
 declare
   _to constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
@@ -2105,7 +2108,14 @@ begin
       and e.kind in ('MESSAGE_CREATED', 'MESSAGE_EDITED', 'MESSAGE_DELETED', 'ATTACHMENT_CHANGED')
       and e.message_id is not null
   );
-  perform index_words(_ids);
+  begin
+    perform index_words(_ids);
+  exception
+    when lock_not_available or deadlock_detected then
+      events := 0;
+      return next;
+      return;
+  end;
 
   insert into search_words (tenant_id, word, horizon)
   values (0, '', (_last::text::bigint + 1)::text::xid8)
@@ -2116,7 +2126,7 @@ $function$;
 alter function index_messages(integer) owner to discuss_system;
 revoke all on function index_messages(integer) from public;
 grant execute on function index_messages(integer) to discuss_service;
-comment on function index_messages(integer) is 'Indexes the words of messages that were sent, edited or deleted since the last call, from about _limit events of the log. Returns the number of events, less than _limit if none are left, and how long ago the oldest of them was, in ms (null without events).';
+comment on function index_messages(integer) is 'Indexes the words of messages that were sent, edited or deleted since the last call, from about _limit events of the log. Returns the number of events, less than _limit if none are left, and how long ago the oldest of them was, in ms (null without events). If another transaction has locked a row, nothing is indexed and the next call tries again: no events, but their age.';
 
 CREATE OR REPLACE FUNCTION public.index_words(_message_ids bigint[])
  RETURNS void
@@ -2125,6 +2135,11 @@ CREATE OR REPLACE FUNCTION public.index_words(_message_ids bigint[])
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
 AS $function$
+declare
+  -- Per tenant, more than the words of two languages. Without a bound, messages of random words would grow the table.
+  _max_words constant int := 200000;
+  _new record;
+  _words int;
 begin
   delete from message_words w
   using messages m
@@ -2140,23 +2155,51 @@ begin
   where m.id = any(_message_ids)
     and not m.is_deleted
     and m.notice is null
+  order by m.id
   on conflict (message_id) do update
   set edited_at = excluded.edited_at,
       scope = excluded.scope,
       search_vector = excluded.search_vector;
 
-  insert into search_words (tenant_id, word)
-  select distinct w.tenant_id, x.word
-  from message_words w
-  cross join lateral unnest(tsvector_to_array(ts_filter(w.search_vector, '{a}'))) as x(word)
-  where w.message_id = any(_message_ids)
-    and length(x.word) between 4 and 64
-  on conflict do nothing;
+  for _new in
+    select w.tenant_id, array_agg(distinct x.word) as words
+    from message_words w
+    cross join lateral unnest(tsvector_to_array(ts_filter(w.search_vector, '{a}'))) as x(word)
+    where w.message_id = any(_message_ids)
+      and length(x.word) between 4 and 64
+      and not exists (select 1 from search_words k where k.tenant_id = w.tenant_id and k.word = x.word)
+    group by w.tenant_id
+    order by w.tenant_id
+  loop
+    select k.words into _words from search_words k where k.tenant_id = _new.tenant_id and k.word = '';
+    continue when _words >= _max_words;
+    -- The row of the number is locked before any word is written, so that the number is exact, and so that transactions
+    -- that write the same words in different orders do not block each other.
+    insert into search_words (tenant_id, word, words)
+    values (_new.tenant_id, '', 0)
+    on conflict do nothing;
+    select k.words into _words from search_words k where k.tenant_id = _new.tenant_id and k.word = '' for no key update;
+    with added as (
+      insert into search_words (tenant_id, word)
+      select _new.tenant_id, n.word
+      from unnest(_new.words) as n(word)
+      where not exists (select 1 from search_words k where k.tenant_id = _new.tenant_id and k.word = n.word)
+      limit greatest(0, _max_words - _words)
+      on conflict do nothing
+      returning 1
+    )
+    update search_words k
+    set words = k.words + a.words
+    from (select count(*) as words from added) as a
+    where k.tenant_id = _new.tenant_id
+      and k.word = ''
+      and a.words > 0;
+  end loop;
 end
 $function$;
 alter function index_words(bigint[]) owner to discuss_system;
 revoke all on function index_words(bigint[]) from public;
-comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names.';
+comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names. A tenant has at most 200,000 words in search_words; later ones are found whole, but not by a part of them.';
 
 CREATE OR REPLACE FUNCTION public.insert_message(_items json, _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)

@@ -18,15 +18,18 @@ create table search_words (
   tenant_id bigint not null,
   word text not null,
   horizon xid8,
+  words int,
 
   primary key (tenant_id, word)
 );
 comment on table search_words is
-  'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; learn_search_words() maintains this table in the background. A word outlives its messages.';
+  'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; index_words() maintains this table in the background, up to 200,000 words per tenant. A word outlives its messages.';
 comment on column search_words.tenant_id is 'Tenant of the messages.';
 comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
 comment on column search_words.horizon is
   'Set only in the row of tenant 0 with the empty word: the events of all transactions below it are processed. Null in all others.';
+comment on column search_words.words is
+  'Set only in a row with the empty word, one per tenant: the number of the tenant''s words. Null in all others.';
 
 -- Words that contain a part: search_query().
 create index idx_search_words_parts
