@@ -26,6 +26,7 @@ export function toConfig(env: Env) {
       connections: read.count('GRPC_CONNECTIONS', 10_000, 1),
       healthWatches: read.count('GRPC_HEALTH_WATCHES', 1_000),
       openReflection: read.flag('GRPC_OPEN_REFLECTION', false),
+      tls: read.tls('GRPC_TLS', 'GRPC_TLS_CLIENT_CA'),
     },
     web: {
       address: read.text('WEB_ADDR', '0.0.0.0:8092'),
@@ -37,7 +38,9 @@ export function toConfig(env: Env) {
       connectionsPerAddress: read.count('WEB_CONNECTIONS_PER_ADDRESS', 0),
       connectionAgeMs: read.count('WEB_CONNECTION_AGE_MS', 3_600_000),
       connectionAgeGraceMs: read.count('WEB_CONNECTION_AGE_GRACE_MS', 60_000),
+      tls: read.tls('WEB_TLS'),
     },
+    tls: { reloadMs: read.count('TLS_RELOAD_MS', 60_000, 1) },
     metrics: { address: read.text('METRICS_ADDR', '0.0.0.0:9464') },
     call: {
       maxMessageBytes: read.count('MAX_MESSAGE_BYTES', 1_048_576),

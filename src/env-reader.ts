@@ -2,6 +2,14 @@ import { readFileSync } from 'node:fs';
 
 export type Env = Readonly<Record<string, string | undefined>>;
 
+/** Paths of PEM files. */
+export type TlsFiles = {
+  readonly cert: string;
+  readonly key: string;
+  /** Authorities, one of which must have signed the certificate of each client. */
+  readonly clientCa: string | undefined;
+};
+
 // Maximum of an int32 in the contract, and of a timer's milliseconds: a longer one would end at once.
 const MAX_COUNT = 2_147_483_647;
 
@@ -27,6 +35,16 @@ export function reader(env: Env, problems: string[]) {
     /** Undefined if it is not set. */
     optional(name: string): string | undefined {
       return raw(name);
+    },
+    /** Paths of a certificate and its key, and optionally of the authorities of client certificates; undefined if not set. */
+    tls(prefix: string, clientCaName?: string): TlsFiles | undefined {
+      const cert = raw(`${prefix}_CERT`);
+      const key = raw(`${prefix}_KEY`);
+      const clientCa = clientCaName === undefined ? undefined : raw(clientCaName);
+      if (cert !== undefined && key !== undefined) return { cert, key, clientCa };
+      if (cert !== undefined || key !== undefined || clientCa !== undefined)
+        problems.push(`${prefix}_CERT and ${prefix}_KEY must both be set`);
+      return undefined;
     },
     count(name: string, fallback: number, least = 0): number {
       const value = raw(name);

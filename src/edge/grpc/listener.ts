@@ -1,11 +1,17 @@
 import { once } from 'node:events';
 import net, { type Socket } from 'node:net';
 import { type Server, ServerCredentials } from '@grpc/grpc-js';
+import type { Logger } from 'pino';
+import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { nghttp2ResetLimits } from '../reset-limit.ts';
+import { TlsServer } from '../tls-server.ts';
 import { http2ServerOf, setHttp2Options } from './http2-stream.ts';
 import type { ResetStreams } from './reset-streams.ts';
 import { boundTimeouts } from './timeout.ts';
+
+// Time for a TLS handshake.
+const HANDSHAKE_MS = 10_000;
 
 /**
  * Accepts the connections of a grpc-js server. The server's own listener cannot end a connection that its client keeps
@@ -14,24 +20,35 @@ import { boundTimeouts } from './timeout.ts';
 export class Listener {
   readonly #server: Server;
   readonly #tcp: net.Server;
+  readonly #tls: TlsServer | undefined;
   readonly #sockets = new Set<Socket>();
 
-  constructor(server: Server, resets: ResetStreams, maxConnections: number) {
+  constructor(server: Server, resets: ResetStreams, { grpc, tls }: Config, log: Logger) {
     this.#server = server;
     setHttp2Options(server, nghttp2ResetLimits);
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const http2Server = http2ServerOf(server);
     boundTimeouts(http2Server);
+    const serve = (socket: Socket) => {
+      // Emitted before `injectConnection` returns.
+      http2Server.once('session', (session) => resets.watch(session, socket));
+      injector.injectConnection(socket);
+    };
+    if (grpc.tls !== undefined) {
+      const options = { protocols: ['h2'], handshakeTimeoutMs: HANDSHAKE_MS, ...tls, log };
+      this.#tls = new TlsServer(grpc.tls, options, (socket) =>
+        socket.alpnProtocol === 'h2' ? serve(socket) : socket.destroy(),
+      );
+    }
     this.#tcp = net.createServer({ noDelay: true }, (socket) => {
       this.#sockets.add(socket);
       // The session handles its errors; a socket can also fail before or after it.
       socket.on('error', () => {});
       socket.once('close', () => this.#sockets.delete(socket));
-      // Emitted before `injectConnection` returns.
-      http2Server.once('session', (session) => resets.watch(session, socket));
-      injector.injectConnection(socket);
+      if (this.#tls === undefined) serve(socket);
+      else this.#tls.accept(socket);
     });
-    this.#tcp.maxConnections = maxConnections;
+    this.#tcp.maxConnections = grpc.connections;
   }
 
   async listen(address: string): Promise<string> {
@@ -44,6 +61,7 @@ export class Listener {
 
   /** Accepts no more connections, and destroys those that are still open after `graceMs`. */
   async close(graceMs: number): Promise<void> {
+    this.#tls?.close();
     const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
     const timer = setTimeout(() => this.#destroySockets(), graceMs);
     await new Promise<void>((resolve) => this.#server.tryShutdown(() => resolve()));
@@ -53,6 +71,7 @@ export class Listener {
 
   /** Ends everything at once. */
   destroy(): void {
+    this.#tls?.close();
     this.#tcp.close();
     this.#server.forceShutdown();
     this.#destroySockets();

@@ -72,7 +72,7 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   health.addTo(server);
   const access = config.grpc.openReflection ? undefined : api;
   addReflection(server, api.services, { log, metrics, access });
-  const listener = new Listener(server, resets, config.grpc.connections);
+  const listener = new Listener(server, resets, config, log);
   return {
     address: await listener.listen(config.grpc.address),
     async drain() {

@@ -2,9 +2,11 @@ import { once } from 'node:events';
 import http from 'node:http';
 import http2 from 'node:http2';
 import net, { type Socket } from 'node:net';
+import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { nghttp2ResetLimits } from '../reset-limit.ts';
+import { TlsServer } from '../tls-server.ts';
 import { type Connection, closeAtMaximumAge, Http1Connection } from './connection.ts';
 import { ConnectionLimit, rejectConnection } from './connection-limit.ts';
 import { Http2Connection, WINDOW_BYTES } from './http2-connection.ts';
@@ -33,8 +35,8 @@ const SESSION_MEGABYTES = 1_000;
 const MAX_HEADERS = 100;
 
 /**
- * HTTP/1.1 and HTTP/2 without TLS on one port: a plain TCP server reads the first bytes of each connection and passes
- * it to the HTTP server concerned by emitting `connection`, which Node documents for this purpose.
+ * HTTP/1.1 and HTTP/2 on one port: a plain TCP server passes each connection to the HTTP server concerned by emitting
+ * `connection`, which Node documents for this purpose. With TLS, ALPN selects the server, otherwise the first bytes.
  */
 export class DualProtocolServer {
   readonly #tcp: net.Server;
@@ -45,8 +47,9 @@ export class DualProtocolServer {
   readonly #connections = new Map<Socket | http2.Http2Session, Connection>();
   readonly #limit: ConnectionLimit;
   readonly #config: Config['web'];
+  readonly #tls: TlsServer | undefined;
 
-  constructor({ web, call }: Config, handler: HttpHandler) {
+  constructor({ web, call, tls }: Config, log: Logger, handler: HttpHandler) {
     this.#config = web;
     this.#limit = new ConnectionLimit(web);
     const handle = (request: HttpRequest, response: HttpResponse) => {
@@ -64,6 +67,13 @@ export class DualProtocolServer {
     this.#http1 = http.createServer(http1Options(web, call.maxDeadlineMs), handle);
     this.#http1.maxHeadersCount = MAX_HEADERS + 1;
     this.#http2 = http2.createServer(http2Options(web), handle);
+    if (web.tls !== undefined) {
+      const protocols = ['h2', 'http/1.1'];
+      const options = { protocols, handshakeTimeoutMs: web.headerTimeoutMs, ...tls, log };
+      this.#tls = new TlsServer(web.tls, options, (socket) =>
+        socket.alpnProtocol === 'h2' ? this.#serveHttp2(socket) : this.#serveHttp1(socket),
+      );
+    }
     const options = {
       allowHalfOpen: true,
       noDelay: true,
@@ -87,6 +97,7 @@ export class DualProtocolServer {
   /** Accepts no more connections, and destroys those that are still open after `graceMs`. */
   async close(graceMs: number): Promise<void> {
     const closed = new Promise<void>((resolve) => this.#tcp.close(() => resolve()));
+    this.#tls?.close();
     for (const connection of this.#connections.values())
       if (connection instanceof Http2Connection) connection.close();
     for (const socket of this.#undetected) socket.destroy();
@@ -104,12 +115,21 @@ export class DualProtocolServer {
 
   #accept(socket: Socket): void {
     this.#sockets.add(socket);
-    this.#undetected.add(socket);
-    socket.once('close', () => {
-      this.#sockets.delete(socket);
-      this.#undetected.delete(socket);
-    });
+    socket.once('close', () => this.#sockets.delete(socket));
     const isAccepted = this.#limit.tryAdd(socket);
+    if (this.#tls === undefined) {
+      this.#detect(socket, isAccepted);
+      return;
+    }
+    socket.on('error', ignore);
+    // A handshake would cost more than the error is worth.
+    if (isAccepted) this.#tls.accept(socket);
+    else socket.destroy();
+  }
+
+  #detect(socket: Socket, isAccepted: boolean): void {
+    this.#undetected.add(socket);
+    socket.once('close', () => this.#undetected.delete(socket));
     const timeoutMs = isAccepted ? this.#config.headerTimeoutMs : REJECT_MS;
     detectHttp2(socket, timeoutMs, (isHttp2) => {
       this.#undetected.delete(socket);

@@ -32,6 +32,7 @@ export async function openWebEdge(parts: EdgeParts): Promise<Edge> {
   }
   const server = new DualProtocolServer(
     config,
+    log,
     guard('web', { log, metrics }, httpHandler(serving, calls, api, config), (_error, _request, response) =>
       response.destroy(),
     ),
