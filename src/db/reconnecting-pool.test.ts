@@ -65,6 +65,22 @@ describe('ReconnectingPool', () => {
     }
   });
 
+  it('settles the queries that wait for a connection when one of several is reset', async () => {
+    for (let round = 0; round < 10; round += 1) {
+      const pool = open({ connections: 2, graceSeconds: 0.2 });
+      // Each has a text of its own, which the driver describes first: others wait for its connection meanwhile.
+      const queries = Array.from({ length: 60 }, (_, index) =>
+        pool.sql`select ${index}::int as ${pool.sql(`c${index}`)}`.then(() => 'OK', codeOf),
+      );
+      await until(() => proxy.connections > 0);
+      await new Promise((resolve) => setTimeout(resolve, round % 7));
+      proxy.reset();
+      for (const result of await Promise.all(queries)) assert.match(result, /^OK$|^CONNECTION_|^ECONNRESET$/);
+      await until(() => answers(pool), 'a new connection');
+      await closed(pool);
+    }
+  });
+
   it('rejects running queries when all connections are lost, and replaces the pool once', async () => {
     const pool = open({ connections: 3 });
     const running = Array.from({ length: 3 }, () => pool.sql`select pg_sleep(60)`.then(() => 'OK', codeOf));
