@@ -269,6 +269,8 @@ create table channel_members (
   read_post_seq bigint not null default 0,
   own_posts bigint not null default 0,
   own_posts_read bigint not null default 0,
+  restricted_by bigint,
+  restricted_until bigint,
   constraint channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint channel_members_channel_id_user_id_key UNIQUE (channel_id, user_id),
   constraint channel_members_pkey PRIMARY KEY (id),
@@ -293,7 +295,7 @@ CREATE TRIGGER trigger_update_member_count AFTER INSERT ON public.channel_member
 comment on trigger trigger_update_member_count on channel_members is 'Counts new members.';
 CREATE TRIGGER trigger_update_member_count_on_delete AFTER DELETE ON public.channel_members REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION update_member_count();
 comment on trigger trigger_update_member_count_on_delete on channel_members is 'Counts removed rows.';
-CREATE TRIGGER trigger_update_member_count_on_update AFTER UPDATE OF status ON public.channel_members FOR EACH ROW WHEN ((((old.status)::text = 'ACTIVE'::text) <> ((new.status)::text = 'ACTIVE'::text))) EXECUTE FUNCTION update_member_count();
+CREATE TRIGGER trigger_update_member_count_on_update AFTER UPDATE OF status ON public.channel_members FOR EACH ROW WHEN ((is_member_status((old.status)::text) <> is_member_status((new.status)::text))) EXECUTE FUNCTION update_member_count();
 comment on trigger trigger_update_member_count_on_update on channel_members is 'Counts members whose status changes.';
 alter table channel_members enable row level security, force row level security;
 create policy member_access_policy on channel_members as permissive for select to discuss_service
@@ -316,7 +318,7 @@ comment on column channel_members.channel_id is 'The channel.';
 comment on column channel_members.user_id is 'The user.';
 comment on column channel_members.tenant_id is 'Tenant of the channel.';
 comment on column channel_members.role is 'OWNER, ADMIN, MEMBER or GUEST.';
-comment on column channel_members.status is 'ACTIVE; MUTED (may read but not post); LEFT; REMOVED. See is_member_status().';
+comment on column channel_members.status is 'ACTIVE; MUTED (may read but not post, until restricted_until); LEFT; REMOVED. See is_member_status() and is_restricted().';
 comment on column channel_members.joined_at is 'When the user last joined, epoch ms.';
 comment on column channel_members.left_at is 'When the user left or was removed, epoch ms.';
 comment on column channel_members.removed_by is 'User who removed this member.';
@@ -331,6 +333,8 @@ comment on column channel_members.updated_at is 'When the user or an administrat
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
 comment on column channel_members.own_posts is 'Messages that this user has posted in the channel.';
 comment on column channel_members.own_posts_read is 'How many of own_posts are at or before the read marker.';
+comment on column channel_members.restricted_by is 'User who took away the right to post (0: a service); null without a restriction. Kept when the user leaves, so that leaving and joining again does not end it.';
+comment on column channel_members.restricted_until is 'When the restriction ends by itself, epoch ms; null: never. status remains MUTED after that time.';
 
 create table channel_names (
   channel_id bigint not null,
@@ -639,7 +643,7 @@ create policy message_access_policy on messages as permissive for select to disc
 create policy message_insert_policy on messages as permissive for insert to discuss_service
   with check (((tenant_id = ( SELECT app_tenant_id() AS app_tenant_id)) AND ((EXISTS ( SELECT 1
    FROM channel_members cm
-  WHERE ((cm.channel_id = messages.channel_id) AND (cm.tenant_id = messages.tenant_id) AND (cm.user_id = messages.sender_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)) AND ((cm.status)::text = 'ACTIVE'::text)))) OR (( SELECT app_is_service() AS app_is_service) AND (EXISTS ( SELECT 1
+  WHERE ((cm.channel_id = messages.channel_id) AND (cm.tenant_id = messages.tenant_id) AND (cm.user_id = messages.sender_id) AND (cm.user_id = ( SELECT app_user_id() AS app_user_id)) AND is_member_status((cm.status)::text) AND (NOT is_restricted((cm.status)::text, cm.restricted_until))))) OR (( SELECT app_is_service() AS app_is_service) AND (EXISTS ( SELECT 1
    FROM channels c
   WHERE ((c.id = messages.channel_id) AND (c.tenant_id = messages.tenant_id))))))));
 create policy message_update_policy on messages as permissive for update to discuss_service
@@ -1186,7 +1190,7 @@ begin
   loop
     _users := array(select u::bigint from jsonb_array_elements(reaction_users(_reactions, _emoji)) as u);
     for _item in
-      select i.*, m.status
+      select i.*, m.status, m.restricted_until
       from json_to_recordset(_items) as i(
         item int, "userId" bigint, "userName" text, emoji text, added boolean, payload text, "seqOffset" int
       )
@@ -1203,7 +1207,7 @@ begin
         when _found.event_seq is null or _item.status is null then 'MESSAGE_NOT_FOUND'
         when _found.is_deleted then 'MESSAGE_DELETED'
         when _found.is_archived then 'CHANNEL_ARCHIVED'
-        when _item.status = 'MUTED' then 'MEMBER_MUTED'
+        when is_restricted(_item.status, _item.restricted_until) then 'MEMBER_MUTED'
         when not _item.added or _place is not null then null
         when cardinality(_users) >= _max_users or (_users = '{}' and jsonb_array_length(_reactions) >= _max_emoji)
           then 'REACTION_LIMIT'
@@ -1823,7 +1827,7 @@ BEGIN ATOMIC
      c.member_count,
      ( SELECT (count(*))::integer AS count
             FROM channel_members m
-           WHERE ((m.channel_id = c.id) AND ((m.status)::text = 'ACTIVE'::text))) AS count,
+           WHERE ((m.channel_id = c.id) AND is_member_status((m.status)::text))) AS count,
      c.message_count,
      COALESCE(n.messages, 0) AS "coalesce",
      c.last_message_at,
@@ -2213,6 +2217,7 @@ declare
   _new record;
   _channel record;
   _status text;
+  _restricted_until bigint;
   -- Not the columns of the result, which are also columns of these tables.
   _id bigint;
   _seq bigint;
@@ -2251,13 +2256,13 @@ begin
     return;
   end if;
 
-  select m.status
-  into _status
+  select m.status, m.restricted_until
+  into _status, _restricted_until
   from channel_members m
   where m.channel_id = _new."channelId" and m.user_id = _new."userId" and is_member_status(m.status);
   error_reason := case
     when _status is null and _new."isManager" is not true then 'CHANNEL_NOT_FOUND'
-    when _status = 'MUTED' then 'MEMBER_MUTED'
+    when is_restricted(_status, _restricted_until) then 'MEMBER_MUTED'
     when _channel.is_archived then 'CHANNEL_ARCHIVED'
   end;
   if error_reason is null then
@@ -2379,7 +2384,7 @@ begin
       case
         when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
         when c.id = any (_locked) is not true then 'CHANNEL_BUSY'
-        when m.status = 'MUTED' then 'MEMBER_MUTED'
+        when is_restricted(m.status, m.restricted_until) then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
         else _errors ->> r.item::text
       end as error_reason,
@@ -2401,7 +2406,7 @@ begin
       limit 1
     ) as c on true
     left join lateral (
-      select k.id, k.status
+      select k.id, k.status, k.restricted_until
       from channel_members k
       where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
       limit 1
@@ -2498,6 +2503,13 @@ CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  IMMUTABLE PARALLEL SAFE
 RETURN (_status = ANY (ARRAY['ACTIVE'::text, 'MUTED'::text]));
 comment on function is_member_status(text) is 'Whether a row of channel_members with this status is a member, who may read the channel. LEFT and REMOVED are not.';
+
+CREATE OR REPLACE FUNCTION public.is_restricted(_status text, _until bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ PARALLEL SAFE
+RETURN ((_status = 'MUTED'::text) AND COALESCE((_until > now_ms()), true));
+comment on function is_restricted(text,bigint) is 'Whether a member with this status and restricted_until may read but not post now. Null without a status.';
 
 CREATE OR REPLACE FUNCTION public.link_attachments(_message_id bigint, _attachments json)
  RETURNS void
@@ -5077,13 +5089,13 @@ begin
     from (
       select a.channel_id, count(*)::int as members
       from added a
-      where a.status = 'ACTIVE'
+      where is_member_status(a.status)
       group by a.channel_id
     ) as s
     where c.id = s.channel_id;
   elsif tg_op = 'UPDATE' then
     update channels c
-    set member_count = greatest(0, c.member_count + (new.status = 'ACTIVE')::int - (old.status = 'ACTIVE')::int)
+    set member_count = greatest(0, c.member_count + is_member_status(new.status)::int - is_member_status(old.status)::int)
     where c.id = new.channel_id;
   else
     update channels c
@@ -5091,7 +5103,7 @@ begin
     from (
       select r.channel_id, count(*)::int as members
       from removed r
-      where r.status = 'ACTIVE'
+      where is_member_status(r.status)
       group by r.channel_id
     ) as s
     where c.id = s.channel_id;
@@ -5101,7 +5113,7 @@ end
 $function$;
 alter function update_member_count() owner to discuss_system;
 revoke all on function update_member_count() from public;
-comment on function update_member_count() is 'Maintains channels.member_count, the members with status ACTIVE, at every change of status, rejoining included.';
+comment on function update_member_count() is 'Maintains channels.member_count, the members with status ACTIVE or MUTED, at every change of status, rejoining included.';
 
 CREATE OR REPLACE FUNCTION public.update_message_words()
  RETURNS trigger

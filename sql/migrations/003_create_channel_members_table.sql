@@ -29,6 +29,9 @@ create table channel_members (
   own_posts bigint not null default 0,
   own_posts_read bigint not null default 0,
 
+  restricted_by bigint,
+  restricted_until bigint,
+
   constraint valid_role check (role in ('OWNER', 'ADMIN', 'MEMBER', 'GUEST')),
   constraint valid_status check (status in ('ACTIVE', 'MUTED', 'LEFT', 'REMOVED')),
   constraint valid_notification check (
@@ -48,7 +51,7 @@ comment on column channel_members.user_id is 'The user.';
 comment on column channel_members.tenant_id is 'Tenant of the channel.';
 comment on column channel_members.role is 'OWNER, ADMIN, MEMBER or GUEST.';
 comment on column channel_members.status is
-  'ACTIVE; MUTED (may read but not post); LEFT; REMOVED. See is_member_status().';
+  'ACTIVE; MUTED (may read but not post, until restricted_until); LEFT; REMOVED. See is_member_status() and is_restricted().';
 comment on column channel_members.joined_at is 'When the user last joined, epoch ms.';
 comment on column channel_members.left_at is 'When the user left or was removed, epoch ms.';
 comment on column channel_members.removed_by is 'User who removed this member.';
@@ -65,3 +68,7 @@ comment on column channel_members.updated_at is
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
 comment on column channel_members.own_posts is 'Messages that this user has posted in the channel.';
 comment on column channel_members.own_posts_read is 'How many of own_posts are at or before the read marker.';
+comment on column channel_members.restricted_by is
+  'User who took away the right to post (0: a service); null without a restriction. Kept when the user leaves, so that leaving and joining again does not end it.';
+comment on column channel_members.restricted_until is
+  'When the restriction ends by itself, epoch ms; null: never. status remains MUTED after that time.';

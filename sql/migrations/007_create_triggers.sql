@@ -54,6 +54,7 @@ for each statement
 execute function update_channel_stats();
 comment on trigger trigger_update_channel_stats_on_delete on messages is 'Counts removed rows.';
 
+\ir ../functions/member/is_member_status.sql
 \ir ../functions/member/update_member_count.sql
 
 create trigger trigger_update_member_count
@@ -67,7 +68,7 @@ comment on trigger trigger_update_member_count on channel_members is 'Counts new
 create trigger trigger_update_member_count_on_update
 after update of status on channel_members
 for each row
-when ((old.status = 'ACTIVE') != (new.status = 'ACTIVE'))
+when (is_member_status(old.status) != is_member_status(new.status))
 execute function update_member_count();
 comment on trigger trigger_update_member_count_on_update on channel_members is 'Counts members whose status changes.';
 

@@ -1,7 +1,8 @@
 \ir ../functions/db/app_tenant_id.sql
 \ir ../functions/db/app_user_id.sql
 \ir ../functions/db/app_is_service.sql
-\ir ../functions/member/is_member_status.sql
+\ir ../functions/db/now_ms.sql
+\ir ../functions/member/is_restricted.sql
 \ir ../functions/member/app_is_member.sql
 \ir ../functions/member/app_may_add_member.sql
 
@@ -137,7 +138,8 @@ with check (
         and cm.tenant_id = messages.tenant_id
         and cm.user_id = messages.sender_id
         and cm.user_id = (select app_user_id())
-        and cm.status = 'ACTIVE'
+        and is_member_status(cm.status)
+        and not is_restricted(cm.status, cm.restricted_until)
     )
     or (
       (select app_is_service())

@@ -11,7 +11,7 @@ export async function requirePoster(
 ): Promise<void> {
   const [member] = await findPoster(sql, tenantId, userId, channelId);
   if (member === undefined) throw errors.channelNotFound();
-  if (member.status === 'MUTED') throw errors.memberMuted();
+  if (member.isRestricted) throw errors.memberMuted();
   if (member.isArchived) throw errors.channelArchived();
 }
 

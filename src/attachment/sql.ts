@@ -36,7 +36,7 @@ export function attachmentColumns(sql: Sql) {
 
 export type PosterRow = {
   readonly role: Role;
-  readonly status: string;
+  readonly isRestricted: boolean;
   readonly isArchived: boolean;
 };
 
@@ -48,7 +48,7 @@ export function findPoster(
   channelId: bigint,
 ): PendingQuery<PosterRow[]> {
   return sql<PosterRow[]>`
-    select me.role, me.status, c.is_archived
+    select me.role, is_restricted(me.status, me.restricted_until) as is_restricted, c.is_archived
     from channels c
     join channel_members me on me.channel_id = c.id
     where c.id = ${channelId}

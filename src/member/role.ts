@@ -7,7 +7,7 @@ import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
-import type { MemberRow, Role } from '../membership/sql.ts';
+import { type MemberRow, memberColumns, type Role } from '../membership/sql.ts';
 import { memberEtag, toMember, toRole, toRoleColumn } from '../membership/view.ts';
 import { postNotices } from '../notice/sql.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
@@ -114,7 +114,7 @@ function findMemberRole(
 ): PendingQuery<MemberRoleRow[]> {
   return sql<MemberRoleRow[]>`
     select
-      m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname,
+      ${memberColumns(sql)},
       m.role = 'OWNER'
         and not exists (
           select 1
@@ -141,7 +141,7 @@ function findMembers(
   userIds: readonly bigint[],
 ): PendingQuery<MemberRow[]> {
   return sql<MemberRow[]>`
-    select m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+    select ${memberColumns(sql)}
     from channel_members m
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
@@ -167,12 +167,12 @@ function updateRole(
       and m.tenant_id = ${tenantId}
       and m.user_id = ${userId}
       and is_member_status(m.status)
-    returning m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+    returning ${memberColumns(sql)}
   `;
 }
 
 /**
- * Makes a member owner, and makes `from` (undefined: all other owners) admin. Returns the members whose role changed.
+ * Makes a member owner, who may post, and makes `from` (undefined: all other owners) admin. Returns the members whose role changed.
  * The channel's row must be locked.
  */
 function updateOwner(
@@ -185,6 +185,9 @@ function updateOwner(
   return sql<MemberRow[]>`
     update channel_members m
     set role = case when m.user_id = ${userId} then 'OWNER' else 'ADMIN' end,
+        status = case when m.user_id = ${userId} then 'ACTIVE' else m.status end,
+        restricted_by = case when m.user_id = ${userId} then null else m.restricted_by end,
+        restricted_until = case when m.user_id = ${userId} then null else m.restricted_until end,
         updated_at = now_ms()
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}
@@ -193,6 +196,6 @@ function updateOwner(
         (m.user_id = ${userId} and m.role != 'OWNER')
         or (m.user_id != ${userId} and m.role = 'OWNER' ${from === undefined ? sql`` : sql`and m.user_id = ${from}`})
       )
-    returning m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+    returning ${memberColumns(sql)}
   `;
 }

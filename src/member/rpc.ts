@@ -27,6 +27,7 @@ import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
 import { markerHandlers } from './marker.ts';
 import { readerHandlers } from './readers.ts';
+import { restrictionHandlers } from './restriction.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
 import { findLeavingMember, type ListedRow, listMembers, updateMembershipEnded } from './sql.ts';
@@ -39,6 +40,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
   const { config } = deps;
   return {
     ...roleHandlers(deps),
+    ...restrictionHandlers(deps),
     ...settingsHandlers(deps),
     ...markerHandlers(deps),
     ...readerHandlers(deps),

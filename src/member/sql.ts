@@ -1,9 +1,9 @@
 import type { PendingQuery } from 'postgres';
 import type { Visibility } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
-import type { Role } from '../membership/sql.ts';
+import { type MemberRow, type RestrictionColumns, type Role, restrictionColumns } from '../membership/sql.ts';
 
-export type LeavingMemberRow = {
+export type LeavingMemberRow = RestrictionColumns & {
   readonly role: Role;
   readonly joinedAt: bigint;
   /** False for a former member. */
@@ -31,6 +31,7 @@ export function findLeavingMember(
     select
       m.role,
       m.joined_at,
+      ${restrictionColumns(sql)},
       is_member_status(m.status) as is_member,
       m.role = 'OWNER'
         and exists (${others})
@@ -74,14 +75,11 @@ function rank(sql: Sql, members: 'm' | 'x') {
 export type ListedRow = Visibility &
   (
     | { readonly userId: null }
-    | {
-        readonly userId: bigint;
+    | (Omit<MemberRow, 'role'> & {
         readonly memberRole: Role;
-        readonly joinedAt: bigint;
-        readonly nickname: string | null;
         /** Rank of the role in the list. */
         readonly rank: number;
-      }
+      })
   );
 
 /**
@@ -107,7 +105,7 @@ export function listMembers(
     left join lateral (
       select
         m.user_id, m.role as member_role, m.joined_at, m.metadata ->> 'nickname' as nickname,
-        ${rank(sql, 'm')} as rank
+        ${restrictionColumns(sql)}, ${rank(sql, 'm')} as rank
       from channel_members m
       where m.tenant_id = ${tenantId}
         and m.channel_id = ${channelId}

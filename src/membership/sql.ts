@@ -15,9 +15,16 @@ export type MembershipRow = {
   readonly notificationLevel: string;
   /** As text: the driver renames keys inside jsonb. */
   readonly memberMetadata: string | null;
+} & RestrictionColumns;
+
+export type RestrictionColumns = {
+  /** Whether the member may not post, by the clock of the database. */
+  readonly isRestricted: boolean;
+  /** When the restriction ends, or ended; null if it does not, or without one. */
+  readonly restrictedUntil: bigint | null;
 };
 
-export type MemberRow = {
+export type MemberRow = RestrictionColumns & {
   readonly userId: bigint;
   readonly role: Role;
   readonly joinedAt: bigint;
@@ -49,8 +56,20 @@ export function unreadCount(sql: Sql) {
 export function membershipColumns(sql: Sql) {
   return sql`
     m.role, m.joined_at, m.last_read_msg_id, ${unreadCount(sql)} as unread_count, m.is_pinned, m.is_muted,
-    m.notification_level, m.metadata::text as member_metadata
+    m.notification_level, m.metadata::text as member_metadata, ${restrictionColumns(sql)}
   `;
+}
+
+/** Columns of MemberRow from `channel_members m`. */
+export function memberColumns(sql: Sql) {
+  return sql`
+    m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname, ${restrictionColumns(sql)}
+  `;
+}
+
+/** Columns of RestrictionColumns from `channel_members m`. */
+export function restrictionColumns(sql: Sql) {
+  return sql`is_restricted(m.status, m.restricted_until) as is_restricted, m.restricted_until`;
 }
 
 /**
@@ -70,7 +89,7 @@ export function joinReader(sql: Sql, caller: Caller) {
 
 /**
  * Adds users to a channel and returns those who were not members. For a returning member, the existing history is
- * read. The channel's row must be locked, or new.
+ * read, and a restriction continues. The channel's row must be locked, or new.
  */
 export function insertMembers(
   sql: Sql,
@@ -94,7 +113,10 @@ export function insertMembers(
     on conflict (channel_id, user_id) do update
     set
       role = excluded.role,
-      status = excluded.status,
+      status = case
+        when m.restricted_by is not null and coalesce(m.restricted_until > excluded.joined_at, true) then 'MUTED'
+        else 'ACTIVE'
+      end,
       joined_at = excluded.joined_at,
       left_at = null,
       removed_by = null,
@@ -103,7 +125,7 @@ export function insertMembers(
       own_posts_read = m.own_posts,
       updated_at = excluded.updated_at
     where m.status in ('LEFT', 'REMOVED')
-    returning m.user_id, m.role, m.joined_at, m.metadata ->> 'nickname' as nickname
+    returning ${memberColumns(sql)}
   `;
 }
 

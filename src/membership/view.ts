@@ -10,7 +10,7 @@ import { fromMetadataJson } from '../db/metadata.ts';
 import { toTimestamp } from '../db/time.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import { etagOf } from '../rpc/etag.ts';
-import type { ChannelStateRow, MemberRow, MembershipRow, Role } from './sql.ts';
+import type { ChannelStateRow, MemberRow, MembershipRow, RestrictionColumns, Role } from './sql.ts';
 
 /** A member as visible to all members of the channel. */
 export function toMember(row: MemberRow): MessageInitShape<typeof MemberSchema> {
@@ -20,12 +20,21 @@ export function toMember(row: MemberRow): MessageInitShape<typeof MemberSchema> 
     nickname: row.nickname ?? '',
     joinTime: toTimestamp(row.joinedAt),
     etag: memberEtag(row),
+    ...toRestriction(row),
   };
 }
 
-/** Version of what UpdateMemberRole and RemoveMember change. */
-export function memberEtag({ role, joinedAt }: Pick<MemberRow, 'role' | 'joinedAt'>): string {
-  return etagOf(role, joinedAt);
+/** Version of what UpdateMemberRole, RestrictMember and RemoveMember change. */
+export function memberEtag(row: Pick<MemberRow, 'role' | 'joinedAt'> & RestrictionColumns): string {
+  const { role, joinedAt, isRestricted, restrictedUntil } = row;
+  return isRestricted ? etagOf(role, joinedAt, restrictedUntil) : etagOf(role, joinedAt);
+}
+
+function toRestriction({ isRestricted, restrictedUntil }: RestrictionColumns) {
+  return {
+    restricted: isRestricted,
+    restrictionExpireTime: isRestricted ? toTimestamp(restrictedUntil) : undefined,
+  };
 }
 
 /** The caller's membership of a channel. */
@@ -44,6 +53,7 @@ export function toMembership(
     notificationLevel: levels.toValue(row.notificationLevel) ?? NotificationLevel.UNSPECIFIED,
     metadata: fromMetadataJson(row.memberMetadata),
     etag: membershipEtag(row),
+    ...toRestriction(row),
   };
 }
 

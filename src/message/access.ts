@@ -17,7 +17,7 @@ export async function lockMessage(
   messageId: bigint,
 ): Promise<LockedRow> {
   const row = await lockMessageToDelete(sql, caller, channelId, messageId);
-  if (row.status === 'MUTED') throw errors.memberMuted();
+  if (row.isRestricted === true) throw errors.memberMuted();
   return row;
 }
 

@@ -25,7 +25,7 @@ export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCach
         const row = await lockMessageToDelete(sql, call.caller, channelId, messageId);
         const isOwn = row.senderId === call.caller.userId && row.senderId !== 0n;
         if (!isOwn) requireRole(call.caller, row, 'ADMIN');
-        if (!isOwn && row.status === 'MUTED') throw errors.memberMuted();
+        if (!isOwn && row.isRestricted === true) throw errors.memberMuted();
         if (row.isDeleted) return { message: row, events: [] };
         const tombstone = toTombstone(row, row.now, call.caller.userId);
         return { message: tombstone, events: await remove(sql, call.caller, tombstone) };

@@ -177,7 +177,8 @@ export type LockedRow = MessageRow & {
   readonly isArchived: boolean;
   readonly mergedInto: bigint | null;
   readonly role: Role | null;
-  readonly status: string | null;
+  /** Whether the caller may not post; null for callers who are not members. */
+  readonly isRestricted: boolean | null;
   readonly now: bigint;
 };
 
@@ -192,7 +193,8 @@ export function findLocked(
   return sql<LockedRow[]>`
     select
       ${messageColumns(sql)},
-      c.type as channel_type, c.is_private, c.is_archived, c.merged_into, me.role, me.status, now_ms() as now
+      c.type as channel_type, c.is_private, c.is_archived, c.merged_into, me.role,
+      is_restricted(me.status, me.restricted_until) as is_restricted, now_ms() as now
     from messages m
     join channels c on c.id = m.channel_id
     left join channel_members me

@@ -74,6 +74,10 @@ export function toSentence(notice: SystemNotice): string {
     }
     case Kind.OWNERSHIP_TRANSFERRED:
       return sentence('handed the channel over', 'The channel has another owner');
+    case Kind.MEMBER_RESTRICTED:
+      return sentence(`took the right to post from ${people}`, `${people} may no longer post`);
+    case Kind.MEMBER_UNRESTRICTED:
+      return sentence(`returned the right to post to ${people}`, `${people} may post again`);
     case Kind.CHANNEL_RENAMED:
       return sentence(`renamed the channel to ${notice.name}`, `The channel is called ${notice.name} now`);
     case Kind.DESCRIPTION_CHANGED:

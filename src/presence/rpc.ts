@@ -76,7 +76,7 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
 
     async startTyping({ channelId }, call) {
       const row = await requireMember(deps, call, channelId);
-      if (row.memberStatus === 'MUTED') throw errors.memberMuted();
+      if (row.isRestricted) throw errors.memberMuted();
       if (row.isArchived) throw errors.channelArchived();
       if (row.memberCount > config.typing.maxMembers) return {};
       const expiry = await typing.start(channelId, call.caller.userId);

@@ -106,7 +106,7 @@ export function listMemberIds(
 }
 
 export type TypingMemberRow = {
-  readonly memberStatus: 'ACTIVE' | 'MUTED';
+  readonly isRestricted: boolean;
   readonly isArchived: boolean;
   readonly memberCount: number;
 };
@@ -119,7 +119,7 @@ export function findTypingMember(
   channelId: bigint,
 ): PendingQuery<TypingMemberRow[]> {
   return sql<TypingMemberRow[]>`
-    select m.status as member_status, c.is_archived, c.member_count
+    select is_restricted(m.status, m.restricted_until) as is_restricted, c.is_archived, c.member_count
     from channel_members m
     join channels c on c.id = m.channel_id and c.tenant_id = m.tenant_id
     where m.channel_id = ${channelId}

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
-import { binh } from './fixture.ts';
+import { ana, binh } from './fixture.ts';
 import { empty, rejected, type Trial } from './trial.ts';
 
 const { method } = MemberService;
@@ -58,6 +58,20 @@ export const memberTrials: readonly Trial[] = [
     access: USER_OR_SERVICE,
     request: ({ channelId }) => ({ channelId, userId: 2n, role: MemberRole.ADMIN }),
     shows: ({ member }) => assert.equal(member?.role, MemberRole.ADMIN),
+    publicGroup: 'ROLE_TOO_LOW',
+  }),
+  rejected(method.restrictMember, {
+    access: USER_OR_SERVICE,
+    request: ({ channelId }) => ({ channelId, userId: 2n }),
+    shows: ({ member }) => assert.equal(member?.restricted, true),
+    publicGroup: 'ROLE_TOO_LOW',
+  }),
+  rejected(method.unrestrictMember, {
+    access: USER_OR_SERVICE,
+    request: ({ channelId }) => ({ channelId, userId: 2n }),
+    prepare: ({ channelId }, { app }) =>
+      app.client(MemberService, ana).restrictMember({ channelId, userId: 2n }),
+    shows: ({ member }) => assert.equal(member?.restricted, false),
     publicGroup: 'ROLE_TOO_LOW',
   }),
   rejected(method.transferOwnership, {

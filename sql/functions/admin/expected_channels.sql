@@ -45,7 +45,7 @@ begin atomic
   select
     c.id,
     c.member_count,
-    (select count(*)::int from channel_members m where m.channel_id = c.id and m.status = 'ACTIVE'),
+    (select count(*)::int from channel_members m where m.channel_id = c.id and is_member_status(m.status)),
     c.message_count,
     coalesce(n.messages, 0),
     c.last_message_at,

@@ -19,6 +19,7 @@ declare
   _new record;
   _channel record;
   _status text;
+  _restricted_until bigint;
   -- Not the columns of the result, which are also columns of these tables.
   _id bigint;
   _seq bigint;
@@ -57,13 +58,13 @@ begin
     return;
   end if;
 
-  select m.status
-  into _status
+  select m.status, m.restricted_until
+  into _status, _restricted_until
   from channel_members m
   where m.channel_id = _new."channelId" and m.user_id = _new."userId" and is_member_status(m.status);
   error_reason := case
     when _status is null and _new."isManager" is not true then 'CHANNEL_NOT_FOUND'
-    when _status = 'MUTED' then 'MEMBER_MUTED'
+    when is_restricted(_status, _restricted_until) then 'MEMBER_MUTED'
     when _channel.is_archived then 'CHANNEL_ARCHIVED'
   end;
   if error_reason is null then

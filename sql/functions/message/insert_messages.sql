@@ -68,7 +68,7 @@ begin
       case
         when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
         when c.id = any (_locked) is not true then 'CHANNEL_BUSY'
-        when m.status = 'MUTED' then 'MEMBER_MUTED'
+        when is_restricted(m.status, m.restricted_until) then 'MEMBER_MUTED'
         when c.is_archived then 'CHANNEL_ARCHIVED'
         else _errors ->> r.item::text
       end as error_reason,
@@ -90,7 +90,7 @@ begin
       limit 1
     ) as c on true
     left join lateral (
-      select k.id, k.status
+      select k.id, k.status, k.restricted_until
       from channel_members k
       where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
       limit 1

@@ -49,7 +49,7 @@ begin
   loop
     _users := array(select u::bigint from jsonb_array_elements(reaction_users(_reactions, _emoji)) as u);
     for _item in
-      select i.*, m.status
+      select i.*, m.status, m.restricted_until
       from json_to_recordset(_items) as i(
         item int, "userId" bigint, "userName" text, emoji text, added boolean, payload text, "seqOffset" int
       )
@@ -66,7 +66,7 @@ begin
         when _found.event_seq is null or _item.status is null then 'MESSAGE_NOT_FOUND'
         when _found.is_deleted then 'MESSAGE_DELETED'
         when _found.is_archived then 'CHANNEL_ARCHIVED'
-        when _item.status = 'MUTED' then 'MEMBER_MUTED'
+        when is_restricted(_item.status, _item.restricted_until) then 'MEMBER_MUTED'
         when not _item.added or _place is not null then null
         when cardinality(_users) >= _max_users or (_users = '{}' and jsonb_array_length(_reactions) >= _max_emoji)
           then 'REACTION_LIMIT'

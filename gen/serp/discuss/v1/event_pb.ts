@@ -102,7 +102,7 @@ export type Event = Message<"serp.discuss.v1.Event"> & {
     case: "memberLeft";
   } | {
     /**
-     * The role or nickname of members changed.
+     * The role, nickname or restriction of members changed.
      *
      * @generated from field: serp.discuss.v1.MembersChanged members_changed = 14;
      */
@@ -514,7 +514,7 @@ export const MemberLeftSchema: GenMessage<MemberLeft> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 10);
 
 /**
- * The role or nickname of members changed.
+ * The role, nickname or restriction of members changed. The expiry of a restriction has no event.
  *
  * @generated from message serp.discuss.v1.MembersChanged
  */

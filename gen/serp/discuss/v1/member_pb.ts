@@ -12,7 +12,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/member.proto.
  */
 export const file_serp_discuss_v1_member: GenFile = /*@__PURE__*/
-  fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEikwEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYBSABKAkixgIKCk1lbWJlcnNoaXASEgoKY2hhbm5lbF9pZBgBIAEoAxIpCgRyb2xlGAIgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGUSLQoJam9pbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgEIAEoAxIUCgx1bnJlYWRfY291bnQYBSABKAUSDgoGcGlubmVkGAYgASgIEg0KBW11dGVkGAcgASgIEj4KEm5vdGlmaWNhdGlvbl9sZXZlbBgIIAEoDjIiLnNlcnAuZGlzY3Vzcy52MS5Ob3RpZmljYXRpb25MZXZlbBIpCghtZXRhZGF0YRgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEZXRhZxgKIAEoCSqGAQoKTWVtYmVyUm9sZRIbChdNRU1CRVJfUk9MRV9VTlNQRUNJRklFRBAAEhUKEU1FTUJFUl9ST0xFX0dVRVNUEAESFgoSTUVNQkVSX1JPTEVfTUVNQkVSEAISFQoRTUVNQkVSX1JPTEVfQURNSU4QAxIVChFNRU1CRVJfUk9MRV9PV05FUhAEKpEBChFOb3RpZmljYXRpb25MZXZlbBIiCh5OT1RJRklDQVRJT05fTEVWRUxfVU5TUEVDSUZJRUQQABIaChZOT1RJRklDQVRJT05fTEVWRUxfQUxMEAESHwobTk9USUZJQ0FUSU9OX0xFVkVMX01FTlRJT05TEAISGwoXTk9USUZJQ0FUSU9OX0xFVkVMX05PTkUQA2IGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi5AEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYBSABKAkSEgoKcmVzdHJpY3RlZBgGIAEoCBI7ChdyZXN0cmljdGlvbl9leHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilwMKCk1lbWJlcnNoaXASEgoKY2hhbm5lbF9pZBgBIAEoAxIpCgRyb2xlGAIgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGUSLQoJam9pbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgEIAEoAxIUCgx1bnJlYWRfY291bnQYBSABKAUSDgoGcGlubmVkGAYgASgIEg0KBW11dGVkGAcgASgIEj4KEm5vdGlmaWNhdGlvbl9sZXZlbBgIIAEoDjIiLnNlcnAuZGlzY3Vzcy52MS5Ob3RpZmljYXRpb25MZXZlbBIpCghtZXRhZGF0YRgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEZXRhZxgKIAEoCRISCgpyZXN0cmljdGVkGAsgASgIEjsKF3Jlc3RyaWN0aW9uX2V4cGlyZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqGAQoKTWVtYmVyUm9sZRIbChdNRU1CRVJfUk9MRV9VTlNQRUNJRklFRBAAEhUKEU1FTUJFUl9ST0xFX0dVRVNUEAESFgoSTUVNQkVSX1JPTEVfTUVNQkVSEAISFQoRTUVNQkVSX1JPTEVfQURNSU4QAxIVChFNRU1CRVJfUk9MRV9PV05FUhAEKpEBChFOb3RpZmljYXRpb25MZXZlbBIiCh5OT1RJRklDQVRJT05fTEVWRUxfVU5TUEVDSUZJRUQQABIaChZOT1RJRklDQVRJT05fTEVWRUxfQUxMEAESHwobTk9USUZJQ0FUSU9OX0xFVkVMX01FTlRJT05TEAISGwoXTk9USUZJQ0FUSU9OX0xFVkVMX05PTkUQA2IGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A member as the other members see it.
@@ -49,12 +49,27 @@ export type Member = Message<"serp.discuss.v1.Member"> & {
   joinTime?: Timestamp | undefined;
 
   /**
-   * Opaque version of `role` and `join_time`. A request with this value changes the member only if it still has this
-   * version.
+   * Opaque version of `role`, `join_time` and the restriction. A request with this value changes the member only if it
+   * still has this version.
    *
    * @generated from field: string etag = 5;
    */
   etag: string;
+
+  /**
+   * True if the member may only read the channel and delete its own messages, see `RestrictMember`.
+   *
+   * @generated from field: bool restricted = 6;
+   */
+  restricted: boolean;
+
+  /**
+   * Time at which the restriction ends by itself, without an event; unset if it does not, or if there is none. Clients
+   * treat the member as not restricted from then on.
+   *
+   * @generated from field: google.protobuf.Timestamp restriction_expire_time = 7;
+   */
+  restrictionExpireTime?: Timestamp | undefined;
 };
 
 /**
@@ -140,6 +155,21 @@ export type Membership = Message<"serp.discuss.v1.Membership"> & {
    * @generated from field: string etag = 10;
    */
   etag: string;
+
+  /**
+   * True if the caller may only read the channel and delete its own messages, see `RestrictMember`. Streams report a change
+   * as `members_changed` with the caller as the member.
+   *
+   * @generated from field: bool restricted = 11;
+   */
+  restricted: boolean;
+
+  /**
+   * Same value as `Member.restriction_expire_time`.
+   *
+   * @generated from field: google.protobuf.Timestamp restriction_expire_time = 12;
+   */
+  restrictionExpireTime?: Timestamp | undefined;
 };
 
 /**

@@ -18,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/member_service.proto.
  */
 export const file_serp_discuss_v1_member_service: GenFile = /*@__PURE__*/
-  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIjEKEkpvaW5DaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAInEKE0pvaW5DaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJjChNSZW1vdmVNZW1iZXJSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABIVCgRldGFnGAMgASgJQge6SARyAhhAIhYKFFJlbW92ZU1lbWJlclJlc3BvbnNlIjIKE0xlYXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACIWChRMZWF2ZUNoYW5uZWxSZXNwb25zZSKeAQoXVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAEjUKBHJvbGUYAyABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZUIKukgHggEEEAEgABIVCgRldGFnGAQgASgJQge6SARyAhhAIkMKGFVwZGF0ZU1lbWJlclJvbGVSZXNwb25zZRInCgZtZW1iZXIYASABKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIlEKGFRyYW5zZmVyT3duZXJzaGlwUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhgKB3VzZXJfaWQYAiABKANCB7pIBCICIAAiRQoZVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZRIoCgdtZW1iZXJzGAEgAygLMhcuc2VycC5kaXNjdXNzLnYxLk1lbWJlciKaAgoXVXBkYXRlTWVtYmVyc2hpcFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIOCgZwaW5uZWQYAiABKAgSDQoFbXV0ZWQYAyABKAgSSAoSbm90aWZpY2F0aW9uX2xldmVsGAQgASgOMiIuc2VycC5kaXNjdXNzLnYxLk5vdGlmaWNhdGlvbkxldmVsQgi6SAWCAQIQARIpCghtZXRhZGF0YRgFIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSNwoLdXBkYXRlX21hc2sYBiABKAsyGi5nb29nbGUucHJvdG9idWYuRmllbGRNYXNrQga6SAPIAQESFQoEZXRhZxgHIAEoCUIHukgEcgIYQCJLChhVcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2USLwoKbWVtYmVyc2hpcBgBIAEoCzIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJzaGlwInMKEkxpc3RNZW1iZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEiIKCXBhZ2Vfc2l6ZRgCIAEoBUIPukgEGgIoAIq1GAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIlgKE0xpc3RNZW1iZXJzUmVzcG9uc2USKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrMBCg9NYXJrUmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAigAEgsKA2FsbBgDIAEoCDpZukhWGlQKDm1lc3NhZ2Vfb3JfYWxsEh5uZWVkcyBlaXRoZXIgbWVzc2FnZV9pZCBvciBhbGwaIih0aGlzLm1lc3NhZ2VfaWQgIT0gMCkgIT0gdGhpcy5hbGwiRgoQTWFya1JlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUiTQoRTWFya1VucmVhZFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAIkgKEk1hcmtVbnJlYWRSZXNwb25zZRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUikQEKEkxpc3RSZWFkZXJzUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhsKCm1lc3NhZ2VfaWQYAiABKANCB7pIBCICIAASIwoJcGFnZV9zaXplGAMgASgFQhC6SAQaAigAirUYBQhkEOgHEhwKCnBhZ2VfdG9rZW4YBCABKAlCCLpIBXIDGMgBIkAKE0xpc3RSZWFkZXJzUmVzcG9uc2USEAoIdXNlcl9pZHMYASADKAMSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIl0KF0dldFVucmVhZFN1bW1hcnlSZXF1ZXN0EiQKCXBhZ2Vfc2l6ZRgBIAEoBUIRukgEGgIoAIq1GAYI6AcQiCcSHAoKcGFnZV90b2tlbhgCIAEoCUIIukgFcgMYyAEi3AIKGEdldFVucmVhZFN1bW1hcnlSZXNwb25zZRJACgdlbnRyaWVzGAEgAygLMi8uc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZS5FbnRyeRIaChJ0b3RhbF91bnJlYWRfY291bnQYAiABKAMSIgoadG90YWxfdW5yZWFkX21lbnRpb25fY291bnQYAyABKAMSFwoPbmV4dF9wYWdlX3Rva2VuGAQgASgJGqQBCgVFbnRyeRISCgpjaGFubmVsX2lkGAEgASgDEhQKDHVucmVhZF9jb3VudBgCIAEoBRIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgDIAEoAxI1ChFsYXN0X21lc3NhZ2VfdGltZRgEIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASHAoUdW5yZWFkX21lbnRpb25fY291bnQYBSABKAUymQoKDU1lbWJlclNlcnZpY2USYgoKQWRkTWVtYmVycxIiLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5BZGRNZW1iZXJzUmVzcG9uc2UiC5ACAoi1GASQtRgCEmUKC0pvaW5DaGFubmVsEiMuc2VycC5kaXNjdXNzLnYxLkpvaW5DaGFubmVsUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5Kb2luQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhJoCgxSZW1vdmVNZW1iZXISJC5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlTWVtYmVyUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZW1vdmVNZW1iZXJSZXNwb25zZSILkAICiLUYBJC1GAISaAoMTGVhdmVDaGFubmVsEiQuc2VycC5kaXNjdXNzLnYxLkxlYXZlQ2hhbm5lbFJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuTGVhdmVDaGFubmVsUmVzcG9uc2UiC5ACAoi1GAGQtRgCEnQKEFVwZGF0ZU1lbWJlclJvbGUSKC5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVXBkYXRlTWVtYmVyUm9sZVJlc3BvbnNlIguQAgKItRgEkLUYAhJ3ChFUcmFuc2Zlck93bmVyc2hpcBIpLnNlcnAuZGlzY3Vzcy52MS5UcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVXBkYXRlTWVtYmVyc2hpcBIoLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0xpc3RNZW1iZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghNYXJrUmVhZBIgLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTWFya1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESYgoKTWFya1VucmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0xpc3RSZWFkZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFkZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhZGVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
+  fileDesc("CiRzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyX3NlcnZpY2UucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSKKAQoRQWRkTWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIjCgh1c2VyX2lkcxgCIAMoA0IRukgOkgELCAEQ6AciBCICIAASMwoEcm9sZRgDIAEoDjIbLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXJSb2xlQgi6SAWCAQIQASI8ChJBZGRNZW1iZXJzUmVzcG9uc2USJgoFYWRkZWQYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIjEKEkpvaW5DaGFubmVsUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAInEKE0pvaW5DaGFubmVsUmVzcG9uc2USKQoHY2hhbm5lbBgBIAEoCzIYLnNlcnAuZGlzY3Vzcy52MS5DaGFubmVsEi8KCm1lbWJlcnNoaXAYAiABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJjChNSZW1vdmVNZW1iZXJSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABIVCgRldGFnGAMgASgJQge6SARyAhhAIhYKFFJlbW92ZU1lbWJlclJlc3BvbnNlIjIKE0xlYXZlQ2hhbm5lbFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgACIWChRMZWF2ZUNoYW5uZWxSZXNwb25zZSKeAQoXVXBkYXRlTWVtYmVyUm9sZVJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAEjUKBHJvbGUYAyABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZUIKukgHggEEEAEgABIVCgRldGFnGAQgASgJQge6SARyAhhAIkMKGFVwZGF0ZU1lbWJlclJvbGVSZXNwb25zZRInCgZtZW1iZXIYASABKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyIpYBChVSZXN0cmljdE1lbWJlclJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAEi8KC2V4cGlyZV90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIVCgRldGFnGAQgASgJQge6SARyAhhAIkEKFlJlc3RyaWN0TWVtYmVyUmVzcG9uc2USJwoGbWVtYmVyGAEgASgLMhcuc2VycC5kaXNjdXNzLnYxLk1lbWJlciJnChdVbnJlc3RyaWN0TWVtYmVyUmVxdWVzdBIbCgpjaGFubmVsX2lkGAEgASgDQge6SAQiAiAAEhgKB3VzZXJfaWQYAiABKANCB7pIBCICIAASFQoEZXRhZxgDIAEoCUIHukgEcgIYQCJDChhVbnJlc3RyaWN0TWVtYmVyUmVzcG9uc2USJwoGbWVtYmVyGAEgASgLMhcuc2VycC5kaXNjdXNzLnYxLk1lbWJlciJRChhUcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAIkUKGVRyYW5zZmVyT3duZXJzaGlwUmVzcG9uc2USKAoHbWVtYmVycxgBIAMoCzIXLnNlcnAuZGlzY3Vzcy52MS5NZW1iZXIimgIKF1VwZGF0ZU1lbWJlcnNoaXBSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASDgoGcGlubmVkGAIgASgIEg0KBW11dGVkGAMgASgIEkgKEm5vdGlmaWNhdGlvbl9sZXZlbBgEIAEoDjIiLnNlcnAuZGlzY3Vzcy52MS5Ob3RpZmljYXRpb25MZXZlbEIIukgFggECEAESKQoIbWV0YWRhdGEYBSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EjcKC3VwZGF0ZV9tYXNrGAYgASgLMhouZ29vZ2xlLnByb3RvYnVmLkZpZWxkTWFza0IGukgDyAEBEhUKBGV0YWcYByABKAlCB7pIBHICGEAiSwoYVXBkYXRlTWVtYmVyc2hpcFJlc3BvbnNlEi8KCm1lbWJlcnNoaXAYASABKAsyGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyc2hpcCJzChJMaXN0TWVtYmVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIiCglwYWdlX3NpemUYAiABKAVCD7pIBBoCKACKtRgECDIQZBIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJYChNMaXN0TWVtYmVyc1Jlc3BvbnNlEigKB21lbWJlcnMYASADKAsyFy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKzAQoPTWFya1JlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIoABILCgNhbGwYAyABKAg6WbpIVhpUCg5tZXNzYWdlX29yX2FsbBIebmVlZHMgZWl0aGVyIG1lc3NhZ2VfaWQgb3IgYWxsGiIodGhpcy5tZXNzYWdlX2lkICE9IDApICE9IHRoaXMuYWxsIkYKEE1hcmtSZWFkUmVzcG9uc2USHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYASABKAMSFAoMdW5yZWFkX2NvdW50GAIgASgFIk0KEU1hcmtVbnJlYWRSZXF1ZXN0EhsKCmNoYW5uZWxfaWQYASABKANCB7pIBCICIAASGwoKbWVzc2FnZV9pZBgCIAEoA0IHukgEIgIgACJIChJNYXJrVW5yZWFkUmVzcG9uc2USHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYASABKAMSFAoMdW5yZWFkX2NvdW50GAIgASgFIpEBChJMaXN0UmVhZGVyc1JlcXVlc3QSGwoKY2hhbm5lbF9pZBgBIAEoA0IHukgEIgIgABIbCgptZXNzYWdlX2lkGAIgASgDQge6SAQiAiAAEiMKCXBhZ2Vfc2l6ZRgDIAEoBUIQukgEGgIoAIq1GAUIZBDoBxIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJAChNMaXN0UmVhZGVyc1Jlc3BvbnNlEhAKCHVzZXJfaWRzGAEgAygDEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJdChdHZXRVbnJlYWRTdW1tYXJ5UmVxdWVzdBIkCglwYWdlX3NpemUYASABKAVCEbpIBBoCKACKtRgGCOgHEIgnEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGMgBItwCChhHZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2USQAoHZW50cmllcxgBIAMoCzIvLnNlcnAuZGlzY3Vzcy52MS5HZXRVbnJlYWRTdW1tYXJ5UmVzcG9uc2UuRW50cnkSGgoSdG90YWxfdW5yZWFkX2NvdW50GAIgASgDEiIKGnRvdGFsX3VucmVhZF9tZW50aW9uX2NvdW50GAMgASgDEhcKD25leHRfcGFnZV90b2tlbhgEIAEoCRqkAQoFRW50cnkSEgoKY2hhbm5lbF9pZBgBIAEoAxIUCgx1bnJlYWRfY291bnQYAiABKAUSHAoUbGFzdF9yZWFkX21lc3NhZ2VfaWQYAyABKAMSNQoRbGFzdF9tZXNzYWdlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhwKFHVucmVhZF9tZW50aW9uX2NvdW50GAUgASgFMv8LCg1NZW1iZXJTZXJ2aWNlEmIKCkFkZE1lbWJlcnMSIi5zZXJwLmRpc2N1c3MudjEuQWRkTWVtYmVyc1JlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuQWRkTWVtYmVyc1Jlc3BvbnNlIguQAgKItRgEkLUYAhJlCgtKb2luQ2hhbm5lbBIjLnNlcnAuZGlzY3Vzcy52MS5Kb2luQ2hhbm5lbFJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuSm9pbkNoYW5uZWxSZXNwb25zZSILkAICiLUYAZC1GAISaAoMUmVtb3ZlTWVtYmVyEiQuc2VycC5kaXNjdXNzLnYxLlJlbW92ZU1lbWJlclJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUmVtb3ZlTWVtYmVyUmVzcG9uc2UiC5ACAoi1GASQtRgCEmgKDExlYXZlQ2hhbm5lbBIkLnNlcnAuZGlzY3Vzcy52MS5MZWF2ZUNoYW5uZWxSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkxlYXZlQ2hhbm5lbFJlc3BvbnNlIguQAgKItRgBkLUYAhJ0ChBVcGRhdGVNZW1iZXJSb2xlEiguc2VycC5kaXNjdXNzLnYxLlVwZGF0ZU1lbWJlclJvbGVSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLlVwZGF0ZU1lbWJlclJvbGVSZXNwb25zZSILkAICiLUYBJC1GAISbgoOUmVzdHJpY3RNZW1iZXISJi5zZXJwLmRpc2N1c3MudjEuUmVzdHJpY3RNZW1iZXJSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLlJlc3RyaWN0TWVtYmVyUmVzcG9uc2UiC5ACAoi1GASQtRgCEnQKEFVucmVzdHJpY3RNZW1iZXISKC5zZXJwLmRpc2N1c3MudjEuVW5yZXN0cmljdE1lbWJlclJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuVW5yZXN0cmljdE1lbWJlclJlc3BvbnNlIguQAgKItRgEkLUYAhJ3ChFUcmFuc2Zlck93bmVyc2hpcBIpLnNlcnAuZGlzY3Vzcy52MS5UcmFuc2Zlck93bmVyc2hpcFJlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuVHJhbnNmZXJPd25lcnNoaXBSZXNwb25zZSILkAICiLUYBJC1GAISdAoQVXBkYXRlTWVtYmVyc2hpcBIoLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5VcGRhdGVNZW1iZXJzaGlwUmVzcG9uc2UiC5ACAoi1GAGQtRgCEmUKC0xpc3RNZW1iZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RNZW1iZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0TWVtYmVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJcCghNYXJrUmVhZBIgLnNlcnAuZGlzY3Vzcy52MS5NYXJrUmVhZFJlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuTWFya1JlYWRSZXNwb25zZSILkAICiLUYAZC1GAESYgoKTWFya1VucmVhZBIiLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5NYXJrVW5yZWFkUmVzcG9uc2UiC5ACAoi1GAGQtRgBEmUKC0xpc3RSZWFkZXJzEiMuc2VycC5kaXNjdXNzLnYxLkxpc3RSZWFkZXJzUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmVhZGVyc1Jlc3BvbnNlIguQAgGItRgEkLUYARJ0ChBHZXRVbnJlYWRTdW1tYXJ5Eiguc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkdldFVucmVhZFN1bW1hcnlSZXNwb25zZSILkAIBiLUYAZC1GAFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_field_mask, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_member, file_serp_discuss_v1_options]);
 
 /**
  * Users to add to a channel.
@@ -275,6 +275,125 @@ export const UpdateMemberRoleResponseSchema: GenMessage<UpdateMemberRoleResponse
   messageDesc(file_serp_discuss_v1_member_service, 9);
 
 /**
+ * Member to restrict.
+ *
+ * @generated from message serp.discuss.v1.RestrictMemberRequest
+ */
+export type RestrictMemberRequest = Message<"serp.discuss.v1.RestrictMemberRequest"> & {
+  /**
+   * Channel of the member. Required.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * Member to restrict; not the caller. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * Time at which the restriction ends by itself, rounded up to a millisecond; unset: it does not.
+   *
+   * @generated from field: google.protobuf.Timestamp expire_time = 3;
+   */
+  expireTime?: Timestamp | undefined;
+
+  /**
+   * `Member.etag` that the caller has seen; empty: restricts the member whatever its version.
+   *
+   * @generated from field: string etag = 4;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RestrictMemberRequest.
+ * Use `create(RestrictMemberRequestSchema)` to create a new message.
+ */
+export const RestrictMemberRequestSchema: GenMessage<RestrictMemberRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 10);
+
+/**
+ * Result of RestrictMember.
+ *
+ * @generated from message serp.discuss.v1.RestrictMemberResponse
+ */
+export type RestrictMemberResponse = Message<"serp.discuss.v1.RestrictMemberResponse"> & {
+  /**
+   * The member after the change.
+   *
+   * @generated from field: serp.discuss.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RestrictMemberResponse.
+ * Use `create(RestrictMemberResponseSchema)` to create a new message.
+ */
+export const RestrictMemberResponseSchema: GenMessage<RestrictMemberResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 11);
+
+/**
+ * Member whose restriction ends.
+ *
+ * @generated from message serp.discuss.v1.UnrestrictMemberRequest
+ */
+export type UnrestrictMemberRequest = Message<"serp.discuss.v1.UnrestrictMemberRequest"> & {
+  /**
+   * Channel of the member. Required.
+   *
+   * @generated from field: int64 channel_id = 1;
+   */
+  channelId: bigint;
+
+  /**
+   * Restricted member; not the caller. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * `Member.etag` that the caller has seen; empty: changes the member whatever its version.
+   *
+   * @generated from field: string etag = 3;
+   */
+  etag: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnrestrictMemberRequest.
+ * Use `create(UnrestrictMemberRequestSchema)` to create a new message.
+ */
+export const UnrestrictMemberRequestSchema: GenMessage<UnrestrictMemberRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 12);
+
+/**
+ * Result of UnrestrictMember.
+ *
+ * @generated from message serp.discuss.v1.UnrestrictMemberResponse
+ */
+export type UnrestrictMemberResponse = Message<"serp.discuss.v1.UnrestrictMemberResponse"> & {
+  /**
+   * The member after the change.
+   *
+   * @generated from field: serp.discuss.v1.Member member = 1;
+   */
+  member?: Member | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.UnrestrictMemberResponse.
+ * Use `create(UnrestrictMemberResponseSchema)` to create a new message.
+ */
+export const UnrestrictMemberResponseSchema: GenMessage<UnrestrictMemberResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member_service, 13);
+
+/**
  * New owner of a channel.
  *
  * @generated from message serp.discuss.v1.TransferOwnershipRequest
@@ -300,7 +419,7 @@ export type TransferOwnershipRequest = Message<"serp.discuss.v1.TransferOwnershi
  * Use `create(TransferOwnershipRequestSchema)` to create a new message.
  */
 export const TransferOwnershipRequestSchema: GenMessage<TransferOwnershipRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 10);
+  messageDesc(file_serp_discuss_v1_member_service, 14);
 
 /**
  * Result of TransferOwnership.
@@ -322,7 +441,7 @@ export type TransferOwnershipResponse = Message<"serp.discuss.v1.TransferOwnersh
  * Use `create(TransferOwnershipResponseSchema)` to create a new message.
  */
 export const TransferOwnershipResponseSchema: GenMessage<TransferOwnershipResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 11);
+  messageDesc(file_serp_discuss_v1_member_service, 15);
 
 /**
  * Change of the caller's own settings for a channel.
@@ -387,7 +506,7 @@ export type UpdateMembershipRequest = Message<"serp.discuss.v1.UpdateMembershipR
  * Use `create(UpdateMembershipRequestSchema)` to create a new message.
  */
 export const UpdateMembershipRequestSchema: GenMessage<UpdateMembershipRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 12);
+  messageDesc(file_serp_discuss_v1_member_service, 16);
 
 /**
  * Result of UpdateMembership.
@@ -408,7 +527,7 @@ export type UpdateMembershipResponse = Message<"serp.discuss.v1.UpdateMembership
  * Use `create(UpdateMembershipResponseSchema)` to create a new message.
  */
 export const UpdateMembershipResponseSchema: GenMessage<UpdateMembershipResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 13);
+  messageDesc(file_serp_discuss_v1_member_service, 17);
 
 /**
  * Page of a channel's members.
@@ -443,7 +562,7 @@ export type ListMembersRequest = Message<"serp.discuss.v1.ListMembersRequest"> &
  * Use `create(ListMembersRequestSchema)` to create a new message.
  */
 export const ListMembersRequestSchema: GenMessage<ListMembersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 14);
+  messageDesc(file_serp_discuss_v1_member_service, 18);
 
 /**
  * A page of a channel's members.
@@ -471,7 +590,7 @@ export type ListMembersResponse = Message<"serp.discuss.v1.ListMembersResponse">
  * Use `create(ListMembersResponseSchema)` to create a new message.
  */
 export const ListMembersResponseSchema: GenMessage<ListMembersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 15);
+  messageDesc(file_serp_discuss_v1_member_service, 19);
 
 /**
  * New position of the caller's read marker.
@@ -506,7 +625,7 @@ export type MarkReadRequest = Message<"serp.discuss.v1.MarkReadRequest"> & {
  * Use `create(MarkReadRequestSchema)` to create a new message.
  */
 export const MarkReadRequestSchema: GenMessage<MarkReadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 16);
+  messageDesc(file_serp_discuss_v1_member_service, 20);
 
 /**
  * Read state after MarkRead.
@@ -534,7 +653,7 @@ export type MarkReadResponse = Message<"serp.discuss.v1.MarkReadResponse"> & {
  * Use `create(MarkReadResponseSchema)` to create a new message.
  */
 export const MarkReadResponseSchema: GenMessage<MarkReadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 17);
+  messageDesc(file_serp_discuss_v1_member_service, 21);
 
 /**
  * New position of the caller's read marker.
@@ -562,7 +681,7 @@ export type MarkUnreadRequest = Message<"serp.discuss.v1.MarkUnreadRequest"> & {
  * Use `create(MarkUnreadRequestSchema)` to create a new message.
  */
 export const MarkUnreadRequestSchema: GenMessage<MarkUnreadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 18);
+  messageDesc(file_serp_discuss_v1_member_service, 22);
 
 /**
  * Read state after MarkUnread.
@@ -590,7 +709,7 @@ export type MarkUnreadResponse = Message<"serp.discuss.v1.MarkUnreadResponse"> &
  * Use `create(MarkUnreadResponseSchema)` to create a new message.
  */
 export const MarkUnreadResponseSchema: GenMessage<MarkUnreadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 19);
+  messageDesc(file_serp_discuss_v1_member_service, 23);
 
 /**
  * Message to return the readers of.
@@ -632,7 +751,7 @@ export type ListReadersRequest = Message<"serp.discuss.v1.ListReadersRequest"> &
  * Use `create(ListReadersRequestSchema)` to create a new message.
  */
 export const ListReadersRequestSchema: GenMessage<ListReadersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 20);
+  messageDesc(file_serp_discuss_v1_member_service, 24);
 
 /**
  * A page of the readers of a message.
@@ -660,7 +779,7 @@ export type ListReadersResponse = Message<"serp.discuss.v1.ListReadersResponse">
  * Use `create(ListReadersResponseSchema)` to create a new message.
  */
 export const ListReadersResponseSchema: GenMessage<ListReadersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 21);
+  messageDesc(file_serp_discuss_v1_member_service, 25);
 
 /**
  * Page of the summary to return.
@@ -688,7 +807,7 @@ export type GetUnreadSummaryRequest = Message<"serp.discuss.v1.GetUnreadSummaryR
  * Use `create(GetUnreadSummaryRequestSchema)` to create a new message.
  */
 export const GetUnreadSummaryRequestSchema: GenMessage<GetUnreadSummaryRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 22);
+  messageDesc(file_serp_discuss_v1_member_service, 26);
 
 /**
  * A page of the unread counts of the caller's channels.
@@ -733,7 +852,7 @@ export type GetUnreadSummaryResponse = Message<"serp.discuss.v1.GetUnreadSummary
  * Use `create(GetUnreadSummaryResponseSchema)` to create a new message.
  */
 export const GetUnreadSummaryResponseSchema: GenMessage<GetUnreadSummaryResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 23);
+  messageDesc(file_serp_discuss_v1_member_service, 27);
 
 /**
  * Unread counts of one channel.
@@ -782,7 +901,7 @@ export type GetUnreadSummaryResponse_Entry = Message<"serp.discuss.v1.GetUnreadS
  * Use `create(GetUnreadSummaryResponse_EntrySchema)` to create a new message.
  */
 export const GetUnreadSummaryResponse_EntrySchema: GenMessage<GetUnreadSummaryResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member_service, 23, 0);
+  messageDesc(file_serp_discuss_v1_member_service, 27, 0);
 
 /**
  * Members of channels and their read markers.
@@ -877,8 +996,42 @@ export const MemberService: GenService<{
     output: typeof UpdateMemberRoleResponseSchema;
   },
   /**
+   * Takes the right to post from a member, until a time or until UnrestrictMember. Requires the role ADMIN, and that the
+   * member's role is not above the caller's. A service acting for itself can restrict every member.
+   *
+   * A restricted member reads the channel and can delete its own messages. Sending and editing messages, reacting, voting,
+   * pinning, uploading files and typing fail with PERMISSION_DENIED (ROLE_TOO_LOW, `member_status` MUTED). The restriction
+   * ends at `expire_time` by the clock of the database, without an event. It continues if the member leaves and joins again.
+   *
+   * A call for a restricted member replaces the time. Streams receive `members_changed`, and the channel a notice.
+   *
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
+   * CHANNEL_ARCHIVED); INVALID_ARGUMENT for the caller's own id and for a time that has passed; ABORTED (ETAG_MISMATCH).
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.RestrictMember
+   */
+  restrictMember: {
+    methodKind: "unary";
+    input: typeof RestrictMemberRequestSchema;
+    output: typeof RestrictMemberResponseSchema;
+  },
+  /**
+   * Returns the right to post to a restricted member. Requires the same role as RestrictMember, and is reported in the same
+   * way. Has no effect on a member who is not restricted.
+   *
+   * Errors: NOT_FOUND (MEMBER_NOT_FOUND); PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_IS_DIRECT,
+   * CHANNEL_ARCHIVED); INVALID_ARGUMENT for the caller's own id; ABORTED (ETAG_MISMATCH).
+   *
+   * @generated from rpc serp.discuss.v1.MemberService.UnrestrictMember
+   */
+  unrestrictMember: {
+    methodKind: "unary";
+    input: typeof UnrestrictMemberRequestSchema;
+    output: typeof UnrestrictMemberResponseSchema;
+  },
+  /**
    * Makes another member the owner; the caller becomes ADMIN. Requires the role OWNER. For a service acting for itself,
-   * all other owners become ADMIN, so that one owner remains.
+   * all other owners become ADMIN, so that one owner remains. Ends a restriction of the new owner (RestrictMember).
    *
    * Has no effect if the member is an owner and the caller is ADMIN, so that a repeated call returns the same response
    * until a role changes again.
