@@ -66,6 +66,29 @@ describe('openService', () => {
     assert.throws(() => the.config({ WRITE_REQUEST_ID_HOURS: '23' }), /WRITE_REQUEST_ID_HOURS must be/);
   });
 
+  it('rejects 0 where no call could succeed', () => {
+    for (const name of [
+      'GRPC_KEEPALIVE_TIMEOUT_MS',
+      'GRPC_MAX_CONCURRENT_STREAMS',
+      'WEB_MAX_CONCURRENT_STREAMS',
+      'MAX_MESSAGE_BYTES',
+      'DEFAULT_DEADLINE_MS',
+      'MAX_DEADLINE_MS',
+      'AUTH_TOKEN_CACHE_SIZE',
+      'AUTH_REVOCATIONS',
+      'DATABASE_QUEUE_SIZE',
+      'WRITE_QUEUE_SIZE',
+      'EVENT_STREAM_BUFFER_BYTES',
+      'EVENT_STREAMS',
+      'CHANNEL_MAX_MEMBERS',
+      'CHANNEL_MAX_PINS',
+      'REACTION_MAX_KINDS',
+      'REACTION_MAX_USERS',
+      'ATTACHMENT_ABANDONED_HOURS',
+    ])
+      assert.throws(() => the.config({ [name]: '0' }), new RegExp(`${name} must be an integer from 1`));
+  });
+
   it('lists every problem of the configuration at once', () => {
     assert.throws(
       () =>
