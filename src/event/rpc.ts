@@ -40,15 +40,10 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
       const listStates = deps.listChannelStates.bind(deps, call);
       const watched = new Set(request.presenceUserIds);
       const deviceId = request.device?.id || randomUUID();
-      const stream = await deps.hub.open(call, sink, { only, cursors, watched, deviceId, listStates });
-      const closePresence = deps.openPresence(call.caller, deviceId, request.device?.kind ?? '');
-      if (watched.size > 0) void sendPresence(deps, call, stream, [...watched]);
-      try {
-        await Promise.race([aborted(call.signal), stream.failed]);
-      } finally {
-        deps.hub.closeStream(stream);
-        closePresence();
-      }
+      const subscription = { only, watched, deviceId, listStates };
+      const opening = deps.hub.open(call, sink, subscription, cursors);
+      // Not awaited here, because this function would keep the request for as long as the stream is open.
+      return serve(deps, call, opening, request.device?.kind ?? '');
     },
 
     async streamTenantEvents({ cursor, kinds, fromOldest }, call, sink) {
@@ -59,9 +54,27 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
         kinds: kinds.length === 0 ? undefined : kinds.map(kindName),
       };
       const from = fromCursor(cursor) ?? (fromOldest ? 'oldest' : 'now');
-      await deps.tenantStreams.serve({ filter, from }, call, sink);
+      return deps.tenantStreams.serve({ filter, from }, call, sink);
     },
   };
+}
+
+async function serve(
+  deps: EventDeps,
+  call: Call,
+  opening: Promise<SubscriberStream>,
+  deviceKind: string,
+): Promise<void> {
+  const stream = await opening;
+  const { watched, deviceId } = stream.subscription;
+  const closePresence = deps.openPresence(call.caller, deviceId, deviceKind);
+  if (watched.size > 0) void sendPresence(deps, call, stream, [...watched]);
+  try {
+    await Promise.race([aborted(call.signal), stream.failed]);
+  } finally {
+    deps.hub.closeStream(stream);
+    closePresence();
+  }
 }
 
 // Beside the stream's events, which do not wait for Redis.

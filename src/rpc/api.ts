@@ -125,6 +125,8 @@ function handlerOf(route: Route, method: DescMethod): Run {
   if (!isHandler(handler)) throw new Error(`${method.toString()} has no handler`);
   if (method.methodKind === 'bidi_streaming')
     return (call) => handler(call.incoming.requests, call, call.incoming.sink);
+  if (method.methodKind === 'server_streaming')
+    return (call) => handler(call.takeRequest(), call, call.incoming.sink);
   return (call) => handler(call.request, call, call.incoming.sink);
 }
 

@@ -11,7 +11,7 @@ export type IncomingCall = {
   readonly method: DescMethod;
   /** Value of a request header, by its name in lower case. */
   readonly header: (name: string) => string | undefined;
-  /** Decodes the request; throws an RpcError when that fails. */
+  /** Decodes the request, once; throws an RpcError when that fails. */
   readonly request: () => Message;
   /** The client's timeout, when it sent one. */
   readonly timeoutMs: number | undefined;
@@ -79,9 +79,16 @@ export class CallContext implements Call {
     return this.#request;
   }
 
-  /** The request; undefined before the interceptor `validate`. */
+  /** The request; undefined before the interceptor `validate`, and when the handler of a stream has taken it. */
   get decoded(): Message | undefined {
     return this.#request;
+  }
+
+  /** Returns the request, and keeps it no longer: a stream may be open for hours. */
+  takeRequest(): Message {
+    const { request } = this;
+    this.#request = undefined;
+    return request;
   }
 
   set request(request: Message) {

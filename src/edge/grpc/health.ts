@@ -13,7 +13,7 @@ import {
   Health as HealthService,
   HealthCheckResponse_ServingStatus as ServingStatus,
 } from '#gen/grpc/health/v1/health_pb.ts';
-import { asBuffer, serviceDefinition } from './service-definition.ts';
+import { asBuffer, type RequestBytes, serviceDefinition } from './service-definition.ts';
 
 const undecodable = {
   code: status.INVALID_ARGUMENT,
@@ -21,7 +21,10 @@ const undecodable = {
 };
 const tooManyWatches = { code: status.RESOURCE_EXHAUSTED, details: 'too many health watches' };
 
-type Watch = ServerWritableStream<Buffer, Buffer>;
+type Watch = ServerWritableStream<RequestBytes, Buffer>;
+
+// No service has an empty segment in its name.
+const UNKNOWN = '.';
 
 /**
  * `grpc.health.v1` for the server, under the name "", and for each service. It requires no token.
@@ -40,21 +43,22 @@ export class Health {
 
   addTo(server: Server): void {
     server.addService(serviceDefinition(HealthService), {
-      check: (call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
-        const name = serviceOf(call.request);
+      check: (call: ServerUnaryCall<RequestBytes, Buffer>, respond: sendUnaryData<Buffer>) => {
+        const name = serviceOf(call.request.take());
         if (name === undefined) respond(undecodable);
         else if (this.#names.has(name)) respond(null, this.#response(name));
         else respond({ code: status.NOT_FOUND, details: 'unknown service' });
       },
       watch: (call: Watch) => {
-        const name = serviceOf(call.request);
+        const name = serviceOf(call.request.take());
         if (name === undefined) return void call.emit('error', undecodable);
         if (this.#watches.size >= this.#maxWatches) return void call.emit('error', tooManyWatches);
-        this.#watches.set(call, name);
+        // Other names may be long.
+        this.#watches.set(call, this.#names.has(name) ? name : UNKNOWN);
         call.on('cancelled', () => this.#watches.delete(call));
         call.write(this.#response(name));
       },
-      list: (_call: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
+      list: (_call: ServerUnaryCall<RequestBytes, Buffer>, respond: sendUnaryData<Buffer>) => {
         const statuses = Object.fromEntries(
           [...this.#names].map((name) => [name, { status: this.#status(name) }]),
         );

@@ -12,15 +12,31 @@ import {
 
 const PATH = '/Probe/Stream';
 const PROBE_MS = 5_000;
+// Of the decoder: the parts of the message that it reads.
+const RECEIVED = 'readPartialMessage';
 
 /**
  * The HTTP/2 stream of a call, as handlers and as interceptors see it: it is a private field of grpc-js, whose version is
  * therefore pinned.
  */
 export function http2StreamOf(grpcCall: object): ServerHttp2Stream {
+  return innermost(grpcCall).stream;
+}
+
+/**
+ * Drops the bytes of the last message that a call received, which its decoder keeps until the next message: those of a
+ * single request until the end of the stream. To be called between two messages.
+ */
+export function forgetReceived(grpcCall: object): void {
+  Reflect.set(innermost(grpcCall).decoder, RECEIVED, []);
+}
+
+function innermost(grpcCall: object): { stream: ServerHttp2Stream; decoder: object } {
   for (let call: unknown = grpcCall; typeof call === 'object' && call !== null; call = innerCall(call)) {
     const stream: unknown = Reflect.get(call, 'stream');
-    if (isHttp2Stream(stream)) return stream;
+    const decoder: unknown = Reflect.get(call, 'decoder');
+    if (isHttp2Stream(stream) && typeof decoder === 'object' && decoder !== null && RECEIVED in decoder)
+      return { stream, decoder };
   }
   throw new Error('this version of grpc-js does not keep the HTTP/2 stream of a call where it is expected');
 }

@@ -23,15 +23,15 @@ import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
 import { admission } from './admission.ts';
 import { Health } from './health.ts';
-import { http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
+import { forgetReceived, http2StreamOf, probeHttp2Stream } from './http2-stream.ts';
 import { Listener } from './listener.ts';
 import { addReflection } from './reflection.ts';
 import { ResetStreams } from './reset-streams.ts';
-import { asBuffer, headerOf, serviceDefinition } from './service-definition.ts';
+import { asBuffer, headerOf, type RequestBytes, serviceDefinition } from './service-definition.ts';
 import { toStatus } from './status.ts';
 
-type GrpcStream = ServerWritableStream<Buffer, Buffer> | ServerDuplexStream<Buffer, Buffer>;
-type GrpcCall = ServerUnaryCall<Buffer, Buffer> | GrpcStream;
+type GrpcStream = ServerWritableStream<RequestBytes, Buffer> | ServerDuplexStream<Buffer, Buffer>;
+type GrpcCall = ServerUnaryCall<RequestBytes, Buffer> | GrpcStream;
 
 type Parts = {
   readonly calls: ActiveCalls;
@@ -108,7 +108,7 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
 }
 
 function serveUnary({ method, run }: Rpc, { calls, resets, pending, maxBytes }: Parts) {
-  return (grpcCall: ServerUnaryCall<Buffer, Buffer>, respond: sendUnaryData<Buffer>) => {
+  return (grpcCall: ServerUnaryCall<RequestBytes, Buffer>, respond: sendUnaryData<Buffer>) => {
     const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, undefined));
     grpcCall.on('cancelled', () => call.cancel());
     resets.serve(http2StreamOf(grpcCall));
@@ -128,6 +128,7 @@ function serveUnary({ method, run }: Rpc, { calls, resets, pending, maxBytes }: 
 function serveStream({ method, run }: Rpc, { calls, monitor, resets, pending, maxBytes }: Parts) {
   return (grpcCall: GrpcStream) => {
     const output = http2StreamOf(grpcCall);
+    forgetReceived(grpcCall);
     const sink = new StreamSink('binary', () => {
       grpcCall.sendMetadata(headersOf(call.requestId));
       return output;
@@ -176,7 +177,7 @@ function toIncomingCall(
     header: headerOf(grpcCall.metadata),
     request() {
       if (!('request' in grpcCall)) throw new Error('a stream of requests has no single one');
-      return decode(method, grpcCall.request, maxBytes);
+      return decode(method, grpcCall.request.take(), maxBytes);
     },
     timeoutMs: Number.isFinite(deadline) ? deadline - Date.now() : undefined,
     sink,

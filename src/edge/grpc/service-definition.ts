@@ -1,6 +1,23 @@
 import type { DescMethod, DescService } from '@bufbuild/protobuf';
 import type { Metadata, ServiceDefinition, UntypedServiceImplementation } from '@grpc/grpc-js';
 
+/** The bytes of a request. grpc-js keeps this object for as long as a stream is open, so they are taken out of it. */
+export class RequestBytes {
+  #bytes: Buffer | undefined;
+
+  constructor(bytes: Buffer) {
+    this.#bytes = bytes;
+  }
+
+  /** Returns the bytes, once. */
+  take(): Buffer {
+    const bytes = this.#bytes;
+    if (bytes === undefined) throw new Error('the request was taken before');
+    this.#bytes = undefined;
+    return bytes;
+  }
+}
+
 /** A service for grpc-js whose messages stay bytes: handlers decode and encode them. */
 export function serviceDefinition(service: DescService): ServiceDefinition<UntypedServiceImplementation> {
   return Object.fromEntries(service.methods.map((method) => [method.localName, methodDefinition(method)]));
@@ -15,12 +32,13 @@ export function headerOf(metadata: Metadata): (name: string) => string | undefin
 }
 
 function methodDefinition(method: DescMethod) {
+  const requestStream = method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming';
   return {
     path: `/${method.parent.typeName}/${method.name}`,
-    requestStream: method.methodKind === 'client_streaming' || method.methodKind === 'bidi_streaming',
+    requestStream,
     responseStream: method.methodKind === 'server_streaming' || method.methodKind === 'bidi_streaming',
     requestSerialize: same,
-    requestDeserialize: same,
+    requestDeserialize: requestStream ? same : (bytes: Buffer) => new RequestBytes(bytes),
     responseSerialize: same,
     responseDeserialize: same,
   };

@@ -40,9 +40,15 @@ export async function readRequest(
 ): Promise<Received | ConnectError> {
   try {
     const encoded = await read(exchange, maxBytes);
-    const bytes = await decompress(encoded, maxBytes);
+    // Dropped when decoded, because the call of a stream keeps the function.
+    let bytes: Uint8Array | undefined = await decompress(encoded, maxBytes);
     return {
-      request: () => decode(method, codec, bytes),
+      request() {
+        if (bytes === undefined) throw new Error('the request was decoded before');
+        const request = decode(method, codec, bytes);
+        bytes = undefined;
+        return request;
+      },
       timeoutMs: timeoutMs(exchange.request.headers),
       encoding: encoded.encoding,
     };
@@ -68,14 +74,17 @@ export function readBody(request: HttpRequest, limit: number, maxBytes: number):
     if (declared > limit) reject(errors.requestTooLarge(maxBytes));
     const chunks: Buffer[] = [];
     let length = 0;
-    request.on('data', (chunk: Buffer) => {
+    const collect = (chunk: Buffer) => {
       length += chunk.length;
       if (length <= limit) chunks.push(chunk);
       else reject(errors.requestTooLarge(maxBytes));
-    });
+    };
+    request.on('data', collect);
     request.once('end', () => {
       // A reset ends the body, too.
       if ('stream' in request && request.stream.closed) return;
+      // It would keep the body for as long as the response is open.
+      request.off('data', collect);
       const [first] = chunks;
       resolve(chunks.length === 1 && first !== undefined ? first : Buffer.concat(chunks));
     });

@@ -56,8 +56,16 @@ export class Hub {
     clearInterval(this.#heartbeats);
   }
 
-  /** Opens a stream. When this resolves, it was sent all its channels in `started`; it remains open until `close`. */
-  async open(call: Call, sink: Sink, subscription: Subscription): Promise<SubscriberStream> {
+  /**
+   * Opens a stream that continues at `cursors`. When this resolves, it was sent all its channels in `started`; it remains
+   * open until `close`.
+   */
+  async open(
+    call: Call,
+    sink: Sink,
+    subscription: Subscription,
+    cursors: ReadonlyMap<bigint, bigint>,
+  ): Promise<SubscriberStream> {
     if (this.#streams.size >= this.#config.streams)
       throw errors.overloaded('too many streams are open on this instance', this.#config.streams, 5_000);
     const stream = new SubscriberStream({
@@ -73,7 +81,7 @@ export class Hub {
     // Before the channels are read, so that no join or departure is missed.
     this.#streams.add(stream);
     try {
-      await stream.stateReads.start(() => this.#start(stream, call.signal));
+      await stream.stateReads.start(() => this.#start(stream, cursors, call.signal));
     } catch (error) {
       this.closeStream(stream);
       throw error;
@@ -119,20 +127,29 @@ export class Hub {
   }
 
   // Page by page, so that no message and no statement becomes too large, and at the pace of the reader.
-  async #start(stream: SubscriberStream, signal: AbortSignal): Promise<void> {
+  async #start(
+    stream: SubscriberStream,
+    cursors: ReadonlyMap<bigint, bigint>,
+    signal: AbortSignal,
+  ): Promise<void> {
     const named = new Set<bigint>();
     for (let after: bigint | undefined = 0n; after !== undefined; ) {
       const from: bigint = after;
-      after = await stream.stateReads.read(() => this.#startPage(stream, from, named));
+      after = await stream.stateReads.read(() => this.#startPage(stream, cursors, from, named));
       await stream.drained(signal);
       signal.throwIfAborted();
     }
-    for (const channelId of stream.subscription.cursors.keys())
+    for (const channelId of cursors.keys())
       if (!named.has(channelId)) sendClosed(stream, channelId, ChannelClosedReason.NOT_MEMBER);
   }
 
   /** Starts the channels after one, as many as `started` may contain. Returns the last of them if there are more. */
-  async #startPage(stream: SubscriberStream, after: bigint, named: Set<bigint>): Promise<bigint | undefined> {
+  async #startPage(
+    stream: SubscriberStream,
+    cursors: ReadonlyMap<bigint, bigint>,
+    after: bigint,
+    named: Set<bigint>,
+  ): Promise<bigint | undefined> {
     const { only, listStates } = stream.subscription;
     const limit = only?.size ?? this.#config.startedChannels;
     const states = await listStates(only && [...only], after, limit + 1);
@@ -141,12 +158,17 @@ export class Hub {
     const page = states.slice(0, Math.min(limit, countFitting(ChannelStateSchema, states)));
     for (const { channelId } of page) named.add(channelId);
     const more = states.length > page.length;
-    this.#sendStarted(stream, page, more);
+    this.#sendStarted(stream, cursors, page, more);
     return more ? page.at(-1)?.channelId : undefined;
   }
 
-  #sendStarted(stream: SubscriberStream, states: readonly ChannelState[], more: boolean): void {
-    const { cursors, deviceId } = stream.subscription;
+  #sendStarted(
+    stream: SubscriberStream,
+    cursors: ReadonlyMap<bigint, bigint>,
+    states: readonly ChannelState[],
+    more: boolean,
+  ): void {
+    const { deviceId } = stream.subscription;
     const { heartbeatMs } = this.#config;
     const channels = states.map((state) => ({
       ...state,

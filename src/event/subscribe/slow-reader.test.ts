@@ -130,8 +130,8 @@ describe('a stream with a connection that takes nothing', () => {
       requestId: '',
       log,
     } as const;
-    const subscription = { only: undefined, cursors, watched: new Set<bigint>(), deviceId: '', listStates };
-    const stream = await hub.open(call, sink, subscription);
+    const subscription = { only: undefined, watched: new Set<bigint>(), deviceId: '', listStates };
+    const stream = await hub.open(call, sink, subscription, cursors);
     return { stream, close: () => hub.closeStream(stream) };
   };
 

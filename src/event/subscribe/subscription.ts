@@ -11,7 +11,6 @@ export type ChannelState = MessageInitShape<typeof ChannelStateSchema> & {
 export type Subscription = {
   /** Channels requested; undefined for all channels of the caller. */
   readonly only: ReadonlySet<bigint> | undefined;
-  readonly cursors: ReadonlyMap<bigint, bigint>;
   /** Users whose presence was requested. */
   readonly watched: ReadonlySet<bigint>;
   readonly deviceId: string;
