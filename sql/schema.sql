@@ -727,9 +727,12 @@ create table pending_activities (
   actor_name text not null,
   after_user_id bigint not null,
   due_at bigint not null,
+  attempts integer not null default 0,
+  last_error text,
+  parked_at bigint,
   constraint pending_activities_pkey PRIMARY KEY (message_id)
 );
-CREATE INDEX idx_pending_activities_tenant ON public.pending_activities USING btree (tenant_id, message_id);
+CREATE INDEX idx_pending_activities_tenant ON public.pending_activities USING btree (tenant_id, message_id) WHERE (parked_at IS NULL);
 alter table pending_activities enable row level security, force row level security;
 create policy system_policy on pending_activities as permissive for all to discuss_system
   using (true)
@@ -742,6 +745,9 @@ comment on column pending_activities.tenant_id is 'Tenant of the channel. Tenant
 comment on column pending_activities.actor_name is 'Name of the sender, for the text of the activities.';
 comment on column pending_activities.after_user_id is 'Activities are recorded for users up to this id.';
 comment on column pending_activities.due_at is 'Earliest time of the next portion, epoch ms. The message with the earliest is next.';
+comment on column pending_activities.attempts is 'How often recording the next portion has failed.';
+comment on column pending_activities.last_error is 'SQLSTATE and text of the last of these failures; null if there was none.';
+comment on column pending_activities.parked_at is 'When recording was given up because it failed each time, epoch ms; null otherwise. The row remains for the operator.';
 
 create table poll_votes (
   tenant_id bigint not null,
@@ -3855,7 +3861,7 @@ alter function record_message(bigint,text,bigint,integer) owner to discuss_syste
 revoke all on function record_message(bigint,text,bigint,integer) from public;
 comment on function record_message(bigint,text,bigint,integer) is 'Records for users that a new message mentions them or replies in a thread that they follow: for the first _limit of the users concerned with ids above _after_user_id. Returns the activities as JSON, null if there are none, and the id after which to continue, null if no user is left. Only send_messages() and record_pending_activities() call it.';
 
-CREATE OR REPLACE FUNCTION public.record_pending_activities(_limit integer, OUT tenant_id bigint, OUT activities text, OUT error text)
+CREATE OR REPLACE FUNCTION public.record_pending_activities(_limit integer, OUT tenant_id bigint, OUT message_id bigint, OUT activities text, OUT error text, OUT is_parked boolean)
  RETURNS record
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3864,8 +3870,11 @@ CREATE OR REPLACE FUNCTION public.record_pending_activities(_limit integer, OUT 
 AS $function$
 #variable_conflict use_column
 declare
+  -- With delays of 2, 4, 8 … s, a message is given up after four minutes.
+  _max_attempts constant int := 8;
   _message record;
   _next_after bigint;
+  _attempts int;
 begin
   -- One portion at a time over all instances, so that mentions use at most one connection of PostgreSQL.
   if not pg_try_advisory_xact_lock(hashtext('record_pending_activities')) then
@@ -3876,9 +3885,10 @@ begin
   from (
     select distinct on (p.tenant_id) p.*
     from pending_activities p
+    where p.parked_at is null
+      and p.due_at <= now_ms()
     order by p.tenant_id, p.message_id
   ) as o
-  where o.due_at <= now_ms()
   order by o.due_at, o.message_id
   limit 1;
   if not found then
@@ -3886,13 +3896,27 @@ begin
   end if;
 
   tenant_id := _message.tenant_id;
+  message_id := _message.message_id;
+  is_parked := false;
   begin
     select r.activities, r.next_after
     into activities, _next_after
     from record_message(_message.message_id, _message.actor_name, _message.after_user_id, _limit) as r;
   exception when others then
-    error := sqlerrm;
-    update pending_activities p set due_at = now_ms() + 2000 where p.message_id = _message.message_id;
+    error := sqlstate || ' ' || sqlerrm;
+    -- Errors of the database's state, such as a locked row or a full disk, are not of the message.
+    if left(sqlstate, 2) in ('08', '25', '40', '53', '55', '57', '58') then
+      update pending_activities p set due_at = now_ms() + 2000 where p.message_id = _message.message_id;
+      return;
+    end if;
+    _attempts := _message.attempts + 1;
+    is_parked := _attempts >= _max_attempts;
+    update pending_activities p
+    set attempts = _attempts,
+        due_at = now_ms() + 1000 * (1 << _attempts),
+        last_error = error,
+        parked_at = case when is_parked then now_ms() end
+    where p.message_id = _message.message_id;
     return;
   end;
   if _next_after is null then
@@ -3900,6 +3924,7 @@ begin
   else
     update pending_activities p
     set after_user_id = _next_after,
+        attempts = 0,
         due_at = now_ms()
     where p.message_id = _message.message_id;
   end if;
@@ -3908,7 +3933,7 @@ $function$;
 alter function record_pending_activities(integer) owner to discuss_system;
 revoke all on function record_pending_activities(integer) from public;
 grant execute on function record_pending_activities(integer) to discuss_service;
-comment on function record_pending_activities(integer) is 'Records one portion of activities, for at most _limit users: of the oldest message of the tenant whose turn it is. Recording and progress are one transaction, so no activity is lost or repeated. tenant_id is null if nothing is due or another instance is recording. After an error the message is due again in two seconds.';
+comment on function record_pending_activities(integer) is 'Records one portion of activities, for at most _limit users: of the oldest message that is due, of the tenant whose turn it is. Recording and progress are one transaction, so no activity is lost or repeated. tenant_id is null if nothing is due or another instance is recording. After an error the message is due again in two seconds, while others of its tenant continue; an error of the message itself doubles the delay each time, and the eighth in a row parks the message.';
 
 CREATE OR REPLACE FUNCTION public.record_reactions(_message_id bigint, _changes jsonb)
  RETURNS text

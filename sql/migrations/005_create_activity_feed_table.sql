@@ -78,7 +78,10 @@ create table pending_activities (
   tenant_id bigint not null,
   actor_name text not null,
   after_user_id bigint not null,
-  due_at bigint not null
+  due_at bigint not null,
+  attempts int not null default 0,
+  last_error text,
+  parked_at bigint
 );
 
 comment on table pending_activities is
@@ -88,7 +91,12 @@ comment on column pending_activities.tenant_id is 'Tenant of the channel. Tenant
 comment on column pending_activities.actor_name is 'Name of the sender, for the text of the activities.';
 comment on column pending_activities.after_user_id is 'Activities are recorded for users up to this id.';
 comment on column pending_activities.due_at is 'Earliest time of the next portion, epoch ms. The message with the earliest is next.';
+comment on column pending_activities.attempts is 'How often recording the next portion has failed.';
+comment on column pending_activities.last_error is 'SQLSTATE and text of the last of these failures; null if there was none.';
+comment on column pending_activities.parked_at is
+  'When recording was given up because it failed each time, epoch ms; null otherwise. The row remains for the operator.';
 
 -- The oldest message of each tenant: record_pending_activities().
 create index idx_pending_activities_tenant
-  on pending_activities (tenant_id, message_id);
+  on pending_activities (tenant_id, message_id)
+  where parked_at is null;

@@ -11,6 +11,7 @@ import { type App, type As, app } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
+import { createLogger } from '../telemetry/log.ts';
 
 const FIRST = 1_000n;
 const lan: As = { userId: 1n, tenantId: 1n, name: 'Lan' };
@@ -52,10 +53,14 @@ describe('mentions of a whole channel', () => {
     return [row?.rows, row?.users];
   };
   const untilRecorded = (messageId = 0n) =>
-    until(async () => {
-      const rows = await the.owner`select from pending_activities where message_id = ${messageId}`;
-      return rows.length === 0;
-    }, 'the end of recording');
+    until(
+      async () => {
+        const rows = await the.owner`select from pending_activities where message_id = ${messageId}`;
+        return rows.length === 0;
+      },
+      'the end of recording',
+      60_000,
+    );
   /** Stops recording on all instances until `release` is called. */
   const pause = async () => {
     const connection = await the.owner.reserve();
@@ -130,6 +135,36 @@ describe('mentions of a whole channel', () => {
     assert.deepEqual(await countOf(blocked.message?.id), [1_000, 1_000]);
   });
 
+  it('are read if the member reads the message while they are recorded', async () => {
+    const channelId = await group(lan, 10);
+    const resume = await pause();
+    const { message } = await send(lan, channelId);
+    const messageId = message?.id ?? 0n;
+    const connection = await the.owner.reserve();
+    await connection`begin`;
+    await connection`select record_message(${messageId}, 'Lan', 0, 100)`;
+    await the.client(MemberService, at(1)).markRead({ channelId, messageId });
+    await connection`commit`;
+    connection.release();
+    await the.owner`delete from pending_activities where message_id = ${messageId}`;
+    await resume();
+    const [reader, other] = [1, 2].map((index) => the.client(ActivityService, at(index)));
+    const { activities = [] } = (await reader?.listActivities({})) ?? {};
+    assert.deepEqual([activities[0]?.messageId, activities[0]?.read], [messageId, true]);
+    for (const [client, unread] of [
+      [reader, []],
+      [other, [messageId]],
+    ] as const) {
+      const listed = await client?.listActivities({ unreadOnly: true });
+      const ids = listed?.activities.map((activity) => activity.messageId) ?? [];
+      assert.deepEqual(
+        ids.filter((id) => id === messageId),
+        unread,
+      );
+      assert.equal((await client?.getActivityCounts({}))?.unreadCount, ids.length);
+    }
+  });
+
   it('are ignored in channels above the hard limit, for owners too', async () => {
     const { mentionScopeIgnored, message } = await send(lan, await group(lan, 3_000));
     assert.deepEqual([mentionScopeIgnored, message?.mentionScope], [true, MentionScope.UNSPECIFIED]);
@@ -163,5 +198,67 @@ describe('mentions of a whole channel', () => {
     await resume();
     await untilRecorded(message?.id);
     assert.deepEqual(await countOf(message?.id), [250, 250]);
+  });
+});
+
+describe('a message whose activities always fail', () => {
+  let the: App;
+  const errorLines: string[] = [];
+
+  // Only the second instance records.
+  before(async () => {
+    the = await app({ ACTIVITY_PENDING_INTERVAL_MS: '3600000' });
+    const log = createLogger('error', { write: (line) => void errorLines.push(line) });
+    await the.start({ ACTIVITY_PENDING_INTERVAL_MS: '20' }, log);
+  });
+  after(() => the.close());
+
+  it('does not delay later ones of its tenant, and is given up, logged once and kept', async () => {
+    const { channel } = await the
+      .client(ChannelService, lan)
+      .createChannel({ name: 'Kho', memberUserIds: [at(1).userId] });
+    const channelId = channel?.id ?? 0n;
+    const send = async () => {
+      const { message } = await the
+        .client(MessageService, lan, 'grpc', 1)
+        .sendMessage({ channelId, content: 'mọi người', mentionScope: MentionScope.CHANNEL });
+      return message?.id ?? 0n;
+    };
+    const pending = async (messageId: bigint) => {
+      const [row] = await the.owner<{ attempts: number; lastError: string; isParked: boolean }[]>`
+        select attempts, last_error, parked_at is not null as is_parked
+        from pending_activities
+        where message_id = ${messageId}
+      `;
+      return row;
+    };
+    await the.owner`
+      alter table activity_feed add constraint poison check (action_type != 'MENTION_RECEIVED') not valid
+    `;
+    const poison = await send();
+    await until(async () => (await pending(poison))?.attempts === 1, 'the first failure');
+    await the.owner`alter table activity_feed drop constraint poison`;
+    await the.owner.unsafe(
+      `alter table activity_feed add constraint poison check (message_id is distinct from ${poison}) not valid`,
+    );
+    const later = await send();
+    await until(async () => (await pending(later)) === undefined, 'the later message');
+    await until(async () => {
+      // Shortens the delays.
+      await the.owner`update pending_activities set due_at = 0`;
+      return (await pending(poison))?.isParked === true;
+    }, 'the end of the attempts');
+    const row = await pending(poison);
+    assert.deepEqual([row?.attempts, row?.lastError.slice(0, 5)], [8, '23514']);
+    await send();
+    const metric = the.instances[1]?.deps.metrics.activitiesParked;
+    assert.deepEqual((await metric?.get())?.values[0]?.value, 1);
+    assert.equal(errorLines.length, 1);
+    assert.match(errorLines[0] ?? '', new RegExp(`"message":"?${poison}\\b`));
+    await the.owner`alter table activity_feed drop constraint poison`;
+    await the.owner`update pending_activities set parked_at = null, attempts = 0, due_at = 0`;
+    await until(async () => (await pending(poison)) === undefined, 'the message after the repair');
+    const { activities } = await the.client(ActivityService, at(1)).listActivities({});
+    assert.ok(activities.some(({ messageId }) => messageId === poison));
   });
 });

@@ -2,7 +2,8 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
-import { recordPending } from './sql.ts';
+import type { Metrics } from '../telemetry/metrics.ts';
+import { type PendingRow, recordPending } from './sql.ts';
 import { signalActivities } from './view.ts';
 
 const PORTION = 500;
@@ -11,6 +12,7 @@ type RecorderParts = {
   readonly pool: Pool;
   readonly relay: Relay;
   readonly config: Config;
+  readonly metrics: Metrics;
   readonly log: Logger;
 };
 
@@ -21,15 +23,17 @@ type RecorderParts = {
 export class ActivityRecorder {
   readonly #pool: Pool;
   readonly #relay: Relay;
+  readonly #metrics: Metrics;
   readonly #log: Logger;
   readonly #timer: NodeJS.Timeout;
   #running: Promise<void> | undefined;
   #isWoken = false;
   #closed = false;
 
-  constructor({ pool, relay, config, log }: RecorderParts) {
+  constructor({ pool, relay, config, metrics, log }: RecorderParts) {
     this.#pool = pool;
     this.#relay = relay;
+    this.#metrics = metrics;
     this.#log = log.child({ part: 'activity-recorder' });
     this.#timer = setInterval(() => this.wake(), config.activity.pendingIntervalMs).unref();
   }
@@ -64,11 +68,20 @@ export class ActivityRecorder {
       const began = performance.now();
       const [row] = await recordPending(this.#pool, PORTION);
       if (row === undefined || row.tenantId === null) return;
-      if (row.error !== null)
-        this.#log.warn({ tenant: row.tenantId, error: row.error }, 'activities were not recorded');
+      if (row.error !== null) this.#report(row);
       signalActivities(this.#relay, row.activities);
       // Half of the time is left to the calls, whose statements share the processors of the database.
       await new Promise((resolve) => setTimeout(resolve, performance.now() - began));
+    }
+  }
+
+  #report({ tenantId, messageId, error, isParked }: PendingRow): void {
+    const failure = { tenant: tenantId, message: messageId, error };
+    if (isParked === true) {
+      this.#metrics.activitiesParked.inc();
+      this.#log.error(failure, 'activities of a message were given up');
+    } else {
+      this.#log.debug(failure, 'activities were not recorded; trying again');
     }
   }
 }

@@ -36,7 +36,15 @@ function visibleActivities(sql: Sql, tenantId: bigint, userId: bigint) {
     left join messages m
       on m.id = a.message_id and m.channel_id = me.channel_id and m.tenant_id = ${tenantId}
     cross join lateral (
-      select coalesce(m.is_deleted, a.message_id is not null) as is_message_deleted
+      select
+        coalesce(m.is_deleted, a.message_id is not null) as is_message_deleted,
+        -- The row remains unread if its portion was recorded while MarkRead ran. Later ones about an older message, such
+        -- as reactions, have another time.
+        a.is_read or (
+          a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED')
+          and a."timestamp" = m.created_at
+          and me.last_read_msg_id >= a.message_id
+        ) is true as is_read
     ) as d
     where a.tenant_id = ${tenantId}
       and a.user_id = ${userId}
@@ -73,11 +81,11 @@ export function listActivities(
     left join (
       select
         a.id, a.action_type, a.actor_id, a.entity_type, a.entity_id, a.channel_id, a.message_id, a.description,
-        a.title, a.is_read or d.is_message_deleted as is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
+        a.title, d.is_read or d.is_message_deleted as is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
         case when m.is_deleted then '' else left(m.content, 200) end as preview,
         d.is_message_deleted
       from ${visibleActivities(sql, tenantId, userId)}
-        ${unreadOnly ? sql`and a.is_read = false and not d.is_message_deleted` : sql``}
+        ${unreadOnly ? sql`and a.is_read = false and not d.is_read and not d.is_message_deleted` : sql``}
         ${types.length === 0 ? sql`` : sql`and a.action_type in ${sql([...types])}`}
         ${entityType === '' ? sql`` : sql`and a.entity_type = ${entityType}`}
         ${entity === undefined ? sql`` : sql`and a.entity_type = ${entity.type} and a.entity_id = ${entity.id}`}
@@ -104,6 +112,7 @@ export function countUnread(sql: Sql, tenantId: bigint, userId: bigint): Pending
       select a.action_type as type, count(*)::int as unread
       from ${visibleActivities(sql, tenantId, userId)}
         and a.is_read = false
+        and not d.is_read
         and not d.is_message_deleted
       group by a.action_type
     ) as u on true
@@ -176,14 +185,20 @@ export function recordAdditions(
 export type PendingRow = {
   /** Null when nothing is due, or when another instance is recording. */
   readonly tenantId: bigint | null;
+  readonly messageId: bigint | null;
   /** JSON text for `signalActivities`. */
   readonly activities: string | null;
   readonly error: string | null;
+  /** Whether the message was given up because of the error. */
+  readonly isParked: boolean | null;
 };
 
 /** Records the next portion of activities that messages left for later, for at most `limit` users. */
 export function recordPending(sql: Pool, limit: number): PendingQuery<PendingRow[]> {
-  return sql<PendingRow[]>`select tenant_id, activities, error from record_pending_activities(${limit})`;
+  return sql<PendingRow[]>`
+    select tenant_id, message_id, activities, error, is_parked
+    from record_pending_activities(${limit})
+  `;
 }
 
 const MARK_LIMIT = 1_000;

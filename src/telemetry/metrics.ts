@@ -100,6 +100,11 @@ export function createMetrics() {
       help: 'Messages not written to a stream because its codec cannot represent them.',
       registers,
     }),
+    activitiesParked: new Counter({
+      name: 'discuss_activities_parked_total',
+      help: 'Messages whose activities this instance gave up to record, after repeated errors. All are defects.',
+      registers,
+    }),
     presenceChanges: new Counter({
       name: 'discuss_presence_changes_total',
       help: 'Changes of the presence of users that were made by this instance.',

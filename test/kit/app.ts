@@ -96,9 +96,12 @@ export class App {
   }
 
   /** Starts one more instance on the same database and Redis. */
-  async start(changes: Record<string, string> = {}): Promise<Service> {
+  async start(
+    changes: Record<string, string> = {},
+    log = createLogger(process.env['TEST_LOG_LEVEL'] ?? 'silent'),
+  ): Promise<Service> {
     const config = this.config(changes);
-    const service = await openService(config, createLogger(process.env['TEST_LOG_LEVEL'] ?? 'silent'));
+    const service = await openService(config, log);
     this.instances.push(service);
     // Presence, typing and signals that other instances publish before the subscription are lost. If the first attempt
     // to connect failed, changes of presence are replaced by a reset until the recovery has ended.

@@ -1075,8 +1075,8 @@ export const MemberService: GenService<{
    * `read_marker_moved`.
    *
    * Marks the caller's activities about mentions, replies and reactions up to the marker as read: the oldest 1,000 per
-   * call (`activities_read`). An activity that the server records at the same moment, after a mention of the whole
-   * channel, may stay unread until the next call.
+   * call (`activities_read`). Activities of a mention of the whole channel may be recorded only afterwards: ActivityService
+   * returns those as read, too, although `activities_read` does not name them.
    *
    * Errors: NOT_FOUND (MESSAGE_NOT_FOUND) if the channel has no such message.
    *
