@@ -4547,8 +4547,9 @@ declare
   _has_attachment constant boolean := _filter ->> 'hasAttachment';
   _types constant text[] := array(select jsonb_array_elements_text(_filter -> 'types'));
   -- A filter that is not set is the tenant's token, which every message has.
-  _any constant bigint[] := array[_tenant * 8];
-  _senders bigint[] := array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint * 8 + 2);
+  _any constant bigint[] := array[_tenant << 3];
+  _sender_ids constant bigint[] := array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint);
+  _senders bigint[] := array(select s << 3 | 2 from unnest(_sender_ids) as s);
   _kinds bigint[];
   _channels bigint[];
   _scope bigint[];
@@ -4662,6 +4663,7 @@ begin
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )
         and not m.is_deleted
+        and (cardinality(_sender_ids) = 0 or m.sender_id = any(_sender_ids))
         and (_thread is null or m.parent_id = _thread or m.id = _thread)
         and (_after_ms is null or m.created_at >= _after_ms)
         and (_before_ms is null or m.created_at < _before_ms)
@@ -4752,8 +4754,8 @@ CREATE OR REPLACE FUNCTION public.search_scope(_id bigint, _tenant_id bigint, _c
  RETURNS bigint[]
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN ARRAY[(_tenant_id * 8), ((_channel_id * 8) + 1), ((_sender_id * 8) + 2), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
-comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind.';
+RETURN ARRAY[(_tenant_id << 3), ((_channel_id * 8) + 1), ((_sender_id << 3) | (2)::bigint), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
+comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind. Users and tenants whose ids differ only in their first three bits have the same token.';
 
 CREATE OR REPLACE FUNCTION public.send_messages(_items json, _channel_ids bigint[], _has_parents boolean, _has_mentions boolean, _has_files boolean, _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text, has_pending boolean)

@@ -8,6 +8,7 @@ import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { type App, type As, app } from '../kit/app.ts';
+import { indexed } from '../kit/indexed.ts';
 import { rejects } from '../kit/rejects.ts';
 
 const owner: As = { userId: 1n, tenantId: 1n };
@@ -70,6 +71,31 @@ describe('values that one codec accepts and another cannot represent', () => {
     const posted = await send({ content: 'đọc được' });
     const { messages } = await testApp.client(MessageService, owner, 'web').listMessages({ channelId });
     assert.equal(messages.at(-1)?.id, posted.message?.id);
+  });
+
+  it('are accepted: the largest ids', async () => {
+    const largest = 2n ** 63n - 1n;
+    const user: As = { userId: largest, tenantId: largest };
+    const created = await testApp
+      .client(ChannelService, user)
+      .createChannel({ name: 'Lớn', memberUserIds: [largest - 1n] });
+    const own = created.channel?.id ?? 0n;
+    await testApp.client(MessageService, user).sendMessage({ channelId: own, content: 'kiện hàng' });
+    await indexed(testApp);
+    const found = async (senderIds: bigint[]) =>
+      (await testApp.client(SearchService, user).searchMessages({ query: 'kiện', senderIds })).messages
+        .length;
+    assert.deepEqual(
+      [await found([]), await found([largest]), await found([largest - 2n ** 61n])],
+      [1, 1, 0],
+    );
+    for (const side of ['afterMessageId', 'beforeMessageId', 'aroundMessageId'] as const) {
+      const position = { case: side, value: largest };
+      const { messages } = await testApp
+        .client(MessageService, user)
+        .listMessages({ channelId: own, position });
+      assert.equal(messages.length, side === 'afterMessageId' ? 0 : 1);
+    }
   });
 
   it('give one violation for a list of 100,000 invalid items', async () => {

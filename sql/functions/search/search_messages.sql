@@ -24,8 +24,9 @@ declare
   _has_attachment constant boolean := _filter ->> 'hasAttachment';
   _types constant text[] := array(select jsonb_array_elements_text(_filter -> 'types'));
   -- A filter that is not set is the tenant's token, which every message has.
-  _any constant bigint[] := array[_tenant * 8];
-  _senders bigint[] := array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint * 8 + 2);
+  _any constant bigint[] := array[_tenant << 3];
+  _sender_ids constant bigint[] := array(select jsonb_array_elements_text(_filter -> 'senderIds')::bigint);
+  _senders bigint[] := array(select s << 3 | 2 from unnest(_sender_ids) as s);
   _kinds bigint[];
   _channels bigint[];
   _scope bigint[];
@@ -139,6 +140,7 @@ begin
           where cm.channel_id = m.channel_id and cm.tenant_id = _tenant and cm.user_id = _user
         )
         and not m.is_deleted
+        and (cardinality(_sender_ids) = 0 or m.sender_id = any(_sender_ids))
         and (_thread is null or m.parent_id = _thread or m.id = _thread)
         and (_after_ms is null or m.created_at >= _after_ms)
         and (_before_ms is null or m.created_at < _before_ms)
