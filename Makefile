@@ -14,6 +14,10 @@ help: ## List all commands
 gen: ## Generate gen/ from proto/
 	@$(NODE) scripts/gen.ts
 
+.PHONY: bundle
+bundle: ## Write the protos for clients, with all that they import, to dist/
+	@$(NODE) scripts/proto-bundle.ts
+
 .PHONY: contract
 contract: ## Write proto/contract.binpb, the released contract that check compares with
 	@$(NODE) scripts/contract.ts
@@ -58,6 +62,7 @@ demo: ## Send a conversation to the running service and count the deliveries
 fmt: ## Format the code and apply safe lint fixes
 	@$(NODE) $(BIN)/biome check --write .
 	@$(NODE) $(BIN)/buf format --write proto
+	@$(NODE) $(BIN)/buf format --write proto-internal
 
 .PHONY: image
 image: ## Build the container image

@@ -1,25 +1,26 @@
 // Everything that can be said of the code without running it. Runs all checks and fails if one does.
 import { spawnSync } from 'node:child_process';
-import { rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { findVersionProblems } from './lib/contract-version.ts';
 import { findMissingDocPaths } from './lib/doc-paths.ts';
-import { CONTRACT, generate, writeProtoDeps } from './lib/generate.ts';
+import { CONTRACT, generate, WORKSPACE, writeImage, writeProtoDeps } from './lib/generate.ts';
 import { findLuaProblems } from './lib/lua.ts';
+import { generateFromBundle, writeBundle } from './lib/proto-bundle.ts';
 
 const FRESH = join('.dev', 'check');
+const PROTOS = ['proto', 'proto-internal'];
 
 const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['format and lint', () => passes('biome', 'check', '.')],
   ['types', () => passes('tsc', '--noEmit')],
   ['imports', () => passes('depcruise', '--config', '.dependency-cruiser.mjs', 'src')],
   ['Lua scripts: syntax and names', isLuaCorrect],
-  ['protos: lint', () => passes('buf', 'lint')],
-  ['protos: format', () => passes('buf', 'format', 'proto', '--diff', '--exit-code')],
-  [
-    'protos: compatible with the last release',
-    () => passes('buf', 'breaking', 'proto', '--against', CONTRACT),
-  ],
+  ['protos: lint', () => passes('buf', 'lint', ...WORKSPACE)],
+  ['protos: format', () => PROTOS.every((path) => passes('buf', 'format', path, '--diff', '--exit-code'))],
+  ['protos: compatible with the last release', isCompatible],
+  ['protos: code can be generated from the bundle alone', isBundleComplete],
   ['paths in README.md and docs/ exist', areDocPathsValid],
   ['one version in package.json, CHANGELOG.md and the contract', isVersionConsistent],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
@@ -48,6 +49,30 @@ function isVersionConsistent(): boolean {
   const problems = findVersionProblems();
   for (const problem of problems) console.error(problem);
   return problems.length === 0;
+}
+
+function isCompatible(): boolean {
+  const image = join('.dev', 'contract.binpb');
+  try {
+    writeImage(image);
+    return passes('buf', 'breaking', image, ...WORKSPACE, '--against', CONTRACT);
+  } finally {
+    rmSync(image, { force: true });
+  }
+}
+
+function isBundleComplete(): boolean {
+  const folder = mkdtempSync(join(tmpdir(), 'discuss-proto-'));
+  try {
+    writeBundle(folder);
+    generateFromBundle(folder);
+    return true;
+  } catch (error) {
+    console.error(error);
+    return false;
+  } finally {
+    rmSync(folder, { recursive: true, force: true });
+  }
 }
 
 function isGeneratedCodeFresh(): boolean {

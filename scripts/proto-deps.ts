@@ -47,11 +47,22 @@ function printFile(file: DescFile): string {
     'syntax = "proto2";',
     `package ${file.proto.package};`,
     ...file.proto.dependency.map((path) => `import "${path}";`),
+    ...printOptions(file),
     ...file.enums.flatMap(printEnum),
     ...file.messages.flatMap(printMessage),
     ...file.extensions.map(printExtension),
   ];
   return `${lines.join('\n')}\n`;
+}
+
+// The packages of generated code that others publish.
+function printOptions({ proto: { options } }: DescFile): string[] {
+  return [
+    `option go_package = "${options?.goPackage ?? ''}";`,
+    `option java_multiple_files = ${options?.javaMultipleFiles ?? false};`,
+    `option java_outer_classname = "${options?.javaOuterClassname ?? ''}";`,
+    `option java_package = "${options?.javaPackage ?? ''}";`,
+  ];
 }
 
 function printEnum(desc: DescEnum): string[] {

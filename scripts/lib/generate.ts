@@ -7,16 +7,19 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 /** Descriptors of the last released contract, against which `make check` looks for breaking changes. */
 export const CONTRACT = 'proto/contract.binpb';
 
+/** Our modules and the protos that they import. */
+export const WORKSPACE = ['--config', 'buf.dev.yaml'];
+
 /** Writes the code generated from the protos into `folder`/gen. */
 export function generate(folder: string): void {
   writeProtoDeps();
-  execFileSync('buf', ['generate', '--output', folder], { stdio: 'inherit' });
+  execFileSync('buf', ['generate', ...WORKSPACE, '--output', folder], { stdio: 'inherit' });
   writeDescriptorProto(join(folder, 'gen', 'google', 'protobuf'));
 }
 
 /** Writes descriptor.proto for reflection: that of @bufbuild/protobuf has neither `go_package` nor other options. */
 function writeDescriptorProto(folder: string): void {
-  const bytes = execFileSync('buf', ['build', 'proto', '--exclude-source-info', '--output', '-']);
+  const bytes = execFileSync('buf', ['build', ...WORKSPACE, '--exclude-source-info', '--output', '-']);
   const { file } = fromBinary(FileDescriptorSetSchema, bytes, { readUnknownFields: false });
   const proto = file.find(({ name }) => name === 'google/protobuf/descriptor.proto');
   if (proto === undefined) throw new Error('no proto imports descriptor.proto');
@@ -27,7 +30,12 @@ function writeDescriptorProto(folder: string): void {
 /** Writes the current protos as the released contract. */
 export function writeContract(): void {
   writeProtoDeps();
-  execFileSync('buf', ['build', 'proto', '--exclude-source-info', '--output', CONTRACT], {
+  writeImage(CONTRACT);
+}
+
+/** Writes the descriptors of the current protos. */
+export function writeImage(path: string): void {
+  execFileSync('buf', ['build', ...WORKSPACE, '--exclude-source-info', '--output', path], {
     stdio: 'inherit',
   });
 }

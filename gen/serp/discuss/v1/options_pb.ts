@@ -12,7 +12,7 @@ import type { Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/options.proto.
  */
 export const file_serp_discuss_v1_options: GenFile = /*@__PURE__*/
-  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxIjIKCFBhZ2VTaXplEhQKDGRlZmF1bHRfc2l6ZRgBIAEoBRIQCghtYXhfc2l6ZRgCIAEoBSqGAQoGQWNjZXNzEhYKEkFDQ0VTU19VTlNQRUNJRklFRBAAEg8KC0FDQ0VTU19VU0VSEAESEgoOQUNDRVNTX1NFUlZJQ0UQAhITCg9BQ0NFU1NfT1BFUkFUT1IQAxIaChZBQ0NFU1NfVVNFUl9PUl9TRVJWSUNFEAQSDgoKQUNDRVNTX0FOWRAFKmMKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAMSEAoMUVVPVEFfU0VBUkNIEAQ6VwoJcGFnZV9zaXplEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxjRhgMgASgLMhkuc2VycC5kaXNjdXNzLnYxLlBhZ2VTaXplUghwYWdlU2l6ZTpRCgZhY2Nlc3MSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjRhgMgASgOMhcuc2VycC5kaXNjdXNzLnYxLkFjY2Vzc1IGYWNjZXNzOk4KBXF1b3RhEh4uZ29vZ2xlLnByb3RvYnVmLk1ldGhvZE9wdGlvbnMY0oYDIAEoDjIWLnNlcnAuZGlzY3Vzcy52MS5RdW90YVIFcXVvdGE6TAoRbWF4X3JlcXVlc3RfYnl0ZXMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxjThgMgASgFUg9tYXhSZXF1ZXN0Qnl0ZXNiBnByb3RvMw", [file_google_protobuf_descriptor]);
+  fileDesc("Ch1zZXJwL2Rpc2N1c3MvdjEvb3B0aW9ucy5wcm90bxIPc2VycC5kaXNjdXNzLnYxIjIKCFBhZ2VTaXplEhQKDGRlZmF1bHRfc2l6ZRgBIAEoBRIQCghtYXhfc2l6ZRgCIAEoBSqGAQoGQWNjZXNzEhYKEkFDQ0VTU19VTlNQRUNJRklFRBAAEg8KC0FDQ0VTU19VU0VSEAESEgoOQUNDRVNTX1NFUlZJQ0UQAhITCg9BQ0NFU1NfT1BFUkFUT1IQAxIaChZBQ0NFU1NfVVNFUl9PUl9TRVJWSUNFEAQSDgoKQUNDRVNTX0FOWRAFKmMKBVF1b3RhEhUKEVFVT1RBX1VOU1BFQ0lGSUVEEAASDgoKUVVPVEFfUkVBRBABEg8KC1FVT1RBX1dSSVRFEAISEAoMUVVPVEFfU1RSRUFNEAMSEAoMUVVPVEFfU0VBUkNIEAQ6WQoJcGFnZV9zaXplEh0uZ29vZ2xlLnByb3RvYnVmLkZpZWxkT3B0aW9ucxiEruzDASABKAsyGS5zZXJwLmRpc2N1c3MudjEuUGFnZVNpemVSCHBhZ2VTaXplOlMKBmFjY2VzcxIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGIGu7MMBIAEoDjIXLnNlcnAuZGlzY3Vzcy52MS5BY2Nlc3NSBmFjY2VzczpQCgVxdW90YRIeLmdvb2dsZS5wcm90b2J1Zi5NZXRob2RPcHRpb25zGIKu7MMBIAEoDjIWLnNlcnAuZGlzY3Vzcy52MS5RdW90YVIFcXVvdGE6TgoRbWF4X3JlcXVlc3RfYnl0ZXMSHi5nb29nbGUucHJvdG9idWYuTWV0aG9kT3B0aW9ucxiDruzDASABKAVSD21heFJlcXVlc3RCeXRlc0JRChNjb20uc2VycC5kaXNjdXNzLnYxQgxPcHRpb25zUHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_google_protobuf_descriptor]);
 
 /**
  * Sizes of the pages of a list. No response is larger than 3 MB: a page of large items ends earlier, and only an empty
@@ -167,7 +167,7 @@ export const QuotaSchema: GenEnum<Quota> = /*@__PURE__*/
  * Default and maximum of a field `page_size`. Required for each of them. A negative value in a request is rejected with
  * INVALID_ARGUMENT.
  *
- * @generated from extension: serp.discuss.v1.PageSize page_size = 50001;
+ * @generated from extension: serp.discuss.v1.PageSize page_size = 410720004;
  */
 export const page_size: GenExtension<FieldOptions, PageSize> = /*@__PURE__*/
   extDesc(file_serp_discuss_v1_options, 0);
@@ -175,7 +175,7 @@ export const page_size: GenExtension<FieldOptions, PageSize> = /*@__PURE__*/
 /**
  * Permitted callers of the RPC. Required: an RPC without it rejects every call.
  *
- * @generated from extension: serp.discuss.v1.Access access = 50001;
+ * @generated from extension: serp.discuss.v1.Access access = 410720001;
  */
 export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
   extDesc(file_serp_discuss_v1_options, 1);
@@ -183,7 +183,7 @@ export const access: GenExtension<MethodOptions, Access> = /*@__PURE__*/
 /**
  * Rate limit of the RPC; QUOTA_READ if not set.
  *
- * @generated from extension: serp.discuss.v1.Quota quota = 50002;
+ * @generated from extension: serp.discuss.v1.Quota quota = 410720002;
  */
 export const quota: GenExtension<MethodOptions, Quota> = /*@__PURE__*/
   extDesc(file_serp_discuss_v1_options, 2);
@@ -192,7 +192,7 @@ export const quota: GenExtension<MethodOptions, Quota> = /*@__PURE__*/
  * Maximum size of a request in bytes, after decompression, as binary or JSON; 65,536 if not set. Larger requests are
  * rejected with RESOURCE_EXHAUSTED (REQUEST_TOO_LARGE).
  *
- * @generated from extension: int32 max_request_bytes = 50003;
+ * @generated from extension: int32 max_request_bytes = 410720003;
  */
 export const max_request_bytes: GenExtension<MethodOptions, number> = /*@__PURE__*/
   extDesc(file_serp_discuss_v1_options, 3);
