@@ -56,7 +56,7 @@ function toPage(request: ListRequest): Page {
     case 'beforeMessageId':
       return towardsOlder(request.position.value);
     case 'afterMessageId':
-      return towardsNewer(request.position.value + 1n);
+      return towardsNewer(request.position.value < LAST_ID ? request.position.value + 1n : LAST_ID);
     case 'aroundMessageId': {
       const older = Math.floor(size / 2);
       const pivot = request.position.value;
