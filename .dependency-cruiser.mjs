@@ -19,7 +19,7 @@ const LAYERS = [
   ['telemetry/'],
   ['rpc/'],
   ['db/', 'redis/'],
-  ['limit/', 'event/', 'revocation/'],
+  ['limit/', 'event/', 'revocation/', 'directory/'],
   ['deps[.]ts'],
   [`(?:${FEATURES})/`],
   ['jobs/'],

@@ -145,6 +145,14 @@ export function toConfig(env: Env) {
       redisTimeoutMs: read.count('CACHE_REDIS_TIMEOUT_MS', 100, 1),
     },
     search: { indexIntervalMs: read.count('SEARCH_INDEX_INTERVAL_MS', 500) },
+    directory: {
+      url: read.service('DIRECTORY_URL'),
+      token: read.optional('DIRECTORY_TOKEN'),
+      timeoutMs: read.count('DIRECTORY_TIMEOUT_MS', 2_000, 1),
+      requests: read.count('DIRECTORY_REQUESTS', 32, 1),
+      cacheMs: read.count('DIRECTORY_CACHE_MS', 60_000),
+      cacheUsers: read.count('DIRECTORY_CACHE_USERS', 100_000),
+    },
     activity: { pendingIntervalMs: read.count('ACTIVITY_PENDING_INTERVAL_MS', 1_000, 1) },
     unread: { updateIntervalMs: read.count('UNREAD_UPDATE_INTERVAL_MS', 3_000) },
     storage: {

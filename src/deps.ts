@@ -1,6 +1,7 @@
 import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
+import type { Directory } from './directory/directory.ts';
 import type { Relay } from './event/relay.ts';
 import type { SharedLimiter } from './limit/limiter.ts';
 import type { RedisClient } from './redis/client.ts';
@@ -14,6 +15,7 @@ export type Deps = {
   readonly metrics: Metrics;
   readonly db: Database;
   readonly redis: RedisClient;
+  readonly directory: Directory;
   readonly limiter: SharedLimiter;
   readonly relay: Relay;
   readonly revocations: Revocations;

@@ -78,11 +78,16 @@ export function reader(env: Env, problems: string[]) {
       const value = raw(name);
       if (value === undefined) problems.push(`${name} is required`);
       const url = URL.parse(value ?? '');
-      const isLocal =
-        url?.protocol === 'http:' && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
-      if (value !== undefined && url?.protocol !== 'https:' && url?.protocol !== 'file:' && !isLocal)
+      if (value !== undefined && url?.protocol !== 'file:' && !isTrusted(url))
         problems.push(`${name} must be https://…, file:///… or http://localhost`);
       return value ?? '';
+    },
+    /** Of another service; undefined if it is not set. Over http a third party could read its token and respond instead. */
+    service(name: string): string | undefined {
+      const value = raw(name);
+      if (value !== undefined && !isTrusted(URL.parse(value)))
+        problems.push(`${name} must be https://… or http://localhost`);
+      return value;
     },
     /** Base64 of 32 bytes or more each. */
     keys(name: string): readonly Buffer[] {
@@ -99,4 +104,9 @@ export function reader(env: Env, problems: string[]) {
       return value === undefined ? fallback : value === 'true';
     },
   };
+}
+
+function isTrusted(url: URL | null): boolean {
+  if (url?.protocol === 'https:') return true;
+  return url?.protocol === 'http:' && /^(localhost|127\.\d+\.\d+\.\d+|\[::1\])$/.test(url.hostname);
 }

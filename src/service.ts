@@ -5,6 +5,7 @@ import { Thumbnails } from './attachment/thumbnails.ts';
 import type { Config } from './config.ts';
 import { Database } from './db/database.ts';
 import { assertSchema, assertServiceRole } from './db/migrate.ts';
+import { Directory } from './directory/directory.ts';
 import { openGrpcEdge } from './edge/grpc/server.ts';
 import { openWebEdge } from './edge/web/server.ts';
 import { LogPoller } from './event/log-poller.ts';
@@ -98,7 +99,8 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const logPoller = new LogPoller({ hub, pool: db.log, config, metrics, log });
   opened.defer(() => logPoller.close());
   await logPoller.start();
-  const deps = { config, log, metrics, db, redis, limiter, relay, revocations, now };
+  const directory = new Directory({ config, metrics, log, now });
+  const deps = { config, log, metrics, db, redis, directory, limiter, relay, revocations, now };
   const presence = new Presence({ ...deps, pool: db.log, broadcast: hub.broadcast });
   opened.defer(() => presence.close());
   const typing = new Typing({ ...deps, broadcast: hub.broadcast });

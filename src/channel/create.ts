@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import { toMetadataJson } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Sql } from '../db/types.ts';
+import type { Lookup } from '../directory/directory.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { insertMembers, type Role } from '../membership/sql.ts';
@@ -40,10 +41,13 @@ export type ChannelResult = {
 /** What the functions of one transaction share. */
 export type TransactionParts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
 
+/** The same, of a transaction that adds members. `users` must have all of them. */
+export type AddParts = TransactionParts & { readonly users: Lookup };
+
 type MembersToAdd = { readonly userIds: readonly bigint[]; readonly role: Role };
 
 /** Creates a group, or returns the group that an earlier call with the same request id created. */
-export async function createGroup(parts: TransactionParts, request: GroupRequest): Promise<ChannelResult> {
+export async function createGroup(parts: AddParts, request: GroupRequest): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const metadata = toMetadataJson('metadata', request.metadata);
@@ -82,7 +86,7 @@ async function findEarlierGroup(
 }
 
 /** Creates the direct channel of the caller and another user, or returns the one of a concurrent call. */
-export async function createDirect(parts: TransactionParts, otherId: bigint): Promise<ChannelResult> {
+export async function createDirect(parts: AddParts, otherId: bigint): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const id = await insertIfAbsent(sql, tenantId, {
@@ -123,12 +127,12 @@ export async function insertIfAbsent(
  * first event names the creator.
  */
 export async function addMembers(
-  parts: TransactionParts,
+  parts: AddParts,
   channelId: bigint,
   created: boolean,
   groups: readonly MembersToAdd[],
 ): Promise<ChannelResult> {
-  const { sql, caller, config } = parts;
+  const { sql, caller, config, users } = parts;
   const { tenantId, userId } = caller;
   const [joined, [channel]] = await Promise.all([
     // In this order: row-level security lets the owner, once inserted, add the others.
@@ -145,6 +149,7 @@ export async function addMembers(
   // MEMBERS_JOINED, which follows, counts the members.
   const empty = toChannelChanged({ ...channel, memberCount: 0 }, userId, true);
   const memberIds = members.map((member) => member.userId);
+  users.require(memberIds);
   const [recorded, ...logged] = await Promise.all([
     memberIds.length > 0 ? recordAdditions(sql, channelId, memberIds, caller.name) : [],
     created ? appendEvent(sql, channelId, 'CHANNEL_CHANGED', userId, empty) : [],

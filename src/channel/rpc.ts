@@ -35,7 +35,7 @@ type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
 export type ChannelDeps = Deps & { readonly presence: OnlineUsers };
 
 export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService> {
-  const { config, db, relay } = deps;
+  const { config, db, directory, relay } = deps;
   return {
     ...listHandlers(deps),
     ...batchHandlers(deps),
@@ -47,8 +47,9 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
 
     async createChannel(request, call) {
       const { caller } = call;
+      const users = await directory.lookUp(call, [caller.userId, ...request.memberUserIds]);
       const { channel, events, activities } = await db.transaction(call, (sql) =>
-        createGroup({ sql, caller, config }, request),
+        createGroup({ sql, caller, config, users }, request),
       );
       relay.publish(events);
       signalActivities(relay, activities);
@@ -59,10 +60,12 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
       const { caller } = call;
       const { tenantId, userId } = caller;
       const [found] = await db.run(call, (sql) => findDirectChannel(sql, tenantId, userId, otherId));
-      const { channel, created, events } =
-        found !== undefined
-          ? { channel: found, created: false, events: [] }
-          : await db.transaction(call, (sql) => createDirect({ sql, caller, config }, otherId));
+      if (found !== undefined)
+        return { channel: toChannel(found), membership: toOwnMembership(found), created: false };
+      const users = await directory.lookUp(call, [userId, otherId]);
+      const { channel, created, events } = await db.transaction(call, (sql) =>
+        createDirect({ sql, caller, config, users }, otherId),
+      );
       relay.publish(events);
       return { channel: toChannel(channel), membership: toOwnMembership(channel), created };
     },

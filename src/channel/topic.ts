@@ -13,7 +13,7 @@ import type { Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectArchived } from './access.ts';
-import { addMembers, type ChannelResult, insertIfAbsent, type TransactionParts } from './create.ts';
+import { type AddParts, addMembers, type ChannelResult, insertIfAbsent } from './create.ts';
 import { type ChannelRow, channelColumns, type Entity, lockChannel, topicOf } from './sql.ts';
 import { toChannel, toEntity } from './view.ts';
 
@@ -22,7 +22,7 @@ type TopicRequest = MessageShape<typeof GetOrCreateTopicChannelRequestSchema>;
 
 const ATTEMPTS = 3;
 
-export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
+export function topicHandlers({ config, db, directory, relay }: Deps): TopicHandlers {
   return {
     async getOrCreateTopicChannel(request, call) {
       const { caller } = call;
@@ -31,12 +31,15 @@ export function topicHandlers({ config, db, relay }: Deps): TopicHandlers {
       const [found] = await db.run(call, (sql) =>
         findTopicChannel(sql, caller.tenantId, entity, request.memberUserIds),
       );
-      const { channel, created, events, activities } =
-        found?.missing.length === 0
-          ? { channel: found, created: false, events: [], activities: null }
-          : await db.lockingTransaction(call, lockOf(entity), (sql) =>
-              getOrCreateTopic({ sql, caller, config }, entity, request),
-            );
+      if (found?.missing.length === 0)
+        return { channel: toChannel(found), created: false, redirected: !isEntityOf(found, entity) };
+      const owners = caller.userId === 0n ? [] : [caller.userId];
+      const users = await directory.lookUp(call, [...owners, ...request.memberUserIds]);
+      const { channel, created, events, activities } = await db.lockingTransaction(
+        call,
+        lockOf(entity),
+        (sql) => getOrCreateTopic({ sql, caller, config, users }, entity, request),
+      );
       relay.publish(events);
       signalActivities(relay, activities);
       return { channel: toChannel(channel), created, redirected: !isEntityOf(channel, entity) };
@@ -51,7 +54,7 @@ export function lockOf({ type, id }: Entity): Lock {
 
 /** Creates the channel of an entity if it has none, and adds the users as members. */
 async function getOrCreateTopic(
-  parts: TransactionParts,
+  parts: AddParts,
   entity: Entity,
   request: TopicRequest,
 ): Promise<ChannelResult> {

@@ -50,6 +50,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       const { caller } = call;
       const { tenantId, userId } = caller;
       const wanted = toRoleColumn(role);
+      const users = await deps.directory.lookUp(call, userIds);
       const { added, events, recorded } = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockVisible(sql, call.caller, channelId);
         requireRole(call.caller, channel, 'GUEST');
@@ -62,6 +63,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         rejectOverfull(config, channel.memberCount + added.length);
         const joined = toMembersJoined(channelId, userId, added);
         const addedIds = added.map((member) => member.userId);
+        users.require(addedIds);
         const notice = { kind: SystemNoticeKind.MEMBERS_ADDED, userIds: addedIds };
         const [recorded, ...events] = await Promise.all([
           recordAdditions(sql, channelId, addedIds, caller.name),
@@ -78,11 +80,13 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     async joinChannel({ channelId }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
+      const users = await deps.directory.lookUp(call, [userId]);
       const { channel, events } = await deps.db.lockingTransaction(call, channelId, async (sql) => {
         const channel = await lockToJoin(sql, call.caller, channelId);
         if (channel.role !== null) return { channel, events: [] };
         rejectArchived(channel);
         rejectOverfull(config, channel.memberCount + 1);
+        users.require([userId]);
         const [added, [joined]] = await Promise.all([
           insertMembers(sql, tenantId, channelId, [userId], 'MEMBER'),
           findChannel(sql, tenantId, userId, channelId),

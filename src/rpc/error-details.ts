@@ -65,6 +65,8 @@ function resourceOf(reason: RpcError['reasonName'], metadata: RpcError['metadata
     };
   if (keys.includes('message_id'))
     return { type: 'serp.discuss.v1.Message', name: under(channel, 'messages', metadata['message_id']) };
+  if (keys.includes('user_ids'))
+    return { type: 'serp.discuss.v1.User', name: `users/${metadata['user_ids'] ?? ''}` };
   if (keys.includes('user_id'))
     return { type: 'serp.discuss.v1.Member', name: under(channel, 'members', metadata['user_id']) };
   return { type: 'serp.discuss.v1.Channel', name: channel };

@@ -72,6 +72,12 @@ export const reasons = {
     en: 'The user is not a member of the channel.',
     vi: 'Người dùng không phải là thành viên của kênh.',
   },
+  USER_NOT_FOUND: {
+    code: Code.NOT_FOUND,
+    metadata: ['channel_id', 'user_ids', 'user_count'],
+    en: 'Some of the users do not belong to your organization.',
+    vi: 'Một số người dùng không thuộc tổ chức của bạn.',
+  },
   CHANNEL_ARCHIVED: {
     code: Code.FAILED_PRECONDITION,
     metadata: ['channel_id', 'merged_into_channel_id'],
@@ -239,6 +245,12 @@ export const reasons = {
     metadata: ['retry_delay_ms'],
     en: 'Files are unavailable at the moment. Try again in a moment.',
     vi: 'Hiện chưa thể truy cập tệp. Vui lòng thử lại sau giây lát.',
+  },
+  DIRECTORY_UNAVAILABLE: {
+    code: Code.UNAVAILABLE,
+    metadata: ['retry_delay_ms'],
+    en: 'Users cannot be added at the moment. Try again in a moment.',
+    vi: 'Hiện chưa thể thêm người dùng. Vui lòng thử lại sau giây lát.',
   },
   DEADLINE_EXCEEDED: {
     code: Code.DEADLINE_EXCEEDED,

@@ -61,6 +61,8 @@ const samples: Readonly<Record<ReasonName, RpcError>> = {
   CHANNEL_NOT_FOUND: errors.channelNotFound(),
   MESSAGE_NOT_FOUND: errors.messageNotFound(),
   MEMBER_NOT_FOUND: errors.memberNotFound(),
+  USER_NOT_FOUND: errors.usersNotFound([8n, 9n]),
+  DIRECTORY_UNAVAILABLE: errors.directoryUnavailable(),
   CHANNEL_ARCHIVED: errors.channelArchived(),
   CHANNEL_MERGED: errors.channelMerged(7n),
   CHANNEL_IS_DIRECT: errors.channelIsDirect(),

@@ -20,6 +20,9 @@ export type QuotaText = {
   readonly description: string;
 };
 
+// Errors travel in HTTP trailers, whose size clients limit.
+const MAX_NAMED_USERS = 20;
+
 type Rest = {
   /** Details besides those that follow from reason and metadata. */
   readonly details?: readonly ErrorDetail[];
@@ -105,6 +108,15 @@ export const errors = {
     }),
   messageNotFound: () => new RpcError('MESSAGE_NOT_FOUND', 'message not found'),
   memberNotFound: () => new RpcError('MEMBER_NOT_FOUND', 'the user is not a member of the channel'),
+  usersNotFound: (userIds: readonly bigint[]) => {
+    const named = userIds.slice(0, MAX_NAMED_USERS).join(',');
+    return new RpcError('USER_NOT_FOUND', `not users of the tenant: ${named}`, {
+      user_ids: named,
+      user_count: userIds.length,
+    });
+  },
+  directoryUnavailable: (cause?: unknown) =>
+    retryable('DIRECTORY_UNAVAILABLE', 'users cannot be looked up at the moment', 1_000, cause),
   roleTooLow: (needed: string, role: string | null) =>
     new RpcError('ROLE_TOO_LOW', `requires the role ${needed} in the channel`, {
       required_role: needed,

@@ -167,6 +167,12 @@ export function createMetrics() {
       help: 'Limit checks to which Redis did not reply in time.',
       registers,
     }),
+    directoryRequests: new Counter({
+      name: 'discuss_directory_requests_total',
+      help: 'Requests to the directory of users, by result; rejected ones were not sent, as too many were running.',
+      labelNames: ['result'],
+      registers,
+    }),
     attachmentScans: new Counter({
       name: 'discuss_attachment_scans_total',
       help: 'Malware scans of files that ended, by result.',

@@ -1156,6 +1156,11 @@ export const DeleteChannelResponseSchema: GenMessage<DeleteChannelResponse> = /*
  * A service acting for a user has that user's rights. A service acting for itself has the rights of an owner in every
  * channel of its tenant.
  *
+ * Where a directory of users is configured, RPCs that add users look them up before they change anything, and add all of
+ * them or none. Errors: NOT_FOUND (USER_NOT_FOUND) names users that are not in the tenant; UNAVAILABLE
+ * (DIRECTORY_UNAVAILABLE). A user with a token is not looked up for the user's own calls. A repeated call that adds no
+ * user succeeds also when users have left the directory.
+ *
  * @generated from service serp.discuss.v1.ChannelService
  */
 export const ChannelService: GenService<{
@@ -1166,7 +1171,8 @@ export const ChannelService: GenService<{
    * state, for at least 24 hours and on every instance.
    *
    * Errors: ALREADY_EXISTS (REQUEST_ID_REUSED) if the earlier call had other arguments; FAILED_PRECONDITION
-   * (CHANNEL_FULL); NOT_FOUND (CHANNEL_NOT_FOUND) for a repeated call if the caller is no longer a member.
+   * (CHANNEL_FULL); NOT_FOUND (USER_NOT_FOUND); NOT_FOUND (CHANNEL_NOT_FOUND) for a repeated call if the caller is no
+   * longer a member.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.CreateChannel
    */
@@ -1179,7 +1185,7 @@ export const ChannelService: GenService<{
    * Returns the direct channel of the caller and another user. Creates it if it does not exist.
    *
    * A pair of users has at most one channel, even if both call at the same moment. The caller's own id gives a channel
-   * for notes. The service has no user directory and accepts any user id. Both users have the role MEMBER: a direct
+   * for notes. Without a directory of users, any user id is accepted. Both users have the role MEMBER: a direct
    * channel cannot be managed, extended or left.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetOrCreateDirectChannel
@@ -1198,7 +1204,7 @@ export const ChannelService: GenService<{
    * itself creates a channel without an owner.
    *
    * Errors: FAILED_PRECONDITION (CHANNEL_ARCHIVED) if members would be added to an archived channel;
-   * FAILED_PRECONDITION (CHANNEL_FULL).
+   * FAILED_PRECONDITION (CHANNEL_FULL); NOT_FOUND (USER_NOT_FOUND).
    *
    * @generated from rpc serp.discuss.v1.ChannelService.GetOrCreateTopicChannel
    */
@@ -1220,7 +1226,7 @@ export const ChannelService: GenService<{
    * permanently, with a notice that refers to the other channel and `merged_into_channel_id`. Its members become
    * members of the other channel, guests as guests, except those who once left it or were removed from it. The old
    * entity and all its earlier references resolve to the other channel. If only the new entity has a channel, only the
-   * reference is added.
+   * reference is added. Members of a merged channel are not looked up in a directory.
    *
    * A call with the `request_id` of an earlier one returns the result of the earlier call with the channel's current
    * state, for at least 24 hours and on every instance.

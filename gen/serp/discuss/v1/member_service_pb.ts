@@ -924,7 +924,8 @@ export const MemberService: GenService<{
    * earlier messages count as read.
    *
    * Errors: FAILED_PRECONDITION (CHANNEL_IS_DIRECT, CHANNEL_ARCHIVED, CHANNEL_FULL); PERMISSION_DENIED (ROLE_TOO_LOW),
-   * also for a role above the caller's.
+   * also for a role above the caller's; NOT_FOUND (USER_NOT_FOUND) and UNAVAILABLE (DIRECTORY_UNAVAILABLE) where a
+   * directory of users is configured (see ChannelService). Users without the right to add members do not get these.
    *
    * @generated from rpc serp.discuss.v1.MemberService.AddMembers
    */
