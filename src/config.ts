@@ -79,6 +79,7 @@ export function toConfig(env: Env) {
       url: read.text('DATABASE_URL'),
       connections: read.count('DATABASE_CONNECTIONS', 12, 1),
       connectTimeoutMs: read.count('DATABASE_CONNECT_TIMEOUT_MS', 5_000),
+      startupTimeoutMs: read.count('DATABASE_STARTUP_TIMEOUT_MS', 60_000),
       queueSize: read.count('DATABASE_QUEUE_SIZE', 2_000, 1),
       prepare: read.flag('DATABASE_PREPARE', true),
     },

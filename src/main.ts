@@ -3,6 +3,12 @@ import { type Config, ConfigError, toConfig } from './config.ts';
 import { openService } from './service.ts';
 import { createLogger } from './telemetry/log.ts';
 
+// Before anything is opened: the first process of a container ignores signals without a handler.
+const stopSignal = new Promise<NodeJS.Signals>((resolve) => {
+  process.once('SIGTERM', resolve);
+  process.once('SIGINT', resolve);
+});
+
 try {
   const config = toConfig(process.env);
   await run(config, createLogger(config.log.level));
@@ -14,15 +20,17 @@ try {
 
 async function run(config: Config, log: Logger): Promise<void> {
   try {
-    const service = await openService(config, log);
+    const service = await Promise.race([openService(config, log), stopSignal]);
+    if (typeof service === 'string') {
+      log.info({ signal: service }, 'stopped before it served');
+      // Nothing is served yet, so nothing has to be drained.
+      process.exit();
+    }
     log.info(
       { grpc: service.grpcAddress, web: service.webAddress, metrics: service.metricsAddress },
       'serving',
     );
-    const signal = await new Promise<NodeJS.Signals>((resolve) => {
-      process.once('SIGTERM', resolve);
-      process.once('SIGINT', resolve);
-    });
+    const signal = await stopSignal;
     log.info({ signal }, 'draining');
     await service.drain();
     log.info('stopped');

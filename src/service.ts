@@ -3,6 +3,7 @@ import { ActivityRecorder } from './activity/recorder.ts';
 import { openStorage } from './attachment/open-storage.ts';
 import { Thumbnails } from './attachment/thumbnails.ts';
 import type { Config } from './config.ts';
+import { type Awaited, awaitServer } from './db/await-server.ts';
 import { Database } from './db/database.ts';
 import { assertSchema, assertServiceRole } from './db/migrate.ts';
 import { Directory } from './directory/directory.ts';
@@ -82,6 +83,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const metrics = createMetrics();
   const db = new Database(config, log, metrics);
   opened.defer(() => db.close());
+  const { url, startupTimeoutMs } = config.db;
+  const warn: Awaited['warn'] = (fields, message) => log.warn(fields, message);
+  await awaitServer(db.log, { url, timeoutMs: startupTimeoutMs, warn });
   await assertSchema(db.log);
   await assertServiceRole(db.log);
   const redis = openRedis(config.redis, log);

@@ -163,6 +163,7 @@ function open(
   return new ReconnectingPool(
     (parts) => postgres(config.db.url, { ...options, ...parts, max }),
     max === 1 ? 0 : 1,
+    config.db.connectTimeoutMs,
   );
 }
 

@@ -1,10 +1,16 @@
 import postgres from 'postgres';
 import { applyFunction, applyFunctions, recordFile, runFile } from './apply-functions.ts';
+import { type Awaited, awaitServer } from './await-server.ts';
 import { type Migration, readSchemaFiles, SchemaError, type SchemaFiles } from './schema-files.ts';
+import { Sockets } from './sockets.ts';
 
 export type MigrateOptions = {
   /** Called for each file that is applied. */
   readonly log?: (line: string) => void;
+  /** Time to wait for the server, default 60 s. */
+  readonly timeoutMs?: number;
+  /** Called every few seconds while the server does not respond. */
+  readonly warn?: (line: string) => void;
   /** A folder with `migrations/` and `functions/`; the default is sql/ of this build. */
   readonly folder?: URL;
 };
@@ -12,6 +18,8 @@ export type MigrateOptions = {
 type AppliedRow = { name: string; checksum: string };
 
 const OLDEST_SERVER = 150_000;
+const SERVER_TIMEOUT_MS = 60_000;
+const CONNECT_TIMEOUT_MS = 5_000;
 
 /**
  * Brings the database up to this build: the migrations that are missing, each in its own transaction, then the files of
@@ -21,14 +29,19 @@ const OLDEST_SERVER = 150_000;
  * migrations are not those of this build.
  */
 export async function migrate(ownerUrl: string, options: MigrateOptions = {}): Promise<void> {
-  const { log = () => {}, folder } = options;
+  const { log = () => {}, warn = () => {}, timeoutMs = SERVER_TIMEOUT_MS, folder } = options;
   const files = readSchemaFiles(folder);
+  const sockets = new Sockets(Math.min(CONNECT_TIMEOUT_MS, timeoutMs));
   const sql = postgres(ownerUrl, {
     max: 1,
     onnotice() {},
     connection: { application_name: 'discuss/migrate' },
+    connect_timeout: CONNECT_TIMEOUT_MS / 1_000,
+    ...{ socket: sockets.open },
   });
   try {
+    const onWait: Awaited['warn'] = ({ host, err }, message) => warn(`${message} at ${host}: ${err}`);
+    await awaitServer(sql, { url: ownerUrl, timeoutMs, warn: onWait });
     await checkServer(sql);
     for (let done = false; !done; ) {
       const lines: string[] = [];
@@ -36,7 +49,8 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
       for (const line of lines) log(line);
     }
   } finally {
-    await sql.end();
+    await sql.end({ timeout: 1 });
+    sockets.close();
   }
 }
 

@@ -8,6 +8,7 @@ import { ReconnectingPool } from './reconnecting-pool.ts';
 import { types } from './types.ts';
 
 const BACKOFF_MS = 50;
+const CONNECT_TIMEOUT_MS = 500;
 
 describe('ReconnectingPool', () => {
   let database: FreshDatabase;
@@ -38,6 +39,7 @@ describe('ReconnectingPool', () => {
           ...parts,
         }),
       graceSeconds,
+      CONNECT_TIMEOUT_MS,
     );
   }
 
@@ -66,7 +68,7 @@ describe('ReconnectingPool', () => {
   });
 
   it('settles the queries that wait for a connection when one of several is reset', async () => {
-    for (let round = 0; round < 10; round += 1) {
+    for (let round = 0; round < 4; round += 1) {
       const pool = open({ connections: 2, graceSeconds: 0.2 });
       // Each has a text of its own, which the driver describes first: others wait for its connection meanwhile.
       const queries = Array.from({ length: 60 }, (_, index) =>
@@ -120,6 +122,19 @@ describe('ReconnectingPool', () => {
     await until(() => proxy.connections === 1);
     proxy.reset();
     assert.notEqual(await query, 'OK');
+    proxy.mode = 'pass';
+    await until(() => answers(pool), 'a connection');
+    assert.equal(pool.generation, 0);
+    await closed(pool);
+  });
+
+  it('rejects queries when the server closes each connection before it responds, with pauses', async () => {
+    const pool = open({ connections: 2 });
+    const attempts = proxy.attempts;
+    proxy.mode = 'close';
+    const results = await Promise.all([1, 2, 3].map(() => pool.sql`select 1`.then(() => 'OK', codeOf)));
+    assert.deepEqual(results, ['ECONNRESET', 'ECONNRESET', 'ECONNRESET']);
+    assert.ok(proxy.attempts - attempts < 40, `${proxy.attempts - attempts} connections`);
     proxy.mode = 'pass';
     await until(() => answers(pool), 'a connection');
     assert.equal(pool.generation, 0);

@@ -17,15 +17,21 @@ export class ReconnectingPool {
   readonly sql: Pool;
   readonly #open: Open;
   readonly #graceSeconds: number;
+  readonly #connectTimeoutMs: number;
   #current: Pool;
-  #sockets = new Sockets();
+  #sockets: Sockets;
   #generation = 0;
   #closed = false;
 
-  /** `graceSeconds`: time for queries on the other connections of a pool when one is lost. */
-  constructor(open: Open, graceSeconds: number) {
+  /**
+   * `graceSeconds`: time for queries on the other connections of a pool when one is lost. `connectTimeoutMs`: time after
+   * which queries fail if the server closes all connections before it responds; 0 for no limit.
+   */
+  constructor(open: Open, graceSeconds: number, connectTimeoutMs: number) {
     this.#open = open;
     this.#graceSeconds = graceSeconds;
+    this.#connectTimeoutMs = connectTimeoutMs;
+    this.#sockets = new Sockets(connectTimeoutMs);
     this.#current = this.#start();
     this.sql = new Proxy(this.#current, {
       apply: (_, self, parameters) => Reflect.apply(this.#current, self, parameters),
@@ -54,7 +60,7 @@ export class ReconnectingPool {
     // A connection that could not be opened is no reason to replace the others.
     if (lost !== this.#current || this.#closed || !sockets.takeLost()) return;
     this.#generation += 1;
-    this.#sockets = new Sockets();
+    this.#sockets = new Sockets(this.#connectTimeoutMs);
     this.#current = this.#start();
     void end(lost, sockets, this.#graceSeconds);
   }

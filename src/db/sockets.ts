@@ -1,5 +1,6 @@
 import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
+import { setTimeout as sleep } from 'node:timers/promises';
 
 /** The driver's options with the address of the server. */
 type Target = {
@@ -9,24 +10,49 @@ type Target = {
   readonly path: string | false;
 };
 
+const MIN_BACKOFF_MS = 50;
+const MAX_BACKOFF_MS = 500;
+
 /**
- * The sockets of one pool of the driver. The driver never closes a socket that was connecting when the pool ended, so
- * this does. It also connects again for queries that were queued when the pool ended, forever if its sockets close
- * without an error: these get a socket that fails, which rejects their queries.
+ * The sockets of one pool of the driver, which does not handle these cases itself:
+ *
+ * - A socket that was connecting when the pool ended is never closed.
+ * - For queries that were queued when the pool ended, it connects again, forever if its sockets close without an error.
+ *   They get a socket that fails, which rejects them.
+ * - After a server that closes a connection before it responds, such as a proxy in front of a stopped PostgreSQL, it
+ *   connects again at once and without end. Here the attempts are delayed, and fail after the time-out.
  */
 export class Sockets {
+  readonly #timeoutMs: number;
   readonly #open = new Set<Socket>();
   #attempts = 0;
   #closed = false;
+  // Attempts in a row that the server closed before it responded, and when the first one began.
+  #unanswered = 0;
+  #unansweredSince = 0;
+
+  /** `timeoutMs`: time after which attempts fail; 0 for no limit. */
+  constructor(timeoutMs: number) {
+    this.#timeoutMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs;
+  }
 
   /** Opens a socket to each host in turn. The driver adds TLS itself. */
-  readonly open = ({ host: hosts, port: ports, path }: Target): Duplex => {
-    if (this.#closed) return failing();
+  readonly open = async ({ host: hosts, port: ports, path }: Target): Promise<Duplex> => {
     const at = this.#attempts % hosts.length;
     this.#attempts += 1;
     const [host = '', port = 0] = [hosts[at], ports[at]];
+    for (const socket of this.#open) if (socket.bytesRead > 0) this.#unanswered = 0;
+    if (this.#unanswered === 0) this.#unansweredSince = performance.now();
+    else if (performance.now() - this.#unansweredSince > this.#timeoutMs) {
+      this.#unanswered = 0;
+      return failing('ECONNRESET', `${path || `${host}:${port}`} closes connections before it responds`);
+    } else await sleep(Math.min(MIN_BACKOFF_MS * 2 ** (this.#unanswered - 1), MAX_BACKOFF_MS));
+    if (this.#closed) return failing('CONNECTION_ENDED', 'the pool has ended');
     const socket = path === false ? connect({ host, port }) : connect({ path });
     this.#open.add(socket);
+    socket.once('close', (hasError) => {
+      if (!hasError && socket.bytesRead === 0) this.#unanswered += 1;
+    });
     // The driver uses both in errors, and the host to verify a certificate.
     return Object.assign(socket, { host, port });
   };
@@ -48,10 +74,15 @@ export class Sockets {
   }
 }
 
-/** A connection that fails once the driver listens to it. */
-function failing(): Duplex {
-  const connection = new Duplex({ read() {}, write: (_chunk, _encoding, done) => done() });
-  const error = Object.assign(new Error('the pool has ended'), { code: 'CONNECTION_ENDED' });
-  setImmediate(() => connection.destroy(error));
+/** A connection that fails when the driver has written to it; before, the driver could not connect again. */
+function failing(code: string, message: string): Duplex {
+  const error = Object.assign(new Error(message), { code });
+  const connection = new Duplex({
+    read() {},
+    write(_chunk, _encoding, done) {
+      done();
+      connection.destroy(error);
+    },
+  });
   return connection;
 }

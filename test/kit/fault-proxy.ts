@@ -6,14 +6,17 @@ import { isPublished, RespSplitter } from './resp.ts';
  * - `pass`: as if it were not there.
  * - `drop`: what was published on Redis does not arrive; everything else does.
  * - `stall`: connections stay open, and nothing comes through in either direction.
+ * - `close`: new connections are closed at once, as a proxy does whose server is gone.
  */
-export type FaultMode = 'pass' | 'drop' | 'stall';
+export type FaultMode = 'pass' | 'drop' | 'stall' | 'close';
 
 /** Stands between the instances and a server, and makes the network worse than it is. */
 export class FaultProxy {
   readonly port: number;
   /** Messages left out so far. */
   dropped = 0;
+  /** Connections that clients opened so far. */
+  attempts = 0;
   readonly #server: Server;
   readonly #target: number;
   readonly #isRedis: boolean;
@@ -60,6 +63,13 @@ export class FaultProxy {
   }
 
   #join(client: Socket): void {
+    this.attempts += 1;
+    if (this.#mode === 'close') {
+      client.on('error', () => {});
+      client.end();
+      client.resume();
+      return;
+    }
     const answers = new RespSplitter();
     const upstream = connect({ port: this.#target, host: '127.0.0.1', noDelay: true });
     this.#carry(client, upstream, (chunk) => upstream.write(chunk));
