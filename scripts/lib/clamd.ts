@@ -3,9 +3,9 @@ import { existsSync, mkdirSync, readdirSync, writeFileSync } from 'node:fs';
 import { connect } from 'node:net';
 import { join, resolve } from 'node:path';
 import { EICAR } from '../../test/kit/clamd.ts';
-import { findProgram, unpackProgram, type Wanted } from './debian-program.ts';
+import { findProgram, type Program, unpackProgram, type Wanted } from './debian-program.ts';
 import { chooseStackPort, DEV_FOLDER } from './dev-state.ts';
-import { launch, stop, tailOf, waitUntil } from './processes.ts';
+import { freePort, launch, scratchFolder, stop, tailOf, waitUntil } from './processes.ts';
 
 const PROGRAM: Wanted = {
   alternatives: [{ name: 'clamd', package: 'clamav-daemon' }],
@@ -40,13 +40,35 @@ export async function openClamd(report: (line: string) => void): Promise<Clamd> 
   }
 }
 
+/**
+ * For tests and benchmarks: the clamd of TEST_CLAMD_ADDR, else one with the database of the EICAR test file, if the
+ * program is on PATH or `npm start` has unpacked it.
+ */
+export async function openTestClamd(): Promise<Clamd | undefined> {
+  const given = process.env['TEST_CLAMD_ADDR'] ?? '';
+  if (given !== '') return { address: given, stop: async () => {} };
+  const program = findProgram(PROGRAM);
+  if (program === undefined) return undefined;
+  const folder = scratchFolder('discuss-clamd');
+  const { address, stop: end } = await launchClamd(
+    program,
+    await freePort(),
+    folder.path,
+    testDatabaseIn(folder.path),
+  );
+  return { address, stop: () => end().finally(() => folder.remove()) };
+}
+
 async function startClamd(report: (line: string) => void): Promise<Clamd> {
   const program = findProgram(PROGRAM) ?? (await unpackProgram(PROGRAM, report));
   const port = await chooseStackPort('clamd', PORT);
   const folder = resolve(DEV_FOLDER, 'clamd');
-  mkdirSync(folder, { recursive: true });
+  return launchClamd(program, port, folder, databaseIn(folder));
+}
+
+async function launchClamd(program: Program, port: number, folder: string, database: string): Promise<Clamd> {
   const config = join(folder, 'clamd.conf');
-  writeFileSync(config, configOf(folder, port));
+  writeFileSync(config, configOf(database, port));
   const child = launch({
     command: [program.file, '--config-file', config],
     orphanSignal: 'SIGTERM',
@@ -62,9 +84,9 @@ async function startClamd(report: (line: string) => void): Promise<Clamd> {
   return { address: `127.0.0.1:${port}`, stop: () => stop(child, 'SIGTERM', STOP_MS) };
 }
 
-function configOf(folder: string, port: number): string {
+function configOf(database: string, port: number): string {
   return [
-    `DatabaseDirectory ${databaseIn(folder)}`,
+    `DatabaseDirectory ${database}`,
     `TCPSocket ${port}`,
     'TCPAddr 127.0.0.1',
     'Foreground yes',
@@ -79,6 +101,10 @@ function configOf(folder: string, port: number): string {
 function databaseIn(folder: string): string {
   const isDatabase = (name: string) => /\.(cvd|cld)$/.test(name);
   if (existsSync(SYSTEM_DATABASE) && readdirSync(SYSTEM_DATABASE).some(isDatabase)) return SYSTEM_DATABASE;
+  return testDatabaseIn(folder);
+}
+
+function testDatabaseIn(folder: string): string {
   const database = join(folder, 'database');
   mkdirSync(database, { recursive: true });
   const md5 = createHash('md5').update(EICAR).digest('hex');

@@ -12,28 +12,41 @@ export class ScannerUnavailable extends Error {
 
 const MAX_REPLY_BYTES = 4_096;
 
+export type File = {
+  /** Called when clamd is there, so that no file is fetched in vain. */
+  readonly open: () => Promise<Readable>;
+  /** Called for each chunk. */
+  readonly inspect: (chunk: Buffer) => void;
+};
+
 /**
  * Streams a file to clamd (command INSTREAM) and returns its verdict. `address` is `host:port` or the path of a socket.
- * At most one chunk is in memory besides the buffers of both connections.
+ * At most one chunk is in memory besides the buffers of both connections. A file that clamd has received, and does not
+ * finish before the signal's timeout, has failed; other timeouts are thrown.
  */
-export async function scan(address: string, file: Readable, signal: AbortSignal): Promise<Verdict> {
-  const socket = await open(address, signal);
+export async function scan(address: string, { open, inspect }: File, signal: AbortSignal): Promise<Verdict> {
+  const socket = await connectTo(address, signal);
   const reply = readReply(socket);
-  const stop = () => socket.destroy();
+  let file: Readable | undefined;
+  const stop = () => {
+    socket.destroy();
+    file?.destroy();
+  };
   signal.addEventListener('abort', stop, { once: true });
   try {
-    await send(socket, file);
+    file = await open();
+    const isSent = await send(socket, file, inspect);
     const text = await reply;
+    if (isSent && isTimeout(signal)) return { status: 'FAILED', detail: 'clamd did not finish in time' };
     signal.throwIfAborted();
     return toVerdict(text);
   } finally {
     signal.removeEventListener('abort', stop);
-    socket.destroy();
-    file.destroy();
+    stop();
   }
 }
 
-async function open(address: string, signal: AbortSignal): Promise<Socket> {
+async function connectTo(address: string, signal: AbortSignal): Promise<Socket> {
   const [, host, port] = /^(.+):(\d+)$/.exec(address) ?? [];
   const socket = host === undefined ? connect(address) : connect(Number(port), host);
   try {
@@ -46,18 +59,22 @@ async function open(address: string, signal: AbortSignal): Promise<Socket> {
   }
 }
 
-async function send(socket: Socket, file: Readable): Promise<void> {
+/** Returns false if clamd has closed the connection before the end. */
+async function send(socket: Socket, file: Readable, inspect: (chunk: Buffer) => void): Promise<boolean> {
   socket.write('zINSTREAM\0');
   for await (const chunk of file) {
     const bytes = Buffer.from(chunk);
+    inspect(bytes);
     const length = Buffer.alloc(4);
     length.writeUInt32BE(bytes.length);
     socket.write(length);
     // clamd closes the connection after an error, whose reply may have arrived.
-    if (socket.destroyed || !socket.writable) return;
+    if (socket.destroyed || !socket.writable) return false;
     if (!socket.write(bytes)) await drained(socket);
   }
-  if (socket.writable) socket.write(Buffer.alloc(4));
+  if (!socket.writable) return false;
+  socket.write(Buffer.alloc(4));
+  return true;
 }
 
 function drained(socket: Socket): Promise<void> {
@@ -81,6 +98,10 @@ function readReply(socket: Socket): Promise<string> {
     socket.on('error', () => {});
     socket.once('close', () => done(text));
   });
+}
+
+function isTimeout({ reason }: AbortSignal): boolean {
+  return reason instanceof DOMException && reason.name === 'TimeoutError';
 }
 
 function toVerdict(text: string): Verdict {

@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { equals } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
@@ -18,12 +17,11 @@ import { rejects } from '../../test/kit/rejects.ts';
 import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
-import { PNG, upload } from '../../test/kit/uploads.ts';
-import { scan } from './clamd.ts';
+import { upload } from '../../test/kit/uploads.ts';
 
 const user = (userId: bigint, tenantId = 1n): As => ({ userId, tenantId });
 const [ana, binh] = [user(1n), user(2n)];
-const { PENDING, CLEAN, INFECTED, ERROR } = ScanStatus;
+const { CLEAN, INFECTED, ERROR } = ScanStatus;
 
 describe('the malware scan', () => {
   let the: App;
@@ -52,25 +50,23 @@ describe('the malware scan', () => {
   const put = async (name: string, bytes: Buffer, type = '') =>
     (await upload(files(), channelId, name, bytes, type)).id;
   const scanned = async (attachmentId: bigint, status: ScanStatus) => {
-    await until(async () => (await get(attachmentId))?.scanStatus === status, `status ${status}`);
+    await until(async () => {
+      await skipDelay(attachmentId);
+      return (await get(attachmentId))?.scanStatus === status;
+    }, `status ${status}`);
     return get(attachmentId);
   };
-  const download = async (attachmentId: bigint, rest: object = {}) => {
-    const { url } = await files(binh).getDownloadUrl({ channelId, attachmentId, ...rest });
-    return fetch(url);
-  };
-  const dispositionOf = async (name: string, bytes: Buffer, type = '') => {
-    const id = await put(name, bytes, type);
-    await scanned(id, CLEAN);
-    const response = await download(id, { inline: true });
-    return response.headers.get('content-disposition')?.split(';')[0];
-  };
+  // As if the delay after a failed scan had passed; the time of a claim is longer.
+  const skipDelay = (attachmentId: bigint) => the.owner`
+    update attachments set next_scan_at = 0
+    where id = ${attachmentId} and next_scan_at > 0 and next_scan_at < now_ms() + 10000
+  `;
   const picture = (width: number, height: number) =>
     sharp({ create: { width, height, channels: 3, background: '#3366cc' } });
 
   it('permits downloads to members, and events and reads show the same', async () => {
     const subscriber = await new Subscriber(the.client(EventService, ana), [channelId]).connect();
-    clamd.holds = true;
+    clamd.hold();
     const image = await picture(600, 300).jpeg().withMetadata({ orientation: 6 }).toBuffer();
     const id = await put('kho.jpg', image);
     const { message } = await the
@@ -79,9 +75,7 @@ describe('the malware scan', () => {
     await the.client(MessageService, ana).listMessages({ channelId });
     const call = { channelId, attachmentId: id };
     await rejects(files(ana).getDownloadUrl(call), Code.FailedPrecondition, 'ATTACHMENT_NOT_CLEAN');
-    clamd.holds = false;
-    await clamd.close();
-    clamd = await FakeClamd.open(clamd.port);
+    clamd.release();
     const attachment = await scanned(id, CLEAN);
     assert.deepEqual([attachment?.width, attachment?.height, attachment?.hasThumbnail], [300, 600, true]);
     const preview = await sharp(attachment?.preview).metadata();
@@ -102,12 +96,11 @@ describe('the malware scan', () => {
 
   it('withholds infected files, moves them, and tells admins and streams', async () => {
     const subscriber = await new Subscriber(the.client(EventService, ana), [channelId]).connect();
-    clamd.holds = true;
+    clamd.hold();
     const id = await put('virus.txt', Buffer.concat([Buffer.alloc(200_000, 'a'), EICAR]), 'text/plain');
     await the.client(MessageService, binh).sendMessage({ channelId, attachmentIds: [id] });
     const [before] = await the.owner<{ s3Key: string }[]>`select s3_key from attachments where id = ${id}`;
-    await clamd.close();
-    clamd = await FakeClamd.open(clamd.port);
+    clamd.release();
     await scanned(id, INFECTED);
     for (const as of [ana, binh])
       await rejects(
@@ -137,27 +130,6 @@ describe('the malware scan', () => {
     await subscriber.disconnect();
   });
 
-  it('lets browsers display safe types only, and no file with HTML in it', async () => {
-    const html = Buffer.from('<!DOCTYPE html><script>alert(1)</script>');
-    const svg = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1)</script></svg>');
-    const png = await picture(40, 40).png().toBuffer();
-    assert.equal(await dispositionOf('ảnh.png', png), 'inline');
-    assert.equal(await dispositionOf('a.pdf', Buffer.from('%PDF-1.7\n1 0 obj\n')), 'inline');
-    assert.equal(await dispositionOf('a.html', html, 'text/html'), 'attachment');
-    assert.equal(await dispositionOf('a.svg', svg, 'image/svg+xml'), 'attachment');
-    assert.equal(await dispositionOf('a.png', Buffer.concat([png, html])), 'attachment');
-    assert.equal(await dispositionOf('b.png', Buffer.concat([png.subarray(0, 60), html])), 'attachment');
-  });
-
-  it('survives images that are larger than the decoder may open', async () => {
-    const bomb = await picture(12_000, 12_000).png({ compressionLevel: 9 }).toBuffer();
-    const id = await put('bomb.png', bomb);
-    const attachment = await scanned(id, CLEAN);
-    assert.deepEqual([attachment?.width, attachment?.hasThumbnail], [0, false]);
-    const next = await scanned(await put('a.png', PNG), CLEAN);
-    assert.deepEqual([next?.width, next?.hasThumbnail], [1, true]);
-  });
-
   it('is repeated when it fails, and ends as ERROR', async () => {
     clamd.replies.push('INSTREAM size limit exceeded. ERROR');
     const retried = await put('a.txt', Buffer.from('abc'), 'text/plain');
@@ -170,43 +142,5 @@ describe('the malware scan', () => {
       Code.FailedPrecondition,
       'ATTACHMENT_NOT_CLEAN',
     );
-  });
-
-  it('continues after the time of a claim whose instance was killed', async () => {
-    await clamd.close();
-    const id = await put('a.txt', Buffer.from('abc'), 'text/plain');
-    await until(
-      async () => (await the.owner`select from claim_scans(10, 1000) where id = ${id}`).length === 1,
-    );
-    clamd = await FakeClamd.open(clamd.port);
-    await scanned(id, CLEAN);
-  });
-
-  it('waits for clamd, while uploads and messages continue', async () => {
-    await clamd.close();
-    const id = await put('a.txt', Buffer.from('abc'), 'text/plain');
-    await the.client(MessageService, binh).sendMessage({ channelId, attachmentIds: [id] });
-    await until(async () => {
-      const rows = await the.owner`select from attachments where id = ${id} and next_scan_at > 0`;
-      return rows.length === 1;
-    });
-    assert.equal((await get(id))?.scanStatus, PENDING);
-    clamd = await FakeClamd.open(clamd.port);
-    await scanned(id, CLEAN);
-  });
-});
-
-const CLAMD_ADDR = process.env['TEST_CLAMD_ADDR'];
-
-// With a database that contains a signature of EICAR.
-describe('clamd itself', { skip: CLAMD_ADDR === undefined }, () => {
-  it('finds EICAR, also at the end of a large file, and nothing else', async () => {
-    const signal = AbortSignal.timeout(30_000);
-    const large = Buffer.alloc(20_000_000, 'a');
-    const verdict = async (...parts: Buffer[]) =>
-      (await scan(CLAMD_ADDR ?? '', Readable.from(parts), signal)).status;
-    assert.equal(await verdict(EICAR), 'INFECTED');
-    assert.equal(await verdict(large, EICAR), 'INFECTED');
-    assert.equal(await verdict(large), 'CLEAN');
   });
 });

@@ -84,10 +84,12 @@ async function examine(
   const nothing = { inlineSafe: false, thumbnail: undefined };
   if ((await storage.head(s3Key)) === undefined)
     return { status: 'FAILED', detail: 'the object is missing', ...nothing };
-  const file = await storage.read(s3Key, limited);
   const markup = new MarkupDetector();
-  file.on('error', (error) => markup.destroy(error));
-  const verdict = await scan(address, file.pipe(markup), limited);
+  const file = {
+    open: () => storage.read(s3Key, limited),
+    inspect: (chunk: Buffer) => markup.add(chunk),
+  };
+  const verdict = await scan(address, file, limited);
   if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
   const isImage = isImageType(fileType ?? '') && fileSize <= MAX_IMAGE_BYTES;
   const image = isImage ? await storage.readStart(s3Key, Number(fileSize)) : undefined;

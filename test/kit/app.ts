@@ -68,7 +68,11 @@ export class App {
 
   /** The configuration instances of this test get, with changes. */
   config(changes: Record<string, string> = {}): Config {
-    return testConfig({
+    return testConfig(this.environment(changes));
+  }
+
+  environment(changes: Record<string, string> = {}): Record<string, string> {
+    return {
       INSTANCE_ID: `test-${this.instances.length}`,
       GRPC_ADDR: '127.0.0.1:0',
       WEB_ADDR: '127.0.0.1:0',
@@ -92,7 +96,7 @@ export class App {
       DRAIN_TIMEOUT_MS: '2000',
       ...this.#env,
       ...changes,
-    });
+    };
   }
 
   /** Starts one more instance on the same database and Redis. */

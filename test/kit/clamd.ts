@@ -14,10 +14,10 @@ export class FakeClamd {
   readonly replies: string[] = [];
   /** Bytes received. */
   received = 0;
-  /** While true, no verdict is sent. */
-  holds = false;
   readonly #server: Server;
   readonly #sockets = new Set<Socket>();
+  /** Verdicts that are not sent yet; undefined while each is sent at once. */
+  #held: (() => void)[] | undefined;
 
   private constructor(server: Server, port: number) {
     this.#server = server;
@@ -38,8 +38,20 @@ export class FakeClamd {
     return `127.0.0.1:${this.port}`;
   }
 
-  get scans(): number {
-    return this.#sockets.size;
+  /** Files whose verdict is held back. */
+  get held(): number {
+    return this.#held?.length ?? 0;
+  }
+
+  /** Sends no verdict until `release`. */
+  hold(): void {
+    this.#held ??= [];
+  }
+
+  release(): void {
+    const held = this.#held ?? [];
+    this.#held = undefined;
+    for (const send of held) send();
   }
 
   async close(): Promise<void> {
@@ -71,8 +83,9 @@ export class FakeClamd {
   }
 
   #reply(socket: Socket, file: Buffer): void {
-    if (this.holds) return;
     const verdict = file.indexOf(EICAR) >= 0 ? 'stream: Eicar-Test-Signature FOUND' : 'stream: OK';
-    socket.end(`${this.replies.shift() ?? verdict}\0`);
+    const send = () => void socket.end(`${this.replies.shift() ?? verdict}\0`);
+    if (this.#held === undefined) send();
+    else this.#held.push(send);
   }
 }

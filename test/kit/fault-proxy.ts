@@ -7,8 +7,12 @@ import { isPublished, RespSplitter } from './resp.ts';
  * - `drop`: what was published on Redis does not arrive; everything else does.
  * - `stall`: connections stay open, and nothing comes through in either direction.
  * - `close`: new connections are closed at once, as a proxy does whose server is gone.
+ * - `slow`: every chunk of a connection arrives later, before the next one is read.
+ * - `down`: connections are reset, also new ones.
  */
-export type FaultMode = 'pass' | 'drop' | 'stall' | 'close';
+export type FaultMode = 'pass' | 'drop' | 'stall' | 'close' | 'slow' | 'down';
+
+const SLOW_MS = 50;
 
 /** Stands between the instances and a server, and makes the network worse than it is. */
 export class FaultProxy {
@@ -19,31 +23,38 @@ export class FaultProxy {
   attempts = 0;
   readonly #server: Server;
   readonly #target: number;
+  readonly #host: string;
   readonly #isRedis: boolean;
   readonly #sockets = new Set<Socket>();
+  /** Sockets from which nothing is read until their last chunk was written. */
+  readonly #waiting = new Set<Socket>();
   #mode: FaultMode = 'pass';
 
-  private constructor(server: Server, port: number, target: number, isRedis: boolean) {
+  private constructor(server: Server, port: number, target: number, host: string, isRedis: boolean) {
     this.#isRedis = isRedis;
     this.#server = server;
     this.port = port;
     this.#target = target;
+    this.#host = host;
     server.on('connection', (client) => this.#join(client));
   }
 
-  static async open(target: number, isRedis: boolean): Promise<FaultProxy> {
+  static async open(target: number, isRedis: boolean, host = '127.0.0.1'): Promise<FaultProxy> {
     const server = createServer({ noDelay: true });
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
     const address = server.address();
     if (address === null || typeof address === 'string') throw new Error('the system gave no port');
-    return new FaultProxy(server, address.port, target, isRedis);
+    return new FaultProxy(server, address.port, target, host, isRedis);
   }
 
   set mode(mode: FaultMode) {
     this.#mode = mode;
-    for (const socket of this.#sockets) if (mode === 'stall') socket.pause();
-    for (const socket of this.#sockets) if (mode !== 'stall') socket.resume();
+    if (mode === 'down') this.reset();
+    for (const socket of this.#sockets) {
+      if (mode === 'stall') socket.pause();
+      else if (!this.#waiting.has(socket)) socket.resume();
+    }
   }
 
   /** Connections through it. */
@@ -53,7 +64,10 @@ export class FaultProxy {
 
   /** Breaks all connections at once: whoever holds one is told by a reset. */
   reset(): void {
-    for (const socket of this.#sockets) socket.resetAndDestroy();
+    // A reset of a socket that is being closed leaks its handle, and the process would not end.
+    for (const socket of this.#sockets)
+      if (socket.writableEnded) socket.destroy();
+      else socket.resetAndDestroy();
   }
 
   async close(): Promise<void> {
@@ -70,29 +84,49 @@ export class FaultProxy {
       client.resume();
       return;
     }
-    const answers = new RespSplitter();
-    const upstream = connect({ port: this.#target, host: '127.0.0.1', noDelay: true });
-    this.#carry(client, upstream, (chunk) => upstream.write(chunk));
-    this.#carry(upstream, client, (chunk) => {
-      if (!this.#isRedis) {
-        client.write(chunk);
-        return;
-      }
-      for (const message of answers.split(chunk)) {
-        if (this.#mode === 'drop' && isPublished(message)) this.dropped += 1;
-        else client.write(message);
-      }
-    });
+    if (this.#mode === 'down') {
+      client.on('error', () => {}).resetAndDestroy();
+      return;
+    }
+    const replies = new RespSplitter();
+    const upstream = connect({ port: this.#target, host: this.#host, noDelay: true });
+    this.#carry(client, upstream, (chunk) => [chunk]);
+    this.#carry(upstream, client, (chunk) => (this.#isRedis ? this.#keep(replies.split(chunk)) : [chunk]));
   }
 
-  #carry(from: Socket, to: Socket, write: (chunk: Buffer) => void): void {
+  #keep(messages: readonly Buffer[]): Buffer[] {
+    const kept = messages.filter((message) => this.#mode !== 'drop' || !isPublished(message));
+    this.dropped += messages.length - kept.length;
+    return kept;
+  }
+
+  #carry(from: Socket, to: Socket, keep: (chunk: Buffer) => readonly Buffer[]): void {
     this.#sockets.add(from);
-    from.on('data', write);
+    const write = (chunk: Buffer) => {
+      for (const part of keep(chunk)) to.write(part);
+      if (to.writableNeedDrain) this.#pause(from, (resume) => to.once('drain', resume));
+    };
+    from.on('data', (chunk) => {
+      if (this.#mode !== 'slow') return write(chunk);
+      this.#pause(from, (resume) => setTimeout(() => [resume(), write(chunk)], SLOW_MS));
+    });
     from.on('error', () => {});
     from.on('close', () => {
       this.#sockets.delete(from);
-      to.destroy();
+      this.#waiting.delete(from);
+      // After the last chunk, if that is delayed.
+      if (this.#mode === 'slow') setTimeout(() => to.destroySoon(), SLOW_MS);
+      else to.destroySoon();
     });
     if (this.#mode === 'stall') from.pause();
+  }
+
+  #pause(socket: Socket, until: (resume: () => void) => void): void {
+    socket.pause();
+    this.#waiting.add(socket);
+    until(() => {
+      this.#waiting.delete(socket);
+      if (this.#mode !== 'stall') socket.resume();
+    });
   }
 }
