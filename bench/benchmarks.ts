@@ -5,6 +5,7 @@ import { replay } from './fanout/replay.ts';
 import { streamMemoryGrpc, streamMemoryWeb } from './fanout/stream-memory.ts';
 import { tenThousandStreams } from './fanout/ten-thousand-streams.ts';
 import type { Benchmark } from './lib/benchmark.ts';
+import { mentionAllBeside } from './limit/mention-all-beside.ts';
 import { noisyNeighbour, noisyNeighbourUnlimited } from './limit/noisy-neighbour.ts';
 import { presenceStorm } from './presence/presence-storm.ts';
 import { typingFanout } from './presence/typing-fanout.ts';
@@ -43,6 +44,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   typingFanout,
   noisyNeighbour,
   noisyNeighbourUnlimited,
+  mentionAllBeside,
 ];
 
 /** Those that have one of these as subject or as the beginning of their name; without any, the headline ones. */
