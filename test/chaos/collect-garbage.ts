@@ -2,6 +2,6 @@
 // that measurements do not include garbage.
 process.on('message', () => {
   globalThis.gc?.();
-  process.send?.(process.memoryUsage());
+  process.send?.({ ...process.memoryUsage(), peak: process.resourceUsage().maxRSS * 1_024 });
 });
 process.channel?.unref();

@@ -11,8 +11,8 @@ type Ports = { readonly grpc: number; readonly web: number; readonly metrics: nu
 /** A warning or an error of the log. */
 export type LogLine = { readonly level: string; readonly msg: string; readonly err?: { message?: string } };
 
-/** Memory in use after a garbage collection, and resident memory; in bytes. */
-export type Memory = { readonly live: number; readonly resident: number };
+/** Memory in use after a garbage collection, resident memory, and its maximum so far; in bytes. */
+export type Memory = { readonly live: number; readonly resident: number; readonly peak: number };
 
 /** One instance of the service: `src/main.ts` in its own process, at addresses that stay the same over restarts. */
 export class Instance {
@@ -131,9 +131,9 @@ export class Instance {
     const process = this.#running();
     const response = once(process, 'message', { signal: AbortSignal.timeout(COLLECT_MS) });
     process.send('collect');
-    const [usage]: NodeJS.MemoryUsage[] = await response;
+    const [usage]: (NodeJS.MemoryUsage & { peak: number })[] = await response;
     if (usage === undefined) throw new Error(`${this.name} did not report its memory`);
-    return { live: usage.heapUsed + usage.external, resident: usage.rss };
+    return { live: usage.heapUsed + usage.external, resident: usage.rss, peak: usage.peak };
   }
 
   #running(): ChildProcess {

@@ -13,8 +13,9 @@ const stream = '/test.EchoService/Stream';
 const check = '/grpc.health.v1.Health/Check';
 const watch = '/grpc.health.v1.Health/Watch';
 const reflection = '/grpc.reflection.v1.ServerReflection/ServerReflectionInfo';
-// The first bytes of a message of 1 MiB.
-const beginning = Buffer.from([0, 0, 0x10, 0, 0]);
+// The first bytes of messages of 30 KB and 1 MiB.
+const beginning = Buffer.from([0, 0, 0, 0x75, 0x30]);
+const beginningOfLarge = Buffer.from([0, 0, 0x10, 0, 0]);
 
 type Headers = Readonly<Record<string, string>>;
 
@@ -71,8 +72,14 @@ suite('a body that does not end, of an admitted call', () => {
 
     test(`${path} is limited in size`, async () => {
       await using edges = await openEdges();
-      const large = Buffer.concat([beginning, Buffer.alloc(60_000)]);
+      const large = Buffer.concat([beginningOfLarge, Buffer.alloc(60_000)]);
       assert.equal(await call(edges, path, large), status.RESOURCE_EXHAUSTED);
+    });
+
+    test(`${path} is limited in size after decompression`, async () => {
+      await using edges = await openEdges();
+      const bomb = envelope(gzipSync(Buffer.alloc(50_000)), 1);
+      assert.equal(await call(edges, path, bomb, { 'grpc-encoding': 'gzip' }), status.RESOURCE_EXHAUSTED);
     });
   }
 });

@@ -12,8 +12,11 @@ import {
 
 const PATH = '/Probe/Stream';
 const PROBE_MS = 5_000;
-// Of the decoder: the parts of the message that it reads.
+// Of a decoder: the parts of the message that it reads, and the maximum of a message before it is decompressed.
 const RECEIVED = 'readPartialMessage';
+const MAX_ENCODED = 'maxReadMessageLength';
+// Of a call: the maximum of a message after that.
+const MAX_DECOMPRESSED = 'maxReceiveMessageSize';
 
 /**
  * The HTTP/2 stream of a call, as handlers and as interceptors see it: it is a private field of grpc-js, whose version is
@@ -31,14 +34,25 @@ export function forgetReceived(grpcCall: object): void {
   Reflect.set(innermost(grpcCall).decoder, RECEIVED, []);
 }
 
-function innermost(grpcCall: object): { stream: ServerHttp2Stream; decoder: object } {
+/** Limits the messages of a call; the option of grpc-js applies to all methods of a server. */
+export function limitMessages(grpcCall: object, maxBytes: number): void {
+  const { call, decoder } = innermost(grpcCall);
+  Reflect.set(call, MAX_DECOMPRESSED, maxBytes);
+  Reflect.set(decoder, MAX_ENCODED, maxBytes);
+}
+
+function innermost(grpcCall: object): { call: object; stream: ServerHttp2Stream; decoder: object } {
   for (let call: unknown = grpcCall; typeof call === 'object' && call !== null; call = innerCall(call)) {
     const stream: unknown = Reflect.get(call, 'stream');
     const decoder: unknown = Reflect.get(call, 'decoder');
-    if (isHttp2Stream(stream) && typeof decoder === 'object' && decoder !== null && RECEIVED in decoder)
-      return { stream, decoder };
+    if (isHttp2Stream(stream) && MAX_DECOMPRESSED in call && isDecoder(decoder))
+      return { call, stream, decoder };
   }
   throw new Error('this version of grpc-js does not keep the HTTP/2 stream of a call where it is expected');
+}
+
+function isDecoder(decoder: unknown): decoder is object {
+  return typeof decoder === 'object' && decoder !== null && RECEIVED in decoder && MAX_ENCODED in decoder;
 }
 
 // A handler's call has that of the interceptors, and this has the innermost, which has the stream.

@@ -1,10 +1,17 @@
 import { constants, type ServerHttp2Stream } from 'node:http2';
 import type { ServerInterceptingCallInterface } from '@grpc/grpc-js';
+import { Code } from '#gen/google/rpc/code_pb.ts';
 import { errors, type RpcError } from '../../rpc/errors.ts';
+import { limitMessages } from './http2-stream.ts';
 import { toStatus } from './status.ts';
 
 // Time for a client to end its request after it has received the status.
 const LINGER_MS = 1_000;
+
+// grpc-js ends the call with one of these texts.
+const TOO_LARGE = /^Received message (larger than max|that decompresses to a size larger than)/;
+
+type SendStatus = ServerInterceptingCallInterface['sendStatus'];
 
 /** The body of a request that grpc-js reads: limits it, and stops it when the call ends before the body. */
 export class RequestBody {
@@ -22,7 +29,24 @@ export class RequestBody {
     this.#timer = setTimeout(() => this.#reject(errors.deadlineExceeded()), ms);
   }
 
-  /** Counts what grpc-js reads: it buffers a message, and decompresses it, up to a limit for all methods. */
+  /**
+   * Limits each message before and after it is decompressed. Calls `onTooLarge` instead of ending the call, which then ends
+   * by `sendStatus`.
+   */
+  limitMessages(maxBytes: number, onTooLarge: (sendStatus: SendStatus) => void): void {
+    limitMessages(this.#grpcCall, maxBytes);
+    const sendStatus = this.#grpcCall.sendStatus.bind(this.#grpcCall);
+    let isTooLarge = false;
+    this.#grpcCall.sendStatus = (status) => {
+      // grpc-js reports the same again for further bytes, and that the message is missing.
+      if (isTooLarge) return;
+      isTooLarge = status.code === Code.RESOURCE_EXHAUSTED && TOO_LARGE.test(status.details);
+      if (isTooLarge) onTooLarge(sendStatus);
+      else sendStatus(status);
+    };
+  }
+
+  /** Counts the bytes of all messages, compressed or not. */
   limitSize(maxBytes: number): void {
     let length = 0;
     this.#stream.on('data', (chunk: Buffer) => {

@@ -33,11 +33,17 @@ test('a compressed request is decompressed', async () => {
 
 test('a request above the size limit after decompression is rejected', async () => {
   await using edges = await openEdges({}, { MAX_MESSAGE_BYTES: '10000' });
-  const content = 'x'.repeat(5_000_000);
-  const error = await send(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip).catch(
-    (reason) => reason,
-  );
-  assert.equal(error.code, status.RESOURCE_EXHAUSTED);
+  for (const length of [10_000, 5_000_000]) {
+    const content = 'x'.repeat(length);
+    const error = await send(edges.grpc.address, edges.token, { channelId: 1n, content }, gzip).catch(
+      (reason) => reason,
+    );
+    assert.equal(error.code, status.RESOURCE_EXHAUSTED);
+    assert.match(error.details, /at most 10000 bytes/);
+    const line = edges.log.filter(({ msg }) => msg === 'rpc').at(-1);
+    assert.equal(line?.['reason'], 'REQUEST_TOO_LARGE');
+  }
+  assert.equal(edges.log.filter(({ msg }) => msg === 'rpc').length, 2);
 });
 
 test('error details are in grpc-status-details-bin', async () => {

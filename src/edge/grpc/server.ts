@@ -18,7 +18,6 @@ import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
 import type { PendingResponses } from '../../rpc/pending-responses.ts';
-import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
 import { admission } from './admission.ts';
@@ -38,7 +37,6 @@ type Parts = {
   readonly monitor: ConnectionAgeMonitor;
   readonly resets: ResetStreams;
   readonly pending: PendingResponses;
-  readonly maxBytes: number;
 };
 
 // Time for connections to flush after all calls have ended.
@@ -51,19 +49,17 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   const resets = new ResetStreams(api.cancelledCalls, config.grpc.connectionAgeGraceMs);
   const server = new Server({
     ...serverOptions(config),
-    interceptors: [admission(api.rpcs, calls, resets, config.call.maxDeadlineMs)],
+    interceptors: [admission(api.rpcs, calls, resets, config.call)],
   });
   const monitor = new ConnectionAgeMonitor(config.grpc.connectionAgeGraceMs);
-  const { maxMessageBytes } = config.call;
   const health = new Health(
     api.services.map(({ typeName }) => typeName),
     config.grpc.healthWatches,
   );
   for (const service of api.services) {
     const rpcs = api.rpcs.filter(({ method }) => method.parent === service);
+    const parts = { calls, monitor, resets, pending: api.pending };
     const handlers = rpcs.map((rpc) => {
-      const maxBytes = maxRequestBytes(rpc.method, maxMessageBytes);
-      const parts = { calls, monitor, resets, pending: api.pending, maxBytes };
       const isUnary = rpc.method.methodKind === 'unary';
       return [rpc.method.localName, isUnary ? serveUnary(rpc, parts) : serveStream(rpc, parts)];
     });
@@ -89,7 +85,7 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   };
 }
 
-function serverOptions({ grpc, call }: Config): ServerOptions {
+function serverOptions({ grpc }: Config): ServerOptions {
   return {
     ...(grpc.keepaliveMs > 0 && {
       'grpc.keepalive_time_ms': grpc.keepaliveMs,
@@ -100,16 +96,14 @@ function serverOptions({ grpc, call }: Config): ServerOptions {
       'grpc.max_connection_age_grace_ms': grpc.connectionAgeGraceMs,
     }),
     'grpc.max_concurrent_streams': grpc.maxConcurrentStreams,
-    // Up to four times the limit are read, so that our own error can state the limit.
-    'grpc.max_receive_message_length': 4 * call.maxMessageBytes,
     // It costs CPU on every call, and our metrics cover it.
     'grpc.enable_channelz': 0,
   };
 }
 
-function serveUnary({ method, run }: Rpc, { calls, resets, pending, maxBytes }: Parts) {
+function serveUnary({ method, run }: Rpc, { calls, resets, pending }: Parts) {
   return (grpcCall: ServerUnaryCall<RequestBytes, Buffer>, respond: sendUnaryData<Buffer>) => {
-    const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, undefined));
+    const call = calls.open(toIncomingCall(grpcCall, method, undefined));
     grpcCall.on('cancelled', () => call.cancel());
     resets.serve(http2StreamOf(grpcCall));
     calls
@@ -125,7 +119,7 @@ function serveUnary({ method, run }: Rpc, { calls, resets, pending, maxBytes }: 
   };
 }
 
-function serveStream({ method, run }: Rpc, { calls, monitor, resets, pending, maxBytes }: Parts) {
+function serveStream({ method, run }: Rpc, { calls, monitor, resets, pending }: Parts) {
   return (grpcCall: GrpcStream) => {
     const output = http2StreamOf(grpcCall);
     forgetReceived(grpcCall);
@@ -133,7 +127,7 @@ function serveStream({ method, run }: Rpc, { calls, monitor, resets, pending, ma
       grpcCall.sendMetadata(headersOf(call.requestId));
       return output;
     });
-    const call = calls.open(toIncomingCall(grpcCall, method, maxBytes, sink));
+    const call = calls.open(toIncomingCall(grpcCall, method, sink));
     grpcCall.on('cancelled', () => call.cancel());
     resets.serve(output);
     monitor.watch(call, output.session ?? { closed: true });
@@ -164,12 +158,7 @@ function addPending(
   grpcCall.on('cancelled', read);
 }
 
-function toIncomingCall(
-  grpcCall: GrpcCall,
-  method: DescMethod,
-  maxBytes: number,
-  sink: Sink | undefined,
-): IncomingCall {
+function toIncomingCall(grpcCall: GrpcCall, method: DescMethod, sink: Sink | undefined): IncomingCall {
   const deadline = Number(grpcCall.getDeadline());
   return {
     edge: 'grpc',
@@ -177,7 +166,7 @@ function toIncomingCall(
     header: headerOf(grpcCall.metadata),
     request() {
       if (!('request' in grpcCall)) throw new Error('a stream of requests has no single one');
-      return decode(method, grpcCall.request.take(), maxBytes);
+      return decode(method, grpcCall.request.take());
     },
     timeoutMs: Number.isFinite(deadline) ? deadline - Date.now() : undefined,
     sink,
@@ -193,8 +182,7 @@ function toRequestStream(grpcCall: ServerDuplexStream<Buffer, Buffer>): RequestS
   };
 }
 
-function decode(method: DescMethod, bytes: Buffer, maxBytes: number): Message {
-  if (bytes.length > maxBytes) throw errors.requestTooLarge(maxBytes);
+function decode(method: DescMethod, bytes: Buffer): Message {
   try {
     return fromBinary(method.input, bytes);
   } catch {
