@@ -2,6 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type App, app } from './kit/app.ts';
 import { until } from './kit/until.ts';
 
@@ -77,6 +78,15 @@ describe('a call that nobody waits for any more', () => {
       await call;
     });
   }
+
+  it('starts a stream when its timeout is longer than one of PostgreSQL can be', async () => {
+    const abort = new AbortController();
+    const options = { headers: { 'connect-timeout-ms': '9999999999' }, signal: abort.signal };
+    const stream = the.client(EventService, ana, 'web').subscribe({}, options)[Symbol.asyncIterator]();
+    const { value } = await stream.next();
+    assert.equal(value?.payload.case, 'started');
+    abort.abort();
+  });
 });
 
 function codeOf(answer: unknown): Code {

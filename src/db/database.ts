@@ -130,7 +130,8 @@ export class Database {
   // The deadline is sent as statement_timeout, so that PostgreSQL itself stops a statement whose caller has given up.
   #settings(sql: Sql, { caller, deadline, signal }: CallScope) {
     signal.throwIfAborted();
-    const left = deadline === undefined ? this.#maxDeadlineMs : deadline - Date.now();
+    // A stream's deadline can be later than PostgreSQL can represent.
+    const left = Math.min((deadline ?? Number.POSITIVE_INFINITY) - Date.now(), this.#maxDeadlineMs);
     if (left <= 0) throw errors.deadlineExceeded();
     return sql`
       select

@@ -43,7 +43,7 @@ export class ActiveCalls {
     const timer =
       timeoutMs === undefined
         ? undefined
-        : setTimeout(() => call.end(errors.deadlineExceeded()), Math.min(timeoutMs, maxTimerMs));
+        : setTimeout(() => call.end(errors.deadlineExceeded()), Math.min(Math.max(timeoutMs, 0), maxTimerMs));
     this.#running.add(call);
     try {
       return await run(call);
