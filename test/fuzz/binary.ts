@@ -1,6 +1,6 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
-import type { Values } from './values.ts';
+import { type Values, valueName } from './values.ts';
 
 const MAX_DEPTH = 4;
 
@@ -44,10 +44,10 @@ function writeField(writer: BinaryWriter, field: DescField, values: Values, dept
 }
 
 function writeItem(writer: BinaryWriter, field: DescField, values: Values, depth: number, index: number) {
-  const { number, name } = field;
+  const { number } = field;
   if (field.message !== undefined) writeMessage(writer, number, field.message, values, depth);
   else if (field.enum !== undefined) writer.tag(number, WireType.Varint).int32(values.enumNumber(field.enum));
-  else writeScalar(writer, number, name, field.scalar, values, index);
+  else writeScalar(writer, number, valueName(field), field.scalar, values, index);
 }
 
 function writeMessage(

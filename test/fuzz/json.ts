@@ -1,6 +1,6 @@
 import { type DescField, type DescMessage, ScalarType } from '@bufbuild/protobuf';
 import { fieldsToSet } from './binary.ts';
-import { LONE_SURROGATE, type Values } from './values.ts';
+import { LONE_SURROGATE, type Values, valueName } from './values.ts';
 
 const MAX_DEPTH = 4;
 const TIMES = [
@@ -78,7 +78,7 @@ function itemJson(field: DescField, values: Values, depth: number, index: number
   }
   switch (field.scalar) {
     case ScalarType.STRING:
-      return JSON.stringify(values.text(field.name, index));
+      return JSON.stringify(values.text(valueName(field), index));
     case ScalarType.BYTES:
       return JSON.stringify(Buffer.from(values.bytes()).toString('base64'));
     case ScalarType.BOOL:

@@ -13,34 +13,38 @@ export type QuietCallerData = {
   readonly channelId: bigint;
 };
 
-/** Durations of calls in milliseconds since the last report, and the errors. */
+/** Durations in milliseconds of all calls that began between two messages to the worker, and the errors. */
 export type QuietCallerReport = { readonly durations: readonly number[]; readonly errors: readonly string[] };
 
-const INTERVAL_MS = 20;
+type Phase = { readonly durations: number[]; readonly errors: string[]; readonly calls: Promise<unknown>[] };
+
+const INTERVAL_MS = 10;
 
 // Null where the file is imported for its types only.
 if (parentPort !== null) start(parentPort, workerData);
 
 function start(port: NonNullable<typeof parentPort>, data: QuietCallerData): void {
   const transports = data.tokens.map((token, index) => connect(data, token, index));
-  let durations: number[] = [];
-  let errors: string[] = [];
+  let phase: Phase = { durations: [], errors: [], calls: [] };
   let calls = 0;
   setInterval(() => {
     calls += 1;
     const transport = transports[calls % transports.length];
     if (transport === undefined) return;
     const began = performance.now();
-    call(transport, data.channelId, calls).then(
+    const { durations, errors } = phase;
+    const ended = call(transport, data.channelId, calls).then(
       () => durations.push(performance.now() - began),
       (error: Error) => errors.push(error.message),
     );
+    phase.calls.push(ended);
   }, INTERVAL_MS);
-  port.on('message', () => {
+  port.on('message', async () => {
+    const { durations, errors, calls: running } = phase;
+    phase = { durations: [], errors: [], calls: [] };
+    await Promise.all(running);
     const report: QuietCallerReport = { durations, errors };
     port.postMessage(report);
-    durations = [];
-    errors = [];
   });
 }
 

@@ -44,6 +44,15 @@ export function headerBlock(headers: Readonly<Record<string, string>>): Buffer {
   return Buffer.concat(literals);
 }
 
+/** As many headers of different names, each with an empty value. */
+export function emptyHeaders(count: number): Buffer {
+  const literals = Array.from({ length: count }, (_, index) => {
+    const name = `x-${index}`;
+    return `\0${String.fromCharCode(name.length)}${name}\0`;
+  });
+  return Buffer.from(literals.join(''), 'latin1');
+}
+
 function hpackString(text: string): Buffer {
   const bytes = Buffer.from(text);
   if (bytes.length < 127) return Buffer.concat([Buffer.from([bytes.length]), bytes]);

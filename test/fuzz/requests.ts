@@ -55,6 +55,8 @@ function connectProtocols(isStream: boolean): readonly Protocol[] {
 // Percentages of odd values in a message: none, so that the handler runs; a few; many.
 const ODD_PERCENTS = [0, 0, 0, 4, 4, 12, 40];
 const BOMB_BYTES = 16_777_216;
+// Fields of a request that no update mask may name.
+const FIXED = /_id$|^(update_mask|etag|private|page_size|page_token)$/;
 const MAX_NESTED_BYTES = 60_000;
 
 type Damage = { readonly kind: string; readonly bytes: Buffer };
@@ -64,7 +66,7 @@ export function randomRequest(method: DescMethod, corpus: Corpus, random: Random
   const isStream = method.methodKind !== 'unary';
   const protocol = random.below(5) < 2 ? GRPC : random.pick([...WEB_GRPC, ...connectProtocols(isStream)]);
   const oddPercent = random.pick(ODD_PERCENTS);
-  const paths = method.input.fields.map(({ name }) => name).filter((name) => !name.endsWith('_id'));
+  const paths = method.input.fields.map(({ name }) => name).filter((name) => !FIXED.test(name));
   const values = createValues(random, corpus, paths.length === 0 ? ['x'] : paths, oddPercent);
   const isDamaged = random.below(4) === 0;
   const message = randomMessage(method.input, protocol, values);

@@ -1,9 +1,9 @@
 import { once } from 'node:events';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { As } from '../kit/app.ts';
-import { until } from '../kit/until.ts';
 import { type Attack, attacker } from './attacks.ts';
 import type { QuietCallerData, QuietCallerReport } from './quiet-caller.ts';
 import type { Target } from './target.ts';
@@ -13,41 +13,101 @@ export const MEMORY_GROWTH = 64_000_000;
 
 const QUIET_TENANT = 7_077n;
 const QUIET_USERS = 40;
-const LARGE_MESSAGES = 50;
+const LARGE_MESSAGES = 100;
 const LARGE_MESSAGE_CHARACTERS = 10_000;
 
-/** What an attack did to the instance and to the well-behaved caller; times in milliseconds, memory in bytes. */
+const PHASE_MS = 5_000;
+const SLICE_MS = 10;
+
+/** The well-behaved caller in one phase; `p99` in milliseconds. */
+export type Quiet = { readonly p99: number; readonly calls: number; readonly errors: readonly string[] };
+
+/** What an attack did to the instance and to the well-behaved caller; memory in bytes. */
 export type AttackReport = {
   readonly name: string;
   readonly heldMemory: number;
-  readonly quiet: { readonly p99: number; readonly errors: readonly string[] } | undefined;
+  readonly keptMemory: number;
+  /** Part of a core that the attacker used. */
+  readonly load: number;
+  readonly attacked: Quiet;
+  /** With a process that uses as much CPU as the attacker, and calls nothing. */
+  readonly loaded: Quiet;
+  readonly idle: Quiet;
 };
 
-/** Runs an attack; throws when the instance ends, logs an exception, does not serve, or keeps memory. */
-export async function attack(
+/** Runs an attack once; throws when the instance ends, logs an exception, or does not serve. */
+export async function attackOnce(target: Target, { name, run }: Attack): Promise<void> {
+  const held = await run(target, 1);
+  held[Symbol.dispose]();
+  await recover(target, name);
+}
+
+/**
+ * Repeats an attack for a few seconds; throws when the instance ends, logs an exception, does not serve, or keeps memory.
+ * The attacker shares the cores of this machine with the instance, which real ones do not, so the comparison is a phase
+ * in which this process uses as much CPU.
+ */
+export async function measureAttack(
   target: Target,
   { name, run }: Attack,
   size: number,
-  quiet?: QuietCaller,
+  quiet: QuietCaller,
 ): Promise<AttackReport> {
   const before = await target.instance.memory();
-  await quiet?.report();
-  const held = await run(target, size);
+  await quiet.nextPhase();
+  const began = performance.now();
+  const cpu = process.threadCpuUsage();
+  let held = await run(target, size);
+  while (performance.now() - began < PHASE_MS) {
+    const next = await run(target, size);
+    held[Symbol.dispose]();
+    held = next;
+  }
+  const attacked = await quiet.nextPhase();
+  const { user, system } = process.threadCpuUsage(cpu);
+  const load = (user + system) / 1_000 / (performance.now() - began);
   const during = await target.instance.memory();
-  const report = await quiet?.report();
   held[Symbol.dispose]();
-  await target.client(ChannelService, { ...attacker, userId: 667n }).listChannels({});
   await target.memoryReturns(before.live, MEMORY_GROWTH);
-  const problems = await target.problems();
-  if (problems.length > 0) throw new Error(`${name}: ${problems.join('; ')}`);
-  return { name, heldMemory: during.resident - before.resident, quiet: report };
+  await recover(target, name);
+  const after = await target.instance.memory();
+  await quiet.nextPhase();
+  await useCpu(load);
+  const loaded = await quiet.nextPhase();
+  await sleep(PHASE_MS);
+  const idle = await quiet.nextPhase();
+  return {
+    name,
+    heldMemory: during.resident - before.resident,
+    keptMemory: after.live - before.live,
+    load,
+    attacked,
+    loaded,
+    idle,
+  };
 }
 
-/** A channel of the attacker with a page of several hundred kilobytes. */
+async function recover(target: Target, name: string): Promise<void> {
+  await target.client(ChannelService, { ...attacker, userId: 667n }).listChannels({});
+  const problems = await target.problems();
+  if (problems.length > 0) throw new Error(`${name}: ${problems.join('; ')}`);
+}
+
+/** Uses a part of a core for the time of a phase. */
+async function useCpu(part: number): Promise<void> {
+  const end = performance.now() + PHASE_MS;
+  while (performance.now() < end) {
+    const busyUntil = performance.now() + SLICE_MS * part;
+    while (performance.now() < busyUntil);
+    await sleep(SLICE_MS * Math.max(0, 1 - part));
+  }
+}
+
+/** A channel of the attacker with a page of as many bytes as a response may have. */
 export async function createAttackedChannel(target: Target): Promise<bigint> {
   const { channel } = await target.client(ChannelService, attacker).createChannel({ name: 'Tấn công' });
   const channelId = channel?.id ?? 0n;
-  const content = 'x'.repeat(LARGE_MESSAGE_CHARACTERS);
+  const content = 'ế'.repeat(LARGE_MESSAGE_CHARACTERS);
   const client = target.client(MessageService, attacker);
   await Promise.all(Array.from({ length: LARGE_MESSAGES }, () => client.sendMessage({ channelId, content })));
   return channelId;
@@ -76,23 +136,14 @@ export class QuietCaller implements AsyncDisposable {
     return new QuietCaller(new Worker(new URL('./quiet-caller.ts', import.meta.url), { workerData }));
   }
 
-  /** The 99th percentile and the errors since the last report, of at least 200 calls. */
-  async report(): Promise<{ p99: number; errors: readonly string[] }> {
-    const durations: number[] = [];
-    const errors: string[] = [];
-    await until(
-      async () => {
-        this.#worker.postMessage('report');
-        const [report]: QuietCallerReport[] = await once(this.#worker, 'message');
-        durations.push(...(report?.durations ?? []));
-        errors.push(...(report?.errors ?? []));
-        return durations.length + errors.length >= 200;
-      },
-      'calls of the well-behaved caller',
-      60_000,
-    );
-    durations.sort((a, b) => a - b);
-    return { p99: durations[Math.floor(durations.length * 0.99)] ?? 0, errors };
+  /** Ends a phase, waits for the calls that began in it, and reports them. */
+  async nextPhase(): Promise<Quiet> {
+    const message = once(this.#worker, 'message');
+    this.#worker.postMessage('next');
+    const [report]: QuietCallerReport[] = await message;
+    const durations = [...(report?.durations ?? [])].sort((a, b) => a - b);
+    const p99 = durations[Math.floor(durations.length * 0.99)] ?? 0;
+    return { p99, calls: durations.length, errors: report?.errors ?? [] };
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

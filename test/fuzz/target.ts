@@ -9,6 +9,7 @@ import type { As, Edge } from '../kit/app.ts';
 import { freshDatabase } from '../kit/database.ts';
 import { freshRedis } from '../kit/redis.ts';
 import { withRequestIds } from '../kit/request-ids.ts';
+import { freshStorage } from '../kit/storage.ts';
 import { createTokenSigner, type TokenSigner } from '../kit/tokens.ts';
 import { until } from '../kit/until.ts';
 
@@ -24,7 +25,7 @@ export const NO_LIMITS = {
   LIMIT_TENANT_PER_MINUTE: '0',
 };
 
-/** An instance in its own process, on a database and a Redis of its own. */
+/** An instance in its own process, on a database, a Redis and a store of files of its own. */
 export class Target implements AsyncDisposable {
   readonly instance: Instance;
   readonly addresses: Readonly<Record<Edge, string>>;
@@ -44,6 +45,7 @@ export class Target implements AsyncDisposable {
     await using owned = new AsyncDisposableStack();
     const database = owned.adopt(await freshDatabase(), (opened) => opened.close());
     const redis = owned.adopt(await freshRedis(), (opened) => opened.close());
+    const storage = owned.adopt(await freshStorage(), (opened) => opened.close());
     const tokens = await createTokenSigner();
     const env = {
       DATABASE_URL: database.serviceUrl,
@@ -54,6 +56,7 @@ export class Target implements AsyncDisposable {
       AUTH_AUDIENCE: tokens.audience,
       SECRET_KEYS: tokens.secretKeys,
       DRAIN_TIMEOUT_MS: '2000',
+      ...storage.env,
       ...settings,
     };
     const instance = owned.adopt(await Instance.start('target', env), (started) => started.close());

@@ -1,5 +1,6 @@
 import type { DescEnum, DescField } from '@bufbuild/protobuf';
 import type { createRandom } from '../kit/random.ts';
+import { PNG } from '../kit/uploads.ts';
 
 export type Random = ReturnType<typeof createRandom>;
 
@@ -15,7 +16,13 @@ export type Corpus = {
 };
 
 /** A channel with its messages. */
-export type CorpusChannel = { readonly channelId: bigint; readonly messageIds: readonly bigint[] };
+export type CorpusChannel = {
+  readonly channelId: bigint;
+  /** First the root message of a thread. */
+  readonly messageIds: readonly bigint[];
+  readonly pollIds: readonly bigint[];
+  readonly attachmentIds: readonly bigint[];
+};
 
 /** Values for the fields of one request: plausible ones, and odd ones with a probability. */
 export type Values = {
@@ -84,7 +91,11 @@ export const LONE_SURROGATE = 'a\ud800';
 
 // Names of fields without which most requests are invalid.
 const ESSENTIAL =
-  /^(?!attachment)(.*_)?(ids?|entity|content|name|query|emoji|device|channels|items|options|paths|mask|type|seconds)$/;
+  /^(?!attachment_ids)(.*_)?(ids?|entity|content|name|query|emoji|device|channels|items|options|paths|mask|type|seconds|size|sha256|activities)$/;
+// Enums whose default is invalid.
+const ESSENTIAL_ENUM = /^(role|notification_level)$/;
+// Lists of one item: others must be unique, or as many as another field requires.
+const SINGLE = /^(option_ids|part_sha256)$/;
 // Of all lists and odd texts of a request, which would otherwise multiply.
 const MAX_ITEMS = 6_000;
 const MAX_ODD_CHARACTERS = 2_000_000;
@@ -104,6 +115,10 @@ const PLAUSIBLE: Readonly<Record<string, readonly string[]>> = {
   kind: ['web', 'mobile'],
   token_id: ['no-such-token'],
   collapse_key: ['', 'a'],
+  etag: [''],
+  file_name: ['hàng.png'],
+  content_type: ['', 'image/png'],
+  activity_type: ['TASK_ASSIGNED', 'APPROVAL'],
   request_id: ['', ...UUIDS],
   key: ['a', 'language'],
 };
@@ -133,10 +148,10 @@ export function createValues(
     random,
     odd,
     chance,
-    sets: (field) => chance(field.enum === undefined && ESSENTIAL.test(field.name) ? 95 : fillPercent),
+    sets: (field) => chance(isEssential(field) ? 95 : fillPercent),
     int64: (field) =>
       odd() ? random.pick(INT64S) : (plausibleId(random, corpus, pickChannel(), field) ?? 1n),
-    int32: (field) => (odd() ? random.pick(INT32S) : field === 'nanos' ? 0 : random.below(3)),
+    int32: (field) => (odd() ? random.pick(INT32S) : plausibleInt32(random, field)),
     double: () => (odd() ? random.pick(DOUBLES) : random.below(1_000)),
     bytes: () => Buffer.alloc(odd() ? random.pick([0, 31, 33, 5_000]) : 32, random.below(256)),
     enumNumber: (desc) => (odd() ? random.pick([0, -1, 99, 2 ** 31 - 1]) : random.pick(desc.values).number),
@@ -151,7 +166,7 @@ export function createValues(
     length(field) {
       const wanted = odd()
         ? random.pick([0, 21, 101, 1_001, 5_001])
-        : random.below(2) + (field === 'options' ? 2 : 1);
+        : random.below(SINGLE.test(field) ? 1 : 2) + (field === 'options' ? 2 : 1);
       const length = Math.min(wanted, itemsLeft);
       itemsLeft -= length;
       return length;
@@ -159,10 +174,24 @@ export function createValues(
   };
 }
 
+/** The field's name; another one where fields of the same name need different values. */
+export function valueName({ name, parent }: DescField): string {
+  return parent.name === 'NewActivity' && name === 'type' ? 'activity_type' : name;
+}
+
+function isEssential({ name, enum: desc }: DescField): boolean {
+  return desc === undefined ? ESSENTIAL.test(name) : ESSENTIAL_ENUM.test(name);
+}
+
+function plausibleInt32(random: Random, field: string): number {
+  if (field === 'nanos') return 0;
+  return field === 'option_ids' ? random.below(2) + 1 : random.below(3);
+}
+
 function plausibleId(
   random: Random,
   corpus: Corpus,
-  { channelId, messageIds }: CorpusChannel,
+  { channelId, messageIds, attachmentIds }: CorpusChannel,
   field: string,
 ): bigint | undefined {
   if (field === 'seconds') return BigInt(Math.floor(Date.now() / 1_000) + random.below(100_000) - 10_000);
@@ -170,7 +199,10 @@ function plausibleId(
   if (field.includes('tenant')) return random.pick(corpus.tenantIds);
   if (field.includes('channel')) return channelId;
   if (/user|sender|actor/.test(field)) return random.pick(corpus.userIds);
+  if (field === 'root_message_id') return messageIds[0];
   if (/message|parent|after/.test(field)) return random.pick(messageIds);
+  if (field.includes('attachment')) return random.pick(attachmentIds);
+  if (field === 'size') return BigInt(PNG.length);
   if (field.includes('activity')) return random.pick(corpus.activityIds);
   if (field === 'id') return random.pick(corpus.entityIds);
   return undefined;
