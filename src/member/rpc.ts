@@ -1,4 +1,3 @@
-import { MemberSchema } from '#gen/serp/discuss/v1/member_pb.ts';
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
@@ -23,14 +22,14 @@ import { postNotices } from '../notice/sql.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireEtag } from '../rpc/etag.ts';
-import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import type { UnreadCache } from './cache.ts';
+import { listHandlers } from './list.ts';
 import { markerHandlers } from './marker.ts';
 import { readerHandlers } from './readers.ts';
 import { restrictionHandlers } from './restriction.ts';
 import { roleHandlers } from './role.ts';
 import { settingsHandlers } from './settings.ts';
-import { findLeavingMember, type ListedRow, listMembers, updateMembershipEnded } from './sql.ts';
+import { findLeavingMember, updateMembershipEnded } from './sql.ts';
 import { unreadHandlers } from './unread.ts';
 import { toMemberLeft } from './view.ts';
 
@@ -43,6 +42,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
     ...restrictionHandlers(deps),
     ...settingsHandlers(deps),
     ...markerHandlers(deps),
+    ...listHandlers(deps),
     ...readerHandlers(deps),
     ...unreadHandlers(deps),
 
@@ -151,27 +151,5 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
       deps.relay.publish(events);
       return {};
     },
-
-    async listMembers(request, call) {
-      const { tenantId, userId } = call.caller;
-      const { channelId } = request;
-      const size = request.pageSize;
-      const [rank, afterId] = fromPageToken(request.pageToken, 2) ?? [];
-      const after = { rank: rank ?? 0n, userId: afterId ?? 0n };
-      const rows = await deps.db.run(call, (sql) =>
-        listMembers(sql, tenantId, userId, channelId, after, size + 1),
-      );
-      requireRole(call.caller, requireVisible(call.caller, rows[0]), 'GUEST');
-      const members = rows.flatMap(toMemberRows);
-      const { items, nextPageToken } = pageOfItems(members, size, MemberSchema, toMember, (last) => [
-        BigInt(last.rank),
-        last.userId,
-      ]);
-      return { members: items, nextPageToken };
-    },
   };
-}
-
-function toMemberRows(row: ListedRow) {
-  return row.userId === null ? [] : [{ ...row, role: row.memberRole }];
 }

@@ -1,7 +1,6 @@
 import type { PendingQuery } from 'postgres';
-import type { Visibility } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
-import { type MemberRow, type RestrictionColumns, type Role, restrictionColumns } from '../membership/sql.ts';
+import { type RestrictionColumns, type Role, restrictionColumns } from '../membership/sql.ts';
 
 export type LeavingMemberRow = RestrictionColumns & {
   readonly role: Role;
@@ -68,55 +67,6 @@ export function updateMembershipEnded(
 }
 
 /** Rank of a role in lists, as in the index idx_channel_members_rank. */
-function rank(sql: Sql, members: 'm' | 'x') {
+export function rank(sql: Sql, members: 'm' | 'x') {
   return sql`(case ${sql(members)}.role when 'OWNER' then 1 when 'ADMIN' then 2 when 'MEMBER' then 3 else 4 end)`;
-}
-
-export type ListedRow = Visibility &
-  (
-    | { readonly userId: null }
-    | (Omit<MemberRow, 'role'> & {
-        readonly memberRole: Role;
-        /** Rank of the role in the list. */
-        readonly rank: number;
-      })
-  );
-
-/**
- * Members of a channel by role, then by user id, after a place in that order. No row when the channel does not exist,
- * one row without member when the page is empty.
- */
-export function listMembers(
-  sql: Sql,
-  tenantId: bigint,
-  userId: bigint,
-  channelId: bigint,
-  after: { readonly rank: bigint; readonly userId: bigint },
-  limit: number,
-): PendingQuery<ListedRow[]> {
-  return sql<ListedRow[]>`
-    select c.type, c.is_private, me.role, page.*
-    from channels c
-    left join channel_members me
-      on me.channel_id = c.id
-      and me.tenant_id = c.tenant_id
-      and me.user_id = ${userId}
-      and is_member_status(me.status)
-    left join lateral (
-      select
-        m.user_id, m.role as member_role, m.joined_at, m.metadata ->> 'nickname' as nickname,
-        ${restrictionColumns(sql)}, ${rank(sql, 'm')} as rank
-      from channel_members m
-      where m.tenant_id = ${tenantId}
-        and m.channel_id = ${channelId}
-        and is_member_status(m.status)
-        and (${rank(sql, 'm')}, m.user_id) > (${after.rank}::int, ${after.userId})
-      order by ${rank(sql, 'm')}, m.user_id
-      limit ${limit}
-    ) as page on true
-    where c.id = ${channelId}
-      and c.tenant_id = ${tenantId}
-      and c.deleted_at is null
-    order by page.rank, page.user_id
-  `;
 }

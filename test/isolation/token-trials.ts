@@ -80,7 +80,10 @@ export const tokenTrials: readonly TokenTrial[] = [
     messageId: OTHER_ID,
     emoji: '👍',
   }),
-  listOf(MemberService.method.listMembers, ({ channelId }) => ({ channelId }), { channelId: OTHER_ID }),
+  listOf(MemberService.method.listMembers, ({ channelId }) => ({ channelId }), {
+    channelId: OTHER_ID,
+    former: true,
+  }),
   listOf(MessageService.method.listMessages, ({ channelId }) => ({ channelId }), {
     channelId: OTHER_ID,
     position: { case: 'afterMessageId', value: 0n },

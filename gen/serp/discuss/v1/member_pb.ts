@@ -12,7 +12,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/member.proto.
  */
 export const file_serp_discuss_v1_member: GenFile = /*@__PURE__*/
-  fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi5AEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYBSABKAkSEgoKcmVzdHJpY3RlZBgGIAEoCBI7ChdyZXN0cmljdGlvbl9leHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAilwMKCk1lbWJlcnNoaXASEgoKY2hhbm5lbF9pZBgBIAEoAxIpCgRyb2xlGAIgASgOMhsuc2VycC5kaXNjdXNzLnYxLk1lbWJlclJvbGUSLQoJam9pbl90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIcChRsYXN0X3JlYWRfbWVzc2FnZV9pZBgEIAEoAxIUCgx1bnJlYWRfY291bnQYBSABKAUSDgoGcGlubmVkGAYgASgIEg0KBW11dGVkGAcgASgIEj4KEm5vdGlmaWNhdGlvbl9sZXZlbBgIIAEoDjIiLnNlcnAuZGlzY3Vzcy52MS5Ob3RpZmljYXRpb25MZXZlbBIpCghtZXRhZGF0YRgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEZXRhZxgKIAEoCRISCgpyZXN0cmljdGVkGAsgASgIEjsKF3Jlc3RyaWN0aW9uX2V4cGlyZV90aW1lGAwgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcCqGAQoKTWVtYmVyUm9sZRIbChdNRU1CRVJfUk9MRV9VTlNQRUNJRklFRBAAEhUKEU1FTUJFUl9ST0xFX0dVRVNUEAESFgoSTUVNQkVSX1JPTEVfTUVNQkVSEAISFQoRTUVNQkVSX1JPTEVfQURNSU4QAxIVChFNRU1CRVJfUk9MRV9PV05FUhAEKpEBChFOb3RpZmljYXRpb25MZXZlbBIiCh5OT1RJRklDQVRJT05fTEVWRUxfVU5TUEVDSUZJRUQQABIaChZOT1RJRklDQVRJT05fTEVWRUxfQUxMEAESHwobTk9USUZJQ0FUSU9OX0xFVkVMX01FTlRJT05TEAISGwoXTk9USUZJQ0FUSU9OX0xFVkVMX05PTkUQA0JQChNjb20uc2VycC5kaXNjdXNzLnYxQgtNZW1iZXJQcm90b1ABWipkaXNjdXNzLnNlcnAvZ2VuL3NlcnAvZGlzY3Vzcy92MTtkaXNjdXNzdjFiBnByb3RvMw", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
+  fileDesc("ChxzZXJwL2Rpc2N1c3MvdjEvbWVtYmVyLnByb3RvEg9zZXJwLmRpc2N1c3MudjEi5AEKBk1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRIQCghuaWNrbmFtZRgDIAEoCRItCglqb2luX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEgwKBGV0YWcYBSABKAkSEgoKcmVzdHJpY3RlZBgGIAEoCBI7ChdyZXN0cmljdGlvbl9leHBpcmVfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAizgEKDEZvcm1lck1lbWJlchIPCgd1c2VyX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRItCglqb2luX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEi4KCmxlYXZlX3RpbWUYBCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg8KB3JlbW92ZWQYBSABKAgSEgoKcmVtb3Zlcl9pZBgGIAEoAyKXAwoKTWVtYmVyc2hpcBISCgpjaGFubmVsX2lkGAEgASgDEikKBHJvbGUYAiABKA4yGy5zZXJwLmRpc2N1c3MudjEuTWVtYmVyUm9sZRItCglqb2luX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhwKFGxhc3RfcmVhZF9tZXNzYWdlX2lkGAQgASgDEhQKDHVucmVhZF9jb3VudBgFIAEoBRIOCgZwaW5uZWQYBiABKAgSDQoFbXV0ZWQYByABKAgSPgoSbm90aWZpY2F0aW9uX2xldmVsGAggASgOMiIuc2VycC5kaXNjdXNzLnYxLk5vdGlmaWNhdGlvbkxldmVsEikKCG1ldGFkYXRhGAkgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIMCgRldGFnGAogASgJEhIKCnJlc3RyaWN0ZWQYCyABKAgSOwoXcmVzdHJpY3Rpb25fZXhwaXJlX3RpbWUYDCABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wKoYBCgpNZW1iZXJSb2xlEhsKF01FTUJFUl9ST0xFX1VOU1BFQ0lGSUVEEAASFQoRTUVNQkVSX1JPTEVfR1VFU1QQARIWChJNRU1CRVJfUk9MRV9NRU1CRVIQAhIVChFNRU1CRVJfUk9MRV9BRE1JThADEhUKEU1FTUJFUl9ST0xFX09XTkVSEAQqkQEKEU5vdGlmaWNhdGlvbkxldmVsEiIKHk5PVElGSUNBVElPTl9MRVZFTF9VTlNQRUNJRklFRBAAEhoKFk5PVElGSUNBVElPTl9MRVZFTF9BTEwQARIfChtOT1RJRklDQVRJT05fTEVWRUxfTUVOVElPTlMQAhIbChdOT1RJRklDQVRJT05fTEVWRUxfTk9ORRADQlAKE2NvbS5zZXJwLmRpc2N1c3MudjFCC01lbWJlclByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp]);
 
 /**
  * A member as the other members see it.
@@ -78,6 +78,62 @@ export type Member = Message<"serp.discuss.v1.Member"> & {
  */
 export const MemberSchema: GenMessage<Member> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_member, 0);
+
+/**
+ * A user whose membership of a channel has ended. A user who joins again is no longer a former member.
+ *
+ * @generated from message serp.discuss.v1.FormerMember
+ */
+export type FormerMember = Message<"serp.discuss.v1.FormerMember"> & {
+  /**
+   * Id of the user in the identity provider.
+   *
+   * @generated from field: int64 user_id = 1;
+   */
+  userId: bigint;
+
+  /**
+   * Role at the end of the membership. Never UNSPECIFIED.
+   *
+   * @generated from field: serp.discuss.v1.MemberRole role = 2;
+   */
+  role: MemberRole;
+
+  /**
+   * Time of the last join.
+   *
+   * @generated from field: google.protobuf.Timestamp join_time = 3;
+   */
+  joinTime?: Timestamp | undefined;
+
+  /**
+   * Time at which the user left or was removed.
+   *
+   * @generated from field: google.protobuf.Timestamp leave_time = 4;
+   */
+  leaveTime?: Timestamp | undefined;
+
+  /**
+   * True if another user or a service removed the user; false if the user left.
+   *
+   * @generated from field: bool removed = 5;
+   */
+  removed: boolean;
+
+  /**
+   * User who removed the user; 0 for a service acting for itself, and if the user left.
+   *
+   * @generated from field: int64 remover_id = 6;
+   */
+  removerId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.FormerMember.
+ * Use `create(FormerMemberSchema)` to create a new message.
+ */
+export const FormerMemberSchema: GenMessage<FormerMember> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_member, 1);
 
 /**
  * The caller's own state in a channel. Other users never receive it.
@@ -177,7 +233,7 @@ export type Membership = Message<"serp.discuss.v1.Membership"> & {
  * Use `create(MembershipSchema)` to create a new message.
  */
 export const MembershipSchema: GenMessage<Membership> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_member, 1);
+  messageDesc(file_serp_discuss_v1_member, 2);
 
 /**
  * Role of a member in a channel. Each role includes the permissions of the roles before it.
