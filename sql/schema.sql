@@ -44,7 +44,7 @@ create table activity_feed (
 -- partitions: activity_feed_N_N, activity_feed_default
 CREATE INDEX idx_activity_feed_channel ON public.activity_feed USING btree (channel_id, "timestamp" DESC) WHERE (channel_id IS NOT NULL);
 CREATE INDEX idx_activity_feed_collapse ON public.activity_feed USING btree (tenant_id, user_id, collapse_key) WHERE ((collapse_key IS NOT NULL) AND (NOT is_read));
-CREATE INDEX idx_activity_feed_entity ON public.activity_feed USING btree (entity_type, entity_id, "timestamp" DESC) WHERE (entity_type IS NOT NULL);
+CREATE INDEX idx_activity_feed_entity ON public.activity_feed USING btree (tenant_id, entity_type, entity_id, "timestamp" DESC, id DESC) WHERE (entity_type IS NOT NULL);
 CREATE INDEX idx_activity_feed_message ON public.activity_feed USING btree (message_id) WHERE (message_id IS NOT NULL);
 CREATE INDEX idx_activity_feed_unread ON public.activity_feed USING btree (user_id, is_read, "timestamp" DESC) WHERE (is_read = false);
 CREATE INDEX idx_activity_feed_user_time ON public.activity_feed USING btree (user_id, tenant_id, "timestamp" DESC);
@@ -2554,6 +2554,39 @@ alter function list_changed_channels(xid8,xid8) owner to discuss_system;
 revoke all on function list_changed_channels(xid8,xid8) from public;
 grant execute on function list_changed_channels(xid8,xid8) to discuss_service;
 comment on function list_changed_channels(xid8,xid8) is 'Channels with events from transactions in [_from, _to): the highest seq of each, and its MEMBERS_JOINED events. With both ends taken from pg_snapshot_xmin, consecutive calls miss no event.';
+
+CREATE OR REPLACE FUNCTION public.list_entity_activities(_channel_id bigint, _entity_type text, _entity_id bigint, _after_time bigint, _after_id bigint, _limit integer)
+ RETURNS TABLE(id bigint, "timestamp" bigint, action_type text, actor_id bigint, user_id bigint, title text, description text, channel_id bigint, occurrences integer, metadata text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET enable_bitmapscan TO 'off'
+AS $function$
+begin
+  -- A service that acts for a user has the rights of that user only.
+  if not app_is_member(_channel_id) and not (app_is_service() and app_user_id() = 0) then
+    return;
+  end if;
+  return query
+  select
+    a.id, a."timestamp", a.action_type::text, a.actor_id, a.user_id, a.title::text, a.description, a.channel_id,
+    a.occurrences, a.metadata::text
+  from activity_feed a
+  where a.tenant_id = app_tenant_id()
+    and a.entity_type = _entity_type
+    and a.entity_id = _entity_id
+    and (a.channel_id is null or a.channel_id = _channel_id)
+    and a."timestamp" <= _after_time
+    and (a."timestamp", a.id) < (_after_time, _after_id)
+  order by a."timestamp" desc, a.id desc
+  limit _limit;
+end
+$function$;
+alter function list_entity_activities(bigint,text,bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function list_entity_activities(bigint,text,bigint,bigint,bigint,integer) from public;
+grant execute on function list_entity_activities(bigint,text,bigint,bigint,bigint,integer) to discuss_service;
+comment on function list_entity_activities(bigint,text,bigint,bigint,bigint,integer) is 'Activities of all users about an entity, newest first, after a place in that order. _channel_id is the topic channel of the entity, which the calling statement looks up. Checks membership of it, because the policy of activity_feed shows a user its own rows only.';
 
 CREATE OR REPLACE FUNCTION public.list_events(_channel_id bigint, _after bigint, _limit integer, _bytes integer)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)

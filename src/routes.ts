@@ -12,6 +12,7 @@ import { activityRoutes } from './activity/rpc.ts';
 import { adminRoutes } from './admin/rpc.ts';
 import { reconcileRoutes } from './attachment/reconcile.ts';
 import { type AttachmentDeps, attachmentRoutes } from './attachment/rpc.ts';
+import { entityActivityRoutes } from './channel/entity-activities.ts';
 import { type ChannelDeps, channelRoutes } from './channel/rpc.ts';
 import { type EventDeps, eventRoutes } from './event/rpc.ts';
 import { jobRoutes } from './jobs/rpc.ts';
@@ -52,7 +53,7 @@ export function routes(deps: RouteDeps): Route[] {
     }),
     route(AttachmentService, attachmentRoutes(deps)),
     route(SearchService, searchRoutes(deps)),
-    route(ActivityService, activityRoutes(deps)),
+    route(ActivityService, { ...activityRoutes(deps), ...entityActivityRoutes(deps) }),
     route(PresenceService, presenceRoutes(deps)),
     route(EventService, eventRoutes(eventDeps(deps))),
     route(AdminService, { ...adminRoutes(deps), ...jobRoutes(deps), ...reconcileRoutes(deps) }),

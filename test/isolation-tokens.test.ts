@@ -6,6 +6,7 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { routes } from '../src/routes.ts';
+import { recordForEntity } from './isolation/activity-trials.ts';
 import { ana, binh, type Fixture, openFixture, service, TENANT, type Victim } from './isolation/fixture.ts';
 import { rejectsToken, type TokenTrial, tokenTrials } from './isolation/token-trials.ts';
 import type { As } from './kit/app.ts';
@@ -45,8 +46,9 @@ describe('page tokens of other callers', () => {
 
   before(async () => {
     fixture = await openFixture();
-    const { app, group, newGroup } = fixture;
+    const { app, group, topic, newGroup } = fixture;
     await newGroup(false);
+    await recordForEntity(fixture, topic.entityId, 2n);
     const { channelId, messageId, pollId } = group;
     const messages = app.client(MessageService, ana);
     await messages.sendMessage({ channelId, content: 'thêm', replyToMessageId: messageId });
@@ -58,7 +60,7 @@ describe('page tokens of other callers', () => {
     await app.client(MessageService, binh).addReaction({ channelId, messageId, emoji: '🎉' });
     await app.client(MemberService, ana).addMembers({ channelId, userIds: [8n] });
     const { message } = await messages.sendMessage({ channelId, content: 'đã đọc' });
-    victim = { ...group, pollId: message?.id ?? 0n };
+    victim = { ...group, pollId: message?.id ?? 0n, entityId: topic.entityId };
     for (const as of [binh, { userId: 8n, tenantId: TENANT }])
       await app.client(MemberService, as).markRead({ channelId, messageId: victim.pollId });
     const presence = app.client(PresenceService, binh);

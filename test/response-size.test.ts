@@ -25,6 +25,8 @@ const me: As = { userId: 1n, tenantId };
 const colleague: As = { userId: 2n, tenantId };
 const service: As = { userId: 0n, tenantId, roles: ['discuss.service'] };
 const operator: As = { userId: 0n, tenantId, roles: ['discuss.admin'] };
+// Its discussion was moved to the channel.
+const ENTITY = { type: 'order', id: 7n };
 const COUNT = 100;
 const MANY_EMOJI = 20;
 const MANY_USERS = 2_000;
@@ -126,6 +128,7 @@ describe('responses', () => {
       large(MessageService.method.listThreads, { pageSize: COUNT }, COUNT),
       small(MessageService.method.listReactions, { pageSize: 1_000, ...message }, MANY_EMOJI * MANY_USERS),
       large(ActivityService.method.listActivities, { pageSize: COUNT }, 2 * COUNT),
+      large(ActivityService.method.listEntityActivities, { pageSize: COUNT, entity: ENTITY }, 2 * COUNT),
       large(MessageService.method.listPins, { pageSize: PINS, channelId }, PINS),
       large(MessageService.method.listEdits, { pageSize: COUNT, ...message }, COUNT),
       large(ChannelService.method.listTrendingChannels, { pageSize: COUNT }, COUNT),
@@ -240,9 +243,14 @@ async function fill(the: App): Promise<{ channelId: bigint; rootMessageId: bigin
       userIds: [me.userId],
       type: 'TASK_ASSIGNED',
       channelId,
+      entity: ENTITY,
       description: 'x',
     })),
   });
+  await the.owner`
+    insert into channel_entity_aliases (tenant_id, entity_type, entity_id, channel_id, created_at)
+    values (${tenantId}, ${ENTITY.type}, ${ENTITY.id}, ${channelId}, 1)
+  `;
   await enlarge(the.owner, channelId, rootMessageId);
   return { channelId, rootMessageId };
 }

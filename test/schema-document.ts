@@ -160,8 +160,9 @@ export const documentedIndexes: Readonly<Record<string, string>> = {
   idx_activity_feed_user_time: 'CREATE activity_feed USING btree (user_id, tenant_id, "timestamp" DESC)',
   idx_activity_feed_unread:
     'CREATE activity_feed USING btree (user_id, is_read, "timestamp" DESC) WHERE (is_read = false)',
+  // Extended by the tenant and the id.
   idx_activity_feed_entity:
-    'CREATE activity_feed USING btree (entity_type, entity_id, "timestamp" DESC) WHERE (entity_type IS NOT NULL)',
+    'CREATE activity_feed USING btree (tenant_id, entity_type, entity_id, "timestamp" DESC, id DESC) WHERE (entity_type IS NOT NULL)',
   idx_activity_feed_channel:
     'CREATE activity_feed USING btree (channel_id, "timestamp" DESC) WHERE (channel_id IS NOT NULL)',
 };

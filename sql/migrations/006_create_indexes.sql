@@ -139,9 +139,9 @@ create index idx_activity_feed_unread
   on activity_feed (user_id, is_read, "timestamp" desc)
   where is_read = false;
 
--- Activities of an entity.
+-- Activities of an entity, newest first: list_entity_activities().
 create index idx_activity_feed_entity
-  on activity_feed (entity_type, entity_id, "timestamp" desc)
+  on activity_feed (tenant_id, entity_type, entity_id, "timestamp" desc, id desc)
   where entity_type is not null;
 
 -- Activities of a channel, and the cascade from channels.

@@ -20,7 +20,9 @@ type RecordRequest = MessageShape<typeof RecordActivitiesRequestSchema>;
 
 const MAX_RECIPIENTS = 10_000;
 
-export function activityRoutes(deps: Deps): Handlers<typeof ActivityService> {
+type ActivityHandlers = Omit<Handlers<typeof ActivityService>, 'listEntityActivities'>;
+
+export function activityRoutes(deps: Deps): ActivityHandlers {
   const { db, relay } = deps;
   return {
     ...markHandlers(deps),

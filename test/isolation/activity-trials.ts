@@ -1,11 +1,11 @@
 import assert from 'node:assert/strict';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
-import { binh, SECRET, service } from './fixture.ts';
-import { empty, type OutsiderCall, ownData, type Trial } from './trial.ts';
+import { binh, type Fixture, SECRET, service } from './fixture.ts';
+import { empty, type OutsiderCall, ownData, rejected, type Trial } from './trial.ts';
 
 const { method } = ActivityService;
-const { USER, SERVICE } = Access;
+const { USER, USER_OR_SERVICE, SERVICE } = Access;
 
 export const activityTrials: readonly Trial[] = [
   empty(method.listActivities, {
@@ -15,6 +15,15 @@ export const activityTrials: readonly Trial[] = [
     shows: ({ activities }, { channelId }) =>
       assert.ok(activities.some((entry) => entry.channelId === channelId && entry.preview === SECRET)),
     without: (response) => ({ ...response, snapshotToken: '' }),
+  }),
+  rejected(method.listEntityActivities, {
+    access: USER_OR_SERVICE,
+    request: ({ entityId }) => ({ entity: { type: 'order', id: entityId || 1n } }),
+    by: binh,
+    victim: ({ topic }) => topic,
+    prepare: ({ entityId }, fixture) => recordForEntity(fixture, entityId, 2n),
+    shows: ({ activities }) =>
+      assert.ok(activities.some(({ userId, description }) => userId === 1n && description === SECRET)),
   }),
   empty(method.getActivityCounts, {
     access: USER,
@@ -48,6 +57,18 @@ export const activityTrials: readonly Trial[] = [
     outsider: ({ recordedCount }) => assert.equal(recordedCount, 0),
   }),
 ];
+
+/** Records an activity about an entity for the other member, and one for a user. */
+export async function recordForEntity({ app }: Fixture, entityId: bigint, userId: bigint): Promise<void> {
+  const entity = { type: 'order', id: entityId };
+  const activities = [1n, userId].map((id) => ({
+    userIds: [id],
+    type: 'ORDER_PAID',
+    entity,
+    description: SECRET,
+  }));
+  await app.client(ActivityService, service).recordActivities({ activities });
+}
 
 async function countUnread({ fixture, as }: OutsiderCall): Promise<number> {
   const [row] = await fixture.app.owner<{ count: number }[]>`

@@ -51,6 +51,11 @@ export const tokenTrials: readonly TokenTrial[] = [
     entityType: 'order',
     entity: ENTITY,
   }),
+  listOf(
+    ActivityService.method.listEntityActivities,
+    ({ entityId }) => ({ entity: { type: 'order', id: entityId } }),
+    { entity: { type: 'order', id: OTHER_ID } },
+  ),
   listOf(AdminService.method.reconcileCounters, () => ({}), { tenantId: 2n }, operator),
   listOf(AttachmentService.method.listAttachments, ({ channelId }) => ({ channelId }), {
     channelId: OTHER_ID,

@@ -14,11 +14,11 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/activity.proto.
  */
 export const file_serp_discuss_v1_activity: GenFile = /*@__PURE__*/
-  fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHkucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSK8AwoIQWN0aXZpdHkSCgoCaWQYASABKAMSMQoNYWN0aXZpdHlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxINCgV0aXRsZRgFIAEoCRITCgtkZXNjcmlwdGlvbhgGIAEoCRISCgpjaGFubmVsX2lkGAkgASgDEhIKCm1lc3NhZ2VfaWQYCiABKAMSDwoHcHJldmlldxgLIAEoCRIXCg9tZXNzYWdlX2RlbGV0ZWQYDCABKAgSDAoEcmVhZBgNIAEoCBItCglyZWFkX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWNvdW50GA8gASgFEhQKDGNvbGxhcHNlX2tleRgQIAEoCRIpCghtZXRhZGF0YRgRIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoGZW50aXR5GBIgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkoECAcQCEoECAgQCVILZW50aXR5X3R5cGVSCWVudGl0eV9pZEJSChNjb20uc2VycC5kaXNjdXNzLnYxQg1BY3Rpdml0eVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel]);
+  fileDesc("Ch5zZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHkucHJvdG8SD3NlcnAuZGlzY3Vzcy52MSK8AwoIQWN0aXZpdHkSCgoCaWQYASABKAMSMQoNYWN0aXZpdHlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxINCgV0aXRsZRgFIAEoCRITCgtkZXNjcmlwdGlvbhgGIAEoCRISCgpjaGFubmVsX2lkGAkgASgDEhIKCm1lc3NhZ2VfaWQYCiABKAMSDwoHcHJldmlldxgLIAEoCRIXCg9tZXNzYWdlX2RlbGV0ZWQYDCABKAgSDAoEcmVhZBgNIAEoCBItCglyZWFkX3RpbWUYDiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEg0KBWNvdW50GA8gASgFEhQKDGNvbGxhcHNlX2tleRgQIAEoCRIpCghtZXRhZGF0YRgRIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSKgoGZW50aXR5GBIgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkoECAcQCEoECAgQCVILZW50aXR5X3R5cGVSCWVudGl0eV9pZCLyAQoORW50aXR5QWN0aXZpdHkSCgoCaWQYASABKAMSMQoNYWN0aXZpdHlfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASDAoEdHlwZRgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxIPCgd1c2VyX2lkGAUgASgDEg0KBXRpdGxlGAYgASgJEhMKC2Rlc2NyaXB0aW9uGAcgASgJEhIKCmNoYW5uZWxfaWQYCCABKAMSDQoFY291bnQYCSABKAUSKQoIbWV0YWRhdGEYCiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0QlIKE2NvbS5zZXJwLmRpc2N1c3MudjFCDUFjdGl2aXR5UHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel]);
 
 /**
  * An entry of a user's activity feed: something that concerns the user, in a channel or in another module of the ERP.
- * Other users never receive it.
+ * Other users never receive it, except the description of an activity about an entity, see `EntityActivity`.
  *
  * @generated from message serp.discuss.v1.Activity
  */
@@ -151,4 +151,89 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
  */
 export const ActivitySchema: GenMessage<Activity> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_activity, 0);
+
+/**
+ * An activity about an entity, as the members of the entity's topic channel see it, whoever it is for. Whether its recipient
+ * has read it is not shown.
+ *
+ * @generated from message serp.discuss.v1.EntityActivity
+ */
+export type EntityActivity = Message<"serp.discuss.v1.EntityActivity"> & {
+  /**
+   * Same value as `Activity.id`.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Time of the most recent occurrence, from the database clock.
+   *
+   * @generated from field: google.protobuf.Timestamp activity_time = 2;
+   */
+  activityTime?: Timestamp | undefined;
+
+  /**
+   * Kind of occurrence in upper snake case, such as TASK_ASSIGNED.
+   *
+   * @generated from field: string type = 3;
+   */
+  type: string;
+
+  /**
+   * User who caused it; 0 for a service acting for itself.
+   *
+   * @generated from field: int64 actor_id = 4;
+   */
+  actorId: bigint;
+
+  /**
+   * User whose feed has the activity. An occurrence that concerns several users is one activity for each.
+   *
+   * @generated from field: int64 user_id = 5;
+   */
+  userId: bigint;
+
+  /**
+   * Short title, at most 255 characters; may be empty.
+   *
+   * @generated from field: string title = 6;
+   */
+  title: string;
+
+  /**
+   * One sentence for display, which may address the recipient.
+   *
+   * @generated from field: string description = 7;
+   */
+  description: string;
+
+  /**
+   * The entity's topic channel if the activity is about it; 0 otherwise.
+   *
+   * @generated from field: int64 channel_id = 8;
+   */
+  channelId: bigint;
+
+  /**
+   * Number of occurrences that the activity stands for.
+   *
+   * @generated from field: int32 count = 9;
+   */
+  count: number;
+
+  /**
+   * Data of the service that recorded the activity.
+   *
+   * @generated from field: google.protobuf.Struct metadata = 10;
+   */
+  metadata?: JsonObject | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.EntityActivity.
+ * Use `create(EntityActivitySchema)` to create a new message.
+ */
+export const EntityActivitySchema: GenMessage<EntityActivity> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_activity, 1);
 

@@ -7,7 +7,7 @@ import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
 import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
-import type { Activity } from "./activity_pb.ts";
+import type { Activity, EntityActivity } from "./activity_pb.ts";
 import { file_serp_discuss_v1_activity } from "./activity_pb.ts";
 import type { EntityRef } from "./channel_pb.ts";
 import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
@@ -18,7 +18,7 @@ import type { JsonObject, Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/activity_service.proto.
  */
 export const file_serp_discuss_v1_activity_service: GenFile = /*@__PURE__*/
-  fileDesc("CiZzZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHlfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIoICChVMaXN0QWN0aXZpdGllc1JlcXVlc3QSEwoLdW5yZWFkX29ubHkYASABKAgSNQoFdHlwZXMYAiADKAlCJrpII5IBIBAUGAEiGnIYMhZeW0EtWl1bQS1aMC05X117MCw5OX0kEhwKC2VudGl0eV90eXBlGAMgASgJQge6SARyAhhkEiQKCXBhZ2Vfc2l6ZRgFIAEoBUIRukgEGgIoAKLw4p4MBAgyEGQSHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYyAESKgoGZW50aXR5GAcgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkoECAQQBVIJZW50aXR5X2lkIngKFkxpc3RBY3Rpdml0aWVzUmVzcG9uc2USLQoKYWN0aXZpdGllcxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5BY3Rpdml0eRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFgoOc25hcHNob3RfdG9rZW4YAyABKAkiQQoXTWFya0FjdGl2aXR5UmVhZFJlcXVlc3QSJgoMYWN0aXZpdHlfaWRzGAEgAygDQhC6SA2SAQoIARBkIgQiAiAAIjAKGE1hcmtBY3Rpdml0eVJlYWRSZXNwb25zZRIUCgxtYXJrZWRfY291bnQYASABKAUigwEKHE1hcmtBbGxBY3Rpdml0aWVzUmVhZFJlcXVlc3QSIAoOc25hcHNob3RfdG9rZW4YASABKAlCCLpIBXIDGKAfEkEKCnVwX3RvX3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wQhG6SA6yAQsiBwj/gtH/rwcyACI1Ch1NYXJrQWxsQWN0aXZpdGllc1JlYWRSZXNwb25zZRIUCgxtYXJrZWRfY291bnQYASABKAUiGgoYR2V0QWN0aXZpdHlDb3VudHNSZXF1ZXN0IrkBChlHZXRBY3Rpdml0eUNvdW50c1Jlc3BvbnNlEkEKB2VudHJpZXMYASADKAsyMC5zZXJwLmRpc2N1c3MudjEuR2V0QWN0aXZpdHlDb3VudHNSZXNwb25zZS5FbnRyeRIUCgx1bnJlYWRfY291bnQYAiABKAUSFgoOc25hcHNob3RfdG9rZW4YAyABKAkaKwoFRW50cnkSDAoEdHlwZRgBIAEoCRIUCgx1bnJlYWRfY291bnQYAiABKAUidgoXUmVjb3JkQWN0aXZpdGllc1JlcXVlc3QSHAoKcmVxdWVzdF9pZBgBIAEoCUIIukgFcgOwAQESPQoKYWN0aXZpdGllcxgCIAMoCzIcLnNlcnAuZGlzY3Vzcy52MS5OZXdBY3Rpdml0eUILukgIkgEFCAEQ9AMipwQKC05ld0FjdGl2aXR5EiMKCHVzZXJfaWRzGAEgAygDQhG6SA6SAQsIARDoByIEIgIgABIrCgR0eXBlGAIgASgJQh26SBpyGDIWXltBLVpdW0EtWjAtOV9dezAsOTl9JBIZCghhY3Rvcl9pZBgDIAEoA0IHukgEIgIoABIbCgpjaGFubmVsX2lkGAYgASgDQge6SAQiAigAEhcKBXRpdGxlGAcgASgJQgi6SAVyAxj/ARIfCgtkZXNjcmlwdGlvbhgIIAEoCUIKukgHcgUQARjoBxIpCghtZXRhZGF0YRgJIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSdQoMY29sbGFwc2Vfa2V5GAogASgJQl+6SFy6AVQKFGZvcmVpZ25fY29sbGFwc2Vfa2V5Eh1tdXN0IG5vdCBiZWdpbiB3aXRoIHJlYWN0aW9uOhodIXRoaXMuc3RhcnRzV2l0aCgncmVhY3Rpb246JylyAxjIARIqCgZlbnRpdHkYCyABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmOmK6SF8aXQoVaGFzX2VudGl0eV9vcl9jaGFubmVsEhpuZWVkcyBlbnRpdHkgb3IgY2hhbm5lbF9pZBooaGFzKHRoaXMuZW50aXR5KSB8fCB0aGlzLmNoYW5uZWxfaWQgIT0gMEoECAQQBUoECAUQBlILZW50aXR5X3R5cGVSCWVudGl0eV9pZCJMChhSZWNvcmRBY3Rpdml0aWVzUmVzcG9uc2USFgoOcmVjb3JkZWRfY291bnQYASABKAUSGAoQcmVwZWF0ZWRfcmVxdWVzdBgCIAEoCDKJBQoPQWN0aXZpdHlTZXJ2aWNlEnIKDkxpc3RBY3Rpdml0aWVzEiYuc2VycC5kaXNjdXNzLnYxLkxpc3RBY3Rpdml0aWVzUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5MaXN0QWN0aXZpdGllc1Jlc3BvbnNlIg+QAgGI8OKeDAGQ8OKeDAESeAoQTWFya0FjdGl2aXR5UmVhZBIoLnNlcnAuZGlzY3Vzcy52MS5NYXJrQWN0aXZpdHlSZWFkUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5NYXJrQWN0aXZpdHlSZWFkUmVzcG9uc2UiD5ACAojw4p4MAZDw4p4MARKHAQoVTWFya0FsbEFjdGl2aXRpZXNSZWFkEi0uc2VycC5kaXNjdXNzLnYxLk1hcmtBbGxBY3Rpdml0aWVzUmVhZFJlcXVlc3QaLi5zZXJwLmRpc2N1c3MudjEuTWFya0FsbEFjdGl2aXRpZXNSZWFkUmVzcG9uc2UiD5ACAojw4p4MAZDw4p4MARJ7ChFHZXRBY3Rpdml0eUNvdW50cxIpLnNlcnAuZGlzY3Vzcy52MS5HZXRBY3Rpdml0eUNvdW50c1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuR2V0QWN0aXZpdHlDb3VudHNSZXNwb25zZSIPkAIBiPDingwBkPDingwBEoABChBSZWNvcmRBY3Rpdml0aWVzEiguc2VycC5kaXNjdXNzLnYxLlJlY29yZEFjdGl2aXRpZXNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLlJlY29yZEFjdGl2aXRpZXNSZXNwb25zZSIXkAICiPDingwCkPDingwCmPDingyAgEBCWQoTY29tLnNlcnAuZGlzY3Vzcy52MUIUQWN0aXZpdHlTZXJ2aWNlUHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
+  fileDesc("CiZzZXJwL2Rpc2N1c3MvdjEvYWN0aXZpdHlfc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIoICChVMaXN0QWN0aXZpdGllc1JlcXVlc3QSEwoLdW5yZWFkX29ubHkYASABKAgSNQoFdHlwZXMYAiADKAlCJrpII5IBIBAUGAEiGnIYMhZeW0EtWl1bQS1aMC05X117MCw5OX0kEhwKC2VudGl0eV90eXBlGAMgASgJQge6SARyAhhkEiQKCXBhZ2Vfc2l6ZRgFIAEoBUIRukgEGgIoAKLw4p4MBAgyEGQSHAoKcGFnZV90b2tlbhgGIAEoCUIIukgFcgMYyAESKgoGZW50aXR5GAcgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkoECAQQBVIJZW50aXR5X2lkIngKFkxpc3RBY3Rpdml0aWVzUmVzcG9uc2USLQoKYWN0aXZpdGllcxgBIAMoCzIZLnNlcnAuZGlzY3Vzcy52MS5BY3Rpdml0eRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkSFgoOc25hcHNob3RfdG9rZW4YAyABKAkilQEKG0xpc3RFbnRpdHlBY3Rpdml0aWVzUmVxdWVzdBIyCgZlbnRpdHkYASABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmQga6SAPIAQESJAoJcGFnZV9zaXplGAIgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJsChxMaXN0RW50aXR5QWN0aXZpdGllc1Jlc3BvbnNlEjMKCmFjdGl2aXRpZXMYASADKAsyHy5zZXJwLmRpc2N1c3MudjEuRW50aXR5QWN0aXZpdHkSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIkEKF01hcmtBY3Rpdml0eVJlYWRSZXF1ZXN0EiYKDGFjdGl2aXR5X2lkcxgBIAMoA0IQukgNkgEKCAEQZCIEIgIgACIwChhNYXJrQWN0aXZpdHlSZWFkUmVzcG9uc2USFAoMbWFya2VkX2NvdW50GAEgASgFIoMBChxNYXJrQWxsQWN0aXZpdGllc1JlYWRSZXF1ZXN0EiAKDnNuYXBzaG90X3Rva2VuGAEgASgJQgi6SAVyAxigHxJBCgp1cF90b190aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcEIRukgOsgELIgcI/4LR/68HMgAiNQodTWFya0FsbEFjdGl2aXRpZXNSZWFkUmVzcG9uc2USFAoMbWFya2VkX2NvdW50GAEgASgFIhoKGEdldEFjdGl2aXR5Q291bnRzUmVxdWVzdCK5AQoZR2V0QWN0aXZpdHlDb3VudHNSZXNwb25zZRJBCgdlbnRyaWVzGAEgAygLMjAuc2VycC5kaXNjdXNzLnYxLkdldEFjdGl2aXR5Q291bnRzUmVzcG9uc2UuRW50cnkSFAoMdW5yZWFkX2NvdW50GAIgASgFEhYKDnNuYXBzaG90X3Rva2VuGAMgASgJGisKBUVudHJ5EgwKBHR5cGUYASABKAkSFAoMdW5yZWFkX2NvdW50GAIgASgFInYKF1JlY29yZEFjdGl2aXRpZXNSZXF1ZXN0EhwKCnJlcXVlc3RfaWQYASABKAlCCLpIBXIDsAEBEj0KCmFjdGl2aXRpZXMYAiADKAsyHC5zZXJwLmRpc2N1c3MudjEuTmV3QWN0aXZpdHlCC7pICJIBBQgBEPQDIqcECgtOZXdBY3Rpdml0eRIjCgh1c2VyX2lkcxgBIAMoA0IRukgOkgELCAEQ6AciBCICIAASKwoEdHlwZRgCIAEoCUIdukgachgyFl5bQS1aXVtBLVowLTlfXXswLDk5fSQSGQoIYWN0b3JfaWQYAyABKANCB7pIBCICKAASGwoKY2hhbm5lbF9pZBgGIAEoA0IHukgEIgIoABIXCgV0aXRsZRgHIAEoCUIIukgFcgMY/wESHwoLZGVzY3JpcHRpb24YCCABKAlCCrpIB3IFEAEY6AcSKQoIbWV0YWRhdGEYCSABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EnUKDGNvbGxhcHNlX2tleRgKIAEoCUJfukhcugFUChRmb3JlaWduX2NvbGxhcHNlX2tleRIdbXVzdCBub3QgYmVnaW4gd2l0aCByZWFjdGlvbjoaHSF0aGlzLnN0YXJ0c1dpdGgoJ3JlYWN0aW9uOicpcgMYyAESKgoGZW50aXR5GAsgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZjpiukhfGl0KFWhhc19lbnRpdHlfb3JfY2hhbm5lbBIabmVlZHMgZW50aXR5IG9yIGNoYW5uZWxfaWQaKGhhcyh0aGlzLmVudGl0eSkgfHwgdGhpcy5jaGFubmVsX2lkICE9IDBKBAgEEAVKBAgFEAZSC2VudGl0eV90eXBlUgllbnRpdHlfaWQiTAoYUmVjb3JkQWN0aXZpdGllc1Jlc3BvbnNlEhYKDnJlY29yZGVkX2NvdW50GAEgASgFEhgKEHJlcGVhdGVkX3JlcXVlc3QYAiABKAgykAYKD0FjdGl2aXR5U2VydmljZRJyCg5MaXN0QWN0aXZpdGllcxImLnNlcnAuZGlzY3Vzcy52MS5MaXN0QWN0aXZpdGllc1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuTGlzdEFjdGl2aXRpZXNSZXNwb25zZSIPkAIBiPDingwBkPDingwBEoQBChRMaXN0RW50aXR5QWN0aXZpdGllcxIsLnNlcnAuZGlzY3Vzcy52MS5MaXN0RW50aXR5QWN0aXZpdGllc1JlcXVlc3QaLS5zZXJwLmRpc2N1c3MudjEuTGlzdEVudGl0eUFjdGl2aXRpZXNSZXNwb25zZSIPkAIBiPDingwEkPDingwBEngKEE1hcmtBY3Rpdml0eVJlYWQSKC5zZXJwLmRpc2N1c3MudjEuTWFya0FjdGl2aXR5UmVhZFJlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuTWFya0FjdGl2aXR5UmVhZFJlc3BvbnNlIg+QAgKI8OKeDAGQ8OKeDAEShwEKFU1hcmtBbGxBY3Rpdml0aWVzUmVhZBItLnNlcnAuZGlzY3Vzcy52MS5NYXJrQWxsQWN0aXZpdGllc1JlYWRSZXF1ZXN0Gi4uc2VycC5kaXNjdXNzLnYxLk1hcmtBbGxBY3Rpdml0aWVzUmVhZFJlc3BvbnNlIg+QAgKI8OKeDAGQ8OKeDAESewoRR2V0QWN0aXZpdHlDb3VudHMSKS5zZXJwLmRpc2N1c3MudjEuR2V0QWN0aXZpdHlDb3VudHNSZXF1ZXN0Giouc2VycC5kaXNjdXNzLnYxLkdldEFjdGl2aXR5Q291bnRzUmVzcG9uc2UiD5ACAYjw4p4MAZDw4p4MARKAAQoQUmVjb3JkQWN0aXZpdGllcxIoLnNlcnAuZGlzY3Vzcy52MS5SZWNvcmRBY3Rpdml0aWVzUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5SZWNvcmRBY3Rpdml0aWVzUmVzcG9uc2UiF5ACAojw4p4MApDw4p4MApjw4p4MgIBAQlkKE2NvbS5zZXJwLmRpc2N1c3MudjFCFEFjdGl2aXR5U2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_activity, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
 
 /**
  * Filter and page of the caller's activities. All filters must match.
@@ -113,6 +113,69 @@ export const ListActivitiesResponseSchema: GenMessage<ListActivitiesResponse> = 
   messageDesc(file_serp_discuss_v1_activity_service, 1);
 
 /**
+ * Page of an entity's activities.
+ *
+ * @generated from message serp.discuss.v1.ListEntityActivitiesRequest
+ */
+export type ListEntityActivitiesRequest = Message<"serp.discuss.v1.ListEntityActivitiesRequest"> & {
+  /**
+   * Entity whose activities to return. Required.
+   *
+   * @generated from field: serp.discuss.v1.EntityRef entity = 1;
+   */
+  entity?: EntityRef | undefined;
+
+  /**
+   * Maximum number of activities per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListEntityActivitiesRequest.
+ * Use `create(ListEntityActivitiesRequestSchema)` to create a new message.
+ */
+export const ListEntityActivitiesRequestSchema: GenMessage<ListEntityActivitiesRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_activity_service, 2);
+
+/**
+ * A page of an entity's activities.
+ *
+ * @generated from message serp.discuss.v1.ListEntityActivitiesResponse
+ */
+export type ListEntityActivitiesResponse = Message<"serp.discuss.v1.ListEntityActivitiesResponse"> & {
+  /**
+   * Activities in descending order of `activity_time`.
+   *
+   * @generated from field: repeated serp.discuss.v1.EntityActivity activities = 1;
+   */
+  activities: EntityActivity[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListEntityActivitiesResponse.
+ * Use `create(ListEntityActivitiesResponseSchema)` to create a new message.
+ */
+export const ListEntityActivitiesResponseSchema: GenMessage<ListEntityActivitiesResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_activity_service, 3);
+
+/**
  * Activities to mark as read.
  *
  * @generated from message serp.discuss.v1.MarkActivityReadRequest
@@ -131,7 +194,7 @@ export type MarkActivityReadRequest = Message<"serp.discuss.v1.MarkActivityReadR
  * Use `create(MarkActivityReadRequestSchema)` to create a new message.
  */
 export const MarkActivityReadRequestSchema: GenMessage<MarkActivityReadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 2);
+  messageDesc(file_serp_discuss_v1_activity_service, 4);
 
 /**
  * Result of MarkActivityRead.
@@ -152,7 +215,7 @@ export type MarkActivityReadResponse = Message<"serp.discuss.v1.MarkActivityRead
  * Use `create(MarkActivityReadResponseSchema)` to create a new message.
  */
 export const MarkActivityReadResponseSchema: GenMessage<MarkActivityReadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 3);
+  messageDesc(file_serp_discuss_v1_activity_service, 5);
 
 /**
  * Limits of the activities to mark as read. All limits must match.
@@ -180,7 +243,7 @@ export type MarkAllActivitiesReadRequest = Message<"serp.discuss.v1.MarkAllActiv
  * Use `create(MarkAllActivitiesReadRequestSchema)` to create a new message.
  */
 export const MarkAllActivitiesReadRequestSchema: GenMessage<MarkAllActivitiesReadRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 4);
+  messageDesc(file_serp_discuss_v1_activity_service, 6);
 
 /**
  * Result of MarkAllActivitiesRead.
@@ -201,7 +264,7 @@ export type MarkAllActivitiesReadResponse = Message<"serp.discuss.v1.MarkAllActi
  * Use `create(MarkAllActivitiesReadResponseSchema)` to create a new message.
  */
 export const MarkAllActivitiesReadResponseSchema: GenMessage<MarkAllActivitiesReadResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 5);
+  messageDesc(file_serp_discuss_v1_activity_service, 7);
 
 /**
  * Empty: counts all the caller's activities.
@@ -216,7 +279,7 @@ export type GetActivityCountsRequest = Message<"serp.discuss.v1.GetActivityCount
  * Use `create(GetActivityCountsRequestSchema)` to create a new message.
  */
 export const GetActivityCountsRequestSchema: GenMessage<GetActivityCountsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 6);
+  messageDesc(file_serp_discuss_v1_activity_service, 8);
 
 /**
  * Number of the caller's unread activities.
@@ -251,7 +314,7 @@ export type GetActivityCountsResponse = Message<"serp.discuss.v1.GetActivityCoun
  * Use `create(GetActivityCountsResponseSchema)` to create a new message.
  */
 export const GetActivityCountsResponseSchema: GenMessage<GetActivityCountsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 7);
+  messageDesc(file_serp_discuss_v1_activity_service, 9);
 
 /**
  * Number of unread activities of one type.
@@ -279,7 +342,7 @@ export type GetActivityCountsResponse_Entry = Message<"serp.discuss.v1.GetActivi
  * Use `create(GetActivityCountsResponse_EntrySchema)` to create a new message.
  */
 export const GetActivityCountsResponse_EntrySchema: GenMessage<GetActivityCountsResponse_Entry> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 7, 0);
+  messageDesc(file_serp_discuss_v1_activity_service, 9, 0);
 
 /**
  * Activities to record.
@@ -309,7 +372,7 @@ export type RecordActivitiesRequest = Message<"serp.discuss.v1.RecordActivitiesR
  * Use `create(RecordActivitiesRequestSchema)` to create a new message.
  */
 export const RecordActivitiesRequestSchema: GenMessage<RecordActivitiesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 8);
+  messageDesc(file_serp_discuss_v1_activity_service, 10);
 
 /**
  * Activity to record for a set of users. Must have an entity, a channel, or both.
@@ -376,7 +439,8 @@ export type NewActivity = Message<"serp.discuss.v1.NewActivity"> & {
   collapseKey: string;
 
   /**
-   * Business entity concerned; unset: none.
+   * Business entity concerned; unset: none. The members of the entity's topic channel see the activity in its timeline
+   * (ListEntityActivities), unless it belongs to another channel.
    *
    * @generated from field: serp.discuss.v1.EntityRef entity = 11;
    */
@@ -388,7 +452,7 @@ export type NewActivity = Message<"serp.discuss.v1.NewActivity"> & {
  * Use `create(NewActivitySchema)` to create a new message.
  */
 export const NewActivitySchema: GenMessage<NewActivity> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 9);
+  messageDesc(file_serp_discuss_v1_activity_service, 11);
 
 /**
  * Result of RecordActivities.
@@ -416,11 +480,11 @@ export type RecordActivitiesResponse = Message<"serp.discuss.v1.RecordActivities
  * Use `create(RecordActivitiesResponseSchema)` to create a new message.
  */
 export const RecordActivitiesResponseSchema: GenMessage<RecordActivitiesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_activity_service, 10);
+  messageDesc(file_serp_discuss_v1_activity_service, 12);
 
 /**
  * The caller's activity feed: mentions, replies, reactions, additions to channels, and entries recorded by other
- * services. Other users never receive it.
+ * services. Other users never receive it; only what is recorded about an entity is shown to the members of the entity's topic.
  *
  * A user gets no activity for the user's own actions, or from channels that the user is not a member of. Channels that
  * the user muted, or with the notification level NONE, create no activities; MENTIONS lets only mentions through.
@@ -446,6 +510,22 @@ export const ActivityService: GenService<{
     methodKind: "unary";
     input: typeof ListActivitiesRequestSchema;
     output: typeof ListActivitiesResponseSchema;
+  },
+  /**
+   * Returns the activities of all users about an entity, newest first: its timeline. Requires membership of the entity's topic
+   * channel, also one that its discussion was moved to, or a service acting for itself.
+   *
+   * Activities of channels other than the topic are left out. An activity that changes between two pages moves to the front
+   * and can be missing from the later pages. Activities are removed after 365 days by default.
+   *
+   * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if the entity has no topic channel, or the caller is not a member of it.
+   *
+   * @generated from rpc serp.discuss.v1.ActivityService.ListEntityActivities
+   */
+  listEntityActivities: {
+    methodKind: "unary";
+    input: typeof ListEntityActivitiesRequestSchema;
+    output: typeof ListEntityActivitiesResponseSchema;
   },
   /**
    * Marks activities as read. Repeating the call changes nothing. Ids that are not activities of the caller are
