@@ -4468,6 +4468,27 @@ alter function repair_threads(bigint[]) owner to discuss_system;
 revoke all on function repair_threads(bigint[]) from public;
 comment on function repair_threads(bigint[]) is 'Repairs the thread counters of messages in locked channels; returns how many of each kind.';
 
+CREATE OR REPLACE FUNCTION public.replace_events(_channel_id bigint, _message_id bigint, _seqs bigint[], _payloads bytea[])
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update channel_events e
+  set payload = n.payload
+  from unnest(_seqs, _payloads) as n (seq, payload)
+  where e.tenant_id = app_tenant_id()
+    and e.message_id = _message_id
+    and e.channel_id = _channel_id
+    and e.seq = n.seq;
+end
+$function$;
+alter function replace_events(bigint,bigint,bigint[],bytea[]) owner to discuss_system;
+revoke all on function replace_events(bigint,bigint,bigint[],bytea[]) from public;
+grant execute on function replace_events(bigint,bigint,bigint[],bytea[]) to discuss_service;
+comment on function replace_events(bigint,bigint,bigint[],bytea[]) is 'Replaces logged events of a message of the caller''s tenant by the same events without a file that was removed. The caller must have locked the channel before it read them, and append the event of the removal next.';
+
 CREATE OR REPLACE FUNCTION public.reserve_storage(_bytes bigint, _tenant_limit bigint, _user_limit bigint)
  RETURNS text
  LANGUAGE plpgsql

@@ -33,7 +33,10 @@ export async function purgeObjects({ pool, storage, config, log, isClosed }: Pur
         await storage.remove(s3Key);
         done.push(id);
       } catch (error) {
-        log.warn({ err: error, key: s3Key, attempts }, 'an object was not deleted; retrying in a minute');
+        log.warn(
+          { err: error, deletionId: `${id}`, attempts },
+          'an object was not deleted; retrying in a minute',
+        );
       }
     }
     if (done.length > 0) await finishObjectDeletions(pool, done);

@@ -16,6 +16,7 @@ import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { requireFound } from './access.ts';
 import { isInlineType, toDisposition } from './file.ts';
+import { redactFile } from './redact.ts';
 import {
   type AttachmentRow,
   attachmentColumns,
@@ -140,6 +141,7 @@ async function remove(
   if (member.isArchived) throw errors.channelArchived();
   if (row.uploaderId !== userId) requireRole(caller, member, 'ADMIN');
   const changed = toAttachmentChanged(row, userId, true);
+  await redactFile(sql, tenantId, { id: row.id, channelId, messageId: row.messageId });
   await deleteSent(sql, tenantId, attachmentId);
   await touchMessage(sql, tenantId, row.messageId);
   return appendEvent(sql, channelId, 'ATTACHMENT_CHANGED', userId, changed, row.messageId);

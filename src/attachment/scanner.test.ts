@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { equals } from '@bufbuild/protobuf';
+import { equals, toJsonString } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import sharp from 'sharp';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { ScanStatus } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -92,6 +93,40 @@ describe('the malware scan', () => {
     const derived = projection.messages.get(message?.id ?? 0n);
     assert.ok(read && derived && equals(MessageSchema, derived, read));
     await subscriber.disconnect();
+  });
+
+  it('leaves no trace of a removed file in the log', async () => {
+    clamd.hold();
+    const id = await put('bí mật.png', await picture(20, 20).png().toBuffer());
+    const kept = await put('công khai.png', await picture(20, 20).png().toBuffer());
+    const { message } = await the
+      .client(MessageService, binh)
+      .sendMessage({ channelId, content: 'hai tệp', attachmentIds: [id, kept] });
+    const messageId = message?.id ?? 0n;
+    clamd.release();
+    for (const each of [id, kept]) await scanned(each, CLEAN);
+    const replay = async (instance: number) => {
+      const subscriber = new Subscriber(the.client(EventService, ana, 'grpc', instance), [channelId]);
+      subscriber.cursors.set(channelId, 0n);
+      await subscriber.connect();
+      const { headSeq } = await the.client(ChannelService, ana).getChannel({ channelId });
+      await until(() => subscriber.cursors.get(channelId) === headSeq, 'the log');
+      await subscriber.disconnect();
+      const projection = new EventProjection();
+      for (const event of subscriber.events) projection.apply(event);
+      return { text: subscriber.events.map((event) => toJsonString(EventSchema, event)).join(), projection };
+    };
+    for (const instance of [0, 1]) assert.equal((await replay(instance)).text.split('bí mật').length, 3);
+    await files().deleteAttachment({ channelId, attachmentId: id });
+    const { messages } = await the.client(MessageService, ana).listMessages({ channelId });
+    const read = messages.find((each) => each.id === messageId);
+    for (const instance of [0, 1]) {
+      await until(async () => !(await replay(instance)).text.includes('bí mật'), 'the redacted log');
+      const { text, projection } = await replay(instance);
+      assert.ok(text.includes('công khai'));
+      const derived = projection.messages.get(messageId);
+      assert.ok(read && derived && equals(MessageSchema, derived, read));
+    }
   });
 
   it('withholds infected files, moves them, and tells admins and streams', async () => {

@@ -17,7 +17,11 @@ import { Frame } from '../../rpc/frame.ts';
 export const MEMBERS_JOINED = EventSchema.field.membersJoined.number;
 export const MEMBER_LEFT = EventSchema.field.memberLeft.number;
 export const CHANNEL_DELETED = EventSchema.field.channelDeleted.number;
-export const MESSAGE_DELETED = EventSchema.field.messageDeleted.number;
+/** Changes that redact earlier events of the log, copies of which must not be used any more. */
+export const REDACTING: ReadonlySet<number> = new Set([
+  EventSchema.field.messageDeleted.number,
+  EventSchema.field.attachmentChanged.number,
+]);
 
 const changeFields = new Set(EventSchema.oneofs.flatMap(({ fields }) => fields.map(({ number }) => number)));
 
@@ -88,6 +92,11 @@ export function changeField(payload: Buffer): number {
 
 export function toEvent(payload: Buffer): Event {
   return fromBinary(EventSchema, payload);
+}
+
+/** Encodes an event of the log that was changed. */
+export function toPayload(event: Event): Buffer {
+  return Buffer.from(toBinary(EventSchema, event));
 }
 
 /** SubscribeResponse with an event, whose bytes stay as they are in the log. */

@@ -8,7 +8,7 @@ import {
   changeField,
   MEMBER_LEFT,
   MEMBERS_JOINED,
-  MESSAGE_DELETED,
+  REDACTING,
   toEvent,
   toEventFrame,
   toFrame,
@@ -167,7 +167,7 @@ export class ChannelFanout implements FanoutProgress {
   #applyChange(seq: bigint, payload: Buffer): void {
     const field = changeField(payload);
     const { backlog, streams } = this.#parts;
-    if (field === MESSAGE_DELETED) backlog.invalidate(this.channelId);
+    if (REDACTING.has(field)) backlog.invalidate(this.channelId);
     if (field === CHANNEL_DELETED)
       for (const stream of streams.all()) this.#end(stream, ChannelClosedReason.DELETED);
     if (field !== MEMBERS_JOINED && field !== MEMBER_LEFT) return;

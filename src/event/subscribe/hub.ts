@@ -8,7 +8,7 @@ import { errors } from '../../rpc/errors.ts';
 import { countFitting } from '../../rpc/response-size.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { LoggedEvent } from '../log/wire.ts';
-import { changeField, MEMBERS_JOINED, MESSAGE_DELETED, toEvent, toFrame } from '../log/wire.ts';
+import { changeField, MEMBERS_JOINED, REDACTING, toEvent, toFrame } from '../log/wire.ts';
 import { Backlog } from './backlog.ts';
 import { Broadcast } from './broadcast.ts';
 import { ChannelFanout, type FanoutParts, sendClosed } from './channel-fanout.ts';
@@ -104,7 +104,7 @@ export class Hub {
       return;
     }
     const field = changeField(payload);
-    if (field === MESSAGE_DELETED) this.#backlog.invalidate(channelId);
+    if (REDACTING.has(field)) this.#backlog.invalidate(channelId);
     // A channel that no stream has yet may be joined by users with streams here.
     if (field === MEMBERS_JOINED && this.#isJoinedHere(event))
       this.#startFanout(channelId, seq - 1n).deliver(seq, payload);
@@ -112,7 +112,7 @@ export class Hub {
 
   /** Takes from the log how far a channel's log reaches, and the joins in its latest part. */
   observeHead(channelId: bigint, headSeq: bigint, joins: readonly LoggedEvent[]): void {
-    // A message may have been deleted, which a fan-out that is up to date would not notice.
+    // A message or a file may have been deleted, which a fan-out that is up to date would not notice.
     this.#backlog.invalidate(channelId);
     for (const event of joins) this.deliver(event);
     this.#findFanout(channelId)?.observeHead(headSeq);

@@ -649,7 +649,7 @@ export const AttachmentService: GenService<{
   },
   /**
    * Removes a file from its message, which remains. Requires that the caller is the uploader or an admin of the channel.
-   * Its bytes are deleted later. Streams receive `attachment_changed`.
+   * Its bytes are deleted later. Streams receive `attachment_changed`, and earlier events in the log lose the file.
    *
    * A repeated call returns NOT_FOUND (ATTACHMENT_NOT_FOUND).
    *

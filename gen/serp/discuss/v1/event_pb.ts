@@ -401,7 +401,8 @@ export const PinChangedSchema: GenMessage<PinChanged> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_event, 6);
 
 /**
- * A file of a message was scanned, got a thumbnail, or was removed.
+ * A file of a message was scanned, got a thumbnail, or was removed. The removal also redacts the file in the log: the
+ * message's earlier events no longer contain it, and those with `attachment_changed` have `removed` set.
  *
  * @generated from message serp.discuss.v1.AttachmentChanged
  */
