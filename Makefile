@@ -30,6 +30,11 @@ check: ## Check format, lint, types, imports, Lua, protos, generated code, schem
 test: ## Run all tests, or those whose path contains ARGS
 	@$(NODE) scripts/test.ts $(ARGS)
 
+.PHONY: interop
+interop: ## Build the examples in Go, Java and Python from the bundle, and run them; ARGS names one language
+	@$(NODE) scripts/proto-bundle.ts
+	@INTEROP=$(or $(ARGS),true) $(NODE) scripts/test.ts test/interop
+
 .PHONY: run
 run: ## Run the service with PostgreSQL, Redis and demo data, stored in .dev/
 	@$(NODE) scripts/dev.ts
