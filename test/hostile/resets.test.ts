@@ -64,7 +64,9 @@ for (const kind of kinds)
     for (const { name, path, token } of [
       { name: 'of unauthenticated callers', path: write, token: 'invalid' },
       { name: 'of unknown methods', path: '/test.EchoService/Nothing', token: 'invalid' },
-    ])
+    ]) {
+      // The web edge ends these itself, before their client can reset them.
+      if (kind.edge === 'web' && path !== write) continue;
       test(`${name}: the connection accepts no more calls, and open ones continue`, async () => {
         await using edges = await openShared(new Events());
         const session = await connect(edges, kind);
@@ -81,6 +83,7 @@ for (const kind of kinds)
         assert.ok(sent >= 1_000);
         session.destroy();
       });
+    }
   });
 
 /** Events that every open stream sends. */

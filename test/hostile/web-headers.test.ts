@@ -104,6 +104,19 @@ suite('headers that do not end are ended', () => {
     session.destroy();
   });
 
+  test('a call that arrives in time is served when the process stalls until the time is over', async () => {
+    await using edges = await openEdges({}, { WEB_HEADER_TIMEOUT_MS: String(timeoutMs) });
+    const session = http2.connect(`http://${edges.web.address}`);
+    await once(session, 'remoteSettings');
+    const status = statusOf(session, bearer(edges.token).headers);
+    const end = performance.now() + 2 * timeoutMs;
+    setImmediate(() => {
+      while (performance.now() < end);
+    });
+    assert.equal(await status, 200);
+    session.destroy();
+  });
+
   test('a connection without an authorized call is ended', async () => {
     await using edges = await openEdges({}, { WEB_HEADER_TIMEOUT_MS: String(timeoutMs) });
     const session = http2.connect(`http://${edges.web.address}`);

@@ -31,7 +31,7 @@ export async function admit(
     (error: unknown) => toConnectError(error, exchange.header),
   );
   exchange.identify(admitting.then(() => (call.isAuthenticated ? call.caller : undefined)));
+  exchange.connection.admit(admitting.then((error) => error === undefined));
   const rejection = await admitting;
-  if (rejection === undefined) exchange.connection.authorized();
   return { requestId: call.requestId, rejection };
 }

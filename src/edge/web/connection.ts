@@ -5,8 +5,8 @@ import { destroyAfter } from '../sockets.ts';
 
 /** A connection of the web edge. */
 export type Connection = ConnectionState & {
-  /** To be called when a call on the connection is admitted. */
-  authorized(): void;
+  /** To be called when the admission of a call begins, with its result. */
+  admit(admitting: Promise<boolean>): void;
   /** To be called when the client resets a request whose caller is not authenticated. */
   countReset(): void;
   /** Accepts no more calls; destroys the connection when its calls have not ended after the grace time. */
@@ -24,7 +24,7 @@ export class Http1Connection implements Connection {
     this.#graceMs = graceMs;
   }
 
-  authorized(): void {}
+  admit(): void {}
 
   countReset(): void {}
 

@@ -200,8 +200,12 @@ function http2Options({ maxConcurrentStreams, maxHeaderBytes }: Config['web']): 
 /** Reads as many bytes as it takes to know the protocol, and puts them back. */
 function detectHttp2(socket: Socket, timeoutMs: number, detected: (isHttp2: boolean) => void): void {
   let head = Buffer.alloc(0);
-  const timer = setTimeout(() => socket.destroy(), timeoutMs);
+  let isStopped = false;
+  const expire = () => isStopped || socket.destroy();
+  // After a stall of the process, what has arrived in the meantime is read before.
+  const timer = setTimeout(() => setImmediate(expire), timeoutMs);
   const stop = () => {
+    isStopped = true;
     clearTimeout(timer);
     socket.off('readable', read);
     socket.off('error', ignore);

@@ -1,4 +1,4 @@
-import type { ServerHttp2Session, ServerHttp2Stream } from 'node:http2';
+import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import { ResetLimit } from '../reset-limit.ts';
@@ -7,6 +7,9 @@ import type { Connection } from './connection.ts';
 
 // Longer than the idle time-outs of load balancers, so that they do not reuse a connection that was just closed.
 const IDLE_MS = 75_000;
+
+// In GOAWAY: all calls that the client has sent are served.
+const MAX_STREAM_ID = 2_147_483_647;
 
 /** How many bytes of a stream are buffered before its connection has had an authorized call, and after that. */
 export const WINDOW_BYTES = { unauthorized: 4_096, authorized: 65_535 };
@@ -18,7 +21,11 @@ export class Http2Connection implements Connection {
   readonly #config: Config['web'];
   readonly #openTime = performance.now();
   #authorized = false;
+  #isClosing = false;
+  /** Whether it was open for the time limit of an authorized call. */
+  #isDue = false;
   #openStreams = 0;
+  #admissions = 0;
   #idleTime = this.#openTime;
   #lastStreamId = 0;
   #unendedTime: number | undefined;
@@ -30,18 +37,23 @@ export class Http2Connection implements Connection {
     this.#config = config;
     session.on('error', () => session.destroy());
     session.on('stream', (stream) => this.#observe(stream));
-    const timer = setInterval(() => this.#check(performance.now()), config.headerTimeoutMs / 4);
+    // After a stall of the process, what has arrived in the meantime is read before the check.
+    const check = () => setImmediate(() => this.#check(performance.now()));
+    const timer = setInterval(check, config.headerTimeoutMs / 8);
     session.once('close', () => clearInterval(timer));
   }
 
   get closed(): boolean {
-    return this.#session.closed || this.#session.destroyed;
+    return this.#isClosing || this.#session.closed || this.#session.destroyed;
   }
 
-  authorized(): void {
-    if (this.#authorized || this.closed) return;
+  async admit(admitting: Promise<boolean>): Promise<void> {
+    this.#admissions += 1;
+    const isAdmitted = await admitting;
+    this.#admissions -= 1;
+    if (this.#authorized || !isAdmitted) return;
     this.#authorized = true;
-    this.#session.settings({ initialWindowSize: WINDOW_BYTES.authorized });
+    if (!this.closed) this.#session.settings({ initialWindowSize: WINDOW_BYTES.authorized });
   }
 
   /**
@@ -49,12 +61,26 @@ export class Http2Connection implements Connection {
    * nghttp2 ignores later ones.
    */
   countReset(): void {
-    if (this.#resets.exceeds()) this.close();
+    if (!this.#resets.exceeds()) return;
+    this.close();
+    this.#session.close();
   }
 
+  /**
+   * While calls are open in two steps (RFC 9113, section 6.8): others that the client sends before it learns of the end are
+   * served. One step would refuse them, and not every client repeats them. Without an open call, nghttp2 reads nothing
+   * after the first step.
+   */
   close(): void {
     if (this.closed) return;
-    this.#session.close();
+    this.#isClosing = true;
+    if (this.#openStreams > 0) {
+      this.#session.goaway(constants.NGHTTP2_NO_ERROR, MAX_STREAM_ID);
+      // The response arrives after what the client has sent before.
+      this.#session.ping(() => this.#session.close());
+    } else {
+      this.#session.close();
+    }
     // A session that has closed leaves its socket open until the client has closed it, too.
     destroyAfter(this.#socket, this.#config.connectionAgeGraceMs);
   }
@@ -65,14 +91,20 @@ export class Http2Connection implements Connection {
     stream.once('close', () => {
       this.#openStreams -= 1;
       this.#idleTime = performance.now();
+      if (this.#isClosing && this.#openStreams === 0) this.#session.close();
     });
+    // Now rather than between two calls, so that the client learns of it before it sends the next one.
+    if (this.#isDue && !this.#authorized) this.close();
   }
 
   #check(now: number): void {
     const { headerTimeoutMs } = this.#config;
-    const isUnauthorized = !this.#authorized && now - this.#openTime >= headerTimeoutMs * 0.75;
     const isIdle = this.#openStreams === 0 && now - this.#idleTime >= IDLE_MS;
-    if (isUnauthorized || isIdle || this.#isHeaderLate(now)) this.#session.destroy();
+    const isUnauthorized = !this.#authorized && now - this.#openTime >= headerTimeoutMs * 0.7;
+    const isOver = isUnauthorized && this.#isClosing && this.#admissions === 0;
+    if (isOver || this.#isHeaderLate(now)) this.#session.destroy();
+    else if (isIdle || (isUnauthorized && this.#isDue)) this.close();
+    else if (isUnauthorized) this.#isDue = true;
   }
 
   /**

@@ -213,7 +213,9 @@ test('a client that does not complete its headers or its body in time is disconn
     method: 'POST',
     headers: { ...bearer(edges.token).headers, 'content-type': 'application/proto', 'content-length': '100' },
   });
-  const cut = new Promise((resolve) => body.on('error', resolve));
+  // Not `error`: after a stall, Node's own time-out of the same length comes first, and its response is 408.
+  const cut = new Promise((resolve) => body.on('close', resolve));
+  body.on('error', () => {});
   body.write('x');
   await Promise.all([closed(silent), closed(preface), closed(headers), cut]);
 });
