@@ -269,6 +269,7 @@ create table channel_members (
   read_post_seq bigint not null default 0,
   own_posts bigint not null default 0,
   own_posts_read bigint not null default 0,
+  wants_messages boolean not null default false,
   restricted_by bigint,
   restricted_until bigint,
   constraint channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
@@ -280,6 +281,7 @@ create table channel_members (
 ) with (fillfactor=80);
 CREATE INDEX idx_channel_members_active ON public.channel_members USING btree (tenant_id, user_id) WHERE ((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_channel ON public.channel_members USING btree (channel_id, status) WHERE ((status)::text = 'ACTIVE'::text);
+CREATE INDEX idx_channel_members_messages ON public.channel_members USING btree (channel_id) WHERE wants_messages;
 CREATE INDEX idx_channel_members_rank ON public.channel_members USING btree (tenant_id, channel_id, (
 CASE role
     WHEN 'OWNER'::text THEN 1
@@ -333,6 +335,7 @@ comment on column channel_members.updated_at is 'When the user or an administrat
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
 comment on column channel_members.own_posts is 'Messages that this user has posted in the channel.';
 comment on column channel_members.own_posts_read is 'How many of own_posts are at or before the read marker.';
+comment on column channel_members.wants_messages is 'Whether the user has set notification_level to ALL, and does not only have it by default: record_sent_messages() then records messages as activities.';
 comment on column channel_members.restricted_by is 'User who took away the right to post (0: a service); null without a restriction. Kept when the user leaves, so that leaving and joining again does not end it.';
 comment on column channel_members.restricted_until is 'When the restriction ends by itself, epoch ms; null: never. status remains MUTED after that time.';
 
@@ -465,6 +468,7 @@ create table event_log_state (
   epoch bigint not null,
   floor_xid xid8 not null default '0'::xid8,
   floor_id bigint not null default 0,
+  activities_xid xid8,
   constraint event_log_state_pkey PRIMARY KEY (tenant_id),
   constraint event_log_state_single_row CHECK ((tenant_id = 0))
 );
@@ -474,11 +478,12 @@ create policy system_policy on event_log_state as permissive for all to discuss_
   with check (true);
 grant select on event_log_state to discuss_service;
 grant delete, insert, select, update on event_log_state to discuss_system;
-comment on table event_log_state is 'One row: the limits within which cursors into the log of all tenants are valid, see read_tenant_events().';
+comment on table event_log_state is 'One row: the limits within which cursors into the log of all tenants are valid, see read_tenant_events(), and the position of record_sent_messages().';
 comment on column event_log_state.tenant_id is 'Always 0: the row applies to all tenants.';
 comment on column event_log_state.epoch is 'A cursor with another epoch is invalid; restart_event_log() starts a new epoch.';
 comment on column event_log_state.floor_xid is 'With floor_id, the last dropped event in the order (xid, id): a cursor before it has missed events.';
 comment on column event_log_state.floor_id is 'See floor_xid.';
+comment on column event_log_state.activities_xid is 'The events of all transactions below it are processed by record_sent_messages(); null before its first call.';
 
 create table idempotency_keys (
   tenant_id bigint not null,
@@ -976,7 +981,7 @@ CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _c
  RETURNS text
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE
-RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
+RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'MESSAGE_SENT'::text THEN 'There are new messages'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'MESSAGE_SENT'::text THEN ' sent a message'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
 comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';
 
 CREATE OR REPLACE FUNCTION public.app_is_member(_channel_id bigint)
@@ -4171,6 +4176,190 @@ alter function record_reply(bigint,bytea) owner to discuss_system;
 revoke all on function record_reply(bigint,bytea) from public;
 comment on function record_reply(bigint,bytea) is 'Counts a new reply in its thread, adds its followers, and completes its event in the log with the counts of the thread. Returns that event. Only send_messages() calls it.';
 
+CREATE OR REPLACE FUNCTION public.record_sent_messages(_limit integer, _max_members integer, OUT events integer, OUT activities text, OUT error text, OUT is_skipped boolean)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '500ms'
+ SET plan_cache_mode TO 'force_generic_plan'
+ SET enable_seqscan TO 'off'
+AS $function$
+#variable_conflict use_column
+declare
+  _to constant xid8 := pg_snapshot_xmin(pg_current_snapshot());
+  _from xid8;
+  _last xid8;
+begin
+  events := 0;
+  is_skipped := false;
+  -- One call at a time over all instances.
+  if not pg_try_advisory_xact_lock(hashtext('record_sent_messages')) then
+    return;
+  end if;
+  select s.activities_xid into _from from event_log_state s;
+  -- The first call starts at the end of the log. So does one in a restored dump, where transaction ids start again, and one
+  -- before any member is concerned.
+  if _from is null or _from > _to or not exists (select 1 from channel_members w where w.wants_messages) then
+    update event_log_state set activities_xid = _to;
+    return;
+  end if;
+  select count(*), max(e.xid)
+  into events, _last
+  from (
+    select xid from channel_events where xid >= _from and xid < _to order by xid, id limit _limit
+  ) as e;
+  if events = 0 then
+    return;
+  end if;
+
+  begin
+    with posted as materialized (
+      select e.channel_id, e.message_id
+      from channel_events e
+      where e.xid >= _from
+        -- Up to the end of the last transaction, so that its events are processed together.
+        and e.xid <= _last
+        and e.kind = 'MESSAGE_CREATED'
+    ),
+    -- Lateral with an offset, so that each row is looked up by key, whatever the statistics of the tables are.
+    wanted as materialized (
+      select m.*, c.name
+      from posted p
+      cross join lateral (
+        select k.name
+        from channels k
+        where k.id = p.channel_id
+          and k.member_count <= _max_members
+          and k.deleted_at is null
+          and exists (select 1 from channel_members w where w.channel_id = k.id and w.wants_messages)
+        offset 0
+      ) as c
+      cross join lateral (
+        select
+          k.id, k.tenant_id, k.channel_id, k.sender_id, k.created_at, k.content, k.parent_id, k.mentions
+        from messages k
+        where k.id = p.message_id
+          and k.channel_id = p.channel_id
+          and not k.is_deleted
+          and k.notice is null
+          -- Recorded as mentions, as are those that name the member.
+          and k.mention_scope is distinct from 'CHANNEL'
+        offset 0
+      ) as m
+    ),
+    sent as materialized (
+      select m.*, w.user_id
+      from wanted m
+      cross join lateral (
+        select k.user_id
+        from channel_members k
+        where k.channel_id = m.channel_id
+          and k.wants_messages
+          and k.user_id != m.sender_id
+          and k.user_id != all (m.mentions)
+          and k.joined_at <= m.created_at
+          and is_member_status(k.status)
+          and wants_activity(k.is_muted, k.notification_level, false)
+          and m.id > coalesce(k.last_read_msg_id, 0)
+        offset 0
+      ) as w
+      -- These are recorded as replies.
+      where not exists (
+        select 1
+        from thread_followers f
+        where f.tenant_id = m.tenant_id
+          and f.root_id = m.parent_id
+          and f.user_id = w.user_id
+          and f.is_following
+      )
+    ),
+    latest as materialized (
+      select distinct on (s.user_id, s.channel_id)
+        s.*,
+        'messages:' || s.channel_id as key,
+        (count(*) over (partition by s.user_id, s.channel_id))::int as posts,
+        nullif(left(s.name, 255), '') as title,
+        activity_text('MESSAGE_SENT', '', s.name) as description,
+        jsonb_strip_nulls(jsonb_build_object(
+          'actor_name', '', 'channel_name', s.name, 'root_message_id', s.parent_id::text
+        )) as metadata
+      from sent s
+      order by s.user_id, s.channel_id, s.id desc
+    ),
+    -- Locked in the same order as by the statements that mark activities as read.
+    open as materialized (
+      select o.*
+      from (
+        select l.*, f.id as open_id, f."timestamp" as open_time
+        from latest l
+        cross join lateral (
+          select k.id, k."timestamp"
+          from activity_feed k
+          where k.tenant_id = l.tenant_id
+            and k.user_id = l.user_id
+            and k.collapse_key = l.key
+            and not k.is_read
+          offset 0
+        ) as f
+      ) as o
+      join activity_feed a on a.id = o.open_id and a."timestamp" = o.open_time
+      where not a.is_read
+      order by a.id
+      for no key update of a
+    ),
+    updated as (
+      update activity_feed a
+      set occurrences = a.occurrences + o.posts,
+          actor_id = o.sender_id,
+          message_id = o.id,
+          title = o.title,
+          description = o.description,
+          metadata = o.metadata,
+          "timestamp" = greatest(a."timestamp", o.created_at),
+          xid = pg_current_xact_id()
+      from open o
+      where a.id = o.open_id and a."timestamp" = o.open_time
+      returning a as activity, o.content
+    ),
+    inserted as (
+      insert into activity_feed as a
+        (tenant_id, user_id, action_type, actor_id, channel_id, message_id, description, title, metadata,
+         collapse_key, occurrences, "timestamp", created_at)
+      select
+        l.tenant_id, l.user_id, 'MESSAGE_SENT', l.sender_id, l.channel_id, l.id, l.description, l.title, l.metadata,
+        l.key, l.posts, l.created_at, now_ms()
+      from latest l
+      where not exists (select 1 from open o where o.user_id = l.user_id and o.channel_id = l.channel_id)
+      order by l.user_id, l.channel_id
+      returning a as activity
+    )
+    select json_agg(r.recorded)::text
+    into activities
+    from (
+      select activity_json(u.activity, u.content) as recorded from updated u
+      union all
+      select activity_json(i.activity, l.content)
+      from inserted i
+      join latest l on l.user_id = (i.activity).user_id and l.channel_id = (i.activity).channel_id
+    ) as r;
+  exception when others then
+    error := sqlstate || ' ' || sqlerrm;
+    -- A single transaction of the log that fails is skipped, unless the error is one of the database's state.
+    is_skipped := _limit = 1 and left(sqlstate, 2) not in ('08', '25', '40', '53', '55', '57', '58');
+    if not is_skipped then
+      events := 0;
+      return;
+    end if;
+  end;
+  update event_log_state set activities_xid = (_last::text::bigint + 1)::text::xid8;
+end
+$function$;
+alter function record_sent_messages(integer,integer) owner to discuss_system;
+revoke all on function record_sent_messages(integer,integer) from public;
+grant execute on function record_sent_messages(integer,integer) to discuss_service;
+comment on function record_sent_messages(integer,integer) is 'Records the messages of about _limit events of the log as activities of members that have set their notification level to ALL, in channels of at most _max_members members: one activity per channel while it is unread. The position in the log is written in the same transaction, so no message is counted twice. Returns the number of events, less than _limit if none are left, and the activities as JSON. After an error nothing is recorded; with a _limit of 1 the failing transaction of the log is then skipped (is_skipped).';
+
 CREATE OR REPLACE FUNCTION public.release_storage()
  RETURNS trigger
  LANGUAGE plpgsql
@@ -4530,7 +4719,10 @@ CREATE OR REPLACE FUNCTION public.restart_event_log()
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-  update event_log_state set epoch = epoch + 1 + (random() * 1000000000)::bigint;
+  update event_log_state
+  set epoch = epoch + 1 + (random() * 1000000000)::bigint,
+      -- Behind the events that get a new xid below: their activities are recorded.
+      activities_xid = (pg_current_xact_id()::text::bigint + 1)::text::xid8;
   -- In a restored dump transaction ids start again, and readers would wait for these.
   update channel_events set xid = pg_current_xact_id() where xid > pg_current_xact_id();
 end

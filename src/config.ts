@@ -154,7 +154,10 @@ export function toConfig(env: Env) {
       cacheMs: read.count('DIRECTORY_CACHE_MS', 60_000),
       cacheUsers: read.count('DIRECTORY_CACHE_USERS', 100_000),
     },
-    activity: { pendingIntervalMs: read.count('ACTIVITY_PENDING_INTERVAL_MS', 1_000, 1) },
+    activity: {
+      pendingIntervalMs: read.count('ACTIVITY_PENDING_INTERVAL_MS', 1_000, 1),
+      messagesMaxMembers: read.count('ACTIVITY_MESSAGES_MAX_MEMBERS', 100),
+    },
     unread: { updateIntervalMs: read.count('UNREAD_UPDATE_INTERVAL_MS', 3_000) },
     storage: {
       bucket: read.optional('S3_BUCKET'),

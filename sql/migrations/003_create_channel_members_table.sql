@@ -29,6 +29,8 @@ create table channel_members (
   own_posts bigint not null default 0,
   own_posts_read bigint not null default 0,
 
+  wants_messages boolean not null default false,
+
   restricted_by bigint,
   restricted_until bigint,
 
@@ -68,6 +70,8 @@ comment on column channel_members.updated_at is
 comment on column channel_members.read_post_seq is 'post_seq of last_read_msg_id, 0 without a marker.';
 comment on column channel_members.own_posts is 'Messages that this user has posted in the channel.';
 comment on column channel_members.own_posts_read is 'How many of own_posts are at or before the read marker.';
+comment on column channel_members.wants_messages is
+  'Whether the user has set notification_level to ALL, and does not only have it by default: record_sent_messages() then records messages as activities.';
 comment on column channel_members.restricted_by is
   'User who took away the right to post (0: a service); null without a restriction. Kept when the user leaves, so that leaving and joining again does not end it.';
 comment on column channel_members.restricted_until is

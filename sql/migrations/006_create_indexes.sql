@@ -128,6 +128,11 @@ create index idx_object_deletions_key
 create index idx_object_deletions_due
   on object_deletions (due_at);
 
+-- Members whose activities contain the messages of a channel: record_sent_messages().
+create index idx_channel_members_messages
+  on channel_members (channel_id)
+  where wants_messages;
+
 -- activity_feed
 
 -- Activities of a user, newest first: ListActivities.

@@ -55,17 +55,20 @@ create table event_log_state (
   epoch bigint not null,
   floor_xid xid8 not null default '0',
   floor_id bigint not null default 0,
+  activities_xid xid8,
 
   primary key (tenant_id),
   constraint event_log_state_single_row check (tenant_id = 0)
 );
 comment on table event_log_state is
-  'One row: the limits within which cursors into the log of all tenants are valid, see read_tenant_events().';
+  'One row: the limits within which cursors into the log of all tenants are valid, see read_tenant_events(), and the position of record_sent_messages().';
 comment on column event_log_state.tenant_id is 'Always 0: the row applies to all tenants.';
 comment on column event_log_state.epoch is
   'A cursor with another epoch is invalid; restart_event_log() starts a new epoch.';
 comment on column event_log_state.floor_xid is
   'With floor_id, the last dropped event in the order (xid, id): a cursor before it has missed events.';
 comment on column event_log_state.floor_id is 'See floor_xid.';
+comment on column event_log_state.activities_xid is
+  'The events of all transactions below it are processed by record_sent_messages(); null before its first call.';
 
 insert into event_log_state (epoch) values ((random() * 9007199254740991)::bigint);

@@ -41,7 +41,7 @@ function visibleActivities(sql: Sql, tenantId: bigint, userId: bigint) {
         -- The row remains unread if its portion was recorded while MarkRead ran. Later ones about an older message, such
         -- as reactions, have another time.
         a.is_read or (
-          a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED')
+          a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED', 'MESSAGE_SENT')
           and a."timestamp" = m.created_at
           and me.last_read_msg_id >= a.message_id
         ) is true as is_read
@@ -201,6 +201,28 @@ export function recordPending(sql: Pool, limit: number): PendingQuery<PendingRow
   `;
 }
 
+export type SentMessagesRow = {
+  /** Events of the log that were processed. */
+  readonly events: number;
+  /** JSON text for `signalActivities`. */
+  readonly activities: string | null;
+  readonly error: string | null;
+  /** Whether the events were skipped because of the error. */
+  readonly isSkipped: boolean;
+};
+
+/** Records the messages of the next events of the log for members with the notification level ALL. */
+export function recordSentMessages(
+  sql: Pool,
+  limit: number,
+  maxMembers: number,
+): PendingQuery<SentMessagesRow[]> {
+  return sql<SentMessagesRow[]>`
+    select events, activities, error, is_skipped
+    from record_sent_messages(${limit}, ${maxMembers})
+  `;
+}
+
 const MARK_LIMIT = 1_000;
 
 /**
@@ -223,7 +245,7 @@ export function markSeen(
         and a.user_id = ${userId}
         and a.is_read = false
         and a.channel_id = ${channelId}
-        and a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED', 'REACTION_RECEIVED')
+        and a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED', 'REACTION_RECEIVED', 'MESSAGE_SENT')
         and a.message_id <= ${upTo}
         ${condition}
       order by a.id

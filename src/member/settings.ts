@@ -95,7 +95,7 @@ function updateSettings(
     set
       ${isPinned === undefined ? sql`` : sql`is_pinned = ${isPinned},`}
       ${isMuted === undefined ? sql`` : sql`is_muted = ${isMuted},`}
-      ${notificationLevel === undefined ? sql`` : sql`notification_level = ${notificationLevel},`}
+      ${notificationLevel === undefined ? sql`` : sql`notification_level = ${notificationLevel}, wants_messages = ${notificationLevel === 'ALL'},`}
       ${metadata === undefined ? sql`` : sql`metadata = ${metadata}::text::jsonb,`}
       updated_at = now_ms()
     from channels c

@@ -210,6 +210,8 @@ export function updateThreadMarker(
       thread.channelId,
       sql`(select m.read_reply_id from moved m)`,
       sql`
+        -- These stand for messages outside the thread, too.
+        and a.action_type != 'MESSAGE_SENT'
         and exists (
           select 1
           from messages x

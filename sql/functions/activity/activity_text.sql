@@ -4,12 +4,14 @@ return case
     when _actor_name = '' then case _type
       when 'MENTION_RECEIVED' then 'You were mentioned'
       when 'REPLY_RECEIVED' then 'There is a reply'
+      when 'MESSAGE_SENT' then 'There are new messages'
       when 'REACTION_RECEIVED' then format('There is a reaction %s to your message', _emoji)
       else 'You were added'
     end
     else _actor_name || case _type
       when 'MENTION_RECEIVED' then ' mentioned you'
       when 'REPLY_RECEIVED' then ' replied'
+      when 'MESSAGE_SENT' then ' sent a message'
       when 'REACTION_RECEIVED' then format(' reacted %s to your message', _emoji)
       else ' added you'
     end

@@ -3,7 +3,10 @@ language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 begin
-  update event_log_state set epoch = epoch + 1 + (random() * 1000000000)::bigint;
+  update event_log_state
+  set epoch = epoch + 1 + (random() * 1000000000)::bigint,
+      -- Behind the events that get a new xid below: their activities are recorded.
+      activities_xid = (pg_current_xact_id()::text::bigint + 1)::text::xid8;
   -- In a restored dump transaction ids start again, and readers would wait for these.
   update channel_events set xid = pg_current_xact_id() where xid > pg_current_xact_id();
 end
