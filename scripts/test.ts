@@ -23,6 +23,7 @@ const LONGEST = [
   'test/fuzz/',
   'test/outage-postgres',
   'src/event/subscribe/',
+  'test/hostile/memory',
   'src/presence/event',
   'src/search/rpc',
   'test/isolation',
