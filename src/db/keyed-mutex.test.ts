@@ -18,7 +18,8 @@ describe('a locked channel', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ DATABASE_CONNECTIONS: '4' });
+    // On a slow machine, the calls that wait take longer than the default deadline.
+    the = await app({ DATABASE_CONNECTIONS: '4', DEFAULT_DEADLINE_MS: '60000' });
   });
   after(() => the.close());
 
