@@ -1,5 +1,6 @@
 // usage: npm run chaos [-- part of a fault's name ...]
 import { setTimeout as sleep } from 'node:timers/promises';
+import { scannerFails, storeFails } from '../test/chaos/faults/files.ts';
 import { instanceFrozen, instanceKilled, rollingRestart } from '../test/chaos/faults/instances.ts';
 import {
   poolFull,
@@ -34,6 +35,12 @@ const FAULTS: readonly Fault[] = [
   postgresReset(8),
   postgresStalled(6_000),
   poolFull(6_000),
+  storeFails('down', 8_000),
+  storeFails('slow', 8_000),
+  storeFails('stall', 8_000),
+  scannerFails('down', 8_000),
+  scannerFails('slow', 8_000),
+  scannerFails('stall', 8_000),
   readersPaused(1, 60_000, 20),
   readersPaused(200, 10_000, 40),
 ];

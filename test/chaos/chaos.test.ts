@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { hasPostgresProgram } from '../../scripts/lib/postgres.ts';
+import { scannerFails, storeFails } from './faults/files.ts';
 import { instanceKilled, rollingRestart } from './faults/instances.ts';
 import { postgresCrashed, postgresReset } from './faults/postgres.ts';
 import { redisDropping, redisStopped } from './faults/redis.ts';
@@ -10,6 +11,8 @@ import { TestCluster } from './test-cluster.ts';
 const SIZE = { channels: 4, senders: 6, subscribers: 12, perSecond: 60 };
 // `npm run chaos` has more of them, and for longer.
 const FAULTS = [
+  storeFails('down', 600),
+  scannerFails('down', 600),
   redisStopped(2_500),
   redisDropping(2_000),
   postgresCrashed(500),
@@ -37,7 +40,7 @@ describe('two instances under load, while faults are injected', { skip }, () => 
     });
   }
 
-  it('store each acknowledged message once, in one order, with correct unread counts', async () => {
+  it('store each acknowledged message once, in one order, with correct unread counts and scanned files', async () => {
     assert.deepEqual((await checkFinally(cluster, [])).violations, []);
   });
 });

@@ -4,6 +4,8 @@ import { FaultProxy } from '../kit/fault-proxy.ts';
 import { createRandom } from '../kit/random.ts';
 import { createTokenSigner, type TokenSigner } from '../kit/tokens.ts';
 import { until } from '../kit/until.ts';
+import { environment } from './environment.ts';
+import { FileServers } from './file-servers.ts';
 import { Instance } from './instance.ts';
 import { Ledger } from './ledger.ts';
 import { ReconnectingSubscriber } from './reconnecting-subscriber.ts';
@@ -11,6 +13,7 @@ import { InstanceWriter, Sender, SharedMessages } from './sender.ts';
 import { Stores } from './stores.ts';
 import { StreamSender } from './stream-sender.ts';
 import { TENANT, TestUser } from './test-user.ts';
+import { Uploader } from './uploader.ts';
 
 /** Number of channels and users, and their load. */
 export type Size = {
@@ -37,6 +40,9 @@ export const SETTINGS = {
   DATABASE_QUEUE_SIZE: '50',
   DATABASE_CONNECT_TIMEOUT_MS: '2000',
   EVENT_STREAM_BUFFER_BYTES: '262144',
+  S3_TIMEOUT_MS: '1000',
+  SCAN_INTERVAL_MS: '300',
+  SCAN_TIMEOUT_MS: '3000',
   // Several `started` messages for each stream.
   EVENT_STARTED_CHANNELS: '2',
 };
@@ -52,12 +58,14 @@ export class TestCluster implements AsyncDisposable {
   /** Proxies between the instances and their stores. */
   readonly redis: FaultProxy;
   readonly postgres: FaultProxy;
+  readonly fileServers: FileServers;
   readonly instances: readonly [Instance, Instance];
   readonly random: ReturnType<typeof createRandom>;
   readonly ledger = new Ledger();
   readonly tokens: TokenSigner;
   readonly senders: Sender[] = [];
   readonly subscribers: ReconnectingSubscriber[] = [];
+  readonly uploaders: Uploader[] = [];
   /** All users are members of the first channel. */
   readonly channelIds: bigint[] = [];
   readonly #writers: InstanceWriter[] = [];
@@ -73,6 +81,7 @@ export class TestCluster implements AsyncDisposable {
     stores: Stores;
     redis: FaultProxy;
     postgres: FaultProxy;
+    fileServers: FileServers;
     instances: readonly [Instance, Instance];
     tokens: TokenSigner;
     seed: number;
@@ -81,6 +90,7 @@ export class TestCluster implements AsyncDisposable {
     this.stores = parts.stores;
     this.redis = parts.redis;
     this.postgres = parts.postgres;
+    this.fileServers = parts.fileServers;
     this.instances = parts.instances;
     this.tokens = parts.tokens;
     this.random = createRandom(parts.seed);
@@ -96,8 +106,10 @@ export class TestCluster implements AsyncDisposable {
     const stores = owned.use(await Stores.open());
     const redis = owned.adopt(await FaultProxy.open(stores.redisPort, true), (proxy) => proxy.close());
     const postgres = owned.adopt(await FaultProxy.open(stores.postgresPort, false), (proxy) => proxy.close());
+    const fileServers = owned.use(await FileServers.open());
     const tokens = await createTokenSigner();
-    const env = { ...SETTINGS, ...settings, ...environment(stores, redis, postgres, tokens) };
+    const servers = { ...fileServers.env, ...environment(stores, redis, postgres, tokens) };
+    const env = { ...SETTINGS, ...settings, ...servers };
     const start = async (name: string) =>
       owned.adopt(await Instance.start(name, env), (instance) => instance.close());
     const instances = await Promise.all([start('một'), start('hai')]);
@@ -105,6 +117,7 @@ export class TestCluster implements AsyncDisposable {
       stores,
       redis,
       postgres,
+      fileServers,
       instances,
       tokens,
       seed,
@@ -155,7 +168,9 @@ export class TestCluster implements AsyncDisposable {
     this.#stopSending = new AbortController();
     const { signal } = this.#stopSending;
     this.#sending = Promise.all(
-      [...this.senders, ...this.#writers, ...this.#streamSenders].map((one) => one.run(signal)),
+      [...this.senders, ...this.#writers, ...this.#streamSenders, ...this.uploaders].map((one) =>
+        one.run(signal),
+      ),
     );
     // `stopSending` reports a failure; until then it is not an unhandled rejection.
     this.#sending.catch(() => {});
@@ -199,6 +214,8 @@ export class TestCluster implements AsyncDisposable {
         throw new RangeError('too few senders or channels');
       this.#writers.push(new InstanceWriter(sender, channelId, instance));
     }
+    for (const { user } of this.senders.slice(0, 2))
+      this.uploaders.push(new Uploader(user, this.channelIds[0] ?? 0n));
     for (const { user } of this.senders.filter(({ user }) => user.edge === 'grpc'))
       this.#streamSenders.push(new StreamSender(user, this.channelIds.slice(0, channels), this.random));
     for (const user of users.slice(senders)) this.subscribers.push(new ReconnectingSubscriber(user));
@@ -222,18 +239,4 @@ export class TestCluster implements AsyncDisposable {
       this.channelIds.push(channel?.id ?? 0n);
     }
   }
-}
-
-function environment(stores: Stores, redis: FaultProxy, database: FaultProxy, tokens: TokenSigner) {
-  const databaseUrl = new URL(stores.serviceUrl);
-  databaseUrl.port = `${database.port}`;
-  return {
-    DATABASE_URL: databaseUrl.href,
-    REDIS_URL: `redis://127.0.0.1:${redis.port}`,
-    REDIS_CLUSTER: 'false',
-    AUTH_JWKS_URL: tokens.jwksUrl,
-    AUTH_ISSUER: tokens.issuer,
-    AUTH_AUDIENCE: tokens.audience,
-    SECRET_KEYS: tokens.secretKeys,
-  };
 }
