@@ -6,6 +6,8 @@ import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
 const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts'];
+// They download a browser, so they run only if the call names them.
+const IN_BROWSER = 'test/browser/';
 // Tests that use Redis also run on a Redis Cluster of three nodes.
 const ON_CLUSTER = [
   'src/event/',
@@ -41,9 +43,14 @@ const STOP_MS = 5_000;
 
 process.exitCode = await main(process.argv.slice(2));
 
+function isWanted(file: string, wanted: readonly string[]): boolean {
+  if (wanted.length === 0) return !file.startsWith(IN_BROWSER);
+  return wanted.some((part) => file.includes(part));
+}
+
 async function main(wanted: readonly string[]): Promise<number> {
   const files = globSync(FILES)
-    .filter((file) => wanted.length === 0 || wanted.some((part) => file.includes(part)))
+    .filter((file) => isWanted(file, wanted))
     .sort(byLength);
   if (files.length === 0) {
     console.error(`no test file matches ${wanted.join(' ') || FILES.join(' ')}`);

@@ -13,6 +13,8 @@ const exec = promisify(execFile);
 export interface Wanted {
   /** Alternatives, the preferred one first, each with the package that contains it. */
   readonly alternatives: readonly { readonly name: string; readonly package: string }[];
+  /** Folders of programs in the package, below `usr/`. */
+  readonly folders?: readonly string[];
   /** An argument with which the program only prints something. */
   readonly probe: string;
   /** Folder below `.dev/` for the unpacked packages. */
@@ -125,11 +127,12 @@ function publish(wanted: Wanted, root: string): void {
   }
 }
 
-function programIn({ alternatives, probe }: Wanted, root: string): Program | undefined {
+function programIn(
+  { alternatives, folders = ['bin', 'sbin'], probe }: Wanted,
+  root: string,
+): Program | undefined {
   const libraries = ['usr/lib', 'lib'].flatMap((folder) => librariesIn(join(root, folder))).join(':');
-  const files = alternatives.flatMap(({ name }) =>
-    ['bin', 'sbin'].map((part) => join(root, 'usr', part, name)),
-  );
+  const files = alternatives.flatMap(({ name }) => folders.map((part) => join(root, 'usr', part, name)));
   for (const file of files) {
     if (!existsSync(file)) continue;
     if (canRun('env', [`LD_LIBRARY_PATH=${libraries}`, file, probe])) return { file, libraries };
@@ -140,5 +143,6 @@ function programIn({ alternatives, probe }: Wanted, root: string): Program | und
 function librariesIn(folder: string): string[] {
   if (!existsSync(folder)) return [];
   const triplets = readdirSync(folder).filter((name) => name.includes('-linux-gnu'));
-  return [...triplets.map((name) => join(folder, name)), folder];
+  // Some libraries are in a folder of their own, which others name by its absolute path.
+  return [...triplets.flatMap((name) => [join(folder, name), join(folder, name, 'pulseaudio')]), folder];
 }

@@ -1,0 +1,102 @@
+import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
+import { once } from 'node:events';
+import { readFileSync } from 'node:fs';
+import { createServer, type Server } from 'node:http';
+import { after, before, describe, it } from 'node:test';
+import { type Browser, chromium, type Page } from 'playwright-core';
+import sharp from 'sharp';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { openChromium } from '../../scripts/lib/chromium.ts';
+import { type App, type As, app } from '../kit/app.ts';
+import { FakeClamd } from '../kit/clamd.ts';
+import { freshStorage, type TestStorage } from '../kit/storage.ts';
+
+const ana = { userId: 1n, tenantId: 1n };
+const binh = { userId: 2n, tenantId: 1n };
+const PAGE = readFileSync(new URL('page.html', import.meta.url));
+
+const program = await openChromium(console.log).catch((error: Error) => error);
+const skip = program instanceof Error ? `${program.message}: ${program.cause}` : false;
+
+describe('a file in a browser', { skip }, () => {
+  let the: App;
+  let storage: TestStorage;
+  let clamd: FakeClamd;
+  let server: Server;
+  let origin: string;
+  let browser: Browser;
+  let channelId: bigint;
+
+  before(async () => {
+    if (program instanceof Error) return;
+    server = createServer((_, response) => response.setHeader('content-type', 'text/html').end(PAGE));
+    server.listen(0, '127.0.0.1');
+    await once(server, 'listening');
+    const address = server.address();
+    assert.ok(address !== null && typeof address === 'object');
+    origin = `http://127.0.0.1:${address.port}`;
+    [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
+    const scan = { CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30' };
+    the = await app({ ...storage.env, ...scan, WEB_ORIGINS: origin });
+    const { channel } = await the
+      .client(ChannelService, ana)
+      .createChannel({ name: 'Kho', memberUserIds: [2n] });
+    channelId = channel?.id ?? 0n;
+    const env = { ...process.env, LD_LIBRARY_PATH: program.libraries };
+    browser = await chromium.launch({ executablePath: program.file, args: ['--no-sandbox'], env });
+  });
+  after(async () => {
+    await browser?.close();
+    await the?.close();
+    await Promise.all([storage?.close(), clamd?.close()]);
+    server?.closeAllConnections();
+    server?.close();
+  });
+
+  async function open(as: As): Promise<Page> {
+    const page = await browser.newPage();
+    const test = {
+      url: `http://${the.instances[0]?.webAddress}`,
+      token: await the.tokens.sign(as),
+      channelId: `${channelId}`,
+    };
+    await page.addInitScript(`window.test = ${JSON.stringify(test)}`);
+    await page.goto(origin);
+    return page;
+  }
+
+  it('is chosen, uploaded, and shown to both members', async () => {
+    const noise = { type: 'gaussian', mean: 128, sigma: 60 } as const;
+    const buffer = await sharp({
+      create: { width: 1_000, height: 600, channels: 3, background: 'grey', noise },
+    })
+      .png()
+      .toBuffer();
+    const [sender, reader] = [await open(ana), await open(binh)];
+    await sender.setInputFiles('input', { name: 'ảnh kho.png', mimeType: 'image/png', buffer });
+    for (const page of [sender, reader]) {
+      await page.waitForFunction(
+        `document.title !== 'Tệp' ||
+          [...document.images].filter(({ complete, naturalWidth }) => complete && naturalWidth > 0).length === 3`,
+      );
+      assert.equal(await page.title(), 'Tệp');
+      const sizes = await page.evaluate('[...document.images].map(({ naturalWidth }) => naturalWidth)');
+      assert.deepEqual(sizes, [16, 256, 1_000]);
+      assert.match((await page.textContent('li')) ?? '', /^ảnh kho\.png: SCAN_STATUS_CLEAN/);
+    }
+  });
+
+  it('of more than one part is uploaded with progress', async () => {
+    const sender = await open(ana);
+    const buffer = randomBytes((16 << 20) + 1_000);
+    await sender.setInputFiles('input', { name: 'lớn.bin', mimeType: 'application/octet-stream', buffer });
+    await sender.waitForFunction(
+      `document.title !== 'Tệp' || document.body.textContent.includes('lớn.bin: SCAN_STATUS_CLEAN')`,
+    );
+    assert.equal(await sender.title(), 'Tệp');
+    const progress = await sender.evaluate('window.progress');
+    assert.ok(Array.isArray(progress) && progress.length > 1);
+    assert.ok(progress[0] < 1 && progress.at(-1) === 1, `${progress}`);
+  });
+});
