@@ -2,7 +2,7 @@
 
 // Lowest first. A feature imports the features of the lines above its own, except their `rpc.ts`.
 const FEATURE_LEVELS = [
-  ['activity', 'membership', 'notice', 'presence', 'server'],
+  ['activity', 'audit', 'membership', 'notice', 'presence', 'server'],
   ['reaction'],
   ['channel'],
   ['attachment'],

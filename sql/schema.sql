@@ -179,6 +179,54 @@ comment on column attachments.inline_safe is 'Whether the scan found no HTML in 
 comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
 comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
 
+create table audit_events (
+  tenant_id bigint not null,
+  seq bigint not null,
+  occurred_at bigint not null,
+  actor_kind character varying(20) not null,
+  actor_id bigint not null,
+  action character varying(100) not null,
+  details jsonb not null,
+  previous_hash bytea not null,
+  hash bytea not null,
+  constraint audit_events_pkey PRIMARY KEY (tenant_id, seq)
+);
+CREATE TRIGGER trigger_reject_audit_change BEFORE DELETE OR UPDATE OR TRUNCATE ON public.audit_events FOR EACH STATEMENT EXECUTE FUNCTION reject_audit_change();
+comment on trigger trigger_reject_audit_change on audit_events is 'Keeps the log append-only, for its owner, too.';
+alter table audit_events enable row level security, force row level security;
+create policy system_policy on audit_events as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on audit_events to discuss_service;
+grant insert, select on audit_events to discuss_system;
+comment on table audit_events is 'The audit log of each tenant; tenant 0: calls of operators that concern all. Append-only, and chained by hash: see append_audit_event() and verify_audit_events().';
+comment on column audit_events.tenant_id is 'Tenant concerned; 0: none or all.';
+comment on column audit_events.seq is 'Number of the event in the log of its tenant, 1..N without gaps.';
+comment on column audit_events.occurred_at is 'When it happened, epoch ms.';
+comment on column audit_events.actor_kind is 'user, service, operator or job.';
+comment on column audit_events.actor_id is 'Id of the user or operator; 0 if there is none.';
+comment on column audit_events.action is 'What was done, such as AdminService/PlaceHold or ROLE_CHANGED.';
+comment on column audit_events.details is 'Ids and numbers of what was done; never content.';
+comment on column audit_events.previous_hash is 'hash of the event before; empty for the first.';
+comment on column audit_events.hash is 'SHA-256 over previous_hash and all other columns, see audit_hash().';
+
+create table audit_heads (
+  tenant_id bigint not null,
+  seq bigint not null,
+  hash bytea not null,
+  constraint audit_heads_pkey PRIMARY KEY (tenant_id)
+);
+alter table audit_heads enable row level security, force row level security;
+create policy system_policy on audit_heads as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on audit_heads to discuss_service;
+grant insert, select, update on audit_heads to discuss_system;
+comment on table audit_heads is 'The last event of each audit log. Its row orders the writers, and shows when the last events of a log were removed.';
+comment on column audit_heads.tenant_id is 'Tenant of the log.';
+comment on column audit_heads.seq is 'seq of its last event.';
+comment on column audit_heads.hash is 'hash of its last event.';
+
 create table channel_entity_aliases (
   tenant_id bigint not null,
   entity_type character varying(100) not null,
@@ -514,6 +562,43 @@ comment on column idempotency_keys.payload_hash is 'Hash of the request, to dist
 comment on column idempotency_keys.channel_id is 'Channel of the result.';
 comment on column idempotency_keys.resource_id is 'Id of the created resource: message, channel, ...';
 comment on column idempotency_keys.created_at is 'When the request first arrived, epoch ms.';
+
+create table legal_holds (
+  id bigint not null default nextval('legal_holds_id_seq'::regclass),
+  tenant_id bigint not null,
+  channel_id bigint,
+  user_id bigint,
+  entity_type character varying(100),
+  entity_id bigint,
+  reason text not null,
+  placed_at bigint not null,
+  placed_by bigint not null,
+  released_at bigint,
+  released_by bigint,
+  constraint hold_has_subject CHECK (((num_nonnulls(channel_id, user_id, entity_id) = 1) AND ((entity_type IS NULL) = (entity_id IS NULL)))),
+  constraint legal_holds_pkey PRIMARY KEY (id)
+);
+CREATE UNIQUE INDEX idx_legal_holds_active ON public.legal_holds USING btree (tenant_id, COALESCE(channel_id, (0)::bigint), COALESCE(user_id, (0)::bigint), COALESCE(entity_type, ''::character varying), COALESCE(entity_id, (0)::bigint)) WHERE (released_at IS NULL);
+CREATE INDEX idx_legal_holds_tenant ON public.legal_holds USING btree (tenant_id, id DESC);
+alter table legal_holds enable row level security, force row level security;
+create policy system_policy on legal_holds as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on legal_holds to discuss_service;
+grant insert, select, update on legal_holds to discuss_system;
+grant usage on sequence legal_holds_id_seq to discuss_system;
+comment on table legal_holds is 'Legal holds: while one is active, retention removes and archives nothing of its subject. A released hold remains as a record.';
+comment on column legal_holds.id is 'Id of the hold.';
+comment on column legal_holds.tenant_id is 'Tenant of the subject.';
+comment on column legal_holds.channel_id is 'Subject: a channel.';
+comment on column legal_holds.user_id is 'Subject: a user, in all channels.';
+comment on column legal_holds.entity_type is 'Subject: an entity, with its topic channel and its activities.';
+comment on column legal_holds.entity_id is 'Id of that entity.';
+comment on column legal_holds.reason is 'Why the hold was placed, such as the number of a case.';
+comment on column legal_holds.placed_at is 'When it was placed, epoch ms.';
+comment on column legal_holds.placed_by is 'Id of the operator who placed it; 0 if the token has none.';
+comment on column legal_holds.released_at is 'When it was released, epoch ms; null while it is active.';
+comment on column legal_holds.released_by is 'Id of the operator who released it.';
 
 create table message_edits (
   tenant_id bigint not null,
@@ -1046,6 +1131,43 @@ CREATE OR REPLACE FUNCTION public.app_user_id()
 RETURN (NULLIF(current_setting('app.user_id'::text, true), ''::text))::bigint;
 comment on function app_user_id() is 'User who calls, or for whom a service acts, from the setting app.user_id; null if unset.';
 
+CREATE OR REPLACE FUNCTION public.append_audit_event(_tenant_id bigint, _actor_kind text, _actor_id bigint, _action text, _details jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _head audit_heads;
+  _now bigint;
+  _hash bytea;
+begin
+  insert into audit_heads (tenant_id, seq, hash)
+  values (_tenant_id, 0, '')
+  on conflict do nothing;
+  select h.*
+  into _head
+  from audit_heads h
+  where h.tenant_id = _tenant_id
+  for no key update;
+
+  _now := now_ms();
+  _hash := audit_hash(_head.hash, _tenant_id, _head.seq + 1, _now, _actor_kind, _actor_id, _action, _details);
+  insert into audit_events
+    (tenant_id, seq, occurred_at, actor_kind, actor_id, action, details, previous_hash, hash)
+  values
+    (_tenant_id, _head.seq + 1, _now, _actor_kind, _actor_id, _action, _details, _head.hash, _hash);
+  update audit_heads h
+  set seq = _head.seq + 1,
+      hash = _hash
+  where h.tenant_id = _tenant_id;
+end
+$function$;
+alter function append_audit_event(bigint,text,bigint,text,jsonb) owner to discuss_system;
+revoke all on function append_audit_event(bigint,text,bigint,text,jsonb) from public;
+grant execute on function append_audit_event(bigint,text,bigint,text,jsonb) to discuss_service;
+comment on function append_audit_event(bigint,text,bigint,text,jsonb) is 'Appends an event to the audit log of a tenant (0: of operators). Locks the head of the log until commit, after all other locks of the transaction.';
+
 CREATE OR REPLACE FUNCTION public.append_event(_channel_id bigint, _kind text, _actor_id bigint, _payload bytea, _seq_offset integer, _message_id bigint DEFAULT NULL::bigint)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
@@ -1118,6 +1240,15 @@ alter function assign_post_seq() owner to discuss_system;
 revoke all on function assign_post_seq() from public;
 comment on function assign_post_seq() is 'Numbers a message that is inserted without post_seq (an import or other plain SQL) and counts it for its channel and sender. A writer that sets post_seq must update channels.post_seq, last_message_id and channel_members.own_posts itself.';
 
+CREATE OR REPLACE FUNCTION public.audit_hash(_previous bytea, _tenant_id bigint, _seq bigint, _occurred_at bigint, _actor_kind text, _actor_id bigint, _action text, _details jsonb)
+ RETURNS bytea
+ LANGUAGE sql
+ IMMUTABLE
+RETURN sha256((_previous || convert_to((jsonb_build_array(_tenant_id, _seq, _occurred_at, _actor_kind, _actor_id, _action, _details))::text, 'UTF8'::name)));
+revoke all on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) from public;
+grant execute on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) to discuss_system;
+comment on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) is 'SHA-256 that chains an event of the audit log to the one before: over its hash and all columns of the event as a JSON array.';
+
 CREATE OR REPLACE FUNCTION public.browse_channels(_words text[], _after bigint, _limit integer)
  RETURNS TABLE(channel_id bigint, place bigint)
  LANGUAGE plpgsql
@@ -1156,6 +1287,29 @@ alter function browse_channels(text[],bigint,integer) owner to discuss_system;
 revoke all on function browse_channels(text[],bigint,integer) from public;
 grant execute on function browse_channels(text[],bigint,integer) to discuss_service;
 comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names contain all the words, ordered by name, after the given channel. Checks tenant and visibility itself, because the service sees no row of channel_names.';
+
+CREATE OR REPLACE FUNCTION public.certify_purge(_purged jsonb, _action text, _rule jsonb)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _part record;
+begin
+  -- In the order of tenants, so that two purges do not wait for each other.
+  for _part in
+    select p.tenant_id, p.details
+    from (select (e ->> 'tenant_id')::bigint as tenant_id, e - 'tenant_id' as details from jsonb_array_elements(_purged) as e) as p
+    order by p.tenant_id
+  loop
+    perform append_audit_event(_part.tenant_id, 'job', 0, _action, _part.details || _rule);
+  end loop;
+end
+$function$;
+alter function certify_purge(jsonb,text,jsonb) owner to discuss_system;
+revoke all on function certify_purge(jsonb,text,jsonb) from public;
+comment on function certify_purge(jsonb,text,jsonb) is 'Records in the audit log of each tenant what a purge removed: [{"tenant_id": 1, "count": 2, "first_id": "3", "last_id": "4"}], and the rule that applied. In the transaction of the purge, so a certificate exists for exactly what was removed.';
 
 CREATE OR REPLACE FUNCTION public.change_reactions(_tenant_id bigint, _channel_id bigint, _message_id bigint, _items json, _max_emoji integer, _max_users integer)
  RETURNS TABLE(item integer, error_reason text, seq bigint, payload bytea, reactions text, activities text)
@@ -2508,6 +2662,24 @@ alter function insert_messages(json,bigint[],boolean,boolean,boolean) owner to d
 revoke all on function insert_messages(json,bigint[],boolean,boolean,boolean) from public;
 comment on function insert_messages(json,bigint[],boolean,boolean,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
 
+CREATE OR REPLACE FUNCTION public.is_held(_tenant_id bigint, _channel_id bigint, _user_ids bigint[], _entity_type text DEFAULT NULL::text, _entity_id bigint DEFAULT NULL::bigint)
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM legal_holds h
+           WHERE ((h.tenant_id = is_held._tenant_id) AND (h.released_at IS NULL) AND ((h.channel_id = is_held._channel_id) OR (h.user_id = ANY (is_held._user_ids)) OR (((h.entity_type)::text = is_held._entity_type) AND (h.entity_id = is_held._entity_id)) OR (EXISTS ( SELECT
+                    FROM channels c
+                   WHERE ((c.id = is_held._channel_id) AND ((c.entity_type)::text = (h.entity_type)::text) AND (c.entity_id = h.entity_id)))) OR (EXISTS ( SELECT
+                    FROM channel_entity_aliases a
+                   WHERE ((a.tenant_id = is_held._tenant_id) AND (a.channel_id = is_held._channel_id) AND ((a.entity_type)::text = (h.entity_type)::text) AND (a.entity_id = h.entity_id)))))))) AS "exists";
+END;
+alter function is_held(bigint,bigint,bigint[],text,bigint) owner to discuss_system;
+revoke all on function is_held(bigint,bigint,bigint[],text,bigint) from public;
+comment on function is_held(bigint,bigint,bigint[],text,bigint) is 'Whether a legal hold is active on the channel, on one of the users, on the entity, or on an entity whose discussion is in the channel.';
+
 CREATE OR REPLACE FUNCTION public.is_member_status(_status text)
  RETURNS boolean
  LANGUAGE sql
@@ -2541,6 +2713,29 @@ $function$;
 alter function link_attachments(bigint,json) owner to discuss_system;
 revoke all on function link_attachments(bigint,json) from public;
 comment on function link_attachments(bigint,json) is 'Makes files the attachments of a message that was inserted in this transaction, after check_attachments(). Only send_messages() calls it.';
+
+CREATE OR REPLACE FUNCTION public.list_audit_events(_tenant_id bigint, _before bigint, _limit integer)
+ RETURNS TABLE(seq bigint, occurred_at bigint, actor_kind text, actor_id bigint, action text, details text, hash bytea)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT e.seq,
+     e.occurred_at,
+     (e.actor_kind)::text AS actor_kind,
+     e.actor_id,
+     (e.action)::text AS action,
+     (e.details)::text AS details,
+     e.hash
+    FROM audit_events e
+   WHERE ((e.tenant_id = list_audit_events._tenant_id) AND (e.seq < list_audit_events._before))
+   ORDER BY e.seq DESC
+  LIMIT list_audit_events._limit;
+END;
+alter function list_audit_events(bigint,bigint,integer) owner to discuss_system;
+revoke all on function list_audit_events(bigint,bigint,integer) from public;
+grant execute on function list_audit_events(bigint,bigint,integer) to discuss_service;
+comment on function list_audit_events(bigint,bigint,integer) is 'Events of an audit log before a number, newest first. For operators.';
 
 CREATE OR REPLACE FUNCTION public.list_changed_channels(_from xid8, _to xid8)
  RETURNS TABLE(channel_id bigint, head bigint, joins bytea[])
@@ -2621,6 +2816,33 @@ revoke all on function list_events(bigint,bigint,integer,integer) from public;
 grant execute on function list_events(bigint,bigint,integer,integer) to discuss_service;
 comment on function list_events(bigint,bigint,integer,integer) is 'Events of a channel after a seq, in order: at most _limit, and as soon as they reach _bytes no more. Checks no rights: the hub checks which subscribers may receive them.';
 
+CREATE OR REPLACE FUNCTION public.list_holds(_tenant_id bigint, _with_released boolean, _before bigint, _limit integer)
+ RETURNS SETOF legal_holds
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT h.id,
+     h.tenant_id,
+     h.channel_id,
+     h.user_id,
+     h.entity_type,
+     h.entity_id,
+     h.reason,
+     h.placed_at,
+     h.placed_by,
+     h.released_at,
+     h.released_by
+    FROM legal_holds h
+   WHERE ((h.tenant_id = list_holds._tenant_id) AND (list_holds._with_released OR (h.released_at IS NULL)) AND (h.id < list_holds._before))
+   ORDER BY h.id DESC
+  LIMIT list_holds._limit;
+END;
+alter function list_holds(bigint,boolean,bigint,integer) owner to discuss_system;
+revoke all on function list_holds(bigint,boolean,bigint,integer) from public;
+grant execute on function list_holds(bigint,boolean,bigint,integer) to discuss_service;
+comment on function list_holds(bigint,boolean,bigint,integer) is 'Legal holds of a tenant before an id, newest first. For operators.';
+
 CREATE OR REPLACE FUNCTION public.list_inactive_groups(_age_ms bigint, _limit integer)
  RETURNS TABLE(tenant_id bigint, channel_id bigint)
  LANGUAGE sql
@@ -2630,13 +2852,13 @@ BEGIN ATOMIC
  SELECT c.tenant_id,
      c.id
     FROM channels c
-   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < (( SELECT now_ms() AS now_ms) - list_inactive_groups._age_ms)))
+   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < (( SELECT now_ms() AS now_ms) - list_inactive_groups._age_ms)) AND (NOT is_held(c.tenant_id, c.id, '{}'::bigint[])))
   LIMIT list_inactive_groups._limit;
 END;
 alter function list_inactive_groups(bigint,integer) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint,integer) from public;
 grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
-comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for _age_ms. Reads all channels.';
+comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for _age_ms, on which there is no legal hold. Reads all channels.';
 
 CREATE OR REPLACE FUNCTION public.list_mismatched_channels(_ids bigint[])
  RETURNS TABLE(part text, checked bigint, wrong bigint[])
@@ -3052,6 +3274,43 @@ CREATE OR REPLACE FUNCTION public.pb_varint9(_value bigint)
 RETURN set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte('\x000000000000000000'::bytea, 0, (((_value & (127)::bigint) | (128)::bigint))::integer), 1, ((((_value >> 7) & (127)::bigint) | (128)::bigint))::integer), 2, ((((_value >> 14) & (127)::bigint) | (128)::bigint))::integer), 3, ((((_value >> 21) & (127)::bigint) | (128)::bigint))::integer), 4, ((((_value >> 28) & (127)::bigint) | (128)::bigint))::integer), 5, ((((_value >> 35) & (127)::bigint) | (128)::bigint))::integer), 6, ((((_value >> 42) & (127)::bigint) | (128)::bigint))::integer), 7, ((((_value >> 49) & (127)::bigint) | (128)::bigint))::integer), 8, (((_value >> 56) & (127)::bigint))::integer);
 comment on function pb_varint9(bigint) is 'A number from 0 to 2^63 - 1 as a protobuf varint padded to nine bytes, which every decoder accepts.';
 
+CREATE OR REPLACE FUNCTION public.place_hold(_tenant_id bigint, _channel_id bigint, _user_id bigint, _entity_type text, _entity_id bigint, _reason text, _actor_id bigint)
+ RETURNS legal_holds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _hold legal_holds;
+begin
+  -- Waits for the batch of a purge that is running; the next one sees the hold.
+  perform pg_advisory_xact_lock(hashtext('discuss.holds'));
+  insert into legal_holds
+    (tenant_id, channel_id, user_id, entity_type, entity_id, reason, placed_at, placed_by)
+  values
+    (_tenant_id, _channel_id, _user_id, _entity_type, _entity_id, _reason, now_ms(), _actor_id)
+  on conflict do nothing
+  returning * into _hold;
+  if found then
+    return _hold;
+  end if;
+  select h.*
+  into _hold
+  from legal_holds h
+  where h.tenant_id = _tenant_id
+    and h.released_at is null
+    and h.channel_id is not distinct from _channel_id
+    and h.user_id is not distinct from _user_id
+    and h.entity_type is not distinct from _entity_type
+    and h.entity_id is not distinct from _entity_id;
+  return _hold;
+end
+$function$;
+alter function place_hold(bigint,bigint,bigint,text,bigint,text,bigint) owner to discuss_system;
+revoke all on function place_hold(bigint,bigint,bigint,text,bigint,text,bigint) from public;
+grant execute on function place_hold(bigint,bigint,bigint,text,bigint,text,bigint) to discuss_service;
+comment on function place_hold(bigint,bigint,bigint,text,bigint,text,bigint) is 'Places a legal hold on a channel, a user or an entity of a tenant, or returns the active one. For operators.';
+
 CREATE OR REPLACE FUNCTION public.poll_results(_channel_id bigint, _message_id bigint)
  RETURNS text
  LANGUAGE plpgsql
@@ -3235,9 +3494,30 @@ declare
   _month constant timestamp := date_trunc('month', to_timestamp(_before / 1000.0) at time zone 'UTC');
   -- Rows before it are in months that are dropped as a whole, or in the default partition.
   _month_start constant bigint := extract(epoch from _month at time zone 'UTC')::bigint * 1000;
+  _rule constant jsonb := jsonb_build_object('age_ms', _age_ms, 'before_ms', _before);
+  _count_rows constant text := $count$
+    select jsonb_agg(to_jsonb(p))
+    from (
+      select a.tenant_id, count(*) as count, min(a.id)::text as first_id, max(a.id)::text as last_id
+      from %I a
+      group by a.tenant_id
+    ) as p
+  $count$;
+  _find_held constant text := $find$
+    select exists (
+      select from %I a where is_held(a.tenant_id, a.channel_id, array[a.user_id, a.actor_id], a.entity_type, a.entity_id)
+    )
+  $find$;
+  _has_holds boolean;
+  _is_held boolean := false;
+  -- From here on, rows are removed one by one.
+  _from bigint := _month_start;
+  _removed jsonb;
   _name text;
-  _purged int;
 begin
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+  _has_holds := exists (select from legal_holds h where h.released_at is null);
+
   for _name in
     select c.relname
     from pg_inherits i
@@ -3247,12 +3527,20 @@ begin
       and to_date(right(c.relname, 7), 'YYYY_MM') < _month
     order by c.relname
   loop
+    if _has_holds then
+      execute format(_find_held, _name) into _is_held;
+    end if;
+    if _is_held then
+      _from := 0;
+      continue;
+    end if;
     begin
-      execute format('select count(*) from %I', _name) into _purged;
+      execute format(_count_rows, _name) into _removed;
       execute format('drop table %I', _name);
       -- One for each call, so that the lock of the table is held for a moment only.
-      if _purged > 0 then
-        return _purged;
+      if _removed is not null then
+        perform certify_purge(_removed, 'ACTIVITIES_PURGED', _rule || jsonb_build_object('partition', _name));
+        return (select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e);
       end if;
     exception
       when lock_not_available or deadlock_detected then
@@ -3261,28 +3549,42 @@ begin
     end;
   end loop;
 
-  delete from activity_feed a
-  where (a.id, a."timestamp") in (
-    select d.id, d."timestamp"
-    from activity_feed d
-    where d."timestamp" >= _month_start
-      and d."timestamp" < _before
-    limit _limit
-  );
-  get diagnostics _purged = row_count;
-  if _purged = 0 then
-    delete from activity_feed_default a
+  with removed as (
+    delete from activity_feed a
     where (a.id, a."timestamp") in (
-      select d.id, d."timestamp" from activity_feed_default d where d."timestamp" < _month_start limit _limit
-    );
-    get diagnostics _purged = row_count;
-  end if;
-  return _purged;
+      (
+        select d.id, d."timestamp"
+        from activity_feed d
+        where d."timestamp" >= _from
+          and d."timestamp" < _before
+          and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
+        limit _limit
+      )
+      union all
+      (
+        select d.id, d."timestamp"
+        from activity_feed_default d
+        where d."timestamp" < _from
+          and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
+        limit _limit
+      )
+    )
+    returning a.tenant_id, a.id
+  )
+  select jsonb_agg(to_jsonb(p))
+  into _removed
+  from (
+    select r.tenant_id, count(*) as count, min(r.id)::text as first_id, max(r.id)::text as last_id
+    from removed r
+    group by r.tenant_id
+  ) as p;
+  perform certify_purge(_removed, 'ACTIVITIES_PURGED', _rule);
+  return coalesce((select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e), 0);
 end
 $function$;
 revoke all on function purge_activities(bigint,integer) from public;
 grant execute on function purge_activities(bigint,integer) to discuss_service;
-comment on function purge_activities(bigint,integer) is 'Removes activities older than _age_ms and returns how many: all of one month by dropping its partition if all of it is older, otherwise at most _limit rows. A month that is locked is left for the next run.';
+comment on function purge_activities(bigint,integer) is 'Removes activities older than _age_ms and returns how many: all of one month by dropping its partition if all of it is older, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
 
 CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -3293,12 +3595,25 @@ AS $function$
 declare
   _before constant bigint := now_ms() - _age_ms;
   _channel_id bigint;
+  _tenant_id bigint;
   _purged int;
+  _details jsonb;
 begin
-  select c.id
-  into _channel_id
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+
+  select c.id, c.tenant_id
+  into _channel_id, _tenant_id
   from channels c
   where c.deleted_at < _before
+    and not is_held(c.tenant_id, c.id, '{}')
+    -- Of a user, a hold keeps the messages, which cannot be without their channel.
+    and not exists (
+      select
+      from legal_holds h
+      where h.tenant_id = c.tenant_id
+        and h.released_at is null
+        and exists (select from messages m where m.channel_id = c.id and m.sender_id = h.user_id)
+    )
   order by c.deleted_at
   limit 1
   for update skip locked;
@@ -3307,15 +3622,24 @@ begin
   end if;
 
   -- Newest first, so that replies are removed before their root.
-  delete from messages m
-  where m.id in (
-    select d.id from messages d where d.channel_id = _channel_id order by d.id desc limit _limit
-  );
-  get diagnostics _purged = row_count;
+  with removed as (
+    delete from messages m
+    where m.id in (
+      select d.id from messages d where d.channel_id = _channel_id order by d.id desc limit _limit
+    )
+    returning m.id
+  )
+  select count(*), jsonb_build_object('count', count(*), 'first_id', min(r.id)::text, 'last_id', max(r.id)::text)
+  into _purged, _details
+  from removed r;
   if _purged < _limit then
     delete from channels c where c.id = _channel_id;
     _purged := _purged + 1;
   end if;
+  perform append_audit_event(
+    _tenant_id, 'job', 0, 'DELETED_CHANNEL_PURGED',
+    _details || jsonb_build_object('channel_id', _channel_id::text, 'age_ms', _age_ms, 'before_ms', _before)
+  );
   return _purged;
 end
 $function$;
@@ -3333,8 +3657,10 @@ AS $function$
 declare
   _before constant bigint := now_ms() - _age_ms;
   _ids bigint[];
-  _purged int;
+  _removed jsonb;
 begin
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+
   -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
   select array_agg(d.id)
   into _ids
@@ -3344,6 +3670,7 @@ begin
     where m.is_deleted
       and m.deleted_at < _before
       and not exists (select 1 from messages r where r.parent_id = m.id)
+      and not is_held(m.tenant_id, m.channel_id, array[m.sender_id])
     order by m.deleted_at
     limit _limit
   ) as d;
@@ -3354,18 +3681,28 @@ begin
   order by c.id
   for no key update;
 
-  delete from messages m
-  where m.id = any(_ids)
-    and m.is_deleted
-    and not exists (select 1 from messages r where r.parent_id = m.id);
-  get diagnostics _purged = row_count;
-  return _purged;
+  with removed as (
+    delete from messages m
+    where m.id = any(_ids)
+      and m.is_deleted
+      and not exists (select 1 from messages r where r.parent_id = m.id)
+    returning m.tenant_id, m.id
+  )
+  select jsonb_agg(to_jsonb(p))
+  into _removed
+  from (
+    select r.tenant_id, count(*) as count, min(r.id)::text as first_id, max(r.id)::text as last_id
+    from removed r
+    group by r.tenant_id
+  ) as p;
+  perform certify_purge(_removed, 'DELETED_MESSAGES_PURGED', jsonb_build_object('age_ms', _age_ms, 'before_ms', _before));
+  return coalesce((select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e), 0);
 end
 $function$;
 alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
-comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
+comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
 
 CREATE OR REPLACE FUNCTION public.put_reaction(_reactions jsonb, _emoji text, _users bigint[])
  RETURNS jsonb
@@ -4359,6 +4696,40 @@ alter function record_sent_messages(integer,integer) owner to discuss_system;
 revoke all on function record_sent_messages(integer,integer) from public;
 grant execute on function record_sent_messages(integer,integer) to discuss_service;
 comment on function record_sent_messages(integer,integer) is 'Records the messages of about _limit events of the log as activities of members that have set their notification level to ALL, in channels of at most _max_members members: one activity per channel while it is unread. The position in the log is written in the same transaction, so no message is counted twice. Returns the number of events, less than _limit if none are left, and the activities as JSON. After an error nothing is recorded; with a _limit of 1 the failing transaction of the log is then skipped (is_skipped).';
+
+CREATE OR REPLACE FUNCTION public.reject_audit_change()
+ RETURNS trigger
+ LANGUAGE plpgsql
+AS $function$
+begin
+  raise exception 'the audit log is append-only' using errcode = 'insufficient_privilege';
+end
+$function$;
+revoke all on function reject_audit_change() from public;
+comment on function reject_audit_change() is 'Rejects every statement that would change or remove events of the audit log.';
+
+CREATE OR REPLACE FUNCTION public.release_hold(_tenant_id bigint, _hold_id bigint, _actor_id bigint)
+ RETURNS legal_holds
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _hold legal_holds;
+begin
+  update legal_holds h
+  set released_at = coalesce(h.released_at, now_ms()),
+      released_by = case when h.released_at is null then _actor_id else h.released_by end
+  where h.tenant_id = _tenant_id
+    and h.id = _hold_id
+  returning h.* into _hold;
+  return _hold;
+end
+$function$;
+alter function release_hold(bigint,bigint,bigint) owner to discuss_system;
+revoke all on function release_hold(bigint,bigint,bigint) from public;
+grant execute on function release_hold(bigint,bigint,bigint) to discuss_service;
+comment on function release_hold(bigint,bigint,bigint) is 'Releases a legal hold of a tenant and returns it, or null if there is none. A released one is not changed. For operators.';
 
 CREATE OR REPLACE FUNCTION public.release_storage()
  RETURNS trigger
@@ -5489,6 +5860,78 @@ alter function user_status_texts(bigint[]) owner to discuss_system;
 revoke all on function user_status_texts(bigint[]) from public;
 grant execute on function user_status_texts(bigint[]) to discuss_service;
 comment on function user_status_texts(bigint[]) is 'Unexpired status texts of these users of the caller''s tenant, without their statuses.';
+
+CREATE OR REPLACE FUNCTION public.verify_audit_events(_tenant_id bigint, _after bigint, _limit integer, OUT checked integer, OUT last_seq bigint, OUT last_hash bytea, OUT is_end boolean, OUT problem text, OUT problem_seq bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _event audit_events;
+  _head audit_heads;
+begin
+  checked := 0;
+  last_seq := _after;
+  is_end := false;
+  last_hash := '';
+  if _after > 0 then
+    select e.hash
+    into last_hash
+    from audit_events e
+    where e.tenant_id = _tenant_id and e.seq = _after;
+    if not found then
+      problem := 'MISSING';
+      problem_seq := _after;
+      return;
+    end if;
+  end if;
+
+  for _event in
+    select e.*
+    from audit_events e
+    where e.tenant_id = _tenant_id and e.seq > _after
+    order by e.seq
+    limit _limit
+  loop
+    problem := case
+      when _event.seq != last_seq + 1 then 'MISSING'
+      when _event.hash != audit_hash(
+        _event.previous_hash, _event.tenant_id, _event.seq, _event.occurred_at, _event.actor_kind, _event.actor_id,
+        _event.action, _event.details
+      ) then 'CHANGED'
+      when _event.previous_hash != last_hash then 'UNLINKED'
+    end;
+    if problem is not null then
+      problem_seq := last_seq + 1;
+      return;
+    end if;
+    checked := checked + 1;
+    last_seq := _event.seq;
+    last_hash := _event.hash;
+  end loop;
+  if checked = _limit then
+    return;
+  end if;
+
+  is_end := true;
+  select h.*
+  into _head
+  from audit_heads h
+  where h.tenant_id = _tenant_id;
+  problem := case
+    when coalesce(_head.seq, 0) > last_seq then 'MISSING'
+    when coalesce(_head.seq, 0) != last_seq or coalesce(_head.hash, '') != last_hash then 'UNLINKED'
+  end;
+  if problem is not null then
+    problem_seq := last_seq + 1;
+  end if;
+end
+$function$;
+alter function verify_audit_events(bigint,bigint,integer) owner to discuss_system;
+revoke all on function verify_audit_events(bigint,bigint,integer) from public;
+grant execute on function verify_audit_events(bigint,bigint,integer) to discuss_service;
+comment on function verify_audit_events(bigint,bigint,integer) is 'Verifies the chain of at most _limit events of an audit log after a number, and at the end of the log that it is the recorded one. problem: CHANGED, an event whose hash is not that of its columns; MISSING, a removed one; UNLINKED, an event that does not follow the one before it, because events were exchanged or replaced with their hashes. problem_seq is the first such event.';
 
 CREATE OR REPLACE FUNCTION public.wants_activity(_is_muted boolean, _notification_level text, _is_mention boolean)
  RETURNS boolean

@@ -3,6 +3,7 @@ import { ActivityRecorder } from './activity/recorder.ts';
 import { SentMessageRecorder } from './activity/sent-messages.ts';
 import { openStorage } from './attachment/open-storage.ts';
 import { Thumbnails } from './attachment/thumbnails.ts';
+import { auditCalls } from './audit/interceptor.ts';
 import type { Config } from './config.ts';
 import { type Awaited, awaitServer } from './db/await-server.ts';
 import { Database } from './db/database.ts';
@@ -56,7 +57,7 @@ async function open(config: Config, log: Logger, opened: AsyncDisposableStack): 
   const deps = await openDeps(config, log, opened);
   // The metrics server opens first, but an instance is healthy only while both edges serve.
   let isServing = false;
-  const api = await createApi(routes(deps), deps);
+  const api = await createApi(routes(deps), deps, [auditCalls(deps.db.log)]);
   const parts = { api, config, log, metrics: deps.metrics, now: deps.now };
   const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => isServing);
   opened.defer(() => metrics.close());

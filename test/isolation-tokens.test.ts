@@ -1,13 +1,23 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
+import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { routes } from '../src/routes.ts';
 import { recordForEntity } from './isolation/activity-trials.ts';
-import { ana, binh, type Fixture, openFixture, service, TENANT, type Victim } from './isolation/fixture.ts';
+import {
+  ana,
+  binh,
+  type Fixture,
+  openFixture,
+  operator,
+  service,
+  TENANT,
+  type Victim,
+} from './isolation/fixture.ts';
 import { rejectsToken, type TokenTrial, tokenTrials } from './isolation/token-trials.ts';
 import type { As } from './kit/app.ts';
 import { rejects } from './kit/rejects.ts';
@@ -48,6 +58,10 @@ describe('page tokens of other callers', () => {
     fixture = await openFixture();
     const { app, group, topic, newGroup } = fixture;
     await newGroup(false);
+    for (const value of [1n, 2n])
+      await app
+        .client(AdminService, operator)
+        .placeHold({ tenantId: TENANT, subject: { case: 'userId', value }, reason: 'Vụ 1' });
     await recordForEntity(fixture, topic.entityId, 2n);
     const { channelId, messageId, pollId } = group;
     const messages = app.client(MessageService, ana);

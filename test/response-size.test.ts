@@ -136,6 +136,8 @@ describe('responses', () => {
       small(MemberService.method.getUnreadSummary, { pageSize: 5_000 }, COUNT, colleague),
       small(PresenceService.method.listOnline, { pageSize: COUNT, channelId }, undefined),
       small(AttachmentService.method.listAttachments, { pageSize: COUNT, channelId }, 2 * COUNT),
+      small(AdminService.method.listHolds, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
+      small(AdminService.method.listAuditEvents, { pageSize: COUNT, tenantId: 78n }, undefined, operator),
       small(AdminService.method.reconcileCounters, { pageSize: 100 }, undefined, operator),
     ];
   }
@@ -250,6 +252,14 @@ async function fill(the: App): Promise<{ channelId: bigint; rootMessageId: bigin
   await the.owner`
     insert into channel_entity_aliases (tenant_id, entity_type, entity_id, channel_id, created_at)
     values (${tenantId}, ${ENTITY.type}, ${ENTITY.id}, ${channelId}, 1)
+  `;
+  await the.owner`
+    insert into legal_holds (tenant_id, user_id, reason, placed_at, placed_by)
+    select 77, i, repeat('𝄞', 500), 1, 1 from generate_series(1, ${2 * COUNT}) as i
+  `;
+  await the.owner`
+    select append_audit_event(78, 'operator', 1, 'X', jsonb_build_object('reason', repeat('𝄞', 500)))
+    from generate_series(1, ${2 * COUNT})
   `;
   await enlarge(the.owner, channelId, rootMessageId);
   return { channelId, rootMessageId };

@@ -298,6 +298,8 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     insert into channel_entity_aliases (tenant_id, entity_type, entity_id, channel_id, created_at)
     values (1, 'lead', 5, 900, now_ms());
     insert into user_statuses (tenant_id, user_id, status, updated_at) values (1, 10, 'BUSY', now_ms());
+    insert into legal_holds (tenant_id, user_id, reason, placed_at, placed_by) values (1, 10, 'x', 1, 1);
+    select append_audit_event(1, 'user', 10, 'X', '{}');
     insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at) values (900, 1, 'Lan', 0, 0);
     insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
     values (900, 1, 1, 'X', now_ms(), '\\x00');

@@ -4,12 +4,21 @@ import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
+import { auditHandlers } from './audit.ts';
+import { holdHandlers } from './hold.ts';
 import { findStorageStats, listStats, reconcileCounters } from './sql.ts';
 
-type AdminHandlers = Pick<Handlers<typeof AdminService>, 'reconcileCounters' | 'getStats' | 'revokeAccess'>;
+type AdminHandlers = Omit<
+  Handlers<typeof AdminService>,
+  'reconcileAttachments' | 'ensurePartitions' | 'runRetention'
+>;
 
-export function adminRoutes({ db, relay, revocations }: Deps): AdminHandlers {
+export function adminRoutes(deps: Deps): AdminHandlers {
+  const { db, relay, revocations } = deps;
   return {
+    ...auditHandlers(deps),
+    ...holdHandlers(deps),
+
     async reconcileCounters({ tenantId, pageSize, pageToken }, call) {
       const after = fromPageToken(pageToken, 1)?.[0] ?? 0n;
       const rows = await db.run(call, (sql) => reconcileCounters(sql, tenantId, after, pageSize));

@@ -1,6 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
+import { appendAudit } from '../audit/sql.ts';
 import { lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
 import { toMs, toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
@@ -12,7 +13,7 @@ import { postNotices } from '../notice/sql.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireEtag } from '../rpc/etag.ts';
-import { toMembersChanged } from './view.ts';
+import { toAudit, toMembersChanged } from './view.ts';
 
 type RestrictionHandlers = Pick<Handlers<typeof MemberService>, 'restrictMember' | 'unrestrictMember'>;
 
@@ -59,15 +60,21 @@ async function change({ config, db, relay }: Deps, call: Call, { channelId, ...w
     if (isPast) throw errors.fieldInvalid('expire_time', 'must be in the future');
     const [member] = await updateRestriction(sql, tenantId, channelId, wanted.userId, userId, restriction);
     if (member === undefined) throw errors.memberNotFound();
-    const kind =
-      restriction === undefined ? SystemNoticeKind.MEMBER_UNRESTRICTED : SystemNoticeKind.MEMBER_RESTRICTED;
+    const action = restriction === undefined ? 'MEMBER_UNRESTRICTED' : 'MEMBER_RESTRICTED';
     const expireTime = toTimestamp(restriction?.until ?? null);
-    const notice = { kind, userIds: [wanted.userId], ...(expireTime === undefined ? {} : { expireTime }) };
+    const notice = {
+      kind: SystemNoticeKind[action],
+      userIds: [wanted.userId],
+      ...(expireTime === undefined ? {} : { expireTime }),
+    };
     const changed = toMembersChanged(channelId, userId, [member]);
     const events = await Promise.all([
       appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, changed),
       ...postNotices({ sql, caller, config }, channelId, notice),
     ]);
+    const until = restriction?.until == null ? {} : { until_ms: `${restriction.until}` };
+    const details = toAudit(channelId, wanted.userId, until);
+    await appendAudit(sql, caller, tenantId, action, details);
     return { member, events: events.flat() };
   });
   relay.publish(events);

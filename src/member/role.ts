@@ -1,6 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import type { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
+import { appendAudit } from '../audit/sql.ts';
 import { lockVisible, rejectArchived, rejectDirect, requireRole } from '../channel/access.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
@@ -14,7 +15,7 @@ import type { Caller, Handlers } from '../rpc/call.ts';
 import { isManager } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireEtag } from '../rpc/etag.ts';
-import { toMembersChanged } from './view.ts';
+import { toAudit, toMembersChanged } from './view.ts';
 
 type RoleHandlers = Pick<Handlers<typeof MemberService>, 'updateMemberRole' | 'transferOwnership'>;
 
@@ -50,6 +51,8 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
           ),
           ...postNotices({ sql, caller, config }, channelId, notice),
         ]);
+        const change = { from: before.role, to: wanted };
+        await appendAudit(sql, caller, tenantId, 'ROLE_CHANGED', toAudit(channelId, memberId, change));
         return { member, events: events.flat() };
       });
       relay.publish(events);
@@ -97,6 +100,7 @@ async function transfer(
     appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, event),
     ...postNotices({ sql, caller, config }, channelId, notice),
   ]);
+  await appendAudit(sql, caller, tenantId, 'OWNERSHIP_TRANSFERRED', toAudit(channelId, memberId));
   return events.flat();
 }
 

@@ -1,3 +1,4 @@
+import type { JsonObject } from '@bufbuild/protobuf';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { MemberRow } from '../membership/sql.ts';
 import { toMember } from '../membership/view.ts';
@@ -16,4 +17,9 @@ export function toMembersChanged(
 ): PatchableEvent {
   const change = { case: 'membersChanged', value: { members: rows.map(toMember) } } as const;
   return toPatchable({ channelId, actorId, change });
+}
+
+/** Details of a member's change in the audit log. */
+export function toAudit(channelId: bigint, userId: bigint, more: JsonObject = {}): JsonObject {
+  return { channel_id: `${channelId}`, user_id: `${userId}`, ...more };
 }

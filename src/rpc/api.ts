@@ -50,7 +50,7 @@ export type Edge = {
   close(): Promise<void>;
 };
 
-/** Applies the interceptors to the handlers of the routes. */
+/** Applies the interceptors to the handlers of the routes; `innermost` see the decoded and valid request. */
 export async function createApi(
   routes: readonly Route[],
   parts: {
@@ -61,6 +61,7 @@ export async function createApi(
     revocations: { isRevoked(identity: Identity): boolean };
     now: () => number;
   },
+  innermost: readonly Interceptor[] = [],
 ): Promise<Api> {
   const { config, log, metrics, limiter, now } = parts;
   const verifyToken = await createTokenVerifier(config.auth, now);
@@ -90,6 +91,7 @@ export async function createApi(
     validate,
     pageSizes,
     pageTokens(createSigner(config.secrets.keys, 'page token')),
+    ...innermost,
   ];
   const admission = [accessLog(log, metrics, { failuresOnly: true }), ...access];
   const rpcs = routes.flatMap((route) =>

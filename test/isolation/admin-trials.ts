@@ -48,6 +48,43 @@ export const adminTrials: readonly Trial[] = [
       assert.equal(removedMessageCount, 1);
     },
   }),
+  operatorsOnly(method.placeHold, {
+    ...common,
+    request: ({ channelId }) => ({
+      tenantId: TENANT,
+      subject: { case: 'channelId' as const, value: channelId },
+      reason: 'Vụ 1',
+    }),
+    shows: ({ hold }, { channelId }) =>
+      assert.deepEqual(hold?.subject, { case: 'channelId', value: channelId }),
+  }),
+  operatorsOnly(method.listHolds, {
+    ...common,
+    request: () => ({ tenantId: TENANT }),
+    shows: ({ holds }) => assert.equal(holds.length, 1),
+  }),
+  operatorsOnly(method.releaseHold, {
+    ...common,
+    request: () => ({ tenantId: TENANT, holdId: 1n }),
+    shows: ({ hold }) => assert.ok(hold?.releaseTime !== undefined),
+  }),
+  operatorsOnly(method.listAuditEvents, {
+    ...common,
+    request: () => ({ tenantId: TENANT }),
+    // No outsider's call is among them.
+    shows: ({ events }) =>
+      assert.deepEqual(
+        new Set(events.flatMap(({ actorKind, action }) => (actorKind === 'operator' ? [action] : []))),
+        new Set(
+          ['PlaceHold', 'ListHolds', 'ReleaseHold', 'ListAuditEvents'].map((name) => `AdminService/${name}`),
+        ),
+      ),
+  }),
+  operatorsOnly(method.verifyAuditLog, {
+    ...common,
+    request: () => ({ tenantId: TENANT }),
+    shows: ({ end, problemSeq }) => assert.deepEqual([end, problemSeq], [true, 0n]),
+  }),
   operatorsOnly(method.revokeAccess, {
     ...common,
     request: () => ({

@@ -17,7 +17,7 @@ import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { SearchMessagesRequest_Order, SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import type { As } from '../kit/app.ts';
 import { rejects } from '../kit/rejects.ts';
-import { binh, operator, service, type Victim } from './fixture.ts';
+import { binh, operator, service, TENANT, type Victim } from './fixture.ts';
 
 /** A list of an allowed caller that has more than one page, and its arguments. */
 export type TokenTrial = {
@@ -55,6 +55,13 @@ export const tokenTrials: readonly TokenTrial[] = [
     ActivityService.method.listEntityActivities,
     ({ entityId }) => ({ entity: { type: 'order', id: entityId } }),
     { entity: { type: 'order', id: OTHER_ID } },
+  ),
+  listOf(AdminService.method.listAuditEvents, () => ({ tenantId: TENANT }), { tenantId: OTHER_ID }, operator),
+  listOf(
+    AdminService.method.listHolds,
+    () => ({ tenantId: TENANT }),
+    { tenantId: OTHER_ID, includeReleased: true },
+    operator,
   ),
   listOf(AdminService.method.reconcileCounters, () => ({}), { tenantId: 2n }, operator),
   listOf(AttachmentService.method.listAttachments, ({ channelId }) => ({ channelId }), {

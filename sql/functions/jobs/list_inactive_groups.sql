@@ -9,10 +9,11 @@ begin atomic
     and not c.is_archived
     and c.deleted_at is null
     and greatest(c.last_message_at, c.updated_at, c.created_at) < (select now_ms()) - _age_ms
+    and not is_held(c.tenant_id, c.id, '{}')
   limit _limit;
 end;
 comment on function list_inactive_groups(bigint, int) is
-  'Groups without a message or another change for _age_ms. Reads all channels.';
+  'Groups without a message or another change for _age_ms, on which there is no legal hold. Reads all channels.';
 
 alter function list_inactive_groups(bigint, int) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint, int) from public;

@@ -9,9 +9,30 @@ declare
   _month constant timestamp := date_trunc('month', to_timestamp(_before / 1000.0) at time zone 'UTC');
   -- Rows before it are in months that are dropped as a whole, or in the default partition.
   _month_start constant bigint := extract(epoch from _month at time zone 'UTC')::bigint * 1000;
+  _rule constant jsonb := jsonb_build_object('age_ms', _age_ms, 'before_ms', _before);
+  _count_rows constant text := $count$
+    select jsonb_agg(to_jsonb(p))
+    from (
+      select a.tenant_id, count(*) as count, min(a.id)::text as first_id, max(a.id)::text as last_id
+      from %I a
+      group by a.tenant_id
+    ) as p
+  $count$;
+  _find_held constant text := $find$
+    select exists (
+      select from %I a where is_held(a.tenant_id, a.channel_id, array[a.user_id, a.actor_id], a.entity_type, a.entity_id)
+    )
+  $find$;
+  _has_holds boolean;
+  _is_held boolean := false;
+  -- From here on, rows are removed one by one.
+  _from bigint := _month_start;
+  _removed jsonb;
   _name text;
-  _purged int;
 begin
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+  _has_holds := exists (select from legal_holds h where h.released_at is null);
+
   for _name in
     select c.relname
     from pg_inherits i
@@ -21,12 +42,20 @@ begin
       and to_date(right(c.relname, 7), 'YYYY_MM') < _month
     order by c.relname
   loop
+    if _has_holds then
+      execute format(_find_held, _name) into _is_held;
+    end if;
+    if _is_held then
+      _from := 0;
+      continue;
+    end if;
     begin
-      execute format('select count(*) from %I', _name) into _purged;
+      execute format(_count_rows, _name) into _removed;
       execute format('drop table %I', _name);
       -- One for each call, so that the lock of the table is held for a moment only.
-      if _purged > 0 then
-        return _purged;
+      if _removed is not null then
+        perform certify_purge(_removed, 'ACTIVITIES_PURGED', _rule || jsonb_build_object('partition', _name));
+        return (select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e);
       end if;
     exception
       when lock_not_available or deadlock_detected then
@@ -35,27 +64,41 @@ begin
     end;
   end loop;
 
-  delete from activity_feed a
-  where (a.id, a."timestamp") in (
-    select d.id, d."timestamp"
-    from activity_feed d
-    where d."timestamp" >= _month_start
-      and d."timestamp" < _before
-    limit _limit
-  );
-  get diagnostics _purged = row_count;
-  if _purged = 0 then
-    delete from activity_feed_default a
+  with removed as (
+    delete from activity_feed a
     where (a.id, a."timestamp") in (
-      select d.id, d."timestamp" from activity_feed_default d where d."timestamp" < _month_start limit _limit
-    );
-    get diagnostics _purged = row_count;
-  end if;
-  return _purged;
+      (
+        select d.id, d."timestamp"
+        from activity_feed d
+        where d."timestamp" >= _from
+          and d."timestamp" < _before
+          and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
+        limit _limit
+      )
+      union all
+      (
+        select d.id, d."timestamp"
+        from activity_feed_default d
+        where d."timestamp" < _from
+          and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
+        limit _limit
+      )
+    )
+    returning a.tenant_id, a.id
+  )
+  select jsonb_agg(to_jsonb(p))
+  into _removed
+  from (
+    select r.tenant_id, count(*) as count, min(r.id)::text as first_id, max(r.id)::text as last_id
+    from removed r
+    group by r.tenant_id
+  ) as p;
+  perform certify_purge(_removed, 'ACTIVITIES_PURGED', _rule);
+  return coalesce((select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e), 0);
 end
 $$;
 comment on function purge_activities(bigint, int) is
-  'Removes activities older than _age_ms and returns how many: all of one month by dropping its partition if all of it is older, otherwise at most _limit rows. A month that is locked is left for the next run.';
+  'Removes activities older than _age_ms and returns how many: all of one month by dropping its partition if all of it is older, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
 
 revoke all on function purge_activities(bigint, int) from public;
 grant execute on function purge_activities(bigint, int) to discuss_service;

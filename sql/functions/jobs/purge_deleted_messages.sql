@@ -5,8 +5,10 @@ as $$
 declare
   _before constant bigint := now_ms() - _age_ms;
   _ids bigint[];
-  _purged int;
+  _removed jsonb;
 begin
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+
   -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
   select array_agg(d.id)
   into _ids
@@ -16,6 +18,7 @@ begin
     where m.is_deleted
       and m.deleted_at < _before
       and not exists (select 1 from messages r where r.parent_id = m.id)
+      and not is_held(m.tenant_id, m.channel_id, array[m.sender_id])
     order by m.deleted_at
     limit _limit
   ) as d;
@@ -26,16 +29,26 @@ begin
   order by c.id
   for no key update;
 
-  delete from messages m
-  where m.id = any(_ids)
-    and m.is_deleted
-    and not exists (select 1 from messages r where r.parent_id = m.id);
-  get diagnostics _purged = row_count;
-  return _purged;
+  with removed as (
+    delete from messages m
+    where m.id = any(_ids)
+      and m.is_deleted
+      and not exists (select 1 from messages r where r.parent_id = m.id)
+    returning m.tenant_id, m.id
+  )
+  select jsonb_agg(to_jsonb(p))
+  into _removed
+  from (
+    select r.tenant_id, count(*) as count, min(r.id)::text as first_id, max(r.id)::text as last_id
+    from removed r
+    group by r.tenant_id
+  ) as p;
+  perform certify_purge(_removed, 'DELETED_MESSAGES_PURGED', jsonb_build_object('age_ms', _age_ms, 'before_ms', _before));
+  return coalesce((select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e), 0);
 end
 $$;
 comment on function purge_deleted_messages(bigint, int) is
-  'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies.';
+  'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
 
 alter function purge_deleted_messages(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint, int) from public;

@@ -2,19 +2,581 @@
 // @generated from file serp/discuss/v1/admin_service.proto (package serp.discuss.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { EntityRef } from "./channel_pb.ts";
+import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ8ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiYKCXBhZ2Vfc2l6ZRgCIAEoBUITukgEGgIoAKLw4p4MBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIi0KD0dldFN0YXRzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAAi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIVChNSdW5SZXRlbnRpb25SZXF1ZXN0ItUBChRSdW5SZXRlbnRpb25SZXNwb25zZRIaChJkcm9wcGVkX3BhcnRpdGlvbnMYASADKAkSHwoXcHJ1bmVkX3JlcXVlc3RfaWRfY291bnQYAiABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAMgASgFEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYBCABKAUSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgFIAEoBRIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAYgASgFIt4BChNSZXZva2VBY2Nlc3NSZXF1ZXN0EjkKBHVzZXIYASABKAsyKS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdC5Vc2VySAASHAoJdGVuYW50X2lkGAIgASgDQge6SAQiAiAASAASHgoIdG9rZW5faWQYAyABKAlCCrpIB3IFEAEYgAJIABo8CgRVc2VyEhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAQhAKB3N1YmplY3QSBbpIAggBIkcKFFJldm9rZUFjY2Vzc1Jlc3BvbnNlEi8KC3Jldm9rZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLKBQoMQWRtaW5TZXJ2aWNlEnsKEVJlY29uY2lsZUNvdW50ZXJzEikuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAEShAEKFFJlY29uY2lsZUF0dGFjaG1lbnRzEiwuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ4ChBFbnN1cmVQYXJ0aXRpb25zEiguc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmwKDFJ1blJldGVudGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISbAoMUmV2b2tlQWNjZXNzEiQuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAkJWChNjb20uc2VycC5kaXNjdXNzLnYxQhFBZG1pblNlcnZpY2VQcm90b1ABWipkaXNjdXNzLnNlcnAvZ2VuL3NlcnAvZGlzY3Vzcy92MTtkaXNjdXNzdjFiBnByb3RvMw", [file_buf_validate_validate, file_google_protobuf_timestamp, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCLFAQoQUGxhY2VIb2xkUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASHQoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIgAEgAEhoKB3VzZXJfaWQYAyABKANCB7pIBCICIABIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASGgoGcmVhc29uGAUgASgJQgq6SAdyBRABGPQDQhAKB3N1YmplY3QSBbpIAggBIjgKEVBsYWNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJKChJSZWxlYXNlSG9sZFJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB2hvbGRfaWQYAiABKANCB7pIBCICIAAiOgoTUmVsZWFzZUhvbGRSZXNwb25zZRIjCgRob2xkGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQijAEKEExpc3RIb2xkc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKEGluY2x1ZGVfcmVsZWFzZWQYAiABKAgSJAoJcGFnZV9zaXplGAMgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJSChFMaXN0SG9sZHNSZXNwb25zZRIkCgVob2xkcxgBIAMoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK3AQoKQXVkaXRFdmVudBILCgNzZXEYASABKAMSLgoKZXZlbnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYWN0b3Jfa2luZBgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxIOCgZhY3Rpb24YBSABKAkSKAoHZGV0YWlscxgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEaGFzaBgHIAEoDCJ4ChZMaXN0QXVkaXRFdmVudHNSZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIoABIkCglwYWdlX3NpemUYAiABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJwChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEhoKCWFmdGVyX3NlcRgCIAEoA0IHukgEIgIoABIfCgptYXhfZXZlbnRzGAMgASgFQgu6SAgaBhigjQYoACKcAgoWVmVyaWZ5QXVkaXRMb2dSZXNwb25zZRIVCg1jaGVja2VkX2NvdW50GAEgASgFEhAKCGxhc3Rfc2VxGAIgASgDEhEKCWxhc3RfaGFzaBgDIAEoDBILCgNlbmQYBCABKAgSQAoHcHJvYmxlbRgFIAEoDjIvLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlLlByb2JsZW0SEwoLcHJvYmxlbV9zZXEYBiABKAMiYgoHUHJvYmxlbRIXChNQUk9CTEVNX1VOU1BFQ0lGSUVEEAASEwoPUFJPQkxFTV9DSEFOR0VEEAESEwoPUFJPQkxFTV9NSVNTSU5HEAISFAoQUFJPQkxFTV9VTkxJTktFRBADInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ8ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiYKCXBhZ2Vfc2l6ZRgCIAEoBUITukgEGgIoAKLw4p4MBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIi0KD0dldFN0YXRzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAAi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIVChNSdW5SZXRlbnRpb25SZXF1ZXN0ItUBChRSdW5SZXRlbnRpb25SZXNwb25zZRIaChJkcm9wcGVkX3BhcnRpdGlvbnMYASADKAkSHwoXcHJ1bmVkX3JlcXVlc3RfaWRfY291bnQYAiABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAMgASgFEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYBCABKAUSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgFIAEoBRIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAYgASgFIt4BChNSZXZva2VBY2Nlc3NSZXF1ZXN0EjkKBHVzZXIYASABKAsyKS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdC5Vc2VySAASHAoJdGVuYW50X2lkGAIgASgDQge6SAQiAiAASAASHgoIdG9rZW5faWQYAyABKAlCCrpIB3IFEAEYgAJIABo8CgRVc2VyEhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAQhAKB3N1YmplY3QSBbpIAggBIkcKFFJldm9rZUFjY2Vzc1Jlc3BvbnNlEi8KC3Jldm9rZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLqCQoMQWRtaW5TZXJ2aWNlEnsKEVJlY29uY2lsZUNvdW50ZXJzEikuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAEShAEKFFJlY29uY2lsZUF0dGFjaG1lbnRzEiwuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ4ChBFbnN1cmVQYXJ0aXRpb25zEiguc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmwKDFJ1blJldGVudGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISbAoMUmV2b2tlQWNjZXNzEiQuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJjCglQbGFjZUhvbGQSIS5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5QbGFjZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmkKC1JlbGVhc2VIb2xkEiMuc2VycC5kaXNjdXNzLnYxLlJlbGVhc2VIb2xkUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJTGlzdEhvbGRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEhvbGRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ1Cg9MaXN0QXVkaXRFdmVudHMSJy5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVxdWVzdBooLnNlcnAuZGlzY3Vzcy52MS5MaXN0QXVkaXRFdmVudHNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEnIKDlZlcmlmeUF1ZGl0TG9nEiYuc2VycC5kaXNjdXNzLnYxLlZlcmlmeUF1ZGl0TG9nUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAFCVgoTY29tLnNlcnAuZGlzY3Vzcy52MUIRQWRtaW5TZXJ2aWNlUHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
+
+/**
+ * A legal hold.
+ *
+ * @generated from message serp.discuss.v1.Hold
+ */
+export type Hold = Message<"serp.discuss.v1.Hold"> & {
+  /**
+   * Unique across all tenants.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Tenant of the subject.
+   *
+   * @generated from field: int64 tenant_id = 2;
+   */
+  tenantId: bigint;
+
+  /**
+   * What the hold concerns.
+   *
+   * @generated from oneof serp.discuss.v1.Hold.subject
+   */
+  subject: {
+    /**
+     * A channel.
+     *
+     * @generated from field: int64 channel_id = 3;
+     */
+    value: bigint;
+    case: "channelId";
+  } | {
+    /**
+     * A user, in all channels.
+     *
+     * @generated from field: int64 user_id = 4;
+     */
+    value: bigint;
+    case: "userId";
+  } | {
+    /**
+     * An entity, with the channel of its discussion.
+     *
+     * @generated from field: serp.discuss.v1.EntityRef entity = 5;
+     */
+    value: EntityRef;
+    case: "entity";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Why it was placed.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * Time at which it was placed.
+   *
+   * @generated from field: google.protobuf.Timestamp place_time = 7;
+   */
+  placeTime?: Timestamp | undefined;
+
+  /**
+   * Id of the operator who placed it; 0 if the token has none.
+   *
+   * @generated from field: int64 placer_id = 8;
+   */
+  placerId: bigint;
+
+  /**
+   * Time at which it was released; unset while it is active.
+   *
+   * @generated from field: google.protobuf.Timestamp release_time = 9;
+   */
+  releaseTime?: Timestamp | undefined;
+
+  /**
+   * Id of the operator who released it.
+   *
+   * @generated from field: int64 releaser_id = 10;
+   */
+  releaserId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.Hold.
+ * Use `create(HoldSchema)` to create a new message.
+ */
+export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 0);
+
+/**
+ * Hold to place.
+ *
+ * @generated from message serp.discuss.v1.PlaceHoldRequest
+ */
+export type PlaceHoldRequest = Message<"serp.discuss.v1.PlaceHoldRequest"> & {
+  /**
+   * Tenant of the subject. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Required.
+   *
+   * @generated from oneof serp.discuss.v1.PlaceHoldRequest.subject
+   */
+  subject: {
+    /**
+     * A channel.
+     *
+     * @generated from field: int64 channel_id = 2;
+     */
+    value: bigint;
+    case: "channelId";
+  } | {
+    /**
+     * A user, in all channels.
+     *
+     * @generated from field: int64 user_id = 3;
+     */
+    value: bigint;
+    case: "userId";
+  } | {
+    /**
+     * An entity, with the channel of its discussion.
+     *
+     * @generated from field: serp.discuss.v1.EntityRef entity = 4;
+     */
+    value: EntityRef;
+    case: "entity";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Why, such as the number of a case; 1 to 500 characters.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PlaceHoldRequest.
+ * Use `create(PlaceHoldRequestSchema)` to create a new message.
+ */
+export const PlaceHoldRequestSchema: GenMessage<PlaceHoldRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 1);
+
+/**
+ * Result of PlaceHold.
+ *
+ * @generated from message serp.discuss.v1.PlaceHoldResponse
+ */
+export type PlaceHoldResponse = Message<"serp.discuss.v1.PlaceHoldResponse"> & {
+  /**
+   * The active hold.
+   *
+   * @generated from field: serp.discuss.v1.Hold hold = 1;
+   */
+  hold?: Hold | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PlaceHoldResponse.
+ * Use `create(PlaceHoldResponseSchema)` to create a new message.
+ */
+export const PlaceHoldResponseSchema: GenMessage<PlaceHoldResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 2);
+
+/**
+ * Hold to release.
+ *
+ * @generated from message serp.discuss.v1.ReleaseHoldRequest
+ */
+export type ReleaseHoldRequest = Message<"serp.discuss.v1.ReleaseHoldRequest"> & {
+  /**
+   * Tenant of the hold. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Hold to release. Required.
+   *
+   * @generated from field: int64 hold_id = 2;
+   */
+  holdId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReleaseHoldRequest.
+ * Use `create(ReleaseHoldRequestSchema)` to create a new message.
+ */
+export const ReleaseHoldRequestSchema: GenMessage<ReleaseHoldRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 3);
+
+/**
+ * Result of ReleaseHold.
+ *
+ * @generated from message serp.discuss.v1.ReleaseHoldResponse
+ */
+export type ReleaseHoldResponse = Message<"serp.discuss.v1.ReleaseHoldResponse"> & {
+  /**
+   * The released hold.
+   *
+   * @generated from field: serp.discuss.v1.Hold hold = 1;
+   */
+  hold?: Hold | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReleaseHoldResponse.
+ * Use `create(ReleaseHoldResponseSchema)` to create a new message.
+ */
+export const ReleaseHoldResponseSchema: GenMessage<ReleaseHoldResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 4);
+
+/**
+ * Page of a tenant's holds.
+ *
+ * @generated from message serp.discuss.v1.ListHoldsRequest
+ */
+export type ListHoldsRequest = Message<"serp.discuss.v1.ListHoldsRequest"> & {
+  /**
+   * Tenant whose holds to return. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * True to include released holds.
+   *
+   * @generated from field: bool include_released = 2;
+   */
+  includeReleased: boolean;
+
+  /**
+   * Maximum number of holds per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListHoldsRequest.
+ * Use `create(ListHoldsRequestSchema)` to create a new message.
+ */
+export const ListHoldsRequestSchema: GenMessage<ListHoldsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 5);
+
+/**
+ * A page of a tenant's holds.
+ *
+ * @generated from message serp.discuss.v1.ListHoldsResponse
+ */
+export type ListHoldsResponse = Message<"serp.discuss.v1.ListHoldsResponse"> & {
+  /**
+   * Holds, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.Hold holds = 1;
+   */
+  holds: Hold[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListHoldsResponse.
+ * Use `create(ListHoldsResponseSchema)` to create a new message.
+ */
+export const ListHoldsResponseSchema: GenMessage<ListHoldsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 6);
+
+/**
+ * One event of an audit log.
+ *
+ * @generated from message serp.discuss.v1.AuditEvent
+ */
+export type AuditEvent = Message<"serp.discuss.v1.AuditEvent"> & {
+  /**
+   * Number of the event in the log of its tenant: 1 for the first, without gaps.
+   *
+   * @generated from field: int64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * Time of the event, from the database clock.
+   *
+   * @generated from field: google.protobuf.Timestamp event_time = 2;
+   */
+  eventTime?: Timestamp | undefined;
+
+  /**
+   * Kind of actor: `user`, `service`, `operator` or `job`.
+   *
+   * @generated from field: string actor_kind = 3;
+   */
+  actorKind: string;
+
+  /**
+   * Id of the user or operator; 0 if there is none.
+   *
+   * @generated from field: int64 actor_id = 4;
+   */
+  actorId: bigint;
+
+  /**
+   * What was done: the method of a call by an operator, such as `AdminService/PlaceHold`, or ROLE_CHANGED,
+   * OWNERSHIP_TRANSFERRED, MEMBER_RESTRICTED, MEMBER_UNRESTRICTED; or what a job purged: DELETED_MESSAGES_PURGED, DELETED_CHANNEL_PURGED, ACTIVITIES_PURGED.
+   *
+   * @generated from field: string action = 5;
+   */
+  action: string;
+
+  /**
+   * Ids and numbers: the request of an operator's call, what changed, or what was purged: the number of rows of the tenant,
+   * their first and last id, and the rule. Ids are strings.
+   *
+   * @generated from field: google.protobuf.Struct details = 6;
+   */
+  details?: JsonObject | undefined;
+
+  /**
+   * SHA-256 over this event and the hash of the one before.
+   *
+   * @generated from field: bytes hash = 7;
+   */
+  hash: Uint8Array;
+};
+
+/**
+ * Describes the message serp.discuss.v1.AuditEvent.
+ * Use `create(AuditEventSchema)` to create a new message.
+ */
+export const AuditEventSchema: GenMessage<AuditEvent> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 7);
+
+/**
+ * Page of an audit log.
+ *
+ * @generated from message serp.discuss.v1.ListAuditEventsRequest
+ */
+export type ListAuditEventsRequest = Message<"serp.discuss.v1.ListAuditEventsRequest"> & {
+  /**
+   * Tenant whose log to return; 0: the log of calls by operators that name no tenant.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Maximum number of events per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListAuditEventsRequest.
+ * Use `create(ListAuditEventsRequestSchema)` to create a new message.
+ */
+export const ListAuditEventsRequestSchema: GenMessage<ListAuditEventsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 8);
+
+/**
+ * A page of an audit log.
+ *
+ * @generated from message serp.discuss.v1.ListAuditEventsResponse
+ */
+export type ListAuditEventsResponse = Message<"serp.discuss.v1.ListAuditEventsResponse"> & {
+  /**
+   * Events, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.AuditEvent events = 1;
+   */
+  events: AuditEvent[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListAuditEventsResponse.
+ * Use `create(ListAuditEventsResponseSchema)` to create a new message.
+ */
+export const ListAuditEventsResponseSchema: GenMessage<ListAuditEventsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 9);
+
+/**
+ * Part of an audit log to verify.
+ *
+ * @generated from message serp.discuss.v1.VerifyAuditLogRequest
+ */
+export type VerifyAuditLogRequest = Message<"serp.discuss.v1.VerifyAuditLogRequest"> & {
+  /**
+   * Tenant whose log to verify; 0: the log of calls by operators that name no tenant.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * `last_seq` of the previous call; 0: from the first event.
+   *
+   * @generated from field: int64 after_seq = 2;
+   */
+  afterSeq: bigint;
+
+  /**
+   * Maximum number of events to verify: 0 means 10,000.
+   *
+   * @generated from field: int32 max_events = 3;
+   */
+  maxEvents: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.VerifyAuditLogRequest.
+ * Use `create(VerifyAuditLogRequestSchema)` to create a new message.
+ */
+export const VerifyAuditLogRequestSchema: GenMessage<VerifyAuditLogRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 10);
+
+/**
+ * Result of VerifyAuditLog.
+ *
+ * @generated from message serp.discuss.v1.VerifyAuditLogResponse
+ */
+export type VerifyAuditLogResponse = Message<"serp.discuss.v1.VerifyAuditLogResponse"> & {
+  /**
+   * Number of events that are as recorded.
+   *
+   * @generated from field: int32 checked_count = 1;
+   */
+  checkedCount: number;
+
+  /**
+   * Number of the last of them.
+   *
+   * @generated from field: int64 last_seq = 2;
+   */
+  lastSeq: bigint;
+
+  /**
+   * Hash of the last of them.
+   *
+   * @generated from field: bytes last_hash = 3;
+   */
+  lastHash: Uint8Array;
+
+  /**
+   * True if the log has no further events.
+   *
+   * @generated from field: bool end = 4;
+   */
+  end: boolean;
+
+  /**
+   * The first problem, if there is one.
+   *
+   * @generated from field: serp.discuss.v1.VerifyAuditLogResponse.Problem problem = 5;
+   */
+  problem: VerifyAuditLogResponse_Problem;
+
+  /**
+   * Number of the first event concerned; 0 without a problem.
+   *
+   * @generated from field: int64 problem_seq = 6;
+   */
+  problemSeq: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.VerifyAuditLogResponse.
+ * Use `create(VerifyAuditLogResponseSchema)` to create a new message.
+ */
+export const VerifyAuditLogResponseSchema: GenMessage<VerifyAuditLogResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 11);
+
+/**
+ * What is wrong with a log.
+ *
+ * @generated from enum serp.discuss.v1.VerifyAuditLogResponse.Problem
+ */
+export const VerifyAuditLogResponse_Problem = {
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: PROBLEM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The event differs from what was recorded.
+   *
+   * @generated from enum value: PROBLEM_CHANGED = 1;
+   */
+  CHANGED: 1,
+
+  /**
+   * The event was removed.
+   *
+   * @generated from enum value: PROBLEM_MISSING = 2;
+   */
+  MISSING: 2,
+
+  /**
+   * The event does not follow the one before it: events were reordered or replaced.
+   *
+   * @generated from enum value: PROBLEM_UNLINKED = 3;
+   */
+  UNLINKED: 3,
+} as const;
+
+/**
+ * What is wrong with a log.
+ *
+ * @generated from enum serp.discuss.v1.VerifyAuditLogResponse.Problem
+ */
+export type VerifyAuditLogResponse_Problem = (typeof VerifyAuditLogResponse_Problem)[keyof typeof VerifyAuditLogResponse_Problem] | UnknownEnum;
+
+/**
+ * Describes the enum serp.discuss.v1.VerifyAuditLogResponse.Problem.
+ */
+export const VerifyAuditLogResponse_ProblemSchema: GenEnum<VerifyAuditLogResponse_Problem> = /*@__PURE__*/
+  enumDesc(file_serp_discuss_v1_admin_service, 11, 0);
 
 /**
  * Page of files to check.
@@ -50,7 +612,7 @@ export type ReconcileAttachmentsRequest = Message<"serp.discuss.v1.ReconcileAtta
  * Use `create(ReconcileAttachmentsRequestSchema)` to create a new message.
  */
 export const ReconcileAttachmentsRequestSchema: GenMessage<ReconcileAttachmentsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 12);
 
 /**
  * Result of checking one page of files.
@@ -106,7 +668,7 @@ export type ReconcileAttachmentsResponse = Message<"serp.discuss.v1.ReconcileAtt
  * Use `create(ReconcileAttachmentsResponseSchema)` to create a new message.
  */
 export const ReconcileAttachmentsResponseSchema: GenMessage<ReconcileAttachmentsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 13);
 
 /**
  * Page of channels to check.
@@ -141,7 +703,7 @@ export type ReconcileCountersRequest = Message<"serp.discuss.v1.ReconcileCounter
  * Use `create(ReconcileCountersRequestSchema)` to create a new message.
  */
 export const ReconcileCountersRequestSchema: GenMessage<ReconcileCountersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 2);
+  messageDesc(file_serp_discuss_v1_admin_service, 14);
 
 /**
  * Result of checking one page of channels.
@@ -169,7 +731,7 @@ export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCounte
  * Use `create(ReconcileCountersResponseSchema)` to create a new message.
  */
 export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3);
+  messageDesc(file_serp_discuss_v1_admin_service, 15);
 
 /**
  * Result for one kind of counter.
@@ -205,7 +767,7 @@ export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.Reconci
  * Use `create(ReconcileCountersResponse_CounterSchema)` to create a new message.
  */
 export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCountersResponse_Counter> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 15, 0);
 
 /**
  * Scope of the statistics of files; all other statistics cover all tenants.
@@ -226,7 +788,7 @@ export type GetStatsRequest = Message<"serp.discuss.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 4);
+  messageDesc(file_serp_discuss_v1_admin_service, 16);
 
 /**
  * Sizes of the database's tables, and use of the store of files.
@@ -261,7 +823,7 @@ export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5);
+  messageDesc(file_serp_discuss_v1_admin_service, 17);
 
 /**
  * Use of the store of files.
@@ -303,7 +865,7 @@ export type GetStatsResponse_Storage = Message<"serp.discuss.v1.GetStatsResponse
  * Use `create(GetStatsResponse_StorageSchema)` to create a new message.
  */
 export const GetStatsResponse_StorageSchema: GenMessage<GetStatsResponse_Storage> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 17, 0);
 
 /**
  * Size of one table or of one daily partition of the event log.
@@ -338,7 +900,7 @@ export type GetStatsResponse_Table = Message<"serp.discuss.v1.GetStatsResponse.T
  * Use `create(GetStatsResponse_TableSchema)` to create a new message.
  */
 export const GetStatsResponse_TableSchema: GenMessage<GetStatsResponse_Table> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 17, 1);
 
 /**
  * Empty: covers all partitioned tables.
@@ -353,7 +915,7 @@ export type EnsurePartitionsRequest = Message<"serp.discuss.v1.EnsurePartitionsR
  * Use `create(EnsurePartitionsRequestSchema)` to create a new message.
  */
 export const EnsurePartitionsRequestSchema: GenMessage<EnsurePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 6);
+  messageDesc(file_serp_discuss_v1_admin_service, 18);
 
 /**
  * Result of EnsurePartitions.
@@ -374,7 +936,7 @@ export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitions
  * Use `create(EnsurePartitionsResponseSchema)` to create a new message.
  */
 export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 7);
+  messageDesc(file_serp_discuss_v1_admin_service, 19);
 
 /**
  * Empty: applies all configured periods.
@@ -389,7 +951,7 @@ export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest">
  * Use `create(RunRetentionRequestSchema)` to create a new message.
  */
 export const RunRetentionRequestSchema: GenMessage<RunRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 8);
+  messageDesc(file_serp_discuss_v1_admin_service, 20);
 
 /**
  * Result of RunRetention.
@@ -445,7 +1007,7 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
  * Use `create(RunRetentionResponseSchema)` to create a new message.
  */
 export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 9);
+  messageDesc(file_serp_discuss_v1_admin_service, 21);
 
 /**
  * Access to revoke.
@@ -490,7 +1052,7 @@ export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest">
  * Use `create(RevokeAccessRequestSchema)` to create a new message.
  */
 export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 10);
+  messageDesc(file_serp_discuss_v1_admin_service, 22);
 
 /**
  * A user of one tenant.
@@ -518,7 +1080,7 @@ export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequ
  * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
  */
 export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 10, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 22, 0);
 
 /**
  * Result of RevokeAccess.
@@ -539,11 +1101,15 @@ export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse
  * Use `create(RevokeAccessResponseSchema)` to create a new message.
  */
 export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 11);
+  messageDesc(file_serp_discuss_v1_admin_service, 23);
 
 /**
- * Maintenance and revocation for operators. Normal operation does not require any of these RPCs: the service's own jobs
- * repair counters, create partitions and remove expired data, and access ends when tokens expire.
+ * Maintenance, revocation, legal holds and the audit log, for operators. Normal operation does not require any of the RPCs
+ * of maintenance: the service's own jobs repair counters, create partitions and remove expired data, and access ends when
+ * tokens expire.
+ *
+ * Each call is recorded in the audit log before it is made, with its request: in the log of the tenant that the request
+ * names, or in that of tenant 0. A call that then fails is recorded, too.
  *
  * @generated from service serp.discuss.v1.AdminService
  */
@@ -643,6 +1209,69 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeAccessRequestSchema;
     output: typeof RevokeAccessResponseSchema;
+  },
+  /**
+   * Places a legal hold on a channel, a user or an entity: until it is released, retention removes no message, channel or
+   * activity that concerns the subject, and archives no such group. Placing the same hold again returns the active one.
+   *
+   * A hold on a user covers the messages that the user sent and the activities for or by the user, in all channels; one on an
+   * entity its activities and the channel of its discussion. It does not keep what users delete from losing its reactions,
+   * earlier versions and files at once, nor the log of events, which repeats what messages contain.
+   *
+   * The subject does not have to exist, so that a hold can be placed after a deletion.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.PlaceHold
+   */
+  placeHold: {
+    methodKind: "unary";
+    input: typeof PlaceHoldRequestSchema;
+    output: typeof PlaceHoldResponseSchema;
+  },
+  /**
+   * Releases a legal hold. Has no effect on a released one.
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such hold.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ReleaseHold
+   */
+  releaseHold: {
+    methodKind: "unary";
+    input: typeof ReleaseHoldRequestSchema;
+    output: typeof ReleaseHoldResponseSchema;
+  },
+  /**
+   * Returns the legal holds of a tenant, newest first.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListHolds
+   */
+  listHolds: {
+    methodKind: "unary";
+    input: typeof ListHoldsRequestSchema;
+    output: typeof ListHoldsResponseSchema;
+  },
+  /**
+   * Returns the audit log of a tenant, newest first: calls of operators, changes of roles and of the right to post, and
+   * purges. The log is append-only and never removed, and contains ids and numbers but no content.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListAuditEvents
+   */
+  listAuditEvents: {
+    methodKind: "unary";
+    input: typeof ListAuditEventsRequestSchema;
+    output: typeof ListAuditEventsResponseSchema;
+  },
+  /**
+   * Verifies the audit log of a tenant: that no event was changed, removed or reordered. The events are chained by hash, so
+   * keep `last_hash` of the end of the log outside the database to detect that the whole log was replaced.
+   *
+   * One call verifies at most `max_events`; continue with `last_seq` until `end` is set.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.VerifyAuditLog
+   */
+  verifyAuditLog: {
+    methodKind: "unary";
+    input: typeof VerifyAuditLogRequestSchema;
+    output: typeof VerifyAuditLogResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_admin_service, 0);
