@@ -874,6 +874,65 @@ comment on column poll_votes.option_id is 'Chosen option; 1 is the first.';
 comment on column poll_votes.channel_id is 'Channel of the message.';
 comment on column poll_votes.created_at is 'When the vote was cast, epoch ms.';
 
+create table retention_rules (
+  tenant_id bigint not null,
+  channel_id bigint not null default 0,
+  deleted_days integer,
+  activity_days integer,
+  inactive_days integer,
+  updated_at bigint not null,
+  constraint retention_rules_pkey PRIMARY KEY (tenant_id, channel_id),
+  constraint valid_days CHECK (((deleted_days >= 0) AND (activity_days >= 0) AND (inactive_days >= 0)))
+);
+alter table retention_rules enable row level security, force row level security;
+create policy system_policy on retention_rules as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on retention_rules to discuss_service;
+grant delete, insert, select, update on retention_rules to discuss_system;
+comment on table retention_rules is 'Periods of retention that differ from the configured ones, by tenant and by channel: see retention_cutoff().';
+comment on column retention_rules.tenant_id is 'Tenant of the rule.';
+comment on column retention_rules.channel_id is 'Channel of the rule; 0: all channels of the tenant that have none.';
+comment on column retention_rules.deleted_days is 'Days until deleted messages and channels are removed; 0: never; null: as the tenant or the configuration.';
+comment on column retention_rules.activity_days is 'Days that activities are kept; 0 and null as for deleted_days.';
+comment on column retention_rules.inactive_days is 'Days without a change until a group is archived; 0 and null as for deleted_days.';
+comment on column retention_rules.updated_at is 'When the rule was last set, epoch ms.';
+
+create table retention_runs (
+  id bigint not null default nextval('retention_runs_id_seq'::regclass),
+  tenant_id bigint not null default 0,
+  started_at bigint not null,
+  finished_at bigint,
+  lease_until bigint not null,
+  attempt integer not null default 1,
+  instance character varying(100) not null,
+  messages bigint not null default 0,
+  channels bigint not null default 0,
+  activities bigint not null default 0,
+  archived bigint not null default 0,
+  constraint retention_runs_pkey PRIMARY KEY (id)
+);
+CREATE INDEX idx_retention_runs_unfinished ON public.retention_runs USING btree (tenant_id, id) WHERE (finished_at IS NULL);
+alter table retention_runs enable row level security, force row level security;
+create policy system_policy on retention_runs as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on retention_runs to discuss_service;
+grant delete, insert, select, update on retention_runs to discuss_system;
+grant usage on sequence retention_runs_id_seq to discuss_system;
+comment on table retention_runs is 'Runs of retention, one at a time over all instances, with what they removed. A run whose instance ended is resumed by another.';
+comment on column retention_runs.id is 'Id of the run.';
+comment on column retention_runs.tenant_id is 'Always 0: a run concerns all tenants.';
+comment on column retention_runs.started_at is 'When it began, epoch ms.';
+comment on column retention_runs.finished_at is 'When it ended, epoch ms; null while it runs.';
+comment on column retention_runs.lease_until is 'Until when its instance must report progress, epoch ms; then another one may resume it.';
+comment on column retention_runs.attempt is 'Number of instances that have worked on it. Only the last one may continue.';
+comment on column retention_runs.instance is 'Instance that works, or worked, on it.';
+comment on column retention_runs.messages is 'Deleted messages that were removed.';
+comment on column retention_runs.channels is 'Deleted channels that were removed, and their messages.';
+comment on column retention_runs.activities is 'Activities that were removed.';
+comment on column retention_runs.archived is 'Inactive groups that were archived.';
+
 create table schema_migrations (
   name text not null,
   checksum text not null,
@@ -1069,6 +1128,35 @@ CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _c
 RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'MESSAGE_SENT'::text THEN 'There are new messages'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'MESSAGE_SENT'::text THEN ' sent a message'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
 comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';
 
+CREATE OR REPLACE FUNCTION public.advance_retention_run(_run_id bigint, _attempt integer, _kind text, _count bigint, _lease_ms bigint, _is_end boolean DEFAULT false)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := now_ms();
+begin
+  update retention_runs r
+  set messages = r.messages + case _kind when 'messages' then _count else 0 end,
+      channels = r.channels + case _kind when 'channels' then _count else 0 end,
+      activities = r.activities + case _kind when 'activities' then _count else 0 end,
+      archived = r.archived + case _kind when 'archived' then _count else 0 end,
+      lease_until = _now + _lease_ms,
+      finished_at = case when _is_end then _now end
+  where r.id = _run_id
+    and r.attempt = _attempt
+    and r.finished_at is null;
+  if not found then
+    raise exception 'another instance works on the run of retention' using errcode = 'serialization_failure';
+  end if;
+end
+$function$;
+alter function advance_retention_run(bigint,integer,text,bigint,bigint,boolean) owner to discuss_system;
+revoke all on function advance_retention_run(bigint,integer,text,bigint,bigint,boolean) from public;
+grant execute on function advance_retention_run(bigint,integer,text,bigint,bigint,boolean) to discuss_service;
+comment on function advance_retention_run(bigint,integer,text,bigint,bigint,boolean) is 'Adds to the counts of a run in the transaction of the change, and extends its lease; _is_end: ends it. Fails if another instance has resumed the run.';
+
 CREATE OR REPLACE FUNCTION public.app_is_member(_channel_id bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -1248,6 +1336,39 @@ RETURN sha256((_previous || convert_to((jsonb_build_array(_tenant_id, _seq, _occ
 revoke all on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) from public;
 grant execute on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) to discuss_system;
 comment on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) is 'SHA-256 that chains an event of the audit log to the one before: over its hash and all columns of the event as a JSON array.';
+
+CREATE OR REPLACE FUNCTION public.begin_retention_run(_instance text, _lease_ms bigint, OUT run_id bigint, OUT attempt integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now bigint;
+begin
+  perform pg_advisory_xact_lock(hashtext('discuss.retention'));
+  _now := now_ms();
+  update retention_runs r
+  set instance = _instance,
+      attempt = r.attempt + 1,
+      lease_until = _now + _lease_ms
+  where r.tenant_id = 0
+    and r.finished_at is null
+    and r.lease_until < _now
+  returning r.id, r.attempt into run_id, attempt;
+  if found or exists (select from retention_runs r where r.tenant_id = 0 and r.finished_at is null) then
+    return;
+  end if;
+  delete from retention_runs r where r.finished_at < _now - 400 * 86400000::bigint;
+  insert into retention_runs (started_at, lease_until, instance)
+  values (_now, _now + _lease_ms, _instance)
+  returning retention_runs.id, retention_runs.attempt into run_id, attempt;
+end
+$function$;
+alter function begin_retention_run(text,bigint) owner to discuss_system;
+revoke all on function begin_retention_run(text,bigint) from public;
+grant execute on function begin_retention_run(text,bigint) to discuss_service;
+comment on function begin_retention_run(text,bigint) is 'Begins a run of retention, or resumes one whose instance has not reported progress within its lease. Null while another instance works on one. Removes records of runs that ended more than 400 days ago.';
 
 CREATE OR REPLACE FUNCTION public.browse_channels(_words text[], _after bigint, _limit integer)
  RETURNS TABLE(channel_id bigint, place bigint)
@@ -2200,6 +2321,66 @@ alter function expected_threads(bigint[]) owner to discuss_system;
 revoke all on function expected_threads(bigint[]) from public;
 comment on function expected_threads(bigint[]) is 'Stored thread counters of messages, also of those without a thread, each followed by the expected value, computed from the rows.';
 
+CREATE OR REPLACE FUNCTION public.expired_channels(_age_ms bigint, _limit integer)
+ RETURNS SETOF bigint
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := now_ms();
+begin
+  return query
+  select c.id
+  from channels c
+  where c.deleted_at < retention_cutoff(c.tenant_id, c.id, 'deleted', _age_ms, _now)
+    and not is_held(c.tenant_id, c.id, '{}')
+    -- Of a user, a hold keeps the messages, which cannot be without their channel.
+    and not exists (
+      select
+      from legal_holds h
+      where h.tenant_id = c.tenant_id
+        and h.released_at is null
+        and exists (select from messages m where m.channel_id = c.id and m.sender_id = h.user_id)
+    )
+  order by c.deleted_at
+  limit _limit;
+end
+$function$;
+alter function expired_channels(bigint,integer) owner to discuss_system;
+revoke all on function expired_channels(bigint,integer) from public;
+comment on function expired_channels(bigint,integer) is 'At most _limit deleted channels whose period of retention is over, oldest deletion first. _age_ms is the configured period; null: never.';
+
+CREATE OR REPLACE FUNCTION public.expired_messages(_age_ms bigint, _limit integer)
+ RETURNS SETOF bigint
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := now_ms();
+  _shortest bigint;
+begin
+  select b.shortest
+  into _shortest
+  from retention_bounds('deleted', _age_ms) as b;
+  -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
+  return query
+  select m.id
+  from messages m
+  where m.is_deleted
+    and m.deleted_at < _now - _shortest
+    and m.deleted_at < retention_cutoff(m.tenant_id, m.channel_id, 'deleted', _age_ms, _now)
+    and not exists (select 1 from messages r where r.parent_id = m.id)
+    and not is_held(m.tenant_id, m.channel_id, array[m.sender_id])
+  order by m.deleted_at
+  limit _limit;
+end
+$function$;
+alter function expired_messages(bigint,integer) owner to discuss_system;
+revoke all on function expired_messages(bigint,integer) from public;
+comment on function expired_messages(bigint,integer) is 'At most _limit deleted messages whose period of retention is over, oldest deletion first. _age_ms is the configured period; null: never.';
+
 CREATE OR REPLACE FUNCTION public.find_sent_message(_tenant_id bigint, _user_id bigint, _request_id uuid)
  RETURNS SETOF messages
  LANGUAGE sql
@@ -2852,13 +3033,13 @@ BEGIN ATOMIC
  SELECT c.tenant_id,
      c.id
     FROM channels c
-   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < (( SELECT now_ms() AS now_ms) - list_inactive_groups._age_ms)) AND (NOT is_held(c.tenant_id, c.id, '{}'::bigint[])))
+   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < retention_cutoff(c.tenant_id, c.id, 'inactive'::text, list_inactive_groups._age_ms, ( SELECT now_ms() AS now_ms))) AND (NOT is_held(c.tenant_id, c.id, '{}'::bigint[])))
   LIMIT list_inactive_groups._limit;
 END;
 alter function list_inactive_groups(bigint,integer) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint,integer) from public;
 grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
-comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for _age_ms, on which there is no legal hold. Reads all channels.';
+comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for the period of their tenant or channel, on which there is no legal hold. Reads all channels.';
 
 CREATE OR REPLACE FUNCTION public.list_mismatched_channels(_ids bigint[])
  RETURNS TABLE(part text, checked bigint, wrong bigint[])
@@ -2947,6 +3128,55 @@ alter function list_object_keys(text,text,text,integer) owner to discuss_system;
 revoke all on function list_object_keys(text,text,text,integer) from public;
 grant execute on function list_object_keys(text,text,text,integer) to discuss_service;
 comment on function list_object_keys(text,text,text,integer) is 'Keys of the objects of all tenants that the database knows of, with _after < key <= _last (null for no bound), in the order of bytes, at most _limit; and whether the object must exist: not during its upload, and not while it is queued for deletion. For operators; empty for other callers.';
+
+CREATE OR REPLACE FUNCTION public.list_retention_rules(_tenant_id bigint, _after bigint, _limit integer)
+ RETURNS SETOF retention_rules
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT r.tenant_id,
+     r.channel_id,
+     r.deleted_days,
+     r.activity_days,
+     r.inactive_days,
+     r.updated_at
+    FROM retention_rules r
+   WHERE ((r.tenant_id = list_retention_rules._tenant_id) AND (r.channel_id > list_retention_rules._after))
+   ORDER BY r.channel_id
+  LIMIT list_retention_rules._limit;
+END;
+alter function list_retention_rules(bigint,bigint,integer) owner to discuss_system;
+revoke all on function list_retention_rules(bigint,bigint,integer) from public;
+grant execute on function list_retention_rules(bigint,bigint,integer) to discuss_service;
+comment on function list_retention_rules(bigint,bigint,integer) is 'Rules of a tenant after a channel, its own (channel 0) first. For operators.';
+
+CREATE OR REPLACE FUNCTION public.list_retention_runs(_before bigint, _limit integer)
+ RETURNS SETOF retention_runs
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT r.id,
+     r.tenant_id,
+     r.started_at,
+     r.finished_at,
+     r.lease_until,
+     r.attempt,
+     r.instance,
+     r.messages,
+     r.channels,
+     r.activities,
+     r.archived
+    FROM retention_runs r
+   WHERE (r.id < list_retention_runs._before)
+   ORDER BY r.id DESC
+  LIMIT list_retention_runs._limit;
+END;
+alter function list_retention_runs(bigint,integer) owner to discuss_system;
+revoke all on function list_retention_runs(bigint,integer) from public;
+grant execute on function list_retention_runs(bigint,integer) to discuss_service;
+comment on function list_retention_runs(bigint,integer) is 'Runs of retention before an id, newest first. For operators.';
 
 CREATE OR REPLACE FUNCTION public.list_schema_files()
  RETURNS TABLE(name text, checksum text)
@@ -3446,6 +3676,44 @@ revoke all on function presence_audiences(bigint[],bigint[],integer,integer) fro
 grant execute on function presence_audiences(bigint[],bigint[],integer,integer) to discuss_service;
 comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'For users of any tenants, the channels whose members are notified of their presence: those with at most _max_members members, and all DIRECT ones, at most _max_channels per user; and the texts that they set. One call serves one broadcast.';
 
+CREATE OR REPLACE FUNCTION public.preview_retention(_deleted_ms bigint, _activity_ms bigint, _inactive_ms bigint, _limit integer, OUT messages integer, OUT channels integer, OUT activities integer, OUT archived integer)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := now_ms();
+  _shortest bigint;
+begin
+  select count(*) into messages from expired_messages(_deleted_ms, _limit);
+
+  select coalesce(sum(1 + (select count(*) from messages m where m.channel_id = e.id)), 0)
+  into channels
+  from expired_channels(_deleted_ms, _limit) as e(id);
+
+  select b.shortest
+  into _shortest
+  from retention_bounds('activity', _activity_ms) as b;
+  select count(*)
+  into activities
+  from (
+    select
+    from activity_feed a
+    where a."timestamp" < _now - _shortest
+      and a."timestamp" < retention_cutoff(a.tenant_id, a.channel_id, 'activity', _activity_ms, _now)
+      and not is_held(a.tenant_id, a.channel_id, array[a.user_id, a.actor_id], a.entity_type, a.entity_id)
+    limit _limit
+  ) as a;
+
+  select count(*) into archived from list_inactive_groups(_inactive_ms, _limit);
+end
+$function$;
+alter function preview_retention(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function preview_retention(bigint,bigint,bigint,integer) from public;
+grant execute on function preview_retention(bigint,bigint,bigint,integer) to discuss_service;
+comment on function preview_retention(bigint,bigint,bigint,integer) is 'Counts what retention would remove and archive now, at most _limit of each kind, without changing anything.';
+
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(_age_ms bigint, _limit integer)
  RETURNS integer
  LANGUAGE plpgsql
@@ -3490,11 +3758,11 @@ CREATE OR REPLACE FUNCTION public.purge_activities(_age_ms bigint, _limit intege
  SET lock_timeout TO '250ms'
 AS $function$
 declare
-  _before constant bigint := now_ms() - _age_ms;
-  _month constant timestamp := date_trunc('month', to_timestamp(_before / 1000.0) at time zone 'UTC');
-  -- Rows before it are in months that are dropped as a whole, or in the default partition.
-  _month_start constant bigint := extract(epoch from _month at time zone 'UTC')::bigint * 1000;
-  _rule constant jsonb := jsonb_build_object('age_ms', _age_ms, 'before_ms', _before);
+  _now constant bigint := now_ms();
+  _rule constant jsonb := purge_rule('activity', _age_ms);
+  _bounds record;
+  -- Null if some activities never expire.
+  _month timestamp;
   _count_rows constant text := $count$
     select jsonb_agg(to_jsonb(p))
     from (
@@ -3510,13 +3778,18 @@ declare
   $find$;
   _has_holds boolean;
   _is_held boolean := false;
-  -- From here on, rows are removed one by one.
-  _from bigint := _month_start;
+  -- Rows before it are in months that are dropped as a whole, or in the default partition.
+  _from bigint;
   _removed jsonb;
   _name text;
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
   _has_holds := exists (select from legal_holds h where h.released_at is null);
+  select b.*
+  into _bounds
+  from retention_bounds('activity', _age_ms) as b;
+  _month := date_trunc('month', to_timestamp((_now - _bounds.longest) / 1000.0) at time zone 'UTC');
+  _from := coalesce(extract(epoch from _month at time zone 'UTC')::bigint * 1000, 0);
 
   for _name in
     select c.relname
@@ -3556,7 +3829,8 @@ begin
         select d.id, d."timestamp"
         from activity_feed d
         where d."timestamp" >= _from
-          and d."timestamp" < _before
+          and d."timestamp" < _now - _bounds.shortest
+          and d."timestamp" < retention_cutoff(d.tenant_id, d.channel_id, 'activity', _age_ms, _now)
           and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
         limit _limit
       )
@@ -3584,7 +3858,7 @@ end
 $function$;
 revoke all on function purge_activities(bigint,integer) from public;
 grant execute on function purge_activities(bigint,integer) to discuss_service;
-comment on function purge_activities(bigint,integer) is 'Removes activities older than _age_ms and returns how many: all of one month by dropping its partition if all of it is older, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
+comment on function purge_activities(bigint,integer) is 'Removes activities whose period of retention is over and returns how many: all of one month by dropping its partition if the longest period is over for it, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
 
 CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -3593,7 +3867,6 @@ CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_age_ms bigint, _limit 
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _before constant bigint := now_ms() - _age_ms;
   _channel_id bigint;
   _tenant_id bigint;
   _purged int;
@@ -3604,16 +3877,7 @@ begin
   select c.id, c.tenant_id
   into _channel_id, _tenant_id
   from channels c
-  where c.deleted_at < _before
-    and not is_held(c.tenant_id, c.id, '{}')
-    -- Of a user, a hold keeps the messages, which cannot be without their channel.
-    and not exists (
-      select
-      from legal_holds h
-      where h.tenant_id = c.tenant_id
-        and h.released_at is null
-        and exists (select from messages m where m.channel_id = c.id and m.sender_id = h.user_id)
-    )
+  where c.id in (select e.id from expired_channels(_age_ms, 10) as e(id))
   order by c.deleted_at
   limit 1
   for update skip locked;
@@ -3638,7 +3902,7 @@ begin
   end if;
   perform append_audit_event(
     _tenant_id, 'job', 0, 'DELETED_CHANNEL_PURGED',
-    _details || jsonb_build_object('channel_id', _channel_id::text, 'age_ms', _age_ms, 'before_ms', _before)
+    _details || jsonb_build_object('channel_id', _channel_id::text) || purge_rule('deleted', _age_ms)
   );
   return _purged;
 end
@@ -3646,7 +3910,7 @@ $function$;
 alter function purge_deleted_channels(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_channels(bigint,integer) from public;
 grant execute on function purge_deleted_channels(bigint,integer) to discuss_service;
-comment on function purge_deleted_channels(bigint,integer) is 'Removes at most _limit messages of one channel that was deleted more than _age_ms ago, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
+comment on function purge_deleted_channels(bigint,integer) is 'Removes at most _limit messages of one channel whose period of retention is over, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
 
 CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -3655,25 +3919,12 @@ CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_age_ms bigint, _limit 
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _before constant bigint := now_ms() - _age_ms;
   _ids bigint[];
   _removed jsonb;
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
 
-  -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
-  select array_agg(d.id)
-  into _ids
-  from (
-    select m.id
-    from messages m
-    where m.is_deleted
-      and m.deleted_at < _before
-      and not exists (select 1 from messages r where r.parent_id = m.id)
-      and not is_held(m.tenant_id, m.channel_id, array[m.sender_id])
-    order by m.deleted_at
-    limit _limit
-  ) as d;
+  _ids := array(select e.id from expired_messages(_age_ms, _limit) as e(id));
 
   perform 1
   from channels c
@@ -3695,14 +3946,25 @@ begin
     from removed r
     group by r.tenant_id
   ) as p;
-  perform certify_purge(_removed, 'DELETED_MESSAGES_PURGED', jsonb_build_object('age_ms', _age_ms, 'before_ms', _before));
+  perform certify_purge(_removed, 'DELETED_MESSAGES_PURGED', purge_rule('deleted', _age_ms));
   return coalesce((select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e), 0);
 end
 $function$;
 alter function purge_deleted_messages(bigint,integer) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
-comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
+comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages whose period of retention is over, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
+
+CREATE OR REPLACE FUNCTION public.purge_rule(_kind text, _age_ms bigint)
+ RETURNS jsonb
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT jsonb_build_object('kind', _kind, 'default_age_ms', _age_ms, 'time_ms', now_ms()) AS jsonb_build_object;
+END;
+revoke all on function purge_rule(text,bigint) from public;
+grant execute on function purge_rule(text,bigint) to discuss_system;
+comment on function purge_rule(text,bigint) is 'What a certificate states of the rule of a purge. The periods of a tenant and its channels are in the audit log when they are set.';
 
 CREATE OR REPLACE FUNCTION public.put_reaction(_reactions jsonb, _emoji text, _users bigint[])
  RETURNS jsonb
@@ -5102,6 +5364,61 @@ alter function restart_event_log() owner to discuss_system;
 revoke all on function restart_event_log() from public;
 comment on function restart_event_log() is 'Starts a new epoch of the log. The owner calls it after restoring the database from a backup: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
 
+CREATE OR REPLACE FUNCTION public.retention_bounds(_kind text, _age_ms bigint, OUT shortest bigint, OUT longest bigint)
+ RETURNS record
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT LEAST(retention_bounds._age_ms, (min(NULLIF(r.days, 0)) * (86400000)::bigint)) AS "least",
+         CASE
+             WHEN ((retention_bounds._age_ms IS NULL) OR COALESCE(bool_or((r.days = 0)), false)) THEN NULL::bigint
+             ELSE GREATEST(retention_bounds._age_ms, (max(r.days) * (86400000)::bigint))
+         END AS "greatest"
+    FROM ( SELECT
+                 CASE retention_bounds._kind
+                     WHEN 'deleted'::text THEN r_1.deleted_days
+                     WHEN 'activity'::text THEN r_1.activity_days
+                     ELSE r_1.inactive_days
+                 END AS days
+            FROM retention_rules r_1) r;
+END;
+revoke all on function retention_bounds(text,bigint) from public;
+grant execute on function retention_bounds(text,bigint) to discuss_system;
+comment on function retention_bounds(text,bigint) is 'The shortest and the longest period of all rules and the configured one, in ms. shortest is null if nothing ever expires, longest if something never does.';
+
+CREATE OR REPLACE FUNCTION public.retention_cutoff(_tenant_id bigint, _channel_id bigint, _kind text, _age_ms bigint, _now bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (retention_cutoff._now -
+         CASE
+             WHEN (COALESCE(c.days, t.days) IS NULL) THEN retention_cutoff._age_ms
+             ELSE (NULLIF(COALESCE(c.days, t.days), 0) * (86400000)::bigint)
+         END)
+    FROM (( SELECT ( SELECT
+                         CASE retention_cutoff._kind
+                             WHEN 'deleted'::text THEN r.deleted_days
+                             WHEN 'activity'::text THEN r.activity_days
+                             ELSE r.inactive_days
+                         END AS inactive_days
+                    FROM retention_rules r
+                   WHERE ((r.tenant_id = retention_cutoff._tenant_id) AND (r.channel_id = 0))) AS days) t
+      CROSS JOIN ( SELECT ( SELECT
+                         CASE retention_cutoff._kind
+                             WHEN 'deleted'::text THEN r.deleted_days
+                             WHEN 'activity'::text THEN r.activity_days
+                             ELSE r.inactive_days
+                         END AS inactive_days
+                    FROM retention_rules r
+                   WHERE ((r.tenant_id = retention_cutoff._tenant_id) AND (r.channel_id = retention_cutoff._channel_id) AND (retention_cutoff._channel_id > 0))) AS days) c);
+END;
+revoke all on function retention_cutoff(bigint,bigint,text,bigint,bigint) from public;
+grant execute on function retention_cutoff(bigint,bigint,text,bigint,bigint) to discuss_system;
+comment on function retention_cutoff(bigint,bigint,text,bigint,bigint) is 'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity or inactive.';
+
 CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
  RETURNS TABLE(channel_id bigint, score integer)
  LANGUAGE plpgsql
@@ -5474,6 +5791,33 @@ alter function send_messages(json,bigint[],boolean,boolean,boolean,boolean) owne
 revoke all on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) from public;
 grant execute on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) to discuss_service;
 comment on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) is 'Sends a batch of messages of any callers and tenants. _channel_ids are the channels of the items; the flags state whether any item has a parent, mentions or files. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
+
+CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if num_nonnulls(_deleted_days, _activity_days, _inactive_days) = 0 then
+    delete from retention_rules r where r.tenant_id = _tenant_id and r.channel_id = _channel_id;
+    return;
+  end if;
+  insert into retention_rules as r
+    (tenant_id, channel_id, deleted_days, activity_days, inactive_days, updated_at)
+  values
+    (_tenant_id, _channel_id, _deleted_days, _activity_days, _inactive_days, now_ms())
+  on conflict (tenant_id, channel_id) do update
+  set deleted_days = excluded.deleted_days,
+      activity_days = excluded.activity_days,
+      inactive_days = excluded.inactive_days,
+      updated_at = excluded.updated_at;
+end
+$function$;
+alter function set_retention_rule(bigint,bigint,integer,integer,integer) owner to discuss_system;
+revoke all on function set_retention_rule(bigint,bigint,integer,integer,integer) from public;
+grant execute on function set_retention_rule(bigint,bigint,integer,integer,integer) to discuss_service;
+comment on function set_retention_rule(bigint,bigint,integer,integer,integer) is 'Sets the periods of a tenant (_channel_id 0) or of a channel; all null: removes the rule. For operators.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger

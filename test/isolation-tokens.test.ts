@@ -58,6 +58,11 @@ describe('page tokens of other callers', () => {
     fixture = await openFixture();
     const { app, group, topic, newGroup } = fixture;
     await newGroup(false);
+    for (const channelId of [0n, 1n])
+      await app
+        .client(AdminService, operator)
+        .setRetention({ tenantId: TENANT, channelId, deletedDays: 5_000 });
+    for (let runs = 0; runs < 2; runs += 1) await app.client(AdminService, operator).runRetention({});
     for (const value of [1n, 2n])
       await app
         .client(AdminService, operator)

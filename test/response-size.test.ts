@@ -137,6 +137,8 @@ describe('responses', () => {
       small(PresenceService.method.listOnline, { pageSize: COUNT, channelId }, undefined),
       small(AttachmentService.method.listAttachments, { pageSize: COUNT, channelId }, 2 * COUNT),
       small(AdminService.method.listHolds, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
+      small(AdminService.method.listRetentionRuns, { pageSize: COUNT }, 2 * COUNT, operator),
+      small(AdminService.method.listRetentionRules, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
       small(AdminService.method.listAuditEvents, { pageSize: COUNT, tenantId: 78n }, undefined, operator),
       small(AdminService.method.reconcileCounters, { pageSize: 100 }, undefined, operator),
     ];
@@ -256,6 +258,14 @@ async function fill(the: App): Promise<{ channelId: bigint; rootMessageId: bigin
   await the.owner`
     insert into legal_holds (tenant_id, user_id, reason, placed_at, placed_by)
     select 77, i, repeat('𝄞', 500), 1, 1 from generate_series(1, ${2 * COUNT}) as i
+  `;
+  await the.owner`
+    insert into retention_rules (tenant_id, channel_id, deleted_days, updated_at)
+    select 77, i, 5, 1 from generate_series(1, ${2 * COUNT}) as i
+  `;
+  await the.owner`
+    insert into retention_runs (started_at, finished_at, lease_until, instance)
+    select 1, 1, 1, repeat('x', 100) from generate_series(1, ${2 * COUNT})
   `;
   await the.owner`
     select append_audit_event(78, 'operator', 1, 'X', jsonb_build_object('reason', repeat('𝄞', 500)))

@@ -300,6 +300,8 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     insert into user_statuses (tenant_id, user_id, status, updated_at) values (1, 10, 'BUSY', now_ms());
     insert into legal_holds (tenant_id, user_id, reason, placed_at, placed_by) values (1, 10, 'x', 1, 1);
     select append_audit_event(1, 'user', 10, 'X', '{}');
+    insert into retention_rules (tenant_id, deleted_days, updated_at) values (1, 5, 1);
+    insert into retention_runs (started_at, lease_until, instance) values (1, 1, 'x');
     insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at) values (900, 1, 'Lan', 0, 0);
     insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
     values (900, 1, 1, 'X', now_ms(), '\\x00');

@@ -10,7 +10,12 @@ import { findStorageStats, listStats, reconcileCounters } from './sql.ts';
 
 type AdminHandlers = Omit<
   Handlers<typeof AdminService>,
-  'reconcileAttachments' | 'ensurePartitions' | 'runRetention'
+  | 'reconcileAttachments'
+  | 'ensurePartitions'
+  | 'runRetention'
+  | 'listRetentionRuns'
+  | 'setRetention'
+  | 'listRetentionRules'
 >;
 
 export function adminRoutes(deps: Deps): AdminHandlers {

@@ -98,6 +98,6 @@ export class Jobs {
 
   async #retain(): Promise<void> {
     const purged = await purge({ ...this.#parts, log: this.#log, isClosed: () => this.#closed });
-    this.#log.info(purged, 'retention finished');
+    if (purged !== undefined) this.#log.info(purged, 'retention finished');
   }
 }

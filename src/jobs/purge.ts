@@ -5,11 +5,13 @@ import type { Config } from '../config.ts';
 import type { Database } from '../db/database.ts';
 import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
+import { advanceRun, beginRun, type Counted, LEASE_MS, type Run } from './retention-run.ts';
 
 const DAY_MS = 86_400_000n;
 const PURGE_BATCH = 2_000;
 const ARCHIVE_BATCH = 100;
 const ARCHIVE_MS = 10_000;
+const PREVIEW_LIMIT = 100_000;
 
 export type PurgeParts = {
   readonly db: Database;
@@ -20,34 +22,41 @@ export type PurgeParts = {
 };
 
 /** The numbers of rows that a run of the retention rules removed or archived. */
-export type RetentionResult = {
-  readonly messages: number;
-  readonly channels: number;
-  readonly activities: number;
-  readonly archived: number;
-};
+export type RetentionResult = Readonly<Record<Counted, number>>;
 
-/** Applies the retention rules until nothing is left to do. */
-export async function purge(parts: PurgeParts): Promise<RetentionResult> {
-  const { retention } = parts.config;
-  const all = async (days: number, step: typeof purgeMessages) =>
-    days === 0 ? 0 : purgeAll(parts, toAgeMs(days), step);
-  return {
-    messages: await all(retention.deletedDays, purgeMessages),
-    channels: await all(retention.deletedDays, purgeChannels),
-    activities: await all(retention.activityDays, purgeActivities),
-    archived: retention.inactiveDays === 0 ? 0 : await archiveInactive(parts),
+/** Applies the retention rules until nothing is left to do. Undefined while a run of another instance is in progress. */
+export async function purge(parts: PurgeParts): Promise<RetentionResult | undefined> {
+  const { db, config } = parts;
+  const run = await beginRun(db.log, config.instance);
+  if (run === undefined) return undefined;
+  const { deletedMs, activityMs, inactiveMs } = agesOf(config);
+  const result = {
+    messages: await purgeAll(parts, (sql) => purgeMessages(sql, run, deletedMs)),
+    channels: await purgeAll(parts, (sql) => purgeChannels(sql, run, deletedMs)),
+    activities: await purgeAll(parts, (sql) => purgeActivities(sql, run, activityMs)),
+    archived: await archiveInactive(parts, run, inactiveMs),
   };
+  await advanceRun(db.log, run, 'archived', 0, true);
+  return result;
 }
 
-async function purgeAll(
-  { db, isClosed }: PurgeParts,
-  ageMs: bigint,
-  step: (sql: Pool, ageMs: bigint, limit: number) => ReturnType<typeof purgeMessages>,
-): Promise<number> {
+/** Counts what a run would remove and archive now. */
+export async function previewPurge({
+  db,
+  config,
+}: Pick<PurgeParts, 'db' | 'config'>): Promise<RetentionResult> {
+  const { deletedMs, activityMs, inactiveMs } = agesOf(config);
+  const [row] = await db.log<RetentionResult[]>`
+    select messages, channels, activities, archived
+    from preview_retention(${deletedMs}, ${activityMs}, ${inactiveMs}, ${PREVIEW_LIMIT})
+  `;
+  return row ?? { messages: 0, channels: 0, activities: 0, archived: 0 };
+}
+
+async function purgeAll({ db, isClosed }: PurgeParts, step: (sql: Pool) => PurgedRows): Promise<number> {
   let purged = 0;
   while (!isClosed()) {
-    const [row] = await step(db.log, ageMs, PURGE_BATCH);
+    const [row] = await step(db.log);
     if (row === undefined || row.purged === 0) break;
     purged += row.purged;
   }
@@ -55,9 +64,8 @@ async function purgeAll(
 }
 
 // Archives as a service of the tenant, with the usual event and notice.
-async function archiveInactive(parts: PurgeParts): Promise<number> {
-  const { db, config } = parts;
-  const ageMs = toAgeMs(config.retention.inactiveDays);
+async function archiveInactive(parts: PurgeParts, run: Run, ageMs: bigint | null): Promise<number> {
+  const { db } = parts;
   let archived = 0;
   for (const { tenantId, channelId } of await listInactiveGroups(db.log, ageMs, ARCHIVE_BATCH)) {
     if (parts.isClosed()) break;
@@ -73,38 +81,50 @@ async function archiveInactive(parts: PurgeParts): Promise<number> {
       );
     }
   }
+  if (archived > 0) await advanceRun(db.log, run, 'archived', archived);
   return archived;
 }
 
-// Ages, not times: the database compares them with its own clock.
-function toAgeMs(days: number): bigint {
-  return BigInt(days) * DAY_MS;
+// Ages, not times: the database compares them with its own clock. Null: never.
+function agesOf({ retention }: Config) {
+  const toAge = (days: number) => (days === 0 ? null : BigInt(days) * DAY_MS);
+  return {
+    deletedMs: toAge(retention.deletedDays),
+    activityMs: toAge(retention.activityDays),
+    inactiveMs: toAge(retention.inactiveDays),
+  };
 }
 
 type PurgedRows = PendingQuery<{ readonly purged: number }[]>;
 
-/** Removes messages that were soft-deleted longer ago than an age in ms. Returns their number. */
-function purgeMessages(sql: Pool, ageMs: bigint, limit: number): PurgedRows {
-  return sql<{ purged: number }[]>`select purge_deleted_messages(${ageMs}, ${limit}) as purged`;
+/** Removes deleted messages whose period is over. Returns their number. */
+function purgeMessages(sql: Pool, { runId, attempt }: Run, ageMs: bigint | null): PurgedRows {
+  return sql<{ purged: number }[]>`
+    select p.purged, advance_retention_run(${runId}, ${attempt}, 'messages', p.purged, ${LEASE_MS})
+    from purge_deleted_messages(${ageMs}, ${PURGE_BATCH}) as p(purged)
+  `;
 }
 
-/**
- * Removes messages of a channel that was soft-deleted longer ago than an age in ms, and finally the channel. Returns
- * the number of rows.
- */
-function purgeChannels(sql: Pool, ageMs: bigint, limit: number): PurgedRows {
-  return sql<{ purged: number }[]>`select purge_deleted_channels(${ageMs}, ${limit}) as purged`;
+/** Removes messages of one deleted channel whose period is over, and finally the channel. Returns the number of rows. */
+function purgeChannels(sql: Pool, { runId, attempt }: Run, ageMs: bigint | null): PurgedRows {
+  return sql<{ purged: number }[]>`
+    select p.purged, advance_retention_run(${runId}, ${attempt}, 'channels', p.purged, ${LEASE_MS})
+    from purge_deleted_channels(${ageMs}, ${PURGE_BATCH}) as p(purged)
+  `;
 }
 
-/** Removes activities older than an age in ms. Returns their number. */
-function purgeActivities(sql: Pool, ageMs: bigint, limit: number): PurgedRows {
-  return sql<{ purged: number }[]>`select purge_activities(${ageMs}, ${limit}) as purged`;
+/** Removes activities whose period is over. Returns their number. */
+function purgeActivities(sql: Pool, { runId, attempt }: Run, ageMs: bigint | null): PurgedRows {
+  return sql<{ purged: number }[]>`
+    select p.purged, advance_retention_run(${runId}, ${attempt}, 'activities', p.purged, ${LEASE_MS})
+    from purge_activities(${ageMs}, ${PURGE_BATCH}) as p(purged)
+  `;
 }
 
 type InactiveRow = { readonly tenantId: bigint; readonly channelId: bigint };
 
-/** Groups of all tenants without activity for an age in ms. */
-function listInactiveGroups(sql: Pool, ageMs: bigint, limit: number): PendingQuery<InactiveRow[]> {
+/** Groups of all tenants without activity for their period. */
+function listInactiveGroups(sql: Pool, ageMs: bigint | null, limit: number): PendingQuery<InactiveRow[]> {
   return sql<InactiveRow[]>`
     select tenant_id, channel_id
     from list_inactive_groups(${ageMs}, ${limit})

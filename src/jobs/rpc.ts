@@ -1,22 +1,30 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
-import { purge } from './purge.ts';
+import { previewPurge, purge, type RetentionResult } from './purge.ts';
+import { ruleHandlers } from './rules.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds } from './sql.ts';
 
-type JobHandlers = Pick<Handlers<typeof AdminService>, 'ensurePartitions' | 'runRetention'>;
+type JobHandlers = Pick<
+  Handlers<typeof AdminService>,
+  'ensurePartitions' | 'runRetention' | 'listRetentionRuns' | 'setRetention' | 'listRetentionRules'
+>;
 
 const PURGE_MS = 5_000;
 
 /** RPCs that run a job immediately. */
-export function jobRoutes({ config, db, relay }: Deps): JobHandlers {
+export function jobRoutes(deps: Deps): JobHandlers {
+  const { config, db, relay } = deps;
   return {
+    ...ruleHandlers(deps),
+
     async ensurePartitions(_request, call) {
       const rows = await db.run(call, ensurePartitions);
       return { createdPartitions: rows.map(({ made }) => made) };
     },
 
-    async runRetention(_request, call) {
+    async runRetention({ validateOnly }, call) {
+      if (validateOnly) return toCounts(await previewPurge({ db, config }));
       const dropped = await db.run(call, (sql) => dropOldEvents(sql, config.event.retentionDays));
       const end = performance.now() + PURGE_MS;
       const isClosed = () => call.signal.aborted || performance.now() > end;
@@ -25,11 +33,18 @@ export function jobRoutes({ config, db, relay }: Deps): JobHandlers {
       return {
         droppedPartitions: dropped.map((day) => day.dropped),
         prunedRequestIdCount: pruned,
-        removedMessageCount: purged.messages,
-        removedChannelRowCount: purged.channels,
-        removedActivityCount: purged.activities,
-        archivedChannelCount: purged.archived,
+        ...toCounts(purged),
+        alreadyRunning: purged === undefined,
       };
     },
+  };
+}
+
+function toCounts(result: RetentionResult | undefined) {
+  return {
+    removedMessageCount: result?.messages ?? 0,
+    removedChannelRowCount: result?.channels ?? 0,
+    removedActivityCount: result?.activities ?? 0,
+    archivedChannelCount: result?.archived ?? 0,
   };
 }

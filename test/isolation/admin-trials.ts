@@ -48,6 +48,28 @@ export const adminTrials: readonly Trial[] = [
       assert.equal(removedMessageCount, 1);
     },
   }),
+  operatorsOnly(method.listRetentionRuns, {
+    ...common,
+    // The one of the trial of RunRetention.
+    shows: ({ runs }) =>
+      assert.deepEqual(
+        runs.map(({ removedMessageCount }) => removedMessageCount),
+        [1n],
+      ),
+  }),
+  operatorsOnly(method.setRetention, {
+    ...common,
+    request: () => ({ tenantId: TENANT, channelId: 1n, deletedDays: 5_000 }),
+    shows: async (_, __, { app }) => {
+      const { rules } = await app.client(AdminService, operator).listRetentionRules({ tenantId: TENANT });
+      assert.equal(rules.length, 1);
+    },
+  }),
+  operatorsOnly(method.listRetentionRules, {
+    ...common,
+    request: () => ({ tenantId: TENANT }),
+    shows: ({ rules }) => assert.equal(rules.length, 1),
+  }),
   operatorsOnly(method.placeHold, {
     ...common,
     request: ({ channelId }) => ({
@@ -76,7 +98,14 @@ export const adminTrials: readonly Trial[] = [
       assert.deepEqual(
         new Set(events.flatMap(({ actorKind, action }) => (actorKind === 'operator' ? [action] : []))),
         new Set(
-          ['PlaceHold', 'ListHolds', 'ReleaseHold', 'ListAuditEvents'].map((name) => `AdminService/${name}`),
+          [
+            'SetRetention',
+            'ListRetentionRules',
+            'PlaceHold',
+            'ListHolds',
+            'ReleaseHold',
+            'ListAuditEvents',
+          ].map((name) => `AdminService/${name}`),
         ),
       ),
   }),

@@ -58,6 +58,13 @@ export const tokenTrials: readonly TokenTrial[] = [
   ),
   listOf(AdminService.method.listAuditEvents, () => ({ tenantId: TENANT }), { tenantId: OTHER_ID }, operator),
   listOf(
+    AdminService.method.listRetentionRules,
+    () => ({ tenantId: TENANT }),
+    { tenantId: OTHER_ID },
+    operator,
+  ),
+  listOf(AdminService.method.listRetentionRuns, () => ({}), {}, operator),
+  listOf(
     AdminService.method.listHolds,
     () => ({ tenantId: TENANT }),
     { tenantId: OTHER_ID, includeReleased: true },

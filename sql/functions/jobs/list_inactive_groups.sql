@@ -8,12 +8,12 @@ begin atomic
   where c.type = 'GROUP'
     and not c.is_archived
     and c.deleted_at is null
-    and greatest(c.last_message_at, c.updated_at, c.created_at) < (select now_ms()) - _age_ms
+    and greatest(c.last_message_at, c.updated_at, c.created_at) < retention_cutoff(c.tenant_id, c.id, 'inactive', _age_ms, (select now_ms()))
     and not is_held(c.tenant_id, c.id, '{}')
   limit _limit;
 end;
 comment on function list_inactive_groups(bigint, int) is
-  'Groups without a message or another change for _age_ms, on which there is no legal hold. Reads all channels.';
+  'Groups without a message or another change for the period of their tenant or channel, on which there is no legal hold. Reads all channels.';
 
 alter function list_inactive_groups(bigint, int) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint, int) from public;

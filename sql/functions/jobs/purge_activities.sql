@@ -5,11 +5,11 @@ set search_path = public, pg_temp
 set lock_timeout = '250ms'
 as $$
 declare
-  _before constant bigint := now_ms() - _age_ms;
-  _month constant timestamp := date_trunc('month', to_timestamp(_before / 1000.0) at time zone 'UTC');
-  -- Rows before it are in months that are dropped as a whole, or in the default partition.
-  _month_start constant bigint := extract(epoch from _month at time zone 'UTC')::bigint * 1000;
-  _rule constant jsonb := jsonb_build_object('age_ms', _age_ms, 'before_ms', _before);
+  _now constant bigint := now_ms();
+  _rule constant jsonb := purge_rule('activity', _age_ms);
+  _bounds record;
+  -- Null if some activities never expire.
+  _month timestamp;
   _count_rows constant text := $count$
     select jsonb_agg(to_jsonb(p))
     from (
@@ -25,13 +25,18 @@ declare
   $find$;
   _has_holds boolean;
   _is_held boolean := false;
-  -- From here on, rows are removed one by one.
-  _from bigint := _month_start;
+  -- Rows before it are in months that are dropped as a whole, or in the default partition.
+  _from bigint;
   _removed jsonb;
   _name text;
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
   _has_holds := exists (select from legal_holds h where h.released_at is null);
+  select b.*
+  into _bounds
+  from retention_bounds('activity', _age_ms) as b;
+  _month := date_trunc('month', to_timestamp((_now - _bounds.longest) / 1000.0) at time zone 'UTC');
+  _from := coalesce(extract(epoch from _month at time zone 'UTC')::bigint * 1000, 0);
 
   for _name in
     select c.relname
@@ -71,7 +76,8 @@ begin
         select d.id, d."timestamp"
         from activity_feed d
         where d."timestamp" >= _from
-          and d."timestamp" < _before
+          and d."timestamp" < _now - _bounds.shortest
+          and d."timestamp" < retention_cutoff(d.tenant_id, d.channel_id, 'activity', _age_ms, _now)
           and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
         limit _limit
       )
@@ -98,7 +104,7 @@ begin
 end
 $$;
 comment on function purge_activities(bigint, int) is
-  'Removes activities older than _age_ms and returns how many: all of one month by dropping its partition if all of it is older, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
+  'Removes activities whose period of retention is over and returns how many: all of one month by dropping its partition if the longest period is over for it, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
 
 revoke all on function purge_activities(bigint, int) from public;
 grant execute on function purge_activities(bigint, int) to discuss_service;

@@ -3,7 +3,6 @@ language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
-  _before constant bigint := now_ms() - _age_ms;
   _channel_id bigint;
   _tenant_id bigint;
   _purged int;
@@ -14,16 +13,7 @@ begin
   select c.id, c.tenant_id
   into _channel_id, _tenant_id
   from channels c
-  where c.deleted_at < _before
-    and not is_held(c.tenant_id, c.id, '{}')
-    -- Of a user, a hold keeps the messages, which cannot be without their channel.
-    and not exists (
-      select
-      from legal_holds h
-      where h.tenant_id = c.tenant_id
-        and h.released_at is null
-        and exists (select from messages m where m.channel_id = c.id and m.sender_id = h.user_id)
-    )
+  where c.id in (select e.id from expired_channels(_age_ms, 10) as e(id))
   order by c.deleted_at
   limit 1
   for update skip locked;
@@ -48,13 +38,13 @@ begin
   end if;
   perform append_audit_event(
     _tenant_id, 'job', 0, 'DELETED_CHANNEL_PURGED',
-    _details || jsonb_build_object('channel_id', _channel_id::text, 'age_ms', _age_ms, 'before_ms', _before)
+    _details || jsonb_build_object('channel_id', _channel_id::text) || purge_rule('deleted', _age_ms)
   );
   return _purged;
 end
 $$;
 comment on function purge_deleted_channels(bigint, int) is
-  'Removes at most _limit messages of one channel that was deleted more than _age_ms ago, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
+  'Removes at most _limit messages of one channel whose period of retention is over, and with the last of them the channel. Returns the number of removed rows; 0 if there is no such channel.';
 
 alter function purge_deleted_channels(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_channels(bigint, int) from public;

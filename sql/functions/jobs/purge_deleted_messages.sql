@@ -3,25 +3,12 @@ language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
-  _before constant bigint := now_ms() - _age_ms;
   _ids bigint[];
   _removed jsonb;
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
 
-  -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
-  select array_agg(d.id)
-  into _ids
-  from (
-    select m.id
-    from messages m
-    where m.is_deleted
-      and m.deleted_at < _before
-      and not exists (select 1 from messages r where r.parent_id = m.id)
-      and not is_held(m.tenant_id, m.channel_id, array[m.sender_id])
-    order by m.deleted_at
-    limit _limit
-  ) as d;
+  _ids := array(select e.id from expired_messages(_age_ms, _limit) as e(id));
 
   perform 1
   from channels c
@@ -43,12 +30,12 @@ begin
     from removed r
     group by r.tenant_id
   ) as p;
-  perform certify_purge(_removed, 'DELETED_MESSAGES_PURGED', jsonb_build_object('age_ms', _age_ms, 'before_ms', _before));
+  perform certify_purge(_removed, 'DELETED_MESSAGES_PURGED', purge_rule('deleted', _age_ms));
   return coalesce((select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e), 0);
 end
 $$;
 comment on function purge_deleted_messages(bigint, int) is
-  'Removes at most _limit messages that were soft-deleted more than _age_ms ago, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
+  'Removes at most _limit messages whose period of retention is over, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
 
 alter function purge_deleted_messages(bigint, int) owner to discuss_system;
 revoke all on function purge_deleted_messages(bigint, int) from public;

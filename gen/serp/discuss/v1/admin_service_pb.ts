@@ -16,7 +16,7 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCLFAQoQUGxhY2VIb2xkUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASHQoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIgAEgAEhoKB3VzZXJfaWQYAyABKANCB7pIBCICIABIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASGgoGcmVhc29uGAUgASgJQgq6SAdyBRABGPQDQhAKB3N1YmplY3QSBbpIAggBIjgKEVBsYWNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJKChJSZWxlYXNlSG9sZFJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB2hvbGRfaWQYAiABKANCB7pIBCICIAAiOgoTUmVsZWFzZUhvbGRSZXNwb25zZRIjCgRob2xkGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQijAEKEExpc3RIb2xkc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKEGluY2x1ZGVfcmVsZWFzZWQYAiABKAgSJAoJcGFnZV9zaXplGAMgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJSChFMaXN0SG9sZHNSZXNwb25zZRIkCgVob2xkcxgBIAMoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK3AQoKQXVkaXRFdmVudBILCgNzZXEYASABKAMSLgoKZXZlbnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYWN0b3Jfa2luZBgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxIOCgZhY3Rpb24YBSABKAkSKAoHZGV0YWlscxgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEaGFzaBgHIAEoDCJ4ChZMaXN0QXVkaXRFdmVudHNSZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIoABIkCglwYWdlX3NpemUYAiABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJwChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEhoKCWFmdGVyX3NlcRgCIAEoA0IHukgEIgIoABIfCgptYXhfZXZlbnRzGAMgASgFQgu6SAgaBhigjQYoACKcAgoWVmVyaWZ5QXVkaXRMb2dSZXNwb25zZRIVCg1jaGVja2VkX2NvdW50GAEgASgFEhAKCGxhc3Rfc2VxGAIgASgDEhEKCWxhc3RfaGFzaBgDIAEoDBILCgNlbmQYBCABKAgSQAoHcHJvYmxlbRgFIAEoDjIvLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlLlByb2JsZW0SEwoLcHJvYmxlbV9zZXEYBiABKAMiYgoHUHJvYmxlbRIXChNQUk9CTEVNX1VOU1BFQ0lGSUVEEAASEwoPUFJPQkxFTV9DSEFOR0VEEAESEwoPUFJPQkxFTV9NSVNTSU5HEAISFAoQUFJPQkxFTV9VTkxJTktFRBADInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ8ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiYKCXBhZ2Vfc2l6ZRgCIAEoBUITukgEGgIoAKLw4p4MBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIi0KD0dldFN0YXRzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAAi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIVChNSdW5SZXRlbnRpb25SZXF1ZXN0ItUBChRSdW5SZXRlbnRpb25SZXNwb25zZRIaChJkcm9wcGVkX3BhcnRpdGlvbnMYASADKAkSHwoXcHJ1bmVkX3JlcXVlc3RfaWRfY291bnQYAiABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAMgASgFEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYBCABKAUSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgFIAEoBRIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAYgASgFIt4BChNSZXZva2VBY2Nlc3NSZXF1ZXN0EjkKBHVzZXIYASABKAsyKS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdC5Vc2VySAASHAoJdGVuYW50X2lkGAIgASgDQge6SAQiAiAASAASHgoIdG9rZW5faWQYAyABKAlCCrpIB3IFEAEYgAJIABo8CgRVc2VyEhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIgABIYCgd1c2VyX2lkGAIgASgDQge6SAQiAiAAQhAKB3N1YmplY3QSBbpIAggBIkcKFFJldm9rZUFjY2Vzc1Jlc3BvbnNlEi8KC3Jldm9rZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLqCQoMQWRtaW5TZXJ2aWNlEnsKEVJlY29uY2lsZUNvdW50ZXJzEikuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAEShAEKFFJlY29uY2lsZUF0dGFjaG1lbnRzEiwuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ4ChBFbnN1cmVQYXJ0aXRpb25zEiguc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmwKDFJ1blJldGVudGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISbAoMUmV2b2tlQWNjZXNzEiQuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJjCglQbGFjZUhvbGQSIS5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5QbGFjZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmkKC1JlbGVhc2VIb2xkEiMuc2VycC5kaXNjdXNzLnYxLlJlbGVhc2VIb2xkUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJTGlzdEhvbGRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEhvbGRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ1Cg9MaXN0QXVkaXRFdmVudHMSJy5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVxdWVzdBooLnNlcnAuZGlzY3Vzcy52MS5MaXN0QXVkaXRFdmVudHNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEnIKDlZlcmlmeUF1ZGl0TG9nEiYuc2VycC5kaXNjdXNzLnYxLlZlcmlmeUF1ZGl0TG9nUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAFCVgoTY29tLnNlcnAuZGlzY3Vzcy52MUIRQWRtaW5TZXJ2aWNlUHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCLFAQoQUGxhY2VIb2xkUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASHQoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIgAEgAEhoKB3VzZXJfaWQYAyABKANCB7pIBCICIABIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASGgoGcmVhc29uGAUgASgJQgq6SAdyBRABGPQDQhAKB3N1YmplY3QSBbpIAggBIjgKEVBsYWNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJKChJSZWxlYXNlSG9sZFJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB2hvbGRfaWQYAiABKANCB7pIBCICIAAiOgoTUmVsZWFzZUhvbGRSZXNwb25zZRIjCgRob2xkGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQijAEKEExpc3RIb2xkc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKEGluY2x1ZGVfcmVsZWFzZWQYAiABKAgSJAoJcGFnZV9zaXplGAMgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJSChFMaXN0SG9sZHNSZXNwb25zZRIkCgVob2xkcxgBIAMoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK3AQoKQXVkaXRFdmVudBILCgNzZXEYASABKAMSLgoKZXZlbnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYWN0b3Jfa2luZBgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxIOCgZhY3Rpb24YBSABKAkSKAoHZGV0YWlscxgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEaGFzaBgHIAEoDCJ4ChZMaXN0QXVkaXRFdmVudHNSZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIoABIkCglwYWdlX3NpemUYAiABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJwChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEhoKCWFmdGVyX3NlcRgCIAEoA0IHukgEIgIoABIfCgptYXhfZXZlbnRzGAMgASgFQgu6SAgaBhigjQYoACKcAgoWVmVyaWZ5QXVkaXRMb2dSZXNwb25zZRIVCg1jaGVja2VkX2NvdW50GAEgASgFEhAKCGxhc3Rfc2VxGAIgASgDEhEKCWxhc3RfaGFzaBgDIAEoDBILCgNlbmQYBCABKAgSQAoHcHJvYmxlbRgFIAEoDjIvLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlLlByb2JsZW0SEwoLcHJvYmxlbV9zZXEYBiABKAMiYgoHUHJvYmxlbRIXChNQUk9CTEVNX1VOU1BFQ0lGSUVEEAASEwoPUFJPQkxFTV9DSEFOR0VEEAESEwoPUFJPQkxFTV9NSVNTSU5HEAISFAoQUFJPQkxFTV9VTkxJTktFRBADInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ8ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiYKCXBhZ2Vfc2l6ZRgCIAEoBUITukgEGgIoAKLw4p4MBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIi0KD0dldFN0YXRzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAAi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIsChNSdW5SZXRlbnRpb25SZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYASABKAgi7gEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUSFwoPYWxyZWFkeV9ydW5uaW5nGAcgASgIIqYCCgxSZXRlbnRpb25SdW4SCgoCaWQYASABKAMSLgoKc3RhcnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2luc3RhbmNlX2lkGAQgASgJEhUKDWF0dGVtcHRfY291bnQYBSABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAYgASgDEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYByABKAMSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgIIAEoAxIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAkgASgDIl4KGExpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBIkCglwYWdlX3NpemUYASABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGMgBImEKGUxpc3RSZXRlbnRpb25SdW5zUmVzcG9uc2USKwoEcnVucxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr4BCg1SZXRlbnRpb25SdWxlEhEKCXRlbmFudF9pZBgBIAEoAxISCgpjaGFubmVsX2lkGAIgASgDEhkKDGRlbGV0ZWRfZGF5cxgDIAEoBUgAiAEBEhoKDWFjdGl2aXR5X2RheXMYBCABKAVIAYgBARIaCg1pbmFjdGl2ZV9kYXlzGAUgASgFSAKIAQFCDwoNX2RlbGV0ZWRfZGF5c0IQCg5fYWN0aXZpdHlfZGF5c0IQCg5faW5hY3RpdmVfZGF5cyL9AQoTU2V0UmV0ZW50aW9uUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGwoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIoABImCgxkZWxldGVkX2RheXMYAyABKAVCC7pICBoGGJSdAigASACIAQESJwoNYWN0aXZpdHlfZGF5cxgEIAEoBUILukgIGgYYlJ0CKABIAYgBARInCg1pbmFjdGl2ZV9kYXlzGAUgASgFQgu6SAgaBhiUnQIoAEgCiAEBQg8KDV9kZWxldGVkX2RheXNCEAoOX2FjdGl2aXR5X2RheXNCEAoOX2luYWN0aXZlX2RheXMiFgoUU2V0UmV0ZW50aW9uUmVzcG9uc2UiewoZTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASJAoJcGFnZV9zaXplGAIgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJkChpMaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZRItCgVydWxlcxgBIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLeAQoTUmV2b2tlQWNjZXNzUmVxdWVzdBI5CgR1c2VyGAEgASgLMikuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QuVXNlckgAEhwKCXRlbmFudF9pZBgCIAEoA0IHukgEIgIgAEgAEh4KCHRva2VuX2lkGAMgASgJQgq6SAdyBRABGIACSAAaPAoEVXNlchIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgAEIQCgdzdWJqZWN0EgW6SAIIASJHChRSZXZva2VBY2Nlc3NSZXNwb25zZRIvCgtyZXZva2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAy1QwKDEFkbWluU2VydmljZRJ7ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSIPkAICiPDingwDkPDingwBEoQBChRSZWNvbmNpbGVBdHRhY2htZW50cxIsLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1JlcXVlc3QaLS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQXR0YWNobWVudHNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmAKCEdldFN0YXRzEiAuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESeAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJsCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCEnsKEUxpc3RSZXRlbnRpb25SdW5zEikuc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVuc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbAoMU2V0UmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlNldFJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuU2V0UmV0ZW50aW9uUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJ+ChJMaXN0UmV0ZW50aW9uUnVsZXMSKi5zZXJwLmRpc2N1c3MudjEuTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBorLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEmwKDFJldm9rZUFjY2VzcxIkLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJUGxhY2VIb2xkEiEuc2VycC5kaXNjdXNzLnYxLlBsYWNlSG9sZFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJpCgtSZWxlYXNlSG9sZBIjLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuUmVsZWFzZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmMKCUxpc3RIb2xkcxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0SG9sZHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESdQoPTGlzdEF1ZGl0RXZlbnRzEicuc2VycC5kaXNjdXNzLnYxLkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QaKC5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJyCg5WZXJpZnlBdWRpdExvZxImLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVmVyaWZ5QXVkaXRMb2dSZXNwb25zZSIPkAIBiPDingwDkPDingwBQlYKE2NvbS5zZXJwLmRpc2N1c3MudjFCEUFkbWluU2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
 
 /**
  * A legal hold.
@@ -939,11 +939,18 @@ export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse
   messageDesc(file_serp_discuss_v1_admin_service, 19);
 
 /**
- * Empty: applies all configured periods.
+ * Applies all periods.
  *
  * @generated from message serp.discuss.v1.RunRetentionRequest
  */
 export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest"> & {
+  /**
+   * True to change nothing and only count what would be removed and archived now: at most 100,000 of each kind. Days of the
+   * event log and request ids are not counted.
+   *
+   * @generated from field: bool validate_only = 1;
+   */
+  validateOnly: boolean;
 };
 
 /**
@@ -1000,6 +1007,13 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
    * @generated from field: int32 archived_channel_count = 6;
    */
   archivedChannelCount: number;
+
+  /**
+   * True if another run is in progress, so that only days of the event log and request ids were removed.
+   *
+   * @generated from field: bool already_running = 7;
+   */
+  alreadyRunning: boolean;
 };
 
 /**
@@ -1008,6 +1022,315 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
  */
 export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@__PURE__*/
   messageDesc(file_serp_discuss_v1_admin_service, 21);
+
+/**
+ * One run of retention.
+ *
+ * @generated from message serp.discuss.v1.RetentionRun
+ */
+export type RetentionRun = Message<"serp.discuss.v1.RetentionRun"> & {
+  /**
+   * Unique; later runs have higher ids.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Time at which it began, from the database clock.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 2;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Time at which it ended; unset while it is in progress.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 3;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Instance that works, or worked, on it: the last one, if others ended before.
+   *
+   * @generated from field: string instance_id = 4;
+   */
+  instanceId: string;
+
+  /**
+   * Number of instances that have worked on it.
+   *
+   * @generated from field: int32 attempt_count = 5;
+   */
+  attemptCount: number;
+
+  /**
+   * Number of deleted messages removed permanently.
+   *
+   * @generated from field: int64 removed_message_count = 6;
+   */
+  removedMessageCount: bigint;
+
+  /**
+   * Number of deleted channels and of their messages removed permanently.
+   *
+   * @generated from field: int64 removed_channel_row_count = 7;
+   */
+  removedChannelRowCount: bigint;
+
+  /**
+   * Number of activities removed.
+   *
+   * @generated from field: int64 removed_activity_count = 8;
+   */
+  removedActivityCount: bigint;
+
+  /**
+   * Number of inactive groups archived.
+   *
+   * @generated from field: int64 archived_channel_count = 9;
+   */
+  archivedChannelCount: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RetentionRun.
+ * Use `create(RetentionRunSchema)` to create a new message.
+ */
+export const RetentionRunSchema: GenMessage<RetentionRun> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 22);
+
+/**
+ * Page of the runs.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRunsRequest
+ */
+export type ListRetentionRunsRequest = Message<"serp.discuss.v1.ListRetentionRunsRequest"> & {
+  /**
+   * Maximum number of runs per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRunsRequest.
+ * Use `create(ListRetentionRunsRequestSchema)` to create a new message.
+ */
+export const ListRetentionRunsRequestSchema: GenMessage<ListRetentionRunsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 23);
+
+/**
+ * A page of the runs.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRunsResponse
+ */
+export type ListRetentionRunsResponse = Message<"serp.discuss.v1.ListRetentionRunsResponse"> & {
+  /**
+   * Runs, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.RetentionRun runs = 1;
+   */
+  runs: RetentionRun[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRunsResponse.
+ * Use `create(ListRetentionRunsResponseSchema)` to create a new message.
+ */
+export const ListRetentionRunsResponseSchema: GenMessage<ListRetentionRunsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 24);
+
+/**
+ * Periods of a tenant or of a channel.
+ *
+ * @generated from message serp.discuss.v1.RetentionRule
+ */
+export type RetentionRule = Message<"serp.discuss.v1.RetentionRule"> & {
+  /**
+   * Tenant of the rule.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Channel of the rule; 0: all channels of the tenant that have none.
+   *
+   * @generated from field: int64 channel_id = 2;
+   */
+  channelId: bigint;
+
+  /**
+   * Days until deleted messages and channels are removed permanently; 0: never.
+   *
+   * @generated from field: optional int32 deleted_days = 3;
+   */
+  deletedDays?: number | undefined;
+
+  /**
+   * Days that activities are kept; 0: always.
+   *
+   * @generated from field: optional int32 activity_days = 4;
+   */
+  activityDays?: number | undefined;
+
+  /**
+   * Days without a message or another change until a group is archived; 0: never.
+   *
+   * @generated from field: optional int32 inactive_days = 5;
+   */
+  inactiveDays?: number | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RetentionRule.
+ * Use `create(RetentionRuleSchema)` to create a new message.
+ */
+export const RetentionRuleSchema: GenMessage<RetentionRule> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 25);
+
+/**
+ * Periods to set.
+ *
+ * @generated from message serp.discuss.v1.SetRetentionRequest
+ */
+export type SetRetentionRequest = Message<"serp.discuss.v1.SetRetentionRequest"> & {
+  /**
+   * Tenant of the rule. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Channel of the rule; 0: all channels of the tenant that have none.
+   *
+   * @generated from field: int64 channel_id = 2;
+   */
+  channelId: bigint;
+
+  /**
+   * Days until deleted messages and channels are removed permanently, at most 36,500; 0: never.
+   *
+   * @generated from field: optional int32 deleted_days = 3;
+   */
+  deletedDays?: number | undefined;
+
+  /**
+   * Days that activities are kept, at most 36,500; 0: always.
+   *
+   * @generated from field: optional int32 activity_days = 4;
+   */
+  activityDays?: number | undefined;
+
+  /**
+   * Days without a message or another change until a group is archived, at most 36,500; 0: never.
+   *
+   * @generated from field: optional int32 inactive_days = 5;
+   */
+  inactiveDays?: number | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.SetRetentionRequest.
+ * Use `create(SetRetentionRequestSchema)` to create a new message.
+ */
+export const SetRetentionRequestSchema: GenMessage<SetRetentionRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 26);
+
+/**
+ * Empty: the periods apply from the next run on.
+ *
+ * @generated from message serp.discuss.v1.SetRetentionResponse
+ */
+export type SetRetentionResponse = Message<"serp.discuss.v1.SetRetentionResponse"> & {
+};
+
+/**
+ * Describes the message serp.discuss.v1.SetRetentionResponse.
+ * Use `create(SetRetentionResponseSchema)` to create a new message.
+ */
+export const SetRetentionResponseSchema: GenMessage<SetRetentionResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 27);
+
+/**
+ * Page of a tenant's rules.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRulesRequest
+ */
+export type ListRetentionRulesRequest = Message<"serp.discuss.v1.ListRetentionRulesRequest"> & {
+  /**
+   * Tenant whose rules to return. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Maximum number of rules per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRulesRequest.
+ * Use `create(ListRetentionRulesRequestSchema)` to create a new message.
+ */
+export const ListRetentionRulesRequestSchema: GenMessage<ListRetentionRulesRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 28);
+
+/**
+ * A page of a tenant's rules.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRulesResponse
+ */
+export type ListRetentionRulesResponse = Message<"serp.discuss.v1.ListRetentionRulesResponse"> & {
+  /**
+   * The tenant's rule first, then those of channels by id.
+   *
+   * @generated from field: repeated serp.discuss.v1.RetentionRule rules = 1;
+   */
+  rules: RetentionRule[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRulesResponse.
+ * Use `create(ListRetentionRulesResponseSchema)` to create a new message.
+ */
+export const ListRetentionRulesResponseSchema: GenMessage<ListRetentionRulesResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 29);
 
 /**
  * Access to revoke.
@@ -1052,7 +1375,7 @@ export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest">
  * Use `create(RevokeAccessRequestSchema)` to create a new message.
  */
 export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 22);
+  messageDesc(file_serp_discuss_v1_admin_service, 30);
 
 /**
  * A user of one tenant.
@@ -1080,7 +1403,7 @@ export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequ
  * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
  */
 export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 22, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 30, 0);
 
 /**
  * Result of RevokeAccess.
@@ -1101,7 +1424,7 @@ export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse
  * Use `create(RevokeAccessResponseSchema)` to create a new message.
  */
 export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 23);
+  messageDesc(file_serp_discuss_v1_admin_service, 31);
 
 /**
  * Maintenance, revocation, legal holds and the audit log, for operators. Normal operation does not require any of the RPCs
@@ -1172,7 +1495,9 @@ export const AdminService: GenService<{
   /**
    * Removes expired data and archives inactive groups immediately instead of with the next run of the service's jobs.
    * The configuration defines the periods (EVENT_RETENTION_DAYS, WRITE_REQUEST_ID_HOURS, RETENTION_DELETED_DAYS,
-   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS). Stops after 5 seconds: call again until all counts are 0.
+   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS); SetRetention changes the last three for a tenant or a channel. Stops
+   * after 5 seconds: call again until all counts are 0. Does nothing while a run of another instance is in progress
+   * (`already_running`).
    *
    * @generated from rpc serp.discuss.v1.AdminService.RunRetention
    */
@@ -1180,6 +1505,37 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RunRetentionRequestSchema;
     output: typeof RunRetentionResponseSchema;
+  },
+  /**
+   * Returns the runs of retention, of the jobs and of RunRetention, newest first, with what they removed. Kept for 400 days.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListRetentionRuns
+   */
+  listRetentionRuns: {
+    methodKind: "unary";
+    input: typeof ListRetentionRunsRequestSchema;
+    output: typeof ListRetentionRunsResponseSchema;
+  },
+  /**
+   * Sets the periods of retention of a tenant or of a channel. A period that is not set is that of the tenant, or the
+   * configured one; without any, the rule is removed.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.SetRetention
+   */
+  setRetention: {
+    methodKind: "unary";
+    input: typeof SetRetentionRequestSchema;
+    output: typeof SetRetentionResponseSchema;
+  },
+  /**
+   * Returns the periods that are set for a tenant and its channels, the tenant's first, then by channel id.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListRetentionRules
+   */
+  listRetentionRules: {
+    methodKind: "unary";
+    input: typeof ListRetentionRulesRequestSchema;
+    output: typeof ListRetentionRulesResponseSchema;
   },
   /**
    * Revokes the access of a user, of a tenant, or with one token, before the tokens expire.

@@ -1,0 +1,108 @@
+import type { PendingQuery } from 'postgres';
+import {
+  type AdminService,
+  RetentionRuleSchema,
+  RetentionRunSchema,
+} from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { toTimestamp } from '../db/time.ts';
+import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
+import type { Handlers } from '../rpc/call.ts';
+import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
+
+type RuleHandlers = Pick<
+  Handlers<typeof AdminService>,
+  'listRetentionRuns' | 'setRetention' | 'listRetentionRules'
+>;
+
+const LAST = 0x7fff_ffff_ffff_ffffn;
+
+export function ruleHandlers({ db }: Deps): RuleHandlers {
+  return {
+    async listRetentionRuns({ pageSize, pageToken }, call) {
+      const before = fromPageToken(pageToken, 1)?.[0] ?? LAST;
+      const rows = await db.run(call, (sql) => listRuns(sql, before, pageSize + 1));
+      const { items, nextPageToken } = pageOfItems(rows, pageSize, RetentionRunSchema, toRun, (last) => [
+        last.id,
+      ]);
+      return { runs: items, nextPageToken };
+    },
+
+    async setRetention({ tenantId, channelId, ...days }, call) {
+      const { deletedDays = null, activityDays = null, inactiveDays = null } = days;
+      await db.run(
+        call,
+        (sql) =>
+          sql`select set_retention_rule(${tenantId}, ${channelId}, ${deletedDays}, ${activityDays}, ${inactiveDays})`,
+      );
+      return {};
+    },
+
+    async listRetentionRules({ tenantId, pageSize, pageToken }, call) {
+      const after = fromPageToken(pageToken, 1)?.[0] ?? -1n;
+      const rows = await db.run(call, (sql) => listRules(sql, tenantId, after, pageSize + 1));
+      const { items, nextPageToken } = pageOfItems(rows, pageSize, RetentionRuleSchema, toRule, (last) => [
+        last.channelId,
+      ]);
+      return { rules: items, nextPageToken };
+    },
+  };
+}
+
+type RunRow = {
+  readonly id: bigint;
+  readonly startedAt: bigint;
+  readonly finishedAt: bigint | null;
+  readonly instance: string;
+  readonly attempt: number;
+  readonly messages: bigint;
+  readonly channels: bigint;
+  readonly activities: bigint;
+  readonly archived: bigint;
+};
+
+function toRun(row: RunRow) {
+  return {
+    id: row.id,
+    startTime: toTimestamp(row.startedAt),
+    endTime: toTimestamp(row.finishedAt),
+    instanceId: row.instance,
+    attemptCount: row.attempt,
+    removedMessageCount: row.messages,
+    removedChannelRowCount: row.channels,
+    removedActivityCount: row.activities,
+    archivedChannelCount: row.archived,
+  };
+}
+
+type RuleRow = {
+  readonly tenantId: bigint;
+  readonly channelId: bigint;
+  readonly deletedDays: number | null;
+  readonly activityDays: number | null;
+  readonly inactiveDays: number | null;
+};
+
+function toRule({ tenantId, channelId, deletedDays, activityDays, inactiveDays }: RuleRow) {
+  return {
+    tenantId,
+    channelId,
+    ...(deletedDays === null ? {} : { deletedDays }),
+    ...(activityDays === null ? {} : { activityDays }),
+    ...(inactiveDays === null ? {} : { inactiveDays }),
+  };
+}
+
+function listRuns(sql: Sql, before: bigint, limit: number): PendingQuery<RunRow[]> {
+  return sql<RunRow[]>`
+    select id, started_at, finished_at, instance, attempt, messages, channels, activities, archived
+    from list_retention_runs(${before}, ${limit})
+  `;
+}
+
+function listRules(sql: Sql, tenantId: bigint, after: bigint, limit: number): PendingQuery<RuleRow[]> {
+  return sql<RuleRow[]>`
+    select tenant_id, channel_id, deleted_days, activity_days, inactive_days
+    from list_retention_rules(${tenantId}, ${after}, ${limit})
+  `;
+}
