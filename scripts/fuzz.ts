@@ -38,38 +38,43 @@ async function main(seconds: number, names: readonly string[]): Promise<boolean>
   const services = await openTestServices((line) => console.error(line));
   Object.assign(process.env, services.env);
   try {
-    const violations = [...(seconds > 0 ? await fuzz(seconds) : []), ...(await attackAll(names))];
-    for (const violation of violations) console.error(`VIOLATION: ${violation}`);
-    console.error(violations.length === 0 ? 'no violations' : `${violations.length} violations`);
-    return violations.length === 0;
+    const count = (seconds > 0 ? report(await fuzz(seconds)) : 0) + report(await attackAll(names));
+    console.error(count === 0 ? 'no violations' : `${count} violations`);
+    return count === 0;
   } finally {
     await services.close();
   }
+}
+
+/** Returns their number. */
+function report(violations: readonly string[]): number {
+  for (const violation of violations) console.error(`VIOLATION: ${violation}`);
+  return violations.length;
 }
 
 async function fuzz(seconds: number): Promise<string[]> {
   const random = createRandom(Date.now() % 1_000_000);
   console.error(`seed ${random.seed} (set TEST_SEED to it to repeat the random choices)`);
   await using target = await Target.open(NO_LIMITS);
-  const report = new CallReport();
+  const calls = new CallReport();
   const problems: string[] = [];
   const { live } = await target.instance.memory();
   const end = Date.now() + seconds * 1_000;
-  const isComplete = () => report.calls > 0 && report.neverOk.length === 0;
+  const isComplete = () => calls.calls > 0 && calls.neverOk.length === 0;
   // Longer until a call of each method has succeeded.
   while (problems.length === 0 && Date.now() < (isComplete() ? end : end + seconds * 1_000)) {
-    await fuzzCalls(target, random, CALLS_PER_METHOD, report);
+    await fuzzCalls(target, random, CALLS_PER_METHOD, calls);
     problems.push(...(await target.problems()));
   }
   await target.memoryReturns(live, MEMORY_GROWTH).catch((error: Error) => problems.push(error.message));
   const after = await target.instance.memory();
   console.error(
-    `${report.calls} calls; memory in use ${megabytes(live)} before and ${megabytes(after.live)} after`,
+    `${calls.calls} calls; memory in use ${megabytes(live)} before and ${megabytes(after.live)} after`,
   );
-  for (const [method, counts] of [...report.outcomes].sort())
+  for (const [method, counts] of [...calls.outcomes].sort())
     console.error(`${method.padEnd(26)}${[...counts].map(([code, count]) => `${count} ${code}`).join(', ')}`);
-  problems.push(...report.neverOk.map((name) => `no call of ${name} succeeded`));
-  return [...report.violations, ...problems];
+  problems.push(...calls.neverOk.map((name) => `no call of ${name} succeeded`));
+  return [...calls.violations, ...problems];
 }
 
 async function attackAll(names: readonly string[]): Promise<string[]> {

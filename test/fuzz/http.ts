@@ -8,6 +8,7 @@ import type { RawRequest } from './requests.ts';
 export type Outcome = { readonly code: string; readonly text: string };
 
 const TIMEOUT_MS = 30_000;
+const SESSION_MEGABYTES = 10_000;
 const MAX_BODY_BYTES = 100_000;
 
 type Received = { readonly status: number; readonly headers: Headers; readonly body: Buffer };
@@ -40,7 +41,9 @@ export class HttpClient implements Disposable {
   #session(edge: Edge): http2.ClientHttp2Session {
     const open = this.#sessions.get(edge);
     if (open !== undefined && !open.closed && !open.destroyed) return open;
-    const session = http2.connect(`http://${this.#addresses[edge]}`);
+    // Node's client counts what it did not send of a body that the service rejected until the session ends. At the default
+    // of 10 MB it resets all further streams.
+    const session = http2.connect(`http://${this.#addresses[edge]}`, { maxSessionMemory: SESSION_MEGABYTES });
     session.on('error', () => {});
     this.#sessions.set(edge, session);
     return session;
