@@ -14,6 +14,7 @@ import { cacheGain } from './read/cache-gain.ts';
 import { historyPage } from './read/history-page.ts';
 import { listChannels } from './read/list-channels.ts';
 import { search } from './search/search.ts';
+import { postgresSend } from './send/postgres-send.ts';
 import { sendFlat } from './send/send-flat.ts';
 import { sendStream } from './send/send-stream.ts';
 import { sendVsDocument10, sendVsDocument100, sendVsDocument1000 } from './send/send-vs-document.ts';
@@ -26,6 +27,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   sendVsDocument10,
   sendVsDocument100,
   sendVsDocument1000,
+  postgresSend,
   sendFlat,
   sendWebVsSend,
   fanoutGrpc,

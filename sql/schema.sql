@@ -118,7 +118,7 @@ create table attachments (
   constraint attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint positive_file_size CHECK ((file_size > 0)),
-  constraint valid_scan_status CHECK (((scan_status)::text = ANY ((ARRAY['PENDING'::character varying, 'CLEAN'::character varying, 'INFECTED'::character varying, 'ERROR'::character varying])::text[]))),
+  constraint valid_scan_status CHECK (((scan_status)::text = ANY ('{PENDING,CLEAN,INFECTED,ERROR}'::text[]))),
   constraint valid_upload_state CHECK (((upload_state)::text = ANY ((ARRAY['UPLOADING'::character varying, 'UPLOADED'::character varying])::text[])))
 );
 CREATE INDEX idx_attachments_channel ON public.attachments USING btree (channel_id, created_at DESC);
@@ -323,9 +323,9 @@ create table channel_members (
   constraint channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint channel_members_channel_id_user_id_key UNIQUE (channel_id, user_id),
   constraint channel_members_pkey PRIMARY KEY (id),
-  constraint valid_notification CHECK (((notification_level)::text = ANY ((ARRAY['ALL'::character varying, 'MENTIONS'::character varying, 'NONE'::character varying])::text[]))),
-  constraint valid_role CHECK (((role)::text = ANY ((ARRAY['OWNER'::character varying, 'ADMIN'::character varying, 'MEMBER'::character varying, 'GUEST'::character varying])::text[]))),
-  constraint valid_status CHECK (((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying, 'LEFT'::character varying, 'REMOVED'::character varying])::text[])))
+  constraint valid_notification CHECK (((notification_level)::text = ANY ('{ALL,MENTIONS,NONE}'::text[]))),
+  constraint valid_role CHECK (((role)::text = ANY ('{OWNER,ADMIN,MEMBER,GUEST}'::text[]))),
+  constraint valid_status CHECK (((status)::text = ANY ('{ACTIVE,MUTED,LEFT,REMOVED}'::text[])))
 ) with (fillfactor=80);
 CREATE INDEX idx_channel_members_active ON public.channel_members USING btree (tenant_id, user_id) WHERE ((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_channel ON public.channel_members USING btree (channel_id, status) WHERE ((status)::text = 'ACTIVE'::text);
@@ -428,16 +428,17 @@ create table channels (
   last_message_id bigint,
   unread_version bigint not null default 0,
   settled_version bigint not null default 0,
+  is_unsettled boolean not null generated always as ((unread_version <> settled_version)) stored,
   deleted_at bigint,
   merged_into bigint,
   constraint channels_pkey PRIMARY KEY (id),
   constraint direct_has_peer CHECK ((((type)::text <> 'DIRECT'::text) OR (entity_id IS NOT NULL))),
   constraint topic_has_entity CHECK (((((type)::text = 'TOPIC'::text) AND (entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR ((type)::text <> 'TOPIC'::text))),
-  constraint valid_channel_type CHECK (((type)::text = ANY ((ARRAY['DIRECT'::character varying, 'GROUP'::character varying, 'TOPIC'::character varying])::text[])))
+  constraint valid_channel_type CHECK (((type)::text = ANY ('{DIRECT,GROUP,TOPIC}'::text[])))
 ) with (fillfactor=70);
 CREATE INDEX idx_channels_deleted ON public.channels USING btree (deleted_at) WHERE (deleted_at IS NOT NULL);
 CREATE INDEX idx_channels_tenant_type ON public.channels USING btree (tenant_id, type, is_archived, id);
-CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE (unread_version <> settled_version);
+CREATE INDEX idx_channels_unsettled ON public.channels USING btree (id) WHERE is_unsettled;
 CREATE UNIQUE INDEX idx_direct_channel_unique ON public.channels USING btree (tenant_id, LEAST(created_by, entity_id), GREATEST(created_by, entity_id)) WHERE (((type)::text = 'DIRECT'::text) AND (deleted_at IS NULL));
 CREATE UNIQUE INDEX idx_topic_channel_unique ON public.channels USING btree (tenant_id, entity_type, entity_id) WHERE (((type)::text = 'TOPIC'::text) AND (deleted_at IS NULL) AND (merged_into IS NULL));
 CREATE TRIGGER trigger_delete_channel_messages AFTER DELETE ON public.channels REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION delete_channel_messages();
@@ -484,6 +485,7 @@ comment on column channels.post_seq is 'post_seq of the last message posted here
 comment on column channels.last_message_id is 'Id of the last message posted here, deleted messages and notices included.';
 comment on column channels.unread_version is 'Incremented by each change that may alter an unread count of the channel, and by each change of a message without an event.';
 comment on column channels.settled_version is 'The unread_version for which all stored unread counts were last correct; see settle_unread().';
+comment on column channels.is_unsettled is 'Whether unread_version differs from settled_version. Unlike these it changes only with the first message after settle_unread(), so it can be part of an index.';
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists.';
 comment on column channels.merged_into is 'For a TOPIC channel that was merged: the channel where the discussion continues. Null otherwise. A merged channel stays archived and is no longer the channel of its entity.';
 
@@ -693,8 +695,8 @@ create table messages (
   file_names text not null default ''::text,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
   constraint messages_pkey PRIMARY KEY (id),
-  constraint valid_mention_scope CHECK (((mention_scope)::text = ANY ((ARRAY['CHANNEL'::character varying, 'HERE'::character varying])::text[]))),
-  constraint valid_message_type CHECK (((message_type)::text = ANY ((ARRAY['TEXT'::character varying, 'IMAGE'::character varying, 'FILE'::character varying, 'SYSTEM'::character varying, 'CODE'::character varying, 'POLL'::character varying])::text[])))
+  constraint valid_mention_scope CHECK (((mention_scope)::text = ANY ('{CHANNEL,HERE}'::text[]))),
+  constraint valid_message_type CHECK (((message_type)::text = ANY ('{TEXT,IMAGE,FILE,SYSTEM,CODE,POLL}'::text[])))
 ) partition by RANGE (id);
 -- partitions: messages_default, messages_pN
 CREATE INDEX idx_messages_channel_id ON public.messages USING btree (channel_id, id DESC);
@@ -2551,124 +2553,7 @@ alter function index_words(bigint[]) owner to discuss_system;
 revoke all on function index_words(bigint[]) from public;
 comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names. A tenant has at most 200,000 words in search_words; later ones are found whole, but not by a part of them.';
 
-CREATE OR REPLACE FUNCTION public.insert_message(_items json, _wait boolean)
- RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
- LANGUAGE plpgsql
- SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
- SET enable_seqscan TO 'off'
- SET plan_cache_mode TO 'force_generic_plan'
-AS $function$
-declare
-  _new record;
-  _channel record;
-  _status text;
-  _restricted_until bigint;
-  -- Not the columns of the result, which are also columns of these tables.
-  _id bigint;
-  _seq bigint;
-  _place bigint;
-  _now bigint;
-  _event bytea;
-begin
-  item := 0;
-  select r.*
-  into _new
-  from json_to_record(_items -> 0) as r(
-    "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint, "requestId" uuid, "payloadHash" text,
-    type text, content text, metadata jsonb, payload text, "seqOffset" int, "messageOffset" int
-  );
-
-  if _wait then
-    perform set_config('lock_timeout', '750', true);
-    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
-    into _channel
-    from channels c
-    where c.id = _new."channelId" and c.tenant_id = _new."tenantId" and c.deleted_at is null
-    for no key update;
-  else
-    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
-    into _channel
-    from channels c
-    where c.id = _new."channelId" and c.tenant_id = _new."tenantId" and c.deleted_at is null
-    for no key update skip locked;
-  end if;
-  if not found then
-    perform 1
-    from channels c
-    where c.id = _new."channelId" and c.tenant_id = _new."tenantId" and c.deleted_at is null;
-    error_reason := case when found and not _wait then 'CHANNEL_BUSY' else 'CHANNEL_NOT_FOUND' end;
-    return next;
-    return;
-  end if;
-
-  select m.status, m.restricted_until
-  into _status, _restricted_until
-  from channel_members m
-  where m.channel_id = _new."channelId" and m.user_id = _new."userId" and is_member_status(m.status);
-  error_reason := case
-    when _status is null and _new."isManager" is not true then 'CHANNEL_NOT_FOUND'
-    when is_restricted(_status, _restricted_until) then 'MEMBER_MUTED'
-    when _channel.is_archived then 'CHANNEL_ARCHIVED'
-  end;
-  if error_reason is null then
-    _id := nextval('messages_id_seq');
-    insert into idempotency_keys
-      (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
-    values (
-      _new."tenantId", _new."userId", _new."requestId", 'SendMessage', decode(_new."payloadHash", 'base64'),
-      _new."channelId", _id, now_ms()
-    )
-    on conflict do nothing;
-    if not found then
-      error_reason := 'REPEATED';
-    end if;
-  end if;
-  if error_reason is not null then
-    return next;
-    return;
-  end if;
-
-  _place := _channel.post_seq + 1;
-  _seq := _channel.event_seq + 1;
-  _now := greatest(_channel.last_message_at, now_ms());
-  _event := patch_event(
-    patch_message(decode(_new.payload, 'base64'), _new."messageOffset", _id, _place, _now), _new."seqOffset", _seq, _now
-  );
-  update channels c
-  set event_seq = _seq,
-      post_seq = _place,
-      last_message_id = _id,
-      message_count = c.message_count + 1,
-      last_message_at = _now,
-      updated_at = greatest(c.updated_at, _now),
-      unread_version = c.unread_version + 1
-  where c.id = _new."channelId";
-  insert into messages
-    (id, channel_id, sender_id, tenant_id, content, message_type, metadata, post_seq, event_seq, created_event_seq,
-     created_at, updated_at)
-  values (
-    _id, _new."channelId", _new."userId", _new."tenantId", _new.content, _new.type, _new.metadata, _place, _seq, _seq, _now, _now
-  );
-  insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
-  values (_new."channelId", _seq, _new."tenantId", 'MESSAGE_CREATED', _id, _new."userId", _now, _event);
-  update channel_members m
-  set own_posts = m.own_posts + 1
-  where m.channel_id = _new."channelId" and m.user_id = _new."userId";
-
-  message_id := _id;
-  "position" := _place;
-  created_at := _now;
-  seq := _seq;
-  payload := _event;
-  return next;
-end
-$function$;
-alter function insert_message(json,boolean) owner to discuss_system;
-revoke all on function insert_message(json,boolean) from public;
-comment on function insert_message(json,boolean) is 'Inserts a single message without a parent, mentions or files, with the results of insert_messages(). Only send_messages() calls it.';
-
-CREATE OR REPLACE FUNCTION public.insert_messages(_items json, _channel_ids bigint[], _has_parents boolean, _has_files boolean, _wait boolean)
+CREATE OR REPLACE FUNCTION public.insert_messages(_tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[], _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets integer[], _message_offsets integer[], _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[], _files json, _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2682,114 +2567,116 @@ AS $function$
 declare
   -- Error reasons of replies and of messages with files, by item. Not part of the statement below, which would look into
   -- every partition of messages although most batches contain no reply.
-  _errors jsonb := '{}';
-  _locked bigint[];
+  _errors jsonb;
+  -- The locked channels, one element each. Reading them again for each item took longer than finding them in an array.
+  _locked_ids bigint[];
+  _locked_tenant_ids bigint[];
+  _archived boolean[];
+  _event_seqs bigint[];
+  _post_seqs bigint[];
+  _last_message_at bigint[];
 begin
   -- Later statements see everything that was committed while this one waited for the locks. A batch of several channels
   -- does not wait: its messages for other channels, also those of other tenants, would wait for nothing.
   if _wait then
     perform set_config('lock_timeout', '750', true);
-    select array_agg(l.id)
-    into _locked
+    select
+      array_agg(l.id), array_agg(l.tenant_id), array_agg(l.is_archived), array_agg(l.event_seq), array_agg(l.post_seq),
+      array_agg(l.last_message_at)
+    into _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at
     from (
-      select c.id
+      select c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at
       from channels c
-      where c.id = any (_channel_ids)
+      where c.id = any (_channel_ids) and c.deleted_at is null
       order by c.id
       for no key update
     ) as l;
   else
-    select array_agg(l.id)
-    into _locked
+    select
+      array_agg(l.id), array_agg(l.tenant_id), array_agg(l.is_archived), array_agg(l.event_seq), array_agg(l.post_seq),
+      array_agg(l.last_message_at)
+    into _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at
     from (
-      select c.id
+      select c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at
       from channels c
-      where c.id = any (_channel_ids)
+      where c.id = any (_channel_ids) and c.deleted_at is null
       order by c.id
       for no key update skip locked
     ) as l;
   end if;
 
-  if _has_parents then
-    select coalesce(jsonb_object_agg(r.item, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end), '{}')
+  if _parent_ids is not null then
+    select jsonb_object_agg(i.n - 1, case when p.id is null then 'MESSAGE_NOT_FOUND' else 'MESSAGE_DELETED' end)
     into _errors
-    from json_to_recordset(_items) as r(item int, "channelId" bigint, "parentId" bigint)
-    left join messages p on p.id = r."parentId" and p.channel_id = r."channelId"
-    where r."parentId" is not null
+    from generate_subscripts(_parent_ids, 1) as i(n)
+    left join messages p on p.id = _parent_ids[i.n] and p.channel_id = _channel_ids[i.n]
+    where _parent_ids[i.n] != 0
       and p.is_deleted is not false;
   end if;
-
-  if _has_files then
-    _errors := check_attachments(_items) || _errors;
+  if _files is not null then
+    _errors := check_attachments(_files) || coalesce(_errors, '{}');
   end if;
 
   return query
   with checked as materialized (
     select
-      r.*,
+      i.n, _channel_ids[i.n] as channel_id, _tenant_ids[i.n] as tenant_id, _user_ids[i.n] as user_id, c.at,
       case
-        when c.id is null or (m.id is null and r."isManager" is not true) then 'CHANNEL_NOT_FOUND'
-        when c.id = any (_locked) is not true then 'CHANNEL_BUSY'
+        when c.at is null and not exists (
+          select 1
+          from channels k
+          where k.id = _channel_ids[i.n] and k.tenant_id = _tenant_ids[i.n] and k.deleted_at is null
+        ) then 'CHANNEL_NOT_FOUND'
+        when _locked_tenant_ids[c.at] != _tenant_ids[i.n] then 'CHANNEL_NOT_FOUND'
+        when m.status is null and _managers[i.n] is not true then 'CHANNEL_NOT_FOUND'
+        when c.at is null then 'CHANNEL_BUSY'
         when is_restricted(m.status, m.restricted_until) then 'MEMBER_MUTED'
-        when c.is_archived then 'CHANNEL_ARCHIVED'
-        else _errors ->> r.item::text
-      end as error_reason,
-      c.event_seq,
-      c.post_seq,
-      c.last_message_at
-    from json_to_recordset(_items) as r(
-      item int, "tenantId" bigint, "userId" bigint, "isManager" boolean, "channelId" bigint,
-      "requestId" uuid, "payloadHash" text,
-      type text, content text, mentions bigint[], "mentionScope" text,
-      "parentId" bigint, "alsoInChannel" boolean, metadata jsonb,
-      payload text, "seqOffset" int, "messageOffset" int, "fileNames" text
-    )
-    -- Lateral with a limit, so that each row is looked up by key, whatever the statistics of the tables are.
+        when _archived[c.at] then 'CHANNEL_ARCHIVED'
+        else _errors ->> (i.n - 1)::text
+      end as error_reason
+    from generate_subscripts(_channel_ids, 1) as i(n)
+    -- With an offset, so that the position is computed once.
+    cross join lateral (select array_position(_locked_ids, _channel_ids[i.n]) as at offset 0) as c
+    -- Lateral with a limit, so that each row is looked up by key, whatever the statistics of the table are.
     left join lateral (
-      select k.id, k.is_archived, k.event_seq, k.post_seq, k.last_message_at
-      from channels k
-      where k.id = r."channelId" and k.tenant_id = r."tenantId" and k.deleted_at is null
-      limit 1
-    ) as c on true
-    left join lateral (
-      select k.id, k.status, k.restricted_until
+      select k.status, k.restricted_until
       from channel_members k
-      where k.channel_id = c.id and k.user_id = r."userId" and is_member_status(k.status)
+      where k.channel_id = _channel_ids[i.n] and k.user_id = _user_ids[i.n] and is_member_status(k.status)
       limit 1
     ) as m on true
   ),
   -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same.
   numbered as materialized (
-    select o.*, nextval('messages_id_seq') as id
-    from (select * from checked where error_reason is null order by "channelId", item) as o
+    select o.*, _request_ids[o.n] as request_id, nextval('messages_id_seq') as id
+    from (select * from checked where error_reason is null order by n) as o
   ),
+  -- Of a request id that occurs twice in the batch, the first row is inserted. In the order of the keys, because a
+  -- transaction that inserts the same key waits.
   claimed as (
     insert into idempotency_keys
       (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
-    select distinct on ("tenantId", "userId", "requestId")
-      "tenantId", "userId", "requestId", 'SendMessage', decode("payloadHash", 'base64'), "channelId", id, now_ms()
-    from numbered
-    order by "tenantId", "userId", "requestId", id
+    select tenant_id, user_id, request_id, 'SendMessage', _payload_hashes[o.n], channel_id, id, now_ms()
+    from numbered o
+    order by tenant_id, user_id, request_id, id
     on conflict do nothing
     returning resource_id
   ),
   placed as materialized (
     select
-      n.*,
-      n.event_seq + row_number() over channel as seq,
-      n.post_seq + row_number() over channel as place,
-      greatest(n.last_message_at, now_ms()) as now
-    from numbered n
-    where n.id in (select resource_id from claimed)
-    window channel as (partition by n."channelId" order by n.id)
-  ),
-  patched as materialized (
-    select
-      p.item, p.id, p.place, p.now, p.seq, p."channelId", p."tenantId", p."userId",
+      p.*,
       patch_event(
-        patch_message(decode(p.payload, 'base64'), p."messageOffset", p.id, p.place, p.now), p."seqOffset", p.seq, p.now
+        patch_message(_payloads[p.n], _message_offsets[p.n], p.id, p.place, p.now), _seq_offsets[p.n], p.seq, p.now
       ) as event
-    from placed p
+    from (
+      select
+        o.*,
+        _event_seqs[o.at] + row_number() over channel as seq,
+        _post_seqs[o.at] + row_number() over channel as place,
+        greatest(_last_message_at[o.at], now_ms()) as now
+      from numbered o
+      where o.id in (select resource_id from claimed)
+      window channel as (partition by o.channel_id order by o.id)
+    ) as p
   ),
   advanced as (
     update channels c
@@ -2802,46 +2689,47 @@ begin
       updated_at = greatest(c.updated_at, a.now),
       unread_version = c.unread_version + 1
     from (
-      select "channelId", count(*)::int as posts, max(seq) as seq, max(place) as place, max(id) as id, max(now) as now
+      select channel_id, count(*)::int as posts, max(seq) as seq, max(place) as place, max(id) as id, max(now) as now
       from placed
       group by 1
     ) as a
-    where c.id = a."channelId"
+    where c.id = a.channel_id
   ),
   inserted as (
     insert into messages
       (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
        also_in_channel, metadata, file_names, post_seq, event_seq, created_event_seq, created_at, updated_at)
     select
-      id, "channelId", "userId", "tenantId", content, type, mentions, "mentionScope", "parentId",
-      coalesce("alsoInChannel", false), metadata, coalesce("fileNames", ''), place, seq, seq, now, now
-    from placed
+      id, channel_id, user_id, tenant_id, _contents[p.n], _types[p.n], coalesce(_mentions[p.n], '{}')::bigint[],
+      _mention_scopes[p.n], nullif(_parent_ids[p.n], 0), coalesce(_also_in_channel[p.n], false), _metadata[p.n]::jsonb,
+      coalesce(_file_names[p.n], ''), place, seq, seq, now, now
+    from placed p
     order by id
   ),
   logged as (
     insert into channel_events
       (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
-    select "channelId", seq, "tenantId", 'MESSAGE_CREATED', id, "userId", now, event
-    from patched
-    order by "channelId", seq
+    select channel_id, seq, tenant_id, 'MESSAGE_CREATED', id, user_id, now, event
+    from placed
+    order by id
   ),
   counted as (
     update channel_members m
     set own_posts = m.own_posts + s.posts
-    from (select "channelId", "userId", count(*) as posts from placed group by 1, 2) as s
-    where m.channel_id = s."channelId" and m.user_id = s."userId"
+    from (select channel_id, user_id, count(*) as posts from placed group by 1, 2) as s
+    where m.channel_id = s.channel_id and m.user_id = s.user_id
   )
-  select s.item, null::text, s.id, s.place, s.now, s.seq, s.event
-  from patched s
+  select s.n - 1, null::text, s.id, s.place, s.now, s.seq, s.event
+  from placed s
   union all
-  select c.item, coalesce(c.error_reason, 'REPEATED'), null, null, null, null, null
+  select c.n - 1, coalesce(c.error_reason, 'REPEATED'), null, null, null, null, null
   from checked c
-  where c.item not in (select s.item from patched s);
+  where c.n not in (select s.n from placed s);
 end
 $function$;
-alter function insert_messages(json,bigint[],boolean,boolean,boolean) owner to discuss_system;
-revoke all on function insert_messages(json,bigint[],boolean,boolean,boolean) from public;
-comment on function insert_messages(json,bigint[],boolean,boolean,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters. Only send_messages() calls it. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others.';
+alter function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,boolean) owner to discuss_system;
+revoke all on function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,boolean) from public;
+comment on function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters, for send_messages(), which describes the arguments.';
 
 CREATE OR REPLACE FUNCTION public.is_held(_tenant_id bigint, _channel_id bigint, _user_ids bigint[], _entity_type text DEFAULT NULL::text, _entity_id bigint DEFAULT NULL::bigint)
  RETURNS boolean
@@ -3494,14 +3382,14 @@ CREATE OR REPLACE FUNCTION public.pb_varint5(_value bigint)
  RETURNS bytea
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
-RETURN set_byte(set_byte(set_byte(set_byte(set_byte('\x0000000000'::bytea, 0, (((_value & (127)::bigint) | (128)::bigint))::integer), 1, ((((_value >> 7) & (127)::bigint) | (128)::bigint))::integer), 2, ((((_value >> 14) & (127)::bigint) | (128)::bigint))::integer), 3, ((((_value >> 21) & (127)::bigint) | (128)::bigint))::integer), 4, (((_value >> 28) & (127)::bigint))::integer);
+RETURN SUBSTRING(int8send((((((((_value << 56) & ('0111111100000000000000000000000000000000000000000000000000000000'::"bit")::bigint) | ((_value << 41) & ('0000000001111111000000000000000000000000000000000000000000000000'::"bit")::bigint)) | ((_value << 26) & ('0000000000000000011111110000000000000000000000000000000000000000'::"bit")::bigint)) | ((_value << 11) & ('0000000000000000000000000111111100000000000000000000000000000000'::"bit")::bigint)) | ((_value >> 4) & ('0000000000000000000000000000000001111111000000000000000000000000'::"bit")::bigint)) | ('1000000010000000100000001000000000000000000000000000000000000000'::"bit")::bigint)) FROM 1 FOR 5);
 comment on function pb_varint5(bigint) is 'A number below 2^35 as a protobuf varint padded to five bytes, which every decoder accepts.';
 
 CREATE OR REPLACE FUNCTION public.pb_varint9(_value bigint)
  RETURNS bytea
  LANGUAGE sql
  IMMUTABLE PARALLEL SAFE STRICT
-RETURN set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte('\x000000000000000000'::bytea, 0, (((_value & (127)::bigint) | (128)::bigint))::integer), 1, ((((_value >> 7) & (127)::bigint) | (128)::bigint))::integer), 2, ((((_value >> 14) & (127)::bigint) | (128)::bigint))::integer), 3, ((((_value >> 21) & (127)::bigint) | (128)::bigint))::integer), 4, ((((_value >> 28) & (127)::bigint) | (128)::bigint))::integer), 5, ((((_value >> 35) & (127)::bigint) | (128)::bigint))::integer), 6, ((((_value >> 42) & (127)::bigint) | (128)::bigint))::integer), 7, ((((_value >> 49) & (127)::bigint) | (128)::bigint))::integer), 8, (((_value >> 56) & (127)::bigint))::integer);
+RETURN (int8send(((((((((((_value << 56) & ('0111111100000000000000000000000000000000000000000000000000000000'::"bit")::bigint) | ((_value << 41) & ('0000000001111111000000000000000000000000000000000000000000000000'::"bit")::bigint)) | ((_value << 26) & ('0000000000000000011111110000000000000000000000000000000000000000'::"bit")::bigint)) | ((_value << 11) & ('0000000000000000000000000111111100000000000000000000000000000000'::"bit")::bigint)) | ((_value >> 4) & ('0000000000000000000000000000000001111111000000000000000000000000'::"bit")::bigint)) | ((_value >> 19) & ('0000000000000000000000000000000000000000011111110000000000000000'::"bit")::bigint)) | ((_value >> 34) & ('0000000000000000000000000000000000000000000000000111111100000000'::"bit")::bigint)) | ((_value >> 49) & ('0000000000000000000000000000000000000000000000000000000001111111'::"bit")::bigint)) | ('1000000010000000100000001000000010000000100000001000000010000000'::"bit")::bigint)) || set_byte('\x00'::bytea, 0, ((_value >> 56))::integer));
 comment on function pb_varint9(bigint) is 'A number from 0 to 2^63 - 1 as a protobuf varint padded to nine bytes, which every decoder accepts.';
 
 CREATE OR REPLACE FUNCTION public.place_hold(_tenant_id bigint, _channel_id bigint, _user_id bigint, _entity_type text, _entity_id bigint, _reason text, _actor_id bigint)
@@ -5701,7 +5589,111 @@ CREATE OR REPLACE FUNCTION public.search_scope(_id bigint, _tenant_id bigint, _c
 RETURN ARRAY[(_tenant_id << 3), ((_channel_id * 8) + 1), ((_sender_id << 3) | (2)::bigint), (((_id >> 13) * 8) + 3), (((_id >> 18) * 8) + 4), (CASE _type WHEN 'TEXT'::text THEN 5 WHEN 'IMAGE'::text THEN 13 WHEN 'FILE'::text THEN 21 WHEN 'SYSTEM'::text THEN 29 WHEN 'CODE'::text THEN 37 ELSE 45 END)::bigint];
 comment on function search_scope(bigint,bigint,bigint,bigint,text) is 'Scope of a message as tokens of idx_messages_search: tenant, channel, sender, its spans of 8,192 and of 262,144 ids, and type. The last three bits of a token state its kind. Users and tenants whose ids differ only in their first three bits have the same token.';
 
-CREATE OR REPLACE FUNCTION public.send_messages(_items json, _channel_ids bigint[], _has_parents boolean, _has_mentions boolean, _has_files boolean, _wait boolean)
+CREATE OR REPLACE FUNCTION public.send_message(_tenant_id bigint, _user_id bigint, _is_manager boolean, _channel_id bigint, _request_id uuid, _payload_hash bytea, _type text, _content text, _metadata text, _payload bytea, _seq_offset integer, _message_offset integer, _wait boolean, OUT error_reason text, OUT message_id bigint, OUT "position" bigint, OUT created_at bigint, OUT seq bigint, OUT payload bytea)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET plan_cache_mode TO 'force_generic_plan'
+AS $function$
+declare
+  _channel record;
+  _member record;
+  -- Not the columns of the result, which are also columns of these tables.
+  _id bigint;
+  _seq bigint;
+  _place bigint;
+  _now bigint;
+  _event bytea;
+begin
+  if _wait then
+    perform set_config('lock_timeout', '750', true);
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    into _channel
+    from channels c
+    where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
+    for no key update;
+  else
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    into _channel
+    from channels c
+    where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
+    for no key update skip locked;
+  end if;
+  if not found then
+    perform 1
+    from channels c
+    where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null;
+    error_reason := case when found and not _wait then 'CHANNEL_BUSY' else 'CHANNEL_NOT_FOUND' end;
+    return;
+  end if;
+
+  select m.status, m.restricted_until
+  into _member
+  from channel_members m
+  where m.channel_id = _channel_id and m.user_id = _user_id and is_member_status(m.status);
+  if _member.status is null and _is_manager is not true then
+    error_reason := 'CHANNEL_NOT_FOUND';
+    return;
+  end if;
+  if is_restricted(_member.status, _member.restricted_until) then
+    error_reason := 'MEMBER_MUTED';
+    return;
+  end if;
+  if _channel.is_archived then
+    error_reason := 'CHANNEL_ARCHIVED';
+    return;
+  end if;
+
+  _id := nextval('messages_id_seq');
+  insert into idempotency_keys
+    (tenant_id, user_id, request_id, method, payload_hash, channel_id, resource_id, created_at)
+  values (_tenant_id, _user_id, _request_id, 'SendMessage', _payload_hash, _channel_id, _id, now_ms())
+  on conflict do nothing;
+  if not found then
+    error_reason := 'REPEATED';
+    return;
+  end if;
+
+  _place := _channel.post_seq + 1;
+  _seq := _channel.event_seq + 1;
+  _now := greatest(_channel.last_message_at, now_ms());
+  _event := patch_event(patch_message(_payload, _message_offset, _id, _place, _now), _seq_offset, _seq, _now);
+  update channels c
+  set event_seq = _seq,
+      post_seq = _place,
+      last_message_id = _id,
+      message_count = c.message_count + 1,
+      last_message_at = _now,
+      updated_at = greatest(c.updated_at, _now),
+      unread_version = c.unread_version + 1
+  where c.id = _channel_id;
+  insert into messages
+    (id, channel_id, sender_id, tenant_id, content, message_type, metadata, post_seq, event_seq, created_event_seq,
+     created_at, updated_at)
+  values (
+    _id, _channel_id, _user_id, _tenant_id, _content, _type, _metadata::jsonb, _place, _seq, _seq, _now, _now
+  );
+  insert into channel_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+  values (_channel_id, _seq, _tenant_id, 'MESSAGE_CREATED', _id, _user_id, _now, _event);
+  update channel_members m
+  set own_posts = m.own_posts + 1
+  where m.channel_id = _channel_id and m.user_id = _user_id;
+
+  message_id := _id;
+  "position" := _place;
+  created_at := _now;
+  seq := _seq;
+  payload := _event;
+end
+$function$;
+alter function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) owner to discuss_system;
+revoke all on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) from public;
+grant execute on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) to discuss_service;
+comment on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) is 'Sends a single message without a parent, mentions or files, with the checks and results of send_messages().';
+
+CREATE OR REPLACE FUNCTION public.send_messages(_tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[], _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets integer[], _message_offsets integer[], _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[], _files json, _user_names text[], _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text, has_pending boolean)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5713,84 +5705,64 @@ AS $function$
 declare
   -- Users for whom the batch itself records activities: all that a message can mention by name, and some followers.
   _recorded_at_once constant int := 100;
-  -- Items with mentions or a parent: the tenant, the name of the sender, whether it is a reply, and whether it mentions the
-  -- whole channel.
-  _followups jsonb;
-  _followup jsonb;
+  _n int;
   _next_after bigint;
-  -- Files by item; null if no item has any.
-  _files jsonb;
 begin
-  -- Without parsing the items here.
-  if not (_has_parents or _has_mentions or _has_files) then
-    if json_array_length(_items) = 1 then
-      return query
-      select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload, null::text, false
-      from insert_message(_items, _wait) as p;
-      return;
-    end if;
+  if _mentions is null and _parent_ids is null and _files is null then
     return query
     select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload, null::text, false
-    from insert_messages(_items, _channel_ids, false, false, _wait) as p;
+    from insert_messages(
+      _tenant_ids, _user_ids, _managers, _channel_ids, _request_ids, _payload_hashes,
+      _types, _contents, _metadata, _payloads, _seq_offsets, _message_offsets,
+      null, null, null, null, null, null, _wait
+    ) as p;
     return;
   end if;
 
-  select jsonb_object_agg(i.item, i.attachments)
-  into _files
-  from json_to_recordset(_items) as i(item int, attachments jsonb)
-  where i.attachments is not null;
-
-  select jsonb_object_agg(
-    i.item,
-    jsonb_build_object(
-      'tenant', i."tenantId",
-      'name', coalesce(i."userName", ''),
-      'reply', i."parentId" is not null,
-      'all', i."mentionScope" is not distinct from 'CHANNEL'
-    )
-  )
-  into _followups
-  from json_to_recordset(_items) as i(
-    item int, "tenantId" bigint, "userName" text, mentions bigint[], "mentionScope" text, "parentId" bigint
-  )
-  where i.mentions != '{}' or i."mentionScope" = 'CHANNEL' or i."parentId" is not null;
-
   for item, error_reason, message_id, "position", created_at, seq, payload in
     select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload
-    from insert_messages(_items, _channel_ids, _has_parents, _has_files, _wait) as p
+    from insert_messages(
+      _tenant_ids, _user_ids, _managers, _channel_ids, _request_ids, _payload_hashes,
+      _types, _contents, _metadata, _payloads, _seq_offsets, _message_offsets,
+      _mentions, _mention_scopes, _parent_ids, _also_in_channel, _file_names, _files, _wait
+    ) as p
   loop
+    _n := item + 1;
     activities := null;
-    if error_reason is null and _files ? item::text then
-      perform link_attachments(message_id, (_files -> item::text)::json);
-    end if;
     has_pending := false;
-    _followup := _followups -> item::text;
-    if error_reason is null and _followup is not null then
-      if (_followup ->> 'reply')::boolean then
+    if error_reason is null then
+      if _files is not null then
+        perform link_attachments(message_id, f.file -> 'attachments')
+        from json_array_elements(_files) as f(file)
+        where (f.file ->> 'item')::int = item;
+      end if;
+      if _parent_ids[_n] != 0 then
         payload := record_reply(message_id, payload);
       end if;
-      -- Everything for a mention of the whole channel is recorded after the batch, so that its cost does not depend on the
-      -- number of members.
-      _next_after := 0;
-      if not (_followup ->> 'all')::boolean then
-        select r.activities, r.next_after
-        into activities, _next_after
-        from record_message(message_id, _followup ->> 'name', 0, _recorded_at_once) as r;
-      end if;
-      if _next_after is not null then
-        insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at)
-        values (message_id, (_followup ->> 'tenant')::bigint, _followup ->> 'name', _next_after, created_at);
-        has_pending := true;
+      if _parent_ids[_n] != 0 or _mentions[_n] != '{}' or _mention_scopes[_n] = 'CHANNEL' then
+        -- Everything for a mention of the whole channel is recorded after the batch, so that its cost does not depend on
+        -- the number of members.
+        _next_after := 0;
+        if _mention_scopes[_n] is distinct from 'CHANNEL' then
+          select r.activities, r.next_after
+          into activities, _next_after
+          from record_message(message_id, _user_names[_n], 0, _recorded_at_once) as r;
+        end if;
+        if _next_after is not null then
+          insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at)
+          values (message_id, _tenant_ids[_n], _user_names[_n], _next_after, created_at);
+          has_pending := true;
+        end if;
       end if;
     end if;
     return next;
   end loop;
 end
 $function$;
-alter function send_messages(json,bigint[],boolean,boolean,boolean,boolean) owner to discuss_system;
-revoke all on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) from public;
-grant execute on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) to discuss_service;
-comment on function send_messages(json,bigint[],boolean,boolean,boolean,boolean) is 'Sends a batch of messages of any callers and tenants. _channel_ids are the channels of the items; the flags state whether any item has a parent, mentions or files. Each item is checked separately: tenant, membership (not needed with isManager, for a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
+alter function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) owner to discuss_system;
+revoke all on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) from public;
+grant execute on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) to discuss_service;
+comment on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) is 'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these, and _parent_ids has 0 for a message without a parent. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
 CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer)
  RETURNS void
@@ -5866,7 +5838,7 @@ begin
     (
       select 1 as pass, c.id, c.unread_version, c.member_count
       from channels c
-      where c.unread_version != c.settled_version and c.id >= _start
+      where c.is_unsettled and c.id >= _start
       order by c.id
       limit _limit
     )
@@ -5874,7 +5846,7 @@ begin
     (
       select 2 as pass, c.id, c.unread_version, c.member_count
       from channels c
-      where c.unread_version != c.settled_version and c.id < _start
+      where c.is_unsettled and c.id < _start
       order by c.id
       limit _limit
     )

@@ -3,6 +3,8 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, beforeEach, describe, it } from 'node:test';
 import postgres from 'postgres';
+import { types } from '../src/db/types.ts';
+import { sendMessages } from '../src/message/send-sql.ts';
 import { type FreshDatabase, freshDatabase } from './kit/database.ts';
 import { createRandom } from './kit/random.ts';
 
@@ -57,13 +59,22 @@ describe('counters', () => {
   });
 
   it('update a channel once per batch of messages', async () => {
-    const items = Array.from({ length: 50 }, (_, item) => ({
-      ...{ item, tenantId: TENANT, userId: 10, channelId: channel, type: 'TEXT', content: 'x', mentions: [] },
-      ...{ payload: Buffer.alloc(200).toString('base64'), seqOffset: 0, messageOffset: 60 },
-      ...{ requestId: randomUUID(), payloadHash: '' },
-    }));
-    const json = JSON.stringify(items);
-    await sql`select 1 from send_messages(${json}::text::json, ${[channel]}::bigint[], false, false, false, true)`;
+    const pool = postgres(database.ownerUrl, { max: 1, types });
+    const item = {
+      ...{
+        tenantId: BigInt(TENANT),
+        userId: 10n,
+        userName: '',
+        isManager: false,
+        channelId: BigInt(channel),
+      },
+      ...{ payloadHash: Buffer.alloc(0), type: 'TEXT', content: 'x', mentions: [], mentionScope: null },
+      ...{ parentId: 0n, alsoInChannel: false, metadata: null, attachments: [], fileNames: '' },
+      ...{ payload: Buffer.alloc(200), seqOffset: 0, messageOffset: 60 },
+    };
+    const items = Array.from({ length: 50 }, () => ({ ...item, requestId: randomUUID() }));
+    await sendMessages(pool, items, true);
+    await pool.end();
     const { messageCount, lastMessageAt, unreadVersion } = await read();
     const [last] = await sql<{ at: string }[]>`
       select max(created_at) as at from messages where channel_id = ${channel}

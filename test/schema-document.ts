@@ -203,6 +203,5 @@ export const documentedViews: Readonly<Record<string, readonly string[]>> = {
 };
 
 function oneOf(column: string, ...values: string[]): string {
-  const list = values.map((value) => `'${value}'::character varying`).join(', ');
-  return `CHECK (((${column})::text = ANY ((ARRAY[${list}])::text[])))`;
+  return `CHECK (((${column})::text = ANY ('{${values.join(',')}}'::text[])))`;
 }

@@ -12,10 +12,18 @@ export async function databaseCpu(sql: Pool): Promise<number> {
     from pg_stat_activity
     where datname = current_database() and application_name like 'discuss/%'
   `;
-  return rows.reduce((sum, { pid }) => {
-    const [ns] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
-    return sum + Number(ns) / NS_PER_US;
-  }, 0);
+  return rows.reduce((sum, { pid }) => sum + cpuOf(pid), 0);
+}
+
+/** CPU time used so far by the only connection of a pool, µs. */
+export async function backendCpu(sql: Pool): Promise<number> {
+  const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+  return cpuOf(row?.pid ?? 0);
+}
+
+function cpuOf(pid: number): number {
+  const [ns] = readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ');
+  return Number(ns) / NS_PER_US;
 }
 
 /** CPU time used so far by Redis, µs. */

@@ -1,12 +1,11 @@
-import { randomUUID } from 'node:crypto';
 import type { Pool } from '../../src/db/types.ts';
-import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../../src/event/log/wire.ts';
 import { shardOf } from '../../src/message/send-queue.ts';
-import { type SendItem, sendMessages } from '../../src/message/sql.ts';
+import { sendMessages } from '../../src/message/send-sql.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
 import { type Channel, createChannels, users } from '../lib/channels.ts';
 import { callsPerSecond } from '../lib/load.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
+import { pick, pickBatch, toSendItems } from '../lib/send-items.ts';
 import { type Stack, TENANT } from '../lib/stack.ts';
 import { textAt } from '../lib/texts.ts';
 
@@ -65,49 +64,13 @@ async function run(stack: Stack, name: string, members: number): Promise<Measure
 }
 
 function createBatchSender(sql: Pool, channels: readonly Channel[]): (shard: number) => Promise<void> {
-  const items = channels.flatMap((channel, number) =>
-    channel.members
-      .slice(0, SENDERS)
-      .map((userId, place) => toItem(channel.id, userId, textAt(number + place))),
-  );
+  const items = toSendItems(channels, SENDERS);
   const shards = Map.groupBy(items, ({ channelId }) => shardOf(channelId, BATCH_CONNECTIONS));
   return async (shard) => {
     const ours = shards.get(shard) ?? items;
-    const batch = Array.from({ length: BATCH }, () => ({ ...pick(ours), requestId: randomUUID() }));
-    const rows = await sendMessages(sql, batch, true);
+    const rows = await sendMessages(sql, pickBatch(ours, BATCH), true);
     for (const { errorReason } of rows)
       if (errorReason !== null) throw new Error(`send_messages rejected a message: ${errorReason}`);
-  };
-}
-
-function toItem(channelId: bigint, senderId: bigint, content: string): SendItem {
-  const message = { id: PLACEHOLDER_ID, position: PLACEHOLDER_ID, createTime: placeholderTime };
-  const event = toPatchable({
-    channelId,
-    actorId: senderId,
-    change: {
-      case: 'messageCreated',
-      value: { message: { ...message, channelId, senderId, content }, requestId: randomUUID() },
-    },
-  });
-  return {
-    tenantId: `${TENANT}`,
-    userId: `${senderId}`,
-    userName: 'An',
-    isManager: false,
-    channelId: `${channelId}`,
-    requestId: randomUUID(),
-    payloadHash: Buffer.alloc(32).toString('base64'),
-    type: 'TEXT',
-    content,
-    mentions: [],
-    mentionScope: null,
-    parentId: null,
-    alsoInChannel: false,
-    metadata: null,
-    payload: event.payload.toString('base64'),
-    seqOffset: event.seqOffset,
-    messageOffset: event.messageOffset,
   };
 }
 
@@ -123,10 +86,4 @@ function createRowSender(sql: Pool, channels: readonly Channel[]): () => Promise
       values (${id}, ${userId}, ${TENANT}, ${content}, ${now}, ${now})
     `;
   };
-}
-
-function pick<T>(items: readonly T[]): T {
-  const item = items[Math.floor(Math.random() * items.length)];
-  if (item === undefined) throw new RangeError('nothing to pick from');
-  return item;
 }

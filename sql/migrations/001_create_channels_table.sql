@@ -29,17 +29,19 @@ create table channels (
   last_message_id bigint,
   unread_version bigint not null default 0,
   settled_version bigint not null default 0,
+  is_unsettled boolean not null generated always as (unread_version != settled_version) stored,
   deleted_at bigint,
   merged_into bigint,
 
-  constraint valid_channel_type check (type in ('DIRECT', 'GROUP', 'TOPIC')),
+  constraint valid_channel_type check (type = any ('{DIRECT,GROUP,TOPIC}'::text[])),
   constraint topic_has_entity check (
     (type = 'TOPIC' and entity_type is not null and entity_id is not null)
     or (type != 'TOPIC')
   ),
   constraint direct_has_peer check (type != 'DIRECT' or entity_id is not null)
 )
--- Each message updates its channel. Free space keeps the row versions on one page.
+-- Each message updates its channel. Free space keeps the row versions on one page, and no index depends on a column that
+-- each message changes, so most of these updates write no index (HOT).
 with (fillfactor = 70);
 
 comment on table channels is
@@ -71,6 +73,8 @@ comment on column channels.unread_version is
   'Incremented by each change that may alter an unread count of the channel, and by each change of a message without an event.';
 comment on column channels.settled_version is
   'The unread_version for which all stored unread counts were last correct; see settle_unread().';
+comment on column channels.is_unsettled is
+  'Whether unread_version differs from settled_version. Unlike these it changes only with the first message after settle_unread(), so it can be part of an index.';
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists.';
 comment on column channels.merged_into is
   'For a TOPIC channel that was merged: the channel where the discussion continues. Null otherwise. A merged channel stays archived and is no longer the channel of its entity.';

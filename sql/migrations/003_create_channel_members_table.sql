@@ -34,11 +34,9 @@ create table channel_members (
   restricted_by bigint,
   restricted_until bigint,
 
-  constraint valid_role check (role in ('OWNER', 'ADMIN', 'MEMBER', 'GUEST')),
-  constraint valid_status check (status in ('ACTIVE', 'MUTED', 'LEFT', 'REMOVED')),
-  constraint valid_notification check (
-    notification_level in ('ALL', 'MENTIONS', 'NONE')
-  ),
+  constraint valid_role check (role = any ('{OWNER,ADMIN,MEMBER,GUEST}'::text[])),
+  constraint valid_status check (status = any ('{ACTIVE,MUTED,LEFT,REMOVED}'::text[])),
+  constraint valid_notification check (notification_level = any ('{ALL,MENTIONS,NONE}'::text[])),
 
   unique (channel_id, user_id)
 )

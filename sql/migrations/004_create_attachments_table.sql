@@ -39,9 +39,7 @@ create table attachments (
   next_scan_at bigint not null default 0,
 
   constraint valid_upload_state check (upload_state in ('UPLOADING', 'UPLOADED')),
-  constraint valid_scan_status check (
-    scan_status in ('PENDING', 'CLEAN', 'INFECTED', 'ERROR')
-  ),
+  constraint valid_scan_status check (scan_status = any ('{PENDING,CLEAN,INFECTED,ERROR}'::text[])),
   constraint positive_file_size check (file_size > 0)
 );
 

@@ -17,7 +17,7 @@ create unique index idx_topic_channel_unique
 -- Channels whose stored unread numbers may be stale: settle_unread().
 create index idx_channels_unsettled
   on channels (id)
-  where unread_version != settled_version;
+  where is_unsettled;
 
 -- Deleted channels: purge_deleted_channels().
 create index idx_channels_deleted

@@ -20,10 +20,31 @@ export const types = {
     parse: (text: string) =>
       [...text.matchAll(/\\x([0-9a-f]*)/g)].map(([, hex]) => Buffer.from(hex ?? '', 'hex')),
   },
+  textArray: writeOnly(1009, (value) =>
+    value === null ? 'null' : `"${`${value}`.replaceAll(/["\\]/g, '\\$&')}"`,
+  ),
+  uuidArray: writeOnly(2951, String),
+  booleanArray: writeOnly(1000, String),
+  intArray: writeOnly(1007, String),
 };
+
+/** Types of arrays, for `sql.array`. */
+export const array = { bigint: 1016, bytea: 1001, text: 1009, uuid: 2951, boolean: 1000, int: 1007 } as const;
 
 export type Types = { bigint: bigint; bigintArray: bigint[]; byteaArray: Buffer<ArrayBuffer>[] };
 
 /** A pool, or a connection within a transaction. */
 export type Sql = postgres.ISql<Types>;
 export type Pool = postgres.Sql<Types>;
+
+type Element = string | number | boolean | null;
+
+/** The type of an array that is only a parameter. */
+function writeOnly(to: number, toText: (value: Element) => string) {
+  return {
+    to,
+    from: [],
+    serialize: (values: readonly Element[]) => `{${values.map(toText).join(',')}}`,
+    parse: (text: string) => text,
+  };
+}

@@ -8,10 +8,10 @@ import { type App, type As, app } from '../../test/kit/app.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { type Pool, types } from '../db/types.ts';
 import { PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
-import { type SendItem, sendMessages } from './sql.ts';
+import { type SendItem, sendMessages } from './send-sql.ts';
 
 const ana: As = { userId: 1n, tenantId: 1n };
-const metadata = { mã: 'PO-1', n: [1, null] };
+const metadata = JSON.stringify({ mã: 'PO-1 "\\', n: [1, null] });
 
 describe('a message sent alone', () => {
   let the: App;
@@ -45,12 +45,12 @@ describe('a message sent alone', () => {
       content: 'x',
     };
     const change = { case: 'messageCreated' as const, value: { message: { ...message, channelId } } };
-    const { payload, ...offsets } = toPatchable({ channelId, actorId: BigInt(rest.userId ?? 1), change });
+    const { payload, ...offsets } = toPatchable({ channelId, actorId: rest.userId ?? 1n, change });
     return {
-      ...{ tenantId: '1', userId: '1', userName: 'An', isManager: false, channelId: `${channelId}` },
-      ...{ requestId: randomUUID(), payloadHash: Buffer.alloc(32, 7).toString('base64') },
-      ...{ type: 'TEXT', content: 'x', mentions: [], mentionScope: null, parentId: null },
-      ...{ alsoInChannel: false, metadata, payload: payload.toString('base64'), ...offsets, ...rest },
+      ...{ tenantId: 1n, userId: 1n, userName: 'An', isManager: false, channelId },
+      ...{ requestId: randomUUID(), payloadHash: Buffer.alloc(32, 7) },
+      ...{ type: 'TEXT', content: 'x', mentions: [], mentionScope: null, parentId: 0n },
+      ...{ alsoInChannel: false, metadata, payload, ...offsets, attachments: [], fileNames: '', ...rest },
     };
   };
   const reasonOf = async (items: SendItem[], isWaiting: boolean) =>
@@ -61,11 +61,11 @@ describe('a message sent alone', () => {
     await sendMessages(sql, [used], false);
     const cases: readonly [SendItem, string | null][] = [
       [toItem('other'), null],
-      [toItem('other', { isManager: true, userId: '0' }), null],
+      [toItem('other', { isManager: true, userId: 0n }), null],
       [toItem('other', { requestId: used.requestId }), 'REPEATED'],
-      [toItem('other', { userId: '2' }), 'MEMBER_MUTED'],
-      [toItem('other', { userId: '3' }), 'CHANNEL_NOT_FOUND'],
-      [toItem('other', { tenantId: '2' }), 'CHANNEL_NOT_FOUND'],
+      [toItem('other', { userId: 2n }), 'MEMBER_MUTED'],
+      [toItem('other', { userId: 3n }), 'CHANNEL_NOT_FOUND'],
+      [toItem('other', { tenantId: 2n }), 'CHANNEL_NOT_FOUND'],
       [toItem('archived'), 'CHANNEL_ARCHIVED'],
       [toItem('deleted'), 'CHANNEL_NOT_FOUND'],
       [toItem('missing'), 'CHANNEL_NOT_FOUND'],
@@ -122,5 +122,23 @@ describe('a message sent alone', () => {
       await assert.rejects(reasonOf([toItem('other')], true), { code: '55P03' });
     });
     assert.equal(await reasonOf([toItem('other')], true), null);
+  });
+
+  it('writes no index of its channel, as in a batch', async () => {
+    const rows = await the.owner<{ name: string }[]>`
+      select a.attname as name
+      from pg_index i
+      join pg_depend d on d.objid = i.indexrelid and d.refobjid = i.indrelid
+      join pg_attribute a on a.attrelid = i.indrelid and a.attnum = d.refobjsubid
+      where i.indrelid = 'channels'::regclass
+    `;
+    const indexed = new Set(rows.map(({ name }) => name));
+    const counters = ['event_seq', 'post_seq', 'message_count', 'unread_version', 'settled_version'];
+    const times = ['last_message_id', 'last_message_at', 'updated_at'];
+    assert.deepEqual(
+      [...indexed].toSorted().filter((name) => [...counters, ...times].includes(name)),
+      [],
+    );
+    assert.ok(indexed.has('is_unsettled'));
   });
 });

@@ -1,4 +1,4 @@
-import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { JsonObject, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -14,7 +14,8 @@ import type { Call, Caller } from '../rpc/call.ts';
 import { isManager, requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { allowedMentions, mayMentionAll, requireContent } from './access.ts';
-import { findAudience, findMessage, type SendItem } from './sql.ts';
+import type { SendItem } from './send-sql.ts';
+import { findAudience, findMessage } from './sql.ts';
 import { POLL_DATA, toPoll, toPollJson, toScopeColumn, toTypeColumn } from './view.ts';
 
 type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
@@ -140,7 +141,7 @@ function toItem(
   request: SendRequest,
   { caller }: Call,
   message: Message,
-  metadata: SendItem['metadata'],
+  metadata: JsonObject | undefined,
   files: readonly AttachmentRow[],
 ): SendItem {
   const { rootMessageId = 0n, mentionUserIds = [] } = message;
@@ -159,28 +160,22 @@ function toItem(
     },
   });
   return {
-    tenantId: caller.tenantId.toString(),
-    userId: caller.userId.toString(),
+    tenantId: caller.tenantId,
+    userId: caller.userId,
     userName: caller.name,
     isManager: isManager(caller),
-    channelId: request.channelId.toString(),
+    channelId: request.channelId,
     requestId: request.requestId,
-    payloadHash: hashRequest(SendMessageRequestSchema, request).toString('base64'),
+    payloadHash: hashRequest(SendMessageRequestSchema, request),
     type: toTypeColumn(message.type ?? MessageType.TEXT),
     content: request.content,
-    mentions: mentionUserIds.map(String),
+    mentions: mentionUserIds,
     mentionScope: toScopeColumn(message.mentionScope ?? MentionScope.UNSPECIFIED),
-    parentId: rootMessageId === 0n ? null : rootMessageId.toString(),
+    parentId: rootMessageId,
     alsoInChannel: message.alsoInChannel ?? false,
-    metadata: metadata ?? null,
-    payload: event.payload.toString('base64'),
-    seqOffset: event.seqOffset,
-    messageOffset: event.messageOffset,
-    ...(files.length === 0
-      ? {}
-      : {
-          attachments: files.map(({ id, version }) => ({ id: id.toString(), version })),
-          fileNames: files.map(({ fileName }) => fileName).join(' '),
-        }),
+    metadata: metadata === undefined ? null : JSON.stringify(metadata),
+    ...event,
+    attachments: files.map(({ id, version }) => ({ id: id.toString(), version })),
+    fileNames: files.map(({ fileName }) => fileName).join(' '),
   };
 }

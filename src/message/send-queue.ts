@@ -7,7 +7,7 @@ import { FairQueue } from '../db/fair-queue.ts';
 import type { Relay } from '../event/relay.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { type SendItem, type SentRow, sendMessages } from './sql.ts';
+import { type SendItem, type SentRow, sendMessages } from './send-sql.ts';
 
 export type SendQueueParts = {
   readonly db: Database;
@@ -86,7 +86,7 @@ export class SendQueue {
   }
 
   #add(shard: Shard, message: QueuedMessage): void {
-    const dropped = shard.waiting.push(BigInt(message.item.tenantId), message);
+    const dropped = shard.waiting.push(message.item.tenantId, message);
     dropped?.reject(errors.overloaded('too many messages are queued', this.#config.queueSize, 1_000));
     this.#count();
     if (!shard.busy) this.#start(shard);
@@ -153,7 +153,7 @@ export class SendQueue {
     const key = keyOf(item);
     const known = this.#lockedShards.get(key);
     if (known !== undefined) return known;
-    const shard = this.#createShard({ tenantId: BigInt(item.tenantId), key });
+    const shard = this.#createShard({ tenantId: item.tenantId, key });
     this.#lockedShards.set(key, shard);
     return shard;
   }
@@ -162,7 +162,7 @@ export class SendQueue {
     const events = rows
       .filter((row) => row.errorReason === null)
       .map(({ item, seq, payload }) => ({
-        channelId: BigInt(batch[item]?.item.channelId ?? 0),
+        channelId: batch[item]?.item.channelId ?? 0n,
         seq,
         payload,
       }));
@@ -196,8 +196,8 @@ function takeNext(queue: FairQueue<QueuedMessage>, limit: number): QueuedMessage
 }
 
 /** The shard of a channel. */
-export function shardOf(channelId: string, shards: number): number {
-  return Number(BigInt(channelId) % BigInt(shards));
+export function shardOf(channelId: bigint, shards: number): number {
+  return Number(channelId % BigInt(shards));
 }
 
 // With the tenant, because the channel of a request may belong to another one.

@@ -1,14 +1,16 @@
+-- Places the eight lower groups of seven bits by three operations each, where set_byte() took five and copied the bytes.
 create or replace function pb_varint9(_value bigint) returns bytea
 language sql immutable strict parallel safe
-return set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte(set_byte('\x000000000000000000'::bytea,
-  0, (_value & 127 | 128)::int),
-  1, (_value >> 7 & 127 | 128)::int),
-  2, (_value >> 14 & 127 | 128)::int),
-  3, (_value >> 21 & 127 | 128)::int),
-  4, (_value >> 28 & 127 | 128)::int),
-  5, (_value >> 35 & 127 | 128)::int),
-  6, (_value >> 42 & 127 | 128)::int),
-  7, (_value >> 49 & 127 | 128)::int),
-  8, (_value >> 56 & 127)::int);
+return int8send(
+  (_value << 56 & x'7f00000000000000'::bigint)
+  | (_value << 41 & x'007f000000000000'::bigint)
+  | (_value << 26 & x'00007f0000000000'::bigint)
+  | (_value << 11 & x'0000007f00000000'::bigint)
+  | (_value >> 4 & x'000000007f000000'::bigint)
+  | (_value >> 19 & x'00000000007f0000'::bigint)
+  | (_value >> 34 & x'0000000000007f00'::bigint)
+  | (_value >> 49 & x'000000000000007f'::bigint)
+  | x'8080808080808080'::bigint
+) || set_byte('\x00'::bytea, 0, (_value >> 56)::int);
 comment on function pb_varint9(bigint) is
   'A number from 0 to 2^63 - 1 as a protobuf varint padded to nine bytes, which every decoder accepts.';

@@ -23,7 +23,7 @@ begin
     (
       select 1 as pass, c.id, c.unread_version, c.member_count
       from channels c
-      where c.unread_version != c.settled_version and c.id >= _start
+      where c.is_unsettled and c.id >= _start
       order by c.id
       limit _limit
     )
@@ -31,7 +31,7 @@ begin
     (
       select 2 as pass, c.id, c.unread_version, c.member_count
       from channels c
-      where c.unread_version != c.settled_version and c.id < _start
+      where c.is_unsettled and c.id < _start
       order by c.id
       limit _limit
     )
