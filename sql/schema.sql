@@ -6030,10 +6030,13 @@ begin
 
     update channels c
     set message_count = greatest(0, c.message_count - s.messages),
-        updated_at = now_ms(),
+        -- Not for messages that were deleted before: their removal by retention would keep an inactive group from being
+        -- archived.
+        updated_at = case when s.is_change then now_ms() else c.updated_at end,
         unread_version = c.unread_version + 1
     from (
-      select r.channel_id, count(*) filter (where r.notice is null)::int as messages
+      select
+        r.channel_id, count(*) filter (where r.notice is null)::int as messages, bool_or(not r.is_deleted) as is_change
       from removed r
       group by r.channel_id
     ) as s

@@ -110,6 +110,16 @@ describe('rules and runs of retention', () => {
     assert.deepEqual(await archived([plain, never, long, other, late]), [0, 4]);
   });
 
+  it('archive an inactive group in the run that removes its deleted messages', async () => {
+    const lan = someone();
+    const channelId = await group(lan);
+    const messageId = await deleted(lan, channelId, 91);
+    await age(channelId, 181);
+    await the.owner`update channels set last_message_at = created_at where id = ${channelId}`;
+    await admin().runRetention({});
+    assert.deepEqual([await left('messages', [messageId]), await archived([channelId])], [[], [0]]);
+  });
+
   it('also apply to deleted channels', async () => {
     const lan = someone();
     const ids = [await group(lan), await group(lan)];
