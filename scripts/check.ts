@@ -10,11 +10,12 @@ import { findLuaProblems } from './lib/lua.ts';
 import { generateFromBundle, writeBundle } from './lib/proto-bundle.ts';
 
 const FRESH = join('.dev', 'check');
+const GENERATED = ['gen', join('client', 'gen')];
 const PROTOS = ['proto', 'proto-internal'];
 
 const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['format and lint', () => passes('biome', 'check', '.')],
-  ['types', () => passes('tsc', '--noEmit')],
+  ['types', () => passes('tsc', '--noEmit') && passes('tsc', '--noEmit', '--project', 'client')],
   ['imports', () => passes('depcruise', '--config', '.dependency-cruiser.mjs', 'src')],
   ['Lua scripts: syntax and names', isLuaCorrect],
   ['protos: lint', () => passes('buf', 'lint', ...WORKSPACE)],
@@ -78,7 +79,7 @@ function isBundleComplete(): boolean {
 function isGeneratedCodeFresh(): boolean {
   try {
     generate(FRESH);
-    return passes('diff', '--recursive', '--brief', join(FRESH, 'gen'), 'gen');
+    return GENERATED.every((path) => passes('diff', '--recursive', '--brief', join(FRESH, path), path));
   } finally {
     rmSync(FRESH, { recursive: true, force: true });
   }

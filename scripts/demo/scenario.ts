@@ -6,7 +6,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { EventProjection } from '../../test/kit/event-projection.ts';
+import { MessageLog } from '../../client/src/message-log.ts';
 import { DemoSubscriber, untilHeads } from './subscriber.ts';
 import type { Connection, DemoUser, Edge } from './users.ts';
 
@@ -167,7 +167,7 @@ export class Scenario {
     // The notices of the service were posted before the subscriptions.
     const posted = messages.filter(({ notice }) => notice === undefined);
     const same = this.#subscribers.filter((subscriber) => {
-      const projection = new EventProjection();
+      const projection = new MessageLog();
       for (const event of subscriber.events) projection.apply(event);
       return (
         projection.messages.size === posted.length &&

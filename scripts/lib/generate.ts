@@ -10,10 +10,13 @@ export const CONTRACT = 'proto/contract.binpb';
 /** Our modules and the protos that they import. */
 export const WORKSPACE = ['--config', 'buf.dev.yaml'];
 
-/** Writes the code generated from the protos into `folder`/gen. */
+/** Writes the code generated from the protos into gen/ and client/gen/ of the folder. */
 export function generate(folder: string): void {
   writeProtoDeps();
-  execFileSync('buf', ['generate', ...WORKSPACE, '--output', folder], { stdio: 'inherit' });
+  for (const template of ['buf.gen.yaml', 'buf.gen.client.yaml'])
+    execFileSync('buf', ['generate', ...WORKSPACE, '--template', template, '--output', folder], {
+      stdio: 'inherit',
+    });
   writeDescriptorProto(join(folder, 'gen', 'google', 'protobuf'));
 }
 

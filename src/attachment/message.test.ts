@@ -12,8 +12,8 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
+import { MessageLog } from '../../client/src/message-log.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
-import { EventProjection } from '../../test/kit/event-projection.ts';
 import { indexed } from '../../test/kit/indexed.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
@@ -76,7 +76,7 @@ describe('attachments of messages', () => {
       for (const [index, message] of [images, mixed].entries())
         assert.ok(message && equals(MessageSchema, page[index] ?? message, message));
     await until(() => subscriber.events.length >= 2);
-    const projection = new EventProjection();
+    const projection = new MessageLog();
     for (const event of subscriber.events) projection.apply(event);
     for (const message of listed)
       assert.ok(equals(MessageSchema, projection.messages.get(message.id) ?? message, message));
@@ -217,7 +217,7 @@ describe('attachments of messages', () => {
     );
     assert.deepEqual(second?.attachments, []);
     await until(() => subscriber.events.length >= 4);
-    const projection = new EventProjection();
+    const projection = new MessageLog();
     for (const event of subscriber.events) projection.apply(event);
     for (const each of [first, second])
       assert.ok(each && equals(MessageSchema, projection.messages.get(each.id) ?? fresh[0] ?? each, each));

@@ -6,8 +6,8 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { Store } from '../../client/src/store.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
-import { EventProjection } from '../../test/kit/event-projection.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -230,10 +230,11 @@ describe('events of messages', () => {
 });
 
 function replay(events: Subscriber['events'], state: ReadonlyMap<bigint, Message> = new Map()) {
-  const replica = new EventProjection();
-  replica.load([...state.values()], 0n);
-  for (const event of events) replica.apply(event);
-  return replica.messages;
+  const store = new Store(owner.userId);
+  const channelId = events[0]?.channelId ?? 0n;
+  store.loadMessages(channelId, [...state.values()], 0n);
+  for (const event of events) store.apply({ case: 'event', value: event });
+  return store.channel(channelId).log.messages;
 }
 
 function assertSame(

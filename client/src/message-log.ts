@@ -1,12 +1,12 @@
 import { clone, create } from '@bufbuild/protobuf';
-import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
-import { type Message, MessageSchema, ReactionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
+import type { Event } from '../gen/serp/discuss/v1/event_pb.ts';
+import { type Message, MessageSchema, ReactionSchema } from '../gen/serp/discuss/v1/message_pb.ts';
 
 /** Users of a reaction that a message names. */
 const NAMED_USERS = 20;
 
 /** The messages of a channel, built from the channel's events alone, or from messages that were read and later events. */
-export class EventProjection {
+export class MessageLog {
   readonly messages = new Map<bigint, Message>();
   /** By message that was read: `seq` up to which it includes the events about it. */
   readonly #readSeqs = new Map<bigint, bigint>();
@@ -117,7 +117,8 @@ export class EventProjection {
       reaction.count = count;
       if (!added) reaction.userIds = reaction.userIds.filter((id) => id !== userId);
       const next = added ? userId : nextUserId;
-      if (next > 0n && reaction.userIds.length < NAMED_USERS) reaction.userIds.push(next);
+      const isNamed = next === 0n || reaction.userIds.includes(next);
+      if (!isNamed && reaction.userIds.length < NAMED_USERS) reaction.userIds.push(next);
       message.reactions = message.reactions.filter((given) => given.count > 0);
     });
   }

@@ -1,0 +1,127 @@
+import { durationMs } from '@bufbuild/protobuf/wkt';
+import { type Client, ConnectError } from '@connectrpc/connect';
+import type { EventService, SubscribeResponse } from '../gen/serp/discuss/v1/event_service_pb.ts';
+import { delayMs, isTemporary, pause } from './retry.ts';
+import type { Store } from './store.ts';
+
+export type ConnectionState = 'connecting' | 'open' | 'waiting' | 'failed' | 'closed';
+
+export type SubscriptionOptions = {
+  readonly client: Client<typeof EventService>;
+  readonly store: Store;
+  /** Reads a channel whose events were lost, and loads it into the store. */
+  readonly read: (channelId: bigint, signal: AbortSignal) => Promise<void>;
+  /** Called with every message of the stream, after the store has applied it. */
+  readonly onMessage?: (response: SubscribeResponse) => void;
+  /** `failed` means that repeating will not help: the error states why. */
+  readonly onState?: (state: ConnectionState, error?: ConnectError) => void;
+  /** Identifies this tab or app, as in SubscribeRequest. */
+  readonly device?: { readonly id: string; readonly kind?: string };
+};
+
+// Until the server has announced its interval.
+const HEARTBEAT_MS = 20_000;
+const MISSED_HEARTBEATS = 3;
+
+/** A stream of all channels of a user that is resumed after every interruption. */
+export class Subscription {
+  readonly #options: SubscriptionOptions;
+  readonly #closed = new AbortController();
+  readonly #ended: Promise<void>;
+  readonly #reading = new Map<bigint, Promise<void>>();
+  #heartbeatMs = HEARTBEAT_MS;
+  #attempt = 0;
+
+  constructor(options: SubscriptionOptions) {
+    this.#options = options;
+    this.#ended = this.#run();
+  }
+
+  async close(): Promise<void> {
+    this.#closed.abort();
+    await this.#ended;
+    await Promise.all(this.#reading.values());
+  }
+
+  async #run(): Promise<void> {
+    const { signal } = this.#closed;
+    while (!signal.aborted) {
+      this.#report('connecting');
+      const error = await this.#connect().then(
+        () => undefined,
+        (reason: unknown) => ConnectError.from(reason),
+      );
+      if (signal.aborted) break;
+      if (error !== undefined && !isTemporary(error)) {
+        this.#report('failed', error);
+        return;
+      }
+      this.#report('waiting', error);
+      await pause(delayMs(error, this.#attempt), signal);
+      this.#attempt += 1;
+    }
+    this.#report('closed');
+  }
+
+  async #connect(): Promise<void> {
+    const { client, store, device } = this.#options;
+    const connection = new AbortController();
+    const signal = AbortSignal.any([this.#closed.signal, connection.signal]);
+    let watchdog = this.#watch(connection);
+    try {
+      const request = { cursors: store.cursors, ...(device !== undefined && { device }) };
+      for await (const response of client.subscribe(request, { signal })) {
+        clearTimeout(watchdog);
+        watchdog = this.#watch(connection);
+        this.#take(response);
+      }
+    } catch (error) {
+      // A silent connection is interrupted by this side.
+      if (!connection.signal.aborted) throw error;
+    } finally {
+      clearTimeout(watchdog);
+      connection.abort();
+    }
+  }
+
+  /** Nothing else reveals that the network dropped a connection without a notice. */
+  #watch(connection: AbortController): ReturnType<typeof setTimeout> {
+    return setTimeout(() => connection.abort(), this.#heartbeatMs * MISSED_HEARTBEATS);
+  }
+
+  #take(response: SubscribeResponse): void {
+    const { store, onMessage } = this.#options;
+    const { payload } = response;
+    store.apply(payload);
+    if (payload.case === 'started') {
+      const { heartbeatInterval, more } = payload.value;
+      if (heartbeatInterval !== undefined) this.#heartbeatMs = durationMs(heartbeatInterval);
+      this.#attempt = 0;
+      if (!more) this.#report('open');
+    }
+    for (const channelId of store.outdated) this.#read(channelId);
+    onMessage?.(response);
+  }
+
+  #read(channelId: bigint): void {
+    if (this.#reading.has(channelId)) return;
+    const reading = this.#readAgain(channelId).finally(() => this.#reading.delete(channelId));
+    this.#reading.set(channelId, reading);
+  }
+
+  async #readAgain(channelId: bigint): Promise<void> {
+    const { signal } = this.#closed;
+    for (let attempt = 0; !signal.aborted; attempt += 1) {
+      try {
+        return await this.#options.read(channelId, signal);
+      } catch (error) {
+        if (!isTemporary(error)) return;
+        await pause(delayMs(error, attempt), signal);
+      }
+    }
+  }
+
+  #report(state: ConnectionState, error?: ConnectError): void {
+    this.#options.onState?.(state, error);
+  }
+}
