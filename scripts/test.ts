@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
-const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts'];
+const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts', 'client/**/*.test.ts'];
 // They download a browser, so they run only if the call names them.
 const IN_BROWSER = 'test/browser/';
 // Tests that use Redis also run on a Redis Cluster of three nodes.

@@ -39,9 +39,11 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
 
   /**
    * Kind of occurrence in upper snake case. This service records MENTION_RECEIVED, REPLY_RECEIVED (in a thread that the
-   * user started or follows), REACTION_RECEIVED (to a message of the user), ADDED_TO_CHANNEL, and MALWARE_FOUND (in a file
-   * of a channel of which the user is an admin; `metadata` has `attachment_id` and `uploader_id` as strings). Other types,
-   * such as TASK_ASSIGNED, come from the services that record them.
+   * user started or follows), REACTION_RECEIVED (to a message of the user), ADDED_TO_CHANNEL, MALWARE_FOUND (in a file
+   * of a channel of which the user is an admin; `metadata` has `attachment_id` and `uploader_id` as strings), and
+   * MESSAGE_SENT: other messages of channels in which the user has set the notification level ALL, within some seconds. While
+   * it is unread, it stands for all such messages of the channel, and its `message_id` is the newest. Other types, such as
+   * TASK_ASSIGNED, come from the services that record them.
    *
    * @generated from field: string type = 3;
    */
@@ -114,7 +116,8 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
 
   /**
    * Number of occurrences while the activity was unread. Greater than 1 only for reactions to one message, without
-   * removed ones, and for activities with a `collapse_key`; the other fields then describe the most recent occurrence.
+   * removed ones, for messages of a channel, and for activities with a `collapse_key`; the other fields then describe the
+   * most recent occurrence.
    *
    * @generated from field: int32 count = 15;
    */

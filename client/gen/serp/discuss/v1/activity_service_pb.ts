@@ -431,7 +431,7 @@ export type NewActivity = Message<"serp.discuss.v1.NewActivity"> & {
   /**
    * While the user has an unread activity with this key, the new one replaces it and increments its `count`. At most
    * 200 characters; empty: always adds an activity. Keys are scoped to tenant and user: begin them with the name of the
-   * service. The prefix `reaction:` is reserved for this service.
+   * service. The prefixes `reaction:` and `messages:` are reserved for this service.
    *
    * @generated from field: string collapse_key = 10;
    */

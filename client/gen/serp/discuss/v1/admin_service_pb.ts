@@ -2,18 +2,580 @@
 // @generated from file serp/discuss/v1/admin_service.proto (package serp.discuss.v1, syntax proto3)
 /* eslint-disable */
 
-import type { GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
-import { fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
+import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
+import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { EntityRef } from "./channel_pb.ts";
+import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
-import type { Message } from "@bufbuild/protobuf";
+import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIl8KG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBITCgtzdGFydF9hZnRlchgBIAEoCRITCgttYXhfb2JqZWN0cxgCIAEoBRIWCg5kZWxldGVfdW5rbm93bhgDIAEoCCLFAQocUmVjb25jaWxlQXR0YWNobWVudHNSZXNwb25zZRIcChRjaGVja2VkX29iamVjdF9jb3VudBgBIAEoBRIgChhjaGVja2VkX2F0dGFjaG1lbnRfY291bnQYAiABKAUSFAoMdW5rbm93bl9rZXlzGAMgAygJEh4KFm1pc3NpbmdfYXR0YWNobWVudF9pZHMYBCADKAMSHQoVcXVldWVkX2RlbGV0aW9uX2NvdW50GAUgASgFEhAKCGxhc3Rfa2V5GAYgASgJImIKGFJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSHwoJcGFnZV9zaXplGAIgASgFQgyi8OKeDAYIyAEQ6AcSEgoKcGFnZV90b2tlbhgDIAEoCSLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIiQKD0dldFN0YXRzUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIVChNSdW5SZXRlbnRpb25SZXF1ZXN0ItUBChRSdW5SZXRlbnRpb25SZXNwb25zZRIaChJkcm9wcGVkX3BhcnRpdGlvbnMYASADKAkSHwoXcHJ1bmVkX3JlcXVlc3RfaWRfY291bnQYAiABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAMgASgFEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYBCABKAUSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgFIAEoBRIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAYgASgFIrABChNSZXZva2VBY2Nlc3NSZXF1ZXN0EjkKBHVzZXIYASABKAsyKS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdC5Vc2VySAASEwoJdGVuYW50X2lkGAIgASgDSAASEgoIdG9rZW5faWQYAyABKAlIABoqCgRVc2VyEhEKCXRlbmFudF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDQgkKB3N1YmplY3QiRwoUUmV2b2tlQWNjZXNzUmVzcG9uc2USLwoLcmV2b2tlX3RpbWUYASABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wMsoFCgxBZG1pblNlcnZpY2USewoRUmVjb25jaWxlQ291bnRlcnMSKS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXF1ZXN0Giouc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MARKEAQoUUmVjb25jaWxlQXR0YWNobWVudHMSLC5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQXR0YWNobWVudHNSZXF1ZXN0Gi0uc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJgCghHZXRTdGF0cxIgLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1JlcXVlc3QaIS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEngKEEVuc3VyZVBhcnRpdGlvbnMSKC5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QaKS5zZXJwLmRpc2N1c3MudjEuRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISbAoMUnVuUmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJsCgxSZXZva2VBY2Nlc3MSJC5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXNwb25zZSIPkAICiPDingwDkPDingwCQlYKE2NvbS5zZXJwLmRpc2N1c3MudjFCEUFkbWluU2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_google_protobuf_timestamp, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCKXAQoQUGxhY2VIb2xkUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSFAoKY2hhbm5lbF9pZBgCIAEoA0gAEhEKB3VzZXJfaWQYAyABKANIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASDgoGcmVhc29uGAUgASgJQgkKB3N1YmplY3QiOAoRUGxhY2VIb2xkUmVzcG9uc2USIwoEaG9sZBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkIjgKElJlbGVhc2VIb2xkUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSDwoHaG9sZF9pZBgCIAEoAyI6ChNSZWxlYXNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJyChBMaXN0SG9sZHNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIYChBpbmNsdWRlX3JlbGVhc2VkGAIgASgIEh0KCXBhZ2Vfc2l6ZRgDIAEoBUIKovDingwECDIQZBISCgpwYWdlX3Rva2VuGAQgASgJIlIKEUxpc3RIb2xkc1Jlc3BvbnNlEiQKBWhvbGRzGAEgAygLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrcBCgpBdWRpdEV2ZW50EgsKA3NlcRgBIAEoAxIuCgpldmVudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgphY3Rvcl9raW5kGAMgASgJEhAKCGFjdG9yX2lkGAQgASgDEg4KBmFjdGlvbhgFIAEoCRIoCgdkZXRhaWxzGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIMCgRoYXNoGAcgASgMIl4KFkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKovDingwECDIQZBISCgpwYWdlX3Rva2VuGAMgASgJIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJRChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEhEKCWFmdGVyX3NlcRgCIAEoAxISCgptYXhfZXZlbnRzGAMgASgFIpwCChZWZXJpZnlBdWRpdExvZ1Jlc3BvbnNlEhUKDWNoZWNrZWRfY291bnQYASABKAUSEAoIbGFzdF9zZXEYAiABKAMSEQoJbGFzdF9oYXNoGAMgASgMEgsKA2VuZBgEIAEoCBJACgdwcm9ibGVtGAUgASgOMi8uc2VycC5kaXNjdXNzLnYxLlZlcmlmeUF1ZGl0TG9nUmVzcG9uc2UuUHJvYmxlbRITCgtwcm9ibGVtX3NlcRgGIAEoAyJiCgdQcm9ibGVtEhcKE1BST0JMRU1fVU5TUEVDSUZJRUQQABITCg9QUk9CTEVNX0NIQU5HRUQQARITCg9QUk9CTEVNX01JU1NJTkcQAhIUChBQUk9CTEVNX1VOTElOS0VEEAMiXwobUmVjb25jaWxlQXR0YWNobWVudHNSZXF1ZXN0EhMKC3N0YXJ0X2FmdGVyGAEgASgJEhMKC21heF9vYmplY3RzGAIgASgFEhYKDmRlbGV0ZV91bmtub3duGAMgASgIIsUBChxSZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlEhwKFGNoZWNrZWRfb2JqZWN0X2NvdW50GAEgASgFEiAKGGNoZWNrZWRfYXR0YWNobWVudF9jb3VudBgCIAEoBRIUCgx1bmtub3duX2tleXMYAyADKAkSHgoWbWlzc2luZ19hdHRhY2htZW50X2lkcxgEIAMoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBSABKAUSEAoIbGFzdF9rZXkYBiABKAkiYgoYUmVjb25jaWxlQ291bnRlcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIfCglwYWdlX3NpemUYAiABKAVCDKLw4p4MBgjIARDoBxISCgpwYWdlX3Rva2VuGAMgASgJIsIBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEkQKCGNvdW50ZXJzGAEgAygLMjIuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuQ291bnRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRgoHQ291bnRlchIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFgoOcmVwYWlyZWRfY291bnQYAyABKAMiJAoPR2V0U3RhdHNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAyLTAgoQR2V0U3RhdHNSZXNwb25zZRIUCgx0ZW5hbnRfY291bnQYASABKAMSNwoGdGFibGVzGAIgAygLMicuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UuVGFibGUSOgoHc3RvcmFnZRgDIAEoCzIpLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlN0b3JhZ2UabAoHU3RvcmFnZRISCgpieXRlX2NvdW50GAEgASgDEhIKCmZpbGVfY291bnQYAiABKAMSGgoScGVuZGluZ19zY2FuX2NvdW50GAMgASgDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgEIAEoAxpGCgVUYWJsZRIMCgRuYW1lGAEgASgJEhsKE2VzdGltYXRlZF9yb3dfY291bnQYAiABKAMSEgoKYnl0ZV9jb3VudBgDIAEoAyIZChdFbnN1cmVQYXJ0aXRpb25zUmVxdWVzdCI2ChhFbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2USGgoSY3JlYXRlZF9wYXJ0aXRpb25zGAEgAygJIiwKE1J1blJldGVudGlvblJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgBIAEoCCLuAQoUUnVuUmV0ZW50aW9uUmVzcG9uc2USGgoSZHJvcHBlZF9wYXJ0aXRpb25zGAEgAygJEh8KF3BydW5lZF9yZXF1ZXN0X2lkX2NvdW50GAIgASgFEh0KFXJlbW92ZWRfbWVzc2FnZV9jb3VudBgDIAEoBRIhChlyZW1vdmVkX2NoYW5uZWxfcm93X2NvdW50GAQgASgFEh4KFnJlbW92ZWRfYWN0aXZpdHlfY291bnQYBSABKAUSHgoWYXJjaGl2ZWRfY2hhbm5lbF9jb3VudBgGIAEoBRIXCg9hbHJlYWR5X3J1bm5pbmcYByABKAgipgIKDFJldGVudGlvblJ1bhIKCgJpZBgBIAEoAxIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLaW5zdGFuY2VfaWQYBCABKAkSFQoNYXR0ZW1wdF9jb3VudBgFIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYBiABKAMSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgHIAEoAxIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAggASgDEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYCSABKAMiTQoYTGlzdFJldGVudGlvblJ1bnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKovDingwECDIQZBISCgpwYWdlX3Rva2VuGAIgASgJImEKGUxpc3RSZXRlbnRpb25SdW5zUmVzcG9uc2USKwoEcnVucxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr4BCg1SZXRlbnRpb25SdWxlEhEKCXRlbmFudF9pZBgBIAEoAxISCgpjaGFubmVsX2lkGAIgASgDEhkKDGRlbGV0ZWRfZGF5cxgDIAEoBUgAiAEBEhoKDWFjdGl2aXR5X2RheXMYBCABKAVIAYgBARIaCg1pbmFjdGl2ZV9kYXlzGAUgASgFSAKIAQFCDwoNX2RlbGV0ZWRfZGF5c0IQCg5fYWN0aXZpdHlfZGF5c0IQCg5faW5hY3RpdmVfZGF5cyLEAQoTU2V0UmV0ZW50aW9uUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSEgoKY2hhbm5lbF9pZBgCIAEoAxIZCgxkZWxldGVkX2RheXMYAyABKAVIAIgBARIaCg1hY3Rpdml0eV9kYXlzGAQgASgFSAGIAQESGgoNaW5hY3RpdmVfZGF5cxgFIAEoBUgCiAEBQg8KDV9kZWxldGVkX2RheXNCEAoOX2FjdGl2aXR5X2RheXNCEAoOX2luYWN0aXZlX2RheXMiFgoUU2V0UmV0ZW50aW9uUmVzcG9uc2UiYQoZTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSHQoJcGFnZV9zaXplGAIgASgFQgqi8OKeDAQIMhBkEhIKCnBhZ2VfdG9rZW4YAyABKAkiZAoaTGlzdFJldGVudGlvblJ1bGVzUmVzcG9uc2USLQoFcnVsZXMYASADKAsyHi5zZXJwLmRpc2N1c3MudjEuUmV0ZW50aW9uUnVsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkisAEKE1Jldm9rZUFjY2Vzc1JlcXVlc3QSOQoEdXNlchgBIAEoCzIpLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0LlVzZXJIABITCgl0ZW5hbnRfaWQYAiABKANIABISCgh0b2tlbl9pZBgDIAEoCUgAGioKBFVzZXISEQoJdGVuYW50X2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKANCCQoHc3ViamVjdCJHChRSZXZva2VBY2Nlc3NSZXNwb25zZRIvCgtyZXZva2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAy1QwKDEFkbWluU2VydmljZRJ7ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSIPkAICiPDingwDkPDingwBEoQBChRSZWNvbmNpbGVBdHRhY2htZW50cxIsLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1JlcXVlc3QaLS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQXR0YWNobWVudHNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmAKCEdldFN0YXRzEiAuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESeAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJsCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCEnsKEUxpc3RSZXRlbnRpb25SdW5zEikuc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVuc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbAoMU2V0UmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlNldFJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuU2V0UmV0ZW50aW9uUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJ+ChJMaXN0UmV0ZW50aW9uUnVsZXMSKi5zZXJwLmRpc2N1c3MudjEuTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBorLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEmwKDFJldm9rZUFjY2VzcxIkLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJUGxhY2VIb2xkEiEuc2VycC5kaXNjdXNzLnYxLlBsYWNlSG9sZFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJpCgtSZWxlYXNlSG9sZBIjLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuUmVsZWFzZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmMKCUxpc3RIb2xkcxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0SG9sZHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESdQoPTGlzdEF1ZGl0RXZlbnRzEicuc2VycC5kaXNjdXNzLnYxLkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QaKC5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJyCg5WZXJpZnlBdWRpdExvZxImLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVmVyaWZ5QXVkaXRMb2dSZXNwb25zZSIPkAIBiPDingwDkPDingwBQlYKE2NvbS5zZXJwLmRpc2N1c3MudjFCEUFkbWluU2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
+
+/**
+ * A legal hold.
+ *
+ * @generated from message serp.discuss.v1.Hold
+ */
+export type Hold = Message<"serp.discuss.v1.Hold"> & {
+  /**
+   * Unique across all tenants.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Tenant of the subject.
+   *
+   * @generated from field: int64 tenant_id = 2;
+   */
+  tenantId: bigint;
+
+  /**
+   * What the hold concerns.
+   *
+   * @generated from oneof serp.discuss.v1.Hold.subject
+   */
+  subject: {
+    /**
+     * A channel.
+     *
+     * @generated from field: int64 channel_id = 3;
+     */
+    value: bigint;
+    case: "channelId";
+  } | {
+    /**
+     * A user, in all channels.
+     *
+     * @generated from field: int64 user_id = 4;
+     */
+    value: bigint;
+    case: "userId";
+  } | {
+    /**
+     * An entity, with the channel of its discussion.
+     *
+     * @generated from field: serp.discuss.v1.EntityRef entity = 5;
+     */
+    value: EntityRef;
+    case: "entity";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Why it was placed.
+   *
+   * @generated from field: string reason = 6;
+   */
+  reason: string;
+
+  /**
+   * Time at which it was placed.
+   *
+   * @generated from field: google.protobuf.Timestamp place_time = 7;
+   */
+  placeTime?: Timestamp | undefined;
+
+  /**
+   * Id of the operator who placed it; 0 if the token has none.
+   *
+   * @generated from field: int64 placer_id = 8;
+   */
+  placerId: bigint;
+
+  /**
+   * Time at which it was released; unset while it is active.
+   *
+   * @generated from field: google.protobuf.Timestamp release_time = 9;
+   */
+  releaseTime?: Timestamp | undefined;
+
+  /**
+   * Id of the operator who released it.
+   *
+   * @generated from field: int64 releaser_id = 10;
+   */
+  releaserId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.Hold.
+ * Use `create(HoldSchema)` to create a new message.
+ */
+export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 0);
+
+/**
+ * Hold to place.
+ *
+ * @generated from message serp.discuss.v1.PlaceHoldRequest
+ */
+export type PlaceHoldRequest = Message<"serp.discuss.v1.PlaceHoldRequest"> & {
+  /**
+   * Tenant of the subject. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Required.
+   *
+   * @generated from oneof serp.discuss.v1.PlaceHoldRequest.subject
+   */
+  subject: {
+    /**
+     * A channel.
+     *
+     * @generated from field: int64 channel_id = 2;
+     */
+    value: bigint;
+    case: "channelId";
+  } | {
+    /**
+     * A user, in all channels.
+     *
+     * @generated from field: int64 user_id = 3;
+     */
+    value: bigint;
+    case: "userId";
+  } | {
+    /**
+     * An entity, with the channel of its discussion.
+     *
+     * @generated from field: serp.discuss.v1.EntityRef entity = 4;
+     */
+    value: EntityRef;
+    case: "entity";
+  } | { case: undefined; value?: undefined };
+
+  /**
+   * Why, such as the number of a case; 1 to 500 characters.
+   *
+   * @generated from field: string reason = 5;
+   */
+  reason: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PlaceHoldRequest.
+ * Use `create(PlaceHoldRequestSchema)` to create a new message.
+ */
+export const PlaceHoldRequestSchema: GenMessage<PlaceHoldRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 1);
+
+/**
+ * Result of PlaceHold.
+ *
+ * @generated from message serp.discuss.v1.PlaceHoldResponse
+ */
+export type PlaceHoldResponse = Message<"serp.discuss.v1.PlaceHoldResponse"> & {
+  /**
+   * The active hold.
+   *
+   * @generated from field: serp.discuss.v1.Hold hold = 1;
+   */
+  hold?: Hold | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.PlaceHoldResponse.
+ * Use `create(PlaceHoldResponseSchema)` to create a new message.
+ */
+export const PlaceHoldResponseSchema: GenMessage<PlaceHoldResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 2);
+
+/**
+ * Hold to release.
+ *
+ * @generated from message serp.discuss.v1.ReleaseHoldRequest
+ */
+export type ReleaseHoldRequest = Message<"serp.discuss.v1.ReleaseHoldRequest"> & {
+  /**
+   * Tenant of the hold. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Hold to release. Required.
+   *
+   * @generated from field: int64 hold_id = 2;
+   */
+  holdId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReleaseHoldRequest.
+ * Use `create(ReleaseHoldRequestSchema)` to create a new message.
+ */
+export const ReleaseHoldRequestSchema: GenMessage<ReleaseHoldRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 3);
+
+/**
+ * Result of ReleaseHold.
+ *
+ * @generated from message serp.discuss.v1.ReleaseHoldResponse
+ */
+export type ReleaseHoldResponse = Message<"serp.discuss.v1.ReleaseHoldResponse"> & {
+  /**
+   * The released hold.
+   *
+   * @generated from field: serp.discuss.v1.Hold hold = 1;
+   */
+  hold?: Hold | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ReleaseHoldResponse.
+ * Use `create(ReleaseHoldResponseSchema)` to create a new message.
+ */
+export const ReleaseHoldResponseSchema: GenMessage<ReleaseHoldResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 4);
+
+/**
+ * Page of a tenant's holds.
+ *
+ * @generated from message serp.discuss.v1.ListHoldsRequest
+ */
+export type ListHoldsRequest = Message<"serp.discuss.v1.ListHoldsRequest"> & {
+  /**
+   * Tenant whose holds to return. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * True to include released holds.
+   *
+   * @generated from field: bool include_released = 2;
+   */
+  includeReleased: boolean;
+
+  /**
+   * Maximum number of holds per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 3;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 4;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListHoldsRequest.
+ * Use `create(ListHoldsRequestSchema)` to create a new message.
+ */
+export const ListHoldsRequestSchema: GenMessage<ListHoldsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 5);
+
+/**
+ * A page of a tenant's holds.
+ *
+ * @generated from message serp.discuss.v1.ListHoldsResponse
+ */
+export type ListHoldsResponse = Message<"serp.discuss.v1.ListHoldsResponse"> & {
+  /**
+   * Holds, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.Hold holds = 1;
+   */
+  holds: Hold[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListHoldsResponse.
+ * Use `create(ListHoldsResponseSchema)` to create a new message.
+ */
+export const ListHoldsResponseSchema: GenMessage<ListHoldsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 6);
+
+/**
+ * One event of an audit log.
+ *
+ * @generated from message serp.discuss.v1.AuditEvent
+ */
+export type AuditEvent = Message<"serp.discuss.v1.AuditEvent"> & {
+  /**
+   * Number of the event in the log of its tenant: 1 for the first, without gaps.
+   *
+   * @generated from field: int64 seq = 1;
+   */
+  seq: bigint;
+
+  /**
+   * Time of the event, from the database clock.
+   *
+   * @generated from field: google.protobuf.Timestamp event_time = 2;
+   */
+  eventTime?: Timestamp | undefined;
+
+  /**
+   * Kind of actor: `user`, `service`, `operator` or `job`.
+   *
+   * @generated from field: string actor_kind = 3;
+   */
+  actorKind: string;
+
+  /**
+   * Id of the user or operator; 0 if there is none.
+   *
+   * @generated from field: int64 actor_id = 4;
+   */
+  actorId: bigint;
+
+  /**
+   * What was done: the method of a call by an operator, such as `AdminService/PlaceHold`, or ROLE_CHANGED,
+   * OWNERSHIP_TRANSFERRED, MEMBER_RESTRICTED, MEMBER_UNRESTRICTED; or what a job purged: DELETED_MESSAGES_PURGED, DELETED_CHANNEL_PURGED, ACTIVITIES_PURGED.
+   *
+   * @generated from field: string action = 5;
+   */
+  action: string;
+
+  /**
+   * Ids and numbers: the request of an operator's call, what changed, or what was purged: the number of rows of the tenant,
+   * their first and last id, and the rule. Ids are strings.
+   *
+   * @generated from field: google.protobuf.Struct details = 6;
+   */
+  details?: JsonObject | undefined;
+
+  /**
+   * SHA-256 over this event and the hash of the one before.
+   *
+   * @generated from field: bytes hash = 7;
+   */
+  hash: Uint8Array;
+};
+
+/**
+ * Describes the message serp.discuss.v1.AuditEvent.
+ * Use `create(AuditEventSchema)` to create a new message.
+ */
+export const AuditEventSchema: GenMessage<AuditEvent> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 7);
+
+/**
+ * Page of an audit log.
+ *
+ * @generated from message serp.discuss.v1.ListAuditEventsRequest
+ */
+export type ListAuditEventsRequest = Message<"serp.discuss.v1.ListAuditEventsRequest"> & {
+  /**
+   * Tenant whose log to return; 0: the log of calls by operators that name no tenant.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Maximum number of events per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListAuditEventsRequest.
+ * Use `create(ListAuditEventsRequestSchema)` to create a new message.
+ */
+export const ListAuditEventsRequestSchema: GenMessage<ListAuditEventsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 8);
+
+/**
+ * A page of an audit log.
+ *
+ * @generated from message serp.discuss.v1.ListAuditEventsResponse
+ */
+export type ListAuditEventsResponse = Message<"serp.discuss.v1.ListAuditEventsResponse"> & {
+  /**
+   * Events, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.AuditEvent events = 1;
+   */
+  events: AuditEvent[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListAuditEventsResponse.
+ * Use `create(ListAuditEventsResponseSchema)` to create a new message.
+ */
+export const ListAuditEventsResponseSchema: GenMessage<ListAuditEventsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 9);
+
+/**
+ * Part of an audit log to verify.
+ *
+ * @generated from message serp.discuss.v1.VerifyAuditLogRequest
+ */
+export type VerifyAuditLogRequest = Message<"serp.discuss.v1.VerifyAuditLogRequest"> & {
+  /**
+   * Tenant whose log to verify; 0: the log of calls by operators that name no tenant.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * `last_seq` of the previous call; 0: from the first event.
+   *
+   * @generated from field: int64 after_seq = 2;
+   */
+  afterSeq: bigint;
+
+  /**
+   * Maximum number of events to verify: 0 means 10,000.
+   *
+   * @generated from field: int32 max_events = 3;
+   */
+  maxEvents: number;
+};
+
+/**
+ * Describes the message serp.discuss.v1.VerifyAuditLogRequest.
+ * Use `create(VerifyAuditLogRequestSchema)` to create a new message.
+ */
+export const VerifyAuditLogRequestSchema: GenMessage<VerifyAuditLogRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 10);
+
+/**
+ * Result of VerifyAuditLog.
+ *
+ * @generated from message serp.discuss.v1.VerifyAuditLogResponse
+ */
+export type VerifyAuditLogResponse = Message<"serp.discuss.v1.VerifyAuditLogResponse"> & {
+  /**
+   * Number of events that are as recorded.
+   *
+   * @generated from field: int32 checked_count = 1;
+   */
+  checkedCount: number;
+
+  /**
+   * Number of the last of them.
+   *
+   * @generated from field: int64 last_seq = 2;
+   */
+  lastSeq: bigint;
+
+  /**
+   * Hash of the last of them.
+   *
+   * @generated from field: bytes last_hash = 3;
+   */
+  lastHash: Uint8Array;
+
+  /**
+   * True if the log has no further events.
+   *
+   * @generated from field: bool end = 4;
+   */
+  end: boolean;
+
+  /**
+   * The first problem, if there is one.
+   *
+   * @generated from field: serp.discuss.v1.VerifyAuditLogResponse.Problem problem = 5;
+   */
+  problem: VerifyAuditLogResponse_Problem;
+
+  /**
+   * Number of the first event concerned; 0 without a problem.
+   *
+   * @generated from field: int64 problem_seq = 6;
+   */
+  problemSeq: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.VerifyAuditLogResponse.
+ * Use `create(VerifyAuditLogResponseSchema)` to create a new message.
+ */
+export const VerifyAuditLogResponseSchema: GenMessage<VerifyAuditLogResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 11);
+
+/**
+ * What is wrong with a log.
+ *
+ * @generated from enum serp.discuss.v1.VerifyAuditLogResponse.Problem
+ */
+export const VerifyAuditLogResponse_Problem = {
+  /**
+   * Nothing.
+   *
+   * @generated from enum value: PROBLEM_UNSPECIFIED = 0;
+   */
+  UNSPECIFIED: 0,
+
+  /**
+   * The event differs from what was recorded.
+   *
+   * @generated from enum value: PROBLEM_CHANGED = 1;
+   */
+  CHANGED: 1,
+
+  /**
+   * The event was removed.
+   *
+   * @generated from enum value: PROBLEM_MISSING = 2;
+   */
+  MISSING: 2,
+
+  /**
+   * The event does not follow the one before it: events were reordered or replaced.
+   *
+   * @generated from enum value: PROBLEM_UNLINKED = 3;
+   */
+  UNLINKED: 3,
+} as const;
+
+/**
+ * What is wrong with a log.
+ *
+ * @generated from enum serp.discuss.v1.VerifyAuditLogResponse.Problem
+ */
+export type VerifyAuditLogResponse_Problem = (typeof VerifyAuditLogResponse_Problem)[keyof typeof VerifyAuditLogResponse_Problem] | UnknownEnum;
+
+/**
+ * Describes the enum serp.discuss.v1.VerifyAuditLogResponse.Problem.
+ */
+export const VerifyAuditLogResponse_ProblemSchema: GenEnum<VerifyAuditLogResponse_Problem> = /*@__PURE__*/
+  enumDesc(file_serp_discuss_v1_admin_service, 11, 0);
 
 /**
  * Page of files to check.
@@ -49,7 +611,7 @@ export type ReconcileAttachmentsRequest = Message<"serp.discuss.v1.ReconcileAtta
  * Use `create(ReconcileAttachmentsRequestSchema)` to create a new message.
  */
 export const ReconcileAttachmentsRequestSchema: GenMessage<ReconcileAttachmentsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 12);
 
 /**
  * Result of checking one page of files.
@@ -105,7 +667,7 @@ export type ReconcileAttachmentsResponse = Message<"serp.discuss.v1.ReconcileAtt
  * Use `create(ReconcileAttachmentsResponseSchema)` to create a new message.
  */
 export const ReconcileAttachmentsResponseSchema: GenMessage<ReconcileAttachmentsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 13);
 
 /**
  * Page of channels to check.
@@ -140,7 +702,7 @@ export type ReconcileCountersRequest = Message<"serp.discuss.v1.ReconcileCounter
  * Use `create(ReconcileCountersRequestSchema)` to create a new message.
  */
 export const ReconcileCountersRequestSchema: GenMessage<ReconcileCountersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 2);
+  messageDesc(file_serp_discuss_v1_admin_service, 14);
 
 /**
  * Result of checking one page of channels.
@@ -168,7 +730,7 @@ export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCounte
  * Use `create(ReconcileCountersResponseSchema)` to create a new message.
  */
 export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3);
+  messageDesc(file_serp_discuss_v1_admin_service, 15);
 
 /**
  * Result for one kind of counter.
@@ -204,7 +766,7 @@ export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.Reconci
  * Use `create(ReconcileCountersResponse_CounterSchema)` to create a new message.
  */
 export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCountersResponse_Counter> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 15, 0);
 
 /**
  * Scope of the statistics of files; all other statistics cover all tenants.
@@ -225,7 +787,7 @@ export type GetStatsRequest = Message<"serp.discuss.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 4);
+  messageDesc(file_serp_discuss_v1_admin_service, 16);
 
 /**
  * Sizes of the database's tables, and use of the store of files.
@@ -260,7 +822,7 @@ export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5);
+  messageDesc(file_serp_discuss_v1_admin_service, 17);
 
 /**
  * Use of the store of files.
@@ -302,7 +864,7 @@ export type GetStatsResponse_Storage = Message<"serp.discuss.v1.GetStatsResponse
  * Use `create(GetStatsResponse_StorageSchema)` to create a new message.
  */
 export const GetStatsResponse_StorageSchema: GenMessage<GetStatsResponse_Storage> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 17, 0);
 
 /**
  * Size of one table or of one daily partition of the event log.
@@ -337,7 +899,7 @@ export type GetStatsResponse_Table = Message<"serp.discuss.v1.GetStatsResponse.T
  * Use `create(GetStatsResponse_TableSchema)` to create a new message.
  */
 export const GetStatsResponse_TableSchema: GenMessage<GetStatsResponse_Table> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 17, 1);
 
 /**
  * Empty: covers all partitioned tables.
@@ -352,7 +914,7 @@ export type EnsurePartitionsRequest = Message<"serp.discuss.v1.EnsurePartitionsR
  * Use `create(EnsurePartitionsRequestSchema)` to create a new message.
  */
 export const EnsurePartitionsRequestSchema: GenMessage<EnsurePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 6);
+  messageDesc(file_serp_discuss_v1_admin_service, 18);
 
 /**
  * Result of EnsurePartitions.
@@ -373,14 +935,21 @@ export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitions
  * Use `create(EnsurePartitionsResponseSchema)` to create a new message.
  */
 export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 7);
+  messageDesc(file_serp_discuss_v1_admin_service, 19);
 
 /**
- * Empty: applies all configured periods.
+ * Applies all periods.
  *
  * @generated from message serp.discuss.v1.RunRetentionRequest
  */
 export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest"> & {
+  /**
+   * True to change nothing and only count what would be removed and archived now: at most 100,000 of each kind. Days of the
+   * event log and request ids are not counted.
+   *
+   * @generated from field: bool validate_only = 1;
+   */
+  validateOnly: boolean;
 };
 
 /**
@@ -388,7 +957,7 @@ export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest">
  * Use `create(RunRetentionRequestSchema)` to create a new message.
  */
 export const RunRetentionRequestSchema: GenMessage<RunRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 8);
+  messageDesc(file_serp_discuss_v1_admin_service, 20);
 
 /**
  * Result of RunRetention.
@@ -437,6 +1006,13 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
    * @generated from field: int32 archived_channel_count = 6;
    */
   archivedChannelCount: number;
+
+  /**
+   * True if another run is in progress, so that only days of the event log and request ids were removed.
+   *
+   * @generated from field: bool already_running = 7;
+   */
+  alreadyRunning: boolean;
 };
 
 /**
@@ -444,7 +1020,316 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
  * Use `create(RunRetentionResponseSchema)` to create a new message.
  */
 export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 9);
+  messageDesc(file_serp_discuss_v1_admin_service, 21);
+
+/**
+ * One run of retention.
+ *
+ * @generated from message serp.discuss.v1.RetentionRun
+ */
+export type RetentionRun = Message<"serp.discuss.v1.RetentionRun"> & {
+  /**
+   * Unique; later runs have higher ids.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Time at which it began, from the database clock.
+   *
+   * @generated from field: google.protobuf.Timestamp start_time = 2;
+   */
+  startTime?: Timestamp | undefined;
+
+  /**
+   * Time at which it ended; unset while it is in progress.
+   *
+   * @generated from field: google.protobuf.Timestamp end_time = 3;
+   */
+  endTime?: Timestamp | undefined;
+
+  /**
+   * Instance that works, or worked, on it: the last one, if others ended before.
+   *
+   * @generated from field: string instance_id = 4;
+   */
+  instanceId: string;
+
+  /**
+   * Number of instances that have worked on it.
+   *
+   * @generated from field: int32 attempt_count = 5;
+   */
+  attemptCount: number;
+
+  /**
+   * Number of deleted messages removed permanently.
+   *
+   * @generated from field: int64 removed_message_count = 6;
+   */
+  removedMessageCount: bigint;
+
+  /**
+   * Number of deleted channels and of their messages removed permanently.
+   *
+   * @generated from field: int64 removed_channel_row_count = 7;
+   */
+  removedChannelRowCount: bigint;
+
+  /**
+   * Number of activities removed.
+   *
+   * @generated from field: int64 removed_activity_count = 8;
+   */
+  removedActivityCount: bigint;
+
+  /**
+   * Number of inactive groups archived.
+   *
+   * @generated from field: int64 archived_channel_count = 9;
+   */
+  archivedChannelCount: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RetentionRun.
+ * Use `create(RetentionRunSchema)` to create a new message.
+ */
+export const RetentionRunSchema: GenMessage<RetentionRun> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 22);
+
+/**
+ * Page of the runs.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRunsRequest
+ */
+export type ListRetentionRunsRequest = Message<"serp.discuss.v1.ListRetentionRunsRequest"> & {
+  /**
+   * Maximum number of runs per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 1;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page.
+   *
+   * @generated from field: string page_token = 2;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRunsRequest.
+ * Use `create(ListRetentionRunsRequestSchema)` to create a new message.
+ */
+export const ListRetentionRunsRequestSchema: GenMessage<ListRetentionRunsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 23);
+
+/**
+ * A page of the runs.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRunsResponse
+ */
+export type ListRetentionRunsResponse = Message<"serp.discuss.v1.ListRetentionRunsResponse"> & {
+  /**
+   * Runs, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.RetentionRun runs = 1;
+   */
+  runs: RetentionRun[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRunsResponse.
+ * Use `create(ListRetentionRunsResponseSchema)` to create a new message.
+ */
+export const ListRetentionRunsResponseSchema: GenMessage<ListRetentionRunsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 24);
+
+/**
+ * Periods of a tenant or of a channel.
+ *
+ * @generated from message serp.discuss.v1.RetentionRule
+ */
+export type RetentionRule = Message<"serp.discuss.v1.RetentionRule"> & {
+  /**
+   * Tenant of the rule.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Channel of the rule; 0: all channels of the tenant that have none.
+   *
+   * @generated from field: int64 channel_id = 2;
+   */
+  channelId: bigint;
+
+  /**
+   * Days until deleted messages and channels are removed permanently; 0: never.
+   *
+   * @generated from field: optional int32 deleted_days = 3;
+   */
+  deletedDays?: number | undefined;
+
+  /**
+   * Days that activities are kept; 0: always.
+   *
+   * @generated from field: optional int32 activity_days = 4;
+   */
+  activityDays?: number | undefined;
+
+  /**
+   * Days without a message or another change until a group is archived; 0: never.
+   *
+   * @generated from field: optional int32 inactive_days = 5;
+   */
+  inactiveDays?: number | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.RetentionRule.
+ * Use `create(RetentionRuleSchema)` to create a new message.
+ */
+export const RetentionRuleSchema: GenMessage<RetentionRule> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 25);
+
+/**
+ * Periods to set.
+ *
+ * @generated from message serp.discuss.v1.SetRetentionRequest
+ */
+export type SetRetentionRequest = Message<"serp.discuss.v1.SetRetentionRequest"> & {
+  /**
+   * Tenant of the rule. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Channel of the rule; 0: all channels of the tenant that have none.
+   *
+   * @generated from field: int64 channel_id = 2;
+   */
+  channelId: bigint;
+
+  /**
+   * Days until deleted messages and channels are removed permanently, at most 36,500; 0: never.
+   *
+   * @generated from field: optional int32 deleted_days = 3;
+   */
+  deletedDays?: number | undefined;
+
+  /**
+   * Days that activities are kept, at most 36,500; 0: always.
+   *
+   * @generated from field: optional int32 activity_days = 4;
+   */
+  activityDays?: number | undefined;
+
+  /**
+   * Days without a message or another change until a group is archived, at most 36,500; 0: never.
+   *
+   * @generated from field: optional int32 inactive_days = 5;
+   */
+  inactiveDays?: number | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.SetRetentionRequest.
+ * Use `create(SetRetentionRequestSchema)` to create a new message.
+ */
+export const SetRetentionRequestSchema: GenMessage<SetRetentionRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 26);
+
+/**
+ * Empty: the periods apply from the next run on.
+ *
+ * @generated from message serp.discuss.v1.SetRetentionResponse
+ */
+export type SetRetentionResponse = Message<"serp.discuss.v1.SetRetentionResponse"> & {
+};
+
+/**
+ * Describes the message serp.discuss.v1.SetRetentionResponse.
+ * Use `create(SetRetentionResponseSchema)` to create a new message.
+ */
+export const SetRetentionResponseSchema: GenMessage<SetRetentionResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 27);
+
+/**
+ * Page of a tenant's rules.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRulesRequest
+ */
+export type ListRetentionRulesRequest = Message<"serp.discuss.v1.ListRetentionRulesRequest"> & {
+  /**
+   * Tenant whose rules to return. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Maximum number of rules per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRulesRequest.
+ * Use `create(ListRetentionRulesRequestSchema)` to create a new message.
+ */
+export const ListRetentionRulesRequestSchema: GenMessage<ListRetentionRulesRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 28);
+
+/**
+ * A page of a tenant's rules.
+ *
+ * @generated from message serp.discuss.v1.ListRetentionRulesResponse
+ */
+export type ListRetentionRulesResponse = Message<"serp.discuss.v1.ListRetentionRulesResponse"> & {
+  /**
+   * The tenant's rule first, then those of channels by id.
+   *
+   * @generated from field: repeated serp.discuss.v1.RetentionRule rules = 1;
+   */
+  rules: RetentionRule[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListRetentionRulesResponse.
+ * Use `create(ListRetentionRulesResponseSchema)` to create a new message.
+ */
+export const ListRetentionRulesResponseSchema: GenMessage<ListRetentionRulesResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 29);
 
 /**
  * Access to revoke.
@@ -489,7 +1374,7 @@ export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest">
  * Use `create(RevokeAccessRequestSchema)` to create a new message.
  */
 export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 10);
+  messageDesc(file_serp_discuss_v1_admin_service, 30);
 
 /**
  * A user of one tenant.
@@ -517,7 +1402,7 @@ export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequ
  * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
  */
 export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 10, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 30, 0);
 
 /**
  * Result of RevokeAccess.
@@ -538,11 +1423,15 @@ export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse
  * Use `create(RevokeAccessResponseSchema)` to create a new message.
  */
 export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 11);
+  messageDesc(file_serp_discuss_v1_admin_service, 31);
 
 /**
- * Maintenance and revocation for operators. Normal operation does not require any of these RPCs: the service's own jobs
- * repair counters, create partitions and remove expired data, and access ends when tokens expire.
+ * Maintenance, revocation, legal holds and the audit log, for operators. Normal operation does not require any of the RPCs
+ * of maintenance: the service's own jobs repair counters, create partitions and remove expired data, and access ends when
+ * tokens expire.
+ *
+ * Each call is recorded in the audit log before it is made, with its request: in the log of the tenant that the request
+ * names, or in that of tenant 0. A call that then fails is recorded, too.
  *
  * @generated from service serp.discuss.v1.AdminService
  */
@@ -605,7 +1494,9 @@ export const AdminService: GenService<{
   /**
    * Removes expired data and archives inactive groups immediately instead of with the next run of the service's jobs.
    * The configuration defines the periods (EVENT_RETENTION_DAYS, WRITE_REQUEST_ID_HOURS, RETENTION_DELETED_DAYS,
-   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS). Stops after 5 seconds: call again until all counts are 0.
+   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS); SetRetention changes the last three for a tenant or a channel. Stops
+   * after 5 seconds: call again until all counts are 0. Does nothing while a run of another instance is in progress
+   * (`already_running`).
    *
    * @generated from rpc serp.discuss.v1.AdminService.RunRetention
    */
@@ -613,6 +1504,37 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RunRetentionRequestSchema;
     output: typeof RunRetentionResponseSchema;
+  },
+  /**
+   * Returns the runs of retention, of the jobs and of RunRetention, newest first, with what they removed. Kept for 400 days.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListRetentionRuns
+   */
+  listRetentionRuns: {
+    methodKind: "unary";
+    input: typeof ListRetentionRunsRequestSchema;
+    output: typeof ListRetentionRunsResponseSchema;
+  },
+  /**
+   * Sets the periods of retention of a tenant or of a channel. A period that is not set is that of the tenant, or the
+   * configured one; without any, the rule is removed.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.SetRetention
+   */
+  setRetention: {
+    methodKind: "unary";
+    input: typeof SetRetentionRequestSchema;
+    output: typeof SetRetentionResponseSchema;
+  },
+  /**
+   * Returns the periods that are set for a tenant and its channels, the tenant's first, then by channel id.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListRetentionRules
+   */
+  listRetentionRules: {
+    methodKind: "unary";
+    input: typeof ListRetentionRulesRequestSchema;
+    output: typeof ListRetentionRulesResponseSchema;
   },
   /**
    * Revokes the access of a user, of a tenant, or with one token, before the tokens expire.
@@ -642,6 +1564,69 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof RevokeAccessRequestSchema;
     output: typeof RevokeAccessResponseSchema;
+  },
+  /**
+   * Places a legal hold on a channel, a user or an entity: until it is released, retention removes no message, channel or
+   * activity that concerns the subject, and archives no such group. Placing the same hold again returns the active one.
+   *
+   * A hold on a user covers the messages that the user sent and the activities for or by the user, in all channels; one on an
+   * entity its activities and the channel of its discussion. It does not keep what users delete from losing its reactions,
+   * earlier versions and files at once, nor the log of events, which repeats what messages contain.
+   *
+   * The subject does not have to exist, so that a hold can be placed after a deletion.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.PlaceHold
+   */
+  placeHold: {
+    methodKind: "unary";
+    input: typeof PlaceHoldRequestSchema;
+    output: typeof PlaceHoldResponseSchema;
+  },
+  /**
+   * Releases a legal hold. Has no effect on a released one.
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such hold.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ReleaseHold
+   */
+  releaseHold: {
+    methodKind: "unary";
+    input: typeof ReleaseHoldRequestSchema;
+    output: typeof ReleaseHoldResponseSchema;
+  },
+  /**
+   * Returns the legal holds of a tenant, newest first.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListHolds
+   */
+  listHolds: {
+    methodKind: "unary";
+    input: typeof ListHoldsRequestSchema;
+    output: typeof ListHoldsResponseSchema;
+  },
+  /**
+   * Returns the audit log of a tenant, newest first: calls of operators, changes of roles and of the right to post, and
+   * purges. The log is append-only and never removed, and contains ids and numbers but no content.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListAuditEvents
+   */
+  listAuditEvents: {
+    methodKind: "unary";
+    input: typeof ListAuditEventsRequestSchema;
+    output: typeof ListAuditEventsResponseSchema;
+  },
+  /**
+   * Verifies the audit log of a tenant: that no event was changed, removed or reordered. The events are chained by hash, so
+   * keep `last_hash` of the end of the log outside the database to detect that the whole log was replaced.
+   *
+   * One call verifies at most `max_events`; continue with `last_seq` until `end` is set.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.VerifyAuditLog
+   */
+  verifyAuditLog: {
+    methodKind: "unary";
+    input: typeof VerifyAuditLogRequestSchema;
+    output: typeof VerifyAuditLogResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_admin_service, 0);

@@ -304,7 +304,8 @@ export const NotificationLevel = {
   UNSPECIFIED: 0,
 
   /**
-   * All messages. The default.
+   * All messages. The default. Mentions, replies, reactions and additions are activities of every member with this level. All
+   * other messages are activities, of type MESSAGE_SENT, only of members who have set this level by UpdateMembership.
    *
    * @generated from enum value: NOTIFICATION_LEVEL_ALL = 1;
    */

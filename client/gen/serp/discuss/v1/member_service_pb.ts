@@ -1064,6 +1064,9 @@ export const MemberService: GenService<{
    * Changes the caller's own settings for a channel, including an archived one. The streams of all the caller's devices
    * receive `membership_changed`; other members receive only a new nickname, as `members_changed`.
    *
+   * To set `notification_level` to ALL, which is also the default, has an effect: from then on, the messages of other members
+   * are activities of type MESSAGE_SENT, in channels of at most 100 members by default.
+   *
    * Errors: ABORTED (ETAG_MISMATCH).
    *
    * @generated from rpc serp.discuss.v1.MemberService.UpdateMembership
@@ -1092,7 +1095,7 @@ export const MemberService: GenService<{
    * Moves the caller's read marker forward to a message; never back. The streams of all the caller's devices receive
    * `read_marker_moved`.
    *
-   * Marks the caller's activities about mentions, replies and reactions up to the marker as read: the oldest 1,000 per
+   * Marks the caller's activities about messages, mentions, replies and reactions up to the marker as read: the oldest 1,000 per
    * call (`activities_read`). Activities of a mention of the whole channel may be recorded only afterwards: ActivityService
    * returns those as read, too, although `activities_read` does not name them.
    *
