@@ -1,4 +1,8 @@
 // Every benchmark, in the order in which a run takes them.
+import { scanMemory } from './attachment/scan-memory.ts';
+import { scanThroughput } from './attachment/scan-throughput.ts';
+import { sendBesideWorkers } from './attachment/send-beside-workers.ts';
+import { thumbnailMs } from './attachment/thumbnail-ms.ts';
 import { fanoutGrpc, fanoutWeb } from './fanout/fanout.ts';
 import { latency } from './fanout/latency.ts';
 import { replay } from './fanout/replay.ts';
@@ -47,6 +51,10 @@ export const BENCHMARKS: readonly Benchmark[] = [
   noisyNeighbour,
   noisyNeighbourUnlimited,
   mentionAllBeside,
+  scanThroughput,
+  thumbnailMs,
+  sendBesideWorkers,
+  scanMemory,
 ];
 
 /** Those that have one of these as subject or as the beginning of their name; without any, the headline ones. */

@@ -1,7 +1,16 @@
 import type { Measurement } from './measure.ts';
 import type { Stack } from './stack.ts';
 
-export const SUBJECTS = ['send', 'fanout', 'read', 'reaction', 'search', 'presence', 'limit'] as const;
+export const SUBJECTS = [
+  'send',
+  'fanout',
+  'read',
+  'reaction',
+  'search',
+  'presence',
+  'limit',
+  'attachment',
+] as const;
 
 /** What a figure should reach: its ratio to the baseline, or its value in the figure's unit. */
 export type Goal = {

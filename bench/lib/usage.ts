@@ -11,6 +11,11 @@ export const usage = {
     return user + system;
   },
 
+  /** Resident memory in KB. */
+  resident(): number {
+    return process.memoryUsage.rss() / 1024;
+  },
+
   /**
    * Resident memory in KB after a full garbage collection. Only a collection of last resort also shrinks the young
    * generation, which grows with the rate of calls (to 130 MB) and not with the objects in use.

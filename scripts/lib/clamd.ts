@@ -22,6 +22,8 @@ const STOP_MS = 5_000;
 export interface Clamd {
   /** CLAMD_ADDR; undefined if there is no clamd. */
   readonly address: string | undefined;
+  /** Of a clamd that this stack has started. */
+  readonly pid: number | undefined;
   stop(): Promise<void>;
 }
 
@@ -31,12 +33,12 @@ export interface Clamd {
  */
 export async function openClamd(report: (line: string) => void): Promise<Clamd> {
   const given = process.env['CLAMD_ADDR'] ?? '';
-  if (given !== '') return { address: given, stop: async () => {} };
+  if (given !== '') return { address: given, pid: undefined, stop: async () => {} };
   try {
     return await startClamd(report);
   } catch (error) {
     report(`Files are not scanned: ${error instanceof Error ? error.message : error}.`);
-    return { address: undefined, stop: async () => {} };
+    return { address: undefined, pid: undefined, stop: async () => {} };
   }
 }
 
@@ -46,17 +48,12 @@ export async function openClamd(report: (line: string) => void): Promise<Clamd> 
  */
 export async function openTestClamd(): Promise<Clamd | undefined> {
   const given = process.env['TEST_CLAMD_ADDR'] ?? '';
-  if (given !== '') return { address: given, stop: async () => {} };
+  if (given !== '') return { address: given, pid: undefined, stop: async () => {} };
   const program = findProgram(PROGRAM);
   if (program === undefined) return undefined;
   const folder = scratchFolder('discuss-clamd');
-  const { address, stop: end } = await launchClamd(
-    program,
-    await freePort(),
-    folder.path,
-    testDatabaseIn(folder.path),
-  );
-  return { address, stop: () => end().finally(() => folder.remove()) };
+  const clamd = await launchClamd(program, await freePort(), folder.path, testDatabaseIn(folder.path));
+  return { ...clamd, stop: () => clamd.stop().finally(() => folder.remove()) };
 }
 
 async function startClamd(report: (line: string) => void): Promise<Clamd> {
@@ -68,7 +65,7 @@ async function startClamd(report: (line: string) => void): Promise<Clamd> {
 
 async function launchClamd(program: Program, port: number, folder: string, database: string): Promise<Clamd> {
   const config = join(folder, 'clamd.conf');
-  writeFileSync(config, configOf(database, port));
+  writeFileSync(config, configOf(folder, database, port));
   const child = launch({
     command: [program.file, '--config-file', config],
     orphanSignal: 'SIGTERM',
@@ -81,15 +78,16 @@ async function launchClamd(program: Program, port: number, folder: string, datab
   });
   ended.catch(() => {});
   await Promise.race([ended, waitUntil('clamd responds', START_MS, () => responds(port))]);
-  return { address: `127.0.0.1:${port}`, stop: () => stop(child, 'SIGTERM', STOP_MS) };
+  return { address: `127.0.0.1:${port}`, pid: child.pid, stop: () => stop(child, 'SIGTERM', STOP_MS) };
 }
 
-function configOf(database: string, port: number): string {
+function configOf(folder: string, database: string, port: number): string {
   return [
     `DatabaseDirectory ${database}`,
     `TCPSocket ${port}`,
     'TCPAddr 127.0.0.1',
     'Foreground yes',
+    `TemporaryDirectory ${folder}`,
     'StreamMaxLength 101M',
     'MaxScanSize 400M',
     'MaxFileSize 101M',

@@ -63,14 +63,18 @@ async function connectTo(address: string, signal: AbortSignal): Promise<Socket> 
 async function send(socket: Socket, file: Readable, inspect: (chunk: Buffer) => void): Promise<boolean> {
   socket.write('zINSTREAM\0');
   for await (const chunk of file) {
-    const bytes = Buffer.from(chunk);
+    const bytes = Buffer.isBuffer(chunk) ? chunk : Buffer.from(chunk);
     inspect(bytes);
     const length = Buffer.alloc(4);
     length.writeUInt32BE(bytes.length);
+    // One system call for both writes.
+    socket.cork();
     socket.write(length);
     // clamd closes the connection after an error, whose reply may have arrived.
     if (socket.destroyed || !socket.writable) return false;
-    if (!socket.write(bytes)) await drained(socket);
+    const isBelowMark = socket.write(bytes);
+    socket.uncork();
+    if (!isBelowMark) await drained(socket);
   }
   if (!socket.writable) return false;
   socket.write(Buffer.alloc(4));

@@ -1,0 +1,47 @@
+import sharp from 'sharp';
+import { Thumbnails } from '../../src/attachment/thumbnails.ts';
+import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
+import { compare, type Measurement, p50 } from '../lib/measure.ts';
+
+const IMAGES = 10;
+const SIDE = 256;
+
+/** Time for thumbnail and preview of a photo of 12 megapixels, over that of a thumbnail with sharp in this process. */
+export const thumbnailMs: Benchmark = {
+  name: 'thumbnail_ms',
+  subject: 'attachment',
+  isHeadline: false,
+  goals: { thumbnail_ms: ratioAtMost(1.5) },
+  run,
+};
+
+async function run(): Promise<Measurement[]> {
+  const noise = { type: 'gaussian', mean: 128, sigma: 30 } as const;
+  const photo = await sharp({
+    create: { width: 4_000, height: 3_000, channels: 3, background: 'grey', noise },
+  })
+    .jpeg()
+    .toBuffer();
+  // As the process of the service.
+  sharp.concurrency(1);
+  sharp.cache(false);
+  const thumbnails = new Thumbnails();
+  try {
+    const create = async () => {
+      if ((await thumbnails.create(photo)) === undefined) throw new Error('there is no thumbnail');
+    };
+    const bare = () =>
+      sharp(photo).autoOrient().resize(SIDE, SIDE, { fit: 'inside' }).webp({ quality: 75 }).toBuffer();
+    await create();
+    return [
+      await compare(
+        'thumbnail_ms',
+        'ms',
+        () => p50(IMAGES, create),
+        () => p50(IMAGES, bare),
+      ),
+    ];
+  } finally {
+    thumbnails.close();
+  }
+}

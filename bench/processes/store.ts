@@ -1,0 +1,50 @@
+// An S3 store with one bucket, and as many objects as the parent puts into it.
+import { randomBytes } from 'node:crypto';
+import { setPriority } from 'node:os';
+import { Readable } from 'node:stream';
+import sharp from 'sharp';
+import { startS3 } from '../../scripts/lib/s3/server.ts';
+import { ObjectStore } from '../../scripts/lib/s3/store.ts';
+import { serveCommands } from '../lib/child.ts';
+
+export type StoreCommands = typeof commands;
+
+const KEYS = { accessKeyId: 'bench', secretAccessKey: 'bench-secret-key', region: 'us-east-1' };
+const BUCKET = 'attachments';
+
+const folder = process.env['STORE_FOLDER'] ?? '';
+const server = await startS3({ ...KEYS, bucket: BUCKET, folder });
+const store = new ObjectStore(folder);
+// In production, the store is on another machine.
+setPriority(19);
+
+const commands = {
+  settings: () => ({
+    S3_ENDPOINT: server.url,
+    S3_BUCKET: BUCKET,
+    S3_ACCESS_KEY_ID: KEYS.accessKeyId,
+    S3_SECRET_ACCESS_KEY: KEYS.secretAccessKey,
+  }),
+
+  /** Stores random bytes. */
+  async putBytes({ key, size }: { key: string; size: number }): Promise<void> {
+    await put(key, 'application/octet-stream', randomBytes(size));
+  },
+
+  /** Stores a photo; returns its size. */
+  async putPhoto({ key, width, height }: { key: string; width: number; height: number }): Promise<number> {
+    const noise = { type: 'gaussian', mean: 128, sigma: 30 } as const;
+    const image = await sharp({ create: { width, height, channels: 3, background: 'grey', noise } })
+      .jpeg()
+      .toBuffer();
+    await put(key, 'image/jpeg', image);
+    return image.length;
+  },
+};
+
+async function put(key: string, type: string, bytes: Buffer): Promise<void> {
+  await store.put(key, type, { stream: Readable.from([bytes]), sha256: [] });
+}
+
+process.once('SIGTERM', () => void server.close().finally(() => process.exit()));
+serveCommands(commands);
