@@ -118,6 +118,8 @@ describe('messages of members with the notification level ALL', () => {
     for (const level of [Level.MENTIONS, Level.NONE]) {
       await setLevel(minh, channelId, level);
       await send(lan, channelId);
+      // The settings at the time of recording count.
+      await untilRecorded();
     }
     await setLevel(minh, channelId, Level.ALL);
     await members(minh).updateMembership({ channelId, muted: true, updateMask: { paths: ['muted'] } });

@@ -41,9 +41,9 @@ export type Activity = Message<"serp.discuss.v1.Activity"> & {
    * Kind of occurrence in upper snake case. This service records MENTION_RECEIVED, REPLY_RECEIVED (in a thread that the
    * user started or follows), REACTION_RECEIVED (to a message of the user), ADDED_TO_CHANNEL, MALWARE_FOUND (in a file
    * of a channel of which the user is an admin; `metadata` has `attachment_id` and `uploader_id` as strings), and
-   * MESSAGE_SENT: other messages of channels in which the user has set the notification level ALL, within some seconds. While
-   * it is unread, it stands for all such messages of the channel, and its `message_id` is the newest. Other types, such as
-   * TASK_ASSIGNED, come from the services that record them.
+   * MESSAGE_SENT: other messages of channels in which the user has set the notification level ALL. It is recorded within some
+   * seconds, with the settings of that time. While it is unread, it stands for all such messages of the channel, and its
+   * `message_id` is the newest. Other types, such as TASK_ASSIGNED, come from the services that record them.
    *
    * @generated from field: string type = 3;
    */
