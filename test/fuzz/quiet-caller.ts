@@ -18,7 +18,7 @@ export type QuietCallerReport = { readonly durations: readonly number[]; readonl
 
 type Phase = { readonly durations: number[]; readonly errors: string[]; readonly calls: Promise<unknown>[] };
 
-const INTERVAL_MS = 10;
+const INTERVAL_MS = 20;
 
 // Null where the file is imported for its types only.
 if (parentPort !== null) start(parentPort, workerData);

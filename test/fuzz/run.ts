@@ -4,6 +4,7 @@ import { Worker } from 'node:worker_threads';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { As } from '../kit/app.ts';
+import { until } from '../kit/until.ts';
 import { type Attack, attacker } from './attacks.ts';
 import type { QuietCallerData, QuietCallerReport } from './quiet-caller.ts';
 import type { Target } from './target.ts';
@@ -18,6 +19,7 @@ const LARGE_MESSAGE_CHARACTERS = 10_000;
 
 const PHASE_MS = 5_000;
 const SLICE_MS = 10;
+const WAITING = 'discuss_database_waiting';
 
 /** The well-behaved caller in one phase; `p99` in milliseconds. */
 export type Quiet = { readonly p99: number; readonly calls: number; readonly errors: readonly string[] };
@@ -71,6 +73,7 @@ export async function measureAttack(
   await target.memoryReturns(before.live, MEMORY_GROWTH);
   await recover(target, name);
   const after = await target.instance.memory();
+  await untilIdle(target);
   await quiet.nextPhase();
   await useCpu(load);
   const loaded = await quiet.nextPhase();
@@ -85,6 +88,12 @@ export async function measureAttack(
     loaded,
     idle,
   };
+}
+
+/** Waits for the calls that waited during the attack. */
+async function untilIdle(target: Target): Promise<void> {
+  const isIdle = async () => ((await target.instance.metrics()).get(WAITING) ?? 0) === 0;
+  await until(async () => (await isIdle()) && (await isIdle()), 'the statements that waited', 60_000);
 }
 
 async function recover(target: Target, name: string): Promise<void> {
