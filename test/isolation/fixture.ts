@@ -94,6 +94,7 @@ export async function createOwnedGroup({ app }: Fixture): Promise<Victim> {
   const { message } = await messages.sendMessage(mention);
   const messageId = message?.id ?? 0n;
   await messages.sendMessage({ ...mention, replyToMessageId: messageId });
+  await indexed(app);
   return {
     channelId,
     messageId,
