@@ -1,0 +1,91 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import type { MessageInitShape } from '@bufbuild/protobuf';
+import { durationFromMs } from '@bufbuild/protobuf/wkt';
+import { Code, ConnectError, createClient, createRouterTransport } from '@connectrpc/connect';
+import {
+  EventService,
+  type SubscribeRequest,
+  type SubscribeResponseSchema,
+} from '../../client/gen/serp/discuss/v1/event_service_pb.ts';
+import { Store } from '../../client/src/store.ts';
+import { type ConnectionState, Subscription } from '../../client/src/subscription.ts';
+import { until } from '../kit/until.ts';
+
+const HEARTBEAT_MS = 100;
+const channelId = 5n;
+
+type Sent = MessageInitShape<typeof SubscribeResponseSchema>;
+type Connection = (request: SubscribeRequest, signal: AbortSignal) => Promise<void>;
+
+test('a stream that is silent, drained or whose token has expired is resumed with its cursors', async () => {
+  const requests: SubscribeRequest[] = [];
+  const { subscription, states } = subscribe(async (request, signal) => {
+    requests.push(request);
+    if (requests.length === 1) throw new ConnectError('draining', Code.Unavailable);
+    if (requests.length === 2) throw new ConnectError('expired', Code.Unauthenticated);
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  });
+  await until(() => requests.length === 4, 'the fourth connection');
+  assert.deepEqual(
+    requests.map(({ cursors }) => cursors.map(({ seq }) => seq)),
+    [[], [7n], [8n], [9n]],
+  );
+  assert.ok(states.includes('waiting') && !states.includes('failed'));
+  await subscription.close();
+  assert.equal(states.at(-1), 'closed');
+});
+
+test('an error that a new connection would repeat ends the subscription', async () => {
+  let connections = 0;
+  const { subscription, states } = subscribe(async () => {
+    connections += 1;
+    throw new ConnectError('not for services', Code.PermissionDenied);
+  });
+  await until(() => states.includes('failed'));
+  await subscription.close();
+  assert.equal(connections, 1);
+});
+
+test('a channel whose events were lost is read once, again after a temporary error', async () => {
+  const reads: bigint[] = [];
+  const { subscription, store } = subscribe(
+    (_request, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
+    async (id) => {
+      reads.push(id);
+      if (reads.length === 1) throw new ConnectError('overloaded', Code.Unavailable);
+      store.channel(id).isOutdated = false;
+    },
+  );
+  await until(() => store.channels.has(channelId));
+  store.apply({
+    case: 'reset',
+    value: { $typeName: 'serp.discuss.v1.ChannelReset', channelId, headSeq: 90n },
+  });
+  await until(() => reads.length === 2, 'the second attempt');
+  assert.deepEqual(reads, [channelId, channelId]);
+  assert.deepEqual(store.outdated, []);
+  await subscription.close();
+});
+
+/** Each connection starts the channel at its cursor, sends the next event, and does what is given. */
+function subscribe(connection: Connection, read: (channelId: bigint) => Promise<void> = async () => {}) {
+  const transport = createRouterTransport(({ service }) =>
+    service(EventService, {
+      async *subscribe(request, { signal }): AsyncGenerator<Sent> {
+        const startSeq = request.cursors[0]?.seq ?? 6n;
+        const heartbeatInterval = durationFromMs(HEARTBEAT_MS);
+        const channels = [{ channelId, startSeq, headSeq: startSeq }];
+        yield { payload: { case: 'started', value: { channels, heartbeatInterval } } };
+        yield { payload: { case: 'event', value: { channelId, seq: startSeq + 1n } } };
+        yield { payload: { case: 'heartbeat', value: {} } };
+        await connection(request, signal);
+      },
+    }),
+  );
+  const store = new Store(1n);
+  const states: ConnectionState[] = [];
+  const client = createClient(EventService, transport);
+  const onState = (state: ConnectionState) => states.push(state);
+  return { subscription: new Subscription({ client, store, read, onState }), store, states };
+}
