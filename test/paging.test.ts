@@ -5,6 +5,7 @@ import { Code } from '@connectrpc/connect';
 import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -25,12 +26,14 @@ const service: As = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
 const services = [
   ActivityService,
   AdminService,
+  AttachmentService,
   ChannelService,
   MemberService,
   MessageService,
   PresenceService,
   SearchService,
 ];
+const entity = { type: 'order', id: 1n };
 const ROWS = 23;
 const random = createRandom(1758);
 
@@ -61,6 +64,9 @@ describe('lists', () => {
     channelIds = await Promise.all(
       Array.from({ length: ROWS }, (_, index) => createChannel(`Kho ${index}`, [1n])),
     );
+    await testApp
+      .client(ChannelService, service)
+      .getOrCreateTopicChannel({ entity, name: 'Đơn 1', memberUserIds: [1n] });
     for (const id of channelIds) for (let sent = random.below(3); sent >= 0; sent -= 1) await post(id);
   });
   after(() => testApp.close());
@@ -78,6 +84,8 @@ describe('lists', () => {
         messageId: messageId(),
         rootMessageId: messageId(),
         query: 'kho',
+        entity,
+        tenantId: 1n,
         pageSize,
       };
       const { message } = await transport.unary(method, undefined, undefined, undefined, request);
