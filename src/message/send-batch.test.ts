@@ -102,7 +102,7 @@ describe('BatchSendMessages', () => {
 
   it('counts each item against the quota of its user', async () => {
     await arrange();
-    const instance = await the.start({ LIMIT_SEND_PER_MINUTE: '3' });
+    const instance = await the.start({ LIMIT_SEND_PER_MINUTE: '3', LIMIT_REDIS_TIMEOUT_MS: '10000' });
     const client = the.client(MessageService, ana, 'grpc', the.instances.indexOf(instance));
     const requests = Array.from({ length: 5 }, (_, index) => item(`${index}`));
     const { outcomes } = await client.batchSendMessages({ requests });

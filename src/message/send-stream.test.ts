@@ -154,7 +154,7 @@ describe('SendMessages', () => {
   });
 
   it('counts each message against the quota of its user', async () => {
-    const instance = await the.start({ LIMIT_SEND_PER_MINUTE: '3' });
+    const instance = await the.start({ LIMIT_SEND_PER_MINUTE: '3', LIMIT_REDIS_TIMEOUT_MS: '10000' });
     const channelId = await createGroup();
     using stream = await open(ana, {}, the.instances.indexOf(instance));
     for (let count = 0; count < 5; count += 1) stream.send({ channelId, content: `${count}` });

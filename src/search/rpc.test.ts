@@ -352,7 +352,7 @@ describe('SearchMessages', () => {
   });
 
   it('has its own rate limit', async () => {
-    await the.start({ LIMIT_SEARCH_PER_MINUTE: '2' });
+    await the.start({ LIMIT_SEARCH_PER_MINUTE: '2', LIMIT_REDIS_TIMEOUT_MS: '10000' });
     const limited = the.client(SearchService, ana, 'web', the.instances.length - 1);
     await limited.searchMessages({ query: 'kho' });
     await limited.searchChannels({ query: 'kho' });
