@@ -67,7 +67,7 @@ demo: ## Send a conversation to the running service and count the deliveries
 fmt: ## Format the code and apply safe lint fixes
 	@$(NODE) $(BIN)/biome check --write .
 	@$(NODE) $(BIN)/buf format --write proto
-	@$(NODE) $(BIN)/buf format --write proto-internal
+	@$(NODE) $(BIN)/buf format --write src/event/proto
 
 .PHONY: image
 image: ## Build the container image

@@ -11,7 +11,7 @@ import { generateFromBundle, writeBundle } from './lib/proto-bundle.ts';
 
 const FRESH = join('.dev', 'check');
 const GENERATED = ['gen', join('client', 'gen')];
-const PROTOS = ['proto', 'proto-internal'];
+const PROTOS = ['proto', 'src/event/proto'];
 
 const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['format and lint', () => passes('biome', 'check', '.')],

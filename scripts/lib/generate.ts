@@ -8,12 +8,12 @@ import { FileDescriptorProtoSchema, FileDescriptorSetSchema } from '@bufbuild/pr
 export const CONTRACT = 'proto/contract.binpb';
 
 /** Our modules and the protos that they import. */
-export const WORKSPACE = ['--config', 'buf.dev.yaml'];
+export const WORKSPACE = ['--config', 'scripts/buf.yaml'];
 
 /** Writes the code generated from the protos into gen/ and client/gen/ of the folder. */
 export function generate(folder: string): void {
   writeProtoDeps();
-  for (const template of ['buf.gen.yaml', 'buf.gen.client.yaml'])
+  for (const template of ['buf.gen.yaml', 'client/buf.gen.yaml'])
     execFileSync('buf', ['generate', ...WORKSPACE, '--template', template, '--output', folder], {
       stdio: 'inherit',
     });
