@@ -51,7 +51,8 @@ describe('a call that nobody waits for any more', () => {
           .catch((error) => error);
         await until(async () => (await waiting()) === 1);
         leaving.abort();
-        assert.equal(codeOf(await left), Code.Canceled);
+        const error = await left;
+        assert.equal(codeOf(error), Code.Canceled, String(error));
         await until(async () => (await waiting()) === 0, 'the end of the abandoned statement');
       });
       await client.listChannels({});

@@ -19,12 +19,12 @@ const SETTINGS = { LIMIT_SEND_PER_MINUTE: '0', PENDING_RESPONSE_TIMEOUT_MS: '360
 const WAIT_MS = 90_000;
 
 const USERS = 10;
-const STREAMS_PER_USER = 3;
+const STREAMS_PER_USER = 6;
 const CURSORS = 1_000;
 const UNKNOWN_FIELD = 1_000;
 const UNKNOWN_BYTES = 390_000;
-// The requests of the streams are 12 MB. A stream itself takes some 70 KB.
-const MAX_STREAM_BYTES = 8_000_000;
+// The requests of the streams are 24 MB. A stream itself takes some 70 KB.
+const MAX_STREAM_BYTES = 16_000_000;
 
 // A page of 3 MB, the maximum.
 const MESSAGES = 80;
