@@ -4,8 +4,8 @@ import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
-import { atRate } from '../lib/load.ts';
-import { compare, type Measurement, percentile } from '../lib/measure.ts';
+import { p99AtRate } from '../lib/load.ts';
+import { compare, type Measurement } from '../lib/measure.ts';
 import type { Stack } from '../lib/stack.ts';
 import { FileServers, insertFiles, untilScanned } from './files.ts';
 
@@ -35,15 +35,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
   await using service = await stack.service(database, await servers.settings());
   using client = new GrpcClient((await service.call('addresses')).grpc);
 
-  const send = async () => {
-    const times: number[] = [];
-    await atRate(PER_SECOND, MESSAGES, async (index) => {
-      const began = performance.now();
-      await client.send(index, callerAt(index));
-      times.push(performance.now() - began);
-    });
-    return percentile(times, 0.99);
-  };
+  const send = () => p99AtRate(PER_SECOND, MESSAGES, (index) => client.send(index, callerAt(index)));
   const sendBeside = async () => {
     const stop = new AbortController();
     const working = scanAgain(sql, stop.signal);

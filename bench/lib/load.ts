@@ -1,3 +1,5 @@
+import { percentile } from './measure.ts';
+
 /** Keeps `inFlight` calls running for `ms`; returns completed calls per second. Rejects with the first failure. */
 export async function callsPerSecond(
   inFlight: number,
@@ -30,4 +32,19 @@ export async function atRate(perSecond: number, count: number, start: (index: nu
     started.push(running);
   }
   await Promise.all(started);
+}
+
+/** Starts calls at an even rate; returns the 99th percentile of their durations in milliseconds. */
+export async function p99AtRate(
+  perSecond: number,
+  count: number,
+  call: (index: number) => Promise<unknown>,
+): Promise<number> {
+  const times: number[] = [];
+  await atRate(perSecond, count, async (index) => {
+    const began = performance.now();
+    await call(index);
+    times.push(performance.now() - began);
+  });
+  return percentile(times, 0.99);
 }

@@ -7,8 +7,8 @@ import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
-import { atRate } from '../lib/load.ts';
-import { compare, type Measurement, percentile } from '../lib/measure.ts';
+import { atRate, p99AtRate } from '../lib/load.ts';
+import { compare, type Measurement } from '../lib/measure.ts';
 import { type Stack, TENANT } from '../lib/stack.ts';
 
 const NAME = 'mention_all_beside';
@@ -54,15 +54,7 @@ async function measure(stack: Stack): Promise<Measurement> {
       }),
       token,
     );
-  const sendAlone = async () => {
-    const times: number[] = [];
-    await atRate(PER_SECOND, MESSAGES, async (index) => {
-      const began = performance.now();
-      await client.send(index, callerAt(index));
-      times.push(performance.now() - began);
-    });
-    return percentile(times, 0.99);
-  };
+  const sendAlone = () => p99AtRate(PER_SECOND, MESSAGES, (index) => client.send(index, callerAt(index)));
   const sendBeside = async () => {
     const [p99] = await Promise.all([sendAlone(), atRate(1, MENTIONS, mention)]);
     console.error(`  ${await countPending(owner)} of ${MENTIONS} mentions are not recorded completely yet`);

@@ -3,8 +3,8 @@ import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { Child } from '../lib/child.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
-import { atRate } from '../lib/load.ts';
-import { compare, type Measurement, percentile } from '../lib/measure.ts';
+import { p99AtRate } from '../lib/load.ts';
+import { compare, type Measurement } from '../lib/measure.ts';
 import { DEFAULT_LIMITS, type Stack, TENANT } from '../lib/stack.ts';
 import { tokensOf } from '../lib/subscription.ts';
 import type { FloodCommands } from '../processes/flood.ts';
@@ -47,15 +47,7 @@ async function measure(stack: Stack, name: string, limits: Limits): Promise<Meas
   const address = (await service.call('addresses')).grpc;
   using client = new GrpcClient(address);
 
-  const sendAlone = async () => {
-    const times: number[] = [];
-    await atRate(PER_SECOND, MESSAGES, async (index) => {
-      const began = performance.now();
-      await client.send(index, callerAt(index));
-      times.push(performance.now() - began);
-    });
-    return percentile(times, 0.99);
-  };
+  const sendAlone = () => p99AtRate(PER_SECOND, MESSAGES, (index) => client.send(index, callerAt(index)));
   const sendDuringFlood = async () => {
     await flood.call('start', { address, channelId: `${flooded?.id}`, tokens, inFlight: IN_FLIGHT });
     const p99 = await sendAlone();
