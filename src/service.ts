@@ -1,6 +1,5 @@
 import type { Logger } from 'pino';
 import { ActivityRecorder } from './activity/recorder.ts';
-import { SentMessageRecorder } from './activity/sent-messages.ts';
 import { openStorage } from './attachment/open-storage.ts';
 import { Thumbnails } from './attachment/thumbnails.ts';
 import { auditCalls } from './audit/interceptor.ts';
@@ -112,8 +111,6 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const typing = new Typing({ ...deps, broadcast: hub.broadcast });
   const activityRecorder = new ActivityRecorder({ ...deps, pool: db.log });
   opened.defer(() => activityRecorder.close());
-  const sentMessageRecorder = new SentMessageRecorder({ ...deps, pool: db.log });
-  opened.defer(() => sentMessageRecorder.close());
   const sendQueue = new SendQueue({ ...deps, activityRecorder });
   const reactionQueue = new ReactionQueue(deps);
   const cacheClient = new CacheClient(redis, config.cache, metrics);

@@ -19,41 +19,21 @@ type RecorderParts = {
 
 /**
  * Records messages as activities of the members that have set their notification level to ALL. It reads the log, so that
- * sending a message costs nothing for it. Every instance runs it, one of them at a time records.
+ * sending a message costs nothing for it. Of several instances, one at a time records.
  */
 export class SentMessageRecorder {
   readonly #parts: RecorderParts;
   readonly #log: Logger;
-  readonly #timer: NodeJS.Timeout;
-  #running: Promise<void> | undefined;
   #limit = EVENTS;
-  #closed = false;
 
   constructor(parts: RecorderParts) {
     this.#parts = parts;
     this.#log = parts.log.child({ part: 'sent-message-recorder' });
-    this.#timer = setInterval(() => {
-      this.#running ??= this.#run();
-    }, parts.config.activity.pendingIntervalMs).unref();
   }
 
-  async close(): Promise<void> {
-    this.#closed = true;
-    clearInterval(this.#timer);
-    await this.#running;
-  }
-
-  async #run(): Promise<void> {
-    try {
-      while (!this.#closed && (await this.#recordNext()));
-    } catch (error) {
-      this.#log.warn(
-        { err: error },
-        'messages were not recorded as activities; retrying at the next interval',
-      );
-    } finally {
-      this.#running = undefined;
-    }
+  /** Records until the end of the log. */
+  async recordAll(isClosed: () => boolean): Promise<void> {
+    while (!isClosed() && (await this.#recordNext()));
   }
 
   /** Returns whether further events may be in the log. */

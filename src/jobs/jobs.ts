@@ -1,4 +1,5 @@
 import type { Logger } from 'pino';
+import { SentMessageRecorder } from '../activity/sent-messages.ts';
 import { purgeObjects } from '../attachment/purge.ts';
 import { type ScannerParts, scanFiles } from '../attachment/scanner.ts';
 import type { Config } from '../config.ts';
@@ -21,6 +22,7 @@ export class Jobs {
   readonly #config: Config;
   readonly #metrics: Metrics;
   readonly #log: Logger;
+  readonly #sentMessages: SentMessageRecorder;
   readonly #timers = new Set<NodeJS.Timeout>();
   readonly #stop = new AbortController();
   #closed = false;
@@ -31,8 +33,12 @@ export class Jobs {
     this.#config = parts.config;
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'jobs' });
+    this.#sentMessages = new SentMessageRecorder({ ...parts, pool: this.#pool });
     this.#repeat('settle', this.#config.unread.updateIntervalMs, () => this.#settle());
     this.#repeat('index', this.#config.search.indexIntervalMs, () => this.#index());
+    this.#repeat('activities', this.#config.activity.pendingIntervalMs, () =>
+      this.#sentMessages.recordAll(() => this.#closed),
+    );
     this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
     this.#repeat('scan', this.#config.scan.intervalMs, () => this.#scan());
     this.#repeat('objects', this.#config.attachment.purgeIntervalMs, () => this.#purgeObjects());
