@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { findProgram, type Program, unpackProgram, type Wanted } from './debian-program.ts';
-import { isDockerAvailable } from './docker.ts';
+import { isDockerAvailable, prepareContainer } from './docker.ts';
 import { freePort, hasEnded, launch, stop, tailOf, waitUntil } from './processes.ts';
 
 const START_MS = 10_000;
@@ -58,6 +58,7 @@ export async function startRedis(options: RedisOptions): Promise<Redis> {
   if (program !== undefined) return runProgram(program, port, options);
   if (options.cluster !== true && (await isDockerAvailable())) {
     try {
+      await prepareContainer(IMAGE, (line) => options.log?.(line));
       return await runContainer(port, options);
     } catch (error) {
       // An engine that cannot fetch the image is treated as absent.

@@ -4,7 +4,6 @@ import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect
 import postgres from 'postgres';
 import type { Config } from '../../src/config.ts';
 import { openService, type Service } from '../../src/service.ts';
-import { createLogger } from '../../src/telemetry/log.ts';
 import { testConfig } from './config.ts';
 import { type FreshDatabase, freshDatabase } from './database.ts';
 import { assertLoggedEventsDecode } from './logged-events.ts';
@@ -12,6 +11,7 @@ import { type FreshRedis, freshRedis } from './redis.ts';
 import { withRequestIds } from './request-ids.ts';
 import { createTokenSigner, type TokenSigner } from './tokens.ts';
 import { until } from './until.ts';
+import { testLog } from './warnings.ts';
 
 const CLOSE_MS = 60_000;
 
@@ -93,6 +93,7 @@ export class App {
       LIMIT_STREAMS_PER_USER: '0',
       LIMIT_STREAMS_PER_TENANT: '0',
       EVENT_POLL_MS: '100',
+      DRAIN_DELAY_MS: '0',
       DRAIN_TIMEOUT_MS: '2000',
       ...this.#env,
       ...changes,
@@ -100,10 +101,7 @@ export class App {
   }
 
   /** Starts one more instance on the same database and Redis. */
-  async start(
-    changes: Record<string, string> = {},
-    log = createLogger(process.env['TEST_LOG_LEVEL'] ?? 'silent'),
-  ): Promise<Service> {
+  async start(changes: Record<string, string> = {}, log = testLog()): Promise<Service> {
     const config = this.config(changes);
     const service = await openService(config, log);
     this.instances.push(service);

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
-import { isDockerAvailable } from '../../scripts/lib/docker.ts';
+import { isDockerAvailable, prepareContainer } from '../../scripts/lib/docker.ts';
 import {
   createDatabase,
   createServiceLogin,
@@ -70,9 +70,9 @@ async function openPostgres(log: (line: string) => void): Promise<Server> {
   if (given !== '') return { url: given, how: 'given', close: async () => {} };
   if (await isDockerAvailable()) {
     try {
+      await prepareContainer(IMAGE, log);
       return await openContainer();
     } catch (error) {
-      // An engine that cannot fetch the image is as good as none.
       log(`no PostgreSQL from the Docker engine: ${error instanceof Error ? error.message : error}`);
     }
   }
