@@ -14,7 +14,7 @@ const FEATURES = FEATURE_LEVELS.flat().join('|');
 
 // Lowest first. A module imports its own layer's folder and layers below it.
 const LAYERS = [
-  ['env-reader[.]ts'],
+  ['settings/'],
   ['config[.]ts'],
   ['telemetry/'],
   ['rpc/'],
@@ -26,7 +26,7 @@ const LAYERS = [
   ['edge/'],
   ['routes[.]ts'],
   ['service[.]ts'],
-  ['main[.]ts'],
+  ['main[.]ts', 'healthcheck[.]ts'],
 ];
 
 const below = LAYERS.slice(0, -1).flatMap((layer, index) =>

@@ -13,7 +13,10 @@ COPY sql/migrations ./sql/migrations
 COPY sql/functions ./sql/functions
 COPY scripts/migrate.ts ./scripts/migrate.ts
 COPY src ./src
-USER node
+# The user `node`, as a number, so that Kubernetes can verify runAsNonRoot.
+USER 1000:1000
 # gRPC, Connect and gRPC-Web, metrics and probes
 EXPOSE 9092 8092 9464
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
+  CMD ["node", "src/healthcheck.ts"]
 CMD ["node", "src/main.ts"]

@@ -11,7 +11,7 @@ help: ## List all commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 .PHONY: gen
-gen: ## Generate gen/ from proto/
+gen: ## Generate gen/ from proto/, and the table of settings in README.md
 	@$(NODE) scripts/gen.ts
 
 .PHONY: bundle

@@ -8,6 +8,7 @@ import { findMissingDocPaths } from './lib/doc-paths.ts';
 import { CONTRACT, generate, WORKSPACE, writeImage, writeProtoDeps } from './lib/generate.ts';
 import { findLuaProblems } from './lib/lua.ts';
 import { generateFromBundle, writeBundle } from './lib/proto-bundle.ts';
+import { isSettingsTableFresh } from './lib/settings-table.ts';
 
 const FRESH = join('.dev', 'check');
 const GENERATED = ['gen', join('client', 'gen')];
@@ -23,6 +24,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['protos: compatible with the last release', isCompatible],
   ['protos: code can be generated from the bundle alone', isBundleComplete],
   ['paths in README.md and docs/ exist', areDocPathsValid],
+  ['the table of settings in README.md is what make gen writes', isSettingsTableFresh],
   ['one version in package.json, CHANGELOG.md and the contract', isVersionConsistent],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [

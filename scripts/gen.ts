@@ -1,3 +1,5 @@
 import { generate } from './lib/generate.ts';
+import { writeSettingsTable } from './lib/settings-table.ts';
 
 generate('.');
+writeSettingsTable();

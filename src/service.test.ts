@@ -1,11 +1,17 @@
 import assert from 'node:assert/strict';
 import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
+import { createClient } from '@connectrpc/connect';
+import { Health, HealthCheckResponse_ServingStatus as ServingStatus } from '#gen/grpc/health/v1/health_pb.ts';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { createServiceLogin, randomPassword } from '../scripts/lib/postgres.ts';
-import { type App, app } from '../test/kit/app.ts';
+import { type App, type As, app } from '../test/kit/app.ts';
+import { until } from '../test/kit/until.ts';
 import { SchemaError } from './db/schema-files.ts';
 import { openService } from './service.ts';
 import { createLogger } from './telemetry/log.ts';
+
+const ana: As = { userId: 1n, tenantId: 1n };
 
 describe('openService', () => {
   let the: App;
@@ -35,6 +41,41 @@ describe('openService', () => {
     } finally {
       await the.owner.unsafe(`drop role ${role}`);
     }
+  });
+
+  it('serves new calls for a while after its health has changed', async () => {
+    const draining = await the.start({ DRAIN_DELAY_MS: '2000' });
+    const healthOf = (instance: number) => createClient(Health, the.transport(ana, 'grpc', instance));
+    const probe = async (path: string) => (await fetch(`http://${draining.metricsAddress}${path}`)).status;
+    const list = async (instance: number) =>
+      the.client(ChannelService, ana, 'grpc', instance).listChannels({});
+    const watch = healthOf(1).watch({})[Symbol.asyncIterator]();
+    const next = async () => (await watch.next()).value?.status;
+    assert.equal(await next(), ServingStatus.SERVING);
+    assert.equal(await probe('/readyz'), 200);
+    // A load balancer that checks the health before each call, and prefers the draining instance.
+    let stopped = false;
+    let served = 0;
+    const call = async () => {
+      while (!stopped) {
+        const { status } = await healthOf(1)
+          .check({})
+          .catch(() => ({ status: ServingStatus.UNKNOWN }));
+        await list(status === ServingStatus.SERVING ? 1 : 0);
+        served += 1;
+      }
+    };
+    const calls = Promise.all([call(), call()]);
+    await until(() => served > 10, 'calls');
+    const drained = draining.drain();
+    assert.equal(await next(), ServingStatus.NOT_SERVING);
+    assert.deepEqual([await probe('/readyz'), await probe('/livez')], [503, 200]);
+    await list(1);
+    await drained;
+    the.instances.pop();
+    stopped = true;
+    await calls;
+    await assert.rejects(list(1));
   });
 
   it('accepts a key set over https, from a file or from this machine only', () => {

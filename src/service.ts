@@ -1,3 +1,4 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ActivityRecorder } from './activity/recorder.ts';
 import { openStorage } from './attachment/open-storage.ts';
@@ -36,7 +37,7 @@ export type Service = {
   readonly webAddress: string;
   readonly metricsAddress: string;
   readonly deps: RouteDeps;
-  /** Lets running calls finish, ends the streams, and closes everything. */
+  /** Reports to health checks that it drains; after the delay, lets running calls finish, ends streams and closes. */
   drain(): Promise<void>;
 };
 
@@ -54,24 +55,26 @@ export async function openService(config: Config, log: Logger): Promise<Service>
 // Each part is added to `opened` once it is open; the stack closes them in reverse order.
 async function open(config: Config, log: Logger, opened: AsyncDisposableStack): Promise<Service> {
   const deps = await openDeps(config, log, opened);
-  // The metrics server opens first, but an instance is healthy only while both edges serve.
-  let isServing = false;
+  // The metrics server opens first, but an instance is ready only while both edges serve.
+  let isReady = false;
   const api = await createApi(routes(deps), deps, [auditCalls(deps.db.log)]);
   const parts = { api, config, log, metrics: deps.metrics, now: deps.now };
-  const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => isServing);
+  const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => isReady);
   opened.defer(() => metrics.close());
   const grpc = await openGrpcEdge(parts);
   opened.defer(() => grpc.close());
   const web = await openWebEdge(parts);
   opened.defer(() => web.close());
-  isServing = true;
+  isReady = true;
   return {
     grpcAddress: grpc.address,
     webAddress: web.address,
     metricsAddress: metrics.address,
     deps,
     async drain() {
-      isServing = false;
+      isReady = false;
+      for (const edge of [grpc, web]) edge.announceDrain();
+      await sleep(config.call.drainDelayMs);
       await Promise.all([grpc.drain(), web.drain()]);
       await opened.disposeAsync();
     },

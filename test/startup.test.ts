@@ -33,8 +33,9 @@ describe('a process that starts', () => {
     changed.port = `${proxy.port}`;
     return changed.href;
   };
-  const service = (changes: Record<string, string>) =>
-    start('src/main.ts', {
+  const healthcheck = (address: string) => service({ METRICS_ADDR: address }, 'src/healthcheck.ts').exitCode;
+  const service = (changes: Record<string, string>, script = 'src/main.ts') =>
+    start(script, {
       DATABASE_URL: through(the.database.serviceUrl),
       REDIS_URL: the.redis.url,
       REDIS_CLUSTER: String(the.redis.cluster),
@@ -45,6 +46,7 @@ describe('a process that starts', () => {
       GRPC_ADDR: '127.0.0.1:0',
       WEB_ADDR: '127.0.0.1:0',
       METRICS_ADDR: '127.0.0.1:0',
+      DRAIN_DELAY_MS: '0',
       ...changes,
     });
 
@@ -67,8 +69,10 @@ describe('a process that starts', () => {
     proxy.mode = 'close';
     const process = service({ DATABASE_CONNECT_TIMEOUT_MS: '1000' });
     await until(() => process.output().includes('waiting for PostgreSQL'), 'the log line', WAIT_MS);
+    assert.equal(await healthcheck('127.0.0.1:1'), 1);
     proxy.mode = 'pass';
     await until(() => process.output().includes('"serving"'), 'the start', WAIT_MS);
+    assert.equal(await healthcheck(/"metrics":"([^"]+)"/.exec(process.output())?.[1] ?? ''), 0);
     process.child.kill('SIGTERM');
     assert.equal(await process.exitCode, 0);
     assert.match(process.output(), /"stopped"/);

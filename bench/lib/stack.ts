@@ -129,6 +129,7 @@ export class Stack implements AsyncDisposable {
       AUTH_ISSUER: this.tokens.issuer,
       AUTH_AUDIENCE: this.tokens.audience,
       SECRET_KEYS: this.tokens.secretKeys,
+      DRAIN_DELAY_MS: '0',
       DRAIN_TIMEOUT_MS: '500',
     };
     return Child.start<ServerCommands>('server.ts', env, this.#nodeOptions);

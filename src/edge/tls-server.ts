@@ -2,7 +2,7 @@ import { readFileSync } from 'node:fs';
 import type { Socket } from 'node:net';
 import tls, { type TLSSocket } from 'node:tls';
 import type { Logger } from 'pino';
-import type { TlsFiles } from '../env-reader.ts';
+import type { TlsFiles } from '../settings/reader.ts';
 
 type Options = {
   /** Protocols for ALPN, the preferred one first. */

@@ -44,6 +44,8 @@ export type EdgeParts = {
 export type Edge = {
   /** Address with the bound port, also where the configured port is 0. */
   readonly address: string;
+  /** Reports NOT_SERVING to health checks, and still serves. */
+  announceDrain(): void;
   /** Rejects new calls, lets running calls finish, ends streams, which clients resume elsewhere, and closes. */
   drain(): Promise<void>;
   /** Closes at once, with all connections. */

@@ -5,18 +5,19 @@ import { createMetrics, openMetricsServer } from './metrics.ts';
 
 test('metrics and health are served over HTTP', async () => {
   const metrics = createMetrics();
-  let healthy = true;
-  const server = await openMetricsServer('127.0.0.1:0', metrics, () => healthy);
+  let isReady = true;
+  const server = await openMetricsServer('127.0.0.1:0', metrics, () => isReady);
   metrics.eventsDelivered.inc(3);
   const text = await (await fetch(`http://${server.address}/metrics`)).text();
   assert.match(text, /^discuss_events_delivered_total 3$/m);
   assert.match(text, /^process_cpu_seconds_total/m);
-  assert.equal((await fetch(`http://${server.address}/healthz`)).status, 200);
-  healthy = false;
-  assert.equal((await fetch(`http://${server.address}/healthz`)).status, 503);
+  assert.equal((await fetch(`http://${server.address}/readyz`)).status, 200);
+  isReady = false;
+  assert.equal((await fetch(`http://${server.address}/readyz`)).status, 503);
+  assert.equal((await fetch(`http://${server.address}/livez`)).status, 200);
   assert.equal((await fetch(`http://${server.address}/else`)).status, 404);
   await server.close();
-  await assert.rejects(fetch(`http://${server.address}/healthz`));
+  await assert.rejects(fetch(`http://${server.address}/livez`));
 });
 
 test('tokens and rows are redacted in the log', () => {

@@ -192,11 +192,11 @@ export function createMetrics() {
   };
 }
 
-/** Serves /metrics for Prometheus, and /healthz: 200 while `healthy` returns true. */
+/** Serves /metrics for Prometheus, /livez: 200 from now on, and /readyz: 200 while `isReady` returns true. */
 export async function openMetricsServer(
   address: string,
   metrics: Metrics,
-  healthy: () => boolean,
+  isReady: () => boolean,
 ): Promise<Listening> {
   const server = createServer((request, response) => {
     if (request.url === '/metrics') {
@@ -204,8 +204,10 @@ export async function openMetricsServer(
         (text) => response.writeHead(200, { 'content-type': metrics.registry.contentType }).end(text),
         () => response.writeHead(500).end(),
       );
-    } else if (request.url === '/healthz') {
-      response.writeHead(healthy() ? 200 : 503).end();
+    } else if (request.url === '/livez') {
+      response.writeHead(200).end();
+    } else if (request.url === '/readyz') {
+      response.writeHead(isReady() ? 200 : 503).end();
     } else {
       response.writeHead(404).end();
     }

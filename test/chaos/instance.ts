@@ -79,7 +79,7 @@ export class Instance {
   }
 
   async isHealthy(): Promise<boolean> {
-    const response = await fetch(`${this.#metricsUrl}/healthz`, { signal: AbortSignal.timeout(1_000) }).catch(
+    const response = await fetch(`${this.#metricsUrl}/readyz`, { signal: AbortSignal.timeout(1_000) }).catch(
       () => undefined,
     );
     await response?.body?.cancel();

@@ -72,6 +72,7 @@ export class Health {
 
   /** Changes to NOT_SERVING, and notifies the watches. */
   drain(): void {
+    if (!this.#serving) return;
     this.#serving = false;
     for (const [call, name] of this.#watches) call.write(this.#response(name));
   }

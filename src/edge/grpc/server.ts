@@ -71,6 +71,7 @@ export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts
   const listener = new Listener(server, resets, config, log);
   return {
     address: await listener.listen(config.grpc.address),
+    announceDrain: () => health.drain(),
     async drain() {
       health.drain();
       await calls.drain();

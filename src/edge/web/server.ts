@@ -43,6 +43,8 @@ export async function openWebEdge(parts: EdgeParts): Promise<Edge> {
   };
   return {
     address: await server.listen(config.web.address),
+    // Its health is /readyz of the metrics server.
+    announceDrain() {},
     async drain() {
       await calls.drain();
       await close(closingMs);

@@ -86,6 +86,7 @@ export const testEnv = {
   AUTH_ISSUER: signer.issuer,
   AUTH_AUDIENCE: signer.audience,
   SECRET_KEYS: signer.secretKeys,
+  DRAIN_DELAY_MS: '0',
   DRAIN_TIMEOUT_MS: '2000',
 };
 
