@@ -16,6 +16,8 @@ export async function indexedDbStorage(name: string): Promise<OutboxStorage> {
     async delete(requestId) {
       await resultOf(entries('readwrite').delete(requestId));
     },
+    // Pages without a secure context have no locks.
+    exclusive: (work) => (navigator.locks === undefined ? work() : navigator.locks.request(name, work)),
   };
 }
 

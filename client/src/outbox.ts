@@ -18,11 +18,15 @@ export type Entry = {
   readonly failure?: string;
 };
 
-/** Keeps entries; `indexedDbStorage` survives a reload, `memoryStorage` does not. */
+/**
+ * Keeps entries, and processes calls in their order. `indexedDbStorage` survives a reload, `memoryStorage` does not.
+ */
 export type OutboxStorage = {
   all(): Promise<Entry[]>;
   put(entry: Entry): Promise<void>;
   delete(requestId: string): Promise<void>;
+  /** Runs `work` while no other outbox with the same entries does, such as that of another tab. */
+  exclusive?<T>(work: () => Promise<T>): Promise<T>;
 };
 
 export type OutboxOptions = {
@@ -83,9 +87,8 @@ export class Outbox {
 
   /** Gives a message up. It is posted all the same if it is being sent. */
   async discard(requestId: string): Promise<void> {
-    this.#entries.delete(requestId);
     await this.#options.storage.delete(requestId);
-    this.#options.onChange?.();
+    this.#forget(requestId);
   }
 
   /** Stops sending; the entries remain in the storage. */
@@ -97,6 +100,11 @@ export class Outbox {
   #add(entry: Entry): void {
     this.#lastOrder = Math.max(this.#lastOrder, entry.order);
     this.#entries.set(entry.requestId, entry);
+    this.#options.onChange?.();
+  }
+
+  #forget(requestId: string): void {
+    this.#entries.delete(requestId);
     this.#options.onChange?.();
   }
 
@@ -121,7 +129,8 @@ export class Outbox {
     for (let attempt = 0; !signal.aborted; ) {
       const entry = this.#next(channelId);
       if (entry === undefined) return;
-      const error = await this.#attempt(entry);
+      const { exclusive = (work) => work() } = this.#options.storage;
+      const error = await exclusive(() => this.#attempt(entry));
       if (error === undefined) attempt = 0;
       else if (isTemporary(error)) await pause(delayMs(error, attempt++), signal);
       else await this.#put({ ...entry, failure: ConnectError.from(error).message });
@@ -129,7 +138,10 @@ export class Outbox {
   }
 
   async #attempt({ requestId, draft }: Entry): Promise<unknown> {
-    const { client, onSent } = this.#options;
+    const { client, onSent, storage } = this.#options;
+    const stored = await storage.all();
+    // Another tab has sent or discarded it.
+    if (!stored.some((other) => other.requestId === requestId)) return void this.#forget(requestId);
     let message: Message | undefined;
     try {
       ({ message } = await client.sendMessage({ ...draft, requestId }, { signal: this.#closed.signal }));

@@ -1,6 +1,7 @@
 import { durationMs } from '@bufbuild/protobuf/wkt';
 import { type Client, ConnectError } from '@connectrpc/connect';
 import type { EventService, SubscribeResponse } from '../gen/serp/discuss/v1/event_service_pb.ts';
+import { OutdatedChannels, type ReadChannel } from './outdated-channels.ts';
 import { delayMs, isTemporary, pause } from './retry.ts';
 import type { Store } from './store.ts';
 
@@ -9,38 +10,47 @@ export type ConnectionState = 'connecting' | 'open' | 'waiting' | 'failed' | 'cl
 export type SubscriptionOptions = {
   readonly client: Client<typeof EventService>;
   readonly store: Store;
-  /** Reads a channel whose events were lost, and loads it into the store. */
-  readonly read: (channelId: bigint, signal: AbortSignal) => Promise<void>;
+  readonly read: ReadChannel;
   /** Called with every message of the stream, after the store has applied it. */
   readonly onMessage?: (response: SubscribeResponse) => void;
   /** `failed` means that repeating will not help: the error states why. */
   readonly onState?: (state: ConnectionState, error?: ConnectError) => void;
   /** Identifies this tab or app, as in SubscribeRequest. */
   readonly device?: { readonly id: string; readonly kind?: string };
+  /** Interval of heartbeats until the server has announced its own. */
+  readonly heartbeatMs?: number;
 };
 
-// Until the server has announced its interval.
-const HEARTBEAT_MS = 20_000;
-const MISSED_HEARTBEATS = 3;
+export const HEARTBEAT_MS = 20_000;
+/** A stream without a message for this many intervals is dead. */
+export const MISSED_HEARTBEATS = 3;
 
 /** A stream of all channels of a user that is resumed after every interruption. */
 export class Subscription {
   readonly #options: SubscriptionOptions;
   readonly #closed = new AbortController();
   readonly #ended: Promise<void>;
-  readonly #reading = new Map<bigint, Promise<void>>();
-  #heartbeatMs = HEARTBEAT_MS;
+  readonly #outdated: OutdatedChannels;
+  #heartbeatMs: number;
   #attempt = 0;
+  #waiting = new AbortController();
 
   constructor(options: SubscriptionOptions) {
     this.#options = options;
+    this.#heartbeatMs = options.heartbeatMs ?? HEARTBEAT_MS;
+    this.#outdated = new OutdatedChannels(options.store, options.read, this.#closed.signal);
     this.#ended = this.#run();
+  }
+
+  /** Ends the delay before the next attempt, for example because the network is available again. */
+  wake(): void {
+    this.#waiting.abort();
   }
 
   async close(): Promise<void> {
     this.#closed.abort();
     await this.#ended;
-    await Promise.all(this.#reading.values());
+    await this.#outdated.settled();
   }
 
   async #run(): Promise<void> {
@@ -57,7 +67,8 @@ export class Subscription {
         return;
       }
       this.#report('waiting', error);
-      await pause(delayMs(error, this.#attempt), signal);
+      this.#waiting = new AbortController();
+      await pause(delayMs(error, this.#attempt), AbortSignal.any([signal, this.#waiting.signal]));
       this.#attempt += 1;
     }
     this.#report('closed');
@@ -99,26 +110,8 @@ export class Subscription {
       this.#attempt = 0;
       if (!more) this.#report('open');
     }
-    for (const channelId of store.outdated) this.#read(channelId);
+    this.#outdated.readAll();
     onMessage?.(response);
-  }
-
-  #read(channelId: bigint): void {
-    if (this.#reading.has(channelId)) return;
-    const reading = this.#readAgain(channelId).finally(() => this.#reading.delete(channelId));
-    this.#reading.set(channelId, reading);
-  }
-
-  async #readAgain(channelId: bigint): Promise<void> {
-    const { signal } = this.#closed;
-    for (let attempt = 0; !signal.aborted; attempt += 1) {
-      try {
-        return await this.#options.read(channelId, signal);
-      } catch (error) {
-        if (!isTemporary(error)) return;
-        await pause(delayMs(error, attempt), signal);
-      }
-    }
   }
 
   #report(state: ConnectionState, error?: ConnectError): void {

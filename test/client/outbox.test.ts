@@ -60,6 +60,30 @@ describe('the outbox of the client', () => {
     await after.close();
   });
 
+  it('sends each stored message once from two tabs', async () => {
+    const name = crypto.randomUUID();
+    const storage: OutboxStorage = {
+      ...memoryStorage(),
+      exclusive: (work) => navigator.locks.request(name, work),
+    };
+    const offline: Interceptor = () => async () => {
+      throw new ConnectError('offline', Code.Unavailable);
+    };
+    const before = await open(storage, [offline]);
+    for (const content of ['Hai 1', 'Hai 2']) await before.send({ channelId, content });
+    await before.close();
+    let calls = 0;
+    const counted: Interceptor = (next) => (request) => {
+      calls += 1;
+      return next(request);
+    };
+    const tabs = await Promise.all([open(storage, [counted]), open(storage, [counted])]);
+    await until(() => tabs.every(({ entries }) => entries.length === 0), 'both tabs');
+    assert.deepEqual(await posted('Hai'), ['Hai 1', 'Hai 2']);
+    assert.equal(calls, 2);
+    await Promise.all(tabs.map((tab) => tab.close()));
+  });
+
   it('keeps a rejected message until it is retried or discarded, and sends the next ones', async () => {
     const outbox = await open(memoryStorage());
     const requestId = await outbox.send({ channelId, content: '' });
