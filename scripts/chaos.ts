@@ -7,6 +7,7 @@ import {
   postgresCrashed,
   postgresCut,
   postgresReset,
+  postgresSilent,
   postgresStalled,
 } from '../test/chaos/faults/postgres.ts';
 import { readersPaused } from '../test/chaos/faults/readers.ts';
@@ -14,6 +15,7 @@ import {
   redisDropping,
   redisFlushed,
   redisRestarted,
+  redisSilent,
   redisStalled,
   redisStopped,
 } from '../test/chaos/faults/redis.ts';
@@ -30,10 +32,12 @@ const FAULTS: readonly Fault[] = [
   redisFlushed(6),
   redisDropping(8_000),
   redisStalled(8_000),
+  redisSilent(10_000),
   postgresCrashed(3_000),
   postgresCut(8),
   postgresReset(8),
   postgresStalled(6_000),
+  postgresSilent(12_000),
   poolFull(6_000),
   storeFails('down', 8_000),
   storeFails('slow', 8_000),

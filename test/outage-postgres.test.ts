@@ -195,6 +195,88 @@ describe('when connections to PostgreSQL are reset', () => {
   });
 });
 
+describe('when the network to PostgreSQL becomes silent', () => {
+  let app: App;
+  let proxy: FaultProxy;
+
+  before(async () => {
+    app = await startApp();
+    const url = new URL(app.database.serviceUrl);
+    proxy = await FaultProxy.open(Number(url.port), false);
+    url.port = `${proxy.port}`;
+    await app.start({
+      DATABASE_URL: url.href,
+      DATABASE_RESPONSE_TIMEOUT_MS: '500',
+      DATABASE_CONNECT_TIMEOUT_MS: '1000',
+      DATABASE_CONNECTIONS: '3',
+    });
+  });
+  after(async () => {
+    await app.close();
+    await proxy.close();
+  });
+
+  it('calls end with UNAVAILABLE, repeated ones return the same message, and nothing is restarted', async ({
+    signal,
+  }) => {
+    const { channel } = await app
+      .client(ChannelService, ana)
+      .createChannel({ name: 'Lặng', memberUserIds: [2n] });
+    const channelId = channel?.id ?? 0n;
+    const client = app.client(MessageService, ana, 'grpc', 1);
+    const channels = app.client(ChannelService, ana, 'grpc', 1);
+    const subscriber = await new Subscriber(app.client(EventService, binh, 'grpc', 1), [channelId]).connect();
+    const requests = Array.from({ length: 4 }, (_, index) => ({
+      channelId,
+      content: `${index}`,
+      requestId: randomUUID(),
+    }));
+    const first = await Promise.all(requests.map((request) => client.sendMessage(request)));
+    // Two more, whose outcome is unknown, and reads on all connections.
+    const unknown = ['a', 'b'].map((content) => ({ channelId, content, requestId: randomUUID() }));
+    proxy.mode = 'stall';
+    proxy.forget();
+    const calls = [
+      ...unknown.map((request) => client.sendMessage(request, { timeoutMs: 60_000 })),
+      ...[0, 1, 2].map(() => channels.listChannels({}, { timeoutMs: 60_000 })),
+    ];
+    for (const call of await Promise.allSettled(calls)) {
+      assert.equal(call.status, 'rejected');
+      unavailable(call.reason);
+    }
+    proxy.mode = 'pass';
+    proxy.forget();
+    const repeated = await Promise.all([...requests, ...unknown].map(insist));
+    assert.deepEqual(
+      repeated.slice(0, first.length),
+      first.map(({ message }) => message?.id),
+    );
+    const rows = await app.owner<{ id: bigint }[]>`select id from messages where message_type = 'TEXT' order by id`;
+    assert.deepEqual(
+      rows.map(({ id }) => id),
+      repeated.toSorted((a, b) => Number((a ?? 0n) - (b ?? 0n))),
+    );
+    await until(
+      () => subscriber.messages(channelId).length === repeated.length,
+      'all messages on the stream',
+    );
+    assert.deepEqual(subscriber.faults, []);
+    assert.equal(subscriber.error, undefined);
+    await subscriber.disconnect();
+
+    async function insist(request: (typeof requests)[number]): Promise<bigint | undefined> {
+      for (;;) {
+        try {
+          return (await client.sendMessage(request)).message?.id;
+        } catch (error) {
+          signal.throwIfAborted();
+          unavailable(error);
+        }
+      }
+    }
+  });
+});
+
 /** The error of a call that may be repeated; throws any other, which would be repeated forever. */
 function unavailable(error: unknown): ConnectError {
   const rejection = ConnectError.from(error);

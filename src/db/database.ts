@@ -9,6 +9,7 @@ import { KeyedMutex } from './keyed-mutex.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
 import { runTransaction } from './transaction.ts';
 import { type Pool, type Sql, types } from './types.ts';
+import { Watchdog } from './watchdog.ts';
 
 /**
  * What a call locks in PostgreSQL: the id of a channel, or a text. Of the calls of a tenant that lock the same, one at a
@@ -42,6 +43,7 @@ export class Database {
   readonly #pools: readonly ReconnectingPool[];
   readonly #connections: ConnectionPool;
   readonly #mutex: KeyedMutex;
+  readonly #watchdog: Watchdog;
   readonly #maxDeadlineMs: number;
 
   constructor(config: Config, log: Logger, metrics: Metrics) {
@@ -62,6 +64,8 @@ export class Database {
     const connections = Array.from({ length: db.connections }, () => open(config, log, 1));
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
     this.#mutex = new KeyedMutex(config.db.queueSize);
+    const watched = [...this.#pools, ...connections];
+    this.#watchdog = new Watchdog(open(config, log, 1), watched, db.responseTimeoutMs, log);
   }
 
   /**
@@ -112,7 +116,11 @@ export class Database {
 
   /** To be called when all calls have ended. */
   async close(): Promise<void> {
-    await Promise.all([this.#connections.close(), ...this.#pools.map((pool) => pool.close())]);
+    await Promise.all([
+      this.#watchdog.close(),
+      this.#connections.close(),
+      ...this.#pools.map((pool) => pool.close()),
+    ]);
   }
 
   async #retry<T>(

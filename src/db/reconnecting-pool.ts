@@ -44,6 +44,11 @@ export class ReconnectingPool {
     return this.#generation;
   }
 
+  /** The returned function closes the connections on which nothing has arrived in the meantime, and counts them. */
+  markSilent(): () => number {
+    return this.#sockets.markSilent();
+  }
+
   /** To be called when no query is running. */
   async close(): Promise<void> {
     this.#closed = true;

@@ -10,6 +10,8 @@ type Target = {
   readonly path: string | false;
 };
 
+// A peer that has disappeared is noticed after 15 s without traffic, and firewalls do not forget idle connections.
+const KEEPALIVE_MS = 5_000;
 const MIN_BACKOFF_MS = 50;
 const MAX_BACKOFF_MS = 500;
 
@@ -49,6 +51,7 @@ export class Sockets {
     } else await sleep(Math.min(MIN_BACKOFF_MS * 2 ** (this.#unanswered - 1), MAX_BACKOFF_MS));
     if (this.#closed) return failing('CONNECTION_ENDED', 'the pool has ended');
     const socket = path === false ? connect({ host, port }) : connect({ path });
+    socket.setKeepAlive(true, KEEPALIVE_MS);
     this.#open.add(socket);
     socket.once('close', (hasError) => {
       if (!hasError && socket.bytesRead === 0) this.#unanswered += 1;
@@ -66,6 +69,17 @@ export class Sockets {
       if (socket.bytesRead > 0) lost = true;
     }
     return lost;
+  }
+
+  /** The returned function closes the connections on which nothing has arrived in the meantime, and counts them. */
+  markSilent(): () => number {
+    const read = new Map([...this.#open].map((socket) => [socket, socket.bytesRead]));
+    return () => {
+      const silent = [...read].filter(([socket, bytes]) => socket.bytesRead === bytes && !socket.destroyed);
+      for (const [socket] of silent)
+        socket.destroy(Object.assign(new Error('PostgreSQL does not respond'), { code: 'ETIMEDOUT' }));
+      return silent.length;
+    };
   }
 
   close(): void {

@@ -13,7 +13,11 @@ it('a cluster client that is closed during a refresh of its slots refreshes no m
   const nodes = await startRedisCluster();
   try {
     const urls = nodes.url.split(',').map((url) => new URL(url));
-    const client = openRedis({ urls, cluster: true }, pino({ level: 'silent' }), REFRESH_MS);
+    const client = openRedis(
+      { urls, cluster: true, responseTimeoutMs: 4_000 },
+      pino({ level: 'silent' }),
+      REFRESH_MS,
+    );
     assert.ok(client instanceof Cluster);
     await once(client, 'ready');
     let refreshes = 0;

@@ -64,10 +64,12 @@ export function openServer(
   });
 }
 
-function toOptions({ urls: [url] }: Config['redis']) {
+function toOptions({ urls: [url], responseTimeoutMs }: Config['redis']) {
   return {
     connectTimeout: CONNECT_MS,
     commandTimeout: COMMAND_MS,
+    // Replaces a connection that is open and silent, as behind a firewall that drops packets.
+    socketTimeout: responseTimeoutMs,
     ...(url?.username ? { username: decodeURIComponent(url.username) } : {}),
     ...(url?.password ? { password: decodeURIComponent(url.password) } : {}),
     ...(url !== undefined && url.pathname.length > 1 ? { db: Number(url.pathname.slice(1)) } : {}),

@@ -4,6 +4,7 @@ import type { Config } from '../config.ts';
 import { openServer, type RedisClient } from './client.ts';
 
 const REFRESH_MS = 1_000;
+const PING_MS = 2_000;
 
 type Node = { readonly host: string; readonly port: number };
 type Connection = { readonly redis: Redis; wanted: readonly string[]; readonly subscribed: Set<string> };
@@ -21,6 +22,7 @@ export class Listener {
   readonly #log: Logger;
   readonly #connections = new Map<string, Connection>();
   readonly #timer: NodeJS.Timeout | undefined;
+  readonly #pings: NodeJS.Timeout;
   #refreshing = false;
   #closed = false;
 
@@ -39,6 +41,8 @@ export class Listener {
     this.#channels = parts.channels;
     this.#receive = parts.receive;
     this.#log = parts.log;
+    // Nothing is sent on these connections otherwise, so that their time-out would never run.
+    this.#pings = setInterval(() => this.#ping(), Math.min(PING_MS, parts.config.responseTimeoutMs)).unref();
     if (parts.redis instanceof Cluster) {
       const { redis } = parts;
       redis.on('ready', () => void this.#refresh(redis));
@@ -58,7 +62,13 @@ export class Listener {
   close(): void {
     this.#closed = true;
     clearInterval(this.#timer);
+    clearInterval(this.#pings);
     for (const { redis } of this.#connections.values()) redis.disconnect();
+  }
+
+  #ping(): void {
+    for (const { redis } of this.#connections.values())
+      if (redis.status === 'ready') redis.ping().catch(() => {});
   }
 
   // Polled, because nodes fail, return and hand slots over to other nodes.

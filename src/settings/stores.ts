@@ -20,6 +20,11 @@ export function storesSettings(read: Reader) {
         5_000,
       ),
       startupTimeoutMs: readStartupTimeout(read),
+      responseTimeoutMs: read.count(
+        'DATABASE_RESPONSE_TIMEOUT_MS',
+        'time for PostgreSQL to respond to an empty query, sent every 2 s; then connections on which nothing has arrived meanwhile are closed, and their calls end with UNAVAILABLE',
+        5_000,
+      ),
       queueSize: read.count(
         'DATABASE_QUEUE_SIZE',
         'calls that may wait for a connection; tenants take turns, and the tenant with the most waiting calls is rejected first',
@@ -37,6 +42,12 @@ export function storesSettings(read: Reader) {
         'REDIS_URL',
         'Redis 6.2 or newer; from 7 on with sharded pub/sub. For a cluster: some of its nodes, separated by commas',
         ['redis:', 'rediss:'],
+      ),
+      responseTimeoutMs: read.count(
+        'REDIS_RESPONSE_TIMEOUT_MS',
+        'time for Redis to respond on a connection before it is replaced',
+        4_000,
+        1,
       ),
       cluster: read.flag('REDIS_CLUSTER', 'whether REDIS_URL is a Redis Cluster', false),
     },

@@ -70,6 +70,14 @@ export class FaultProxy {
       else socket.resetAndDestroy();
   }
 
+  /** Its connections stay open and silent for good, as behind a firewall that has forgotten them. New ones follow the mode. */
+  forget(): void {
+    for (const socket of this.#sockets) {
+      socket.pause();
+      this.#waiting.add(socket);
+    }
+  }
+
   async close(): Promise<void> {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();

@@ -62,6 +62,22 @@ export function postgresStalled(ms: number): Fault {
   };
 }
 
+/** The network to PostgreSQL drops all packets; later, new connections work, and those of before stay silent. */
+export function postgresSilent(ms: number): Fault {
+  return {
+    name: 'postgres-silent',
+    async run({ postgres }) {
+      postgres.mode = 'stall';
+      postgres.forget();
+      await sleep(ms);
+      postgres.mode = 'pass';
+      // Also those that were opened in the meantime.
+      postgres.forget();
+    },
+    check: (report) => [...noStreamBroke(report), ...returned(report, 'UNAVAILABLE')],
+  };
+}
+
 /** A table is locked while far more calls arrive than there are connections. */
 export function poolFull(ms: number): Fault {
   return {

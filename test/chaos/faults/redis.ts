@@ -81,6 +81,21 @@ export function redisStalled(ms: number): Fault {
   };
 }
 
+/** The network to Redis drops all packets; later, new connections work, and those of before stay silent. */
+export function redisSilent(ms: number): Fault {
+  return {
+    name: 'redis-silent',
+    async run({ redis }) {
+      redis.mode = 'stall';
+      redis.forget();
+      await sleep(ms);
+      redis.mode = 'pass';
+      redis.forget();
+    },
+    check: serviceWasUnaffected,
+  };
+}
+
 /** The service works without Redis; messages of the other instance are delivered from the log. */
 function serviceWasUnaffected(report: Report): string[] {
   return [
