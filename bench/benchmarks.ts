@@ -5,6 +5,7 @@ import { sendBesideWorkers } from './attachment/send-beside-workers.ts';
 import { thumbnailMs } from './attachment/thumbnail-ms.ts';
 import { fanoutGrpc, fanoutWeb } from './fanout/fanout.ts';
 import { latency } from './fanout/latency.ts';
+import { relayCost } from './fanout/relay-cost.ts';
 import { replay } from './fanout/replay.ts';
 import { streamMemoryGrpc, streamMemoryWeb } from './fanout/stream-memory.ts';
 import { tenThousandStreams } from './fanout/ten-thousand-streams.ts';
@@ -40,6 +41,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   streamMemoryGrpc,
   streamMemoryWeb,
   replay,
+  relayCost,
   tenThousandStreams,
   listChannels,
   historyPage,

@@ -66,6 +66,7 @@ function eventDeps(deps: RouteDeps): EventDeps {
   return {
     config: deps.config,
     hub: deps.hub,
+    relay: deps.relay,
     tenantStreams: deps.tenantStreams,
     openPresence: (caller, deviceId, kind) => deps.presence.open(caller, deviceId, kind || OTHER_KIND),
     findPresence: (call, userIds) => findPresence(deps, call, userIds),

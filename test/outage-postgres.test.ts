@@ -251,7 +251,9 @@ describe('when the network to PostgreSQL becomes silent', () => {
       repeated.slice(0, first.length),
       first.map(({ message }) => message?.id),
     );
-    const rows = await app.owner<{ id: bigint }[]>`select id from messages where message_type = 'TEXT' order by id`;
+    const rows = await app.owner<
+      { id: bigint }[]
+    >`select id from messages where message_type = 'TEXT' order by id`;
     assert.deepEqual(
       rows.map(({ id }) => id),
       repeated.toSorted((a, b) => Number((a ?? 0n) - (b ?? 0n))),

@@ -19,13 +19,19 @@ export async function createCallers(
   channels: readonly Channel[],
   users: readonly bigint[],
   inFlight: number,
+  tenantId = TENANT,
 ): Promise<(index: number) => Caller> {
-  const callers = await Promise.all(users.map((userId) => createCaller(stack, channels, userId)));
+  const callers = await Promise.all(users.map((userId) => createCaller(stack, channels, userId, tenantId)));
   return (index) => at(callers, (index % inFlight) % callers.length);
 }
 
-async function createCaller(stack: Stack, channels: readonly Channel[], userId: bigint): Promise<Caller> {
-  const metadata = authorization(await stack.tokens.sign({ userId, tenantId: TENANT }));
+async function createCaller(
+  stack: Stack,
+  channels: readonly Channel[],
+  userId: bigint,
+  tenantId: bigint,
+): Promise<Caller> {
+  const metadata = authorization(await stack.tokens.sign({ userId, tenantId }));
   const own = channels.filter(({ members }) => members.includes(userId));
   const messages = Array.from({ length: TEXTS }, (_, index) => {
     return new EncodedMessage(at(own, index % own.length).id, textAt(Number(userId) * 31 + index));

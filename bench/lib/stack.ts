@@ -117,7 +117,15 @@ export class Stack implements AsyncDisposable {
     database: BenchDatabase,
     changes: Readonly<Record<string, string>> = {},
   ): Promise<Child<ServerCommands>> {
-    const env = {
+    return Child.start<ServerCommands>('server.ts', this.environment(database, changes), this.#nodeOptions);
+  }
+
+  /** The environment of such an instance. */
+  environment(
+    database: BenchDatabase,
+    changes: Readonly<Record<string, string>>,
+  ): Readonly<Record<string, string>> {
+    return {
       ...UNLIMITED,
       ...changes,
       GRPC_ADDR: '127.0.0.1:0',
@@ -132,7 +140,6 @@ export class Stack implements AsyncDisposable {
       DRAIN_DELAY_MS: '0',
       DRAIN_TIMEOUT_MS: '500',
     };
-    return Child.start<ServerCommands>('server.ts', env, this.#nodeOptions);
   }
 
   async [Symbol.asyncDispose](): Promise<void> {

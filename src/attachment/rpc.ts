@@ -83,7 +83,7 @@ export function attachmentRoutes(deps: AttachmentDeps): Handlers<typeof Attachme
     async deleteAttachment({ channelId, attachmentId }, call) {
       const events = await db.transaction(call, (sql) => remove(sql, call.caller, channelId, attachmentId));
       messageCache.forget(channelId, events[0]?.seq);
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return {};
     },
   };

@@ -137,7 +137,7 @@ async function finish(parts: ScannerParts, claim: ClaimRow, result: Result): Pro
     };
   });
   messageCache.forget(channelId, events[0]?.seq);
-  relay.publish(events);
+  relay.publish(tenantId, events);
   signalActivities(relay, activities);
 }
 

@@ -40,7 +40,7 @@ export function lifecycleHandlers(deps: Deps): LifecycleHandlers {
         await updateDeleted(sql, tenantId, channelId);
         return appendEvent(sql, channelId, 'CHANNEL_DELETED', userId, toChannelDeleted(channelId, userId));
       });
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       return {};
     },
   };
@@ -72,7 +72,7 @@ export async function setArchived(
     ]);
     return { channel, events: events.flat() };
   });
-  deps.relay.publish(events);
+  deps.relay.publish(caller.tenantId, events);
   return channel;
 }
 

@@ -34,7 +34,7 @@ export function moveHandlers({ config, db, relay }: Deps): MoveHandlers {
       const { channel, mergedId, events } = await db.lockingTransaction(call, lock, (sql) =>
         move({ sql, caller, config }, request),
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { channel: toChannel(channel), mergedChannelId: mergedId ?? 0n };
     },
   };

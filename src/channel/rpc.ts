@@ -51,7 +51,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
       const { channel, events, activities } = await db.transaction(call, (sql) =>
         createGroup({ sql, caller, config, users }, request),
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       signalActivities(relay, activities);
       return { channel: toChannel(channel), membership: toOwnMembership(channel) };
     },
@@ -66,7 +66,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
       const { channel, created, events } = await db.transaction(call, (sql) =>
         createDirect({ sql, caller, config, users }, otherId),
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { channel: toChannel(channel), membership: toOwnMembership(channel), created };
     },
 
@@ -97,7 +97,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
         ]);
         return { channel, events: events.flat() };
       });
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { channel: toChannel(channel) };
     },
   };

@@ -40,7 +40,7 @@ export function topicHandlers({ config, db, directory, relay }: Deps): TopicHand
         lockOf(entity),
         (sql) => getOrCreateTopic({ sql, caller, config, users }, entity, request),
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       signalActivities(relay, activities);
       return { channel: toChannel(channel), created, redirected: !isEntityOf(channel, entity) };
     },

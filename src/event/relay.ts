@@ -10,13 +10,14 @@ import { guard } from '../telemetry/guard.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { LoggedEvent } from './log/wire.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './log/wire.ts';
+import { ALL_INSTANCES, type Group, groupOf, RelayChannels, TENANT_STREAMS } from './relay-channels.ts';
 import type { PresenceUpdate, TypingUpdate } from './subscribe/broadcast.ts';
 import type { Hub } from './subscribe/hub.ts';
 import type { TenantLog } from './tenant-stream/tenant-log.ts';
 
-// Distributed over the nodes of a cluster by their hash tags. An instance publishes on one and subscribes to all.
-const CHANNELS = Array.from({ length: 64 }, (_, shard) => `discuss:relay:{${shard}}`);
 const MAX_UNSENT = 2_000;
+// Between two wake-ups of the tenant streams of other instances.
+const WAKE_UP_MS = 20;
 const NO_CONTEXT = Buffer.alloc(0);
 
 type Payload = MessageInitShape<typeof SubscribeResponseSchema>['payload'];
@@ -26,7 +27,7 @@ type EncodedSignal = { readonly tenantId: bigint; readonly userId: bigint; reado
 
 /**
  * Carries what was committed here to the streams of all instances: to those of this process directly, to the others
- * through Redis pub/sub. Nothing waits for Redis, and nothing is lost with it: the hub reads from the log what did not
+ * through Redis pub/sub. An instance receives what concerns the tenants of its streams. Nothing waits for Redis, and nothing is lost with it: the hub reads from the log what did not
  * arrive.
  */
 export class Relay {
@@ -40,8 +41,9 @@ export class Relay {
   readonly #signer: Signer;
   readonly #deliver: (event: LoggedEvent) => void;
   readonly #deliverEncoded: (payload: Uint8Array) => void;
-  #shard = Math.floor(Math.random() * CHANNELS.length);
+  readonly #channels: RelayChannels;
   #unsent = 0;
+  #wakeUp: NodeJS.Timeout | undefined;
 
   constructor(parts: {
     hub: Hub;
@@ -67,23 +69,37 @@ export class Relay {
     this.#listener = new Listener({
       config: parts.config.redis,
       redis: parts.redis,
-      channels: CHANNELS,
       receive: guard('relay', parts, (message: Buffer) => this.#receive(message)),
       log: parts.log.child({ part: 'relay' }),
     });
+    this.#channels = new RelayChannels(this.#listener);
   }
 
-  /** Whether this instance receives all that the others publish. */
+  /** Whether this instance receives all that it needs. */
   get isSubscribed(): boolean {
-    return this.#listener.subscribed === CHANNELS.length;
+    return this.#channels.isComplete;
   }
 
-  /** Delivers committed events, here and to the other instances. */
-  publish(events: readonly LoggedEvent[]): void {
+  /** Receives what concerns a tenant until the returned function is called. Never takes long. */
+  follow(tenantId: bigint): Promise<() => void> {
+    return this.#channels.follow(groupOf(tenantId));
+  }
+
+  /** Receives that something was committed, for whatever tenant, until the returned function is called. */
+  followCommits(): Promise<() => void> {
+    return this.#channels.follow(TENANT_STREAMS);
+  }
+
+  /** Delivers committed events of a tenant, here and to the other instances. */
+  publish(tenantId: bigint, events: readonly LoggedEvent[]): void {
     for (const event of events) this.#deliver(event);
     if (events.length === 0) return;
     this.#tenantLog.notify();
-    this.#send({ events: events.map(({ payload }) => payload) });
+    this.#send(groupOf(tenantId), { events: events.map(({ payload }) => payload) });
+    this.#wakeUp ??= setTimeout(() => {
+      this.#wakeUp = undefined;
+      this.#send(TENANT_STREAMS, { committed: true });
+    }, WAKE_UP_MS);
   }
 
   /** Sends a message that is in no channel's log to one user's streams. */
@@ -98,7 +114,7 @@ export class Relay {
       this.#hub.broadcast.signal(tenantId, userId, frame);
       return { tenantId, userId, response: frame.binary };
     });
-    if (encoded.length > 0) this.#send({ signals: encoded });
+    for (const [group, items] of byGroup(encoded)) this.#send(group, { signals: items });
   }
 
   /** Sends the presence of users to the streams that share a channel with them or requested them. */
@@ -108,31 +124,32 @@ export class Relay {
       this.#hub.broadcast.presence(update, frame);
       return { ...update, channelIds: [...update.channelIds], response: frame.binary };
     });
-    if (presence.length > 0) this.#send({ presence });
+    for (const [group, items] of byGroup(presence)) this.#send(group, { presence: items });
   }
 
   /** Sends to the other members of a channel that a user types, or stopped. */
-  typing(update: TypingUpdate): void {
+  typing(tenantId: bigint, update: TypingUpdate): void {
     this.#hub.broadcast.typing(update);
     const { channelId, userId, until } = update;
-    this.#send({ typing: [{ channelId, userId, expireTimeMs: BigInt(until) }] });
+    this.#send(groupOf(tenantId), { typing: [{ channelId, userId, expireTimeMs: BigInt(until) }] });
   }
 
   /** Makes the other instances read the list of revocations. */
   revocationsChanged(): void {
-    this.#send({ revocationsChanged: true });
+    this.#send(ALL_INSTANCES, { revocationsChanged: true });
   }
 
   close(): void {
-    this.#listener.close();
+    clearTimeout(this.#wakeUp);
+    this.#channels.close();
   }
 
-  #send(batch: Omit<MessageInitShape<typeof BatchSchema>, '$typeName'>): void {
+  #send(group: Group, batch: Omit<MessageInitShape<typeof BatchSchema>, '$typeName'>): void {
     if (this.#redis.status !== 'ready' || this.#unsent >= MAX_UNSENT) {
       this.#metrics.relayFailures.inc();
       return;
     }
-    const channel = CHANNELS[this.#shard] ?? '';
+    const channel = this.#channels.channelOf(group);
     const bytes = toBinary(BatchSchema, create(BatchSchema, { ...batch, origin: this.#origin }));
     const message = this.#signer.sign(bytes, NO_CONTEXT);
     const sent = this.#listener.sharded
@@ -142,8 +159,7 @@ export class Relay {
     sent
       .catch(() => {
         this.#metrics.relayFailures.inc();
-        // The cluster node that serves this channel may be dead: continue with another.
-        this.#shard = (this.#shard + 1) % CHANNELS.length;
+        this.#channels.skip(group);
       })
       .finally(() => {
         this.#unsent -= 1;
@@ -154,10 +170,11 @@ export class Relay {
     const batch = this.#verify(message);
     if (batch === undefined) this.#metrics.relayRejections.inc();
     if (batch === undefined || batch.origin === this.#origin) return;
+    this.#metrics.relayReceived.inc();
     const { broadcast } = this.#hub;
     if (batch.revocationsChanged) void this.#revocations.refresh();
     for (const payload of batch.events) this.#deliverEncoded(payload);
-    if (batch.events.length > 0) this.#tenantLog.notify();
+    if (batch.committed) this.#tenantLog.notify();
     for (const { tenantId, userId, response } of batch.signals) {
       broadcast.signal(tenantId, userId, toReceivedFrame(response));
     }
@@ -177,4 +194,8 @@ export class Relay {
       return undefined;
     }
   }
+}
+
+function byGroup<T extends { readonly tenantId: bigint }>(items: readonly T[]): Map<Group, T[]> {
+  return Map.groupBy(items, ({ tenantId }) => groupOf(tenantId));
 }

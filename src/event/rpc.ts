@@ -7,6 +7,7 @@ import type { Config } from '../config.ts';
 import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { toFrame } from './log/wire.ts';
+import type { Relay } from './relay.ts';
 import type { Hub } from './subscribe/hub.ts';
 import type { SubscriberStream } from './subscribe/subscriber-stream.ts';
 import type { ChannelState } from './subscribe/subscription.ts';
@@ -16,6 +17,7 @@ import type { TenantStreams } from './tenant-stream/tenant-streams.ts';
 export type EventDeps = {
   readonly config: Config;
   readonly hub: Hub;
+  readonly relay: Relay;
   readonly tenantStreams: TenantStreams;
   /** Marks the user as present until the returned function is called. */
   openPresence(caller: Caller, deviceId: string, kind: string): () => void;
@@ -41,9 +43,11 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
       const watched = new Set(request.presenceUserIds);
       const deviceId = request.device?.id || randomUUID();
       const subscription = { only, watched, deviceId, listStates };
-      const opening = deps.hub.open(call, sink, subscription, cursors);
+      // Before the channels are read, so that what is committed later arrives at once.
+      const following = deps.relay.follow(call.caller.tenantId);
+      const opening = following.then(() => deps.hub.open(call, sink, subscription, cursors));
       // Not awaited here, because this function would keep the request for as long as the stream is open.
-      return serve(deps, call, opening, request.device?.kind ?? '');
+      return serve(deps, call, opening, request.device?.kind ?? '').finally(async () => (await following)());
     },
 
     async streamTenantEvents({ cursor, kinds, fromOldest }, call, sink) {
@@ -54,7 +58,8 @@ export function eventRoutes(deps: EventDeps): Handlers<typeof EventService> {
         kinds: kinds.length === 0 ? undefined : kinds.map(kindName),
       };
       const from = fromCursor(cursor) ?? (fromOldest ? 'oldest' : 'now');
-      return deps.tenantStreams.serve({ filter, from }, call, sink);
+      const unfollow = await deps.relay.followCommits();
+      return deps.tenantStreams.serve({ filter, from }, call, sink).finally(unfollow);
     },
   };
 }

@@ -77,7 +77,7 @@ async function change({ config, db, relay }: Deps, call: Call, { channelId, ...w
     await appendAudit(sql, caller, tenantId, action, details);
     return { member, events: events.flat() };
   });
-  relay.publish(events);
+  relay.publish(call.caller.tenantId, events);
   return { member: toMember(member) };
 }
 

@@ -55,7 +55,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
         await appendAudit(sql, caller, tenantId, 'ROLE_CHANGED', toAudit(channelId, memberId, change));
         return { member, events: events.flat() };
       });
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { member: toMember(member) };
     },
 
@@ -67,7 +67,7 @@ export function roleHandlers({ config, db, relay }: Deps): RoleHandlers {
         const events = await transfer({ sql, caller, config }, channelId, memberId);
         return { events, members: await findMembers(sql, tenantId, channelId, [userId, memberId]) };
       });
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { members: members.map(toMember) };
     },
   };

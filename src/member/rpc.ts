@@ -72,7 +72,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         ]);
         return { added, events: events.flat(), recorded };
       });
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       signalActivities(deps.relay, recorded[0]?.activities);
       return { added: added.map(toMember) };
     },
@@ -98,7 +98,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         ]);
         return { channel: joined, events: events.flat() };
       });
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       return { channel: toChannel(channel), membership: toMembership(channelId, channel) };
     },
 
@@ -125,7 +125,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         ]);
         return events.flat();
       });
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       return {};
     },
 
@@ -148,7 +148,7 @@ export function memberRoutes(deps: MemberDeps): Handlers<typeof MemberService> {
         ]);
         return events.flat();
       });
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       return {};
     },
   };

@@ -37,7 +37,7 @@ export function settingsHandlers({ db, relay }: Deps): SettingsHandlers {
         return { row, events: await appendEvent(sql, channelId, 'MEMBERS_CHANGED', userId, changed) };
       });
       const membership = toMembership(channelId, row);
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       relay.signal(tenantId, userId, { case: 'membershipChanged', value: { membership } });
       return { membership };
     },

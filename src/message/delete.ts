@@ -31,7 +31,7 @@ export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCach
         return { message: tombstone, events: await remove(sql, call.caller, tombstone) };
       });
       deps.messageCache.forget(channelId, events[0]?.seq);
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       return { message: toMessage(message) };
     },
   };

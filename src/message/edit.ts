@@ -39,7 +39,7 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
         (sql) => edit(sql, call.caller, deps.config, request),
       );
       deps.messageCache.forget(request.channelId, events[0]?.seq);
-      deps.relay.publish(events);
+      deps.relay.publish(call.caller.tenantId, events);
       signalActivities(deps.relay, activities);
       const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
       return { message: toMessage(message), ignoredMentionUserIds: ignoredMentions(asked, message.mentions) };

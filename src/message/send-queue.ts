@@ -159,15 +159,15 @@ export class SendQueue {
   }
 
   #deliver(batch: readonly QueuedMessage[], rows: readonly SentRow[]): void {
-    const events = rows
+    const sent = rows
       .filter((row) => row.errorReason === null)
-      .map(({ item, seq, payload }) => ({
-        channelId: batch[item]?.item.channelId ?? 0n,
-        seq,
-        payload,
-      }));
+      .map(({ item, seq, payload }) => {
+        const { channelId = 0n, tenantId = 0n } = batch[item]?.item ?? {};
+        return { tenantId, channelId, seq, payload };
+      });
     try {
-      this.#relay.publish(events);
+      for (const [tenantId, events] of Map.groupBy(sent, (event) => event.tenantId))
+        this.#relay.publish(tenantId, events);
       for (const row of rows) signalActivities(this.#relay, row.activities);
       if (rows.some(({ hasPending }) => hasPending)) this.#activityRecorder.wake();
     } catch (error) {

@@ -34,7 +34,7 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
           return change(sql, call.caller, messageId, { at: row.now, by: userId });
         },
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { message: toMessage(message) };
     },
 
@@ -49,7 +49,7 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
           return change(sql, call.caller, messageId, null);
         },
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { message: toMessage(message) };
     },
 

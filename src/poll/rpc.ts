@@ -42,7 +42,7 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
           return change(sql, tenantId, anonymous ? NO_ACTOR : userId, row.id, null);
         },
       );
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { poll };
     },
 
@@ -53,7 +53,7 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
         if (requirePoll(row).closedAt !== null) return { poll: toResults(row), events: [] };
         return change(sql, call.caller.tenantId, call.caller.userId, row.id, row.now);
       });
-      relay.publish(events);
+      relay.publish(call.caller.tenantId, events);
       return { poll };
     },
 

@@ -79,13 +79,13 @@ export function presenceRoutes(deps: PresenceDeps): Handlers<typeof PresenceServ
       if (row.isRestricted) throw errors.memberMuted();
       if (row.isArchived) throw errors.channelArchived();
       if (row.memberCount > config.typing.maxMembers) return {};
-      const expiry = await typing.start(channelId, call.caller.userId);
+      const expiry = await typing.start(call.caller, channelId);
       return expiry === undefined ? {} : { expireTime: toTimestamp(BigInt(expiry)) };
     },
 
     async stopTyping({ channelId }, call) {
       const row = await requireMember(deps, call, channelId);
-      if (row.memberCount <= config.typing.maxMembers) await typing.stop(channelId, call.caller.userId);
+      if (row.memberCount <= config.typing.maxMembers) await typing.stop(call.caller, channelId);
       return {};
     },
 

@@ -4,6 +4,7 @@ import type { Relay } from '../event/relay.ts';
 import type { Broadcast } from '../event/subscribe/broadcast.ts';
 import type { RedisClient } from '../redis/client.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { UserKey } from './sql.ts';
 import { createTypingCache, type TypingCache } from './typing-cache.ts';
 
 /** Typing indicators. They exist in Redis only, and are not shown while Redis is unavailable. */
@@ -30,12 +31,12 @@ export class Typing {
   }
 
   /** Shows that a member types; returns when that expires, epoch ms, or undefined when Redis is unavailable. */
-  async start(channelId: bigint, userId: bigint): Promise<number | undefined> {
-    return this.#change(channelId, userId, true);
+  async start(user: UserKey, channelId: bigint): Promise<number | undefined> {
+    return this.#change(user, channelId, true);
   }
 
-  async stop(channelId: bigint, userId: bigint): Promise<void> {
-    await this.#change(channelId, userId, false);
+  async stop(user: UserKey, channelId: bigint): Promise<void> {
+    await this.#change(user, channelId, false);
   }
 
   /**
@@ -50,11 +51,15 @@ export class Typing {
       .catch((error) => this.#log.debug({ err: error }, 'typing was not ended; it expires'));
   }
 
-  async #change(channelId: bigint, userId: bigint, starts: boolean): Promise<number | undefined> {
+  async #change(
+    { tenantId, userId }: UserKey,
+    channelId: bigint,
+    starts: boolean,
+  ): Promise<number | undefined> {
     try {
       const { expiry, mustBroadcast } = await this.#cache.change(channelId, userId, starts);
       if (mustBroadcast) {
-        this.#relay.typing({ channelId, userId, until: expiry });
+        this.#relay.typing(tenantId, { channelId, userId, until: expiry });
         this.#metrics.typingBroadcasts.inc();
       }
       return expiry;

@@ -117,9 +117,10 @@ export class ReactionQueue {
     }
   }
 
-  #deliver({ channelId }: ReactedMessage, rows: readonly ReactionRow[]): void {
+  #deliver({ tenantId, channelId }: ReactedMessage, rows: readonly ReactionRow[]): void {
     try {
       this.#relay.publish(
+        tenantId,
         rows.flatMap(({ seq, payload }) => (seq === null ? [] : [{ channelId, seq, payload }])),
       );
       signalActivities(this.#relay, rows.at(-1)?.activities);

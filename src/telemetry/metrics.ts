@@ -90,6 +90,11 @@ export function createMetrics() {
       help: 'Batches of events that could not be published to the other instances.',
       registers,
     }),
+    relayReceived: new Counter({
+      name: 'discuss_relay_received_total',
+      help: 'Messages that were received from other instances.',
+      registers,
+    }),
     relayRejections: new Counter({
       name: 'discuss_relay_rejections_total',
       help: 'Messages on the relay channels of Redis that no instance with a known key sent, or that cannot be decoded.',

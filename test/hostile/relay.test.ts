@@ -24,7 +24,7 @@ describe('messages on the relay channels of Redis', () => {
   });
   after(() => testApp.close());
 
-  const publish = (message: Buffer) => testApp.redis.client.spublish('discuss:relay:{0}', message);
+  const publish = (message: Buffer) => testApp.redis.client.spublish('discuss:relay:{all.0}', message);
   const countOf = async (name: 'relayRejections' | 'listenerErrors') => {
     const counts = testApp.instances.map(async ({ deps }) => {
       const { values } = await deps.metrics[name].get();

@@ -79,7 +79,7 @@ export class Broadcast {
     this.#metrics.liveDelivered.inc({ kind: 'typing' }, sent);
   }
 
-  /** Whether a user's typing was reported, here or at another instance, and has not ended. */
+  /** Whether a user's typing was reported, here or at another instance for a tenant with streams here, and has not ended. */
   isTyping(channelId: bigint, userId: bigint, now: number): boolean {
     return (this.#typing.get(`${channelId}:${userId}`) ?? 0) > now;
   }
