@@ -16,7 +16,10 @@ const PROTOS = ['proto', 'src/event/proto'];
 
 const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['format and lint', () => passes('biome', 'check', '.')],
-  ['types', () => passes('tsc', '--noEmit') && passes('tsc', '--noEmit', '--project', 'client')],
+  [
+    'types',
+    () => ['.', 'client', 'examples/web'].every((path) => passes('tsc', '--noEmit', '--project', path)),
+  ],
   ['imports', () => passes('depcruise', '--config', '.dependency-cruiser.mjs', 'src')],
   ['Lua scripts: syntax and names', isLuaCorrect],
   ['protos: lint', () => passes('buf', 'lint', ...WORKSPACE)],

@@ -1,11 +1,14 @@
 import { constants } from 'node:os';
 import { createTokenSigner, type TokenSigner } from '../test/kit/tokens.ts';
 import { openClamd } from './lib/clamd.ts';
-import { type Demo, LAN, MINH, STRANGER, seedDemo } from './lib/dev-demo.ts';
+import { startDemoPage } from './lib/demo-page.ts';
+import { type Demo, seedDemo } from './lib/dev-demo.ts';
+import type { Author } from './lib/dev-demo-lines.ts';
 import { serviceLog, startService } from './lib/dev-service.ts';
 import { chooseStackPort, DEV_FOLDER, lockStack, removeEnvFile, writeEnvFile } from './lib/dev-state.ts';
 import { openStorage } from './lib/dev-storage.ts';
 import { openDatabase, openRedis } from './lib/dev-stores.ts';
+import { EXTRA_USERS, LAN, MINH, PAGE_USERS, STRANGER } from './lib/dev-users.ts';
 
 const TOKEN_SECONDS = 30 * 24 * 3600;
 const REPEATED_SIGNAL_MS = 1_000;
@@ -49,13 +52,25 @@ async function runStack(signal: AbortSignal): Promise<void> {
     REDIS_URL: redis.url,
   });
   stack.defer(() => service.stop());
-  await until(service.ready(addresses.grpc), signal);
+  const page = startDemoPage({
+    port: addresses.page,
+    webUrl: `http://${addresses.web}`,
+    storageUrl: storage.endpoint,
+    users: PAGE_USERS,
+    names: EXTRA_USERS,
+    sign: (user) => signer.sign(user),
+  });
+  stack.defer(async () => (await page).close());
+  await until(Promise.all([page, service.ready(addresses.grpc)]), signal);
 
   const tokens = await signTokens(signer);
-  const demo = await until(seedDemo(addresses.grpc, tokens.TOKEN_USER_1, tokens.TOKEN_USER_2), signal);
+  const tokenOf = async (author: Author) =>
+    author === undefined ? tokens.TOKEN_SERVICE : signer.sign({ ...author, tenantId: LAN.tenantId });
+  const demo = await until(seedDemo(addresses.grpc, tokenOf), signal);
   const env = {
     DISCUSS_GRPC_ADDR: addresses.grpc,
     DISCUSS_WEB_URL: `http://${addresses.web}`,
+    DISCUSS_PAGE_URL: (await page).url,
     DISCUSS_METRICS_URL: `http://${addresses.metrics}/metrics`,
     DATABASE_URL: database.url,
     DATABASE_OWNER_URL: database.ownerUrl ?? '',
@@ -73,6 +88,7 @@ async function chooseAddresses() {
   return {
     grpc: `127.0.0.1:${await chooseStackPort('grpc', 9092)}`,
     web: `127.0.0.1:${await chooseStackPort('web', 8092)}`,
+    page: await chooseStackPort('page', 8080),
     metrics: `127.0.0.1:${await chooseStackPort('metrics', 9464)}`,
   };
 }
@@ -88,7 +104,7 @@ function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, s
     LIMIT_CANCELLED_PER_MINUTE: '100000',
     LIMIT_STREAM_OPENS_PER_MINUTE: '100000',
     LIMIT_STREAMS_PER_USER: '2000',
-    WEB_ORIGINS: [...ORIGINS, `http://${addresses.web}`].join(','),
+    WEB_ORIGINS: [...ORIGINS, ...originsOf(addresses)].join(','),
   };
   const adjusted = Object.entries(adjustable).map(([name, value]) => [name, process.env[name] ?? value]);
   return {
@@ -101,6 +117,10 @@ function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, s
     WEB_ADDR: addresses.web,
     METRICS_ADDR: addresses.metrics,
   };
+}
+
+function originsOf({ web, page }: Addresses): string[] {
+  return [`http://${web}`, `http://localhost:${page}`, `http://127.0.0.1:${page}`];
 }
 
 async function signTokens(signer: TokenSigner) {
@@ -118,6 +138,7 @@ async function signTokens(signer: TokenSigner) {
 
 function summary(env: Readonly<Record<string, string>>, demo: Demo): string {
   return [
+    `page      ${env['DISCUSS_PAGE_URL']} (open it in two windows)`,
     `gRPC      ${env['DISCUSS_GRPC_ADDR']} (with health and reflection)`,
     `web       ${env['DISCUSS_WEB_URL']} (Connect, gRPC-Web)`,
     `metrics   ${env['DISCUSS_METRICS_URL']}`,

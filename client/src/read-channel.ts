@@ -1,20 +1,26 @@
 import { type CallOptions, createClient, type Transport } from '@connectrpc/connect';
-import { ChannelService } from '../gen/serp/discuss/v1/channel_service_pb.ts';
+import {
+  ChannelService,
+  type ListChannelsResponse_Entry,
+} from '../gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '../gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '../gen/serp/discuss/v1/message_service_pb.ts';
 import type { Store } from './store.ts';
 
-/** Reads all channels of the user, as rows of a channel list. */
+/** Reads all channels of the user. `onEntry` gets what else a list shows, such as the last message. */
 export async function readChannels(
   transport: Transport,
   store: Store,
-  options: CallOptions = {},
+  { onEntry, ...options }: CallOptions & { onEntry?: (entry: ListChannelsResponse_Entry) => void } = {},
 ): Promise<void> {
   const client = createClient(ChannelService, transport);
   for (let pageToken = ''; ; ) {
     const { entries, nextPageToken } = await client.listChannels({ pageToken }, options);
-    for (const { channel, headSeq, membership } of entries)
+    for (const entry of entries) {
+      const { channel, headSeq, membership } = entry;
       if (channel !== undefined) store.loadChannel(channel, headSeq, membership);
+      onEntry?.(entry);
+    }
     if (nextPageToken === '') return;
     pageToken = nextPageToken;
   }

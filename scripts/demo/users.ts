@@ -2,8 +2,8 @@ import { readFileSync } from 'node:fs';
 import type { Interceptor, Transport } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport, Http2SessionManager } from '@connectrpc/connect-node';
 import { createTokenSigner } from '../../test/kit/tokens.ts';
-import { LAN, MINH } from '../lib/dev-demo.ts';
 import { DEV_FOLDER, envFile } from '../lib/dev-state.ts';
+import { EXTRA_USERS, LAN, MINH } from '../lib/dev-users.ts';
 
 export type Edge = 'gRPC' | 'Connect';
 
@@ -21,16 +21,12 @@ export type Connection = {
   cut(): void;
 };
 
-const { tenantId } = LAN;
-const NEW_USERS = ['Camille Durand', 'Budi Santoso', '佐藤 花子', 'Lucía Fernández', 'Alice', 'Quang'];
-
 /** The two users of the demo tenant and some more, with tokens that the service of this folder accepts. */
 export async function createUsers(): Promise<DemoUser[]> {
   const env = readEnv();
   const signer = await createTokenSigner(DEV_FOLDER);
-  const newUsers = NEW_USERS.map((name, index) => ({ userId: 111n + BigInt(index), tenantId, name }));
   return Promise.all(
-    [LAN, MINH, ...newUsers].map(async (user) => {
+    [LAN, MINH, ...EXTRA_USERS].map(async (user) => {
       const token = await signer.sign(user);
       return { ...user, connect: (edge: Edge) => connect(edge, env, token) };
     }),

@@ -1,0 +1,68 @@
+import { type Timestamp, timestampDate } from '@bufbuild/protobuf/wkt';
+import { currentLanguage, t } from './i18n.ts';
+
+const DAY_MS = 86_400_000;
+
+export function timeOf(timestamp: Timestamp | undefined): string {
+  return timestamp === undefined
+    ? ''
+    : format(timestampDate(timestamp), { hour: '2-digit', minute: '2-digit' });
+}
+
+export function fullTimeOf(timestamp: Timestamp | undefined): string {
+  return timestamp === undefined
+    ? ''
+    : format(timestampDate(timestamp), { dateStyle: 'full', timeStyle: 'short' });
+}
+
+/** Identifies the day in the time zone of the browser. */
+export function dayKey(timestamp: Timestamp | undefined): string {
+  return timestamp === undefined ? '' : timestampDate(timestamp).toDateString();
+}
+
+export function dayOf(timestamp: Timestamp | undefined): string {
+  if (timestamp === undefined) return '';
+  const day = dayKey(timestamp);
+  if (day === new Date().toDateString()) return t('today');
+  if (day === new Date(Date.now() - DAY_MS).toDateString()) return t('yesterday');
+  return format(timestampDate(timestamp), {
+    weekday: 'long',
+    day: 'numeric',
+    month: 'long',
+    year: 'numeric',
+  });
+}
+
+/** The time today, else the day. */
+export function shortTimeOf(timestamp: Timestamp | undefined): string {
+  if (timestamp === undefined) return '';
+  if (dayKey(timestamp) === new Date().toDateString()) return timeOf(timestamp);
+  return format(timestampDate(timestamp), { day: 'numeric', month: 'numeric' });
+}
+
+export function sizeOf(bytes: bigint): string {
+  const [value, unit] =
+    bytes < 1_000_000n
+      ? [Math.max(1, Number(bytes) / 1_000), 'kilobyte']
+      : [Number(bytes) / 1_000_000, 'megabyte'];
+  const options = { style: 'unit', unit, maximumFractionDigits: value < 10 ? 1 : 0 } as const;
+  return new Intl.NumberFormat(currentLanguage(), options).format(value);
+}
+
+export function listOf(names: readonly string[]): string {
+  return new Intl.ListFormat(currentLanguage()).format(names);
+}
+
+/** Initials of the first and the last word of a name. */
+export function initialsOf(name: string): string {
+  const words = name.trim().split(/\s+/);
+  const letters = words.length > 1 ? [words[0], words.at(-1)] : words;
+  return letters
+    .map((word) => [...(word ?? '')][0] ?? '')
+    .join('')
+    .toUpperCase();
+}
+
+function format(date: Date, options: Intl.DateTimeFormatOptions): string {
+  return new Intl.DateTimeFormat(currentLanguage() === 'vi' ? 'vi-VN' : 'en-GB', options).format(date);
+}

@@ -1,0 +1,110 @@
+import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import type { Chat } from '../chat.ts';
+import { h } from '../dom.ts';
+import { t } from '../i18n.ts';
+import { icon } from '../icons.ts';
+import { titleOf } from '../people.ts';
+import { messageList } from './message-list.ts';
+import { showError } from './toast.ts';
+import type { View } from './view.ts';
+
+// Pixels from an end at which more is read, or the end counts as reached.
+const NEAR_PX = 600;
+const AT_END_PX = 60;
+const HIGHLIGHT_MS = 2_500;
+
+export type History = View & { jumpTo(messageId: bigint): Promise<void>; openNewest(): Promise<void> };
+
+/** The history of a channel in both directions. */
+export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Message) => void): History {
+  const state = chat.store.channel(channelId);
+  const window = chat.window(channelId);
+  const name = titleOf(chat, state.channel);
+  const list = messageList({ chat, label: t('history', { name }), isInThread: false, onEdit });
+  const beginning = h('p', { class: 'beginning' }, t('beginning', { name }));
+  const spinner = h('p', { class: 'spinner' }, t('loading'));
+  const toNewest = h(
+    'button',
+    {
+      type: 'button',
+      class: 'to-newest',
+      'aria-label': t('toNewest'),
+      on: { click: () => void openNewest() },
+    },
+    icon('down'),
+  );
+  const scroller = h(
+    'div',
+    { class: 'scroller', on: { scroll: onScroll } },
+    spinner,
+    beginning,
+    list.element,
+  );
+  const element = h('div', { class: 'history' }, scroller, toNewest);
+  // The border of what was read stays where it was when the channel was opened.
+  let lastReadId = state.membership?.unreadCount ? state.membership.lastReadMessageId : undefined;
+  let followsEnd = true;
+
+  function update(): void {
+    lastReadId ??= state.membership?.unreadCount ? state.membership.lastReadMessageId : undefined;
+    const messages = window.messages;
+    const anchor = followsEnd ? undefined : firstVisible();
+    const top = anchor?.getBoundingClientRect().top ?? 0;
+    beginning.hidden = window.hasOlder;
+    spinner.hidden = !(window.isLoading && messages.length === 0);
+    list.show(messages, window.hasNewer ? [] : chat.pending(channelId), lastReadId);
+    if (followsEnd && !window.hasNewer) scroller.scrollTop = scroller.scrollHeight;
+    else if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - top;
+    onScroll();
+  }
+
+  function firstVisible(): HTMLElement | undefined {
+    const { top } = scroller.getBoundingClientRect();
+    return [...list.element.querySelectorAll('article')].find(
+      (child) => child.getBoundingClientRect().bottom > top,
+    );
+  }
+
+  function onScroll(): void {
+    const { scrollTop, scrollHeight, clientHeight } = scroller;
+    const below = scrollHeight - clientHeight - scrollTop;
+    followsEnd = below < AT_END_PX && !window.hasNewer;
+    toNewest.hidden = below < clientHeight && !window.hasNewer;
+    if (scrollTop < NEAR_PX && window.hasOlder) void load(() => window.loadOlder());
+    if (below < NEAR_PX && window.hasNewer) void load(() => window.loadNewer());
+    if (followsEnd) markRead();
+  }
+
+  function markRead(): void {
+    const newest = window.messages.at(-1);
+    if (newest !== undefined && document.visibilityState === 'visible')
+      void chat.markRead(channelId, newest.id);
+  }
+
+  async function load(work: () => Promise<void>): Promise<void> {
+    if (window.isLoading) return;
+    try {
+      await work();
+    } catch (error) {
+      showError(error);
+    }
+    if (element.isConnected) update();
+  }
+
+  async function openNewest(): Promise<void> {
+    followsEnd = true;
+    await load(() => window.openNewest());
+  }
+
+  async function jumpTo(messageId: bigint): Promise<void> {
+    followsEnd = false;
+    await load(() => window.openAround(messageId));
+    const target = list.elementOf(messageId);
+    target?.scrollIntoView({ block: 'center' });
+    target?.focus({ preventScroll: true });
+    target?.classList.add('highlight');
+    setTimeout(() => target?.classList.remove('highlight'), HIGHLIGHT_MS);
+  }
+
+  return { element, update, jumpTo, openNewest };
+}

@@ -1,0 +1,126 @@
+import { timestampMs } from '@bufbuild/protobuf/wkt';
+import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import type { Chat, Pending } from '../chat.ts';
+import { ElementCache, h, reconcile } from '../dom.ts';
+import { dayKey, dayOf } from '../format.ts';
+import { currentLanguage, t } from '../i18n.ts';
+import { messageElement, signatureOf } from './message.ts';
+import { messageActions } from './message-actions.ts';
+import { pendingElement } from './pending.ts';
+
+const CONTINUED_MS = 5 * 60_000;
+
+export type MessageListOptions = {
+  readonly chat: Chat;
+  readonly label: string;
+  readonly isInThread: boolean;
+  readonly onEdit: (message: Message) => void;
+};
+
+export type MessageList = {
+  readonly element: HTMLElement;
+  show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: bigint): void;
+  elementOf(messageId: bigint): HTMLElement | undefined;
+};
+
+/** Messages with their days, the border of what was read, and what is being sent. */
+export function messageList({ chat, label, isInThread, onEdit }: MessageListOptions): MessageList {
+  const elements = new ElementCache<HTMLElement>();
+  const shown = new Map<string, Message>();
+  const actions = messageActions(chat, isInThread, onEdit);
+  const element = h('div', {
+    class: 'messages',
+    role: 'log',
+    'aria-label': label,
+    on: { pointerover: onPoint, pointerleave: leave, focusin: onPoint, keydown: onKey },
+  });
+
+  function show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: bigint): void {
+    shown.clear();
+    const wanted: HTMLElement[] = [];
+    let before: Message | undefined;
+    for (const message of messages) {
+      shown.set(`${message.id}`, message);
+      const isNewDay = dayKey(message.createTime) !== dayKey(before?.createTime);
+      if (isNewDay)
+        wanted.push(divider(`day ${dayKey(message.createTime)}`, 'day', dayOf(message.createTime)));
+      const isBorder = before !== undefined && before.id === lastReadId && message.senderId !== chat.user.id;
+      if (isBorder) wanted.push(divider('unread', 'unread', t('newMessages')));
+      const isContinued = !isNewDay && !isBorder && continues(before, message);
+      const context = { chat, isContinued, isInThread };
+      const make = () => messageElement(message, context);
+      wanted.push(elements.get(`${message.id}`, signatureOf(message, context), make));
+      before = message;
+    }
+    for (const item of pending) {
+      const { requestId, failure = '' } = item.entry;
+      const signature = `${failure} ${item.messageId} ${currentLanguage()}`;
+      wanted.push(elements.get(requestId, signature, () => pendingElement(chat, item)));
+    }
+    elements.sweep();
+    keepFocus(() => reconcile(element, wanted));
+    for (const child of wanted) child.tabIndex = child === wanted.at(-1) ? 0 : -1;
+  }
+
+  /** A focused message that changes is replaced by another element. */
+  function keepFocus(work: () => void): void {
+    const focused = document.activeElement?.closest<HTMLElement>('[data-id]');
+    const id = focused !== null && element.contains(focused ?? null) ? focused?.dataset['id'] : undefined;
+    work();
+    if (id !== undefined && !focused?.isConnected) elementOf(BigInt(id))?.focus({ preventScroll: true });
+  }
+
+  function divider(key: string, name: string, text: string): HTMLElement {
+    return elements.get(key, text, () =>
+      h('div', { class: `divider ${name}`, role: 'separator' }, h('span', {}, text)),
+    );
+  }
+
+  function elementOf(messageId: bigint): HTMLElement | undefined {
+    return element.querySelector<HTMLElement>(`[data-id="${messageId}"]`) ?? undefined;
+  }
+
+  function messageAt(target: EventTarget | null): { message: Message; article: HTMLElement } | undefined {
+    const article = target instanceof Element ? target.closest<HTMLElement>('article[data-id]') : null;
+    const message = shown.get(article?.dataset['id'] ?? '');
+    if (article === null || message === undefined || message.deleteTime !== undefined) return undefined;
+    return { message, article };
+  }
+
+  function onPoint({ target }: Event): void {
+    const at = messageAt(target);
+    if (at !== undefined) actions.show(at.message, at.article);
+  }
+
+  function leave(): void {
+    if (!element.contains(document.activeElement)) actions.hide();
+  }
+
+  /** Up and down move between messages; E edits the user's own. */
+  function onKey(event: KeyboardEvent): void {
+    const { key, target } = event;
+    if (!(target instanceof HTMLElement)) return;
+    const article = target.closest('article');
+    if (key === 'ArrowUp' || key === 'ArrowDown') {
+      const articles: (Element | null)[] = [...element.querySelectorAll('article')];
+      const at = articles.indexOf(article);
+      const next = articles[at + (key === 'ArrowUp' ? -1 : 1)];
+      if (next instanceof HTMLElement) next.focus();
+      event.preventDefault();
+    }
+    const at = messageAt(target);
+    if (key.toLowerCase() === 'e' && target === article && at?.message.senderId === chat.user.id) {
+      onEdit(at.message);
+      event.preventDefault();
+    }
+  }
+
+  return { element, show, elementOf };
+}
+
+function continues(before: Message | undefined, { senderId, createTime, pinTime }: Message): boolean {
+  if (before?.createTime === undefined || createTime === undefined || before.notice !== undefined)
+    return false;
+  const age = timestampMs(createTime) - timestampMs(before.createTime);
+  return before.senderId === senderId && pinTime === undefined && age < CONTINUED_MS;
+}

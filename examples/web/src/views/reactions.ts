@@ -1,0 +1,33 @@
+import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import type { Chat } from '../chat.ts';
+import { h } from '../dom.ts';
+import { listOf } from '../format.ts';
+import { t } from '../i18n.ts';
+import { attempt } from './toast.ts';
+
+export const QUICK = ['👍', '❤️', '😂', '🎉', '👀', '✅'];
+
+export function reactionsOf(chat: Chat, message: Message): HTMLElement {
+  return h(
+    'div',
+    { class: 'reactions' },
+    ...message.reactions.map(({ emoji, userIds, count }) => {
+      const names = t('reactions', { emoji, names: listOf(userIds.map((userId) => chat.nameOf(userId))) });
+      const attributes = {
+        type: 'button',
+        'aria-pressed': `${userIds.includes(chat.user.id)}`,
+        'aria-label': `${names} (${count})`,
+        title: names,
+        on: { click: () => void toggleReaction(chat, message, emoji) },
+      };
+      return h('button', attributes, h('span', { class: 'emoji' }, emoji), `${count}`);
+    }),
+  );
+}
+
+export async function toggleReaction(chat: Chat, message: Message, emoji: string): Promise<void> {
+  const { channelId, id: messageId } = message;
+  const given = message.reactions.find((reaction) => reaction.emoji === emoji);
+  const call = given?.userIds.includes(chat.user.id) ? 'removeReaction' : 'addReaction';
+  await attempt(() => chat.messages[call]({ channelId, messageId, emoji }));
+}
