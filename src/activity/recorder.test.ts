@@ -165,6 +165,40 @@ describe('mentions of a whole channel', () => {
     }
   });
 
+  it('of a reply are read if the member reads the thread while they are recorded', async () => {
+    const channelId = await group(lan, 10);
+    const { message: root } = await send(lan, channelId, { mentionScope: MentionScope.UNSPECIFIED });
+    const rootMessageId = root?.id ?? 0n;
+    const [reader, other] = [1, 2].map((index) => at(index));
+    for (const as of [reader, other])
+      await the.client(MessageService, as ?? lan).followThread({ channelId, rootMessageId });
+    const resume = await pause();
+    const { message } = await send(lan, channelId, { replyToMessageId: rootMessageId });
+    const messageId = message?.id ?? 0n;
+    const connection = await the.owner.reserve();
+    await connection`begin`;
+    await connection`select record_message(${messageId}, 'Lan', 0, 100)`;
+    await the.client(MessageService, reader ?? lan).markThreadRead({ channelId, rootMessageId, messageId });
+    await connection`commit`;
+    connection.release();
+    await the.owner`delete from pending_activities where message_id = ${messageId}`;
+    await resume();
+    const isRead = async (as: As = lan) => {
+      const client = the.client(ActivityService, as);
+      const listed = (await client.listActivities({})).activities.find(
+        (activity) => activity.messageId === messageId,
+      );
+      const unread = (await client.listActivities({ unreadOnly: true })).activities;
+      assert.equal((await client.getActivityCounts({})).unreadCount, unread.length);
+      assert.equal(
+        unread.some((activity) => activity.messageId === messageId),
+        listed?.read === false,
+      );
+      return listed?.read;
+    };
+    assert.deepEqual([await isRead(reader), await isRead(other)], [true, false]);
+  });
+
   it('are ignored in channels above the hard limit, for owners too', async () => {
     const { mentionScopeIgnored, message } = await send(lan, await group(lan, 3_000));
     assert.deepEqual([mentionScopeIgnored, message?.mentionScope], [true, MentionScope.UNSPECIFIED]);

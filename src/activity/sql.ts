@@ -38,12 +38,26 @@ function visibleActivities(sql: Sql, tenantId: bigint, userId: bigint) {
     cross join lateral (
       select
         coalesce(m.is_deleted, a.message_id is not null) as is_message_deleted,
-        -- The row remains unread if its portion was recorded while MarkRead ran. Later ones about an older message, such
-        -- as reactions, have another time.
+        -- The row remains unread if its portion was recorded while MarkRead or MarkThreadRead ran. Later ones about an
+        -- older message, such as reactions, have another time.
         a.is_read or (
           a.action_type in ('MENTION_RECEIVED', 'REPLY_RECEIVED', 'MESSAGE_SENT')
           and a."timestamp" = m.created_at
-          and me.last_read_msg_id >= a.message_id
+          and (
+            me.last_read_msg_id >= a.message_id
+            or (
+              -- Those stand for messages outside the thread, too.
+              a.action_type != 'MESSAGE_SENT'
+              and exists (
+                select 1
+                from thread_followers f
+                where f.tenant_id = ${tenantId}
+                  and f.root_id = m.parent_id
+                  and f.user_id = ${userId}
+                  and f.read_reply_id >= a.message_id
+              )
+            )
+          )
         ) is true as is_read
     ) as d
     where a.tenant_id = ${tenantId}
