@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { getOption } from '@bufbuild/protobuf';
+import { type DescMethod, getOption } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
@@ -127,6 +127,29 @@ describe('isolation', () => {
           trial.assertAllowed(fixture));
       });
     }
+
+  it('has a second layer for a service that acts for a user: row-level security shows the rows of that user', async () => {
+    const { db } = fixture.app.instances[0]?.deps ?? assert.fail();
+    const rowsOf = async (kind: 'user' | 'service', userId: bigint, method: DescMethod) => {
+      const caller = { kind, tenantId: TENANT, userId, name: '', roles: new Set<string>() };
+      const scope = { caller, method, signal: new AbortController().signal, deadline: undefined };
+      const [row] = await db.run(
+        scope,
+        (sql) => sql<{ members: number; messages: number }[]>`
+          select
+            (select count(*)::int from channel_members) as members,
+            (select count(*)::int from messages) as messages
+        `,
+      );
+      return [row?.members ?? 0, row?.messages ?? 0] as const;
+    };
+    const { listMessages } = MessageService.method;
+    const [own, all] = [await rowsOf('user', 3n, listMessages), await rowsOf('service', 0n, listMessages)];
+    assert.ok(all[0] > own[0] && all[1] > own[1]);
+    assert.deepEqual(await rowsOf('service', 3n, listMessages), own);
+    // The entity's discussion may be of other users than the one that the service acts for.
+    assert.deepEqual(await rowsOf('service', 3n, ChannelService.method.getOrCreateTopicChannel), all);
+  });
 
   it('sends the stream of a member nothing that an outsider did', async () => {
     const { app, group, topic, publicGroup } = fixture;

@@ -1,7 +1,9 @@
+import type { DescMethod } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import postgres from 'postgres';
 import type { Config } from '../config.ts';
 import type { Caller } from '../rpc/call.ts';
+import { roleOf } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -23,6 +25,8 @@ const LOCK_TIMEOUT_MS = 750;
 
 /** The part of a call that the database needs. */
 export type CallScope = {
+  /** Undefined for jobs. */
+  readonly method?: DescMethod;
   readonly caller: Caller;
   readonly signal: AbortSignal;
   readonly deadline: number | undefined;
@@ -136,7 +140,7 @@ export class Database {
   }
 
   // The deadline is sent as statement_timeout, so that PostgreSQL itself stops a statement whose caller has given up.
-  #settings(sql: Sql, { caller, deadline, signal }: CallScope) {
+  #settings(sql: Sql, { method, caller, deadline, signal }: CallScope) {
     signal.throwIfAborted();
     // A stream's deadline can be later than PostgreSQL can represent.
     const left = Math.min((deadline ?? Number.POSITIVE_INFINITY) - Date.now(), this.#maxDeadlineMs);
@@ -145,7 +149,7 @@ export class Database {
       select
         set_config('app.tenant_id', ${caller.tenantId.toString()}, true),
         set_config('app.user_id', ${caller.userId.toString()}, true),
-        set_config('app.role', ${caller.kind}, true),
+        set_config('app.role', ${roleOf(caller, method)}, true),
         set_config('statement_timeout', ${Math.ceil(left).toString()}, true),
         set_config('lock_timeout', ${LOCK_TIMEOUT_MS.toString()}, true)
     `;

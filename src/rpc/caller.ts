@@ -1,3 +1,5 @@
+import { type DescMethod, getOption } from '@bufbuild/protobuf';
+import { Access, access } from '#gen/serp/discuss/v1/options_pb.ts';
 import type { Caller } from './call.ts';
 import { errors } from './errors.ts';
 
@@ -11,4 +13,13 @@ export function requireTenant({ tenantId }: Caller): void {
  */
 export function isManager(caller: Caller): boolean {
   return caller.kind === 'service' && caller.userId === 0n;
+}
+
+/**
+ * The role of a call in row-level security. A service that acts for a user has the rights of that user only, except in the
+ * RPCs that no user may call.
+ */
+export function roleOf(caller: Caller, method: DescMethod | undefined): Caller['kind'] {
+  if (caller.kind !== 'service' || isManager(caller)) return caller.kind;
+  return method !== undefined && getOption(method, access) === Access.SERVICE ? 'service' : 'user';
 }
