@@ -17,6 +17,7 @@ import { Hub } from './event/subscribe/hub.ts';
 import { TenantLog } from './event/tenant-stream/tenant-log.ts';
 import { TenantStreams } from './event/tenant-stream/tenant-streams.ts';
 import { Jobs } from './jobs/jobs.ts';
+import { openCallSchedule } from './limit/call-schedule.ts';
 import { SharedLimiter } from './limit/limiter.ts';
 import { UnreadCache } from './member/cache.ts';
 import { MessageCache } from './message/cache.ts';
@@ -57,7 +58,11 @@ async function open(config: Config, log: Logger, opened: AsyncDisposableStack): 
   const deps = await openDeps(config, log, opened);
   // The metrics server opens first, but an instance is ready only while both edges serve.
   let isReady = false;
-  const api = await createApi(routes(deps), deps, [auditCalls(deps.db.log)]);
+  const api = await createApi(
+    routes(deps),
+    { ...deps, callSchedule: openCallSchedule(config.call, deps.metrics) },
+    [auditCalls(deps.db.log)],
+  );
   const parts = { api, config, log, metrics: deps.metrics, now: deps.now };
   const metrics = await openMetricsServer(config.metrics.address, deps.metrics, () => isReady);
   opened.defer(() => metrics.close());

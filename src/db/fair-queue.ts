@@ -27,9 +27,10 @@ export class FairQueue<T> {
     return dropped;
   }
 
-  /** The oldest work of the tenant whose turn it is. */
-  shift(): T | undefined {
+  /** The oldest work of the tenant whose turn it is, of those that may have one. */
+  shift(mayHave: (tenantId: bigint) => boolean = () => true): T | undefined {
     for (const [tenantId, waiting] of this.#tenants) {
+      if (!mayHave(tenantId)) continue;
       this.#tenants.delete(tenantId);
       for (const work of waiting) {
         waiting.delete(work);

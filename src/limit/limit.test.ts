@@ -243,7 +243,7 @@ describe('rate limits over several instances', () => {
 
 describe('calls queued for a database connection', () => {
   it('of one tenant give way to those of another', async () => {
-    const the = await app({ DATABASE_CONNECTIONS: '1', DATABASE_QUEUE_SIZE: '5' });
+    const the = await app({ DATABASE_CONNECTIONS: '1', DATABASE_QUEUE_SIZE: '5', CALL_READS: '100' });
     const clients = [1n, 2n].map((tenantId) => the.client(ChannelService, { userId: 1n, tenantId }));
     const served: number[] = [];
     let rejected = 0;

@@ -5,6 +5,7 @@ import type { Config } from '../config.ts';
 import { type Database, isAboutOneItem, isLockTimeout } from '../db/database.ts';
 import { FairQueue } from '../db/fair-queue.ts';
 import type { Relay } from '../event/relay.ts';
+import { TenantMix } from '../limit/tenant-mix.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type SendItem, type SentRow, sendMessages } from './send-sql.ts';
@@ -17,6 +18,9 @@ export type SendQueueParts = {
   readonly metrics: Metrics;
   readonly log: Logger;
 };
+
+// Part of a batch that one tenant can have while others send messages, whose messages wait for the whole batch.
+const TENANT_PART = 4;
 
 type QueuedMessage = {
   readonly item: SendItem;
@@ -37,7 +41,8 @@ type LockedChannel = { readonly tenantId: bigint; readonly key: string };
 /**
  * Group commit of concurrent messages: while one batch is being committed, the next one collects. A lone message is
  * committed at once. Callers and tenants share a batch, which is safe because `send_messages` checks each item
- * separately; places in a batch are assigned to tenants in turn. A channel always maps to the same shard: two batches
+ * separately; places in a batch are assigned to tenants in turn, and while several send messages, each has at most a part of
+ * a batch. A channel always maps to the same shard: two batches
  * with messages of one channel would wait for each other's lock and commit.
  *
  * A shared batch does not wait for a channel that another transaction has locked, such as that of an edit or of another
@@ -53,6 +58,7 @@ export class SendQueue {
   readonly #log: Logger;
   readonly #shards: readonly Shard[];
   readonly #lockedShards = new Map<string, Shard>();
+  readonly #mix = new TenantMix();
 
   constructor(parts: SendQueueParts) {
     this.#db = parts.db;
@@ -67,6 +73,7 @@ export class SendQueue {
   /** Resolves once the message is committed, or rejected by the database function. */
   send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
     signal.throwIfAborted();
+    this.#mix.observe(item.tenantId);
     return new Promise((resolve, reject) =>
       this.#add(this.#shardOf(item), { item, signal, resolve, reject }),
     );
@@ -104,7 +111,7 @@ export class SendQueue {
 
   async #commitNext(shard: Shard): Promise<void> {
     const batch: QueuedMessage[] = [];
-    for (const message of takeNext(shard.waiting, this.#config.batchSize)) {
+    for (const message of this.#takeNext(shard.waiting)) {
       const current = this.#shardOf(message.item);
       // Earlier messages of its channel have moved.
       if (current !== shard) this.#add(current, message);
@@ -112,6 +119,21 @@ export class SendQueue {
     }
     this.#count();
     await this.#commit(shard, batch);
+  }
+
+  #takeNext(queue: FairQueue<QueuedMessage>): QueuedMessage[] {
+    const { batchSize } = this.#config;
+    const tenantLimit = this.#mix.isMixed ? Math.ceil(batchSize / TENANT_PART) : batchSize;
+    const counts = new Map<bigint, number>();
+    const countOf = (tenantId: bigint) => counts.get(tenantId) ?? 0;
+    const taken: QueuedMessage[] = [];
+    while (taken.length < batchSize) {
+      const next = queue.shift((tenantId) => countOf(tenantId) < tenantLimit);
+      if (next === undefined) break;
+      counts.set(next.item.tenantId, countOf(next.item.tenantId) + 1);
+      taken.push(next);
+    }
+    return taken;
   }
 
   #count(): void {
@@ -183,16 +205,6 @@ export class SendQueue {
     this.#log.warn({ err: error, items: batch.length }, 'batch failed; committing its messages one by one');
     for (const waiting of batch) await this.#commit(shard, [waiting]);
   }
-}
-
-function takeNext(queue: FairQueue<QueuedMessage>, limit: number): QueuedMessage[] {
-  const taken: QueuedMessage[] = [];
-  while (taken.length < limit) {
-    const next = queue.shift();
-    if (next === undefined) break;
-    taken.push(next);
-  }
-  return taken;
 }
 
 /** The shard of a channel. */

@@ -14,6 +14,7 @@ import {
   testEnv,
 } from '../../test/kit/edge/edges.ts';
 import { toConfig } from '../config.ts';
+import { openCallSchedule } from '../limit/call-schedule.ts';
 import { LocalLimiter } from '../limit/local.ts';
 import { createLogger } from '../telemetry/log.ts';
 import { createMetrics } from '../telemetry/metrics.ts';
@@ -26,6 +27,7 @@ const parts = {
   log: createLogger('silent'),
   metrics: createMetrics(),
   limiter: new LocalLimiter(Date.now),
+  callSchedule: openCallSchedule(toConfig(testEnv).call, createMetrics()),
   revocations: { isRevoked: () => false },
   now: Date.now,
 };

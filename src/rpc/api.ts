@@ -15,6 +15,7 @@ import { mapErrors } from './interceptors/map-errors.ts';
 import { pageSizes } from './interceptors/page-size.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
+import { type CallSchedule, pace, schedule } from './interceptors/schedule.ts';
 import { validate } from './interceptors/validate.ts';
 import { type AccessError, OpenStreams } from './open-streams.ts';
 import { PendingResponses } from './pending-responses.ts';
@@ -60,12 +61,13 @@ export async function createApi(
     log: Logger;
     metrics: Metrics;
     limiter: Limiter;
+    callSchedule: CallSchedule;
     revocations: { isRevoked(identity: Identity): boolean };
     now: () => number;
   },
   innermost: readonly Interceptor[] = [],
 ): Promise<Api> {
-  const { config, log, metrics, limiter, now } = parts;
+  const { config, log, metrics, limiter, callSchedule, now } = parts;
   const verifyToken = await createTokenVerifier(config.auth, now);
   const accessError: AccessError = (identity) => {
     if (parts.revocations.isRevoked(identity))
@@ -77,7 +79,8 @@ export async function createApi(
   const openStreams = new OpenStreams(accessError);
   const pending = new PendingResponses(config.call, metrics);
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
-  // authorized, and only an authorized call counts against a limit; the request is decoded and validated last.
+  // authorized, and only an authorized call counts against a limit; one that exceeds no limit waits for its turn, and its
+  // request is decoded and validated last.
   const access: readonly Interceptor[] = [
     cancelledCalls.observe,
     mapErrors,
@@ -89,13 +92,14 @@ export async function createApi(
     accessLog(log, metrics),
     ...access,
     rateLimit(limiter, config.limits),
+    schedule(callSchedule),
     limitPending(pending),
     validate,
     pageSizes,
     pageTokens(createSigner(config.secrets.keys, 'page token')),
     ...innermost,
   ];
-  const admission = [accessLog(log, metrics, { failuresOnly: true }), ...access];
+  const admission = [accessLog(log, metrics, { failuresOnly: true }), ...access, pace(callSchedule)];
   const rpcs = routes.flatMap((route) =>
     route.service.methods.map((method) => ({
       method,

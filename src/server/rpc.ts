@@ -4,6 +4,7 @@ import type { ServerLimitsSchema, ServerService } from '#gen/serp/discuss/v1/ser
 import type { Config } from '../config.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
+import { sharesOf } from '../limit/fair-slots.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { CONTRACT_VERSION } from './contract-version.ts';
 
@@ -46,6 +47,7 @@ function toLimits({
     streamOpensPerMinute: limits.streamOpensPerMinute,
     tenantCallsPerMinute: limits.tenantPerMinute,
     tenantBurst: durationFromMs(limits.tenantBurstMs),
+    concurrentReads: sharesOf(call.reads).user,
     cancelledCallsPerMinute: limits.cancelledPerMinute,
     streamsPerUser: limits.streamsPerUser,
     streamsPerTenant: limits.streamsPerTenant,

@@ -128,6 +128,18 @@ export function edgesSettings(read: Reader) {
         'time for running calls to finish when the service stops',
         10_000,
       ),
+      reads: read.count(
+        'CALL_READS',
+        'unary reads that an instance serves at a time; others wait for their turn. A tenant has at most half of them, or a quarter while others make calls; a user has an eighth',
+        32,
+        1,
+      ),
+      queueSize: read.count(
+        'CALL_QUEUE_SIZE',
+        'reads that may wait; of more, the newest of the user and tenant with the most is rejected (OVERLOADED)',
+        2_000,
+        1,
+      ),
       pendingBytes: read.count(
         'PENDING_RESPONSE_BYTES',
         'bytes of responses, and of streams that have ended, that the clients of one user may leave unread on an instance, over both edges, before further calls are rejected (OVERLOADED)',

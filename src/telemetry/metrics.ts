@@ -26,6 +26,11 @@ export function createMetrics() {
       labelNames: ['service', 'method'],
       registers,
     }),
+    callsWaiting: new Gauge({
+      name: 'discuss_calls_waiting',
+      help: 'Reads that wait for their turn.',
+      registers,
+    }),
     items: new Counter({
       name: 'discuss_items_total',
       help: 'Items of batches and of streams of requests, by their outcome.',

@@ -5,12 +5,14 @@ import { after, before, describe, it } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { create, toBinary } from '@bufbuild/protobuf';
 import { BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
+import { type Client, createClient, type Interceptor } from '@connectrpc/connect';
+import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService, SubscribeRequestSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { envelope } from '../../src/rpc/frame.ts';
 import { Target } from '../fuzz/target.ts';
-import type { As } from '../kit/app.ts';
+import type { As, Edge } from '../kit/app.ts';
 import { UnreadCalls } from '../kit/edge/unread-calls.ts';
 import { until } from '../kit/until.ts';
 
@@ -33,6 +35,10 @@ const READS = 30;
 // PENDING_RESPONSE_BYTES is 16 MB, and each response waits twice.
 const MAX_UNREAD_BYTES = 50_000_000;
 const MAX_KEPT_BYTES = 20_000_000;
+
+const READS_AT_ONCE = 24;
+// Four at a time with what is read for them, besides the responses that the client has not read yet.
+const MAX_READ_BYTES = MAX_UNREAD_BYTES + 50_000_000;
 
 const BOMBS = 100;
 const BOMB = gzipSync(Buffer.alloc(67_108_864));
@@ -95,6 +101,27 @@ describe('memory of an instance', () => {
       session.destroy();
     });
 
+    it(`is bounded while a user reads ${READS_AT_ONCE} pages of 3 MB, which take turns, and others are served: ${name}`, async () => {
+      const reader = user(edge === 'grpc' ? 4 : 5);
+      const client = await readerOf(target, edge, reader);
+      const other = target.client(ChannelService, { userId: 1n, tenantId: 2n });
+      await other.listChannels({});
+      const { live } = await target.instance.memory();
+      const reads = Array.from({ length: READS_AT_ONCE }, () =>
+        // The client reads as fast as it can, and the instance may be faster.
+        client
+          .listMessages({ channelId, pageSize: MESSAGES }, { timeoutMs: WAIT_MS })
+          .catch((error) => assert.match(String(error), /are not read/)),
+      );
+      const waiting = async () => (await target.instance.metrics()).get('discuss_calls_waiting') ?? 0;
+      await until(async () => (await waiting()) > 0, 'reads that wait');
+      for (let call = 0; call < 5; call += 1) await other.listChannels({});
+      const during = await target.instance.memory();
+      assert.ok(during.live - live < MAX_READ_BYTES, `${during.live - live} bytes`);
+      await Promise.all(reads);
+      await target.memoryReturns(live, MAX_KEPT_BYTES);
+    });
+
     it(`is bounded while a user does not read ${READS} pages of 3 MB, and returns: ${name}`, async () => {
       const reader = user(edge === 'grpc' ? 2 : 3);
       const request = toBinary(
@@ -114,6 +141,18 @@ describe('memory of an instance', () => {
     });
   }
 });
+
+async function readerOf(target: Target, edge: Edge, as: As): Promise<Client<typeof MessageService>> {
+  const token = await target.token(as);
+  const authorize: Interceptor = (next) => (request) => {
+    request.header.set('authorization', `Bearer ${token}`);
+    return next(request);
+  };
+  const options = { baseUrl: `http://${target.addresses[edge]}`, interceptors: [authorize] };
+  const transport =
+    edge === 'grpc' ? createGrpcTransport(options) : createConnectTransport({ ...options, httpVersion: '2' });
+  return createClient(MessageService, transport);
+}
 
 function user(userId: number): As {
   return { userId: BigInt(userId), tenantId: 1n };

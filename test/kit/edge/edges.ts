@@ -10,6 +10,7 @@ import { SubscribeResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.t
 import type { Config } from '../../../src/config.ts';
 import { openGrpcEdge } from '../../../src/edge/grpc/server.ts';
 import { openWebEdge } from '../../../src/edge/web/server.ts';
+import { openCallSchedule } from '../../../src/limit/call-schedule.ts';
 import { LocalLimiter } from '../../../src/limit/local.ts';
 import { createApi, type Edge } from '../../../src/rpc/api.ts';
 import { type Handlers, type Route, route } from '../../../src/rpc/call.ts';
@@ -53,7 +54,16 @@ export async function openEdges(
   const routes: Route[] = [route(EchoService, { ...defaults, ...handlers })];
   const limiter = new LocalLimiter(now);
   const revocations = { isRevoked: () => false };
-  const api = await createApi(routes, { config, log: logger, metrics, limiter, revocations, now });
+  const callSchedule = openCallSchedule(config.call, metrics);
+  const api = await createApi(routes, {
+    config,
+    log: logger,
+    metrics,
+    limiter,
+    callSchedule,
+    revocations,
+    now,
+  });
   const parts = { api, config, log: logger, metrics, now };
   const [grpc, web] = await Promise.all([openGrpcEdge(parts), openWebEdge(parts)]);
   return {

@@ -1,0 +1,186 @@
+import { type Waiter, wait } from '../db/waiter.ts';
+import type { Caller } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
+import type { ScheduledCall, Slots } from '../rpc/interceptors/schedule.ts';
+import type { TenantMix } from './tenant-mix.ts';
+
+// Parts of all slots: what a tenant can have alone and beside others, and each of its users.
+const LONE_TENANT_PART = 2;
+const TENANT_PART = 4;
+const USER_PART = 8;
+const RETRY_MS = 1_000;
+
+/** A user with calls. */
+type User = {
+  readonly id: bigint;
+  readonly tenant: Tenant;
+  running: number;
+  readonly waiting: Set<Waiter<void>>;
+};
+/** A tenant with calls. `turns`: its users with waiting calls, in the order of their turns. */
+type Tenant = {
+  readonly id: bigint;
+  running: number;
+  waiting: number;
+  readonly users: Map<bigint, User>;
+  readonly turns: Map<bigint, User>;
+};
+
+/** How many calls run at a time: of a tenant while it makes all calls, or beside others, and of a user. */
+export function sharesOf(slots: number) {
+  const part = (count: number) => Math.ceil(slots / count);
+  return { loneTenant: part(LONE_TENANT_PART), tenant: part(TENANT_PART), user: part(USER_PART) };
+}
+
+/**
+ * A number of calls that run at a time; others wait. Tenants have turns, and in each tenant its users, and each of them has at
+ * most a share of the slots. So the calls of one that makes many of them wait for each other, and others nearly not.
+ */
+export class FairSlots implements Slots {
+  readonly #shares: ReturnType<typeof sharesOf>;
+  readonly #mix: TenantMix;
+  readonly #maxWaiting: number;
+  readonly #observe: (waiting: number) => void;
+  readonly #tenants = new Map<bigint, Tenant>();
+  /** Tenants with waiting calls, in the order of their turns. */
+  readonly #turns = new Map<bigint, Tenant>();
+  #free: number;
+  #waiting = 0;
+
+  /** `observe` is called with the number of waiting calls when it changes. */
+  constructor(
+    slots: number,
+    maxWaiting: number,
+    mix: TenantMix,
+    observe: (waiting: number) => void = () => {},
+  ) {
+    this.#free = slots;
+    this.#shares = sharesOf(slots);
+    this.#mix = mix;
+    this.#maxWaiting = maxWaiting;
+    this.#observe = observe;
+  }
+
+  acquire(call: ScheduledCall): Promise<void> | undefined {
+    const { tenantId, userId } = call.caller;
+    const tenant = this.#tenants.get(tenantId);
+    const running = tenant?.users.get(userId)?.running ?? 0;
+    if (this.#hasSlotFor(tenant?.running ?? 0) && this.#mayRun(userId, running)) {
+      this.#run(this.#userOf(call.caller));
+      return undefined;
+    }
+    return wait(
+      call.signal,
+      (waiter) => this.#add(this.#userOf(call.caller), waiter),
+      (waiter) => this.#remove(this.#userOf(call.caller), waiter),
+    );
+  }
+
+  release(caller: Caller): void {
+    const user = this.#userOf(caller);
+    this.#free += 1;
+    user.tenant.running -= 1;
+    user.running -= 1;
+    this.#forgetIdle(user);
+    while (this.#waiting > 0 && this.#free > 0 && this.#startNext());
+  }
+
+  #hasSlotFor(runningOfTenant: number): boolean {
+    if (this.#free === 0 || runningOfTenant >= this.#shares.loneTenant) return false;
+    return runningOfTenant < this.#shares.tenant || !this.#mix.isMixed;
+  }
+
+  // A service that acts for no user has the share of its tenant.
+  #mayRun(userId: bigint, runningOfUser: number): boolean {
+    return userId === 0n || runningOfUser < this.#shares.user;
+  }
+
+  #run(user: User): void {
+    this.#free -= 1;
+    user.tenant.running += 1;
+    user.running += 1;
+  }
+
+  /** Starts the oldest call of the user whose turn it is; returns false when no call may run. */
+  #startNext(): boolean {
+    for (const tenant of this.#turns.values()) {
+      if (!this.#hasSlotFor(tenant.running)) continue;
+      for (const user of tenant.turns.values()) {
+        const [next] = this.#mayRun(user.id, user.running) ? user.waiting : [];
+        if (next === undefined) continue;
+        // Their next turn is after those of the others.
+        this.#turns.delete(tenant.id);
+        this.#turns.set(tenant.id, tenant);
+        tenant.turns.delete(user.id);
+        tenant.turns.set(user.id, user);
+        this.#run(user);
+        this.#remove(user, next);
+        next.start();
+        return true;
+      }
+    }
+    return false;
+  }
+
+  #add(user: User, waiter: Waiter<void>): void {
+    const { tenant } = user;
+    this.#turns.set(tenant.id, tenant);
+    tenant.turns.set(user.id, user);
+    user.waiting.add(waiter);
+    this.#count(tenant, 1);
+    if (this.#waiting > this.#maxWaiting)
+      this.#newest()?.reject(errors.overloaded('too many calls are waiting', this.#maxWaiting, RETRY_MS));
+  }
+
+  #remove(user: User, waiter: Waiter<void>): void {
+    const { tenant } = user;
+    if (!user.waiting.delete(waiter)) return;
+    if (user.waiting.size === 0) tenant.turns.delete(user.id);
+    if (tenant.turns.size === 0) this.#turns.delete(tenant.id);
+    this.#count(tenant, -1);
+    this.#forgetIdle(user);
+  }
+
+  #count(tenant: Tenant, change: 1 | -1): void {
+    tenant.waiting += change;
+    this.#waiting += change;
+    this.#observe(this.#waiting);
+  }
+
+  /** The newest call of the user with the most waiting calls in the tenant with the most. */
+  #newest(): Waiter<void> | undefined {
+    const tenant = longest(this.#turns.values(), ({ waiting }) => waiting);
+    const user = tenant && longest(tenant.turns.values(), ({ waiting }) => waiting.size);
+    return user && [...user.waiting].at(-1);
+  }
+
+  #userOf({ tenantId, userId }: Caller): User {
+    let tenant = this.#tenants.get(tenantId);
+    if (tenant === undefined) {
+      tenant = { id: tenantId, running: 0, waiting: 0, users: new Map(), turns: new Map() };
+      this.#tenants.set(tenantId, tenant);
+    }
+    let user = tenant.users.get(userId);
+    if (user === undefined) {
+      user = { id: userId, tenant, running: 0, waiting: new Set() };
+      tenant.users.set(userId, user);
+    }
+    return user;
+  }
+
+  #forgetIdle({ id, tenant, running, waiting }: User): void {
+    if (running > 0 || waiting.size > 0) return;
+    tenant.users.delete(id);
+    if (tenant.users.size === 0) this.#tenants.delete(tenant.id);
+  }
+}
+
+function longest<T>(items: Iterable<T>, lengthOf: (item: T) => number): T | undefined {
+  let [found, most]: [T | undefined, number] = [undefined, 0];
+  for (const item of items) {
+    const length = lengthOf(item);
+    // Of equals the last, which began to wait last.
+    if (length >= most) [found, most] = [item, length];
+  }
+  return found;
+}
