@@ -7,7 +7,8 @@ const FEATURE_LEVELS = [
   ['channel'],
   ['attachment'],
   ['member', 'message'],
-  ['pin', 'poll', 'search', 'thread'],
+  ['pin', 'poll', 'search', 'thread', 'erasure', 'export'],
+  ['operation'],
   ['admin'],
 ];
 const FEATURES = FEATURE_LEVELS.flat().join('|');

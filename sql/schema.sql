@@ -329,6 +329,7 @@ create table channel_members (
 ) with (fillfactor=80);
 CREATE INDEX idx_channel_members_active ON public.channel_members USING btree (tenant_id, user_id) WHERE ((status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_channel ON public.channel_members USING btree (channel_id, status) WHERE ((status)::text = 'ACTIVE'::text);
+CREATE INDEX idx_channel_members_former ON public.channel_members USING btree (tenant_id, user_id) WHERE ((status)::text = ANY ((ARRAY['LEFT'::character varying, 'REMOVED'::character varying])::text[]));
 CREATE INDEX idx_channel_members_messages ON public.channel_members USING btree (channel_id) WHERE wants_messages;
 CREATE INDEX idx_channel_members_rank ON public.channel_members USING btree (tenant_id, channel_id, (
 CASE role
@@ -813,6 +814,54 @@ comment on column object_deletions.due_at is 'Time of the next attempt, epoch ms
 comment on column object_deletions.attempts is 'Attempts made.';
 comment on column object_deletions.created_at is 'When the object became unused, epoch ms.';
 
+create table operations (
+  id bigint not null default nextval('operations_id_seq'::regclass),
+  tenant_id bigint not null,
+  kind character varying(40) not null,
+  user_id bigint not null,
+  created_at bigint not null,
+  created_by bigint not null,
+  updated_at bigint not null,
+  finished_at bigint,
+  state character varying(20) not null default 'RUNNING'::character varying,
+  error bytea,
+  progress jsonb not null default '{}'::jsonb,
+  counts jsonb not null default '{}'::jsonb,
+  attempt integer not null default 0,
+  instance character varying(100) not null default ''::character varying,
+  due_at bigint not null,
+  constraint operation_ends CHECK ((((state)::text = 'RUNNING'::text) = (finished_at IS NULL))),
+  constraint operations_pkey PRIMARY KEY (id),
+  constraint valid_operation_kind CHECK (((kind)::text = 'ERASE_USER'::text)),
+  constraint valid_operation_state CHECK (((state)::text = ANY ((ARRAY['RUNNING'::character varying, 'SUCCEEDED'::character varying, 'FAILED'::character varying, 'CANCELLED'::character varying])::text[])))
+);
+CREATE INDEX idx_operations_due ON public.operations USING btree (due_at) WHERE (finished_at IS NULL);
+CREATE UNIQUE INDEX idx_operations_subject ON public.operations USING btree (tenant_id, kind, user_id) WHERE (finished_at IS NULL);
+CREATE INDEX idx_operations_tenant ON public.operations USING btree (tenant_id, id DESC);
+alter table operations enable row level security, force row level security;
+create policy system_policy on operations as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on operations to discuss_service;
+grant delete, insert, select, update on operations to discuss_system;
+grant usage on sequence operations_id_seq to discuss_system;
+comment on table operations is 'Long-running operations. One instance at a time works on each in small transactions, and records its progress in them.';
+comment on column operations.id is 'Id of the operation.';
+comment on column operations.tenant_id is 'Tenant of the operation.';
+comment on column operations.kind is 'ERASE_USER.';
+comment on column operations.user_id is 'The user concerned.';
+comment on column operations.created_at is 'When it was started, epoch ms.';
+comment on column operations.created_by is 'Id of the operator who started it; 0 if the token has none.';
+comment on column operations.updated_at is 'When its progress was last recorded, epoch ms.';
+comment on column operations.finished_at is 'When it ended, epoch ms; null while it is in progress.';
+comment on column operations.state is 'RUNNING, SUCCEEDED, FAILED or CANCELLED.';
+comment on column operations.error is 'A google.rpc.Status for FAILED.';
+comment on column operations.progress is 'Where the next step begins; its form depends on kind.';
+comment on column operations.counts is 'What was done so far, by what is counted.';
+comment on column operations.attempt is 'Number of claims. Only the instance of the last one may continue.';
+comment on column operations.instance is 'Instance that works, or worked, on it.';
+comment on column operations.due_at is 'When an instance may claim it, epoch ms: the end of the lease of the one that works on it.';
+
 create table pending_activities (
   message_id bigint not null,
   tenant_id bigint not null,
@@ -965,7 +1014,7 @@ create policy system_policy on search_words as permissive for all to discuss_sys
   with check (true);
 grant select on search_words to discuss_service;
 grant delete, insert, select, update on search_words to discuss_system;
-comment on table search_words is 'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; index_words() maintains this table in the background, up to 200,000 words per tenant. A word outlives its messages.';
+comment on table search_words is 'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; index_words() maintains this table in the background, up to 200,000 words per tenant. A word outlives its messages, unless their sender is erased.';
 comment on column search_words.tenant_id is 'Tenant of the messages.';
 comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
 comment on column search_words.horizon is 'Set only in the row of tenant 0 with the empty word: the events of all transactions below it are processed. Null in all others.';
@@ -1129,6 +1178,36 @@ CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _c
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'MESSAGE_SENT'::text THEN 'There are new messages'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'MESSAGE_SENT'::text THEN ' sent a message'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
 comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';
+
+CREATE OR REPLACE FUNCTION public.advance_operation(_operation_id bigint, _attempt integer, _progress jsonb, _counts jsonb, _lease_ms bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := now_ms();
+begin
+  update operations o
+  set progress = _progress,
+      counts = o.counts || (
+        select coalesce(jsonb_object_agg(c.key, coalesce((o.counts ->> c.key)::bigint, 0) + c.value::bigint), '{}')
+        from jsonb_each_text(_counts) as c
+      ),
+      updated_at = _now,
+      due_at = _now + _lease_ms
+  where o.id = _operation_id
+    and o.attempt = _attempt
+    and o.finished_at is null;
+  if not found then
+    raise exception 'the operation was cancelled, or another instance works on it' using errcode = 'serialization_failure';
+  end if;
+end
+$function$;
+alter function advance_operation(bigint,integer,jsonb,jsonb,bigint) owner to discuss_system;
+revoke all on function advance_operation(bigint,integer,jsonb,jsonb,bigint) from public;
+grant execute on function advance_operation(bigint,integer,jsonb,jsonb,bigint) to discuss_service;
+comment on function advance_operation(bigint,integer,jsonb,jsonb,bigint) is 'Records the progress of an operation in the transaction of a step, adds to its counts and extends its lease. Fails if it was cancelled or another instance has claimed it.';
 
 CREATE OR REPLACE FUNCTION public.advance_retention_run(_run_id bigint, _attempt integer, _kind text, _count bigint, _lease_ms bigint, _is_end boolean DEFAULT false)
  RETURNS void
@@ -1411,6 +1490,32 @@ revoke all on function browse_channels(text[],bigint,integer) from public;
 grant execute on function browse_channels(text[],bigint,integer) to discuss_service;
 comment on function browse_channels(text[],bigint,integer) is 'Public groups of the caller''s tenant whose names contain all the words, ordered by name, after the given channel. Checks tenant and visibility itself, because the service sees no row of channel_names.';
 
+CREATE OR REPLACE FUNCTION public.cancel_operation(_tenant_id bigint, _operation_id bigint, _actor_id bigint)
+ RETURNS operations
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _operation operations;
+begin
+  select o.*
+  into _operation
+  from operations o
+  where o.tenant_id = _tenant_id
+    and o.id = _operation_id
+  for no key update;
+  if found and _operation.finished_at is null then
+    _operation := end_operation(_operation, 'CANCELLED', null, 'operator', _actor_id);
+  end if;
+  return _operation;
+end
+$function$;
+alter function cancel_operation(bigint,bigint,bigint) owner to discuss_system;
+revoke all on function cancel_operation(bigint,bigint,bigint) from public;
+grant execute on function cancel_operation(bigint,bigint,bigint) to discuss_service;
+comment on function cancel_operation(bigint,bigint,bigint) is 'Ends an operation of a tenant that is in progress, and returns it, or null if there is none. Waits for its current step; the next one fails. For operators.';
+
 CREATE OR REPLACE FUNCTION public.certify_purge(_purged jsonb, _action text, _rule jsonb)
  RETURNS void
  LANGUAGE plpgsql
@@ -1630,6 +1735,39 @@ alter function claim_object_deletions(integer,bigint) owner to discuss_system;
 revoke all on function claim_object_deletions(integer,bigint) from public;
 grant execute on function claim_object_deletions(integer,bigint) to discuss_service;
 comment on function claim_object_deletions(integer,bigint) is 'Objects to delete from S3 now, at most _limit. Another call returns them again after _lease_ms, unless finish_object_deletions() removes them.';
+
+CREATE OR REPLACE FUNCTION public.claim_operation(_instance text, _lease_ms bigint, _keep_ms bigint)
+ RETURNS operations
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := now_ms();
+  _operation operations;
+begin
+  delete from operations o where o.finished_at < _now - _keep_ms;
+  update operations o
+  set attempt = o.attempt + 1,
+      instance = _instance,
+      due_at = _now + _lease_ms
+  where o.id = (
+    select x.id
+    from operations x
+    where x.finished_at is null
+      and x.due_at <= _now
+    order by x.due_at
+    limit 1
+    for update skip locked
+  )
+  returning o.* into _operation;
+  return _operation;
+end
+$function$;
+alter function claim_operation(text,bigint,bigint) owner to discuss_system;
+revoke all on function claim_operation(text,bigint,bigint) from public;
+grant execute on function claim_operation(text,bigint,bigint) to discuss_service;
+comment on function claim_operation(text,bigint,bigint) is 'Claims an operation that no instance works on, or whose instance has reported no progress within its lease; null if there is none. Removes operations that ended more than _keep_ms ago (null: none).';
 
 CREATE OR REPLACE FUNCTION public.claim_scans(_limit integer, _lease_ms bigint)
  RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, s3_key text, file_name text, file_type text, file_size bigint, attempts integer)
@@ -1997,6 +2135,35 @@ revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
 comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
+CREATE OR REPLACE FUNCTION public.end_operation(_operation operations, _state text, _error bytea, _actor_kind text, _actor_id bigint)
+ RETURNS operations
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update operations o
+  set state = _state,
+      error = _error,
+      progress = '{}',
+      updated_at = t.now,
+      finished_at = t.now
+  from (select now_ms() as now) as t
+  where o.id = _operation.id
+  returning o.* into _operation;
+  perform append_audit_event(
+    _operation.tenant_id, _actor_kind, _actor_id, 'OPERATION_' || _state,
+    jsonb_build_object(
+      'operation_id', _operation.id::text, 'kind', _operation.kind, 'user_id', _operation.user_id::text,
+      'counts', _operation.counts
+    )
+  );
+  return _operation;
+end
+$function$;
+alter function end_operation(operations,text,bytea,text,bigint) owner to discuss_system;
+revoke all on function end_operation(operations,text,bytea,text,bigint) from public;
+comment on function end_operation(operations,text,bytea,text,bigint) is 'Ends an operation that is locked and in progress, and records in the audit log what it has done.';
+
 CREATE OR REPLACE FUNCTION public.ensure_partitions(_now_ms bigint DEFAULT now_ms())
  RETURNS SETOF text
  LANGUAGE plpgsql
@@ -2077,6 +2244,206 @@ $function$;
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
 comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages with their words, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
+
+CREATE OR REPLACE FUNCTION public.erase_activities(_tenant_id bigint, _user_id bigint, _after bigint, _scan integer, OUT hold_id bigint, OUT erased integer, OUT next_after bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+  hold_id := erasure_hold(_tenant_id, _user_id, '{}');
+  if hold_id is not null then
+    return;
+  end if;
+  with page as (
+    select a.id, a."timestamp", a.tenant_id, a.user_id, a.actor_id, a.collapsed_reactions
+    from activity_feed a
+    where a.id > _after
+    order by a.id
+    limit _scan
+  ),
+  removed as (
+    delete from activity_feed a
+    using page p
+    where a.id = p.id
+      and a."timestamp" = p."timestamp"
+      and p.tenant_id = _tenant_id
+      and (
+        p.user_id = _user_id
+        or p.actor_id = _user_id
+        or p.collapsed_reactions @> jsonb_build_array(jsonb_build_object('user_id', _user_id))
+      )
+    returning 1
+  )
+  select
+    (select count(*) from removed),
+    case when count(*) = _scan then max(p.id) else 0 end
+  into erased, next_after
+  from page p;
+end
+$function$;
+alter function erase_activities(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function erase_activities(bigint,bigint,bigint,integer) from public;
+grant execute on function erase_activities(bigint,bigint,bigint,integer) to discuss_service;
+comment on function erase_activities(bigint,bigint,bigint,integer) is 'Removes activities for or by a user among _scan activities of all tenants after an id, because no index has the actor. next_after: where to continue; 0: at the end. Nothing is removed while there is a legal hold on the user (hold_id).';
+
+CREATE OR REPLACE FUNCTION public.erase_messages(_channel_id bigint, _user_id bigint, _message_ids bigint[])
+ RETURNS text[]
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _tenant_id constant bigint := app_tenant_id();
+  _ids bigint[];
+  _words text[];
+begin
+  _ids := array(
+    select m.id
+    from messages m
+    where m.id = any (_message_ids)
+      and m.channel_id = _channel_id
+      and m.tenant_id = _tenant_id
+      and m.sender_id = _user_id
+  );
+  _words := array(
+    select distinct x.word
+    from message_words w
+    cross join lateral unnest(tsvector_to_array(ts_filter(w.search_vector, '{a}'))) as x(word)
+    where w.message_id = any (_ids)
+      and length(x.word) between 4 and 64
+  );
+  delete from message_words w where w.message_id = any (_ids);
+  delete from attachments a where a.tenant_id = _tenant_id and a.message_id = any (_ids);
+  delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = any (_ids);
+  delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = any (_ids);
+  delete from pending_activities p where p.message_id = any (_ids);
+  delete from activity_feed a where a.message_id = any (_ids);
+  -- The document requires content in messages of type TEXT.
+  update messages m
+  set content = case when m.message_type = 'TEXT' then '[erased]' else '' end,
+      mentions = '{}',
+      mention_scope = null,
+      metadata = null,
+      reactions = '[]',
+      file_names = ''
+  where m.id = any (_ids);
+  return _words;
+end
+$function$;
+alter function erase_messages(bigint,bigint,bigint[]) owner to discuss_system;
+revoke all on function erase_messages(bigint,bigint,bigint[]) from public;
+grant execute on function erase_messages(bigint,bigint,bigint[]) to discuss_service;
+comment on function erase_messages(bigint,bigint,bigint[]) is 'Removes what remains of deleted messages of a user in a locked channel of the caller''s tenant: content, mentions, metadata, files, edits, votes, words and activities. Returns words that searches might know only from these messages, see remove_unused_words().';
+
+CREATE OR REPLACE FUNCTION public.erase_traces(_channel_id bigint, _user_id bigint, _message_id bigint)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _tenant_id constant bigint := app_tenant_id();
+begin
+  update messages m
+  set notice = case when m.notice ->> 'actorId' = _user_id::text then m.notice - 'actorName' else m.notice end,
+      mentions = array_remove(m.mentions, _user_id),
+      reactions = coalesce(
+        (
+          select jsonb_agg(jsonb_set(t.reaction, '{users}', u.users) order by t.nth)
+          from jsonb_array_elements(m.reactions) with ordinality as t(reaction, nth)
+          cross join lateral (
+            select coalesce(jsonb_agg(e.id order by e.nth), '[]') as users
+            from jsonb_array_elements(t.reaction -> 'users') with ordinality as e(id, nth)
+            where e.id != to_jsonb(_user_id)
+          ) as u
+          where u.users != '[]'
+        ),
+        '[]'
+      ),
+      event_seq = case
+        when m.is_deleted then m.event_seq
+        else (select c.event_seq + 1 from channels c where c.id = m.channel_id)
+      end
+  where m.id = _message_id
+    and m.channel_id = _channel_id
+    and m.tenant_id = _tenant_id
+    and m.sender_id != _user_id;
+  if not found then
+    return false;
+  end if;
+  delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = _message_id and v.user_id = _user_id;
+  delete from activity_feed a
+  where a.message_id = _message_id
+    and (
+      a.user_id = _user_id
+      or a.actor_id = _user_id
+      or a.collapsed_reactions @> jsonb_build_array(jsonb_build_object('user_id', _user_id))
+    );
+  return true;
+end
+$function$;
+alter function erase_traces(bigint,bigint,bigint) owner to discuss_system;
+revoke all on function erase_traces(bigint,bigint,bigint) from public;
+grant execute on function erase_traces(bigint,bigint,bigint) to discuss_service;
+comment on function erase_traces(bigint,bigint,bigint) is 'Removes mentions, reactions, votes, activities and the name of a user from the message of another user or a notice, in a locked channel of the caller''s tenant. Unless the message is deleted, the caller must append an event of it next.';
+
+CREATE OR REPLACE FUNCTION public.erase_user_rows(_tenant_id bigint, _user_id bigint, OUT uploads integer, OUT status character varying, OUT status_text character varying, OUT expires_at bigint, OUT updated_at bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  delete from attachments a
+  where a.tenant_id = _tenant_id
+    and a.uploader_id = _user_id
+    and a.message_id is null;
+  get diagnostics uploads = row_count;
+  update channel_members m
+  set metadata = null
+  where m.tenant_id = _tenant_id
+    and m.user_id = _user_id
+    and m.channel_id = any (array(select c.channel_id from list_member_channels(_tenant_id, _user_id, 0, 1000000) as c))
+    and m.metadata is not null;
+  delete from idempotency_keys k
+  where k.tenant_id = _tenant_id
+    and k.user_id = _user_id;
+  update user_statuses s
+  set status = 'ONLINE',
+      status_text = '',
+      expires_at = null,
+      updated_at = greatest(now_ms(), s.updated_at + 1)
+  where s.tenant_id = _tenant_id
+    and s.user_id = _user_id
+  returning s.status, s.status_text, s.expires_at, s.updated_at
+  into status, status_text, expires_at, updated_at;
+end
+$function$;
+alter function erase_user_rows(bigint,bigint) owner to discuss_system;
+revoke all on function erase_user_rows(bigint,bigint) from public;
+grant execute on function erase_user_rows(bigint,bigint) to discuss_service;
+comment on function erase_user_rows(bigint,bigint) is 'Removes what is left of a user besides messages and activities: uploads that were not sent, settings of channels, request ids, and the status, which is returned as it is then (null if there was none).';
+
+CREATE OR REPLACE FUNCTION public.erasure_hold(_tenant_id bigint, _user_id bigint, _channel_ids bigint[])
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT min(h.id) AS min
+    FROM legal_holds h
+   WHERE ((h.tenant_id = erasure_hold._tenant_id) AND (h.released_at IS NULL) AND ((h.user_id = erasure_hold._user_id) OR (h.channel_id = ANY (erasure_hold._channel_ids)) OR (EXISTS ( SELECT
+            FROM channels c
+           WHERE ((c.id = ANY (erasure_hold._channel_ids)) AND ((c.type)::text = 'TOPIC'::text) AND ((c.entity_type)::text = (h.entity_type)::text) AND (c.entity_id = h.entity_id)))) OR (EXISTS ( SELECT
+            FROM channel_entity_aliases a
+           WHERE ((a.tenant_id = erasure_hold._tenant_id) AND (a.channel_id = ANY (erasure_hold._channel_ids)) AND ((a.entity_type)::text = (h.entity_type)::text) AND (a.entity_id = h.entity_id))))));
+END;
+alter function erasure_hold(bigint,bigint,bigint[]) owner to discuss_system;
+revoke all on function erasure_hold(bigint,bigint,bigint[]) from public;
+comment on function erasure_hold(bigint,bigint,bigint[]) is 'The oldest legal hold on a user, on one of these channels, or on an entity whose discussion is in one of them; null if there is none.';
 
 CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
  RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
@@ -2383,6 +2750,256 @@ alter function expired_messages(bigint,integer) owner to discuss_system;
 revoke all on function expired_messages(bigint,integer) from public;
 comment on function expired_messages(bigint,integer) is 'At most _limit deleted messages whose period of retention is over, oldest deletion first. _age_ms is the configured period; null: never.';
 
+CREATE OR REPLACE FUNCTION public.export_activities(_tenant_id bigint, _user_id bigint, _after_time bigint, _after_id bigint, _limit integer)
+ RETURNS TABLE(key bigint, part bigint, line text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT a."timestamp",
+     a.id,
+     (jsonb_strip_nulls(jsonb_build_object('kind', 'activity', 'id', (a.id)::text, 'type', a.action_type, 'actorId', (a.actor_id)::text, 'entityType', a.entity_type, 'entityId', (a.entity_id)::text, 'channelId', (a.channel_id)::text, 'messageId', (a.message_id)::text, 'title', a.title, 'description', a.description, 'read', a.is_read, 'metadata', a.metadata, 'eventTime', export_time(a."timestamp"))))::text AS jsonb_strip_nulls
+    FROM activity_feed a
+   WHERE ((a.tenant_id = export_activities._tenant_id) AND (a.user_id = export_activities._user_id) AND (a."timestamp" >= export_activities._after_time) AND (ROW(a."timestamp", a.id) > ROW(export_activities._after_time, export_activities._after_id)))
+   ORDER BY a."timestamp", a.id
+  LIMIT export_activities._limit;
+END;
+alter function export_activities(bigint,bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function export_activities(bigint,bigint,bigint,bigint,integer) from public;
+grant execute on function export_activities(bigint,bigint,bigint,bigint,integer) to discuss_service;
+comment on function export_activities(bigint,bigint,bigint,bigint,integer) is 'Lines of the feed of a user after (_after_time, _after_id), oldest first, for ExportUser. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.export_channel(_tenant_id bigint, _channel_id bigint)
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (jsonb_strip_nulls(jsonb_build_object('kind', 'channel', 'id', (c.id)::text, 'type', c.type, 'name', c.name, 'description', c.description, 'entityType', c.entity_type, 'entityId', (c.entity_id)::text, 'private', c.is_private, 'archived', c.is_archived, 'metadata', c.metadata, 'creatorId', (c.created_by)::text, 'createTime', export_time(c.created_at), 'updateTime', export_time(c.updated_at), 'deleteTime', export_time(c.deleted_at), 'mergedInto', (c.merged_into)::text)))::text AS jsonb_strip_nulls
+    FROM channels c
+   WHERE ((c.tenant_id = export_channel._tenant_id) AND (c.id = export_channel._channel_id));
+END;
+alter function export_channel(bigint,bigint) owner to discuss_system;
+revoke all on function export_channel(bigint,bigint) from public;
+grant execute on function export_channel(bigint,bigint) to discuss_service;
+comment on function export_channel(bigint,bigint) is 'The line of a channel for ExportChannel, also of a deleted one. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.export_files(_tenant_id bigint, _message_id bigint, _uploader_id bigint)
+ RETURNS text
+ LANGUAGE sql
+ STABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (jsonb_agg(jsonb_build_object('id', (a.id)::text, 'messageId', (COALESCE(a.message_id, (0)::bigint))::text, 'channelId', (a.channel_id)::text, 'fileName', a.file_name, 'byteCount', (a.file_size)::text, 'contentType', COALESCE(a.file_type, ''::character varying), 'location', a.s3_url) ORDER BY a."position", a.id))::text AS jsonb_agg
+    FROM attachments a
+   WHERE ((a.tenant_id = export_files._tenant_id) AND ((a.message_id = export_files._message_id) OR ((export_files._message_id IS NULL) AND (a.message_id IS NULL) AND (a.uploader_id = export_files._uploader_id))));
+END;
+revoke all on function export_files(bigint,bigint,bigint) from public;
+grant execute on function export_files(bigint,bigint,bigint) to discuss_system;
+comment on function export_files(bigint,bigint,bigint) is 'Files of a message, or with null those that a user uploaded and did not send, as JSON of ExportedFile; null without any.';
+
+CREATE OR REPLACE FUNCTION public.export_ids(_ids bigint[])
+ RETURNS jsonb
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE STRICT
+RETURN to_jsonb((_ids)::text[]);
+revoke all on function export_ids(bigint[]) from public;
+grant execute on function export_ids(bigint[]) to discuss_system;
+comment on function export_ids(bigint[]) is 'Ids as a JSON array of strings.';
+
+CREATE OR REPLACE FUNCTION public.export_members(_tenant_id bigint, _channel_id bigint, _after bigint, _limit integer)
+ RETURNS TABLE(key bigint, line text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT m.user_id,
+     (jsonb_strip_nulls(jsonb_build_object('kind', 'member', 'userId', (m.user_id)::text, 'role', m.role, 'status', m.status, 'joinTime', export_time(m.joined_at), 'leaveTime', export_time(m.left_at), 'removerId', (m.removed_by)::text, 'readMessageId', (m.last_read_msg_id)::text)))::text AS jsonb_strip_nulls
+    FROM channel_members m
+   WHERE ((m.tenant_id = export_members._tenant_id) AND (m.channel_id = export_members._channel_id) AND (m.user_id > export_members._after))
+   ORDER BY m.user_id
+  LIMIT export_members._limit;
+END;
+alter function export_members(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function export_members(bigint,bigint,bigint,integer) from public;
+grant execute on function export_members(bigint,bigint,bigint,integer) to discuss_service;
+comment on function export_members(bigint,bigint,bigint,integer) is 'Lines of the current and former members of a channel after a user, for ExportChannel. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.export_memberships(_tenant_id bigint, _user_id bigint, _after bigint, _limit integer)
+ RETURNS TABLE(key bigint, line text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT l.channel_id,
+     (jsonb_strip_nulls(jsonb_build_object('kind', 'membership', 'channelId', (c.id)::text, 'channelType', c.type, 'channelName', c.name, 'role', m.role, 'status', m.status, 'joinTime', export_time(m.joined_at), 'leaveTime', export_time(m.left_at), 'readMessageId', (m.last_read_msg_id)::text, 'muted', m.is_muted, 'pinned', m.is_pinned, 'notificationLevel', m.notification_level, 'metadata', m.metadata)))::text AS jsonb_strip_nulls
+    FROM ((list_member_channels(export_memberships._tenant_id, export_memberships._user_id, export_memberships._after, export_memberships._limit) l(channel_id)
+      JOIN channels c ON ((c.id = l.channel_id)))
+      JOIN channel_members m ON (((m.channel_id = l.channel_id) AND (m.user_id = export_memberships._user_id))))
+   ORDER BY l.channel_id;
+END;
+alter function export_memberships(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function export_memberships(bigint,bigint,bigint,integer) from public;
+grant execute on function export_memberships(bigint,bigint,bigint,integer) to discuss_service;
+comment on function export_memberships(bigint,bigint,bigint,integer) is 'Lines of the channels of which a user is or was a member, after a channel, for ExportUser. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.export_messages(_tenant_id bigint, _channel_id bigint, _user_id bigint, _after bigint, _after_part bigint, _scan integer, _limit integer)
+ RETURNS TABLE(key bigint, part bigint, line text, files text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH page AS (
+          SELECT m.id,
+             m.channel_id,
+             m.sender_id,
+             m.tenant_id,
+             m.content,
+             m.message_type,
+             m.mentions,
+             m.parent_id,
+             m.thread_count,
+             m.is_edited,
+             m.edited_at,
+             m.is_deleted,
+             m.deleted_at,
+             m.deleted_by,
+             m.reactions,
+             m.read_by,
+             m.metadata,
+             m.created_at,
+             m.updated_at,
+             m.post_seq,
+             m.event_seq,
+             m.created_event_seq,
+             m.mention_scope,
+             m.also_in_channel,
+             m.thread_user_count,
+             m.thread_users,
+             m.last_reply_at,
+             m.pinned_at,
+             m.pinned_by,
+             m.pin_seq,
+             m.notice,
+             m.file_names
+            FROM messages m
+           WHERE ((m.channel_id = export_messages._channel_id) AND (m.tenant_id = export_messages._tenant_id) AND (m.id >= (export_messages._after +
+                 CASE
+                     WHEN (export_messages._after_part = 2147483647) THEN 1
+                     ELSE 0
+                 END)))
+           ORDER BY m.id
+          LIMIT export_messages._scan
+         ), lines AS (
+          SELECT m.id AS key,
+             0 AS part
+            FROM page m
+           WHERE ((ROW(m.id, 0) > ROW(export_messages._after, export_messages._after_part)) AND ((export_messages._user_id IS NULL) OR (m.sender_id = export_messages._user_id) OR (m.mentions @> ARRAY[export_messages._user_id]) OR (m.reactions @> jsonb_build_array(jsonb_build_object('users', jsonb_build_array(export_messages._user_id)))) OR (EXISTS ( SELECT
+                    FROM poll_votes v
+                   WHERE ((v.tenant_id = export_messages._tenant_id) AND (v.message_id = m.id) AND (v.user_id = export_messages._user_id))))))
+         UNION ALL
+          SELECT e.message_id,
+             e.version
+            FROM (page m
+              JOIN message_edits e ON (((e.tenant_id = export_messages._tenant_id) AND (e.message_id = m.id))))
+           WHERE ((ROW(e.message_id, e.version) > ROW(export_messages._after, export_messages._after_part)) AND ((export_messages._user_id IS NULL) OR (m.sender_id = export_messages._user_id)))
+   ORDER BY 1, 2
+  LIMIT export_messages._limit
+         )
+  SELECT l.key,
+     l.part,
+     (jsonb_strip_nulls(
+         CASE
+             WHEN (l.part > 0) THEN ( SELECT jsonb_build_object('kind', 'version', 'channelId', (m.channel_id)::text, 'messageId', (m.id)::text, 'version', e.version, 'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata, 'writeTime', export_time(e.created_at)) AS jsonb_build_object
+                FROM message_edits e
+               WHERE ((e.tenant_id = export_messages._tenant_id) AND (e.message_id = l.key) AND (e.version = l.part)))
+             WHEN ((export_messages._user_id IS NOT NULL) AND (m.sender_id <> export_messages._user_id)) THEN jsonb_build_object('kind', 'trace', 'channelId', (m.channel_id)::text, 'messageId', (m.id)::text, 'mentioned', (m.mentions @> ARRAY[export_messages._user_id]), 'reactions', ( SELECT jsonb_agg((r.reaction -> 'emoji'::text)) AS jsonb_agg
+                FROM jsonb_array_elements(m.reactions) r(reaction)
+               WHERE ((r.reaction -> 'users'::text) @> to_jsonb(export_messages._user_id))), 'votedOptionIds', ( SELECT jsonb_agg(v.option_id ORDER BY v.option_id) AS jsonb_agg
+                FROM poll_votes v
+               WHERE ((v.tenant_id = export_messages._tenant_id) AND (v.message_id = m.id) AND (v.user_id = export_messages._user_id))))
+             ELSE jsonb_build_object('kind', 'message', 'channelId', (m.channel_id)::text, 'id', (m.id)::text, 'position', (m.post_seq)::text, 'senderId', (m.sender_id)::text, 'type', m.message_type, 'content', m.content, 'mentionUserIds', export_ids(m.mentions), 'mentionScope', m.mention_scope, 'rootMessageId', (m.parent_id)::text, 'metadata', m.metadata, 'notice', m.notice, 'createTime', export_time(m.created_at), 'editTime', export_time(m.edited_at), 'deleteTime', export_time(m.deleted_at), 'deleterId', (m.deleted_by)::text, 'pinTime', export_time(m.pinned_at), 'pinnerId', (m.pinned_by)::text, 'reactions', ( SELECT jsonb_agg(jsonb_build_object('emoji', (r.reaction -> 'emoji'::text), 'userIds', ( SELECT jsonb_agg(u.id ORDER BY u.nth) AS jsonb_agg
+                        FROM jsonb_array_elements_text((r.reaction -> 'users'::text)) WITH ORDINALITY u(id, nth))) ORDER BY r.nth) AS jsonb_agg
+                FROM jsonb_array_elements(m.reactions) WITH ORDINALITY r(reaction, nth)), 'votes', ( SELECT jsonb_agg(jsonb_build_object('userId', (v.user_id)::text, 'optionId', v.option_id) ORDER BY v.option_id, v.user_id) AS jsonb_agg
+                FROM poll_votes v
+               WHERE ((v.tenant_id = export_messages._tenant_id) AND (v.message_id = m.id) AND (export_messages._user_id IS NULL))))
+         END))::text AS jsonb_strip_nulls,
+         CASE
+             WHEN ((l.part = 0) AND ((export_messages._user_id IS NULL) OR (m.sender_id = export_messages._user_id))) THEN export_files(export_messages._tenant_id, m.id, (0)::bigint)
+             ELSE NULL::text
+         END AS "case"
+    FROM (lines l
+      JOIN page m ON ((m.id = l.key)))
+ UNION ALL
+  SELECT max(m.id) AS max,
+     2147483647,
+     NULL::text,
+     NULL::text
+    FROM page m
+   WHERE (( SELECT count(*) AS count
+            FROM lines) < export_messages._limit)
+  HAVING (count(*) > 0)
+  ORDER BY 1, 2;
+END;
+alter function export_messages(bigint,bigint,bigint,bigint,bigint,integer,integer) owner to discuss_system;
+revoke all on function export_messages(bigint,bigint,bigint,bigint,bigint,integer,integer) from public;
+grant execute on function export_messages(bigint,bigint,bigint,bigint,bigint,integer,integer) to discuss_service;
+comment on function export_messages(bigint,bigint,bigint,bigint,bigint,integer,integer) is 'Lines of the messages of a channel, each followed by its earlier versions, after (_after, _after_part): of all, or of a user, with lines for the mentions, reactions and votes of the user in other messages. Reads _scan messages and returns at most _limit lines; the last row has no line, unless there are _limit lines, and is where to continue. No row: there are no more. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.export_time(_ms bigint)
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE STRICT
+RETURN to_char((to_timestamp((((_ms)::numeric / 1000.0))::double precision) AT TIME ZONE 'UTC'::text), 'YYYY-MM-DD"T"HH24:MI:SS.MS"Z"'::text);
+revoke all on function export_time(bigint) from public;
+grant execute on function export_time(bigint) to discuss_system;
+comment on function export_time(bigint) is 'Epoch ms as RFC 3339.';
+
+CREATE OR REPLACE FUNCTION public.export_user(_tenant_id bigint, _user_id bigint)
+ RETURNS TABLE(line text, files text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (jsonb_strip_nulls(jsonb_build_object('kind', 'user', 'userId', (u.id)::text, 'status', s.status, 'statusText', s.status_text, 'statusExpireTime', export_time(s.expires_at))))::text AS jsonb_strip_nulls,
+     export_files(export_user._tenant_id, NULL::bigint, export_user._user_id) AS export_files
+    FROM (( SELECT export_user._user_id AS id) u
+      LEFT JOIN user_statuses s ON (((s.tenant_id = export_user._tenant_id) AND (s.user_id = u.id))));
+END;
+alter function export_user(bigint,bigint) owner to discuss_system;
+revoke all on function export_user(bigint,bigint) from public;
+grant execute on function export_user(bigint,bigint) to discuss_service;
+comment on function export_user(bigint,bigint) is 'The first line of a user for ExportUser, with the files that were uploaded and not sent. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.find_operation(_tenant_id bigint, _operation_id bigint)
+ RETURNS SETOF operations
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT o.id,
+     o.tenant_id,
+     o.kind,
+     o.user_id,
+     o.created_at,
+     o.created_by,
+     o.updated_at,
+     o.finished_at,
+     o.state,
+     o.error,
+     o.progress,
+     o.counts,
+     o.attempt,
+     o.instance,
+     o.due_at
+    FROM operations o
+   WHERE ((o.tenant_id = find_operation._tenant_id) AND (o.id = find_operation._operation_id));
+END;
+alter function find_operation(bigint,bigint) owner to discuss_system;
+revoke all on function find_operation(bigint,bigint) from public;
+grant execute on function find_operation(bigint,bigint) to discuss_service;
+comment on function find_operation(bigint,bigint) is 'An operation of a tenant. For operators.';
+
 CREATE OR REPLACE FUNCTION public.find_sent_message(_tenant_id bigint, _user_id bigint, _request_id uuid)
  RETURNS SETOF messages
  LANGUAGE sql
@@ -2415,6 +3032,32 @@ alter function finish_object_deletions(bigint[]) owner to discuss_system;
 revoke all on function finish_object_deletions(bigint[]) from public;
 grant execute on function finish_object_deletions(bigint[]) to discuss_service;
 comment on function finish_object_deletions(bigint[]) is 'Removes deletions that the store has confirmed.';
+
+CREATE OR REPLACE FUNCTION public.finish_operation(_operation_id bigint, _attempt integer, _state text, _error bytea)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _operation operations;
+begin
+  select o.*
+  into _operation
+  from operations o
+  where o.id = _operation_id
+    and o.attempt = _attempt
+    and o.finished_at is null
+  for no key update;
+  if found then
+    perform end_operation(_operation, _state, _error, 'job', 0);
+  end if;
+end
+$function$;
+alter function finish_operation(bigint,integer,text,bytea) owner to discuss_system;
+revoke all on function finish_operation(bigint,integer,text,bytea) from public;
+grant execute on function finish_operation(bigint,integer,text,bytea) to discuss_service;
+comment on function finish_operation(bigint,integer,text,bytea) is 'Ends an operation that the instance of this attempt works on.';
 
 CREATE OR REPLACE FUNCTION public.index_messages(_limit integer)
  RETURNS TABLE(events integer, lag_ms bigint)
@@ -2857,6 +3500,54 @@ revoke all on function list_entity_activities(bigint,text,bigint,bigint,bigint,i
 grant execute on function list_entity_activities(bigint,text,bigint,bigint,bigint,integer) to discuss_service;
 comment on function list_entity_activities(bigint,text,bigint,bigint,bigint,integer) is 'Activities of all users about an entity, newest first, after a place in that order. _channel_id is the topic channel of the entity, which the calling statement looks up. Checks membership of it, because the policy of activity_feed shows a user its own rows only.';
 
+CREATE OR REPLACE FUNCTION public.list_erasable_messages(_tenant_id bigint, _channel_id bigint, _user_id bigint, _before bigint, _scan integer, _limit integer, OUT own_ids bigint[], OUT trace_ids bigint[], OUT next_before bigint)
+ RETURNS record
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH page AS (
+          SELECT m.id,
+             (m.sender_id = list_erasable_messages._user_id) AS is_own,
+                 CASE
+                     WHEN (m.sender_id = list_erasable_messages._user_id) THEN ((NOT m.is_deleted) OR (m.content <> ALL (ARRAY[''::text, '[erased]'::text])) OR (m.mentions <> '{}'::bigint[]) OR (m.metadata IS NOT NULL))
+                     ELSE ((m.mentions @> ARRAY[list_erasable_messages._user_id]) OR (((m.notice ->> 'actorId'::text) = (list_erasable_messages._user_id)::text) AND (m.notice ? 'actorName'::text)) OR (m.reactions @> jsonb_build_array(jsonb_build_object('users', jsonb_build_array(list_erasable_messages._user_id)))) OR (EXISTS ( SELECT
+                        FROM poll_votes v
+                       WHERE ((v.tenant_id = list_erasable_messages._tenant_id) AND (v.message_id = m.id) AND (v.user_id = list_erasable_messages._user_id)))))
+                 END AS is_concerned
+            FROM messages m
+           WHERE ((m.channel_id = list_erasable_messages._channel_id) AND (m.tenant_id = list_erasable_messages._tenant_id) AND (m.id < list_erasable_messages._before))
+           ORDER BY m.id DESC
+          LIMIT list_erasable_messages._scan
+         ), concerned AS (
+          SELECT p.id,
+             p.is_own
+            FROM page p
+           WHERE p.is_concerned
+           ORDER BY p.id DESC
+          LIMIT list_erasable_messages._limit
+         )
+  SELECT COALESCE(( SELECT array_agg(c.id ORDER BY c.id DESC) AS array_agg
+            FROM concerned c
+           WHERE c.is_own), '{}'::bigint[]) AS "coalesce",
+     COALESCE(( SELECT array_agg(c.id ORDER BY c.id DESC) AS array_agg
+            FROM concerned c
+           WHERE (NOT c.is_own)), '{}'::bigint[]) AS "coalesce",
+         CASE
+             WHEN (( SELECT count(*) AS count
+                FROM concerned) = _limit) THEN ( SELECT min(c.id) AS min
+                FROM concerned c)
+             WHEN (( SELECT count(*) AS count
+                FROM page) = _scan) THEN ( SELECT min(p.id) AS min
+                FROM page p)
+             ELSE (0)::bigint
+         END AS "case";
+END;
+alter function list_erasable_messages(bigint,bigint,bigint,bigint,integer,integer) owner to discuss_system;
+revoke all on function list_erasable_messages(bigint,bigint,bigint,bigint,integer,integer) from public;
+grant execute on function list_erasable_messages(bigint,bigint,bigint,bigint,integer,integer) to discuss_service;
+comment on function list_erasable_messages(bigint,bigint,bigint,bigint,integer,integer) is 'Messages of a channel before an id, newest first, that the erasure of a user concerns: at most _limit of _scan messages. own_ids: of the user and not erased yet; trace_ids: of others, with a mention, reaction or vote of the user, and notices with the name of the user. next_before: where to continue; 0: the channel has no more.';
+
 CREATE OR REPLACE FUNCTION public.list_events(_channel_id bigint, _after bigint, _limit integer, _bytes integer)
  RETURNS TABLE(channel_id bigint, seq bigint, payload bytea)
  LANGUAGE sql
@@ -2928,6 +3619,29 @@ alter function list_inactive_groups(bigint,integer) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint,integer) from public;
 grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
 comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for the period of their tenant or channel, on which there is no legal hold. Reads all channels.';
+
+CREATE OR REPLACE FUNCTION public.list_member_channels(_tenant_id bigint, _user_id bigint, _after bigint, _limit integer)
+ RETURNS TABLE(channel_id bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT m.channel_id
+    FROM ( SELECT a.channel_id
+            FROM channel_members a
+           WHERE ((a.tenant_id = list_member_channels._tenant_id) AND (a.user_id = list_member_channels._user_id) AND ((a.status)::text = ANY ((ARRAY['ACTIVE'::character varying, 'MUTED'::character varying])::text[])))
+         UNION ALL
+          SELECT f.channel_id
+            FROM channel_members f
+           WHERE ((f.tenant_id = list_member_channels._tenant_id) AND (f.user_id = list_member_channels._user_id) AND ((f.status)::text = ANY ((ARRAY['LEFT'::character varying, 'REMOVED'::character varying])::text[])))) m
+   WHERE (m.channel_id > list_member_channels._after)
+   ORDER BY m.channel_id
+  LIMIT list_member_channels._limit;
+END;
+alter function list_member_channels(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function list_member_channels(bigint,bigint,bigint,integer) from public;
+grant execute on function list_member_channels(bigint,bigint,bigint,integer) to discuss_service;
+comment on function list_member_channels(bigint,bigint,bigint,integer) is 'Channels after an id of which a user is or was a member, archived and deleted ones included.';
 
 CREATE OR REPLACE FUNCTION public.list_mismatched_channels(_ids bigint[])
  RETURNS TABLE(part text, checked bigint, wrong bigint[])
@@ -3017,6 +3731,37 @@ revoke all on function list_object_keys(text,text,text,integer) from public;
 grant execute on function list_object_keys(text,text,text,integer) to discuss_service;
 comment on function list_object_keys(text,text,text,integer) is 'Keys of the objects of all tenants that the database knows of, with _after < key <= _last (null for no bound), in the order of bytes, at most _limit; and whether the object must exist: not during its upload, and not while it is queued for deletion. For operators; empty for other callers.';
 
+CREATE OR REPLACE FUNCTION public.list_operations(_tenant_id bigint, _before bigint, _limit integer)
+ RETURNS SETOF operations
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT o.id,
+     o.tenant_id,
+     o.kind,
+     o.user_id,
+     o.created_at,
+     o.created_by,
+     o.updated_at,
+     o.finished_at,
+     o.state,
+     o.error,
+     o.progress,
+     o.counts,
+     o.attempt,
+     o.instance,
+     o.due_at
+    FROM operations o
+   WHERE ((o.tenant_id = list_operations._tenant_id) AND (o.id < list_operations._before))
+   ORDER BY o.id DESC
+  LIMIT list_operations._limit;
+END;
+alter function list_operations(bigint,bigint,integer) owner to discuss_system;
+revoke all on function list_operations(bigint,bigint,integer) from public;
+grant execute on function list_operations(bigint,bigint,integer) to discuss_service;
+comment on function list_operations(bigint,bigint,integer) is 'Operations of a tenant before an id, newest first. For operators.';
+
 CREATE OR REPLACE FUNCTION public.list_retention_rules(_tenant_id bigint, _after bigint, _limit integer)
  RETURNS SETOF retention_rules
  LANGUAGE sql
@@ -3097,6 +3842,29 @@ alter function list_status_overrides(bigint[],bigint[]) owner to discuss_system;
 revoke all on function list_status_overrides(bigint[],bigint[]) from public;
 grant execute on function list_status_overrides(bigint[],bigint[]) to discuss_service;
 comment on function list_status_overrides(bigint[],bigint[]) is 'Statuses that users of any tenants set, to be copied to Redis when a device of theirs connects.';
+
+CREATE OR REPLACE FUNCTION public.lock_for_erasure(_channel_id bigint, _user_id bigint, OUT is_deleted boolean, OUT hold_id bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  -- As purges do: a hold that is placed now waits for this transaction.
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+  select c.deleted_at is not null
+  into is_deleted
+  from channels c
+  where c.id = _channel_id
+    and c.tenant_id = app_tenant_id()
+  for no key update;
+  hold_id := erasure_hold(app_tenant_id(), _user_id, array[_channel_id]);
+end
+$function$;
+alter function lock_for_erasure(bigint,bigint) owner to discuss_system;
+revoke all on function lock_for_erasure(bigint,bigint) from public;
+grant execute on function lock_for_erasure(bigint,bigint) to discuss_service;
+comment on function lock_for_erasure(bigint,bigint) is 'Locks a channel of the caller''s tenant, also a deleted one, for the erasure of a user, and returns whether it is deleted (null: it does not exist) and a legal hold that prevents the erasure.';
 
 CREATE OR REPLACE FUNCTION public.lock_public_group(_channel_id bigint)
  RETURNS boolean
@@ -3510,6 +4278,20 @@ revoke all on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) fr
 grant execute on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) to discuss_service;
 comment on function post_notice(bigint,jsonb,bigint,bytea,integer,integer) is 'Posts a notice in a channel of the caller''s tenant, archived or not, and returns its event as stored. Locks the channel''s row until commit. Checks only the tenant.';
 
+CREATE OR REPLACE FUNCTION public.postpone_operation(_operation_id bigint, _attempt integer, _delay_ms bigint)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ UPDATE operations o SET due_at = (now_ms() + postpone_operation._delay_ms)
+   WHERE ((o.id = postpone_operation._operation_id) AND (o.attempt = postpone_operation._attempt) AND (o.finished_at IS NULL));
+END;
+alter function postpone_operation(bigint,integer,bigint) owner to discuss_system;
+revoke all on function postpone_operation(bigint,integer,bigint) from public;
+grant execute on function postpone_operation(bigint,integer,bigint) to discuss_service;
+comment on function postpone_operation(bigint,integer,bigint) is 'Ends the lease of an operation after a delay, so that any instance continues it.';
+
 CREATE OR REPLACE FUNCTION public.postpone_scan(_id bigint, _delay_ms bigint, _counts boolean)
  RETURNS void
  LANGUAGE plpgsql
@@ -3563,6 +4345,40 @@ alter function presence_audiences(bigint[],bigint[],integer,integer) owner to di
 revoke all on function presence_audiences(bigint[],bigint[],integer,integer) from public;
 grant execute on function presence_audiences(bigint[],bigint[],integer,integer) to discuss_service;
 comment on function presence_audiences(bigint[],bigint[],integer,integer) is 'For users of any tenants, the channels whose members are notified of their presence: those with at most _max_members members, and all DIRECT ones, at most _max_channels per user; and the texts that they set. One call serves one broadcast.';
+
+CREATE OR REPLACE FUNCTION public.preview_erasure(_tenant_id bigint, _user_id bigint, _limit integer, OUT hold_id bigint, OUT channels bigint, OUT messages bigint, OUT activities bigint, OUT uploads bigint)
+ RETURNS record
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _channel_ids bigint[];
+begin
+  select coalesce(array_agg(m.channel_id), '{}'), count(*), coalesce(sum(m.own_posts), 0)
+  into _channel_ids, channels, messages
+  from channel_members m
+  where m.tenant_id = _tenant_id
+    and m.user_id = _user_id
+    and m.channel_id = any (array(select c.channel_id from list_member_channels(_tenant_id, _user_id, 0, 1000000) as c));
+  hold_id := erasure_hold(_tenant_id, _user_id, _channel_ids);
+  select count(*)
+  into activities
+  from (
+    select from activity_feed a where a.tenant_id = _tenant_id and a.user_id = _user_id limit _limit
+  ) as a;
+  select count(*)
+  into uploads
+  from attachments a
+  where a.tenant_id = _tenant_id
+    and a.uploader_id = _user_id
+    and a.message_id is null;
+end
+$function$;
+alter function preview_erasure(bigint,bigint,integer) owner to discuss_system;
+revoke all on function preview_erasure(bigint,bigint,integer) from public;
+grant execute on function preview_erasure(bigint,bigint,integer) to discuss_service;
+comment on function preview_erasure(bigint,bigint,integer) is 'The legal hold that prevents the erasure of a user, if there is one, and what it would erase: at most _limit activities of the feed of the user.';
 
 CREATE OR REPLACE FUNCTION public.preview_retention(_deleted_ms bigint, _activity_ms bigint, _inactive_ms bigint, _limit integer, OUT messages integer, OUT channels integer, OUT activities integer, OUT archived integer)
  RETURNS record
@@ -4955,6 +5771,50 @@ revoke all on function remove_abandoned_uploads(bigint,integer) from public;
 grant execute on function remove_abandoned_uploads(bigint,integer) to discuss_service;
 comment on function remove_abandoned_uploads(bigint,integer) is 'Removes at most _limit files that were uploaded, or began to be, longer than _age_ms ago and are in no message. Returns their number. Their objects are queued for deletion.';
 
+CREATE OR REPLACE FUNCTION public.remove_unused_words(_tenant_id bigint, _words text[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET enable_seqscan TO 'off'
+ SET gin_fuzzy_search_limit TO '100000'
+AS $function$
+declare
+  _unused text[];
+  _removed int;
+begin
+  _unused := array(
+    select x.word
+    from unnest(_words) as x(word)
+    where not exists (
+      select
+      from message_words w
+      where w.tenant_id = _tenant_id
+        and w.search_vector @@ ('''' || replace(replace(x.word, '\', '\\'), '''', '''''') || ''':A')::tsquery
+    )
+  );
+  if _unused = '{}' then
+    return 0;
+  end if;
+  -- In the order of index_words(): the number first.
+  perform 1 from search_words k where k.tenant_id = _tenant_id and k.word = '' for no key update;
+  delete from search_words k
+  where k.tenant_id = _tenant_id
+    and k.word = any (_unused)
+    and k.word != '';
+  get diagnostics _removed = row_count;
+  update search_words k
+  set words = k.words - _removed
+  where k.tenant_id = _tenant_id
+    and k.word = '';
+  return _removed;
+end
+$function$;
+alter function remove_unused_words(bigint,text[]) owner to discuss_system;
+revoke all on function remove_unused_words(bigint,text[]) from public;
+grant execute on function remove_unused_words(bigint,text[]) to discuss_service;
+comment on function remove_unused_words(bigint,text[]) is 'Removes those of the words from a tenant''s words for searches that no message contains any more, and returns their number.';
+
 CREATE OR REPLACE FUNCTION public.repair_channels(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
  LANGUAGE sql
@@ -5947,6 +6807,37 @@ CREATE OR REPLACE FUNCTION public.shorten_reactions(_reactions jsonb)
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN CASE WHEN (NOT (_reactions @? '$[*]."users"[20]'::jsonpath)) THEN (_reactions)::text ELSE (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(shorten_reactions._reactions) WITH ORDINALITY t(reaction, nth)) END;
 comment on function shorten_reactions(jsonb) is 'Reactions as JSON text, with the first 20 users of each emoji; count is the number of users where there are more.';
+
+CREATE OR REPLACE FUNCTION public.start_operation(_tenant_id bigint, _kind text, _user_id bigint, _actor_id bigint)
+ RETURNS operations
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _operation operations;
+  _now constant bigint := now_ms();
+begin
+  insert into operations (tenant_id, kind, user_id, created_at, created_by, updated_at, due_at)
+  values (_tenant_id, _kind, _user_id, _now, _actor_id, _now, _now)
+  on conflict do nothing
+  returning * into _operation;
+  if not found then
+    select o.*
+    into _operation
+    from operations o
+    where o.tenant_id = _tenant_id
+      and o.kind = _kind
+      and o.user_id = _user_id
+      and o.finished_at is null;
+  end if;
+  return _operation;
+end
+$function$;
+alter function start_operation(bigint,text,bigint,bigint) owner to discuss_system;
+revoke all on function start_operation(bigint,text,bigint,bigint) from public;
+grant execute on function start_operation(bigint,text,bigint,bigint) to discuss_service;
+comment on function start_operation(bigint,text,bigint,bigint) is 'Starts an operation on a user, or returns the one that is in progress; null if that one has ended at this moment. For operators.';
 
 CREATE OR REPLACE FUNCTION public.storage_stats(_tenant_id bigint)
  RETURNS TABLE(bytes bigint, files bigint, pending_scans bigint, queued_deletions bigint)

@@ -15,11 +15,13 @@ import { type AttachmentDeps, attachmentRoutes } from './attachment/rpc.ts';
 import { entityActivityRoutes } from './channel/entity-activities.ts';
 import { type ChannelDeps, channelRoutes } from './channel/rpc.ts';
 import { type EventDeps, eventRoutes } from './event/rpc.ts';
+import { exportRoutes } from './export/rpc.ts';
 import { jobRoutes } from './jobs/rpc.ts';
 import { type MemberDeps, memberRoutes } from './member/rpc.ts';
 import { listChannelStates } from './membership/sql.ts';
 import { toChannelState } from './membership/view.ts';
 import { type MessageDeps, messageRoutes } from './message/rpc.ts';
+import { operationRoutes } from './operation/rpc.ts';
 import { pinRoutes } from './pin/rpc.ts';
 import { pollRoutes } from './poll/rpc.ts';
 import { findPresence, OTHER_KIND } from './presence/find.ts';
@@ -56,7 +58,13 @@ export function routes(deps: RouteDeps): Route[] {
     route(ActivityService, { ...activityRoutes(deps), ...entityActivityRoutes(deps) }),
     route(PresenceService, presenceRoutes(deps)),
     route(EventService, eventRoutes(eventDeps(deps))),
-    route(AdminService, { ...adminRoutes(deps), ...jobRoutes(deps), ...reconcileRoutes(deps) }),
+    route(AdminService, {
+      ...adminRoutes(deps),
+      ...jobRoutes(deps),
+      ...reconcileRoutes(deps),
+      ...operationRoutes(deps),
+      ...exportRoutes(deps),
+    }),
     route(ServerService, serverRoutes(deps)),
   ];
 }

@@ -128,7 +128,7 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   opened.defer(() => storage.close());
   const thumbnails = new Thumbnails();
   opened.defer(() => thumbnails.close());
-  const jobs = new Jobs({ ...deps, storage, thumbnails, messageCache });
+  const jobs = new Jobs({ ...deps, storage, thumbnails, messageCache, presence });
   opened.defer(() => jobs.close());
   const queues = { sendQueue, reactionQueue };
   return { ...deps, ...queues, hub, tenantStreams, presence, typing, messageCache, unreadCache, storage };

@@ -63,6 +63,8 @@ describe('page tokens of other callers', () => {
         .client(AdminService, operator)
         .setRetention({ tenantId: TENANT, channelId, deletedDays: 5_000 });
     for (let runs = 0; runs < 2; runs += 1) await app.client(AdminService, operator).runRetention({});
+    for (const userId of [998n, 999n])
+      await app.client(AdminService, operator).eraseUser({ tenantId: TENANT, userId });
     for (const value of [1n, 2n])
       await app
         .client(AdminService, operator)

@@ -140,6 +140,7 @@ describe('responses', () => {
       small(AdminService.method.listRetentionRuns, { pageSize: COUNT }, 2 * COUNT, operator),
       small(AdminService.method.listRetentionRules, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
       small(AdminService.method.listAuditEvents, { pageSize: COUNT, tenantId: 78n }, undefined, operator),
+      small(AdminService.method.listOperations, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
       small(AdminService.method.reconcileCounters, { pageSize: 100 }, undefined, operator),
     ];
   }
@@ -181,7 +182,8 @@ describe('responses', () => {
 });
 
 // Lists of at most 1,000 items of some 100 bytes, the reactions of one message, and batches, which name the items that are
-// left out to stay below the maximum (src/message/batch.test.ts, src/channel/batch.test.ts).
+// left out to stay below the maximum (src/message/batch.test.ts, src/channel/batch.test.ts). An export splits its rows by size
+// (src/export/rpc.test.ts).
 const BOUNDED: readonly string[] = [
   'AddMembersResponse.added',
   'AddReactionResponse.reactions',
@@ -195,6 +197,8 @@ const BOUNDED: readonly string[] = [
   'CreateUploadResponse.parts',
   'EditMessageResponse.ignored_mention_user_ids',
   'EnsurePartitionsResponse.created_partitions',
+  'ExportChannelResponse.files',
+  'ExportUserResponse.files',
   'GetActivityCountsResponse.entries',
   'GetPollResponse.own_option_ids',
   'GetPresenceResponse.users',
@@ -254,6 +258,10 @@ async function fill(the: App): Promise<{ channelId: bigint; rootMessageId: bigin
   await the.owner`
     insert into channel_entity_aliases (tenant_id, entity_type, entity_id, channel_id, created_at)
     values (${tenantId}, ${ENTITY.type}, ${ENTITY.id}, ${channelId}, 1)
+  `;
+  await the.owner`
+    insert into operations (tenant_id, kind, user_id, created_at, created_by, updated_at, due_at, finished_at, state)
+    select 77, 'ERASE_USER', i, 1, 1, 1, 1, now_ms(), 'CANCELLED' from generate_series(1, ${2 * COUNT}) as i
   `;
   await the.owner`
     insert into legal_holds (tenant_id, user_id, reason, placed_at, placed_by)

@@ -81,6 +81,11 @@ create index idx_channel_members_active
   on channel_members (tenant_id, user_id)
   where status in ('ACTIVE', 'MUTED');
 
+-- Channels that a user has left: EraseUser, ExportUser.
+create index idx_channel_members_former
+  on channel_members (tenant_id, user_id)
+  where status in ('LEFT', 'REMOVED');
+
 -- Members of a channel by role and then by user: ListMembers, and whether another owner remains.
 create index idx_channel_members_rank
   on channel_members (

@@ -23,7 +23,7 @@ create table search_words (
   primary key (tenant_id, word)
 );
 comment on table search_words is
-  'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; index_words() maintains this table in the background, up to 200,000 words per tenant. A word outlives its messages.';
+  'Distinct words of each tenant''s messages, to find words by a part of them. An index on the parts would be written by every message; index_words() maintains this table in the background, up to 200,000 words per tenant. A word outlives its messages, unless their sender is erased.';
 comment on column search_words.tenant_id is 'Tenant of the messages.';
 comment on column search_words.word is 'The word without diacritics, in lower case, at least 4 characters.';
 comment on column search_words.horizon is

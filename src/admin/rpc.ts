@@ -16,6 +16,13 @@ type AdminHandlers = Omit<
   | 'listRetentionRuns'
   | 'setRetention'
   | 'listRetentionRules'
+  | 'eraseUser'
+  | 'getOperation'
+  | 'listOperations'
+  | 'waitOperation'
+  | 'cancelOperation'
+  | 'exportChannel'
+  | 'exportUser'
 >;
 
 export function adminRoutes(deps: Deps): AdminHandlers {

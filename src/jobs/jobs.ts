@@ -4,6 +4,7 @@ import { purgeObjects } from '../attachment/purge.ts';
 import { type ScannerParts, scanFiles } from '../attachment/scanner.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
+import { type OperationParts, runOperations } from '../operation/run.ts';
 import { indexMessages } from '../search/sql.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type PurgeParts, purge } from './purge.ts';
@@ -13,7 +14,7 @@ const SETTLE_BATCH = 500;
 const INDEX_BATCH = 2_000;
 const PRUNE_MS = 30_000;
 
-export type JobParts = Omit<PurgeParts, 'isClosed'> & ScannerParts;
+export type JobParts = Omit<PurgeParts, 'isClosed'> & ScannerParts & Omit<OperationParts, 'isClosed'>;
 
 /** Periodic jobs. Every instance runs them: each step is one bounded, idempotent statement, so no leader is needed. */
 export class Jobs {
@@ -42,6 +43,7 @@ export class Jobs {
     this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
     this.#repeat('scan', this.#config.scan.intervalMs, () => this.#scan());
     this.#repeat('objects', this.#config.attachment.purgeIntervalMs, () => this.#purgeObjects());
+    this.#repeat('operations', this.#config.operation.pollMs, () => this.#runOperations());
     this.#repeat('retain', this.#config.retention.intervalMs, () => this.#retain());
   }
 
@@ -100,6 +102,10 @@ export class Jobs {
     const { storage, config } = this.#parts;
     const isClosed = () => this.#closed;
     await purgeObjects({ pool: this.#pool, storage, config, log: this.#log, isClosed });
+  }
+
+  async #runOperations(): Promise<void> {
+    await runOperations({ ...this.#parts, log: this.#log, isClosed: () => this.#closed });
   }
 
   async #retain(): Promise<void> {

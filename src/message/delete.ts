@@ -7,9 +7,8 @@ import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import { appendEvent } from '../event/log/sql.ts';
-import type { LoggedEvent } from '../event/log/wire.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
-import type { Caller, Handlers } from '../rpc/call.ts';
+import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { lockMessageToDelete } from './access.ts';
 import type { MessageCache } from './cache.ts';
@@ -27,8 +26,11 @@ export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCach
         if (!isOwn) requireRole(call.caller, row, 'ADMIN');
         if (!isOwn && row.isRestricted === true) throw errors.memberMuted();
         if (row.isDeleted) return { message: row, events: [] };
-        const tombstone = toTombstone(row, row.now, call.caller.userId);
-        return { message: tombstone, events: await remove(sql, call.caller, tombstone) };
+        const { userId } = call.caller;
+        const tombstone = toTombstone(row, row.now, userId);
+        const deleted = await removeMessage(sql, userId, tombstone);
+        const events = await appendEvent(sql, channelId, 'MESSAGE_DELETED', userId, deleted, messageId);
+        return { message: tombstone, events };
       });
       deps.messageCache.forget(channelId, events[0]?.seq);
       deps.relay.publish(call.caller.tenantId, events);
@@ -37,7 +39,15 @@ export function deleteHandlers(deps: Deps & { readonly messageCache: MessageCach
   };
 }
 
-async function remove(sql: Sql, { userId }: Caller, tombstone: MessageRow): Promise<LoggedEvent[]> {
+/**
+ * Deletes a message and everything attached to it, and redacts its events in the log. Returns the event of the deletion,
+ * which the caller appends next. The channel must be locked.
+ */
+export async function removeMessage(
+  sql: Sql,
+  userId: bigint,
+  tombstone: MessageRow,
+): Promise<PatchableEvent> {
   const [thread] = await deleteMessage(
     sql,
     tombstone,
@@ -46,8 +56,7 @@ async function remove(sql: Sql, { userId }: Caller, tombstone: MessageRow): Prom
     toRedacted(tombstone),
     toMessageDeleted(tombstone, userId, undefined),
   );
-  const deleted = toMessageDeleted(tombstone, userId, thread);
-  return appendEvent(sql, tombstone.channelId, 'MESSAGE_DELETED', userId, deleted, tombstone.id);
+  return toMessageDeleted(tombstone, userId, thread);
 }
 
 type ThreadSummaryRow = ThreadColumns & { readonly rootId: bigint };
@@ -74,7 +83,7 @@ function deleteMessage(
 }
 
 /** A message without its content, as it remains after the deletion. */
-function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): MessageRow {
+export function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigint): MessageRow {
   return {
     ...row,
     isDeleted: true,

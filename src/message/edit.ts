@@ -245,7 +245,7 @@ function toVersion(row: VersionRow): MessageInitShape<typeof MessageVersionSchem
 }
 
 /** The event that a message was edited. */
-function toMessageEdited(row: MessageRow, actorId: bigint): PatchableEvent {
+export function toMessageEdited(row: MessageRow, actorId: bigint): PatchableEvent {
   const change = { case: 'messageEdited', value: { message: toMessage(row) } } as const;
   return toPatchable({ channelId: row.channelId, actorId, change });
 }

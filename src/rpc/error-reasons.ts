@@ -258,6 +258,12 @@ export const reasons = {
     en: 'The request took too long. Try again.',
     vi: 'Yêu cầu mất quá nhiều thời gian. Vui lòng thử lại.',
   },
+  LEGAL_HOLD: {
+    code: Code.FAILED_PRECONDITION,
+    metadata: ['tenant_id', 'hold_id'],
+    en: 'A legal hold does not permit this.',
+    vi: 'Lệnh lưu giữ pháp lý không cho phép thao tác này.',
+  },
   INTERNAL: {
     code: Code.INTERNAL,
     metadata: ['call_id'],

@@ -58,6 +58,7 @@ const samples: Readonly<Record<ReasonName, RpcError>> = {
   CALLER_NOT_ALLOWED: errors.callerNotAllowed(),
   ROLE_TOO_LOW: errors.roleTooLow('ADMIN', 'MEMBER'),
   FIELD_INVALID: errors.fieldInvalid('name', 'must not be blank'),
+  LEGAL_HOLD: errors.legalHold(1n, 2n),
   CHANNEL_NOT_FOUND: errors.channelNotFound(),
   MESSAGE_NOT_FOUND: errors.messageNotFound(),
   MEMBER_NOT_FOUND: errors.memberNotFound(),

@@ -180,6 +180,11 @@ export const errors = {
   },
   storageUnavailable: (cause?: unknown) =>
     retryable('STORAGE_UNAVAILABLE', 'the store of files is unavailable at the moment', 1_000, cause),
+  legalHold: (tenantId: bigint, holdId: bigint) =>
+    new RpcError('LEGAL_HOLD', 'a legal hold keeps what was to be erased', {
+      tenant_id: tenantId,
+      hold_id: holdId,
+    }),
   requestIdReused: () =>
     new RpcError('REQUEST_ID_REUSED', 'this request_id was used with a different request'),
   rateLimited: ({ subject, limit, description }: QuotaText, retryMs: number) =>

@@ -17,6 +17,14 @@ export function jobsSettings(read: Reader) {
       ),
       intervalMs: read.count('RETENTION_INTERVAL_MS', 'interval of these three', 3_600_000),
     },
+    operation: {
+      pollMs: read.count(
+        'OPERATION_POLL_MS',
+        'interval at which an instance looks for operations to start or to resume (EraseUser)',
+        1_000,
+      ),
+      keepDays: read.count('OPERATION_KEEP_DAYS', 'days that an operation is kept after its end', 30),
+    },
     maintenance: {
       intervalMs: read.count(
         'MAINTENANCE_INTERVAL_MS',

@@ -1,15 +1,20 @@
 import assert from 'node:assert/strict';
-import { Code } from '@connectrpc/connect';
+import type { DescMethod } from '@bufbuild/protobuf';
+import { type CallOptions, type Client, Code, createClient, type Transport } from '@connectrpc/connect';
 import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { Access } from '#gen/serp/discuss/v1/options_pb.ts';
 import type { As } from '../kit/app.ts';
 import { rejects } from '../kit/rejects.ts';
-import { ana, type Fixture, operator, TENANT } from './fixture.ts';
+import { readUntil } from './event-trials.ts';
+import { ana, type Fixture, operator, SECRET, TENANT, type Victim } from './fixture.ts';
 import { operatorsOnly, type Trial } from './trial.ts';
 
 const { method } = AdminService;
+const exporter: As = { ...operator, roles: [...(operator.roles ?? []), 'discuss.export'] };
+// Of no channel.
+const ERASED = 999n;
 const revoked: As = { userId: 9n, tenantId: TENANT };
 const common = {
   access: Access.OPERATOR,
@@ -114,6 +119,39 @@ export const adminTrials: readonly Trial[] = [
     request: () => ({ tenantId: TENANT }),
     shows: ({ end, problemSeq }) => assert.deepEqual([end, problemSeq], [true, 0n]),
   }),
+  operatorsOnly(method.eraseUser, {
+    ...common,
+    request: () => ({ tenantId: TENANT, userId: ERASED }),
+    shows: ({ operation }) => assert.equal(operation?.id, 1n),
+  }),
+  operatorsOnly(method.waitOperation, {
+    ...common,
+    request: () => ({ tenantId: TENANT, operationId: 1n }),
+    shows: ({ operation }) => assert.equal(operation?.result.case, 'success'),
+  }),
+  operatorsOnly(method.getOperation, {
+    ...common,
+    request: () => ({ tenantId: TENANT, operationId: 1n }),
+    shows: ({ operation }) => assert.equal(operation?.done, true),
+  }),
+  operatorsOnly(method.cancelOperation, {
+    ...common,
+    request: () => ({ tenantId: TENANT, operationId: 1n }),
+    // It was done before.
+    shows: ({ operation }) => assert.equal(operation?.result.case, 'success'),
+  }),
+  operatorsOnly(method.listOperations, {
+    ...common,
+    request: () => ({ tenantId: TENANT }),
+    // No outsider has started one.
+    shows: ({ operations }) => assert.equal(operations.length, 1),
+  }),
+  exportTrial(method.exportChannel, (client, { channelId }, options) =>
+    client.exportChannel({ tenantId: TENANT, channelId }, options),
+  ),
+  exportTrial(method.exportUser, (client, _, options) =>
+    client.exportUser({ tenantId: TENANT, userId: ana.userId }, options),
+  ),
   operatorsOnly(method.revokeAccess, {
     ...common,
     request: () => ({
@@ -127,6 +165,41 @@ export const adminTrials: readonly Trial[] = [
     },
   }),
 ];
+
+type Lines = { readonly lines: string };
+
+/** A stream for operators with the role discuss.export: PERMISSION_DENIED for all others, also for other operators. */
+function exportTrial(
+  streaming: DescMethod,
+  open: (client: Client<typeof AdminService>, victim: Victim, options: CallOptions) => AsyncIterable<Lines>,
+): Trial {
+  const read = async (transport: Transport, victim: Victim) => {
+    const client = createClient(AdminService, transport);
+    const responses = await readUntil(
+      (options) => open(client, victim, options),
+      () => false,
+    );
+    return responses.map(({ lines }) => lines).join('');
+  };
+  return {
+    method: streaming,
+    kind: 'operators only',
+    access: Access.OPERATOR,
+    tenantWide: false,
+    invoke: ({ transport, victim }) => read(transport, victim),
+    assertAllowed: async ({ app, group }) => {
+      await rejects(
+        read(app.transport(operator, 'grpc', 0), group),
+        Code.PermissionDenied,
+        'CALLER_NOT_ALLOWED',
+      );
+      assert.ok((await read(app.transport(exporter, 'grpc', 0), group)).includes(SECRET));
+    },
+    assertOutsider: async ({ transport, victim }) => {
+      await rejects(read(transport, victim), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+    },
+  };
+}
 
 /** Gives each RPC of AdminService something to change, so that a call by an outsider would show. */
 export async function arrangeMaintenance({ app, direct }: Fixture): Promise<void> {

@@ -70,6 +70,7 @@ export const tokenTrials: readonly TokenTrial[] = [
     { tenantId: OTHER_ID, includeReleased: true },
     operator,
   ),
+  listOf(AdminService.method.listOperations, () => ({ tenantId: TENANT }), { tenantId: OTHER_ID }, operator),
   listOf(AdminService.method.reconcileCounters, () => ({}), { tenantId: 2n }, operator),
   listOf(AttachmentService.method.listAttachments, ({ channelId }) => ({ channelId }), {
     channelId: OTHER_ID,

@@ -5,10 +5,12 @@
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
 import { file_buf_validate_validate } from "@bufbuild/protovalidate/gen/buf/validate/validate_pb.js";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { EntityRef } from "./channel_pb.ts";
 import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
+import type { EraseUserCounts, Operation } from "./operation_pb.ts";
+import { file_serp_discuss_v1_operation } from "./operation_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -16,7 +18,490 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCLFAQoQUGxhY2VIb2xkUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASHQoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIgAEgAEhoKB3VzZXJfaWQYAyABKANCB7pIBCICIABIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASGgoGcmVhc29uGAUgASgJQgq6SAdyBRABGPQDQhAKB3N1YmplY3QSBbpIAggBIjgKEVBsYWNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJKChJSZWxlYXNlSG9sZFJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB2hvbGRfaWQYAiABKANCB7pIBCICIAAiOgoTUmVsZWFzZUhvbGRSZXNwb25zZRIjCgRob2xkGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQijAEKEExpc3RIb2xkc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKEGluY2x1ZGVfcmVsZWFzZWQYAiABKAgSJAoJcGFnZV9zaXplGAMgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJSChFMaXN0SG9sZHNSZXNwb25zZRIkCgVob2xkcxgBIAMoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK3AQoKQXVkaXRFdmVudBILCgNzZXEYASABKAMSLgoKZXZlbnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYWN0b3Jfa2luZBgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxIOCgZhY3Rpb24YBSABKAkSKAoHZGV0YWlscxgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEaGFzaBgHIAEoDCJ4ChZMaXN0QXVkaXRFdmVudHNSZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIoABIkCglwYWdlX3NpemUYAiABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJwChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEhoKCWFmdGVyX3NlcRgCIAEoA0IHukgEIgIoABIfCgptYXhfZXZlbnRzGAMgASgFQgu6SAgaBhigjQYoACKcAgoWVmVyaWZ5QXVkaXRMb2dSZXNwb25zZRIVCg1jaGVja2VkX2NvdW50GAEgASgFEhAKCGxhc3Rfc2VxGAIgASgDEhEKCWxhc3RfaGFzaBgDIAEoDBILCgNlbmQYBCABKAgSQAoHcHJvYmxlbRgFIAEoDjIvLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlLlByb2JsZW0SEwoLcHJvYmxlbV9zZXEYBiABKAMiYgoHUHJvYmxlbRIXChNQUk9CTEVNX1VOU1BFQ0lGSUVEEAASEwoPUFJPQkxFTV9DSEFOR0VEEAESEwoPUFJPQkxFTV9NSVNTSU5HEAISFAoQUFJPQkxFTV9VTkxJTktFRBADInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ8ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiYKCXBhZ2Vfc2l6ZRgCIAEoBUITukgEGgIoAKLw4p4MBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIi0KD0dldFN0YXRzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAAi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIsChNSdW5SZXRlbnRpb25SZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYASABKAgi7gEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUSFwoPYWxyZWFkeV9ydW5uaW5nGAcgASgIIqYCCgxSZXRlbnRpb25SdW4SCgoCaWQYASABKAMSLgoKc3RhcnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2luc3RhbmNlX2lkGAQgASgJEhUKDWF0dGVtcHRfY291bnQYBSABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAYgASgDEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYByABKAMSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgIIAEoAxIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAkgASgDIl4KGExpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBIkCglwYWdlX3NpemUYASABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGMgBImEKGUxpc3RSZXRlbnRpb25SdW5zUmVzcG9uc2USKwoEcnVucxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr4BCg1SZXRlbnRpb25SdWxlEhEKCXRlbmFudF9pZBgBIAEoAxISCgpjaGFubmVsX2lkGAIgASgDEhkKDGRlbGV0ZWRfZGF5cxgDIAEoBUgAiAEBEhoKDWFjdGl2aXR5X2RheXMYBCABKAVIAYgBARIaCg1pbmFjdGl2ZV9kYXlzGAUgASgFSAKIAQFCDwoNX2RlbGV0ZWRfZGF5c0IQCg5fYWN0aXZpdHlfZGF5c0IQCg5faW5hY3RpdmVfZGF5cyL9AQoTU2V0UmV0ZW50aW9uUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGwoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIoABImCgxkZWxldGVkX2RheXMYAyABKAVCC7pICBoGGJSdAigASACIAQESJwoNYWN0aXZpdHlfZGF5cxgEIAEoBUILukgIGgYYlJ0CKABIAYgBARInCg1pbmFjdGl2ZV9kYXlzGAUgASgFQgu6SAgaBhiUnQIoAEgCiAEBQg8KDV9kZWxldGVkX2RheXNCEAoOX2FjdGl2aXR5X2RheXNCEAoOX2luYWN0aXZlX2RheXMiFgoUU2V0UmV0ZW50aW9uUmVzcG9uc2UiewoZTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASJAoJcGFnZV9zaXplGAIgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJkChpMaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZRItCgVydWxlcxgBIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLeAQoTUmV2b2tlQWNjZXNzUmVxdWVzdBI5CgR1c2VyGAEgASgLMikuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QuVXNlckgAEhwKCXRlbmFudF9pZBgCIAEoA0IHukgEIgIgAEgAEh4KCHRva2VuX2lkGAMgASgJQgq6SAdyBRABGIACSAAaPAoEVXNlchIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgAEIQCgdzdWJqZWN0EgW6SAIIASJHChRSZXZva2VBY2Nlc3NSZXNwb25zZRIvCgtyZXZva2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAy1QwKDEFkbWluU2VydmljZRJ7ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSIPkAICiPDingwDkPDingwBEoQBChRSZWNvbmNpbGVBdHRhY2htZW50cxIsLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1JlcXVlc3QaLS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQXR0YWNobWVudHNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmAKCEdldFN0YXRzEiAuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESeAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJsCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCEnsKEUxpc3RSZXRlbnRpb25SdW5zEikuc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVuc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbAoMU2V0UmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlNldFJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuU2V0UmV0ZW50aW9uUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJ+ChJMaXN0UmV0ZW50aW9uUnVsZXMSKi5zZXJwLmRpc2N1c3MudjEuTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBorLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEmwKDFJldm9rZUFjY2VzcxIkLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJUGxhY2VIb2xkEiEuc2VycC5kaXNjdXNzLnYxLlBsYWNlSG9sZFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJpCgtSZWxlYXNlSG9sZBIjLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuUmVsZWFzZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmMKCUxpc3RIb2xkcxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0SG9sZHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESdQoPTGlzdEF1ZGl0RXZlbnRzEicuc2VycC5kaXNjdXNzLnYxLkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QaKC5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJyCg5WZXJpZnlBdWRpdExvZxImLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVmVyaWZ5QXVkaXRMb2dSZXNwb25zZSIPkAIBiPDingwDkPDingwBQlYKE2NvbS5zZXJwLmRpc2N1c3MudjFCEUFkbWluU2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIl8KEEVyYXNlVXNlclJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB3VzZXJfaWQYAiABKANCB7pIBCICIAASFQoNdmFsaWRhdGVfb25seRgDIAEoCCJ0ChFFcmFzZVVzZXJSZXNwb25zZRItCglvcGVyYXRpb24YASABKAsyGi5zZXJwLmRpc2N1c3MudjEuT3BlcmF0aW9uEjAKBmNvdW50cxgCIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5FcmFzZVVzZXJDb3VudHMiaQoURXhwb3J0Q2hhbm5lbFJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhsKCmNoYW5uZWxfaWQYAiABKANCB7pIBCICIAASGAoGY3Vyc29yGAMgASgJQgi6SAVyAxjIASJkChVFeHBvcnRDaGFubmVsUmVzcG9uc2USDQoFbGluZXMYASABKAkSLAoFZmlsZXMYAiADKAsyHS5zZXJwLmRpc2N1c3MudjEuRXhwb3J0ZWRGaWxlEg4KBmN1cnNvchgDIAEoCSJjChFFeHBvcnRVc2VyUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgABIYCgZjdXJzb3IYAyABKAlCCLpIBXIDGMgBImEKEkV4cG9ydFVzZXJSZXNwb25zZRINCgVsaW5lcxgBIAEoCRIsCgVmaWxlcxgCIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5FeHBvcnRlZEZpbGUSDgoGY3Vyc29yGAMgASgJIpEBCgxFeHBvcnRlZEZpbGUSCgoCaWQYASABKAMSEgoKbWVzc2FnZV9pZBgCIAEoAxISCgpjaGFubmVsX2lkGAMgASgDEhEKCWZpbGVfbmFtZRgEIAEoCRISCgpieXRlX2NvdW50GAUgASgDEhQKDGNvbnRlbnRfdHlwZRgGIAEoCRIQCghsb2NhdGlvbhgHIAEoCSJQChNHZXRPcGVyYXRpb25SZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIgABIdCgxvcGVyYXRpb25faWQYAiABKANCB7pIBCICIAAiRQoUR2V0T3BlcmF0aW9uUmVzcG9uc2USLQoJb3BlcmF0aW9uGAEgASgLMhouc2VycC5kaXNjdXNzLnYxLk9wZXJhdGlvbiJ3ChVMaXN0T3BlcmF0aW9uc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEiQKCXBhZ2Vfc2l6ZRgCIAEoBUIRukgEGgIoAKLw4p4MBAgyEGQSHAoKcGFnZV90b2tlbhgDIAEoCUIIukgFcgMYyAEiYQoWTGlzdE9wZXJhdGlvbnNSZXNwb25zZRIuCgpvcGVyYXRpb25zGAEgAygLMhouc2VycC5kaXNjdXNzLnYxLk9wZXJhdGlvbhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkiiwEKFFdhaXRPcGVyYXRpb25SZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIgABIdCgxvcGVyYXRpb25faWQYAiABKANCB7pIBCICIAASOAoHdGltZW91dBgDIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbkIMukgJqgEGIgIIPDIAIkYKFVdhaXRPcGVyYXRpb25SZXNwb25zZRItCglvcGVyYXRpb24YASABKAsyGi5zZXJwLmRpc2N1c3MudjEuT3BlcmF0aW9uIlMKFkNhbmNlbE9wZXJhdGlvblJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEh0KDG9wZXJhdGlvbl9pZBgCIAEoA0IHukgEIgIgACJIChdDYW5jZWxPcGVyYXRpb25SZXNwb25zZRItCglvcGVyYXRpb24YASABKAsyGi5zZXJwLmRpc2N1c3MudjEuT3BlcmF0aW9uIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCLFAQoQUGxhY2VIb2xkUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASHQoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIgAEgAEhoKB3VzZXJfaWQYAyABKANCB7pIBCICIABIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASGgoGcmVhc29uGAUgASgJQgq6SAdyBRABGPQDQhAKB3N1YmplY3QSBbpIAggBIjgKEVBsYWNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJKChJSZWxlYXNlSG9sZFJlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKB2hvbGRfaWQYAiABKANCB7pIBCICIAAiOgoTUmVsZWFzZUhvbGRSZXNwb25zZRIjCgRob2xkGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQijAEKEExpc3RIb2xkc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAiAAEhgKEGluY2x1ZGVfcmVsZWFzZWQYAiABKAgSJAoJcGFnZV9zaXplGAMgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAQgASgJQgi6SAVyAxjIASJSChFMaXN0SG9sZHNSZXNwb25zZRIkCgVob2xkcxgBIAMoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSK3AQoKQXVkaXRFdmVudBILCgNzZXEYASABKAMSLgoKZXZlbnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEgoKYWN0b3Jfa2luZBgDIAEoCRIQCghhY3Rvcl9pZBgEIAEoAxIOCgZhY3Rpb24YBSABKAkSKAoHZGV0YWlscxgGIAEoCzIXLmdvb2dsZS5wcm90b2J1Zi5TdHJ1Y3QSDAoEaGFzaBgHIAEoDCJ4ChZMaXN0QXVkaXRFdmVudHNSZXF1ZXN0EhoKCXRlbmFudF9pZBgBIAEoA0IHukgEIgIoABIkCglwYWdlX3NpemUYAiABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAyABKAlCCLpIBXIDGMgBIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJwChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEhoKCWFmdGVyX3NlcRgCIAEoA0IHukgEIgIoABIfCgptYXhfZXZlbnRzGAMgASgFQgu6SAgaBhigjQYoACKcAgoWVmVyaWZ5QXVkaXRMb2dSZXNwb25zZRIVCg1jaGVja2VkX2NvdW50GAEgASgFEhAKCGxhc3Rfc2VxGAIgASgDEhEKCWxhc3RfaGFzaBgDIAEoDBILCgNlbmQYBCABKAgSQAoHcHJvYmxlbRgFIAEoDjIvLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlLlByb2JsZW0SEwoLcHJvYmxlbV9zZXEYBiABKAMiYgoHUHJvYmxlbRIXChNQUk9CTEVNX1VOU1BFQ0lGSUVEEAASEwoPUFJPQkxFTV9DSEFOR0VEEAESEwoPUFJPQkxFTV9NSVNTSU5HEAISFAoQUFJPQkxFTV9VTkxJTktFRBADInUKG1JlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBIdCgtzdGFydF9hZnRlchgBIAEoCUIIukgFcgMogAgSHwoLbWF4X29iamVjdHMYAiABKAVCCrpIBxoFGOgHKAASFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJ8ChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSGgoJdGVuYW50X2lkGAEgASgDQge6SAQiAigAEiYKCXBhZ2Vfc2l6ZRgCIAEoBUITukgEGgIoAKLw4p4MBgjIARDoBxIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASLCAQoZUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZRJECghjb3VudGVycxgBIAMoCzIyLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlLkNvdW50ZXISFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJGkYKB0NvdW50ZXISDAoEbmFtZRgBIAEoCRIVCg1jaGVja2VkX2NvdW50GAIgASgDEhYKDnJlcGFpcmVkX2NvdW50GAMgASgDIi0KD0dldFN0YXRzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICKAAi0wIKEEdldFN0YXRzUmVzcG9uc2USFAoMdGVuYW50X2NvdW50GAEgASgDEjcKBnRhYmxlcxgCIAMoCzInLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlRhYmxlEjoKB3N0b3JhZ2UYAyABKAsyKS5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5TdG9yYWdlGmwKB1N0b3JhZ2USEgoKYnl0ZV9jb3VudBgBIAEoAxISCgpmaWxlX2NvdW50GAIgASgDEhoKEnBlbmRpbmdfc2Nhbl9jb3VudBgDIAEoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBCABKAMaRgoFVGFibGUSDAoEbmFtZRgBIAEoCRIbChNlc3RpbWF0ZWRfcm93X2NvdW50GAIgASgDEhIKCmJ5dGVfY291bnQYAyABKAMiGQoXRW5zdXJlUGFydGl0aW9uc1JlcXVlc3QiNgoYRW5zdXJlUGFydGl0aW9uc1Jlc3BvbnNlEhoKEmNyZWF0ZWRfcGFydGl0aW9ucxgBIAMoCSIsChNSdW5SZXRlbnRpb25SZXF1ZXN0EhUKDXZhbGlkYXRlX29ubHkYASABKAgi7gEKFFJ1blJldGVudGlvblJlc3BvbnNlEhoKEmRyb3BwZWRfcGFydGl0aW9ucxgBIAMoCRIfChdwcnVuZWRfcmVxdWVzdF9pZF9jb3VudBgCIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYAyABKAUSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgEIAEoBRIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAUgASgFEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYBiABKAUSFwoPYWxyZWFkeV9ydW5uaW5nGAcgASgIIqYCCgxSZXRlbnRpb25SdW4SCgoCaWQYASABKAMSLgoKc3RhcnRfdGltZRgCIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASLAoIZW5kX3RpbWUYAyABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhMKC2luc3RhbmNlX2lkGAQgASgJEhUKDWF0dGVtcHRfY291bnQYBSABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAYgASgDEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYByABKAMSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgIIAEoAxIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAkgASgDIl4KGExpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBIkCglwYWdlX3NpemUYASABKAVCEbpIBBoCKACi8OKeDAQIMhBkEhwKCnBhZ2VfdG9rZW4YAiABKAlCCLpIBXIDGMgBImEKGUxpc3RSZXRlbnRpb25SdW5zUmVzcG9uc2USKwoEcnVucxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr4BCg1SZXRlbnRpb25SdWxlEhEKCXRlbmFudF9pZBgBIAEoAxISCgpjaGFubmVsX2lkGAIgASgDEhkKDGRlbGV0ZWRfZGF5cxgDIAEoBUgAiAEBEhoKDWFjdGl2aXR5X2RheXMYBCABKAVIAYgBARIaCg1pbmFjdGl2ZV9kYXlzGAUgASgFSAKIAQFCDwoNX2RlbGV0ZWRfZGF5c0IQCg5fYWN0aXZpdHlfZGF5c0IQCg5faW5hY3RpdmVfZGF5cyL9AQoTU2V0UmV0ZW50aW9uUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGwoKY2hhbm5lbF9pZBgCIAEoA0IHukgEIgIoABImCgxkZWxldGVkX2RheXMYAyABKAVCC7pICBoGGJSdAigASACIAQESJwoNYWN0aXZpdHlfZGF5cxgEIAEoBUILukgIGgYYlJ0CKABIAYgBARInCg1pbmFjdGl2ZV9kYXlzGAUgASgFQgu6SAgaBhiUnQIoAEgCiAEBQg8KDV9kZWxldGVkX2RheXNCEAoOX2FjdGl2aXR5X2RheXNCEAoOX2luYWN0aXZlX2RheXMiFgoUU2V0UmV0ZW50aW9uUmVzcG9uc2UiewoZTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASJAoJcGFnZV9zaXplGAIgASgFQhG6SAQaAigAovDingwECDIQZBIcCgpwYWdlX3Rva2VuGAMgASgJQgi6SAVyAxjIASJkChpMaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZRItCgVydWxlcxgBIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSLeAQoTUmV2b2tlQWNjZXNzUmVxdWVzdBI5CgR1c2VyGAEgASgLMikuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QuVXNlckgAEhwKCXRlbmFudF9pZBgCIAEoA0IHukgEIgIgAEgAEh4KCHRva2VuX2lkGAMgASgJQgq6SAdyBRABGIACSAAaPAoEVXNlchIaCgl0ZW5hbnRfaWQYASABKANCB7pIBCICIAASGAoHdXNlcl9pZBgCIAEoA0IHukgEIgIgAEIQCgdzdWJqZWN0EgW6SAIIASJHChRSZXZva2VBY2Nlc3NSZXNwb25zZRIvCgtyZXZva2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAy4RIKDEFkbWluU2VydmljZRJ7ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSIPkAICiPDingwDkPDingwBEoQBChRSZWNvbmNpbGVBdHRhY2htZW50cxIsLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1JlcXVlc3QaLS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQXR0YWNobWVudHNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmAKCEdldFN0YXRzEiAuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESeAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJsCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCEnsKEUxpc3RSZXRlbnRpb25SdW5zEikuc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVuc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbAoMU2V0UmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlNldFJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuU2V0UmV0ZW50aW9uUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJ+ChJMaXN0UmV0ZW50aW9uUnVsZXMSKi5zZXJwLmRpc2N1c3MudjEuTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBorLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEmwKDFJldm9rZUFjY2VzcxIkLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJUGxhY2VIb2xkEiEuc2VycC5kaXNjdXNzLnYxLlBsYWNlSG9sZFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJpCgtSZWxlYXNlSG9sZBIjLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuUmVsZWFzZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmMKCUxpc3RIb2xkcxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0SG9sZHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESdQoPTGlzdEF1ZGl0RXZlbnRzEicuc2VycC5kaXNjdXNzLnYxLkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QaKC5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJyCg5WZXJpZnlBdWRpdExvZxImLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVmVyaWZ5QXVkaXRMb2dSZXNwb25zZSIPkAIBiPDingwDkPDingwBEmMKCUVyYXNlVXNlchIhLnNlcnAuZGlzY3Vzcy52MS5FcmFzZVVzZXJSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkVyYXNlVXNlclJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAIScQoNRXhwb3J0Q2hhbm5lbBIlLnNlcnAuZGlzY3Vzcy52MS5FeHBvcnRDaGFubmVsUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5FeHBvcnRDaGFubmVsUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MAzABEmgKCkV4cG9ydFVzZXISIi5zZXJwLmRpc2N1c3MudjEuRXhwb3J0VXNlclJlcXVlc3QaIy5zZXJwLmRpc2N1c3MudjEuRXhwb3J0VXNlclJlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAMwARJsCgxHZXRPcGVyYXRpb24SJC5zZXJwLmRpc2N1c3MudjEuR2V0T3BlcmF0aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5HZXRPcGVyYXRpb25SZXNwb25zZSIPkAIBiPDingwDkPDingwBEnIKDkxpc3RPcGVyYXRpb25zEiYuc2VycC5kaXNjdXNzLnYxLkxpc3RPcGVyYXRpb25zUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5MaXN0T3BlcmF0aW9uc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbwoNV2FpdE9wZXJhdGlvbhIlLnNlcnAuZGlzY3Vzcy52MS5XYWl0T3BlcmF0aW9uUmVxdWVzdBomLnNlcnAuZGlzY3Vzcy52MS5XYWl0T3BlcmF0aW9uUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ1Cg9DYW5jZWxPcGVyYXRpb24SJy5zZXJwLmRpc2N1c3MudjEuQ2FuY2VsT3BlcmF0aW9uUmVxdWVzdBooLnNlcnAuZGlzY3Vzcy52MS5DYW5jZWxPcGVyYXRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCQlYKE2NvbS5zZXJwLmRpc2N1c3MudjFCEUFkbWluU2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_buf_validate_validate, file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_operation, file_serp_discuss_v1_options]);
+
+/**
+ * User to erase.
+ *
+ * @generated from message serp.discuss.v1.EraseUserRequest
+ */
+export type EraseUserRequest = Message<"serp.discuss.v1.EraseUserRequest"> & {
+  /**
+   * Tenant of the user. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * User to erase. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * True to change nothing and only check for legal holds and count.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.EraseUserRequest.
+ * Use `create(EraseUserRequestSchema)` to create a new message.
+ */
+export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 0);
+
+/**
+ * Result of EraseUser.
+ *
+ * @generated from message serp.discuss.v1.EraseUserResponse
+ */
+export type EraseUserResponse = Message<"serp.discuss.v1.EraseUserResponse"> & {
+  /**
+   * The operation; unset with `validate_only`.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+
+  /**
+   * With `validate_only`: what would be erased, at most 100,000 activities, without `changed_message_count`. Otherwise unset.
+   *
+   * @generated from field: serp.discuss.v1.EraseUserCounts counts = 2;
+   */
+  counts?: EraseUserCounts | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.EraseUserResponse.
+ * Use `create(EraseUserResponseSchema)` to create a new message.
+ */
+export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 1);
+
+/**
+ * Channel to export.
+ *
+ * @generated from message serp.discuss.v1.ExportChannelRequest
+ */
+export type ExportChannelRequest = Message<"serp.discuss.v1.ExportChannelRequest"> & {
+  /**
+   * Tenant of the channel. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Channel to export. Required.
+   *
+   * @generated from field: int64 channel_id = 2;
+   */
+  channelId: bigint;
+
+  /**
+   * `cursor` of the last response of an earlier call; empty: from the beginning. The other fields must be unchanged.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportChannelRequest.
+ * Use `create(ExportChannelRequestSchema)` to create a new message.
+ */
+export const ExportChannelRequestSchema: GenMessage<ExportChannelRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 2);
+
+/**
+ * Part of an export.
+ *
+ * @generated from message serp.discuss.v1.ExportChannelResponse
+ */
+export type ExportChannelResponse = Message<"serp.discuss.v1.ExportChannelResponse"> & {
+  /**
+   * JSON objects, each followed by a newline.
+   *
+   * @generated from field: string lines = 1;
+   */
+  lines: string;
+
+  /**
+   * Files of the messages in `lines`.
+   *
+   * @generated from field: repeated serp.discuss.v1.ExportedFile files = 2;
+   */
+  files: ExportedFile[];
+
+  /**
+   * Position after `lines`.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportChannelResponse.
+ * Use `create(ExportChannelResponseSchema)` to create a new message.
+ */
+export const ExportChannelResponseSchema: GenMessage<ExportChannelResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 3);
+
+/**
+ * User to export.
+ *
+ * @generated from message serp.discuss.v1.ExportUserRequest
+ */
+export type ExportUserRequest = Message<"serp.discuss.v1.ExportUserRequest"> & {
+  /**
+   * Tenant of the user. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * User to export. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * `cursor` of the last response of an earlier call; empty: from the beginning. The other fields must be unchanged.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportUserRequest.
+ * Use `create(ExportUserRequestSchema)` to create a new message.
+ */
+export const ExportUserRequestSchema: GenMessage<ExportUserRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 4);
+
+/**
+ * Part of an export.
+ *
+ * @generated from message serp.discuss.v1.ExportUserResponse
+ */
+export type ExportUserResponse = Message<"serp.discuss.v1.ExportUserResponse"> & {
+  /**
+   * JSON objects, each followed by a newline.
+   *
+   * @generated from field: string lines = 1;
+   */
+  lines: string;
+
+  /**
+   * Files of the messages in `lines`, and those that the user uploaded and did not send.
+   *
+   * @generated from field: repeated serp.discuss.v1.ExportedFile files = 2;
+   */
+  files: ExportedFile[];
+
+  /**
+   * Position after `lines`.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportUserResponse.
+ * Use `create(ExportUserResponseSchema)` to create a new message.
+ */
+export const ExportUserResponseSchema: GenMessage<ExportUserResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 5);
+
+/**
+ * A file of an export. Its bytes are in the store.
+ *
+ * @generated from message serp.discuss.v1.ExportedFile
+ */
+export type ExportedFile = Message<"serp.discuss.v1.ExportedFile"> & {
+  /**
+   * Id of the file.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Message that has the file; 0 if it was not sent.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * Channel of the file.
+   *
+   * @generated from field: int64 channel_id = 3;
+   */
+  channelId: bigint;
+
+  /**
+   * Name of the file.
+   *
+   * @generated from field: string file_name = 4;
+   */
+  fileName: string;
+
+  /**
+   * Size in bytes.
+   *
+   * @generated from field: int64 byte_count = 5;
+   */
+  byteCount: bigint;
+
+  /**
+   * MIME type.
+   *
+   * @generated from field: string content_type = 6;
+   */
+  contentType: string;
+
+  /**
+   * Location of the bytes, `s3://bucket/key`.
+   *
+   * @generated from field: string location = 7;
+   */
+  location: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportedFile.
+ * Use `create(ExportedFileSchema)` to create a new message.
+ */
+export const ExportedFileSchema: GenMessage<ExportedFile> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 6);
+
+/**
+ * Operation to return.
+ *
+ * @generated from message serp.discuss.v1.GetOperationRequest
+ */
+export type GetOperationRequest = Message<"serp.discuss.v1.GetOperationRequest"> & {
+  /**
+   * Tenant of the operation. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Operation to return. Required.
+   *
+   * @generated from field: int64 operation_id = 2;
+   */
+  operationId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetOperationRequest.
+ * Use `create(GetOperationRequestSchema)` to create a new message.
+ */
+export const GetOperationRequestSchema: GenMessage<GetOperationRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 7);
+
+/**
+ * Result of GetOperation.
+ *
+ * @generated from message serp.discuss.v1.GetOperationResponse
+ */
+export type GetOperationResponse = Message<"serp.discuss.v1.GetOperationResponse"> & {
+  /**
+   * The operation.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetOperationResponse.
+ * Use `create(GetOperationResponseSchema)` to create a new message.
+ */
+export const GetOperationResponseSchema: GenMessage<GetOperationResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 8);
+
+/**
+ * Page of a tenant's operations.
+ *
+ * @generated from message serp.discuss.v1.ListOperationsRequest
+ */
+export type ListOperationsRequest = Message<"serp.discuss.v1.ListOperationsRequest"> & {
+  /**
+   * Tenant whose operations to return. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Maximum number of operations per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListOperationsRequest.
+ * Use `create(ListOperationsRequestSchema)` to create a new message.
+ */
+export const ListOperationsRequestSchema: GenMessage<ListOperationsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 9);
+
+/**
+ * A page of a tenant's operations.
+ *
+ * @generated from message serp.discuss.v1.ListOperationsResponse
+ */
+export type ListOperationsResponse = Message<"serp.discuss.v1.ListOperationsResponse"> & {
+  /**
+   * Operations, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.Operation operations = 1;
+   */
+  operations: Operation[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListOperationsResponse.
+ * Use `create(ListOperationsResponseSchema)` to create a new message.
+ */
+export const ListOperationsResponseSchema: GenMessage<ListOperationsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 10);
+
+/**
+ * Operation to wait for.
+ *
+ * @generated from message serp.discuss.v1.WaitOperationRequest
+ */
+export type WaitOperationRequest = Message<"serp.discuss.v1.WaitOperationRequest"> & {
+  /**
+   * Tenant of the operation. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Operation to wait for. Required.
+   *
+   * @generated from field: int64 operation_id = 2;
+   */
+  operationId: bigint;
+
+  /**
+   * Maximum time to wait, at most 60 s; unset: as long as the deadline of the call permits.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 3;
+   */
+  timeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.WaitOperationRequest.
+ * Use `create(WaitOperationRequestSchema)` to create a new message.
+ */
+export const WaitOperationRequestSchema: GenMessage<WaitOperationRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 11);
+
+/**
+ * Result of WaitOperation.
+ *
+ * @generated from message serp.discuss.v1.WaitOperationResponse
+ */
+export type WaitOperationResponse = Message<"serp.discuss.v1.WaitOperationResponse"> & {
+  /**
+   * The operation.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.WaitOperationResponse.
+ * Use `create(WaitOperationResponseSchema)` to create a new message.
+ */
+export const WaitOperationResponseSchema: GenMessage<WaitOperationResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 12);
+
+/**
+ * Operation to end.
+ *
+ * @generated from message serp.discuss.v1.CancelOperationRequest
+ */
+export type CancelOperationRequest = Message<"serp.discuss.v1.CancelOperationRequest"> & {
+  /**
+   * Tenant of the operation. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Operation to end. Required.
+   *
+   * @generated from field: int64 operation_id = 2;
+   */
+  operationId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.CancelOperationRequest.
+ * Use `create(CancelOperationRequestSchema)` to create a new message.
+ */
+export const CancelOperationRequestSchema: GenMessage<CancelOperationRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 13);
+
+/**
+ * Result of CancelOperation.
+ *
+ * @generated from message serp.discuss.v1.CancelOperationResponse
+ */
+export type CancelOperationResponse = Message<"serp.discuss.v1.CancelOperationResponse"> & {
+  /**
+   * The operation, which is done.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.CancelOperationResponse.
+ * Use `create(CancelOperationResponseSchema)` to create a new message.
+ */
+export const CancelOperationResponseSchema: GenMessage<CancelOperationResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 14);
 
 /**
  * A legal hold.
@@ -110,7 +595,7 @@ export type Hold = Message<"serp.discuss.v1.Hold"> & {
  * Use `create(HoldSchema)` to create a new message.
  */
 export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 15);
 
 /**
  * Hold to place.
@@ -169,7 +654,7 @@ export type PlaceHoldRequest = Message<"serp.discuss.v1.PlaceHoldRequest"> & {
  * Use `create(PlaceHoldRequestSchema)` to create a new message.
  */
 export const PlaceHoldRequestSchema: GenMessage<PlaceHoldRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 16);
 
 /**
  * Result of PlaceHold.
@@ -190,7 +675,7 @@ export type PlaceHoldResponse = Message<"serp.discuss.v1.PlaceHoldResponse"> & {
  * Use `create(PlaceHoldResponseSchema)` to create a new message.
  */
 export const PlaceHoldResponseSchema: GenMessage<PlaceHoldResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 2);
+  messageDesc(file_serp_discuss_v1_admin_service, 17);
 
 /**
  * Hold to release.
@@ -218,7 +703,7 @@ export type ReleaseHoldRequest = Message<"serp.discuss.v1.ReleaseHoldRequest"> &
  * Use `create(ReleaseHoldRequestSchema)` to create a new message.
  */
 export const ReleaseHoldRequestSchema: GenMessage<ReleaseHoldRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3);
+  messageDesc(file_serp_discuss_v1_admin_service, 18);
 
 /**
  * Result of ReleaseHold.
@@ -239,7 +724,7 @@ export type ReleaseHoldResponse = Message<"serp.discuss.v1.ReleaseHoldResponse">
  * Use `create(ReleaseHoldResponseSchema)` to create a new message.
  */
 export const ReleaseHoldResponseSchema: GenMessage<ReleaseHoldResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 4);
+  messageDesc(file_serp_discuss_v1_admin_service, 19);
 
 /**
  * Page of a tenant's holds.
@@ -281,7 +766,7 @@ export type ListHoldsRequest = Message<"serp.discuss.v1.ListHoldsRequest"> & {
  * Use `create(ListHoldsRequestSchema)` to create a new message.
  */
 export const ListHoldsRequestSchema: GenMessage<ListHoldsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5);
+  messageDesc(file_serp_discuss_v1_admin_service, 20);
 
 /**
  * A page of a tenant's holds.
@@ -309,7 +794,7 @@ export type ListHoldsResponse = Message<"serp.discuss.v1.ListHoldsResponse"> & {
  * Use `create(ListHoldsResponseSchema)` to create a new message.
  */
 export const ListHoldsResponseSchema: GenMessage<ListHoldsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 6);
+  messageDesc(file_serp_discuss_v1_admin_service, 21);
 
 /**
  * One event of an audit log.
@@ -347,7 +832,8 @@ export type AuditEvent = Message<"serp.discuss.v1.AuditEvent"> & {
 
   /**
    * What was done: the method of a call by an operator, such as `AdminService/PlaceHold`, or ROLE_CHANGED,
-   * OWNERSHIP_TRANSFERRED, MEMBER_RESTRICTED, MEMBER_UNRESTRICTED; or what a job purged: DELETED_MESSAGES_PURGED, DELETED_CHANNEL_PURGED, ACTIVITIES_PURGED.
+   * OWNERSHIP_TRANSFERRED, MEMBER_RESTRICTED, MEMBER_UNRESTRICTED; or what a job purged: DELETED_MESSAGES_PURGED, DELETED_CHANNEL_PURGED, ACTIVITIES_PURGED; or how an operation ended: OPERATION_SUCCEEDED,
+   * OPERATION_FAILED, OPERATION_CANCELLED.
    *
    * @generated from field: string action = 5;
    */
@@ -374,7 +860,7 @@ export type AuditEvent = Message<"serp.discuss.v1.AuditEvent"> & {
  * Use `create(AuditEventSchema)` to create a new message.
  */
 export const AuditEventSchema: GenMessage<AuditEvent> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 7);
+  messageDesc(file_serp_discuss_v1_admin_service, 22);
 
 /**
  * Page of an audit log.
@@ -409,7 +895,7 @@ export type ListAuditEventsRequest = Message<"serp.discuss.v1.ListAuditEventsReq
  * Use `create(ListAuditEventsRequestSchema)` to create a new message.
  */
 export const ListAuditEventsRequestSchema: GenMessage<ListAuditEventsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 8);
+  messageDesc(file_serp_discuss_v1_admin_service, 23);
 
 /**
  * A page of an audit log.
@@ -437,7 +923,7 @@ export type ListAuditEventsResponse = Message<"serp.discuss.v1.ListAuditEventsRe
  * Use `create(ListAuditEventsResponseSchema)` to create a new message.
  */
 export const ListAuditEventsResponseSchema: GenMessage<ListAuditEventsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 9);
+  messageDesc(file_serp_discuss_v1_admin_service, 24);
 
 /**
  * Part of an audit log to verify.
@@ -472,7 +958,7 @@ export type VerifyAuditLogRequest = Message<"serp.discuss.v1.VerifyAuditLogReque
  * Use `create(VerifyAuditLogRequestSchema)` to create a new message.
  */
 export const VerifyAuditLogRequestSchema: GenMessage<VerifyAuditLogRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 10);
+  messageDesc(file_serp_discuss_v1_admin_service, 25);
 
 /**
  * Result of VerifyAuditLog.
@@ -528,7 +1014,7 @@ export type VerifyAuditLogResponse = Message<"serp.discuss.v1.VerifyAuditLogResp
  * Use `create(VerifyAuditLogResponseSchema)` to create a new message.
  */
 export const VerifyAuditLogResponseSchema: GenMessage<VerifyAuditLogResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 11);
+  messageDesc(file_serp_discuss_v1_admin_service, 26);
 
 /**
  * What is wrong with a log.
@@ -576,7 +1062,7 @@ export type VerifyAuditLogResponse_Problem = (typeof VerifyAuditLogResponse_Prob
  * Describes the enum serp.discuss.v1.VerifyAuditLogResponse.Problem.
  */
 export const VerifyAuditLogResponse_ProblemSchema: GenEnum<VerifyAuditLogResponse_Problem> = /*@__PURE__*/
-  enumDesc(file_serp_discuss_v1_admin_service, 11, 0);
+  enumDesc(file_serp_discuss_v1_admin_service, 26, 0);
 
 /**
  * Page of files to check.
@@ -612,7 +1098,7 @@ export type ReconcileAttachmentsRequest = Message<"serp.discuss.v1.ReconcileAtta
  * Use `create(ReconcileAttachmentsRequestSchema)` to create a new message.
  */
 export const ReconcileAttachmentsRequestSchema: GenMessage<ReconcileAttachmentsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 12);
+  messageDesc(file_serp_discuss_v1_admin_service, 27);
 
 /**
  * Result of checking one page of files.
@@ -668,7 +1154,7 @@ export type ReconcileAttachmentsResponse = Message<"serp.discuss.v1.ReconcileAtt
  * Use `create(ReconcileAttachmentsResponseSchema)` to create a new message.
  */
 export const ReconcileAttachmentsResponseSchema: GenMessage<ReconcileAttachmentsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 13);
+  messageDesc(file_serp_discuss_v1_admin_service, 28);
 
 /**
  * Page of channels to check.
@@ -703,7 +1189,7 @@ export type ReconcileCountersRequest = Message<"serp.discuss.v1.ReconcileCounter
  * Use `create(ReconcileCountersRequestSchema)` to create a new message.
  */
 export const ReconcileCountersRequestSchema: GenMessage<ReconcileCountersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 14);
+  messageDesc(file_serp_discuss_v1_admin_service, 29);
 
 /**
  * Result of checking one page of channels.
@@ -731,7 +1217,7 @@ export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCounte
  * Use `create(ReconcileCountersResponseSchema)` to create a new message.
  */
 export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 15);
+  messageDesc(file_serp_discuss_v1_admin_service, 30);
 
 /**
  * Result for one kind of counter.
@@ -767,7 +1253,7 @@ export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.Reconci
  * Use `create(ReconcileCountersResponse_CounterSchema)` to create a new message.
  */
 export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCountersResponse_Counter> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 15, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 30, 0);
 
 /**
  * Scope of the statistics of files; all other statistics cover all tenants.
@@ -788,7 +1274,7 @@ export type GetStatsRequest = Message<"serp.discuss.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 16);
+  messageDesc(file_serp_discuss_v1_admin_service, 31);
 
 /**
  * Sizes of the database's tables, and use of the store of files.
@@ -823,7 +1309,7 @@ export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 17);
+  messageDesc(file_serp_discuss_v1_admin_service, 32);
 
 /**
  * Use of the store of files.
@@ -865,7 +1351,7 @@ export type GetStatsResponse_Storage = Message<"serp.discuss.v1.GetStatsResponse
  * Use `create(GetStatsResponse_StorageSchema)` to create a new message.
  */
 export const GetStatsResponse_StorageSchema: GenMessage<GetStatsResponse_Storage> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 17, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 32, 0);
 
 /**
  * Size of one table or of one daily partition of the event log.
@@ -900,7 +1386,7 @@ export type GetStatsResponse_Table = Message<"serp.discuss.v1.GetStatsResponse.T
  * Use `create(GetStatsResponse_TableSchema)` to create a new message.
  */
 export const GetStatsResponse_TableSchema: GenMessage<GetStatsResponse_Table> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 17, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 32, 1);
 
 /**
  * Empty: covers all partitioned tables.
@@ -915,7 +1401,7 @@ export type EnsurePartitionsRequest = Message<"serp.discuss.v1.EnsurePartitionsR
  * Use `create(EnsurePartitionsRequestSchema)` to create a new message.
  */
 export const EnsurePartitionsRequestSchema: GenMessage<EnsurePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 18);
+  messageDesc(file_serp_discuss_v1_admin_service, 33);
 
 /**
  * Result of EnsurePartitions.
@@ -936,7 +1422,7 @@ export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitions
  * Use `create(EnsurePartitionsResponseSchema)` to create a new message.
  */
 export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 19);
+  messageDesc(file_serp_discuss_v1_admin_service, 34);
 
 /**
  * Applies all periods.
@@ -958,7 +1444,7 @@ export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest">
  * Use `create(RunRetentionRequestSchema)` to create a new message.
  */
 export const RunRetentionRequestSchema: GenMessage<RunRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 20);
+  messageDesc(file_serp_discuss_v1_admin_service, 35);
 
 /**
  * Result of RunRetention.
@@ -1021,7 +1507,7 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
  * Use `create(RunRetentionResponseSchema)` to create a new message.
  */
 export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 21);
+  messageDesc(file_serp_discuss_v1_admin_service, 36);
 
 /**
  * One run of retention.
@@ -1098,7 +1584,7 @@ export type RetentionRun = Message<"serp.discuss.v1.RetentionRun"> & {
  * Use `create(RetentionRunSchema)` to create a new message.
  */
 export const RetentionRunSchema: GenMessage<RetentionRun> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 22);
+  messageDesc(file_serp_discuss_v1_admin_service, 37);
 
 /**
  * Page of the runs.
@@ -1126,7 +1612,7 @@ export type ListRetentionRunsRequest = Message<"serp.discuss.v1.ListRetentionRun
  * Use `create(ListRetentionRunsRequestSchema)` to create a new message.
  */
 export const ListRetentionRunsRequestSchema: GenMessage<ListRetentionRunsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 23);
+  messageDesc(file_serp_discuss_v1_admin_service, 38);
 
 /**
  * A page of the runs.
@@ -1154,7 +1640,7 @@ export type ListRetentionRunsResponse = Message<"serp.discuss.v1.ListRetentionRu
  * Use `create(ListRetentionRunsResponseSchema)` to create a new message.
  */
 export const ListRetentionRunsResponseSchema: GenMessage<ListRetentionRunsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 24);
+  messageDesc(file_serp_discuss_v1_admin_service, 39);
 
 /**
  * Periods of a tenant or of a channel.
@@ -1203,7 +1689,7 @@ export type RetentionRule = Message<"serp.discuss.v1.RetentionRule"> & {
  * Use `create(RetentionRuleSchema)` to create a new message.
  */
 export const RetentionRuleSchema: GenMessage<RetentionRule> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 25);
+  messageDesc(file_serp_discuss_v1_admin_service, 40);
 
 /**
  * Periods to set.
@@ -1252,7 +1738,7 @@ export type SetRetentionRequest = Message<"serp.discuss.v1.SetRetentionRequest">
  * Use `create(SetRetentionRequestSchema)` to create a new message.
  */
 export const SetRetentionRequestSchema: GenMessage<SetRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 26);
+  messageDesc(file_serp_discuss_v1_admin_service, 41);
 
 /**
  * Empty: the periods apply from the next run on.
@@ -1267,7 +1753,7 @@ export type SetRetentionResponse = Message<"serp.discuss.v1.SetRetentionResponse
  * Use `create(SetRetentionResponseSchema)` to create a new message.
  */
 export const SetRetentionResponseSchema: GenMessage<SetRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 27);
+  messageDesc(file_serp_discuss_v1_admin_service, 42);
 
 /**
  * Page of a tenant's rules.
@@ -1302,7 +1788,7 @@ export type ListRetentionRulesRequest = Message<"serp.discuss.v1.ListRetentionRu
  * Use `create(ListRetentionRulesRequestSchema)` to create a new message.
  */
 export const ListRetentionRulesRequestSchema: GenMessage<ListRetentionRulesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 28);
+  messageDesc(file_serp_discuss_v1_admin_service, 43);
 
 /**
  * A page of a tenant's rules.
@@ -1330,7 +1816,7 @@ export type ListRetentionRulesResponse = Message<"serp.discuss.v1.ListRetentionR
  * Use `create(ListRetentionRulesResponseSchema)` to create a new message.
  */
 export const ListRetentionRulesResponseSchema: GenMessage<ListRetentionRulesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 29);
+  messageDesc(file_serp_discuss_v1_admin_service, 44);
 
 /**
  * Access to revoke.
@@ -1375,7 +1861,7 @@ export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest">
  * Use `create(RevokeAccessRequestSchema)` to create a new message.
  */
 export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 30);
+  messageDesc(file_serp_discuss_v1_admin_service, 45);
 
 /**
  * A user of one tenant.
@@ -1403,7 +1889,7 @@ export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequ
  * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
  */
 export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 30, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 45, 0);
 
 /**
  * Result of RevokeAccess.
@@ -1424,7 +1910,7 @@ export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse
  * Use `create(RevokeAccessResponseSchema)` to create a new message.
  */
 export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 31);
+  messageDesc(file_serp_discuss_v1_admin_service, 46);
 
 /**
  * Maintenance, revocation, legal holds and the audit log, for operators. Normal operation does not require any of the RPCs
@@ -1628,6 +2114,116 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof VerifyAuditLogRequestSchema;
     output: typeof VerifyAuditLogResponseSchema;
+  },
+  /**
+   * Starts to erase what a user wrote, and returns an operation at once. While one for the user is in progress, a repeated
+   * call returns it. Revoke the access of the user first: what the user sends meanwhile may remain.
+   *
+   * The messages of the user become deleted messages without content, and lose mentions, files, edits, reactions and words
+   * for searches, also those in archived and deleted channels and those that were deleted before; the replies of others
+   * remain in their threads. In messages of others, mentions, reactions and votes of the user are removed, and in notices the
+   * name. The feed of the user, activities in the feeds of others that the user caused, unsent uploads, the status text and the
+   * settings of channels are removed. Streams receive `message_deleted` for each message of the user, and `message_edited` for
+   * each message of others that changed.
+   *
+   * The id of the user remains in memberships, deleted messages and the audit log, which contain neither names nor content.
+   * The text of others remains, also where it names the user. Backups expire by themselves. The log of events contains the
+   * ids of mentions and reactions until its days are dropped (EVENT_RETENTION_DAYS).
+   *
+   * Errors: FAILED_PRECONDITION (LEGAL_HOLD) if there is a legal hold on the user, or on a channel or entity in whose channel
+   * the user has been a member; an operation ends with the same error if a hold is placed meanwhile.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.EraseUser
+   */
+  eraseUser: {
+    methodKind: "unary";
+    input: typeof EraseUserRequestSchema;
+    output: typeof EraseUserResponseSchema;
+  },
+  /**
+   * Streams everything that is stored of a channel, including former members, earlier versions of messages, and the content
+   * of deleted messages until retention removes it. Also of an archived or deleted channel.
+   *
+   * The lines are JSON objects, each with a `kind`: `channel`, `member`, `message`, `version`. Ids are strings and times are
+   * RFC 3339. A response has at most about 1 MB. After a lost connection, continue with the cursor of the last response; each
+   * line is then sent once. The stream ends with OK after the last line.
+   *
+   * Requires the role `discuss.export` besides that of operators.
+   *
+   * Errors: PERMISSION_DENIED (CALLER_NOT_ALLOWED) without the role; NOT_FOUND (CHANNEL_NOT_FOUND) if the tenant has no such
+   * channel; INVALID_ARGUMENT (FIELD_INVALID) for a cursor of another export.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ExportChannel
+   */
+  exportChannel: {
+    methodKind: "server_streaming";
+    input: typeof ExportChannelRequestSchema;
+    output: typeof ExportChannelResponseSchema;
+  },
+  /**
+   * Streams what is stored of a user, in the form of ExportChannel: the kinds `user`, `membership`, `message` and `version`
+   * for messages of the user, `trace` for messages of others with a mention, reaction or vote of the user, and `activity` for
+   * the feed of the user. Empty except for `user` if the service has nothing of the user.
+   *
+   * Requires the role `discuss.export` besides that of operators.
+   *
+   * Errors: PERMISSION_DENIED (CALLER_NOT_ALLOWED) without the role; INVALID_ARGUMENT (FIELD_INVALID) for a cursor of another
+   * export.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ExportUser
+   */
+  exportUser: {
+    methodKind: "server_streaming";
+    input: typeof ExportUserRequestSchema;
+    output: typeof ExportUserResponseSchema;
+  },
+  /**
+   * Returns an operation. It is kept for 30 days after its end by default (OPERATION_KEEP_DAYS).
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such operation.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.GetOperation
+   */
+  getOperation: {
+    methodKind: "unary";
+    input: typeof GetOperationRequestSchema;
+    output: typeof GetOperationResponseSchema;
+  },
+  /**
+   * Returns the operations of a tenant, newest first.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListOperations
+   */
+  listOperations: {
+    methodKind: "unary";
+    input: typeof ListOperationsRequestSchema;
+    output: typeof ListOperationsResponseSchema;
+  },
+  /**
+   * Waits until an operation is done, at most for `timeout` and until shortly before the deadline of the call, and returns its
+   * latest state. Call again while it is not done.
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such operation.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.WaitOperation
+   */
+  waitOperation: {
+    methodKind: "unary";
+    input: typeof WaitOperationRequestSchema;
+    output: typeof WaitOperationResponseSchema;
+  },
+  /**
+   * Ends an operation: after the response it does nothing more, and what was done remains done. Has no effect on one that is
+   * done.
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such operation.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.CancelOperation
+   */
+  cancelOperation: {
+    methodKind: "unary";
+    input: typeof CancelOperationRequestSchema;
+    output: typeof CancelOperationResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_admin_service, 0);

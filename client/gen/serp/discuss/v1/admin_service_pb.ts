@@ -4,10 +4,12 @@
 
 import type { GenEnum, GenFile, GenMessage, GenService } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc, serviceDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { EntityRef } from "./channel_pb.ts";
 import { file_serp_discuss_v1_channel } from "./channel_pb.ts";
+import type { EraseUserCounts, Operation } from "./operation_pb.ts";
+import { file_serp_discuss_v1_operation } from "./operation_pb.ts";
 import { file_serp_discuss_v1_options } from "./options_pb.ts";
 import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
 
@@ -15,7 +17,490 @@ import type { JsonObject, Message, UnknownEnum } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/v1/admin_service.proto.
  */
 export const file_serp_discuss_v1_admin_service: GenFile = /*@__PURE__*/
-  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIqECCgRIb2xkEgoKAmlkGAEgASgDEhEKCXRlbmFudF9pZBgCIAEoAxIUCgpjaGFubmVsX2lkGAMgASgDSAASEQoHdXNlcl9pZBgEIAEoA0gAEiwKBmVudGl0eRgFIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBiABKAkSLgoKcGxhY2VfdGltZRgHIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEQoJcGxhY2VyX2lkGAggASgDEjAKDHJlbGVhc2VfdGltZRgJIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLcmVsZWFzZXJfaWQYCiABKANCCQoHc3ViamVjdCKXAQoQUGxhY2VIb2xkUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSFAoKY2hhbm5lbF9pZBgCIAEoA0gAEhEKB3VzZXJfaWQYAyABKANIABIsCgZlbnRpdHkYBCABKAsyGi5zZXJwLmRpc2N1c3MudjEuRW50aXR5UmVmSAASDgoGcmVhc29uGAUgASgJQgkKB3N1YmplY3QiOAoRUGxhY2VIb2xkUmVzcG9uc2USIwoEaG9sZBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkIjgKElJlbGVhc2VIb2xkUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSDwoHaG9sZF9pZBgCIAEoAyI6ChNSZWxlYXNlSG9sZFJlc3BvbnNlEiMKBGhvbGQYASABKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZCJyChBMaXN0SG9sZHNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIYChBpbmNsdWRlX3JlbGVhc2VkGAIgASgIEh0KCXBhZ2Vfc2l6ZRgDIAEoBUIKovDingwECDIQZBISCgpwYWdlX3Rva2VuGAQgASgJIlIKEUxpc3RIb2xkc1Jlc3BvbnNlEiQKBWhvbGRzGAEgAygLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIrcBCgpBdWRpdEV2ZW50EgsKA3NlcRgBIAEoAxIuCgpldmVudF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBISCgphY3Rvcl9raW5kGAMgASgJEhAKCGFjdG9yX2lkGAQgASgDEg4KBmFjdGlvbhgFIAEoCRIoCgdkZXRhaWxzGAYgASgLMhcuZ29vZ2xlLnByb3RvYnVmLlN0cnVjdBIMCgRoYXNoGAcgASgMIl4KFkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEh0KCXBhZ2Vfc2l6ZRgCIAEoBUIKovDingwECDIQZBISCgpwYWdlX3Rva2VuGAMgASgJIl8KF0xpc3RBdWRpdEV2ZW50c1Jlc3BvbnNlEisKBmV2ZW50cxgBIAMoCzIbLnNlcnAuZGlzY3Vzcy52MS5BdWRpdEV2ZW50EhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJRChVWZXJpZnlBdWRpdExvZ1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEhEKCWFmdGVyX3NlcRgCIAEoAxISCgptYXhfZXZlbnRzGAMgASgFIpwCChZWZXJpZnlBdWRpdExvZ1Jlc3BvbnNlEhUKDWNoZWNrZWRfY291bnQYASABKAUSEAoIbGFzdF9zZXEYAiABKAMSEQoJbGFzdF9oYXNoGAMgASgMEgsKA2VuZBgEIAEoCBJACgdwcm9ibGVtGAUgASgOMi8uc2VycC5kaXNjdXNzLnYxLlZlcmlmeUF1ZGl0TG9nUmVzcG9uc2UuUHJvYmxlbRITCgtwcm9ibGVtX3NlcRgGIAEoAyJiCgdQcm9ibGVtEhcKE1BST0JMRU1fVU5TUEVDSUZJRUQQABITCg9QUk9CTEVNX0NIQU5HRUQQARITCg9QUk9CTEVNX01JU1NJTkcQAhIUChBQUk9CTEVNX1VOTElOS0VEEAMiXwobUmVjb25jaWxlQXR0YWNobWVudHNSZXF1ZXN0EhMKC3N0YXJ0X2FmdGVyGAEgASgJEhMKC21heF9vYmplY3RzGAIgASgFEhYKDmRlbGV0ZV91bmtub3duGAMgASgIIsUBChxSZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlEhwKFGNoZWNrZWRfb2JqZWN0X2NvdW50GAEgASgFEiAKGGNoZWNrZWRfYXR0YWNobWVudF9jb3VudBgCIAEoBRIUCgx1bmtub3duX2tleXMYAyADKAkSHgoWbWlzc2luZ19hdHRhY2htZW50X2lkcxgEIAMoAxIdChVxdWV1ZWRfZGVsZXRpb25fY291bnQYBSABKAUSEAoIbGFzdF9rZXkYBiABKAkiYgoYUmVjb25jaWxlQ291bnRlcnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIfCglwYWdlX3NpemUYAiABKAVCDKLw4p4MBgjIARDoBxISCgpwYWdlX3Rva2VuGAMgASgJIsIBChlSZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlEkQKCGNvdW50ZXJzGAEgAygLMjIuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2UuQ291bnRlchIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkaRgoHQ291bnRlchIMCgRuYW1lGAEgASgJEhUKDWNoZWNrZWRfY291bnQYAiABKAMSFgoOcmVwYWlyZWRfY291bnQYAyABKAMiJAoPR2V0U3RhdHNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAyLTAgoQR2V0U3RhdHNSZXNwb25zZRIUCgx0ZW5hbnRfY291bnQYASABKAMSNwoGdGFibGVzGAIgAygLMicuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UuVGFibGUSOgoHc3RvcmFnZRgDIAEoCzIpLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlLlN0b3JhZ2UabAoHU3RvcmFnZRISCgpieXRlX2NvdW50GAEgASgDEhIKCmZpbGVfY291bnQYAiABKAMSGgoScGVuZGluZ19zY2FuX2NvdW50GAMgASgDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgEIAEoAxpGCgVUYWJsZRIMCgRuYW1lGAEgASgJEhsKE2VzdGltYXRlZF9yb3dfY291bnQYAiABKAMSEgoKYnl0ZV9jb3VudBgDIAEoAyIZChdFbnN1cmVQYXJ0aXRpb25zUmVxdWVzdCI2ChhFbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2USGgoSY3JlYXRlZF9wYXJ0aXRpb25zGAEgAygJIiwKE1J1blJldGVudGlvblJlcXVlc3QSFQoNdmFsaWRhdGVfb25seRgBIAEoCCLuAQoUUnVuUmV0ZW50aW9uUmVzcG9uc2USGgoSZHJvcHBlZF9wYXJ0aXRpb25zGAEgAygJEh8KF3BydW5lZF9yZXF1ZXN0X2lkX2NvdW50GAIgASgFEh0KFXJlbW92ZWRfbWVzc2FnZV9jb3VudBgDIAEoBRIhChlyZW1vdmVkX2NoYW5uZWxfcm93X2NvdW50GAQgASgFEh4KFnJlbW92ZWRfYWN0aXZpdHlfY291bnQYBSABKAUSHgoWYXJjaGl2ZWRfY2hhbm5lbF9jb3VudBgGIAEoBRIXCg9hbHJlYWR5X3J1bm5pbmcYByABKAgipgIKDFJldGVudGlvblJ1bhIKCgJpZBgBIAEoAxIuCgpzdGFydF90aW1lGAIgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIsCghlbmRfdGltZRgDIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXASEwoLaW5zdGFuY2VfaWQYBCABKAkSFQoNYXR0ZW1wdF9jb3VudBgFIAEoBRIdChVyZW1vdmVkX21lc3NhZ2VfY291bnQYBiABKAMSIQoZcmVtb3ZlZF9jaGFubmVsX3Jvd19jb3VudBgHIAEoAxIeChZyZW1vdmVkX2FjdGl2aXR5X2NvdW50GAggASgDEh4KFmFyY2hpdmVkX2NoYW5uZWxfY291bnQYCSABKAMiTQoYTGlzdFJldGVudGlvblJ1bnNSZXF1ZXN0Eh0KCXBhZ2Vfc2l6ZRgBIAEoBUIKovDingwECDIQZBISCgpwYWdlX3Rva2VuGAIgASgJImEKGUxpc3RSZXRlbnRpb25SdW5zUmVzcG9uc2USKwoEcnVucxgBIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdW4SFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIr4BCg1SZXRlbnRpb25SdWxlEhEKCXRlbmFudF9pZBgBIAEoAxISCgpjaGFubmVsX2lkGAIgASgDEhkKDGRlbGV0ZWRfZGF5cxgDIAEoBUgAiAEBEhoKDWFjdGl2aXR5X2RheXMYBCABKAVIAYgBARIaCg1pbmFjdGl2ZV9kYXlzGAUgASgFSAKIAQFCDwoNX2RlbGV0ZWRfZGF5c0IQCg5fYWN0aXZpdHlfZGF5c0IQCg5faW5hY3RpdmVfZGF5cyLEAQoTU2V0UmV0ZW50aW9uUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSEgoKY2hhbm5lbF9pZBgCIAEoAxIZCgxkZWxldGVkX2RheXMYAyABKAVIAIgBARIaCg1hY3Rpdml0eV9kYXlzGAQgASgFSAGIAQESGgoNaW5hY3RpdmVfZGF5cxgFIAEoBUgCiAEBQg8KDV9kZWxldGVkX2RheXNCEAoOX2FjdGl2aXR5X2RheXNCEAoOX2luYWN0aXZlX2RheXMiFgoUU2V0UmV0ZW50aW9uUmVzcG9uc2UiYQoZTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSHQoJcGFnZV9zaXplGAIgASgFQgqi8OKeDAQIMhBkEhIKCnBhZ2VfdG9rZW4YAyABKAkiZAoaTGlzdFJldGVudGlvblJ1bGVzUmVzcG9uc2USLQoFcnVsZXMYASADKAsyHi5zZXJwLmRpc2N1c3MudjEuUmV0ZW50aW9uUnVsZRIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkisAEKE1Jldm9rZUFjY2Vzc1JlcXVlc3QSOQoEdXNlchgBIAEoCzIpLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0LlVzZXJIABITCgl0ZW5hbnRfaWQYAiABKANIABISCgh0b2tlbl9pZBgDIAEoCUgAGioKBFVzZXISEQoJdGVuYW50X2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKANCCQoHc3ViamVjdCJHChRSZXZva2VBY2Nlc3NSZXNwb25zZRIvCgtyZXZva2VfdGltZRgBIAEoCzIaLmdvb2dsZS5wcm90b2J1Zi5UaW1lc3RhbXAy1QwKDEFkbWluU2VydmljZRJ7ChFSZWNvbmNpbGVDb3VudGVycxIpLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QaKi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZSIPkAICiPDingwDkPDingwBEoQBChRSZWNvbmNpbGVBdHRhY2htZW50cxIsLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1JlcXVlc3QaLS5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQXR0YWNobWVudHNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmAKCEdldFN0YXRzEiAuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVxdWVzdBohLnNlcnAuZGlzY3Vzcy52MS5HZXRTdGF0c1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESeAoQRW5zdXJlUGFydGl0aW9ucxIoLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVxdWVzdBopLnNlcnAuZGlzY3Vzcy52MS5FbnN1cmVQYXJ0aXRpb25zUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJsCgxSdW5SZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuUnVuUmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCEnsKEUxpc3RSZXRlbnRpb25SdW5zEikuc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdW5zUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVuc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbAoMU2V0UmV0ZW50aW9uEiQuc2VycC5kaXNjdXNzLnYxLlNldFJldGVudGlvblJlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuU2V0UmV0ZW50aW9uUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJ+ChJMaXN0UmV0ZW50aW9uUnVsZXMSKi5zZXJwLmRpc2N1c3MudjEuTGlzdFJldGVudGlvblJ1bGVzUmVxdWVzdBorLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEmwKDFJldm9rZUFjY2VzcxIkLnNlcnAuZGlzY3Vzcy52MS5SZXZva2VBY2Nlc3NSZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJUGxhY2VIb2xkEiEuc2VycC5kaXNjdXNzLnYxLlBsYWNlSG9sZFJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJpCgtSZWxlYXNlSG9sZBIjLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlcXVlc3QaJC5zZXJwLmRpc2N1c3MudjEuUmVsZWFzZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmMKCUxpc3RIb2xkcxIhLnNlcnAuZGlzY3Vzcy52MS5MaXN0SG9sZHNSZXF1ZXN0GiIuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESdQoPTGlzdEF1ZGl0RXZlbnRzEicuc2VycC5kaXNjdXNzLnYxLkxpc3RBdWRpdEV2ZW50c1JlcXVlc3QaKC5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJyCg5WZXJpZnlBdWRpdExvZxImLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1JlcXVlc3QaJy5zZXJwLmRpc2N1c3MudjEuVmVyaWZ5QXVkaXRMb2dSZXNwb25zZSIPkAIBiPDingwDkPDingwBQlYKE2NvbS5zZXJwLmRpc2N1c3MudjFCEUFkbWluU2VydmljZVByb3RvUAFaKmRpc2N1c3Muc2VycC9nZW4vc2VycC9kaXNjdXNzL3YxO2Rpc2N1c3N2MWIGcHJvdG8z", [file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_options]);
+  fileDesc("CiNzZXJwL2Rpc2N1c3MvdjEvYWRtaW5fc2VydmljZS5wcm90bxIPc2VycC5kaXNjdXNzLnYxIk0KEEVyYXNlVXNlclJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKAMSFQoNdmFsaWRhdGVfb25seRgDIAEoCCJ0ChFFcmFzZVVzZXJSZXNwb25zZRItCglvcGVyYXRpb24YASABKAsyGi5zZXJwLmRpc2N1c3MudjEuT3BlcmF0aW9uEjAKBmNvdW50cxgCIAEoCzIgLnNlcnAuZGlzY3Vzcy52MS5FcmFzZVVzZXJDb3VudHMiTQoURXhwb3J0Q2hhbm5lbFJlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEhIKCmNoYW5uZWxfaWQYAiABKAMSDgoGY3Vyc29yGAMgASgJImQKFUV4cG9ydENoYW5uZWxSZXNwb25zZRINCgVsaW5lcxgBIAEoCRIsCgVmaWxlcxgCIAMoCzIdLnNlcnAuZGlzY3Vzcy52MS5FeHBvcnRlZEZpbGUSDgoGY3Vyc29yGAMgASgJIkcKEUV4cG9ydFVzZXJSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDEg4KBmN1cnNvchgDIAEoCSJhChJFeHBvcnRVc2VyUmVzcG9uc2USDQoFbGluZXMYASABKAkSLAoFZmlsZXMYAiADKAsyHS5zZXJwLmRpc2N1c3MudjEuRXhwb3J0ZWRGaWxlEg4KBmN1cnNvchgDIAEoCSKRAQoMRXhwb3J0ZWRGaWxlEgoKAmlkGAEgASgDEhIKCm1lc3NhZ2VfaWQYAiABKAMSEgoKY2hhbm5lbF9pZBgDIAEoAxIRCglmaWxlX25hbWUYBCABKAkSEgoKYnl0ZV9jb3VudBgFIAEoAxIUCgxjb250ZW50X3R5cGUYBiABKAkSEAoIbG9jYXRpb24YByABKAkiPgoTR2V0T3BlcmF0aW9uUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSFAoMb3BlcmF0aW9uX2lkGAIgASgDIkUKFEdldE9wZXJhdGlvblJlc3BvbnNlEi0KCW9wZXJhdGlvbhgBIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5PcGVyYXRpb24iXQoVTGlzdE9wZXJhdGlvbnNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIdCglwYWdlX3NpemUYAiABKAVCCqLw4p4MBAgyEGQSEgoKcGFnZV90b2tlbhgDIAEoCSJhChZMaXN0T3BlcmF0aW9uc1Jlc3BvbnNlEi4KCm9wZXJhdGlvbnMYASADKAsyGi5zZXJwLmRpc2N1c3MudjEuT3BlcmF0aW9uEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSJrChRXYWl0T3BlcmF0aW9uUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSFAoMb3BlcmF0aW9uX2lkGAIgASgDEioKB3RpbWVvdXQYAyABKAsyGS5nb29nbGUucHJvdG9idWYuRHVyYXRpb24iRgoVV2FpdE9wZXJhdGlvblJlc3BvbnNlEi0KCW9wZXJhdGlvbhgBIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5PcGVyYXRpb24iQQoWQ2FuY2VsT3BlcmF0aW9uUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSFAoMb3BlcmF0aW9uX2lkGAIgASgDIkgKF0NhbmNlbE9wZXJhdGlvblJlc3BvbnNlEi0KCW9wZXJhdGlvbhgBIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5PcGVyYXRpb24ioQIKBEhvbGQSCgoCaWQYASABKAMSEQoJdGVuYW50X2lkGAIgASgDEhQKCmNoYW5uZWxfaWQYAyABKANIABIRCgd1c2VyX2lkGAQgASgDSAASLAoGZW50aXR5GAUgASgLMhouc2VycC5kaXNjdXNzLnYxLkVudGl0eVJlZkgAEg4KBnJlYXNvbhgGIAEoCRIuCgpwbGFjZV90aW1lGAcgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIRCglwbGFjZXJfaWQYCCABKAMSMAoMcmVsZWFzZV90aW1lGAkgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtyZWxlYXNlcl9pZBgKIAEoA0IJCgdzdWJqZWN0IpcBChBQbGFjZUhvbGRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIUCgpjaGFubmVsX2lkGAIgASgDSAASEQoHdXNlcl9pZBgDIAEoA0gAEiwKBmVudGl0eRgEIAEoCzIaLnNlcnAuZGlzY3Vzcy52MS5FbnRpdHlSZWZIABIOCgZyZWFzb24YBSABKAlCCQoHc3ViamVjdCI4ChFQbGFjZUhvbGRSZXNwb25zZRIjCgRob2xkGAEgASgLMhUuc2VycC5kaXNjdXNzLnYxLkhvbGQiOAoSUmVsZWFzZUhvbGRSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIPCgdob2xkX2lkGAIgASgDIjoKE1JlbGVhc2VIb2xkUmVzcG9uc2USIwoEaG9sZBgBIAEoCzIVLnNlcnAuZGlzY3Vzcy52MS5Ib2xkInIKEExpc3RIb2xkc1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEhgKEGluY2x1ZGVfcmVsZWFzZWQYAiABKAgSHQoJcGFnZV9zaXplGAMgASgFQgqi8OKeDAQIMhBkEhIKCnBhZ2VfdG9rZW4YBCABKAkiUgoRTGlzdEhvbGRzUmVzcG9uc2USJAoFaG9sZHMYASADKAsyFS5zZXJwLmRpc2N1c3MudjEuSG9sZBIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkitwEKCkF1ZGl0RXZlbnQSCwoDc2VxGAEgASgDEi4KCmV2ZW50X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEhIKCmFjdG9yX2tpbmQYAyABKAkSEAoIYWN0b3JfaWQYBCABKAMSDgoGYWN0aW9uGAUgASgJEigKB2RldGFpbHMYBiABKAsyFy5nb29nbGUucHJvdG9idWYuU3RydWN0EgwKBGhhc2gYByABKAwiXgoWTGlzdEF1ZGl0RXZlbnRzUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSHQoJcGFnZV9zaXplGAIgASgFQgqi8OKeDAQIMhBkEhIKCnBhZ2VfdG9rZW4YAyABKAkiXwoXTGlzdEF1ZGl0RXZlbnRzUmVzcG9uc2USKwoGZXZlbnRzGAEgAygLMhsuc2VycC5kaXNjdXNzLnYxLkF1ZGl0RXZlbnQSFwoPbmV4dF9wYWdlX3Rva2VuGAIgASgJIlEKFVZlcmlmeUF1ZGl0TG9nUmVxdWVzdBIRCgl0ZW5hbnRfaWQYASABKAMSEQoJYWZ0ZXJfc2VxGAIgASgDEhIKCm1heF9ldmVudHMYAyABKAUinAIKFlZlcmlmeUF1ZGl0TG9nUmVzcG9uc2USFQoNY2hlY2tlZF9jb3VudBgBIAEoBRIQCghsYXN0X3NlcRgCIAEoAxIRCglsYXN0X2hhc2gYAyABKAwSCwoDZW5kGAQgASgIEkAKB3Byb2JsZW0YBSABKA4yLy5zZXJwLmRpc2N1c3MudjEuVmVyaWZ5QXVkaXRMb2dSZXNwb25zZS5Qcm9ibGVtEhMKC3Byb2JsZW1fc2VxGAYgASgDImIKB1Byb2JsZW0SFwoTUFJPQkxFTV9VTlNQRUNJRklFRBAAEhMKD1BST0JMRU1fQ0hBTkdFRBABEhMKD1BST0JMRU1fTUlTU0lORxACEhQKEFBST0JMRU1fVU5MSU5LRUQQAyJfChtSZWNvbmNpbGVBdHRhY2htZW50c1JlcXVlc3QSEwoLc3RhcnRfYWZ0ZXIYASABKAkSEwoLbWF4X29iamVjdHMYAiABKAUSFgoOZGVsZXRlX3Vua25vd24YAyABKAgixQEKHFJlY29uY2lsZUF0dGFjaG1lbnRzUmVzcG9uc2USHAoUY2hlY2tlZF9vYmplY3RfY291bnQYASABKAUSIAoYY2hlY2tlZF9hdHRhY2htZW50X2NvdW50GAIgASgFEhQKDHVua25vd25fa2V5cxgDIAMoCRIeChZtaXNzaW5nX2F0dGFjaG1lbnRfaWRzGAQgAygDEh0KFXF1ZXVlZF9kZWxldGlvbl9jb3VudBgFIAEoBRIQCghsYXN0X2tleRgGIAEoCSJiChhSZWNvbmNpbGVDb3VudGVyc1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDEh8KCXBhZ2Vfc2l6ZRgCIAEoBUIMovDingwGCMgBEOgHEhIKCnBhZ2VfdG9rZW4YAyABKAkiwgEKGVJlY29uY2lsZUNvdW50ZXJzUmVzcG9uc2USRAoIY291bnRlcnMYASADKAsyMi5zZXJwLmRpc2N1c3MudjEuUmVjb25jaWxlQ291bnRlcnNSZXNwb25zZS5Db3VudGVyEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCRpGCgdDb3VudGVyEgwKBG5hbWUYASABKAkSFQoNY2hlY2tlZF9jb3VudBgCIAEoAxIWCg5yZXBhaXJlZF9jb3VudBgDIAEoAyIkCg9HZXRTdGF0c1JlcXVlc3QSEQoJdGVuYW50X2lkGAEgASgDItMCChBHZXRTdGF0c1Jlc3BvbnNlEhQKDHRlbmFudF9jb3VudBgBIAEoAxI3CgZ0YWJsZXMYAiADKAsyJy5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXNwb25zZS5UYWJsZRI6CgdzdG9yYWdlGAMgASgLMikuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UuU3RvcmFnZRpsCgdTdG9yYWdlEhIKCmJ5dGVfY291bnQYASABKAMSEgoKZmlsZV9jb3VudBgCIAEoAxIaChJwZW5kaW5nX3NjYW5fY291bnQYAyABKAMSHQoVcXVldWVkX2RlbGV0aW9uX2NvdW50GAQgASgDGkYKBVRhYmxlEgwKBG5hbWUYASABKAkSGwoTZXN0aW1hdGVkX3Jvd19jb3VudBgCIAEoAxISCgpieXRlX2NvdW50GAMgASgDIhkKF0Vuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0IjYKGEVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZRIaChJjcmVhdGVkX3BhcnRpdGlvbnMYASADKAkiLAoTUnVuUmV0ZW50aW9uUmVxdWVzdBIVCg12YWxpZGF0ZV9vbmx5GAEgASgIIu4BChRSdW5SZXRlbnRpb25SZXNwb25zZRIaChJkcm9wcGVkX3BhcnRpdGlvbnMYASADKAkSHwoXcHJ1bmVkX3JlcXVlc3RfaWRfY291bnQYAiABKAUSHQoVcmVtb3ZlZF9tZXNzYWdlX2NvdW50GAMgASgFEiEKGXJlbW92ZWRfY2hhbm5lbF9yb3dfY291bnQYBCABKAUSHgoWcmVtb3ZlZF9hY3Rpdml0eV9jb3VudBgFIAEoBRIeChZhcmNoaXZlZF9jaGFubmVsX2NvdW50GAYgASgFEhcKD2FscmVhZHlfcnVubmluZxgHIAEoCCKmAgoMUmV0ZW50aW9uUnVuEgoKAmlkGAEgASgDEi4KCnN0YXJ0X3RpbWUYAiABKAsyGi5nb29nbGUucHJvdG9idWYuVGltZXN0YW1wEiwKCGVuZF90aW1lGAMgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBITCgtpbnN0YW5jZV9pZBgEIAEoCRIVCg1hdHRlbXB0X2NvdW50GAUgASgFEh0KFXJlbW92ZWRfbWVzc2FnZV9jb3VudBgGIAEoAxIhChlyZW1vdmVkX2NoYW5uZWxfcm93X2NvdW50GAcgASgDEh4KFnJlbW92ZWRfYWN0aXZpdHlfY291bnQYCCABKAMSHgoWYXJjaGl2ZWRfY2hhbm5lbF9jb3VudBgJIAEoAyJNChhMaXN0UmV0ZW50aW9uUnVuc1JlcXVlc3QSHQoJcGFnZV9zaXplGAEgASgFQgqi8OKeDAQIMhBkEhIKCnBhZ2VfdG9rZW4YAiABKAkiYQoZTGlzdFJldGVudGlvblJ1bnNSZXNwb25zZRIrCgRydW5zGAEgAygLMh0uc2VycC5kaXNjdXNzLnYxLlJldGVudGlvblJ1bhIXCg9uZXh0X3BhZ2VfdG9rZW4YAiABKAkivgEKDVJldGVudGlvblJ1bGUSEQoJdGVuYW50X2lkGAEgASgDEhIKCmNoYW5uZWxfaWQYAiABKAMSGQoMZGVsZXRlZF9kYXlzGAMgASgFSACIAQESGgoNYWN0aXZpdHlfZGF5cxgEIAEoBUgBiAEBEhoKDWluYWN0aXZlX2RheXMYBSABKAVIAogBAUIPCg1fZGVsZXRlZF9kYXlzQhAKDl9hY3Rpdml0eV9kYXlzQhAKDl9pbmFjdGl2ZV9kYXlzIsQBChNTZXRSZXRlbnRpb25SZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxISCgpjaGFubmVsX2lkGAIgASgDEhkKDGRlbGV0ZWRfZGF5cxgDIAEoBUgAiAEBEhoKDWFjdGl2aXR5X2RheXMYBCABKAVIAYgBARIaCg1pbmFjdGl2ZV9kYXlzGAUgASgFSAKIAQFCDwoNX2RlbGV0ZWRfZGF5c0IQCg5fYWN0aXZpdHlfZGF5c0IQCg5faW5hY3RpdmVfZGF5cyIWChRTZXRSZXRlbnRpb25SZXNwb25zZSJhChlMaXN0UmV0ZW50aW9uUnVsZXNSZXF1ZXN0EhEKCXRlbmFudF9pZBgBIAEoAxIdCglwYWdlX3NpemUYAiABKAVCCqLw4p4MBAgyEGQSEgoKcGFnZV90b2tlbhgDIAEoCSJkChpMaXN0UmV0ZW50aW9uUnVsZXNSZXNwb25zZRItCgVydWxlcxgBIAMoCzIeLnNlcnAuZGlzY3Vzcy52MS5SZXRlbnRpb25SdWxlEhcKD25leHRfcGFnZV90b2tlbhgCIAEoCSKwAQoTUmV2b2tlQWNjZXNzUmVxdWVzdBI5CgR1c2VyGAEgASgLMikuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QuVXNlckgAEhMKCXRlbmFudF9pZBgCIAEoA0gAEhIKCHRva2VuX2lkGAMgASgJSAAaKgoEVXNlchIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoA0IJCgdzdWJqZWN0IkcKFFJldm9rZUFjY2Vzc1Jlc3BvbnNlEi8KC3Jldm9rZV90aW1lGAEgASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcDLhEgoMQWRtaW5TZXJ2aWNlEnsKEVJlY29uY2lsZUNvdW50ZXJzEikuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUNvdW50ZXJzUmVxdWVzdBoqLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVDb3VudGVyc1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAEShAEKFFJlY29uY2lsZUF0dGFjaG1lbnRzEiwuc2VycC5kaXNjdXNzLnYxLlJlY29uY2lsZUF0dGFjaG1lbnRzUmVxdWVzdBotLnNlcnAuZGlzY3Vzcy52MS5SZWNvbmNpbGVBdHRhY2htZW50c1Jlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYAoIR2V0U3RhdHMSIC5zZXJwLmRpc2N1c3MudjEuR2V0U3RhdHNSZXF1ZXN0GiEuc2VycC5kaXNjdXNzLnYxLkdldFN0YXRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ4ChBFbnN1cmVQYXJ0aXRpb25zEiguc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXF1ZXN0Gikuc2VycC5kaXNjdXNzLnYxLkVuc3VyZVBhcnRpdGlvbnNSZXNwb25zZSIPkAICiPDingwDkPDingwCEmwKDFJ1blJldGVudGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5SdW5SZXRlbnRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLlJ1blJldGVudGlvblJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISewoRTGlzdFJldGVudGlvblJ1bnMSKS5zZXJwLmRpc2N1c3MudjEuTGlzdFJldGVudGlvblJ1bnNSZXF1ZXN0Giouc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdW5zUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJsCgxTZXRSZXRlbnRpb24SJC5zZXJwLmRpc2N1c3MudjEuU2V0UmV0ZW50aW9uUmVxdWVzdBolLnNlcnAuZGlzY3Vzcy52MS5TZXRSZXRlbnRpb25SZXNwb25zZSIPkAICiPDingwDkPDingwCEn4KEkxpc3RSZXRlbnRpb25SdWxlcxIqLnNlcnAuZGlzY3Vzcy52MS5MaXN0UmV0ZW50aW9uUnVsZXNSZXF1ZXN0Gisuc2VycC5kaXNjdXNzLnYxLkxpc3RSZXRlbnRpb25SdWxlc1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESbAoMUmV2b2tlQWNjZXNzEiQuc2VycC5kaXNjdXNzLnYxLlJldm9rZUFjY2Vzc1JlcXVlc3QaJS5zZXJwLmRpc2N1c3MudjEuUmV2b2tlQWNjZXNzUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJjCglQbGFjZUhvbGQSIS5zZXJwLmRpc2N1c3MudjEuUGxhY2VIb2xkUmVxdWVzdBoiLnNlcnAuZGlzY3Vzcy52MS5QbGFjZUhvbGRSZXNwb25zZSIPkAICiPDingwDkPDingwCEmkKC1JlbGVhc2VIb2xkEiMuc2VycC5kaXNjdXNzLnYxLlJlbGVhc2VIb2xkUmVxdWVzdBokLnNlcnAuZGlzY3Vzcy52MS5SZWxlYXNlSG9sZFJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAISYwoJTGlzdEhvbGRzEiEuc2VycC5kaXNjdXNzLnYxLkxpc3RIb2xkc1JlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuTGlzdEhvbGRzUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJ1Cg9MaXN0QXVkaXRFdmVudHMSJy5zZXJwLmRpc2N1c3MudjEuTGlzdEF1ZGl0RXZlbnRzUmVxdWVzdBooLnNlcnAuZGlzY3Vzcy52MS5MaXN0QXVkaXRFdmVudHNSZXNwb25zZSIPkAIBiPDingwDkPDingwBEnIKDlZlcmlmeUF1ZGl0TG9nEiYuc2VycC5kaXNjdXNzLnYxLlZlcmlmeUF1ZGl0TG9nUmVxdWVzdBonLnNlcnAuZGlzY3Vzcy52MS5WZXJpZnlBdWRpdExvZ1Jlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAESYwoJRXJhc2VVc2VyEiEuc2VycC5kaXNjdXNzLnYxLkVyYXNlVXNlclJlcXVlc3QaIi5zZXJwLmRpc2N1c3MudjEuRXJhc2VVc2VyUmVzcG9uc2UiD5ACAojw4p4MA5Dw4p4MAhJxCg1FeHBvcnRDaGFubmVsEiUuc2VycC5kaXNjdXNzLnYxLkV4cG9ydENoYW5uZWxSZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLkV4cG9ydENoYW5uZWxSZXNwb25zZSIPkAIBiPDingwDkPDingwDMAESaAoKRXhwb3J0VXNlchIiLnNlcnAuZGlzY3Vzcy52MS5FeHBvcnRVc2VyUmVxdWVzdBojLnNlcnAuZGlzY3Vzcy52MS5FeHBvcnRVc2VyUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MAzABEmwKDEdldE9wZXJhdGlvbhIkLnNlcnAuZGlzY3Vzcy52MS5HZXRPcGVyYXRpb25SZXF1ZXN0GiUuc2VycC5kaXNjdXNzLnYxLkdldE9wZXJhdGlvblJlc3BvbnNlIg+QAgGI8OKeDAOQ8OKeDAEScgoOTGlzdE9wZXJhdGlvbnMSJi5zZXJwLmRpc2N1c3MudjEuTGlzdE9wZXJhdGlvbnNSZXF1ZXN0Gicuc2VycC5kaXNjdXNzLnYxLkxpc3RPcGVyYXRpb25zUmVzcG9uc2UiD5ACAYjw4p4MA5Dw4p4MARJvCg1XYWl0T3BlcmF0aW9uEiUuc2VycC5kaXNjdXNzLnYxLldhaXRPcGVyYXRpb25SZXF1ZXN0GiYuc2VycC5kaXNjdXNzLnYxLldhaXRPcGVyYXRpb25SZXNwb25zZSIPkAIBiPDingwDkPDingwBEnUKD0NhbmNlbE9wZXJhdGlvbhInLnNlcnAuZGlzY3Vzcy52MS5DYW5jZWxPcGVyYXRpb25SZXF1ZXN0Giguc2VycC5kaXNjdXNzLnYxLkNhbmNlbE9wZXJhdGlvblJlc3BvbnNlIg+QAgKI8OKeDAOQ8OKeDAJCVgoTY29tLnNlcnAuZGlzY3Vzcy52MUIRQWRtaW5TZXJ2aWNlUHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_struct, file_google_protobuf_timestamp, file_serp_discuss_v1_channel, file_serp_discuss_v1_operation, file_serp_discuss_v1_options]);
+
+/**
+ * User to erase.
+ *
+ * @generated from message serp.discuss.v1.EraseUserRequest
+ */
+export type EraseUserRequest = Message<"serp.discuss.v1.EraseUserRequest"> & {
+  /**
+   * Tenant of the user. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * User to erase. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * True to change nothing and only check for legal holds and count.
+   *
+   * @generated from field: bool validate_only = 3;
+   */
+  validateOnly: boolean;
+};
+
+/**
+ * Describes the message serp.discuss.v1.EraseUserRequest.
+ * Use `create(EraseUserRequestSchema)` to create a new message.
+ */
+export const EraseUserRequestSchema: GenMessage<EraseUserRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 0);
+
+/**
+ * Result of EraseUser.
+ *
+ * @generated from message serp.discuss.v1.EraseUserResponse
+ */
+export type EraseUserResponse = Message<"serp.discuss.v1.EraseUserResponse"> & {
+  /**
+   * The operation; unset with `validate_only`.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+
+  /**
+   * With `validate_only`: what would be erased, at most 100,000 activities, without `changed_message_count`. Otherwise unset.
+   *
+   * @generated from field: serp.discuss.v1.EraseUserCounts counts = 2;
+   */
+  counts?: EraseUserCounts | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.EraseUserResponse.
+ * Use `create(EraseUserResponseSchema)` to create a new message.
+ */
+export const EraseUserResponseSchema: GenMessage<EraseUserResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 1);
+
+/**
+ * Channel to export.
+ *
+ * @generated from message serp.discuss.v1.ExportChannelRequest
+ */
+export type ExportChannelRequest = Message<"serp.discuss.v1.ExportChannelRequest"> & {
+  /**
+   * Tenant of the channel. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Channel to export. Required.
+   *
+   * @generated from field: int64 channel_id = 2;
+   */
+  channelId: bigint;
+
+  /**
+   * `cursor` of the last response of an earlier call; empty: from the beginning. The other fields must be unchanged.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportChannelRequest.
+ * Use `create(ExportChannelRequestSchema)` to create a new message.
+ */
+export const ExportChannelRequestSchema: GenMessage<ExportChannelRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 2);
+
+/**
+ * Part of an export.
+ *
+ * @generated from message serp.discuss.v1.ExportChannelResponse
+ */
+export type ExportChannelResponse = Message<"serp.discuss.v1.ExportChannelResponse"> & {
+  /**
+   * JSON objects, each followed by a newline.
+   *
+   * @generated from field: string lines = 1;
+   */
+  lines: string;
+
+  /**
+   * Files of the messages in `lines`.
+   *
+   * @generated from field: repeated serp.discuss.v1.ExportedFile files = 2;
+   */
+  files: ExportedFile[];
+
+  /**
+   * Position after `lines`.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportChannelResponse.
+ * Use `create(ExportChannelResponseSchema)` to create a new message.
+ */
+export const ExportChannelResponseSchema: GenMessage<ExportChannelResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 3);
+
+/**
+ * User to export.
+ *
+ * @generated from message serp.discuss.v1.ExportUserRequest
+ */
+export type ExportUserRequest = Message<"serp.discuss.v1.ExportUserRequest"> & {
+  /**
+   * Tenant of the user. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * User to export. Required.
+   *
+   * @generated from field: int64 user_id = 2;
+   */
+  userId: bigint;
+
+  /**
+   * `cursor` of the last response of an earlier call; empty: from the beginning. The other fields must be unchanged.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportUserRequest.
+ * Use `create(ExportUserRequestSchema)` to create a new message.
+ */
+export const ExportUserRequestSchema: GenMessage<ExportUserRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 4);
+
+/**
+ * Part of an export.
+ *
+ * @generated from message serp.discuss.v1.ExportUserResponse
+ */
+export type ExportUserResponse = Message<"serp.discuss.v1.ExportUserResponse"> & {
+  /**
+   * JSON objects, each followed by a newline.
+   *
+   * @generated from field: string lines = 1;
+   */
+  lines: string;
+
+  /**
+   * Files of the messages in `lines`, and those that the user uploaded and did not send.
+   *
+   * @generated from field: repeated serp.discuss.v1.ExportedFile files = 2;
+   */
+  files: ExportedFile[];
+
+  /**
+   * Position after `lines`.
+   *
+   * @generated from field: string cursor = 3;
+   */
+  cursor: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportUserResponse.
+ * Use `create(ExportUserResponseSchema)` to create a new message.
+ */
+export const ExportUserResponseSchema: GenMessage<ExportUserResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 5);
+
+/**
+ * A file of an export. Its bytes are in the store.
+ *
+ * @generated from message serp.discuss.v1.ExportedFile
+ */
+export type ExportedFile = Message<"serp.discuss.v1.ExportedFile"> & {
+  /**
+   * Id of the file.
+   *
+   * @generated from field: int64 id = 1;
+   */
+  id: bigint;
+
+  /**
+   * Message that has the file; 0 if it was not sent.
+   *
+   * @generated from field: int64 message_id = 2;
+   */
+  messageId: bigint;
+
+  /**
+   * Channel of the file.
+   *
+   * @generated from field: int64 channel_id = 3;
+   */
+  channelId: bigint;
+
+  /**
+   * Name of the file.
+   *
+   * @generated from field: string file_name = 4;
+   */
+  fileName: string;
+
+  /**
+   * Size in bytes.
+   *
+   * @generated from field: int64 byte_count = 5;
+   */
+  byteCount: bigint;
+
+  /**
+   * MIME type.
+   *
+   * @generated from field: string content_type = 6;
+   */
+  contentType: string;
+
+  /**
+   * Location of the bytes, `s3://bucket/key`.
+   *
+   * @generated from field: string location = 7;
+   */
+  location: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ExportedFile.
+ * Use `create(ExportedFileSchema)` to create a new message.
+ */
+export const ExportedFileSchema: GenMessage<ExportedFile> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 6);
+
+/**
+ * Operation to return.
+ *
+ * @generated from message serp.discuss.v1.GetOperationRequest
+ */
+export type GetOperationRequest = Message<"serp.discuss.v1.GetOperationRequest"> & {
+  /**
+   * Tenant of the operation. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Operation to return. Required.
+   *
+   * @generated from field: int64 operation_id = 2;
+   */
+  operationId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetOperationRequest.
+ * Use `create(GetOperationRequestSchema)` to create a new message.
+ */
+export const GetOperationRequestSchema: GenMessage<GetOperationRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 7);
+
+/**
+ * Result of GetOperation.
+ *
+ * @generated from message serp.discuss.v1.GetOperationResponse
+ */
+export type GetOperationResponse = Message<"serp.discuss.v1.GetOperationResponse"> & {
+  /**
+   * The operation.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.GetOperationResponse.
+ * Use `create(GetOperationResponseSchema)` to create a new message.
+ */
+export const GetOperationResponseSchema: GenMessage<GetOperationResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 8);
+
+/**
+ * Page of a tenant's operations.
+ *
+ * @generated from message serp.discuss.v1.ListOperationsRequest
+ */
+export type ListOperationsRequest = Message<"serp.discuss.v1.ListOperationsRequest"> & {
+  /**
+   * Tenant whose operations to return. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Maximum number of operations per page: 0 means 50; more than 100 is lowered to 100.
+   *
+   * @generated from field: int32 page_size = 2;
+   */
+  pageSize: number;
+
+  /**
+   * `next_page_token` of the previous page; empty: the first page. All other fields must be unchanged.
+   *
+   * @generated from field: string page_token = 3;
+   */
+  pageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListOperationsRequest.
+ * Use `create(ListOperationsRequestSchema)` to create a new message.
+ */
+export const ListOperationsRequestSchema: GenMessage<ListOperationsRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 9);
+
+/**
+ * A page of a tenant's operations.
+ *
+ * @generated from message serp.discuss.v1.ListOperationsResponse
+ */
+export type ListOperationsResponse = Message<"serp.discuss.v1.ListOperationsResponse"> & {
+  /**
+   * Operations, newest first.
+   *
+   * @generated from field: repeated serp.discuss.v1.Operation operations = 1;
+   */
+  operations: Operation[];
+
+  /**
+   * Token of the next page; empty on the last page.
+   *
+   * @generated from field: string next_page_token = 2;
+   */
+  nextPageToken: string;
+};
+
+/**
+ * Describes the message serp.discuss.v1.ListOperationsResponse.
+ * Use `create(ListOperationsResponseSchema)` to create a new message.
+ */
+export const ListOperationsResponseSchema: GenMessage<ListOperationsResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 10);
+
+/**
+ * Operation to wait for.
+ *
+ * @generated from message serp.discuss.v1.WaitOperationRequest
+ */
+export type WaitOperationRequest = Message<"serp.discuss.v1.WaitOperationRequest"> & {
+  /**
+   * Tenant of the operation. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Operation to wait for. Required.
+   *
+   * @generated from field: int64 operation_id = 2;
+   */
+  operationId: bigint;
+
+  /**
+   * Maximum time to wait, at most 60 s; unset: as long as the deadline of the call permits.
+   *
+   * @generated from field: google.protobuf.Duration timeout = 3;
+   */
+  timeout?: Duration | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.WaitOperationRequest.
+ * Use `create(WaitOperationRequestSchema)` to create a new message.
+ */
+export const WaitOperationRequestSchema: GenMessage<WaitOperationRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 11);
+
+/**
+ * Result of WaitOperation.
+ *
+ * @generated from message serp.discuss.v1.WaitOperationResponse
+ */
+export type WaitOperationResponse = Message<"serp.discuss.v1.WaitOperationResponse"> & {
+  /**
+   * The operation.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.WaitOperationResponse.
+ * Use `create(WaitOperationResponseSchema)` to create a new message.
+ */
+export const WaitOperationResponseSchema: GenMessage<WaitOperationResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 12);
+
+/**
+ * Operation to end.
+ *
+ * @generated from message serp.discuss.v1.CancelOperationRequest
+ */
+export type CancelOperationRequest = Message<"serp.discuss.v1.CancelOperationRequest"> & {
+  /**
+   * Tenant of the operation. Required.
+   *
+   * @generated from field: int64 tenant_id = 1;
+   */
+  tenantId: bigint;
+
+  /**
+   * Operation to end. Required.
+   *
+   * @generated from field: int64 operation_id = 2;
+   */
+  operationId: bigint;
+};
+
+/**
+ * Describes the message serp.discuss.v1.CancelOperationRequest.
+ * Use `create(CancelOperationRequestSchema)` to create a new message.
+ */
+export const CancelOperationRequestSchema: GenMessage<CancelOperationRequest> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 13);
+
+/**
+ * Result of CancelOperation.
+ *
+ * @generated from message serp.discuss.v1.CancelOperationResponse
+ */
+export type CancelOperationResponse = Message<"serp.discuss.v1.CancelOperationResponse"> & {
+  /**
+   * The operation, which is done.
+   *
+   * @generated from field: serp.discuss.v1.Operation operation = 1;
+   */
+  operation?: Operation | undefined;
+};
+
+/**
+ * Describes the message serp.discuss.v1.CancelOperationResponse.
+ * Use `create(CancelOperationResponseSchema)` to create a new message.
+ */
+export const CancelOperationResponseSchema: GenMessage<CancelOperationResponse> = /*@__PURE__*/
+  messageDesc(file_serp_discuss_v1_admin_service, 14);
 
 /**
  * A legal hold.
@@ -109,7 +594,7 @@ export type Hold = Message<"serp.discuss.v1.Hold"> & {
  * Use `create(HoldSchema)` to create a new message.
  */
 export const HoldSchema: GenMessage<Hold> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 15);
 
 /**
  * Hold to place.
@@ -168,7 +653,7 @@ export type PlaceHoldRequest = Message<"serp.discuss.v1.PlaceHoldRequest"> & {
  * Use `create(PlaceHoldRequestSchema)` to create a new message.
  */
 export const PlaceHoldRequestSchema: GenMessage<PlaceHoldRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 16);
 
 /**
  * Result of PlaceHold.
@@ -189,7 +674,7 @@ export type PlaceHoldResponse = Message<"serp.discuss.v1.PlaceHoldResponse"> & {
  * Use `create(PlaceHoldResponseSchema)` to create a new message.
  */
 export const PlaceHoldResponseSchema: GenMessage<PlaceHoldResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 2);
+  messageDesc(file_serp_discuss_v1_admin_service, 17);
 
 /**
  * Hold to release.
@@ -217,7 +702,7 @@ export type ReleaseHoldRequest = Message<"serp.discuss.v1.ReleaseHoldRequest"> &
  * Use `create(ReleaseHoldRequestSchema)` to create a new message.
  */
 export const ReleaseHoldRequestSchema: GenMessage<ReleaseHoldRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 3);
+  messageDesc(file_serp_discuss_v1_admin_service, 18);
 
 /**
  * Result of ReleaseHold.
@@ -238,7 +723,7 @@ export type ReleaseHoldResponse = Message<"serp.discuss.v1.ReleaseHoldResponse">
  * Use `create(ReleaseHoldResponseSchema)` to create a new message.
  */
 export const ReleaseHoldResponseSchema: GenMessage<ReleaseHoldResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 4);
+  messageDesc(file_serp_discuss_v1_admin_service, 19);
 
 /**
  * Page of a tenant's holds.
@@ -280,7 +765,7 @@ export type ListHoldsRequest = Message<"serp.discuss.v1.ListHoldsRequest"> & {
  * Use `create(ListHoldsRequestSchema)` to create a new message.
  */
 export const ListHoldsRequestSchema: GenMessage<ListHoldsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 5);
+  messageDesc(file_serp_discuss_v1_admin_service, 20);
 
 /**
  * A page of a tenant's holds.
@@ -308,7 +793,7 @@ export type ListHoldsResponse = Message<"serp.discuss.v1.ListHoldsResponse"> & {
  * Use `create(ListHoldsResponseSchema)` to create a new message.
  */
 export const ListHoldsResponseSchema: GenMessage<ListHoldsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 6);
+  messageDesc(file_serp_discuss_v1_admin_service, 21);
 
 /**
  * One event of an audit log.
@@ -346,7 +831,8 @@ export type AuditEvent = Message<"serp.discuss.v1.AuditEvent"> & {
 
   /**
    * What was done: the method of a call by an operator, such as `AdminService/PlaceHold`, or ROLE_CHANGED,
-   * OWNERSHIP_TRANSFERRED, MEMBER_RESTRICTED, MEMBER_UNRESTRICTED; or what a job purged: DELETED_MESSAGES_PURGED, DELETED_CHANNEL_PURGED, ACTIVITIES_PURGED.
+   * OWNERSHIP_TRANSFERRED, MEMBER_RESTRICTED, MEMBER_UNRESTRICTED; or what a job purged: DELETED_MESSAGES_PURGED, DELETED_CHANNEL_PURGED, ACTIVITIES_PURGED; or how an operation ended: OPERATION_SUCCEEDED,
+   * OPERATION_FAILED, OPERATION_CANCELLED.
    *
    * @generated from field: string action = 5;
    */
@@ -373,7 +859,7 @@ export type AuditEvent = Message<"serp.discuss.v1.AuditEvent"> & {
  * Use `create(AuditEventSchema)` to create a new message.
  */
 export const AuditEventSchema: GenMessage<AuditEvent> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 7);
+  messageDesc(file_serp_discuss_v1_admin_service, 22);
 
 /**
  * Page of an audit log.
@@ -408,7 +894,7 @@ export type ListAuditEventsRequest = Message<"serp.discuss.v1.ListAuditEventsReq
  * Use `create(ListAuditEventsRequestSchema)` to create a new message.
  */
 export const ListAuditEventsRequestSchema: GenMessage<ListAuditEventsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 8);
+  messageDesc(file_serp_discuss_v1_admin_service, 23);
 
 /**
  * A page of an audit log.
@@ -436,7 +922,7 @@ export type ListAuditEventsResponse = Message<"serp.discuss.v1.ListAuditEventsRe
  * Use `create(ListAuditEventsResponseSchema)` to create a new message.
  */
 export const ListAuditEventsResponseSchema: GenMessage<ListAuditEventsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 9);
+  messageDesc(file_serp_discuss_v1_admin_service, 24);
 
 /**
  * Part of an audit log to verify.
@@ -471,7 +957,7 @@ export type VerifyAuditLogRequest = Message<"serp.discuss.v1.VerifyAuditLogReque
  * Use `create(VerifyAuditLogRequestSchema)` to create a new message.
  */
 export const VerifyAuditLogRequestSchema: GenMessage<VerifyAuditLogRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 10);
+  messageDesc(file_serp_discuss_v1_admin_service, 25);
 
 /**
  * Result of VerifyAuditLog.
@@ -527,7 +1013,7 @@ export type VerifyAuditLogResponse = Message<"serp.discuss.v1.VerifyAuditLogResp
  * Use `create(VerifyAuditLogResponseSchema)` to create a new message.
  */
 export const VerifyAuditLogResponseSchema: GenMessage<VerifyAuditLogResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 11);
+  messageDesc(file_serp_discuss_v1_admin_service, 26);
 
 /**
  * What is wrong with a log.
@@ -575,7 +1061,7 @@ export type VerifyAuditLogResponse_Problem = (typeof VerifyAuditLogResponse_Prob
  * Describes the enum serp.discuss.v1.VerifyAuditLogResponse.Problem.
  */
 export const VerifyAuditLogResponse_ProblemSchema: GenEnum<VerifyAuditLogResponse_Problem> = /*@__PURE__*/
-  enumDesc(file_serp_discuss_v1_admin_service, 11, 0);
+  enumDesc(file_serp_discuss_v1_admin_service, 26, 0);
 
 /**
  * Page of files to check.
@@ -611,7 +1097,7 @@ export type ReconcileAttachmentsRequest = Message<"serp.discuss.v1.ReconcileAtta
  * Use `create(ReconcileAttachmentsRequestSchema)` to create a new message.
  */
 export const ReconcileAttachmentsRequestSchema: GenMessage<ReconcileAttachmentsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 12);
+  messageDesc(file_serp_discuss_v1_admin_service, 27);
 
 /**
  * Result of checking one page of files.
@@ -667,7 +1153,7 @@ export type ReconcileAttachmentsResponse = Message<"serp.discuss.v1.ReconcileAtt
  * Use `create(ReconcileAttachmentsResponseSchema)` to create a new message.
  */
 export const ReconcileAttachmentsResponseSchema: GenMessage<ReconcileAttachmentsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 13);
+  messageDesc(file_serp_discuss_v1_admin_service, 28);
 
 /**
  * Page of channels to check.
@@ -702,7 +1188,7 @@ export type ReconcileCountersRequest = Message<"serp.discuss.v1.ReconcileCounter
  * Use `create(ReconcileCountersRequestSchema)` to create a new message.
  */
 export const ReconcileCountersRequestSchema: GenMessage<ReconcileCountersRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 14);
+  messageDesc(file_serp_discuss_v1_admin_service, 29);
 
 /**
  * Result of checking one page of channels.
@@ -730,7 +1216,7 @@ export type ReconcileCountersResponse = Message<"serp.discuss.v1.ReconcileCounte
  * Use `create(ReconcileCountersResponseSchema)` to create a new message.
  */
 export const ReconcileCountersResponseSchema: GenMessage<ReconcileCountersResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 15);
+  messageDesc(file_serp_discuss_v1_admin_service, 30);
 
 /**
  * Result for one kind of counter.
@@ -766,7 +1252,7 @@ export type ReconcileCountersResponse_Counter = Message<"serp.discuss.v1.Reconci
  * Use `create(ReconcileCountersResponse_CounterSchema)` to create a new message.
  */
 export const ReconcileCountersResponse_CounterSchema: GenMessage<ReconcileCountersResponse_Counter> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 15, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 30, 0);
 
 /**
  * Scope of the statistics of files; all other statistics cover all tenants.
@@ -787,7 +1273,7 @@ export type GetStatsRequest = Message<"serp.discuss.v1.GetStatsRequest"> & {
  * Use `create(GetStatsRequestSchema)` to create a new message.
  */
 export const GetStatsRequestSchema: GenMessage<GetStatsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 16);
+  messageDesc(file_serp_discuss_v1_admin_service, 31);
 
 /**
  * Sizes of the database's tables, and use of the store of files.
@@ -822,7 +1308,7 @@ export type GetStatsResponse = Message<"serp.discuss.v1.GetStatsResponse"> & {
  * Use `create(GetStatsResponseSchema)` to create a new message.
  */
 export const GetStatsResponseSchema: GenMessage<GetStatsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 17);
+  messageDesc(file_serp_discuss_v1_admin_service, 32);
 
 /**
  * Use of the store of files.
@@ -864,7 +1350,7 @@ export type GetStatsResponse_Storage = Message<"serp.discuss.v1.GetStatsResponse
  * Use `create(GetStatsResponse_StorageSchema)` to create a new message.
  */
 export const GetStatsResponse_StorageSchema: GenMessage<GetStatsResponse_Storage> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 17, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 32, 0);
 
 /**
  * Size of one table or of one daily partition of the event log.
@@ -899,7 +1385,7 @@ export type GetStatsResponse_Table = Message<"serp.discuss.v1.GetStatsResponse.T
  * Use `create(GetStatsResponse_TableSchema)` to create a new message.
  */
 export const GetStatsResponse_TableSchema: GenMessage<GetStatsResponse_Table> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 17, 1);
+  messageDesc(file_serp_discuss_v1_admin_service, 32, 1);
 
 /**
  * Empty: covers all partitioned tables.
@@ -914,7 +1400,7 @@ export type EnsurePartitionsRequest = Message<"serp.discuss.v1.EnsurePartitionsR
  * Use `create(EnsurePartitionsRequestSchema)` to create a new message.
  */
 export const EnsurePartitionsRequestSchema: GenMessage<EnsurePartitionsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 18);
+  messageDesc(file_serp_discuss_v1_admin_service, 33);
 
 /**
  * Result of EnsurePartitions.
@@ -935,7 +1421,7 @@ export type EnsurePartitionsResponse = Message<"serp.discuss.v1.EnsurePartitions
  * Use `create(EnsurePartitionsResponseSchema)` to create a new message.
  */
 export const EnsurePartitionsResponseSchema: GenMessage<EnsurePartitionsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 19);
+  messageDesc(file_serp_discuss_v1_admin_service, 34);
 
 /**
  * Applies all periods.
@@ -957,7 +1443,7 @@ export type RunRetentionRequest = Message<"serp.discuss.v1.RunRetentionRequest">
  * Use `create(RunRetentionRequestSchema)` to create a new message.
  */
 export const RunRetentionRequestSchema: GenMessage<RunRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 20);
+  messageDesc(file_serp_discuss_v1_admin_service, 35);
 
 /**
  * Result of RunRetention.
@@ -1020,7 +1506,7 @@ export type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse
  * Use `create(RunRetentionResponseSchema)` to create a new message.
  */
 export const RunRetentionResponseSchema: GenMessage<RunRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 21);
+  messageDesc(file_serp_discuss_v1_admin_service, 36);
 
 /**
  * One run of retention.
@@ -1097,7 +1583,7 @@ export type RetentionRun = Message<"serp.discuss.v1.RetentionRun"> & {
  * Use `create(RetentionRunSchema)` to create a new message.
  */
 export const RetentionRunSchema: GenMessage<RetentionRun> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 22);
+  messageDesc(file_serp_discuss_v1_admin_service, 37);
 
 /**
  * Page of the runs.
@@ -1125,7 +1611,7 @@ export type ListRetentionRunsRequest = Message<"serp.discuss.v1.ListRetentionRun
  * Use `create(ListRetentionRunsRequestSchema)` to create a new message.
  */
 export const ListRetentionRunsRequestSchema: GenMessage<ListRetentionRunsRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 23);
+  messageDesc(file_serp_discuss_v1_admin_service, 38);
 
 /**
  * A page of the runs.
@@ -1153,7 +1639,7 @@ export type ListRetentionRunsResponse = Message<"serp.discuss.v1.ListRetentionRu
  * Use `create(ListRetentionRunsResponseSchema)` to create a new message.
  */
 export const ListRetentionRunsResponseSchema: GenMessage<ListRetentionRunsResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 24);
+  messageDesc(file_serp_discuss_v1_admin_service, 39);
 
 /**
  * Periods of a tenant or of a channel.
@@ -1202,7 +1688,7 @@ export type RetentionRule = Message<"serp.discuss.v1.RetentionRule"> & {
  * Use `create(RetentionRuleSchema)` to create a new message.
  */
 export const RetentionRuleSchema: GenMessage<RetentionRule> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 25);
+  messageDesc(file_serp_discuss_v1_admin_service, 40);
 
 /**
  * Periods to set.
@@ -1251,7 +1737,7 @@ export type SetRetentionRequest = Message<"serp.discuss.v1.SetRetentionRequest">
  * Use `create(SetRetentionRequestSchema)` to create a new message.
  */
 export const SetRetentionRequestSchema: GenMessage<SetRetentionRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 26);
+  messageDesc(file_serp_discuss_v1_admin_service, 41);
 
 /**
  * Empty: the periods apply from the next run on.
@@ -1266,7 +1752,7 @@ export type SetRetentionResponse = Message<"serp.discuss.v1.SetRetentionResponse
  * Use `create(SetRetentionResponseSchema)` to create a new message.
  */
 export const SetRetentionResponseSchema: GenMessage<SetRetentionResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 27);
+  messageDesc(file_serp_discuss_v1_admin_service, 42);
 
 /**
  * Page of a tenant's rules.
@@ -1301,7 +1787,7 @@ export type ListRetentionRulesRequest = Message<"serp.discuss.v1.ListRetentionRu
  * Use `create(ListRetentionRulesRequestSchema)` to create a new message.
  */
 export const ListRetentionRulesRequestSchema: GenMessage<ListRetentionRulesRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 28);
+  messageDesc(file_serp_discuss_v1_admin_service, 43);
 
 /**
  * A page of a tenant's rules.
@@ -1329,7 +1815,7 @@ export type ListRetentionRulesResponse = Message<"serp.discuss.v1.ListRetentionR
  * Use `create(ListRetentionRulesResponseSchema)` to create a new message.
  */
 export const ListRetentionRulesResponseSchema: GenMessage<ListRetentionRulesResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 29);
+  messageDesc(file_serp_discuss_v1_admin_service, 44);
 
 /**
  * Access to revoke.
@@ -1374,7 +1860,7 @@ export type RevokeAccessRequest = Message<"serp.discuss.v1.RevokeAccessRequest">
  * Use `create(RevokeAccessRequestSchema)` to create a new message.
  */
 export const RevokeAccessRequestSchema: GenMessage<RevokeAccessRequest> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 30);
+  messageDesc(file_serp_discuss_v1_admin_service, 45);
 
 /**
  * A user of one tenant.
@@ -1402,7 +1888,7 @@ export type RevokeAccessRequest_User = Message<"serp.discuss.v1.RevokeAccessRequ
  * Use `create(RevokeAccessRequest_UserSchema)` to create a new message.
  */
 export const RevokeAccessRequest_UserSchema: GenMessage<RevokeAccessRequest_User> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 30, 0);
+  messageDesc(file_serp_discuss_v1_admin_service, 45, 0);
 
 /**
  * Result of RevokeAccess.
@@ -1423,7 +1909,7 @@ export type RevokeAccessResponse = Message<"serp.discuss.v1.RevokeAccessResponse
  * Use `create(RevokeAccessResponseSchema)` to create a new message.
  */
 export const RevokeAccessResponseSchema: GenMessage<RevokeAccessResponse> = /*@__PURE__*/
-  messageDesc(file_serp_discuss_v1_admin_service, 31);
+  messageDesc(file_serp_discuss_v1_admin_service, 46);
 
 /**
  * Maintenance, revocation, legal holds and the audit log, for operators. Normal operation does not require any of the RPCs
@@ -1627,6 +2113,116 @@ export const AdminService: GenService<{
     methodKind: "unary";
     input: typeof VerifyAuditLogRequestSchema;
     output: typeof VerifyAuditLogResponseSchema;
+  },
+  /**
+   * Starts to erase what a user wrote, and returns an operation at once. While one for the user is in progress, a repeated
+   * call returns it. Revoke the access of the user first: what the user sends meanwhile may remain.
+   *
+   * The messages of the user become deleted messages without content, and lose mentions, files, edits, reactions and words
+   * for searches, also those in archived and deleted channels and those that were deleted before; the replies of others
+   * remain in their threads. In messages of others, mentions, reactions and votes of the user are removed, and in notices the
+   * name. The feed of the user, activities in the feeds of others that the user caused, unsent uploads, the status text and the
+   * settings of channels are removed. Streams receive `message_deleted` for each message of the user, and `message_edited` for
+   * each message of others that changed.
+   *
+   * The id of the user remains in memberships, deleted messages and the audit log, which contain neither names nor content.
+   * The text of others remains, also where it names the user. Backups expire by themselves. The log of events contains the
+   * ids of mentions and reactions until its days are dropped (EVENT_RETENTION_DAYS).
+   *
+   * Errors: FAILED_PRECONDITION (LEGAL_HOLD) if there is a legal hold on the user, or on a channel or entity in whose channel
+   * the user has been a member; an operation ends with the same error if a hold is placed meanwhile.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.EraseUser
+   */
+  eraseUser: {
+    methodKind: "unary";
+    input: typeof EraseUserRequestSchema;
+    output: typeof EraseUserResponseSchema;
+  },
+  /**
+   * Streams everything that is stored of a channel, including former members, earlier versions of messages, and the content
+   * of deleted messages until retention removes it. Also of an archived or deleted channel.
+   *
+   * The lines are JSON objects, each with a `kind`: `channel`, `member`, `message`, `version`. Ids are strings and times are
+   * RFC 3339. A response has at most about 1 MB. After a lost connection, continue with the cursor of the last response; each
+   * line is then sent once. The stream ends with OK after the last line.
+   *
+   * Requires the role `discuss.export` besides that of operators.
+   *
+   * Errors: PERMISSION_DENIED (CALLER_NOT_ALLOWED) without the role; NOT_FOUND (CHANNEL_NOT_FOUND) if the tenant has no such
+   * channel; INVALID_ARGUMENT (FIELD_INVALID) for a cursor of another export.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ExportChannel
+   */
+  exportChannel: {
+    methodKind: "server_streaming";
+    input: typeof ExportChannelRequestSchema;
+    output: typeof ExportChannelResponseSchema;
+  },
+  /**
+   * Streams what is stored of a user, in the form of ExportChannel: the kinds `user`, `membership`, `message` and `version`
+   * for messages of the user, `trace` for messages of others with a mention, reaction or vote of the user, and `activity` for
+   * the feed of the user. Empty except for `user` if the service has nothing of the user.
+   *
+   * Requires the role `discuss.export` besides that of operators.
+   *
+   * Errors: PERMISSION_DENIED (CALLER_NOT_ALLOWED) without the role; INVALID_ARGUMENT (FIELD_INVALID) for a cursor of another
+   * export.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ExportUser
+   */
+  exportUser: {
+    methodKind: "server_streaming";
+    input: typeof ExportUserRequestSchema;
+    output: typeof ExportUserResponseSchema;
+  },
+  /**
+   * Returns an operation. It is kept for 30 days after its end by default (OPERATION_KEEP_DAYS).
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such operation.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.GetOperation
+   */
+  getOperation: {
+    methodKind: "unary";
+    input: typeof GetOperationRequestSchema;
+    output: typeof GetOperationResponseSchema;
+  },
+  /**
+   * Returns the operations of a tenant, newest first.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.ListOperations
+   */
+  listOperations: {
+    methodKind: "unary";
+    input: typeof ListOperationsRequestSchema;
+    output: typeof ListOperationsResponseSchema;
+  },
+  /**
+   * Waits until an operation is done, at most for `timeout` and until shortly before the deadline of the call, and returns its
+   * latest state. Call again while it is not done.
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such operation.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.WaitOperation
+   */
+  waitOperation: {
+    methodKind: "unary";
+    input: typeof WaitOperationRequestSchema;
+    output: typeof WaitOperationResponseSchema;
+  },
+  /**
+   * Ends an operation: after the response it does nothing more, and what was done remains done. Has no effect on one that is
+   * done.
+   *
+   * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such operation.
+   *
+   * @generated from rpc serp.discuss.v1.AdminService.CancelOperation
+   */
+  cancelOperation: {
+    methodKind: "unary";
+    input: typeof CancelOperationRequestSchema;
+    output: typeof CancelOperationResponseSchema;
   },
 }> = /*@__PURE__*/
   serviceDesc(file_serp_discuss_v1_admin_service, 0);
