@@ -1,8 +1,8 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import { ActivitySchema } from '#gen/serp/discuss/v1/activity_pb.ts';
-import {
-  type ActivityService,
-  type NewActivity,
+import type {
+  ActivityService,
+  NewActivity,
   RecordActivitiesRequestSchema,
 } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { toMetadataJson } from '../db/metadata.ts';
@@ -64,7 +64,7 @@ export function activityRoutes(deps: Deps): ActivityHandlers {
       requireTenant(caller);
       requireRecordable(request);
       const items = request.activities.map((activity, item) => toItem(caller, activity, item));
-      const hash = hashRequest(RecordActivitiesRequestSchema, request);
+      const hash = hashRequest(request);
       const [row] = await db.run(call, (sql) => recordActivities(sql, items, request.requestId, hash));
       if (row?.errorReason === 'REQUEST_ID_REUSED') throw errors.requestIdReused();
       if (row?.errorReason === 'REPEATED') return { repeatedRequest: true };

@@ -1,7 +1,7 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
-import {
-  type AttachmentService,
+import type {
+  AttachmentService,
   CreateUploadRequestSchema,
 } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { findClaim } from '../channel/sql.ts';
@@ -94,7 +94,7 @@ async function claim(
   const { tenantId, userId } = caller;
   const { channelId, requestId } = request;
   await requirePoster(sql, caller, channelId);
-  const hash = hashRequest(CreateUploadRequestSchema, request);
+  const hash = hashRequest(request);
   const [claimed] = await claimUpload(sql, tenantId, userId, { channelId, requestId, hash });
   if (claimed === undefined) return findEarlier(sql, caller, request, hash);
   const { uploadUrlMs } = config.attachment;

@@ -1,5 +1,5 @@
 import type { MessageShape } from '@bufbuild/protobuf';
-import { CreateChannelRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { CreateChannelRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { recordAdditions } from '../activity/sql.ts';
 import type { Config } from '../config.ts';
@@ -51,7 +51,7 @@ export async function createGroup(parts: AddParts, request: GroupRequest): Promi
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const metadata = toMetadataJson('metadata', request.metadata);
-  const hash = hashRequest(CreateChannelRequestSchema, request);
+  const hash = hashRequest(request);
   const [claimed] = await claimRequestId(sql, tenantId, userId, request.requestId, hash);
   if (claimed === undefined) return findEarlierGroup(parts, request.requestId, hash);
   await insertChannel(sql, tenantId, {

@@ -1,6 +1,6 @@
 import type { MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
-import { type ChannelService, MoveTopicRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import type { ChannelService, MoveTopicRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Sql } from '../db/types.ts';
@@ -76,7 +76,7 @@ async function findEarlierMove(
   const { tenantId, userId } = caller;
   const [claim] = await findClaim(sql, tenantId, userId, request.requestId);
   if (claim === undefined) return undefined;
-  const hash = hashRequest(MoveTopicRequestSchema, request);
+  const hash = hashRequest(request);
   if (claim.method !== 'MoveTopic' || !claim.payloadHash.equals(hash)) throw errors.requestIdReused();
   const [channel] = await findChannel(sql, tenantId, userId, claim.channelId);
   if (channel === undefined) throw errors.channelNotFound();
@@ -92,7 +92,7 @@ async function claim(
 ): Promise<void> {
   const taken = await claimMove(sql, caller.tenantId, caller.userId, {
     requestId: request.requestId,
-    hash: hashRequest(MoveTopicRequestSchema, request),
+    hash: hashRequest(request),
     channelId,
     mergedId,
   });

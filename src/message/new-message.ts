@@ -1,7 +1,7 @@
 import type { JsonObject, MessageInitShape, MessageShape } from '@bufbuild/protobuf';
 import { timestampMs } from '@bufbuild/protobuf/wkt';
 import { MentionScope, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
-import { SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { SendMessageRequestSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { findSendable } from '../attachment/access.ts';
 import { isImageType } from '../attachment/file.ts';
 import type { AttachmentRow } from '../attachment/sql.ts';
@@ -166,7 +166,7 @@ function toItem(
     isManager: isManager(caller),
     channelId: request.channelId,
     requestId: request.requestId,
-    payloadHash: hashRequest(SendMessageRequestSchema, request),
+    payloadHash: hashRequest(request),
     type: toTypeColumn(message.type ?? MessageType.TEXT),
     content: request.content,
     mentions: mentionUserIds,

@@ -1,5 +1,5 @@
 import { create, fromBinary, type MessageInitShape, type MessageShape, toBinary } from '@bufbuild/protobuf';
-import { BinaryReader, WireType } from '@bufbuild/protobuf/wire';
+import { BinaryReader, BinaryWriter, WireType } from '@bufbuild/protobuf/wire';
 import {
   MessageService,
   SendMessageRequestSchema,
@@ -11,7 +11,7 @@ import {
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors, RpcError } from '../rpc/errors.ts';
 import { Frame } from '../rpc/frame.ts';
-import { ItemCalls, type Items } from '../rpc/item-calls.ts';
+import { ItemCalls, type ItemResponse } from '../rpc/item-calls.ts';
 import { maxRequestBytes } from '../rpc/request-size.ts';
 import { countFitting } from '../rpc/response-size.ts';
 import { serveRequests } from '../rpc/serve-requests.ts';
@@ -20,7 +20,6 @@ import { type SendDeps, sendHandlers } from './send.ts';
 
 type SendRequest = MessageShape<typeof SendMessageRequestSchema>;
 type Outcome = MessageInitShape<typeof SendOutcomeSchema>;
-type SendItems = Items<typeof SendMessageRequestSchema, typeof SendMessageResponseSchema>;
 type ItemHandlers = Pick<Handlers<typeof MessageService>, 'batchSendMessages' | 'sendMessages'>;
 
 const REQUEST_FIELD = SendMessagesRequestSchema.field.request.number;
@@ -36,7 +35,12 @@ export function sendItemHandlers(deps: SendDeps): ItemHandlers {
   return {
     async batchSendMessages({ requests }, call) {
       const items = calls.of(call);
-      const outcomes = await Promise.all(requests.map((request) => send(items, request, call)));
+      const outcomes = await Promise.all(
+        requests.map(async (request) => {
+          const result = await items.serve(request, request.channelId);
+          return toOutcome(request.requestId, result, call);
+        }),
+      );
       const fitting = countFitting(SendOutcomeSchema, outcomes);
       const replaced = outcomes.slice(fitting).map(({ requestId = '' }) => {
         const error = errors.overloaded('the outcomes do not fit in one response', fitting, 1);
@@ -49,32 +53,43 @@ export function sendItemHandlers(deps: SendDeps): ItemHandlers {
       const items = calls.of(call);
       await serveRequests({ requests, call, sink }, limits, async (bytes) => {
         const request = decode(bytes, maxBytes);
-        return toFrame(
-          request instanceof RpcError
-            ? toOutcome(requestIdIn(bytes), request, call)
-            : await send(items, request, call),
-        );
+        if (request instanceof RpcError) return toFrame(toOutcome(requestIdIn(bytes), request, call));
+        const result = await items.serve(request, request.channelId);
+        return result instanceof RpcError
+          ? toFrame(toOutcome(request.requestId, result, call))
+          : toResponseFrame(request.requestId, result.binary);
       });
     },
   };
 }
 
-async function send(items: SendItems, request: SendRequest, call: Call): Promise<Outcome> {
-  return toOutcome(request.requestId, await items.serve(request, request.channelId), call);
-}
-
 function toOutcome(
   requestId: string,
-  result: MessageInitShape<typeof SendMessageResponseSchema> | RpcError,
+  result: ItemResponse<typeof SendMessageResponseSchema> | RpcError,
   { acceptLanguage }: Call,
 ): Outcome {
   return result instanceof RpcError
     ? { requestId, outcome: { case: 'error', value: toStatusMessage(result, acceptLanguage) } }
-    : { requestId, outcome: { case: 'response', value: result } };
+    : { requestId, outcome: { case: 'response', value: result.message } };
 }
 
 function toFrame(outcome: Outcome): Frame {
   const bytes = toBinary(SendMessagesResponseSchema, create(SendMessagesResponseSchema, { outcome }));
+  return new Frame(SendMessagesResponseSchema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
+}
+
+/** The frame of an outcome with a response, whose bytes stay as they are. */
+function toResponseFrame(requestId: string, response: Uint8Array): Frame {
+  const fields = SendOutcomeSchema.field;
+  const bytes = new BinaryWriter()
+    .tag(SendMessagesResponseSchema.field.outcome.number, WireType.LengthDelimited)
+    .fork()
+    .tag(fields.requestId.number, WireType.LengthDelimited)
+    .string(requestId)
+    .tag(fields.response.number, WireType.LengthDelimited)
+    .bytes(response)
+    .join()
+    .finish();
   return new Frame(SendMessagesResponseSchema, Buffer.from(bytes.buffer, bytes.byteOffset, bytes.byteLength));
 }
 

@@ -6,6 +6,7 @@ import { type Database, isAboutOneItem, isLockTimeout } from '../db/database.ts'
 import { FairQueue } from '../db/fair-queue.ts';
 import type { Relay } from '../event/relay.ts';
 import { TenantMix } from '../limit/tenant-mix.ts';
+import type { Call } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type SendItem, type SentRow, sendMessages } from './send-sql.ts';
@@ -24,10 +25,12 @@ const TENANT_PART = 4;
 
 type QueuedMessage = {
   readonly item: SendItem;
-  readonly signal: AbortSignal;
+  readonly call: Ending;
   readonly resolve: (row: SentRow) => void;
   readonly reject: (error: unknown) => void;
 };
+
+type Ending = Pick<Call, 'ended'>;
 
 /** Messages of some of the channels. One batch of a shard is committed at a time. */
 type Shard = {
@@ -71,17 +74,15 @@ export class SendQueue {
   }
 
   /** Resolves once the message is committed, or rejected by the database function. */
-  send(item: SendItem, signal: AbortSignal): Promise<SentRow> {
-    signal.throwIfAborted();
+  async send(item: SendItem, call: Ending): Promise<SentRow> {
+    if (call.ended !== undefined) throw call.ended;
     this.#mix.observe(item.tenantId);
-    return new Promise((resolve, reject) =>
-      this.#add(this.#shardOf(item), { item, signal, resolve, reject }),
-    );
+    return new Promise((resolve, reject) => this.#add(this.#shardOf(item), { item, call, resolve, reject }));
   }
 
   #shardOf(item: SendItem): Shard {
-    const shard =
-      this.#lockedShards.get(keyOf(item)) ?? this.#shards[shardOf(item.channelId, this.#shards.length)];
+    const locked = this.#lockedShards.size === 0 ? undefined : this.#lockedShards.get(keyOf(item));
+    const shard = locked ?? this.#shards[shardOf(item.channelId, this.#shards.length)];
     if (shard === undefined) throw new RangeError('no shard');
     return shard;
   }
@@ -137,13 +138,15 @@ export class SendQueue {
   }
 
   #count(): void {
-    const shards = [...this.#shards, ...this.#lockedShards.values()];
-    this.#metrics.writesWaiting.set(shards.reduce((sum, { waiting }) => sum + waiting.size, 0));
+    let waiting = 0;
+    for (const shard of this.#shards) waiting += shard.waiting.size;
+    for (const shard of this.#lockedShards.values()) waiting += shard.waiting.size;
+    this.#metrics.writesWaiting.set(waiting);
   }
 
   async #commit(shard: Shard, messages: readonly QueuedMessage[]): Promise<void> {
-    const batch = messages.filter(({ signal }) => !signal.aborted);
-    for (const { signal, reject } of messages) if (signal.aborted) reject(signal.reason);
+    const batch = messages.filter(({ call }) => call.ended === undefined);
+    for (const { call, reject } of messages) if (call.ended !== undefined) reject(call.ended);
     if (batch.length === 0) return;
     this.#metrics.writeBatchSize.observe(batch.length);
     try {

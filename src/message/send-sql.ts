@@ -124,7 +124,7 @@ export function sendMessages(
 }
 
 /** Without anything that only few messages have. */
-function isPlain({ mentions, mentionScope, parentId, attachments }: SendItem): boolean {
+export function isPlain({ mentions, mentionScope, parentId, attachments }: SendItem): boolean {
   return mentions.length === 0 && mentionScope === null && parentId === 0n && attachments.length === 0;
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto';
 import type { DescMethod, Message } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { Call, Caller, RequestStream, Sink } from './call.ts';
+import type { Identity } from './claims.ts';
 import { errors, type RpcError } from './errors.ts';
 import type { Turn } from './turns.ts';
 
@@ -17,6 +18,8 @@ export type IncomingCall = {
   readonly timeoutMs: number | undefined;
   /** Undefined for unary calls. */
   readonly sink: Sink | undefined;
+  /** The call that was admitted with the same headers, so that the caller of a unary call is not authenticated twice. */
+  readonly admitted?: CallContext | undefined;
   /** Only for bidirectional streams. */
   readonly requests?: RequestStream | undefined;
 };
@@ -34,6 +37,8 @@ export class CallContext implements Call {
   readonly timeoutMs: number | undefined;
   readonly deadline: number | undefined;
   caller: Caller = unauthenticated;
+  /** The verified token's, after the interceptor `authenticate`. */
+  identity: Identity | undefined;
   turn: Turn | undefined;
   readonly #parentLog: Logger;
   readonly #now: () => number;
@@ -153,7 +158,8 @@ export function methodPath(method: DescMethod): string {
   return `${method.parent.typeName}/${method.name}`;
 }
 
-function requestIdOf({ header }: IncomingCall): string {
+function requestIdOf({ header, admitted }: IncomingCall): string {
+  if (admitted !== undefined) return admitted.requestId;
   const given = header('x-request-id');
   return given !== undefined && /^[\w.:-]{1,128}$/.test(given) ? given : randomUUID();
 }

@@ -8,6 +8,7 @@ import type {
   MessageShape,
 } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
+import type { EncodedResponse } from './encoded-response.ts';
 import type { Frame } from './frame.ts';
 import type { Turn } from './turns.ts';
 
@@ -31,6 +32,8 @@ export type Call = {
   readonly caller: Caller;
   /** Aborts when the client cancels or disconnects, the deadline passes, or the drain ends. */
   readonly signal: AbortSignal;
+  /** The reason of `signal`, which costs 2 µs to create, when the call was ended. */
+  readonly ended: Error | undefined;
   /** Epoch ms; undefined on streams without a deadline. */
   readonly deadline: number | undefined;
   readonly requestId: string;
@@ -66,7 +69,7 @@ export type RequestStream = {
 export type UnaryHandler<M extends DescMethodUnary> = (
   request: MessageShape<M['input']>,
   call: Call,
-) => Promise<MessageInitShape<M['output']>>;
+) => Promise<MessageInitShape<M['output']> | EncodedResponse<M['output']>>;
 
 /** Runs until the stream ends: returning ends it with OK, throwing with that error. */
 export type StreamHandler<M extends DescMethodServerStreaming> = (

@@ -34,6 +34,7 @@ export class CancelledCalls {
 
   /** Rejects the calls of users above the limit. To be applied after authentication. */
   readonly reject: Interceptor = (_method, next) => (call) => {
+    if (this.#fullTimes.size === 0) return next(call);
     const fullTime = this.#fullTimes.get(keyOf(call.caller)) ?? 0;
     const waitMs = fullTime - this.#now() - MINUTE_MS;
     if (waitMs <= 0) return next(call);

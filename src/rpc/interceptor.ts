@@ -1,8 +1,9 @@
 import type { DescMessage, DescMethod, MessageInitShape } from '@bufbuild/protobuf';
 import type { CallContext } from './call-context.ts';
+import type { EncodedResponse } from './encoded-response.ts';
 
 /** Response of a handler; undefined for streams, which write to their sink. */
-export type Response = MessageInitShape<DescMessage> | undefined;
+export type Response = MessageInitShape<DescMessage> | EncodedResponse | undefined;
 
 /** Serves a call: the remaining interceptors, then the handler. */
 export type Run = (call: CallContext) => Promise<Response>;

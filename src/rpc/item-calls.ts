@@ -12,8 +12,9 @@ import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Call, UnaryHandler } from './call.ts';
 import { CallContext } from './call-context.ts';
+import { EncodedResponse, encodeResponse } from './encoded-response.ts';
 import { codeName, errors, RpcError } from './errors.ts';
-import { apply, type Run } from './interceptor.ts';
+import { apply, type Response, type Run } from './interceptor.ts';
 import { mapErrors } from './interceptors/map-errors.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { validate } from './interceptors/validate.ts';
@@ -50,6 +51,27 @@ export class ItemCalls<I extends DescMessage, O extends DescMessage> {
   }
 }
 
+/** The response to an item, in either form. */
+export class ItemResponse<O extends DescMessage> {
+  readonly #method: DescMethodUnary<DescMessage, O>;
+  readonly #response: Response;
+
+  constructor(method: DescMethodUnary<DescMessage, O>, response: Response) {
+    this.#method = method;
+    this.#response = response;
+  }
+
+  get binary(): Uint8Array {
+    return encodeResponse(this.#method, this.#response);
+  }
+
+  get message(): MessageShape<O> {
+    const { output } = this.#method;
+    const init = this.#response instanceof EncodedResponse ? this.#response.message : this.#response;
+    return narrow(create<DescMessage>(output, init), output);
+  }
+}
+
 /** The items of one batch or stream. They end with it at the latest. */
 export class Items<I extends DescMessage, O extends DescMessage> {
   readonly #calls: ItemCalls<I, O>;
@@ -66,16 +88,14 @@ export class Items<I extends DescMessage, O extends DescMessage> {
   }
 
   /** Never rejects because of the item. Items with the same key have turns in the order of these calls. */
-  async serve(request: Message, key: bigint): Promise<MessageShape<O> | RpcError> {
+  async serve(request: Message, key: bigint): Promise<ItemResponse<O> | RpcError> {
     const item = this.#open(request);
     const turn = this.#turns.take(key);
     item.turn = turn;
     const timer = setTimeout(() => item.end(errors.deadlineExceeded()), item.timeoutMs);
     this.#active.add(item);
     try {
-      const { output } = this.#calls.method;
-      const response = create<DescMessage>(output, await this.#calls.run(item));
-      return this.#observed(narrow(response, output));
+      return this.#observed(new ItemResponse(this.#calls.method, await this.#calls.run(item)));
     } catch (error) {
       if (error instanceof RpcError) return this.#observed(error);
       throw error;

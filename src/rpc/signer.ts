@@ -1,4 +1,4 @@
-import { createHmac, hkdfSync, timingSafeEqual } from 'node:crypto';
+import { createHmac, createSecretKey, hkdfSync, type KeyObject, timingSafeEqual } from 'node:crypto';
 
 // 128 bits: guessing one takes 2^127 calls on average, and tokens in URLs stay short.
 const TAG_BYTES = 16;
@@ -16,8 +16,10 @@ export type Signer = {
  * purpose has keys of its own, derived with HKDF (RFC 5869): what is signed for one is not valid for another.
  */
 export function createSigner(secrets: readonly Uint8Array[], purpose: string): Signer {
-  const keys = secrets.map((secret) => Buffer.from(hkdfSync('sha256', secret, '', `discuss ${purpose}`, 32)));
-  const tagOf = (key: Buffer, bytes: Uint8Array, context: Uint8Array) => {
+  const keys = secrets.map((secret) =>
+    createSecretKey(Buffer.from(hkdfSync('sha256', secret, '', `discuss ${purpose}`, 32))),
+  );
+  const tagOf = (key: KeyObject, bytes: Uint8Array, context: Uint8Array) => {
     const length = Buffer.alloc(4);
     length.writeUInt32BE(context.length);
     const hmac = createHmac('sha256', key).update(length).update(context).update(bytes);

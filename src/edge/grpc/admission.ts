@@ -25,9 +25,14 @@ export function admission(
   resets: ResetStreams,
   { maxDeadlineMs, maxMessageBytes }: Config['call'],
 ): ServerInterceptor {
-  const byPath = new Map(rpcs.map((rpc) => [`/${methodPath(rpc.method)}`, rpc]));
+  const byPath = new Map(
+    rpcs.map((rpc) => {
+      const maxBytes = maxRequestBytes(rpc.method, maxMessageBytes);
+      return [`/${methodPath(rpc.method)}`, { rpc, maxBytes }];
+    }),
+  );
   return ({ path, requestStream }, grpcCall) => {
-    const rpc = byPath.get(path);
+    const { rpc, maxBytes = 0 } = byPath.get(path) ?? {};
     const stream = http2StreamOf(grpcCall);
     const body = new RequestBody(grpcCall, stream);
     // A client of reflection keeps its requests open.
@@ -38,13 +43,12 @@ export function admission(
         next({
           onReceiveMetadata(metadata, proceed) {
             if (rpc === undefined) return proceed(metadata);
-            limitRequest(body, rpc, calls, metadata, maxRequestBytes(rpc.method, maxMessageBytes));
+            limitRequest(body, rpc, calls, metadata, maxBytes);
             const call = openCall(rpc, calls, metadata, () => {
               throw new Error('the request is not read yet');
             });
             const admitting = calls.serve(call, rpc.admit);
-            const caller = () => (call.isAuthenticated ? call.caller : undefined);
-            resets.identify(stream, admitting.then(caller, caller));
+            resets.admit(stream, call, admitting);
             admitting.then(
               () => proceed(metadata),
               (error) => grpcCall.sendStatus(toStatus(error, call.requestId, call.incoming.header)),

@@ -1,9 +1,11 @@
 import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
 import type { Socket } from 'node:net';
-import type { Caller } from '../../rpc/call.ts';
+import type { CallContext } from '../../rpc/call-context.ts';
 import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
 import { ResetLimit } from '../reset-limit.ts';
 import { destroyAfter } from '../sockets.ts';
+
+type Admission = { readonly call: CallContext; readonly done: Promise<unknown> };
 
 /**
  * Counts the streams that clients reset before their calls are served: of an authenticated caller against the user, others
@@ -12,22 +14,28 @@ import { destroyAfter } from '../sockets.ts';
 export class ResetStreams {
   readonly #cancelledCalls: CancelledCalls;
   readonly #graceMs: number;
-  readonly #callers = new WeakMap<ServerHttp2Stream, Promise<Caller | undefined>>();
-  readonly #served = new WeakSet<ServerHttp2Stream>();
+  readonly #streams = new WeakMap<ServerHttp2Stream, Admission | 'served'>();
 
   constructor(cancelledCalls: CancelledCalls, graceMs: number) {
     this.#cancelledCalls = cancelledCalls;
     this.#graceMs = graceMs;
   }
 
-  /** Sets the caller of a stream, who is undefined when not authenticated. */
-  identify(stream: ServerHttp2Stream, caller: Promise<Caller | undefined>): void {
-    this.#callers.set(stream, caller);
+  /** Sets the call that authenticates the caller of a stream. */
+  admit(stream: ServerHttp2Stream, call: CallContext, done: Promise<unknown>): void {
+    this.#streams.set(stream, { call, done });
+  }
+
+  /** The call that was admitted on a stream. */
+  admittedOn(stream: ServerHttp2Stream): CallContext | undefined {
+    const admission = this.#streams.get(stream);
+    return admission === 'served' ? undefined : admission?.call;
   }
 
   /** To be called when the cancellation of a stream's call is observed elsewhere from now on. */
   serve(stream: ServerHttp2Stream): void {
-    this.#served.add(stream);
+    // Keeps nothing else, because a stream may be open for hours.
+    this.#streams.set(stream, 'served');
   }
 
   watch(session: ServerHttp2Session, socket: Socket): void {
@@ -35,7 +43,8 @@ export class ResetStreams {
     session.on('stream', (stream) => {
       stream.once('close', () => {
         const isReset = stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-        if (isReset && !this.#served.has(stream)) void this.#count(stream, session, socket, limit);
+        if (isReset && this.#streams.get(stream) !== 'served')
+          void this.#count(stream, session, socket, limit);
       });
     });
   }
@@ -46,8 +55,10 @@ export class ResetStreams {
     socket: Socket,
     limit: ResetLimit,
   ): Promise<void> {
-    const caller = await this.#callers.get(stream);
-    if (caller !== undefined) this.#cancelledCalls.count(caller);
+    const admission = this.#streams.get(stream);
+    if (admission === 'served') return;
+    await admission?.done.catch(() => {});
+    if (admission?.call.isAuthenticated === true) this.#cancelledCalls.count(admission.call.caller);
     else if (limit.exceeds() && !session.closed) {
       // Open calls of others continue, and nghttp2 ignores later ones.
       session.close();

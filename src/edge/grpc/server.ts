@@ -1,6 +1,6 @@
 import type { EventEmitter } from 'node:events';
 import { constants } from 'node:http2';
-import { create, type DescMethod, fromBinary, type Message, toBinary } from '@bufbuild/protobuf';
+import { type DescMethod, fromBinary, type Message } from '@bufbuild/protobuf';
 import {
   Metadata,
   Server,
@@ -15,8 +15,9 @@ import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Edge, EdgeParts } from '../../rpc/api.ts';
 import type { RequestStream, Sink } from '../../rpc/call.ts';
 import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
+import { encodeResponse } from '../../rpc/encoded-response.ts';
 import { errors } from '../../rpc/errors.ts';
-import type { Response, Rpc } from '../../rpc/interceptor.ts';
+import type { Rpc } from '../../rpc/interceptor.ts';
 import type { PendingResponses } from '../../rpc/pending-responses.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
@@ -104,14 +105,18 @@ function serverOptions({ grpc }: Config): ServerOptions {
 
 function serveUnary({ method, run }: Rpc, { calls, resets, pending }: Parts) {
   return (grpcCall: ServerUnaryCall<RequestBytes, Buffer>, respond: sendUnaryData<Buffer>) => {
-    const call = calls.open(toIncomingCall(grpcCall, method, undefined));
+    const stream = http2StreamOf(grpcCall);
+    const call = calls.open({
+      ...toIncomingCall(grpcCall, method, undefined),
+      admitted: resets.admittedOn(stream),
+    });
     grpcCall.on('cancelled', () => call.cancel());
-    resets.serve(http2StreamOf(grpcCall));
+    resets.serve(stream);
     calls
       .serve(call, run)
       .then((message) => {
         if (grpcCall.cancelled) return;
-        const bytes = encode(method, message);
+        const bytes = asBuffer(encodeResponse(method, message));
         addPending(grpcCall, call, bytes.length, pending);
         grpcCall.sendMetadata(headersOf(call.requestId));
         respond(null, bytes);
@@ -189,10 +194,6 @@ function decode(method: DescMethod, bytes: Buffer): Message {
   } catch {
     throw errors.fieldInvalid('request', `cannot be decoded as ${method.input.typeName}`);
   }
-}
-
-function encode(method: DescMethod, response: Response): Buffer {
-  return asBuffer(toBinary(method.output, create(method.output, response)));
 }
 
 function headersOf(requestId: string): Metadata {

@@ -1,11 +1,12 @@
 import type { ConnectError } from '@connectrpc/connect';
 import type { ActiveCalls } from '../../rpc/active-calls.ts';
+import type { CallContext } from '../../rpc/call-context.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
 import { toConnectError } from './connect-error.ts';
 import type { Exchange } from './exchange.ts';
 
 /** Whether the body of a request is read: it is, unless there is a `rejection`. */
-export type Admission = { readonly requestId: string; readonly rejection: ConnectError | undefined };
+export type Admission = { readonly admitted: CallContext; readonly rejection: ConnectError | undefined };
 
 /**
  * Decides with the RPC's `admit`, from the headers alone, whether the body of a request is read at all: it may be large,
@@ -33,5 +34,5 @@ export async function admit(
   exchange.identify(admitting.then(() => (call.isAuthenticated ? call.caller : undefined)));
   exchange.connection.admit(admitting.then((error) => error === undefined));
   const rejection = await admitting;
-  return { requestId: call.requestId, rejection };
+  return { admitted: call, rejection };
 }

@@ -33,11 +33,11 @@ export function serveStream(
       sendEmpty(response, request.method === 'POST' ? 415 : 405);
       return;
     }
-    const { requestId, rejection } = await admit(rpc, calls, exchange);
+    const { admitted, rejection } = await admit(rpc, calls, exchange);
     const received = rejection ?? (await readRequest(protocol, exchange, method, maxBytes));
     if (exchange.closed) return;
     if (received instanceof ConnectError) {
-      reject(exchange, protocol, requestId, received);
+      reject(exchange, protocol, admitted.requestId, received);
       return;
     }
     const sendHeaders = () => exchange.sendHeaders(protocol.contentType, call.requestId);

@@ -1,6 +1,7 @@
-import { create, type DescMethod, toBinary, toJsonString } from '@bufbuild/protobuf';
+import { create, type DescMethod, toJsonString } from '@bufbuild/protobuf';
 import { ConnectError } from '@connectrpc/connect';
 import type { ActiveCalls } from '../../rpc/active-calls.ts';
+import { EncodedResponse, encodeResponse } from '../../rpc/encoded-response.ts';
 import type { Response, Rpc } from '../../rpc/interceptor.ts';
 import { detailTypes } from '../../rpc/status.ts';
 import { admit } from './admission.ts';
@@ -25,17 +26,17 @@ export function serveUnary(rpc: Rpc, calls: ActiveCalls, maxBytes: number) {
       sendEmpty(response, protocol);
       return;
     }
-    const { requestId, rejection } = await admit(rpc, calls, exchange);
+    const { admitted, rejection } = await admit(rpc, calls, exchange);
     const received = rejection ?? (await readRequest(protocol, exchange, method, maxBytes));
     if (exchange.closed) return;
     if (received instanceof ConnectError) {
-      protocol.send(exchange, requestId, received);
+      protocol.send(exchange, admitted.requestId, received);
       exchange.completed();
       return;
     }
     const { request, timeoutMs, encoding } = received;
     const { header } = exchange;
-    const call = calls.open({ edge: 'web', method, header, request, timeoutMs, sink: undefined });
+    const call = calls.open({ edge: 'web', method, header, request, timeoutMs, sink: undefined, admitted });
     exchange.begin(call);
     const outcome = await calls
       .serve(call, run)
@@ -48,8 +49,9 @@ export function serveUnary(rpc: Rpc, calls: ActiveCalls, maxBytes: number) {
   };
 }
 
-function encode({ output }: DescMethod, codec: Codec, response: Response): Uint8Array {
-  const message = create(output, response);
-  if (codec === 'binary') return toBinary(output, message);
+function encode(method: DescMethod, codec: Codec, response: Response): Uint8Array {
+  if (codec === 'binary') return encodeResponse(method, response);
+  const { output } = method;
+  const message = create(output, response instanceof EncodedResponse ? response.message : response);
   return Buffer.from(toJsonString(output, message, { registry: detailTypes }));
 }

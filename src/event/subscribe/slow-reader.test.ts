@@ -125,6 +125,7 @@ describe('a stream with a connection that takes nothing', () => {
         roles: new Set<string>(),
       },
       signal: new AbortController().signal,
+      ended: undefined,
       deadline: undefined,
       onDrain() {},
       requestId: '',

@@ -348,6 +348,7 @@ describe('EventService.StreamTenantEvents', () => {
         method,
         caller,
         signal: call.signal,
+        ended: undefined,
         deadline: undefined,
         requestId: '',
         log,

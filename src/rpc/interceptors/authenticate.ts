@@ -32,10 +32,12 @@ export function authenticate(
   openStreams: OpenStreams,
 ): Interceptor {
   return (method, next) => async (call) => {
-    const identity = await callerOf(call.incoming.header, verifyToken);
+    const { header, admitted } = call.incoming;
+    const identity = admitted?.identity ?? (await callerOf(header, verifyToken));
     const error = accessError(identity);
     if (error !== undefined) throw error;
     call.caller = identity;
+    call.identity = identity;
     if (method.methodKind === 'unary') return next(call);
     const remove = openStreams.add(call, identity);
     try {
