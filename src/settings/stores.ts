@@ -78,8 +78,8 @@ export function storesSettings(read: Reader) {
       ),
       batchConnections: read.count(
         'WRITE_BATCH_CONNECTIONS',
-        'concurrent statements, each on its own connection',
-        2,
+        'concurrent statements, each on its own connection; more than one where PostgreSQL has many free cores',
+        1,
         1,
       ),
       queueSize: read.count(
