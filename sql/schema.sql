@@ -536,6 +536,63 @@ comment on column event_log_state.floor_xid is 'With floor_id, the last dropped 
 comment on column event_log_state.floor_id is 'See floor_xid.';
 comment on column event_log_state.activities_xid is 'The events of all transactions below it are processed by record_sent_messages(); null before its first call.';
 
+create table held_contents (
+  id bigint not null default nextval('held_contents_id_seq'::regclass),
+  tenant_id bigint not null,
+  channel_id bigint not null,
+  user_id bigint not null,
+  message_id bigint not null,
+  kind character varying(20) not null,
+  data jsonb not null,
+  kept_at bigint not null,
+  constraint held_contents_pkey PRIMARY KEY (id),
+  constraint valid_held_kind CHECK (((kind)::text = ANY ((ARRAY['MESSAGE'::character varying, 'VERSION'::character varying, 'FILE'::character varying])::text[])))
+);
+CREATE INDEX idx_held_contents_channel ON public.held_contents USING btree (tenant_id, channel_id, id);
+alter table held_contents enable row level security, force row level security;
+create policy system_policy on held_contents as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on held_contents to discuss_service;
+grant delete, insert, select on held_contents to discuss_system;
+grant usage on sequence held_contents_id_seq to discuss_system;
+comment on table held_contents is 'What the deletion of a message or file removes, as long as a legal hold concerns it: see keep_held_content() and release_storage(). The content of the message itself remains in its row. Readable by ExportChannel only.';
+comment on column held_contents.id is 'Order of insertion.';
+comment on column held_contents.tenant_id is 'Tenant of the message.';
+comment on column held_contents.channel_id is 'Channel of the message.';
+comment on column held_contents.user_id is 'Sender of the message.';
+comment on column held_contents.message_id is 'The message.';
+comment on column held_contents.kind is 'MESSAGE: reactions and votes; VERSION: an earlier version; FILE: a file, whose object remains in the store.';
+comment on column held_contents.data is 'What was removed, in the form of ExportChannel.';
+comment on column held_contents.kept_at is 'When it was removed, epoch ms.';
+
+create table held_events (
+  channel_id bigint not null,
+  seq bigint not null,
+  tenant_id bigint not null,
+  kind text not null,
+  message_id bigint,
+  actor_id bigint,
+  created_at bigint not null,
+  payload bytea not null,
+  constraint held_events_pkey PRIMARY KEY (tenant_id, channel_id, seq)
+);
+alter table held_events enable row level security, force row level security;
+create policy system_policy on held_events as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on held_events to discuss_service;
+grant delete, insert, select on held_events to discuss_system;
+comment on table held_events is 'Events of the log that a legal hold keeps after their day was dropped: see keep_held_events(). Readable by ExportChannel only.';
+comment on column held_events.channel_id is 'Channel of the event.';
+comment on column held_events.seq is 'Number of the event in its channel.';
+comment on column held_events.tenant_id is 'Tenant of the channel.';
+comment on column held_events.kind is 'Kind of change.';
+comment on column held_events.message_id is 'Message that the event concerns, if any.';
+comment on column held_events.actor_id is 'User who made the change, if any.';
+comment on column held_events.created_at is 'When it happened, epoch ms.';
+comment on column held_events.payload is 'The encoded protobuf event.';
+
 create table idempotency_keys (
   tenant_id bigint not null,
   user_id bigint not null,
@@ -565,6 +622,25 @@ comment on column idempotency_keys.payload_hash is 'Hash of the request, to dist
 comment on column idempotency_keys.channel_id is 'Channel of the result.';
 comment on column idempotency_keys.resource_id is 'Id of the created resource: message, channel, ...';
 comment on column idempotency_keys.created_at is 'When the request first arrived, epoch ms.';
+
+create table kept_partitions (
+  tenant_id bigint not null default 0,
+  name text not null,
+  last_id bigint not null,
+  kept_at bigint not null,
+  constraint kept_partitions_pkey PRIMARY KEY (tenant_id, name)
+);
+alter table kept_partitions enable row level security, force row level security;
+create policy system_policy on kept_partitions as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on kept_partitions to discuss_service;
+grant delete, insert, select, update on kept_partitions to discuss_system;
+comment on table kept_partitions is 'Months of activities of which only rows remain that legal holds concern, so that purges do not read them again until a hold is released.';
+comment on column kept_partitions.tenant_id is 'Always 0: a month has the activities of all tenants.';
+comment on column kept_partitions.name is 'The partition.';
+comment on column kept_partitions.last_id is 'The last of these rows. Those that were inserted later are not checked yet.';
+comment on column kept_partitions.kept_at is 'When this was found, epoch ms.';
 
 create table legal_holds (
   id bigint not null default nextval('legal_holds_id_seq'::regclass),
@@ -694,6 +770,7 @@ create table messages (
   pin_seq bigint,
   notice jsonb,
   file_names text not null default ''::text,
+  is_kept boolean not null default false,
   constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
   constraint messages_pkey PRIMARY KEY (id),
   constraint valid_mention_scope CHECK (((mention_scope)::text = ANY ('{CHANNEL,HERE}'::text[]))),
@@ -702,7 +779,8 @@ create table messages (
 -- partitions: messages_default, messages_pN
 CREATE INDEX idx_messages_channel_id ON public.messages USING btree (channel_id, id DESC);
 CREATE INDEX idx_messages_channel_time ON public.messages USING btree (channel_id, created_at DESC) WHERE (is_deleted = false);
-CREATE INDEX idx_messages_deleted ON public.messages USING btree (deleted_at) WHERE is_deleted;
+CREATE INDEX idx_messages_deleted ON public.messages USING btree (deleted_at) WHERE (is_deleted AND (NOT is_kept));
+CREATE INDEX idx_messages_kept ON public.messages USING btree (tenant_id) WHERE is_kept;
 CREATE INDEX idx_messages_mentioning ON public.messages USING btree (channel_id, id) WHERE ((mentions <> '{}'::bigint[]) OR ((mention_scope)::text = 'CHANNEL'::text));
 CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin_seq DESC) WHERE (pin_seq IS NOT NULL);
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
@@ -783,6 +861,7 @@ comment on column messages.pinned_by is 'User who pinned it.';
 comment on column messages.pin_seq is 'seq of the event that pinned it; pins are listed in this order.';
 comment on column messages.notice is 'For a message that the service itself posts, such as "Lan joined": a SystemNotice of message.proto as JSON; null otherwise. A notice has sender 0 and no content, so searches do not find it. It takes a post_seq, but does not count as unread, as last message or in message_count.';
 comment on column messages.file_names is 'Names of its files, for searches; empty without files. Without the files removed later.';
+comment on column messages.is_kept is 'Whether a purge found the message expired and a legal hold on it, so that later purges do not read it until a hold is released.';
 
 create table object_deletions (
   id bigint not null default nextval('object_deletions_id_seq'::regclass),
@@ -924,6 +1003,22 @@ comment on column poll_votes.user_id is 'User who voted; never returned to clien
 comment on column poll_votes.option_id is 'Chosen option; 1 is the first.';
 comment on column poll_votes.channel_id is 'Channel of the message.';
 comment on column poll_votes.created_at is 'When the vote was cast, epoch ms.';
+
+create table retention_clock (
+  tenant_id bigint not null default 0,
+  offset_ms bigint not null,
+  constraint retention_clock_pkey PRIMARY KEY (tenant_id),
+  constraint retention_clock_single_row CHECK ((tenant_id = 0))
+);
+alter table retention_clock enable row level security, force row level security;
+create policy system_policy on retention_clock as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on retention_clock to discuss_service;
+grant select on retention_clock to discuss_system;
+comment on table retention_clock is 'For tests: moves the clock by which retention decides, see retention_now(). Empty otherwise. Only the owner may write it.';
+comment on column retention_clock.tenant_id is 'Always 0.';
+comment on column retention_clock.offset_ms is 'Added to the clock of the database, ms.';
 
 create table retention_rules (
   tenant_id bigint not null,
@@ -1440,7 +1535,7 @@ begin
   if found or exists (select from retention_runs r where r.tenant_id = 0 and r.finished_at is null) then
     return;
   end if;
-  delete from retention_runs r where r.finished_at < _now - 400 * 86400000::bigint;
+  delete from retention_runs r where r.finished_at < retention_now() - 400 * 86400000::bigint;
   insert into retention_runs (started_at, lease_until, instance)
   values (_now, _now + _lease_ms, _instance)
   returning retention_runs.id, retention_runs.attempt into run_id, attempt;
@@ -1746,7 +1841,7 @@ declare
   _now constant bigint := now_ms();
   _operation operations;
 begin
-  delete from operations o where o.finished_at < _now - _keep_ms;
+  delete from operations o where o.finished_at < retention_now() - _keep_ms;
   update operations o
   set attempt = o.attempt + 1,
       instance = _instance,
@@ -1961,6 +2056,8 @@ begin
   where c.id = _channel_id and c.tenant_id = _tenant_id
   for no key update;
 
+  perform keep_held_content(_tenant_id, _channel_id, _message_id);
+
   update messages m
   set is_deleted = true,
       file_names = '',
@@ -2084,7 +2181,7 @@ alter function detach_replies() owner to discuss_system;
 revoke all on function detach_replies() from public;
 comment on function detach_replies() is 'Makes the replies to removed messages messages of the channel, as "on delete set null" would.';
 
-CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_ms bigint DEFAULT now_ms())
+CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_ms bigint DEFAULT NULL::bigint)
  RETURNS SETOF text
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -2093,7 +2190,8 @@ CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_
 AS $function$
 declare
   _day constant bigint := 86400000;
-  _first_kept bigint := (_now_ms / _day - _days) * _day;
+  -- Not as the default of the argument, which is computed with the rights of the caller.
+  _first_kept bigint := (coalesce(_now_ms, retention_now()) / _day - _days) * _day;
   _raise_floor constant text := $raise$
     update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
@@ -2105,6 +2203,7 @@ begin
   if _days < 1 then
     raise exception 'the log must be kept for at least one day, not %', _days using errcode = 'invalid_parameter_value';
   end if;
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
   for _name in
@@ -2117,6 +2216,7 @@ begin
     order by c.relname
   loop
     begin
+      perform keep_held_events(_name, _first_kept);
       execute format(_raise_floor, _name, _first_kept);
       execute format('drop table %I', _name);
       return next _name;
@@ -2127,13 +2227,45 @@ begin
     end;
   end loop;
 
+  perform keep_held_events('channel_events_default', _first_kept);
   execute format(_raise_floor, 'channel_events_default', _first_kept);
   delete from channel_events_default where created_at < _first_kept;
 end
 $function$;
 revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
-comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Events that a legal hold concerns are copied to held_events first. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+
+CREATE OR REPLACE FUNCTION public.drop_unheld(_tenant_id bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  with dropped as (
+    delete from held_contents c
+    where c.tenant_id = _tenant_id
+      and not is_held(c.tenant_id, c.channel_id, array[c.user_id])
+    returning c.data ->> 's3Key' as s3_key
+  )
+  update object_deletions d
+  set due_at = now_ms()
+  from dropped x
+  where d.s3_key collate "C" = x.s3_key;
+  delete from held_events e
+  where e.tenant_id = _tenant_id
+    and not is_held(e.tenant_id, e.channel_id, array[e.actor_id]);
+  -- The next purge decides again.
+  update messages m
+  set is_kept = false
+  where m.tenant_id = _tenant_id
+    and m.is_kept;
+  delete from kept_partitions;
+end
+$function$;
+alter function drop_unheld(bigint) owner to discuss_system;
+revoke all on function drop_unheld(bigint) from public;
+comment on function drop_unheld(bigint) is 'Removes what only a legal hold has kept that was released, and lets purges decide again about the messages and activities of the tenant.';
 
 CREATE OR REPLACE FUNCTION public.end_operation(_operation operations, _state text, _error bytea, _actor_kind text, _actor_id bigint)
  RETURNS operations
@@ -2697,7 +2829,7 @@ CREATE OR REPLACE FUNCTION public.expired_channels(_age_ms bigint, _limit intege
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
 begin
   return query
   select c.id
@@ -2710,7 +2842,7 @@ begin
       from legal_holds h
       where h.tenant_id = c.tenant_id
         and h.released_at is null
-        and exists (select from messages m where m.channel_id = c.id and m.sender_id = h.user_id)
+        and exists (select from channel_members m where m.channel_id = c.id and m.user_id = h.user_id and m.own_posts > 0)
     )
   order by c.deleted_at
   limit _limit;
@@ -2721,13 +2853,13 @@ revoke all on function expired_channels(bigint,integer) from public;
 comment on function expired_channels(bigint,integer) is 'At most _limit deleted channels whose period of retention is over, oldest deletion first. _age_ms is the configured period; null: never.';
 
 CREATE OR REPLACE FUNCTION public.expired_messages(_age_ms bigint, _limit integer)
- RETURNS SETOF bigint
+ RETURNS TABLE(id bigint, held boolean)
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
   _shortest bigint;
 begin
   select b.shortest
@@ -2735,20 +2867,20 @@ begin
   from retention_bounds('deleted', _age_ms) as b;
   -- Not the first message of a thread that has replies: without it, they would become messages of the channel.
   return query
-  select m.id
+  select m.id, is_held(m.tenant_id, m.channel_id, array[m.sender_id])
   from messages m
   where m.is_deleted
+    and not m.is_kept
     and m.deleted_at < _now - _shortest
     and m.deleted_at < retention_cutoff(m.tenant_id, m.channel_id, 'deleted', _age_ms, _now)
     and not exists (select 1 from messages r where r.parent_id = m.id)
-    and not is_held(m.tenant_id, m.channel_id, array[m.sender_id])
   order by m.deleted_at
   limit _limit;
 end
 $function$;
 alter function expired_messages(bigint,integer) owner to discuss_system;
 revoke all on function expired_messages(bigint,integer) from public;
-comment on function expired_messages(bigint,integer) is 'At most _limit deleted messages whose period of retention is over, oldest deletion first. _age_ms is the configured period; null: never.';
+comment on function expired_messages(bigint,integer) is 'At most _limit deleted messages whose period of retention is over, oldest deletion first, and whether a legal hold concerns them. _age_ms is the configured period; null: never.';
 
 CREATE OR REPLACE FUNCTION public.export_activities(_tenant_id bigint, _user_id bigint, _after_time bigint, _after_id bigint, _limit integer)
  RETURNS TABLE(key bigint, part bigint, line text)
@@ -2797,6 +2929,42 @@ END;
 revoke all on function export_files(bigint,bigint,bigint) from public;
 grant execute on function export_files(bigint,bigint,bigint) to discuss_system;
 comment on function export_files(bigint,bigint,bigint) is 'Files of a message, or with null those that a user uploaded and did not send, as JSON of ExportedFile; null without any.';
+
+CREATE OR REPLACE FUNCTION public.export_held(_tenant_id bigint, _channel_id bigint, _after bigint, _limit integer)
+ RETURNS TABLE(key bigint, line text)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT c.id,
+     (((c.data - 's3Key'::text) || jsonb_build_object('kind', ('held'::text || initcap((c.kind)::text)), 'messageId', (c.message_id)::text, 'senderId', (c.user_id)::text, 'removeTime', export_time(c.kept_at))))::text AS text
+    FROM held_contents c
+   WHERE ((c.tenant_id = export_held._tenant_id) AND (c.channel_id = export_held._channel_id) AND (c.id > export_held._after))
+   ORDER BY c.id
+  LIMIT export_held._limit;
+END;
+alter function export_held(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function export_held(bigint,bigint,bigint,integer) from public;
+grant execute on function export_held(bigint,bigint,bigint,integer) to discuss_service;
+comment on function export_held(bigint,bigint,bigint,integer) is 'Lines of what a legal hold keeps of deleted messages of a channel, after an id, for ExportChannel. Checks no rights.';
+
+CREATE OR REPLACE FUNCTION public.export_held_events(_tenant_id bigint, _channel_id bigint, _after bigint, _limit integer)
+ RETURNS TABLE(key bigint, payload bytea)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT e.seq,
+     e.payload
+    FROM held_events e
+   WHERE ((e.tenant_id = export_held_events._tenant_id) AND (e.channel_id = export_held_events._channel_id) AND (e.seq > export_held_events._after))
+   ORDER BY e.seq
+  LIMIT export_held_events._limit;
+END;
+alter function export_held_events(bigint,bigint,bigint,integer) owner to discuss_system;
+revoke all on function export_held_events(bigint,bigint,bigint,integer) from public;
+grant execute on function export_held_events(bigint,bigint,bigint,integer) to discuss_service;
+comment on function export_held_events(bigint,bigint,bigint,integer) is 'Events of a channel that a legal hold keeps after their day was dropped, after a seq, for ExportChannel. Checks no rights.';
 
 CREATE OR REPLACE FUNCTION public.export_ids(_ids bigint[])
  RETURNS jsonb
@@ -2881,7 +3049,8 @@ BEGIN ATOMIC
              m.pinned_by,
              m.pin_seq,
              m.notice,
-             m.file_names
+             m.file_names,
+             m.is_kept
             FROM messages m
            WHERE ((m.channel_id = export_messages._channel_id) AND (m.tenant_id = export_messages._tenant_id) AND (m.id >= (export_messages._after +
                  CASE
@@ -3406,6 +3575,94 @@ CREATE OR REPLACE FUNCTION public.is_restricted(_status text, _until bigint)
 RETURN ((_status = 'MUTED'::text) AND COALESCE((_until > now_ms()), true));
 comment on function is_restricted(text,bigint) is 'Whether a member with this status and restricted_until may read but not post now. Null without a status.';
 
+CREATE OR REPLACE FUNCTION public.keep_held_content(_tenant_id bigint, _channel_id bigint, _message_id bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _message record;
+begin
+  select m.sender_id, m.reactions
+  into _message
+  from messages m
+  where m.id = _message_id
+    and m.channel_id = _channel_id
+    and m.tenant_id = _tenant_id
+    and not m.is_deleted;
+  if not found or not is_held(_tenant_id, _channel_id, array[_message.sender_id]) then
+    return;
+  end if;
+  insert into held_contents (tenant_id, channel_id, user_id, message_id, kind, data, kept_at)
+  select _tenant_id, _channel_id, _message.sender_id, _message_id, k.kind, k.data, now_ms()
+  from (
+    select
+      'MESSAGE' as kind,
+      jsonb_strip_nulls(jsonb_build_object(
+        'reactions', nullif(_message.reactions, '[]'),
+        'votes', (
+          select jsonb_agg(jsonb_build_object('userId', v.user_id::text, 'optionId', v.option_id))
+          from poll_votes v
+          where v.tenant_id = _tenant_id and v.message_id = _message_id
+        )
+      )) as data
+    union all
+    select
+      'VERSION',
+      jsonb_strip_nulls(jsonb_build_object(
+        'version', e.version, 'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata,
+        'writeTime', export_time(e.created_at)
+      ))
+    from message_edits e
+    where e.tenant_id = _tenant_id and e.message_id = _message_id
+  ) as k
+  where k.data != '{}';
+end
+$function$;
+alter function keep_held_content(bigint,bigint,bigint) owner to discuss_system;
+revoke all on function keep_held_content(bigint,bigint,bigint) from public;
+comment on function keep_held_content(bigint,bigint,bigint) is 'Copies what the deletion of a message is about to remove, if a legal hold concerns the message. Its channel must be locked.';
+
+CREATE OR REPLACE FUNCTION public.keep_held_events(_partition text, _before bigint)
+ RETURNS void
+ LANGUAGE plpgsql
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  if not exists (select from legal_holds h where h.released_at is null) then
+    return;
+  end if;
+  execute format(
+    $insert$
+      insert into held_events (channel_id, seq, tenant_id, kind, message_id, actor_id, created_at, payload)
+      select e.channel_id, e.seq, e.tenant_id, e.kind, e.message_id, e.actor_id, e.created_at, e.payload
+      from %1$I e
+      where e.created_at < $1
+        and (
+          exists (
+            select
+            from legal_holds h
+            where h.tenant_id = e.tenant_id and h.released_at is null and h.user_id = e.actor_id
+          )
+          or e.channel_id in (
+            select c.channel_id
+            from (
+              select distinct x.tenant_id, x.channel_id
+              from %1$I x
+              where x.tenant_id in (select h.tenant_id from legal_holds h where h.released_at is null)
+            ) as c
+            where is_held(c.tenant_id, c.channel_id, '{}')
+          )
+        )
+      on conflict do nothing
+    $insert$,
+    _partition
+  ) using _before;
+end
+$function$;
+revoke all on function keep_held_events(text,bigint) from public;
+comment on function keep_held_events(text,bigint) is 'Copies the events of a partition of the log before a time that legal holds concern, before they are removed.';
+
 CREATE OR REPLACE FUNCTION public.link_attachments(_message_id bigint, _attachments json)
  RETURNS void
  LANGUAGE plpgsql
@@ -3612,7 +3869,7 @@ BEGIN ATOMIC
  SELECT c.tenant_id,
      c.id
     FROM channels c
-   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < retention_cutoff(c.tenant_id, c.id, 'inactive'::text, list_inactive_groups._age_ms, ( SELECT now_ms() AS now_ms))) AND (NOT is_held(c.tenant_id, c.id, '{}'::bigint[])))
+   WHERE (((c.type)::text = 'GROUP'::text) AND (NOT c.is_archived) AND (c.deleted_at IS NULL) AND (GREATEST(c.last_message_at, c.updated_at, c.created_at) < retention_cutoff(c.tenant_id, c.id, 'inactive'::text, list_inactive_groups._age_ms, ( SELECT retention_now() AS retention_now))) AND (NOT is_held(c.tenant_id, c.id, '{}'::bigint[])))
   LIMIT list_inactive_groups._limit;
 END;
 alter function list_inactive_groups(bigint,integer) owner to discuss_system;
@@ -4387,10 +4644,10 @@ CREATE OR REPLACE FUNCTION public.preview_retention(_deleted_ms bigint, _activit
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
   _shortest bigint;
 begin
-  select count(*) into messages from expired_messages(_deleted_ms, _limit);
+  select count(*) into messages from expired_messages(_deleted_ms, _limit) as e where not e.held;
 
   select coalesce(sum(1 + (select count(*) from messages m where m.channel_id = e.id)), 0)
   into channels
@@ -4425,7 +4682,7 @@ CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(_age_ms bigint, _limit 
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 declare
-  _before constant bigint := now_ms() - _age_ms;
+  _before constant bigint := retention_now() - _age_ms;
   _pruned int;
 begin
   if _age_ms < 86400000 then
@@ -4462,7 +4719,7 @@ CREATE OR REPLACE FUNCTION public.purge_activities(_age_ms bigint, _limit intege
  SET lock_timeout TO '250ms'
 AS $function$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
   _rule constant jsonb := purge_rule('activity', _age_ms);
   _bounds record;
   -- Null if some activities never expire.
@@ -4480,9 +4737,30 @@ declare
       select from %I a where is_held(a.tenant_id, a.channel_id, array[a.user_id, a.actor_id], a.entity_type, a.entity_id)
     )
   $find$;
+  _remove_unheld constant text := $remove$
+    with removed as (
+      delete from %1$I a
+      where a.id in (
+        select d.id
+        from %1$I d
+        where d.id > $2
+          and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
+        limit $1
+      )
+      returning a.tenant_id, a.id
+    )
+    select jsonb_agg(to_jsonb(p))
+    from (
+      select r.tenant_id, count(*) as count, min(r.id)::text as first_id, max(r.id)::text as last_id
+      from removed r
+      group by r.tenant_id
+    ) as p
+  $remove$;
+  _kept bigint;
+  _last bigint;
   _has_holds boolean;
   _is_held boolean := false;
-  -- Rows before it are in months that are dropped as a whole, or in the default partition.
+  -- Rows before it are in months that are dropped, or emptied but for held rows, or in the default partition.
   _from bigint;
   _removed jsonb;
   _name text;
@@ -4508,8 +4786,18 @@ begin
       execute format(_find_held, _name) into _is_held;
     end if;
     if _is_held then
-      _from := 0;
-      continue;
+      select k.last_id into _kept from kept_partitions k where k.tenant_id = 0 and k.name = _name;
+      execute format(_remove_unheld, _name) into _removed using _limit, coalesce(_kept, 0);
+      if _removed is null then
+        execute format('select max(id) from %I', _name) into _last;
+        insert into kept_partitions (name, last_id, kept_at)
+        values (_name, _last, now_ms())
+        on conflict (tenant_id, name) do update set last_id = excluded.last_id, kept_at = excluded.kept_at
+        where kept_partitions.last_id != excluded.last_id;
+        continue;
+      end if;
+      perform certify_purge(_removed, 'ACTIVITIES_PURGED', _rule || jsonb_build_object('partition', _name));
+      return (select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e);
     end if;
     begin
       execute format(_count_rows, _name) into _removed;
@@ -4562,7 +4850,7 @@ end
 $function$;
 revoke all on function purge_activities(bigint,integer) from public;
 grant execute on function purge_activities(bigint,integer) to discuss_service;
-comment on function purge_activities(bigint,integer) is 'Removes activities whose period of retention is over and returns how many: all of one month by dropping its partition if the longest period is over for it, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
+comment on function purge_activities(bigint,integer) is 'Removes activities whose period of retention is over and returns how many: all of one month by dropping its partition if the longest period is over for it, otherwise at most twice _limit rows. What a legal hold concerns remains; its month is not read again until a hold is released. A month that is locked is left for the next run.';
 
 CREATE OR REPLACE FUNCTION public.purge_deleted_channels(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -4624,11 +4912,22 @@ CREATE OR REPLACE FUNCTION public.purge_deleted_messages(_age_ms bigint, _limit 
 AS $function$
 declare
   _ids bigint[];
+  _held bigint[];
+  _found int;
   _removed jsonb;
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
 
-  _ids := array(select e.id from expired_messages(_age_ms, _limit) as e(id));
+  loop
+    select array_agg(e.id) filter (where not e.held), array_agg(e.id) filter (where e.held), count(*)
+    into _ids, _held, _found
+    from expired_messages(_age_ms, _limit) as e;
+    -- So that no purge reads them again before the hold is released.
+    update messages m
+    set is_kept = true
+    where m.id = any(_held);
+    exit when _ids is not null or _found < _limit;
+  end loop;
 
   perform 1
   from channels c
@@ -4664,7 +4963,7 @@ CREATE OR REPLACE FUNCTION public.purge_rule(_kind text, _age_ms bigint)
  LANGUAGE sql
  SET search_path TO 'public', 'pg_temp'
 BEGIN ATOMIC
- SELECT jsonb_build_object('kind', _kind, 'default_age_ms', _age_ms, 'time_ms', now_ms()) AS jsonb_build_object;
+ SELECT jsonb_build_object('kind', _kind, 'default_age_ms', _age_ms, 'time_ms', retention_now()) AS jsonb_build_object;
 END;
 revoke all on function purge_rule(text,bigint) from public;
 grant execute on function purge_rule(text,bigint) to discuss_system;
@@ -5689,6 +5988,9 @@ begin
   where h.tenant_id = _tenant_id
     and h.id = _hold_id
   returning h.* into _hold;
+  if found then
+    perform drop_unheld(_tenant_id);
+  end if;
   return _hold;
 end
 $function$;
@@ -5708,8 +6010,32 @@ begin
   if to_regclass('pg_temp.detached_attachments') is not null then
     return null;
   end if;
+  insert into held_contents (tenant_id, channel_id, user_id, message_id, kind, data, kept_at)
+  select
+    r.tenant_id, r.channel_id, r.uploader_id, r.message_id, 'FILE',
+    jsonb_build_object(
+      'id', r.id::text, 'fileName', r.file_name, 'byteCount', r.file_size::text, 'contentType', coalesce(r.file_type, ''),
+      'location', r.s3_url, 's3Key', r.s3_key
+    ),
+    now_ms()
+  from removed r
+  where r.message_id is not null
+    and is_held(r.tenant_id, r.channel_id, array[r.uploader_id]);
   insert into object_deletions (tenant_id, s3_bucket, s3_key, upload_id, due_at, created_at)
-  select o.tenant_id, o.s3_bucket, o.s3_key, o.upload_id, greatest(o.urls_expire_at, now_ms()), now_ms()
+  select
+    o.tenant_id, o.s3_bucket, o.s3_key, o.upload_id,
+    case
+      -- Until drop_unheld().
+      when exists (
+        select
+        from removed r
+        join held_contents c on c.tenant_id = r.tenant_id and c.channel_id = r.channel_id and c.message_id = r.message_id
+        where r.s3_key = o.s3_key
+          and c.data ->> 's3Key' = o.s3_key
+      ) then 9223372036854775807
+      else greatest(o.urls_expire_at, now_ms())
+    end,
+    now_ms()
   from (
     select r.tenant_id, r.s3_bucket, r.s3_key, r.upload_id, r.urls_expire_at
     from removed r
@@ -5741,7 +6067,7 @@ end
 $function$;
 alter function release_storage() owner to discuss_system;
 revoke all on function release_storage() from public;
-comment on function release_storage() is 'Trigger function: queues the objects of removed rows for deletion, and subtracts their size from the usage of tenant and user.';
+comment on function release_storage() is 'Trigger function: queues the objects of removed rows for deletion, keeps those of sent files that a legal hold concerns until its release, and subtracts their size from the usage of tenant and user.';
 
 CREATE OR REPLACE FUNCTION public.remove_abandoned_uploads(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -5757,7 +6083,7 @@ begin
     select u.id
     from attachments u
     where u.message_id is null
-      and u.created_at < now_ms() - _age_ms
+      and u.created_at < retention_now() - _age_ms
     order by u.created_at
     limit _limit
     for update skip locked
@@ -6166,6 +6492,19 @@ END;
 revoke all on function retention_cutoff(bigint,bigint,text,bigint,bigint) from public;
 grant execute on function retention_cutoff(bigint,bigint,text,bigint,bigint) to discuss_system;
 comment on function retention_cutoff(bigint,bigint,text,bigint,bigint) is 'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity or inactive.';
+
+CREATE OR REPLACE FUNCTION public.retention_now()
+ RETURNS bigint
+ LANGUAGE sql
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (now_ms() + COALESCE(( SELECT c.offset_ms
+            FROM retention_clock c
+           WHERE (c.tenant_id = 0)), (0)::bigint));
+END;
+revoke all on function retention_now() from public;
+grant execute on function retention_now() to discuss_system;
+comment on function retention_now() is 'The clock by which everything expires, epoch ms: that of the database, which the owner can move for tests.';
 
 CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
  RETURNS TABLE(channel_id bigint, score integer)

@@ -302,6 +302,11 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     select append_audit_event(1, 'user', 10, 'X', '{}');
     insert into retention_rules (tenant_id, deleted_days, updated_at) values (1, 5, 1);
     insert into retention_runs (started_at, lease_until, instance) values (1, 1, 'x');
+    insert into held_contents (tenant_id, channel_id, user_id, message_id, kind, data, kept_at)
+    values (1, 900, 10, 900, 'MESSAGE', '{}', 1);
+    insert into held_events (channel_id, seq, tenant_id, kind, created_at, payload) values (900, 1, 1, 'X', 1, '\\x00');
+    insert into kept_partitions (name, last_id, kept_at) values ('activity_feed_2000_01', 1, 1);
+    insert into retention_clock (offset_ms) values (0);
     insert into operations (tenant_id, kind, user_id, created_at, created_by, updated_at, due_at)
     values (1, 'ERASE_USER', 10, 1, 1, 1, 1);
     insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at) values (900, 1, 'Lan', 0, 0);

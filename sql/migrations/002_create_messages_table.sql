@@ -55,6 +55,7 @@ create table messages (
   pin_seq bigint,
   notice jsonb,
   file_names text not null default '',
+  is_kept boolean not null default false,
 
   -- Arrays as constants: each insert parses the constraints of a partition, and "in" would be an array of six casts.
   constraint valid_message_type check (message_type = any ('{TEXT,IMAGE,FILE,SYSTEM,CODE,POLL}'::text[])),
@@ -83,6 +84,8 @@ comment on column messages.is_deleted is
   'Whether the message was soft-deleted; retention removes the row 90 days later.';
 comment on column messages.deleted_at is 'When it was deleted, epoch ms.';
 comment on column messages.deleted_by is 'User who deleted it.';
+comment on column messages.is_kept is
+  'Whether a purge found the message expired and a legal hold on it, so that later purges do not read it until a hold is released.';
 comment on column messages.reactions is 'Reactions: [{"emoji": "...", "users": [1, 2]}].';
 comment on column messages.read_by is
   'Always empty: users who read the message are derived from the read markers in channel_members, see docs/schema-notes.md. The column exists because the document has it.';

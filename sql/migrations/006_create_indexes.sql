@@ -38,7 +38,12 @@ create index idx_messages_channel_id
 -- Soft-deleted messages by age: purge_deleted_messages().
 create index idx_messages_deleted
   on messages (deleted_at)
-  where is_deleted;
+  where is_deleted and not is_kept;
+
+-- Messages that purges pass by: drop_unheld().
+create index idx_messages_kept
+  on messages (tenant_id)
+  where is_kept;
 
 -- Replies in their order: ListThread, and the unread replies of a thread.
 create index idx_messages_thread

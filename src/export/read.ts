@@ -1,4 +1,7 @@
+import { toJson } from '@bufbuild/protobuf';
+import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import type { Database } from '../db/database.ts';
+import { toEvent } from '../event/log/wire.ts';
 import type { Call } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { type Place, START } from './cursor.ts';
@@ -6,6 +9,8 @@ import {
   type ExportRow,
   exportActivities,
   exportChannel,
+  exportHeld,
+  exportHeldEvents,
   exportMembers,
   exportMemberships,
   exportMessages,
@@ -35,11 +40,35 @@ export function readChannel(db: Database, call: Call, tenantId: bigint, channelI
       const rows = await db.run(call, (sql) => exportMembers(sql, tenantId, channelId, after.key, ROWS));
       return toPage(rows, after, { ...START, section: 2 });
     }
-    const rows = await db.run(call, (sql) =>
-      exportMessages(sql, { tenantId, channelId, userId: null }, after, MESSAGES),
-    );
-    return toPage(rows, after, undefined);
+    if (after.section === 2) {
+      const rows = await db.run(call, (sql) =>
+        exportMessages(sql, { tenantId, channelId, userId: null }, after, MESSAGES),
+      );
+      return toPage(rows, after, { ...START, section: 3 });
+    }
+    return readHeld(db, call, tenantId, channelId, after);
   };
+}
+
+async function readHeld(
+  db: Database,
+  call: Call,
+  tenantId: bigint,
+  channelId: bigint,
+  after: Place,
+): Promise<Page> {
+  if (after.section === 3) {
+    const kept = await db.run(call, (sql) => exportHeld(sql, tenantId, channelId, after.key, MESSAGES.lines));
+    return toPage(kept, after, { ...START, section: 4 });
+  }
+  const events = await db.run(call, (sql) =>
+    exportHeldEvents(sql, tenantId, channelId, after.key, MESSAGES.lines),
+  );
+  const rows = events.map(({ key, payload }) => {
+    const event = toJson(EventSchema, toEvent(payload));
+    return { key, part: 0n, line: JSON.stringify({ kind: 'heldEvent', seq: `${key}`, event }), files: null };
+  });
+  return toPage(rows, after, undefined);
 }
 
 export function readUser(db: Database, call: Call, tenantId: bigint, userId: bigint): ReadPage {

@@ -85,6 +85,36 @@ export function exportActivities(
   `;
 }
 
+/** What a legal hold keeps of deleted messages of a channel. */
+export function exportHeld(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  after: bigint,
+  limit: number,
+): Rows {
+  return sql<ExportRow[]>`
+    select key, 0::bigint as part, line, null as files
+    from export_held(${tenantId}, ${channelId}, ${after}, ${limit})
+    order by key
+  `;
+}
+
+/** Events of a channel that a legal hold keeps after their day was dropped. */
+export function exportHeldEvents(
+  sql: Sql,
+  tenantId: bigint,
+  channelId: bigint,
+  after: bigint,
+  limit: number,
+): PendingQuery<{ key: bigint; payload: Buffer }[]> {
+  return sql<{ key: bigint; payload: Buffer }[]>`
+    select key, payload
+    from export_held_events(${tenantId}, ${channelId}, ${after}, ${limit})
+    order by key
+  `;
+}
+
 /** The first channel after an id of which a user is or was a member. */
 export function findNextChannel(
   sql: Sql,

@@ -7,8 +7,32 @@ begin
   if to_regclass('pg_temp.detached_attachments') is not null then
     return null;
   end if;
+  insert into held_contents (tenant_id, channel_id, user_id, message_id, kind, data, kept_at)
+  select
+    r.tenant_id, r.channel_id, r.uploader_id, r.message_id, 'FILE',
+    jsonb_build_object(
+      'id', r.id::text, 'fileName', r.file_name, 'byteCount', r.file_size::text, 'contentType', coalesce(r.file_type, ''),
+      'location', r.s3_url, 's3Key', r.s3_key
+    ),
+    now_ms()
+  from removed r
+  where r.message_id is not null
+    and is_held(r.tenant_id, r.channel_id, array[r.uploader_id]);
   insert into object_deletions (tenant_id, s3_bucket, s3_key, upload_id, due_at, created_at)
-  select o.tenant_id, o.s3_bucket, o.s3_key, o.upload_id, greatest(o.urls_expire_at, now_ms()), now_ms()
+  select
+    o.tenant_id, o.s3_bucket, o.s3_key, o.upload_id,
+    case
+      -- Until drop_unheld().
+      when exists (
+        select
+        from removed r
+        join held_contents c on c.tenant_id = r.tenant_id and c.channel_id = r.channel_id and c.message_id = r.message_id
+        where r.s3_key = o.s3_key
+          and c.data ->> 's3Key' = o.s3_key
+      ) then 9223372036854775807
+      else greatest(o.urls_expire_at, now_ms())
+    end,
+    now_ms()
   from (
     select r.tenant_id, r.s3_bucket, r.s3_key, r.upload_id, r.urls_expire_at
     from removed r
@@ -39,7 +63,7 @@ begin
 end
 $$;
 comment on function release_storage() is
-  'Trigger function: queues the objects of removed rows for deletion, and subtracts their size from the usage of tenant and user.';
+  'Trigger function: queues the objects of removed rows for deletion, keeps those of sent files that a legal hold concerns until its release, and subtracts their size from the usage of tenant and user.';
 
 alter function release_storage() owner to discuss_system;
 revoke all on function release_storage() from public;

@@ -10,7 +10,7 @@ begin
     select u.id
     from attachments u
     where u.message_id is null
-      and u.created_at < now_ms() - _age_ms
+      and u.created_at < retention_now() - _age_ms
     order by u.created_at
     limit _limit
     for update skip locked

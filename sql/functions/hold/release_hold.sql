@@ -11,6 +11,9 @@ begin
   where h.tenant_id = _tenant_id
     and h.id = _hold_id
   returning h.* into _hold;
+  if found then
+    perform drop_unheld(_tenant_id);
+  end if;
   return _hold;
 end
 $$;

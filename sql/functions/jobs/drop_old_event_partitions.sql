@@ -1,11 +1,12 @@
-create or replace function drop_old_event_partitions(_days int, _now_ms bigint default now_ms()) returns setof text
+create or replace function drop_old_event_partitions(_days int, _now_ms bigint default null) returns setof text
 language plpgsql security definer
 set search_path = public, pg_temp
 set lock_timeout = '250ms'
 as $$
 declare
   _day constant bigint := 86400000;
-  _first_kept bigint := (_now_ms / _day - _days) * _day;
+  -- Not as the default of the argument, which is computed with the rights of the caller.
+  _first_kept bigint := (coalesce(_now_ms, retention_now()) / _day - _days) * _day;
   _raise_floor constant text := $raise$
     update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
@@ -17,6 +18,7 @@ begin
   if _days < 1 then
     raise exception 'the log must be kept for at least one day, not %', _days using errcode = 'invalid_parameter_value';
   end if;
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
   for _name in
@@ -29,6 +31,7 @@ begin
     order by c.relname
   loop
     begin
+      perform keep_held_events(_name, _first_kept);
       execute format(_raise_floor, _name, _first_kept);
       execute format('drop table %I', _name);
       return next _name;
@@ -39,12 +42,13 @@ begin
     end;
   end loop;
 
+  perform keep_held_events('channel_events_default', _first_kept);
   execute format(_raise_floor, 'channel_events_default', _first_kept);
   delete from channel_events_default where created_at < _first_kept;
 end
 $$;
 comment on function drop_old_event_partitions(int, bigint) is
-  'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+  'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Events that a legal hold concerns are copied to held_events first. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
 revoke all on function drop_old_event_partitions(int, bigint) from public;
 grant execute on function drop_old_event_partitions(int, bigint) to discuss_service;

@@ -8,7 +8,7 @@ begin atomic
   where c.type = 'GROUP'
     and not c.is_archived
     and c.deleted_at is null
-    and greatest(c.last_message_at, c.updated_at, c.created_at) < retention_cutoff(c.tenant_id, c.id, 'inactive', _age_ms, (select now_ms()))
+    and greatest(c.last_message_at, c.updated_at, c.created_at) < retention_cutoff(c.tenant_id, c.id, 'inactive', _age_ms, (select retention_now()))
     and not is_held(c.tenant_id, c.id, '{}')
   limit _limit;
 end;

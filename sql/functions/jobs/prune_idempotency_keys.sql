@@ -3,7 +3,7 @@ language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 declare
-  _before constant bigint := now_ms() - _age_ms;
+  _before constant bigint := retention_now() - _age_ms;
   _pruned int;
 begin
   if _age_ms < 86400000 then

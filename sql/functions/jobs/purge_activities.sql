@@ -5,7 +5,7 @@ set search_path = public, pg_temp
 set lock_timeout = '250ms'
 as $$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
   _rule constant jsonb := purge_rule('activity', _age_ms);
   _bounds record;
   -- Null if some activities never expire.
@@ -23,9 +23,30 @@ declare
       select from %I a where is_held(a.tenant_id, a.channel_id, array[a.user_id, a.actor_id], a.entity_type, a.entity_id)
     )
   $find$;
+  _remove_unheld constant text := $remove$
+    with removed as (
+      delete from %1$I a
+      where a.id in (
+        select d.id
+        from %1$I d
+        where d.id > $2
+          and not is_held(d.tenant_id, d.channel_id, array[d.user_id, d.actor_id], d.entity_type, d.entity_id)
+        limit $1
+      )
+      returning a.tenant_id, a.id
+    )
+    select jsonb_agg(to_jsonb(p))
+    from (
+      select r.tenant_id, count(*) as count, min(r.id)::text as first_id, max(r.id)::text as last_id
+      from removed r
+      group by r.tenant_id
+    ) as p
+  $remove$;
+  _kept bigint;
+  _last bigint;
   _has_holds boolean;
   _is_held boolean := false;
-  -- Rows before it are in months that are dropped as a whole, or in the default partition.
+  -- Rows before it are in months that are dropped, or emptied but for held rows, or in the default partition.
   _from bigint;
   _removed jsonb;
   _name text;
@@ -51,8 +72,18 @@ begin
       execute format(_find_held, _name) into _is_held;
     end if;
     if _is_held then
-      _from := 0;
-      continue;
+      select k.last_id into _kept from kept_partitions k where k.tenant_id = 0 and k.name = _name;
+      execute format(_remove_unheld, _name) into _removed using _limit, coalesce(_kept, 0);
+      if _removed is null then
+        execute format('select max(id) from %I', _name) into _last;
+        insert into kept_partitions (name, last_id, kept_at)
+        values (_name, _last, now_ms())
+        on conflict (tenant_id, name) do update set last_id = excluded.last_id, kept_at = excluded.kept_at
+        where kept_partitions.last_id != excluded.last_id;
+        continue;
+      end if;
+      perform certify_purge(_removed, 'ACTIVITIES_PURGED', _rule || jsonb_build_object('partition', _name));
+      return (select sum((e ->> 'count')::int) from jsonb_array_elements(_removed) as e);
     end if;
     begin
       execute format(_count_rows, _name) into _removed;
@@ -104,7 +135,7 @@ begin
 end
 $$;
 comment on function purge_activities(bigint, int) is
-  'Removes activities whose period of retention is over and returns how many: all of one month by dropping its partition if the longest period is over for it, otherwise at most twice _limit rows. What a legal hold concerns remains. A month that is locked is left for the next run.';
+  'Removes activities whose period of retention is over and returns how many: all of one month by dropping its partition if the longest period is over for it, otherwise at most twice _limit rows. What a legal hold concerns remains; its month is not read again until a hold is released. A month that is locked is left for the next run.';
 
 revoke all on function purge_activities(bigint, int) from public;
 grant execute on function purge_activities(bigint, int) to discuss_service;

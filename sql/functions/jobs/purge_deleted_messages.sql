@@ -4,11 +4,22 @@ set search_path = public, pg_temp
 as $$
 declare
   _ids bigint[];
+  _held bigint[];
+  _found int;
   _removed jsonb;
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
 
-  _ids := array(select e.id from expired_messages(_age_ms, _limit) as e(id));
+  loop
+    select array_agg(e.id) filter (where not e.held), array_agg(e.id) filter (where e.held), count(*)
+    into _ids, _held, _found
+    from expired_messages(_age_ms, _limit) as e;
+    -- So that no purge reads them again before the hold is released.
+    update messages m
+    set is_kept = true
+    where m.id = any(_held);
+    exit when _ids is not null or _found < _limit;
+  end loop;
 
   perform 1
   from channels c

@@ -31,6 +31,8 @@ begin
   where c.id = _channel_id and c.tenant_id = _tenant_id
   for no key update;
 
+  perform keep_held_content(_tenant_id, _channel_id, _message_id);
+
   update messages m
   set is_deleted = true,
       file_names = '',

@@ -6,7 +6,7 @@ declare
   _now constant bigint := now_ms();
   _operation operations;
 begin
-  delete from operations o where o.finished_at < _now - _keep_ms;
+  delete from operations o where o.finished_at < retention_now() - _keep_ms;
   update operations o
   set attempt = o.attempt + 1,
       instance = _instance,

@@ -18,7 +18,7 @@ begin
   if found or exists (select from retention_runs r where r.tenant_id = 0 and r.finished_at is null) then
     return;
   end if;
-  delete from retention_runs r where r.finished_at < _now - 400 * 86400000::bigint;
+  delete from retention_runs r where r.finished_at < retention_now() - 400 * 86400000::bigint;
   insert into retention_runs (started_at, lease_until, instance)
   values (_now, _now + _lease_ms, _instance)
   returning retention_runs.id, retention_runs.attempt into run_id, attempt;

@@ -3,7 +3,7 @@ language plpgsql stable security definer
 set search_path = public, pg_temp
 as $$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
 begin
   return query
   select c.id
@@ -16,7 +16,7 @@ begin
       from legal_holds h
       where h.tenant_id = c.tenant_id
         and h.released_at is null
-        and exists (select from messages m where m.channel_id = c.id and m.sender_id = h.user_id)
+        and exists (select from channel_members m where m.channel_id = c.id and m.user_id = h.user_id and m.own_posts > 0)
     )
   order by c.deleted_at
   limit _limit;

@@ -14,10 +14,10 @@ language plpgsql stable security definer
 set search_path = public, pg_temp
 as $$
 declare
-  _now constant bigint := now_ms();
+  _now constant bigint := retention_now();
   _shortest bigint;
 begin
-  select count(*) into messages from expired_messages(_deleted_ms, _limit);
+  select count(*) into messages from expired_messages(_deleted_ms, _limit) as e where not e.held;
 
   select coalesce(sum(1 + (select count(*) from messages m where m.channel_id = e.id)), 0)
   into channels

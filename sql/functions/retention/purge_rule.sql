@@ -5,7 +5,7 @@ begin atomic
   select jsonb_build_object(
     'kind', _kind,
     'default_age_ms', _age_ms,
-    'time_ms', now_ms()
+    'time_ms', retention_now()
   );
 end;
 comment on function purge_rule(text, bigint) is

@@ -2055,9 +2055,10 @@ export const AdminService: GenService<{
    * Places a legal hold on a channel, a user or an entity: until it is released, retention removes no message, channel or
    * activity that concerns the subject, and archives no such group. Placing the same hold again returns the active one.
    *
-   * A hold on a user covers the messages that the user sent and the activities for or by the user, in all channels; one on an
-   * entity its activities and the channel of its discussion. It does not keep what users delete from losing its reactions,
-   * earlier versions and files at once, nor the log of events, which repeats what messages contain.
+   * A hold on a user covers the messages that the user sent, the activities for or by the user, and the events that the user
+   * caused, in all channels; one on an entity its activities and the channel of its discussion. Users can delete messages and
+   * files, which then are hidden as usual; ExportChannel returns what the deletion removed, the files remain in the store, and
+   * events of the log remain after EVENT_RETENTION_DAYS, redacted where a message was deleted.
    *
    * The subject does not have to exist, so that a hold can be placed after a deletion.
    *
@@ -2069,7 +2070,8 @@ export const AdminService: GenService<{
     output: typeof PlaceHoldResponseSchema;
   },
   /**
-   * Releases a legal hold. Has no effect on a released one.
+   * Releases a legal hold, and removes at once what only it has kept of deleted messages and of the log. Has no effect on a
+   * released one.
    *
    * Errors: INVALID_ARGUMENT (FIELD_INVALID) if the tenant has no such hold.
    *
@@ -2143,7 +2145,8 @@ export const AdminService: GenService<{
    * Streams everything that is stored of a channel, including former members, earlier versions of messages, and the content
    * of deleted messages until retention removes it. Also of an archived or deleted channel.
    *
-   * The lines are JSON objects, each with a `kind`: `channel`, `member`, `message`, `version`. Ids are strings and times are
+   * The lines are JSON objects, each with a `kind`: `channel`, `member`, `message`, `version`; and what only a legal hold keeps:
+   * `heldMessage`, `heldVersion` and `heldFile` of deleted messages, and `heldEvent` of the log. Ids are strings and times are
    * RFC 3339. A response has at most about 1 MB. After a lost connection, continue with the cursor of the last response; each
    * line is then sent once. The stream ends with OK after the last line.
    *
