@@ -121,17 +121,17 @@ export class App {
   transport(as: As, edge: Edge, instance: number): Transport {
     const { instances } = this;
     const address = edge === 'grpc' ? instances[instance]?.grpcAddress : instances[instance]?.webAddress;
-    const token = this.#token(as);
-    const authorize: Interceptor = (next) => async (request) => {
-      request.header.set('authorization', `Bearer ${await token}`);
-      // What a service says to act for a user; the service ignores it from anybody else.
-      if (as.roles !== undefined && as.userId > 0n) request.header.set('x-user-id', `${as.userId}`);
-      if (as.actsIn !== undefined) request.header.set('x-tenant-id', `${as.actsIn}`);
-      return next(request);
-    };
     const key = `${address} ${edge} ${JSON.stringify(as, (_, value) => (typeof value === 'bigint' ? `${value}` : value))}`;
     let transport = this.#transports.get(key);
     if (transport === undefined) {
+      const token = this.#token(as);
+      const authorize: Interceptor = (next) => async (request) => {
+        request.header.set('authorization', `Bearer ${await token}`);
+        // What a service says to act for a user; the service ignores it from anybody else.
+        if (as.roles !== undefined && as.userId > 0n) request.header.set('x-user-id', `${as.userId}`);
+        if (as.actsIn !== undefined) request.header.set('x-tenant-id', `${as.actsIn}`);
+        return next(request);
+      };
       const options = { baseUrl: `http://${address}`, interceptors: [authorize] };
       transport = withRequestIds(
         edge === 'grpc'

@@ -223,7 +223,8 @@ function sendXml(response: ServerResponse, body: string): void {
 function sendError(request: IncomingMessage, response: ServerResponse, cause: unknown): void {
   const error = cause instanceof S3Error ? cause : new S3Error(500, 'InternalError', String(cause));
   if (response.headersSent || response.destroyed) return void response.destroy();
-  response.writeHead(error.status, { 'content-type': 'application/xml', connection: 'close' });
+  // Without `connection: close`: the client may still be sending the body, and would see a reset instead of the error.
+  response.writeHead(error.status, { 'content-type': 'application/xml' });
   response.end(request.method === 'HEAD' ? '' : xmlOf('Error', { Code: error.code, Message: error.message }));
   request.resume();
 }
