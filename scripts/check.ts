@@ -7,6 +7,7 @@ import { findVersionProblems } from './lib/contract-version.ts';
 import { findMissingDocPaths } from './lib/doc-paths.ts';
 import { CONTRACT, generate, WORKSPACE, writeImage, writeProtoDeps } from './lib/generate.ts';
 import { findLuaProblems } from './lib/lua.ts';
+import { findMigrationProblems } from './lib/migration-rules.ts';
 import { generateFromBundle, writeBundle } from './lib/proto-bundle.ts';
 import { isSettingsTableFresh } from './lib/settings-table.ts';
 
@@ -29,6 +30,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['paths in README.md and docs/ exist', areDocPathsValid],
   ['the table of settings in README.md is what make gen writes', isSettingsTableFresh],
   ['one version in package.json, CHANGELOG.md and the contract', isVersionConsistent],
+  ['migrations keep the last release working', areMigrationsCompatible],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [
     'sql/schema.sql and sql/functions/ are what a migrated database has',
@@ -49,6 +51,12 @@ function areDocPathsValid(): boolean {
   const missing = findMissingDocPaths();
   for (const line of missing) console.error(line);
   return missing.length === 0;
+}
+
+function areMigrationsCompatible(): boolean {
+  const problems = findMigrationProblems();
+  for (const problem of problems) console.error(problem);
+  return problems.length === 0;
 }
 
 function isVersionConsistent(): boolean {

@@ -5,9 +5,9 @@ import { openStorage } from './attachment/open-storage.ts';
 import { Thumbnails } from './attachment/thumbnails.ts';
 import { auditCalls } from './audit/interceptor.ts';
 import type { Config } from './config.ts';
+import { assertSchema, assertServiceRole } from './db/assert-schema.ts';
 import { type Awaited, awaitServer } from './db/await-server.ts';
 import { Database } from './db/database.ts';
-import { assertSchema, assertServiceRole } from './db/migrate.ts';
 import { Directory } from './directory/directory.ts';
 import { openGrpcEdge } from './edge/grpc/server.ts';
 import { openWebEdge } from './edge/web/server.ts';
@@ -42,7 +42,7 @@ export type Service = {
   drain(): Promise<void>;
 };
 
-/** Opens an instance. Fails when the database's schema is not that of this build. */
+/** Opens an instance. Fails when this build cannot run on the schema of the database. */
 export async function openService(config: Config, log: Logger): Promise<Service> {
   const opened = new AsyncDisposableStack();
   try {

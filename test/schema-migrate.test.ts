@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import postgres from 'postgres';
-import { assertSchema, migrate } from '../src/db/migrate.ts';
+import { assertSchema } from '../src/db/assert-schema.ts';
+import { migrate } from '../src/db/migrate.ts';
 import { SchemaError } from '../src/db/schema-files.ts';
 import { openScratch, type Scratch } from './kit/schema-scratch.ts';
 

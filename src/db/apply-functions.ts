@@ -30,7 +30,7 @@ export async function applyFunction(
   log(`applied ${file.name}`);
 }
 
-export async function runFile(tx: Tx, name: string, text: string): Promise<void> {
+export async function runFile(tx: postgres.Sql | Tx, name: string, text: string): Promise<void> {
   try {
     await tx.unsafe(text).simple();
   } catch (error) {

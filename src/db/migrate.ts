@@ -1,7 +1,10 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import postgres from 'postgres';
 import { applyFunction, applyFunctions, recordFile, runFile } from './apply-functions.ts';
+import { assertCanRun, findSchemaVersion } from './assert-schema.ts';
 import { type Awaited, awaitServer } from './await-server.ts';
 import { type Migration, readSchemaFiles, SchemaError, type SchemaFiles } from './schema-files.ts';
+import { compareVersions, SCHEMA_VERSION, type SchemaVersion } from './schema-version.ts';
 import { Sockets } from './sockets.ts';
 
 export type MigrateOptions = {
@@ -13,6 +16,8 @@ export type MigrateOptions = {
   readonly warn?: (line: string) => void;
   /** A folder with `migrations/` and `functions/`; the default is sql/ of this build. */
   readonly folder?: URL;
+  /** The build to migrate to; the default is this one. */
+  readonly build?: SchemaVersion;
 };
 
 type AppliedRow = { name: string; checksum: string };
@@ -20,20 +25,28 @@ type AppliedRow = { name: string; checksum: string };
 const OLDEST_SERVER = 150_000;
 const SERVER_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 5_000;
+// While a statement waits for a lock on a table, all later calls that use the table wait behind it.
+const LOCK_TIMEOUT_MS = 1_000;
+const LOCK_PAUSE_MS = 1_000;
+const LOCK_ATTEMPTS = 300;
+// While another process migrates.
+const BUSY_PAUSE_MS = 100;
 
 /**
  * Brings the database up to this build: the migrations that are missing, each in its own transaction, then the files of
- * sql/functions/ that changed, in the transaction of the last migration. A function whose signature or result changes,
+ * sql/functions/ that changed, in the transaction of the last migration. A migration that does not get its locks within a
+ * second is rolled back and tried again, for five minutes or longer. A function whose signature or result changes,
  * or which is removed, must be dropped in a migration, because `create or replace` would leave the old one or fail.
- * Safe to call from many processes at once. Rejects a database that a newer build has migrated, and one whose applied
- * migrations are not those of this build.
+ * Safe to call from many processes at once. Changes nothing in a database of a newer build that permits this one, so that
+ * a release can be rolled back. Rejects other newer ones, and one whose applied migrations are not those of this build.
  */
 export async function migrate(ownerUrl: string, options: MigrateOptions = {}): Promise<void> {
-  const { log = () => {}, warn = () => {}, timeoutMs = SERVER_TIMEOUT_MS, folder } = options;
-  const files = readSchemaFiles(folder);
+  const { log = () => {}, warn = () => {}, timeoutMs = SERVER_TIMEOUT_MS, build = SCHEMA_VERSION } = options;
+  const files = readSchemaFiles(options.folder);
   const sockets = new Sockets(Math.min(CONNECT_TIMEOUT_MS, timeoutMs));
   const sql = postgres(ownerUrl, {
-    max: 1,
+    // The second is for statements that cannot run in a transaction.
+    max: 2,
     onnotice() {},
     connection: { application_name: 'discuss/migrate' },
     connect_timeout: CONNECT_TIMEOUT_MS / 1_000,
@@ -43,64 +56,44 @@ export async function migrate(ownerUrl: string, options: MigrateOptions = {}): P
     const onWait: Awaited['warn'] = ({ host, err }, message) => warn(`${message} at ${host}: ${err}`);
     await awaitServer(sql, { url: ownerUrl, timeoutMs, warn: onWait });
     await checkServer(sql);
-    for (let done = false; !done; ) {
-      const lines: string[] = [];
-      done = await sql.begin((tx) => applyNext(tx, files, (line) => lines.push(line)));
-      for (const line of lines) log(line);
+    const found = await findSchemaVersion(sql);
+    if (found !== undefined && compareVersions(found.version, build.version) > 0) {
+      assertCanRun(build, found);
+      return log(`the schema is of the newer version ${found.version}, which this build can run on`);
     }
+    for (let done = false; !done; ) done = await retryLocked(() => applyStep(sql, files, log), warn);
   } finally {
     await sql.end({ timeout: 1 });
     sockets.close();
   }
 }
 
-/** Rejects a schema other than the one of this build; `sql` may be the service's role. */
-export async function assertSchema<T extends Record<string, unknown>>(
-  sql: postgres.Sql<T>,
-  folder?: URL,
-): Promise<void> {
-  const { migrations, functions } = readSchemaFiles(folder);
-  const applied = await listSchemaFiles(sql);
-  const wanted = migrations.at(-1)?.name;
-  const found = [...applied.keys()]
-    .filter((name) => !name.startsWith('functions/'))
-    .sort()
-    .at(-1);
-  if (found === undefined) throw new SchemaError('the database has no schema yet: run make migrate');
-  if (found !== wanted)
-    throw new SchemaError(
-      migrations.some((migration) => migration.name === found)
-        ? `the schema is older than this build (${found}, wanted ${wanted}): run make migrate`
-        : `the schema is not of this build (${found}, wanted ${wanted}): run the build that migrated it, or a newer one`,
-    );
-  const own = new Map([...functions.values()].map(({ name, checksum }) => [name, checksum]));
-  const names = new Set([...applied.keys(), ...own.keys()].filter((name) => name.startsWith('functions/')));
-  const different = [...names].filter((name) => applied.get(name) !== own.get(name)).sort();
-  if (different.length > 0)
-    throw new SchemaError(`functions differ from this build (${different.join(', ')}): run make migrate`);
+async function applyStep(
+  sql: postgres.Sql,
+  files: SchemaFiles,
+  log: (line: string) => void,
+): Promise<boolean | 'busy'> {
+  const lines: string[] = [];
+  const done = await sql.begin((tx) => applyNext(tx, sql, files, (line) => lines.push(line)));
+  for (const line of lines) log(line);
+  return done;
 }
 
-/**
- * Rejects a login to which row-level security does not apply: one that owns tables, bypasses policies, or is a member
- * of discuss_system, whose policies permit all rows.
- */
-export async function assertServiceRole<T extends Record<string, unknown>>(
-  sql: postgres.Sql<T>,
-): Promise<void> {
-  const [role] = await sql<{ name: string; bypasses: boolean; owns: boolean }[]>`
-    select
-      r.rolname as name,
-      r.rolsuper or r.rolbypassrls or exists (
-        select 1 from pg_roles s where s.rolname = 'discuss_system' and pg_has_role(s.oid, 'member')
-      ) as bypasses,
-      exists (select 1 from pg_class c where pg_has_role(c.relowner, 'member') and c.relname = 'messages') as owns
-    from pg_roles r
-    where r.rolname = current_user
-  `;
-  if (role?.bypasses !== false || role.owns)
-    throw new SchemaError(
-      `the login ${role?.name} must be a plain member of discuss_service, see docs/schema-notes.md`,
-    );
+async function retryLocked<T>(step: () => Promise<T | 'busy'>, warn: (line: string) => void): Promise<T> {
+  for (let attempt = 1; ; attempt += 1)
+    try {
+      for (;;) {
+        const result = await step();
+        if (result !== 'busy') return result;
+        await sleep(BUSY_PAUSE_MS);
+      }
+    } catch (error) {
+      const cause = error instanceof Error ? (error.cause ?? error) : error;
+      const isLocked = cause instanceof postgres.PostgresError && cause.code === '55P03';
+      if (!isLocked || attempt === LOCK_ATTEMPTS) throw error;
+      warn(`${error instanceof Error ? error.message : error}; trying again`);
+      await sleep(LOCK_PAUSE_MS);
+    }
 }
 
 async function checkServer(sql: postgres.Sql): Promise<void> {
@@ -117,18 +110,28 @@ async function checkServer(sql: postgres.Sql): Promise<void> {
   }
 }
 
-/** Applies the first migration that is missing, and the functions after the last one. True when nothing is left. */
+/**
+ * Applies the first migration that is missing, and the functions after the last one. True when nothing is left; `busy`
+ * while another process migrates.
+ */
 async function applyNext(
   tx: postgres.TransactionSql,
+  sql: postgres.Sql,
   { migrations, functions }: SchemaFiles,
   log: (line: string) => void,
-): Promise<boolean> {
+): Promise<boolean | 'busy'> {
   // A lock of the transaction, not of the session: it cannot outlive a lost connection or confuse a pooler.
-  await tx`select pg_advisory_xact_lock(hashtext('discuss.migrate'))`;
+  // Not a lock that waits: an index that is created concurrently would wait for the snapshot of the waiting statement.
+  const [lock] = await tx<{ taken: boolean }[]>`
+    select pg_try_advisory_xact_lock(hashtext('discuss.migrate')) as taken
+  `;
+  if (lock?.taken !== true) return 'busy';
+  await tx`select set_config('lock_timeout', ${`${LOCK_TIMEOUT_MS}`}, true)`;
   await createTable(tx);
   const [next, ...rest] = findMissing(migrations, await listApplied(tx));
   for (const part of next?.parts ?? [])
     if ('include' in part) await applyFunction(tx, functions, part.include, log);
+    else if (next?.isConcurrent === true) await runStatements(tx, sql, next.name, part.text);
     else await runFile(tx, `migration ${next?.name}`, part.text);
   if (next !== undefined) {
     await recordFile(tx, next.name, next.checksum);
@@ -137,6 +140,20 @@ async function applyNext(
   if (rest.length > 0) return false;
   await applyFunctions(tx, functions, log);
   return true;
+}
+
+// One by one, because several in one query are a transaction. The transaction with the lock on migrations stays open.
+async function runStatements(
+  tx: postgres.TransactionSql,
+  sql: postgres.Sql,
+  name: string,
+  text: string,
+): Promise<void> {
+  // Closes the portal of its last query, for whose snapshot an index that is created concurrently would wait.
+  await tx.unsafe('select').simple();
+  const statements = text.replaceAll(/^--.*$/gm, '').split(/;\s*$/m);
+  for (const statement of statements)
+    if (statement.trim() !== '') await runFile(sql, `migration ${name}`, statement);
 }
 
 async function createTable(tx: postgres.TransactionSql): Promise<void> {
@@ -181,16 +198,4 @@ function findMissing(migrations: readonly Migration[], applied: readonly Applied
     }
   }
   return migrations.slice(applied.length);
-}
-
-/** The checksums of the applied files by name; empty without a schema. */
-async function listSchemaFiles<T extends Record<string, unknown>>(
-  sql: postgres.Sql<T>,
-): Promise<ReadonlyMap<string, string>> {
-  const [found] = await sql<{ exists: boolean }[]>`
-    select to_regproc('public.list_schema_files') is not null as exists
-  `;
-  if (!found?.exists) return new Map();
-  const rows = await sql<AppliedRow[]>`select name, checksum from list_schema_files()`;
-  return new Map(rows.map(({ name, checksum }) => [name, checksum]));
 }

@@ -1,7 +1,13 @@
 import { createHash } from 'node:crypto';
 import { readdirSync, readFileSync } from 'node:fs';
 
-export type Migration = { readonly name: string; readonly checksum: string; readonly parts: readonly Part[] };
+export type Migration = {
+  readonly name: string;
+  readonly checksum: string;
+  readonly parts: readonly Part[];
+  /** Whether it runs outside a transaction, such as `create index concurrently`. Then it must be repeatable. */
+  readonly isConcurrent: boolean;
+};
 
 /** SQL text, or the function whose file the migration includes at this place. */
 type Part = { readonly text: string } | { readonly include: string };
@@ -30,6 +36,8 @@ export class SchemaError extends Error {
 }
 
 const FOLDER = new URL('../../sql/', import.meta.url);
+// The first line of a migration that cannot run in a transaction.
+const CONCURRENT = '-- no transaction\n';
 // psql understands these lines too.
 const INCLUDE = /^\\ir \.\.\/functions\/\w+\/(\w+)\.sql\n/gm;
 
@@ -39,6 +47,7 @@ export function readSchemaFiles(folder: URL = FOLDER): SchemaFiles {
       name: name.slice('migrations/'.length),
       // Includes state an order, not content: they may move to a later migration after a release.
       checksum: hash(text.replaceAll(INCLUDE, '')),
+      isConcurrent: text.startsWith(CONCURRENT),
       parts: text.split(INCLUDE).map((part, index) => (index % 2 === 0 ? { text: part } : { include: part })),
     })),
     functions: readFunctions(folder),

@@ -13,6 +13,7 @@ export interface Scratch {
   readonly database: FreshDatabase;
   /** The owner's URL of a new database without a schema. */
   emptyDatabase(): Promise<string>;
+  connect(url: string): postgres.Sql;
   /** A copy of sql/ with these files, by path, added or replaced; null removes a file. */
   folderWith(files: Readonly<Record<string, string | null>>): Promise<URL>;
   /** Removes what the test made. */
@@ -40,6 +41,7 @@ export async function openScratch(): Promise<Scratch> {
       url.pathname = `/${name}`;
       return url.href;
     },
+    connect: (url) => postgres(url, { max: 1, onnotice() {} }),
     async folderWith(files) {
       const folder = await mkdtemp(join(tmpdir(), 'schema-'));
       folders.push(folder);
