@@ -6,6 +6,7 @@ import {
   poolFull,
   postgresCrashed,
   postgresCut,
+  postgresFailover,
   postgresReset,
   postgresSilent,
   postgresStalled,
@@ -47,6 +48,8 @@ const FAULTS: readonly Fault[] = [
   scannerFails('stall', 8_000),
   readersPaused(1, 60_000, 20),
   readersPaused(200, 10_000, 40),
+  // Last, because it cannot be undone.
+  postgresFailover(),
 ];
 const SIZE = { channels: 6, senders: 10, subscribers: 24, perSecond: 100 };
 const WARM_MS = 15_000;

@@ -1,6 +1,16 @@
 import { execFile } from 'node:child_process';
 import { randomBytes } from 'node:crypto';
-import { chownSync, existsSync, mkdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  chmodSync,
+  chownSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { dirname, join } from 'node:path';
 import { promisify } from 'node:util';
 import postgres from 'postgres';
@@ -101,6 +111,14 @@ export function databaseUrl(url: string, database: string): string {
 
 export function randomPassword(): string {
   return randomBytes(18).toString('base64url');
+}
+
+/** Makes the user that runs PostgreSQL the owner of a copied data directory. */
+export function giveToServer(dataDir: string): void {
+  chmodSync(dataDir, 0o700);
+  if (!isRoot()) return;
+  for (const path of ['.', ...readdirSync(dataDir, { recursive: true, encoding: 'utf8' })])
+    chownSync(join(dataDir, path), UNPRIVILEGED_ID, UNPRIVILEGED_ID);
 }
 
 /** Whether `startPostgres` finds a PostgreSQL on this machine. */

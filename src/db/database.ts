@@ -9,6 +9,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
+import { HostOrder } from './sockets.ts';
 import { runTransaction } from './transaction.ts';
 import { type Pool, type Sql, types } from './types.ts';
 import { Watchdog } from './watchdog.ts';
@@ -53,23 +54,19 @@ export class Database {
   constructor(config: Config, log: Logger, metrics: Metrics) {
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
     const { write, event, db } = config;
-    const writes = open(config, log, write.batchConnections);
-    const events = open(config, log, event.connections);
-    const tenantStreams = open(
-      config,
-      log,
-      event.tenantStreamConnections,
-      event.tenantStreamStatementTimeoutMs,
-    );
+    const parts = { config, log, hosts: new HostOrder() };
+    const writes = open(parts, write.batchConnections);
+    const events = open(parts, event.connections);
+    const tenantStreams = open(parts, event.tenantStreamConnections, event.tenantStreamStatementTimeoutMs);
     this.writes = writes.sql;
     this.log = events.sql;
     this.tenantStreams = tenantStreams.sql;
     this.#pools = [writes, events, tenantStreams];
-    const connections = Array.from({ length: db.connections }, () => open(config, log, 1));
+    const connections = Array.from({ length: db.connections }, () => open(parts, 1));
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
     this.#mutex = new KeyedMutex(config.db.queueSize);
     const watched = [...this.#pools, ...connections];
-    this.#watchdog = new Watchdog(open(config, log, 1), watched, db.responseTimeoutMs, log);
+    this.#watchdog = new Watchdog(open(parts, 1), watched, db.responseTimeoutMs, log);
   }
 
   /**
@@ -167,8 +164,7 @@ export function isAboutOneItem(error: unknown): boolean {
 }
 
 function open(
-  config: Config,
-  log: Logger,
+  { config, log, hosts }: { config: Config; log: Logger; hosts: HostOrder },
   max: number,
   statementMs = config.call.maxDeadlineMs,
 ): ReconnectingPool {
@@ -177,6 +173,7 @@ function open(
     (parts) => postgres(config.db.url, { ...options, ...parts, max }),
     max === 1 ? 0 : 1,
     config.db.connectTimeoutMs,
+    hosts,
   );
 }
 

@@ -1,4 +1,4 @@
-import { Sockets } from './sockets.ts';
+import { type HostOrder, Sockets } from './sockets.ts';
 import type { Pool } from './types.ts';
 
 const CLOSE_SECONDS = 1;
@@ -18,6 +18,7 @@ export class ReconnectingPool {
   readonly #open: Open;
   readonly #graceSeconds: number;
   readonly #connectTimeoutMs: number;
+  readonly #hosts: HostOrder | undefined;
   #current: Pool;
   #sockets: Sockets;
   #generation = 0;
@@ -25,13 +26,15 @@ export class ReconnectingPool {
 
   /**
    * `graceSeconds`: time for queries on the other connections of a pool when one is lost. `connectTimeoutMs`: time after
-   * which queries fail if the server closes all connections before it responds; 0 for no limit.
+   * which queries fail if the server closes all connections before it responds, or none of several hosts serves; 0 for no
+   * limit.
    */
-  constructor(open: Open, graceSeconds: number, connectTimeoutMs: number) {
+  constructor(open: Open, graceSeconds: number, connectTimeoutMs: number, hosts?: HostOrder) {
     this.#open = open;
     this.#graceSeconds = graceSeconds;
     this.#connectTimeoutMs = connectTimeoutMs;
-    this.#sockets = new Sockets(connectTimeoutMs);
+    this.#hosts = hosts;
+    this.#sockets = this.#newSockets();
     this.#current = this.#start();
     this.sql = new Proxy(this.#current, {
       apply: (_, self, parameters) => Reflect.apply(this.#current, self, parameters),
@@ -60,12 +63,22 @@ export class ReconnectingPool {
     return pool;
   }
 
+  #newSockets(): Sockets {
+    const sockets: Sockets = new Sockets(this.#connectTimeoutMs, this.#hosts, () => {
+      if (sockets === this.#sockets && !this.#closed) this.#replace();
+    });
+    return sockets;
+  }
+
   #renew(lost: Pool): void {
-    const sockets = this.#sockets;
     // A connection that could not be opened is no reason to replace the others.
-    if (lost !== this.#current || this.#closed || !sockets.takeLost()) return;
+    if (lost === this.#current && !this.#closed && this.#sockets.takeLost()) this.#replace();
+  }
+
+  #replace(): void {
+    const [lost, sockets] = [this.#current, this.#sockets];
     this.#generation += 1;
-    this.#sockets = new Sockets(this.#connectTimeoutMs);
+    this.#sockets = this.#newSockets();
     this.#current = this.#start();
     void end(lost, sockets, this.#graceSeconds);
   }

@@ -1,13 +1,12 @@
 import type { FaultProxy } from '../kit/fault-proxy.ts';
 import type { TokenSigner } from '../kit/tokens.ts';
-import type { Stores } from './stores.ts';
+import { type Stores, withHosts } from './stores.ts';
 
 /** Addresses of the servers, through their proxies. */
 export function environment(stores: Stores, redis: FaultProxy, database: FaultProxy, tokens: TokenSigner) {
-  const databaseUrl = new URL(stores.serviceUrl);
-  databaseUrl.port = `${database.port}`;
+  const hosts = [database.port, stores.standbyPort].map((port) => `127.0.0.1:${port}`);
   return {
-    DATABASE_URL: databaseUrl.href,
+    DATABASE_URL: withHosts(stores.serviceUrl, hosts),
     REDIS_URL: `redis://127.0.0.1:${redis.port}`,
     REDIS_CLUSTER: 'false',
     AUTH_JWKS_URL: tokens.jwksUrl,

@@ -9,6 +9,7 @@ import {
   randomPassword,
   startPostgres,
 } from '../../scripts/lib/postgres.ts';
+import { promote, startSynchronousStandby } from '../../scripts/lib/postgres-standby.ts';
 import { freePort, scratchFolder } from '../../scripts/lib/processes.ts';
 import { type Redis, startRedis } from '../../scripts/lib/redis.ts';
 import { migrate } from '../../src/db/migrate.ts';
@@ -27,19 +28,30 @@ export class Stores implements AsyncDisposable {
   /** A connection without row-level security; reconnects after a restart of the server. */
   readonly owner: Owner;
   readonly postgresPort: number;
+  /** Where nothing listens before a failover. */
+  readonly standbyPort: number;
   readonly redisPort: number;
   readonly #folder: Folder;
   #postgres: Postgres;
+  #standby: Postgres | undefined;
   #redis: Redis | undefined;
 
-  private constructor(parts: { folder: Folder; postgres: Postgres; redis: Redis; serviceUrl: string }) {
+  private constructor(parts: {
+    folder: Folder;
+    postgres: Postgres;
+    redis: Redis;
+    serviceUrl: string;
+    standbyPort: number;
+  }) {
     this.#folder = parts.folder;
     this.#postgres = parts.postgres;
     this.#redis = parts.redis;
     this.postgresPort = parts.postgres.port;
     this.redisPort = parts.redis.port;
     this.serviceUrl = parts.serviceUrl;
-    this.owner = postgres(databaseUrl(parts.postgres.url, DATABASE), {
+    this.standbyPort = parts.standbyPort;
+    const hosts = [parts.postgres.port, parts.standbyPort].map((port) => `127.0.0.1:${port}`);
+    this.owner = postgres(withHosts(databaseUrl(parts.postgres.url, DATABASE), hosts), {
       max: 3,
       types: { bigint: postgres.BigInt },
       transform: postgres.camel,
@@ -58,7 +70,8 @@ export class Stores implements AsyncDisposable {
     const ownerUrl = databaseUrl(server.url, DATABASE);
     await migrate(ownerUrl);
     const serviceUrl = await createServiceLogin(ownerUrl, 'discuss_chaos', randomPassword());
-    return new Stores({ folder, postgres: server, redis, serviceUrl });
+    const standbyPort = await freePort();
+    return new Stores({ folder, postgres: server, redis, serviceUrl, standbyPort });
   }
 
   /** PostgreSQL ends without a checkpoint and without closing connections, as in a crash, and has to recover. */
@@ -71,6 +84,20 @@ export class Stores implements AsyncDisposable {
     const options = { dataDir: dataDirIn(this.#folder), port: this.postgresPort, durable: true };
     // The port and shared memory of the old server are released when its last child process has ended.
     this.#postgres = await retry(() => startPostgres(options));
+  }
+
+  /** Starts a standby that confirms every commit. */
+  async startStandby(): Promise<void> {
+    const standby = { dataDir: join(this.#folder.path, 'standby'), port: this.standbyPort };
+    this.#standby = await startSynchronousStandby(this.#postgres, dataDirIn(this.#folder), standby);
+  }
+
+  /** Makes the standby the primary, as an operator or a failover manager does. */
+  async promoteStandby(): Promise<void> {
+    if (this.#standby === undefined) throw new Error('there is no standby');
+    await promote(this.#standby);
+    this.#postgres = this.#standby;
+    this.#standby = undefined;
   }
 
   /** Cuts all connections of the instances. */
@@ -102,9 +129,15 @@ export class Stores implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     await this.owner.end({ timeout: 1 });
     await this.#redis?.stop();
+    await this.#standby?.stop();
     await this.#postgres.stop();
     this.#folder.remove();
   }
+}
+
+/** A URL of several servers, of which the primary is used. */
+export function withHosts(url: string, hosts: readonly string[]): string {
+  return `${url.replace(/(?<=@)[^/]+/, hosts.join(','))}?target_session_attrs=primary`;
 }
 
 function dataDirIn({ path }: Folder): string {

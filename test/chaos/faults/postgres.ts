@@ -5,6 +5,8 @@ import type { Fault, Report } from '../run.ts';
 import type { TestCluster } from '../test-cluster.ts';
 import { noStreamBroke } from './checks.ts';
 
+// Time under load with the standby.
+const STANDBY_MS = 3_000;
 const FLOOD = 400;
 const FLOOD_DEADLINE_MS = 2_000;
 
@@ -73,6 +75,20 @@ export function postgresSilent(ms: number): Fault {
       postgres.mode = 'pass';
       // Also those that were opened in the meantime.
       postgres.forget();
+    },
+    check: (report) => [...noStreamBroke(report), ...returned(report, 'UNAVAILABLE')],
+  };
+}
+
+/** The primary ends as in a crash, and its synchronous standby is promoted. */
+export function postgresFailover(): Fault {
+  return {
+    name: 'postgres-failover',
+    async run({ stores }) {
+      await stores.startStandby();
+      await sleep(STANDBY_MS);
+      await stores.crashPostgres();
+      await stores.promoteStandby();
     },
     check: (report) => [...noStreamBroke(report), ...returned(report, 'UNAVAILABLE')],
   };
