@@ -7,6 +7,7 @@ import type { SharedLimiter } from './limit/limiter.ts';
 import type { RedisClient } from './redis/client.ts';
 import type { Revocations } from './revocation/revocations.ts';
 import type { Metrics } from './telemetry/metrics.ts';
+import type { Tracer } from './telemetry/tracing.ts';
 
 /** What the handlers of every feature may use. A feature's own parts are in the type of its `xRoutes` parameter. */
 export type Deps = {
@@ -18,6 +19,8 @@ export type Deps = {
   readonly directory: Directory;
   readonly limiter: SharedLimiter;
   readonly relay: Relay;
+  /** Undefined where no collector is configured. */
+  readonly tracer: Tracer | undefined;
   readonly revocations: Revocations;
   /** Epoch ms; tests may move it. */
   readonly now: () => number;

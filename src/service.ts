@@ -31,6 +31,7 @@ import { Revocations } from './revocation/revocations.ts';
 import { type RouteDeps, routes } from './routes.ts';
 import { createApi } from './rpc/api.ts';
 import { createMetrics, openMetricsServer } from './telemetry/metrics.ts';
+import { createTracer } from './telemetry/tracing.ts';
 
 /** A running instance, for main.ts and for tests. */
 export type Service = {
@@ -90,7 +91,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   // Not `Date.now` itself, which a test that moves the clock replaces.
   const now = () => Date.now();
   const metrics = createMetrics();
-  const db = new Database(config, log, metrics);
+  const tracer = createTracer(config.tracing, config.instance, log);
+  opened.defer(() => tracer?.close());
+  const db = new Database(config, log, metrics, tracer);
   opened.defer(() => db.close());
   const { url, startupTimeoutMs } = config.db;
   const warn: Awaited['warn'] = (fields, message) => log.warn(fields, message);
@@ -107,13 +110,13 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const tenantStreams = new TenantStreams({ config, tenantLog, metrics, now });
   const revocations = new Revocations({ config, redis, log, now });
   opened.defer(() => revocations.close());
-  const relay = new Relay({ hub, tenantLog, revocations, redis, config, metrics, log });
+  const relay = new Relay({ hub, tenantLog, revocations, redis, config, metrics, tracer, log });
   opened.defer(() => relay.close());
   const logPoller = new LogPoller({ hub, pool: db.log, config, metrics, log });
   opened.defer(() => logPoller.close());
   await logPoller.start();
   const directory = new Directory({ config, metrics, log, now });
-  const deps = { config, log, metrics, db, redis, directory, limiter, relay, revocations, now };
+  const deps = { config, log, metrics, tracer, db, redis, directory, limiter, relay, revocations, now };
   const presence = new Presence({ ...deps, pool: db.log, broadcast: hub.broadcast });
   opened.defer(() => presence.close());
   const typing = new Typing({ ...deps, broadcast: hub.broadcast });

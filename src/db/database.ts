@@ -6,6 +6,7 @@ import type { Caller } from '../rpc/call.ts';
 import { roleOf } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { type Tracer, traced } from '../telemetry/tracing.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
@@ -23,6 +24,8 @@ export type Lock = bigint | string;
 // A call that waits longer for a lock gives its connection to other calls and tries again until its deadline. Below
 // deadlock_timeout (1 s), so that this also resolves deadlocks.
 const LOCK_TIMEOUT_MS = 750;
+
+const SPAN = { name: 'PostgreSQL', kind: 'client', attributes: { 'db.system.name': 'postgresql' } } as const;
 
 /** The part of a call that the database needs. */
 export type CallScope = {
@@ -50,8 +53,10 @@ export class Database {
   readonly #mutex: KeyedMutex;
   readonly #watchdog: Watchdog;
   readonly #maxDeadlineMs: number;
+  readonly #tracer: Tracer | undefined;
 
-  constructor(config: Config, log: Logger, metrics: Metrics) {
+  constructor(config: Config, log: Logger, metrics: Metrics, tracer?: Tracer) {
+    this.#tracer = tracer;
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
     const { write, event, db } = config;
     const parts = { config, log, hosts: new HostOrder() };
@@ -130,7 +135,7 @@ export class Database {
   ): Promise<T> {
     for (;;)
       try {
-        return await this.#connections.use(caller.tenantId, signal, work);
+        return await traced(this.#tracer, SPAN, () => this.#connections.use(caller.tenantId, signal, work));
       } catch (error) {
         if (!isLockTimeout(error)) throw error;
       }

@@ -8,6 +8,7 @@ import { Listener } from '../redis/subscriber.ts';
 import { createSigner, type Signer } from '../rpc/signer.ts';
 import { guard } from '../telemetry/guard.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { fromTraceParent, type Tracer, toTraceParent } from '../telemetry/tracing.ts';
 import type { LoggedEvent } from './log/wire.ts';
 import { peekEvent, toFrame, toReceivedFrame } from './log/wire.ts';
 import { ALL_INSTANCES, type Group, groupOf, RelayChannels, TENANT_STREAMS } from './relay-channels.ts';
@@ -38,6 +39,7 @@ export class Relay {
   readonly #listener: Listener;
   readonly #origin: string;
   readonly #metrics: Metrics;
+  readonly #tracer: Tracer | undefined;
   readonly #signer: Signer;
   readonly #deliver: (event: LoggedEvent) => void;
   readonly #deliverEncoded: (payload: Uint8Array) => void;
@@ -52,6 +54,7 @@ export class Relay {
     redis: RedisClient;
     config: Config;
     metrics: Metrics;
+    tracer?: Tracer | undefined;
     log: Logger;
   }) {
     this.#hub = parts.hub;
@@ -60,6 +63,7 @@ export class Relay {
     this.#redis = parts.redis;
     this.#origin = parts.config.instance;
     this.#metrics = parts.metrics;
+    this.#tracer = parts.tracer;
     this.#signer = createSigner(parts.config.secrets.keys, 'relay');
     // Each event by itself: one that cannot be delivered must not keep back the others.
     this.#deliver = guard('event delivery', parts, (event: LoggedEvent) => this.#hub.deliver(event));
@@ -95,7 +99,9 @@ export class Relay {
     for (const event of events) this.#deliver(event);
     if (events.length === 0) return;
     this.#tenantLog.notify();
-    this.#send(groupOf(tenantId), { events: events.map(({ payload }) => payload) });
+    const current = this.#tracer?.current;
+    const traceParent = current === undefined ? {} : { traceParent: toTraceParent(current) };
+    this.#send(groupOf(tenantId), { events: events.map(({ payload }) => payload), ...traceParent });
     this.#wakeUp ??= setTimeout(() => {
       this.#wakeUp = undefined;
       this.#send(TENANT_STREAMS, { committed: true });
@@ -173,6 +179,7 @@ export class Relay {
     this.#metrics.relayReceived.inc();
     const { broadcast } = this.#hub;
     if (batch.revocationsChanged) void this.#revocations.refresh();
+    this.#traceDelivery(batch);
     for (const payload of batch.events) this.#deliverEncoded(payload);
     if (batch.committed) this.#tenantLog.notify();
     for (const { tenantId, userId, response } of batch.signals) {
@@ -182,6 +189,14 @@ export class Relay {
     for (const { channelId, userId, expireTimeMs } of batch.typing) {
       broadcast.typing({ channelId, userId, until: Number(expireTimeMs) });
     }
+  }
+
+  // The end of the way from the commit to the streams of this instance.
+  #traceDelivery({ events, origin, traceParent }: Batch): void {
+    const parent = fromTraceParent(traceParent);
+    if (this.#tracer === undefined || parent?.isRecorded !== true || events.length === 0) return;
+    const attributes = { 'discuss.origin': origin, 'discuss.events': `${events.length}` };
+    void this.#tracer.span({ name: 'deliver', kind: 'consumer', parent, attributes }, async () => {});
   }
 
   // A client with access to Redis can publish here, too; only instances know the keys.

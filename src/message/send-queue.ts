@@ -4,11 +4,13 @@ import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
 import { type Database, isAboutOneItem, isLockTimeout } from '../db/database.ts';
 import { FairQueue } from '../db/fair-queue.ts';
+import type { LoggedEvent } from '../event/log/wire.ts';
 import type { Relay } from '../event/relay.ts';
 import { TenantMix } from '../limit/tenant-mix.ts';
 import type { Call } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import { type SpanContext, type Tracer, traced } from '../telemetry/tracing.ts';
 import { type SendItem, type SentRow, sendMessages } from './send-sql.ts';
 
 export type SendQueueParts = {
@@ -17,17 +19,22 @@ export type SendQueueParts = {
   readonly activityRecorder: ActivityRecorder;
   readonly config: Config;
   readonly metrics: Metrics;
+  readonly tracer?: Tracer | undefined;
   readonly log: Logger;
 };
 
 // Part of a batch that one tenant can have while others send messages, whose messages wait for the whole batch.
 const TENANT_PART = 4;
 
+// From the queue to the commit.
+const SPAN = { name: 'send batch', kind: 'client', attributes: { 'db.system.name': 'postgresql' } } as const;
+
 type QueuedMessage = {
   readonly item: SendItem;
   readonly call: Ending;
   readonly resolve: (row: SentRow) => void;
   readonly reject: (error: unknown) => void;
+  readonly span: SpanContext | undefined;
 };
 
 type Ending = Pick<Call, 'ended'>;
@@ -58,6 +65,7 @@ export class SendQueue {
   readonly #activityRecorder: ActivityRecorder;
   readonly #config: Config['write'];
   readonly #metrics: Metrics;
+  readonly #tracer: Tracer | undefined;
   readonly #log: Logger;
   readonly #shards: readonly Shard[];
   readonly #lockedShards = new Map<string, Shard>();
@@ -69,6 +77,7 @@ export class SendQueue {
     this.#activityRecorder = parts.activityRecorder;
     this.#config = parts.config.write;
     this.#metrics = parts.metrics;
+    this.#tracer = parts.tracer;
     this.#log = parts.log.child({ part: 'send-queue' });
     this.#shards = Array.from({ length: this.#config.batchConnections }, () => this.#createShard());
   }
@@ -77,7 +86,15 @@ export class SendQueue {
   async send(item: SendItem, call: Ending): Promise<SentRow> {
     if (call.ended !== undefined) throw call.ended;
     this.#mix.observe(item.tenantId);
-    return new Promise((resolve, reject) => this.#add(this.#shardOf(item), { item, call, resolve, reject }));
+    return traced(
+      this.#tracer,
+      SPAN,
+      () =>
+        new Promise((resolve, reject) => {
+          const span = this.#tracer?.current;
+          this.#add(this.#shardOf(item), { item, call, resolve, reject, span });
+        }),
+    );
   }
 
   #shardOf(item: SendItem): Shard {
@@ -174,6 +191,14 @@ export class SendQueue {
     else this.#add(this.#lockedShardOf(message.item), message);
   }
 
+  // A batch has the events of several calls; the trace of the first that is recorded continues.
+  #publish(tenantId: bigint, events: readonly LoggedEvent[], batch: readonly QueuedMessage[]): void {
+    const publish = () => this.#relay.publish(tenantId, events);
+    const first = batch.find(({ item, span }) => item.tenantId === tenantId && span?.isRecorded === true);
+    if (this.#tracer === undefined) publish();
+    else this.#tracer.continue(first?.span, publish);
+  }
+
   #lockedShardOf(item: SendItem): Shard {
     const key = keyOf(item);
     const known = this.#lockedShards.get(key);
@@ -192,7 +217,7 @@ export class SendQueue {
       });
     try {
       for (const [tenantId, events] of Map.groupBy(sent, (event) => event.tenantId))
-        this.#relay.publish(tenantId, events);
+        this.#publish(tenantId, events, batch);
       for (const row of rows) signalActivities(this.#relay, row.activities);
       if (rows.some(({ hasPending }) => hasPending)) this.#activityRecorder.wake();
     } catch (error) {

@@ -2,6 +2,7 @@ import type { DescMethod, DescService, Message } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
+import type { Tracer } from '../telemetry/tracing.ts';
 import type { Call, RequestStream, Route, Sink } from './call.ts';
 import { CancelledCalls } from './cancelled-calls.ts';
 import type { Identity } from './claims.ts';
@@ -16,6 +17,7 @@ import { pageSizes } from './interceptors/page-size.ts';
 import { pageTokens } from './interceptors/page-token.ts';
 import { type Limiter, rateLimit } from './interceptors/rate-limit.ts';
 import { type CallSchedule, pace, schedule } from './interceptors/schedule.ts';
+import { trace } from './interceptors/trace.ts';
 import { validate } from './interceptors/validate.ts';
 import { type AccessError, OpenStreams } from './open-streams.ts';
 import { PendingResponses } from './pending-responses.ts';
@@ -62,6 +64,7 @@ export async function createApi(
     metrics: Metrics;
     limiter: Limiter;
     callSchedule: CallSchedule;
+    tracer?: Tracer | undefined;
     revocations: { isRevoked(identity: Identity): boolean };
     now: () => number;
   },
@@ -89,6 +92,7 @@ export async function createApi(
     authorize,
   ];
   const interceptors: readonly Interceptor[] = [
+    ...(parts.tracer === undefined ? [] : [trace(parts.tracer)]),
     accessLog(log, metrics),
     ...access,
     rateLimit(limiter, config.limits),

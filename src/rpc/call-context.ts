@@ -40,6 +40,8 @@ export class CallContext implements Call {
   /** The verified token's, after the interceptor `authenticate`. */
   identity: Identity | undefined;
   turn: Turn | undefined;
+  /** Of the call's span; undefined without tracing. */
+  traceId: string | undefined;
   readonly #parentLog: Logger;
   readonly #now: () => number;
   #log: Logger | undefined;

@@ -109,6 +109,19 @@ export function edgesSettings(read: Reader) {
     metrics: {
       address: read.text('METRICS_ADDR', 'address of `/metrics`, `/livez` and `/readyz`', '0.0.0.0:9464'),
     },
+    tracing: {
+      endpoint: read.service(
+        'OTEL_EXPORTER_OTLP_ENDPOINT',
+        'address of an OpenTelemetry collector, https or http on this machine, that receives the traces of unary calls by OTLP over HTTP. Without it there are none, at no cost',
+      ),
+      headers: read.list('OTEL_EXPORTER_OTLP_HEADERS', 'headers for the collector, as name=value', []),
+      serviceName: read.text('OTEL_SERVICE_NAME', 'name of the service in traces', 'discuss-service'),
+      percent: read.count(
+        'OTEL_TRACES_PERCENT',
+        'share of the calls without a `traceparent` of their client that are traced, in percent; others are if their client traces them',
+        100,
+      ),
+    },
     call: {
       maxMessageBytes: read.count(
         'MAX_MESSAGE_BYTES',

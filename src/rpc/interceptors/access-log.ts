@@ -43,6 +43,7 @@ function line(method: DescMethod, call: CallContext, code: string, error: RpcErr
     ms: Math.round(ms * 100) / 100,
     edge: call.incoming.edge,
     requestId: call.requestId,
+    ...(call.traceId !== undefined && { traceId: call.traceId }),
     caller: call.caller.kind,
     tenantId: call.caller.tenantId.toString(),
     userId: call.caller.userId.toString(),

@@ -10,7 +10,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file serp/discuss/relay/v1/relay.proto.
  */
 export const file_serp_discuss_relay_v1_relay: GenFile = /*@__PURE__*/
-  fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSL1AQoFQmF0Y2gSDgoGb3JpZ2luGAEgASgJEg4KBmV2ZW50cxgCIAMoDBIuCgdzaWduYWxzGAMgAygLMh0uc2VycC5kaXNjdXNzLnJlbGF5LnYxLlNpZ25hbBI3CghwcmVzZW5jZRgKIAMoCzIlLnNlcnAuZGlzY3Vzcy5yZWxheS52MS5QcmVzZW5jZVVwZGF0ZRIzCgZ0eXBpbmcYCyADKAsyIy5zZXJwLmRpc2N1c3MucmVsYXkudjEuVHlwaW5nVXBkYXRlEhsKE3Jldm9jYXRpb25zX2NoYW5nZWQYDCABKAgSEQoJY29tbWl0dGVkGA0gASgIIj4KBlNpZ25hbBIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIQCghyZXNwb25zZRgDIAEoDCJsCg5QcmVzZW5jZVVwZGF0ZRIRCgl0ZW5hbnRfaWQYASABKAMSDwoHdXNlcl9pZBgCIAEoAxIPCgd2ZXJzaW9uGAMgASgDEhMKC2NoYW5uZWxfaWRzGAQgAygDEhAKCHJlc3BvbnNlGAUgASgMIksKDFR5cGluZ1VwZGF0ZRISCgpjaGFubmVsX2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKAMSFgoOZXhwaXJlX3RpbWVfbXMYAyABKANiBnByb3RvMw");
+  fileDesc("CiFzZXJwL2Rpc2N1c3MvcmVsYXkvdjEvcmVsYXkucHJvdG8SFXNlcnAuZGlzY3Vzcy5yZWxheS52MSKLAgoFQmF0Y2gSDgoGb3JpZ2luGAEgASgJEg4KBmV2ZW50cxgCIAMoDBIuCgdzaWduYWxzGAMgAygLMh0uc2VycC5kaXNjdXNzLnJlbGF5LnYxLlNpZ25hbBI3CghwcmVzZW5jZRgKIAMoCzIlLnNlcnAuZGlzY3Vzcy5yZWxheS52MS5QcmVzZW5jZVVwZGF0ZRIzCgZ0eXBpbmcYCyADKAsyIy5zZXJwLmRpc2N1c3MucmVsYXkudjEuVHlwaW5nVXBkYXRlEhsKE3Jldm9jYXRpb25zX2NoYW5nZWQYDCABKAgSEQoJY29tbWl0dGVkGA0gASgIEhQKDHRyYWNlX3BhcmVudBgOIAEoCSI+CgZTaWduYWwSEQoJdGVuYW50X2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKAMSEAoIcmVzcG9uc2UYAyABKAwibAoOUHJlc2VuY2VVcGRhdGUSEQoJdGVuYW50X2lkGAEgASgDEg8KB3VzZXJfaWQYAiABKAMSDwoHdmVyc2lvbhgDIAEoAxITCgtjaGFubmVsX2lkcxgEIAMoAxIQCghyZXNwb25zZRgFIAEoDCJLCgxUeXBpbmdVcGRhdGUSEgoKY2hhbm5lbF9pZBgBIAEoAxIPCgd1c2VyX2lkGAIgASgDEhYKDmV4cGlyZV90aW1lX21zGAMgASgDYgZwcm90bzM");
 
 /**
  * Message that instances exchange through Redis after a commit. Not part of the API. Instances of two versions run side
@@ -67,6 +67,13 @@ export type Batch = Message<"serp.discuss.relay.v1.Batch"> & {
    * @generated from field: bool committed = 13;
    */
   committed: boolean;
+
+  /**
+   * Trace of the call that committed the events, in the form of the header `traceparent`; empty without tracing.
+   *
+   * @generated from field: string trace_parent = 14;
+   */
+  traceParent: string;
 };
 
 /**
