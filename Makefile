@@ -71,7 +71,12 @@ fmt: ## Format the code and apply safe lint fixes
 
 .PHONY: image
 image: ## Build the container image
-	docker build --tag $(IMAGE) .
+	docker build --tag $(IMAGE) --build-arg VERSION=$$(node -p 'require("./package.json").version') \
+	  --build-arg REVISION=$$(git rev-parse HEAD) .
+
+.PHONY: release
+release: ## Write VERSION to all files that state it, and the files of a release to dist/
+	@$(NODE) scripts/release.ts $(VERSION)
 
 .PHONY: clean
 clean: ## Remove installed packages and .dev/ with all its data

@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { findVersionProblems } from './lib/contract-version.ts';
 import { findMissingDocPaths } from './lib/doc-paths.ts';
 import { CONTRACT, generate, WORKSPACE, writeImage, writeProtoDeps } from './lib/generate.ts';
+import { findLicenceProblems } from './lib/licences.ts';
 import { findLuaProblems } from './lib/lua.ts';
 import { findMigrationProblems } from './lib/migration-rules.ts';
 import { generateFromBundle, writeBundle } from './lib/proto-bundle.ts';
@@ -30,6 +31,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['paths in README.md and docs/ exist', areDocPathsValid],
   ['the table of settings in README.md is what make gen writes', isSettingsTableFresh],
   ['one version in package.json, CHANGELOG.md and the contract', isVersionConsistent],
+  ['licences of the packages in the image', areLicencesPermitted],
   ['migrations keep the last release working', areMigrationsCompatible],
   ['gen/ is what make gen writes', isGeneratedCodeFresh],
   [
@@ -51,6 +53,12 @@ function areDocPathsValid(): boolean {
   const missing = findMissingDocPaths();
   for (const line of missing) console.error(line);
   return missing.length === 0;
+}
+
+function areLicencesPermitted(): boolean {
+  const problems = findLicenceProblems();
+  for (const problem of problems) console.error(problem);
+  return problems.length === 0;
 }
 
 function areMigrationsCompatible(): boolean {
