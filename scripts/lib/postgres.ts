@@ -18,7 +18,9 @@ import { freePort, hasEnded, launch, scratchFolder, stop, tailOf, waitUntil } fr
 
 const OWNER = 'discuss_owner';
 // User id of the system user `nobody`.
-const UNPRIVILEGED_ID = 65_534;
+export const UNPRIVILEGED_ID = 65_534;
+/** Options of setpriv for servers that do not run as root; none for another user. */
+export const UNPRIVILEGED: readonly string[] = isRoot() ? asUnprivileged() : [];
 const START_MS = 30_000;
 const STOP_MS = 15_000;
 
@@ -164,7 +166,7 @@ async function createCluster(bin: string, dataDir: string, durable: boolean): Pr
   const args = ['-D', incomplete, '-U', OWNER, '--auth=scram-sha-256', `--pwfile=${passwordFile}`];
   args.push('--encoding=UTF8', '--locale=C.UTF-8', ...(durable ? [] : ['--no-sync']));
   const [command = '', ...rest] = [
-    ...(isRoot() ? ['setpriv', ...asUnprivileged()] : []),
+    ...(isRoot() ? ['setpriv', ...UNPRIVILEGED] : []),
     join(bin, 'initdb'),
     ...args,
   ];
@@ -191,7 +193,7 @@ async function run(bin: string, dataDir: string, port: number, options: Postgres
       ...settings.flatMap((line) => ['-c', line]),
     ],
     orphanSignal: 'SIGINT',
-    privileges: isRoot() ? asUnprivileged() : [],
+    privileges: UNPRIVILEGED,
   });
   const tail = tailOf(child);
   const ended = new Promise<string>((done) => child.once('exit', () => done(tail())));

@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
 import { isDockerAvailable, prepareContainer } from '../../scripts/lib/docker.ts';
+import { startPgbouncer } from '../../scripts/lib/pgbouncer.ts';
 import {
   createDatabase,
   createServiceLogin,
@@ -48,16 +49,18 @@ export async function openTestServices(log: (line: string) => void): Promise<Tes
     await migrate(templateUrl);
     const serviceUrl = await createServiceLogin(templateUrl, run, randomPassword());
     await closeTemplate(server.url, template);
+    const pooler =
+      process.env['TEST_PGBOUNCER'] === 'true' ? await startPgbouncer(serviceUrl, log) : undefined;
     return {
       env: {
         TEST_PG_ADMIN_URL: server.url,
-        TEST_PG_SERVICE_URL: serviceUrl,
+        TEST_PG_SERVICE_URL: pooler?.url ?? serviceUrl,
         TEST_TEMPLATE: template,
         TEST_REDIS_URL: redisUrl,
       },
       summary: `PostgreSQL: ${server.how}; Redis: ${redisUrl === '' ? 'one for each test file' : 'given'}`,
       isolated: redisUrl === '',
-      close,
+      close: () => (pooler?.stop() ?? Promise.resolve()).finally(close),
     };
   } catch (error) {
     await close();
