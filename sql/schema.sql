@@ -6438,6 +6438,20 @@ alter function restart_event_log() owner to discuss_system;
 revoke all on function restart_event_log() from public;
 comment on function restart_event_log() is 'Starts a new epoch of the log. The owner calls it after restoring the database from a backup: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
 
+CREATE OR REPLACE FUNCTION public.retention_age_ms()
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (now_ms() - max(r.finished_at))
+    FROM retention_runs r;
+END;
+alter function retention_age_ms() owner to discuss_system;
+revoke all on function retention_age_ms() from public;
+grant execute on function retention_age_ms() to discuss_service;
+comment on function retention_age_ms() is 'Time since retention last finished; null if it never did. For metrics.';
+
 CREATE OR REPLACE FUNCTION public.retention_bounds(_kind text, _age_ms bigint, OUT shortest bigint, OUT longest bigint)
  RETURNS record
  LANGUAGE sql
@@ -6505,6 +6519,19 @@ END;
 revoke all on function retention_now() from public;
 grant execute on function retention_now() to discuss_system;
 comment on function retention_now() is 'The clock by which everything expires, epoch ms: that of the database, which the owner can move for tests.';
+
+CREATE OR REPLACE FUNCTION public.schema_version()
+ RETURNS TABLE(version text, oldest_build text)
+ LANGUAGE sql
+ IMMUTABLE
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT '0.1.0'::text,
+     '0.1.0'::text;
+END;
+revoke all on function schema_version() from public;
+grant execute on function schema_version() to discuss_service;
+comment on function schema_version() is 'Version of the build that this schema belongs to, and the oldest build that can run on it, as src/db/schema-version.ts states.';
 
 CREATE OR REPLACE FUNCTION public.search_channels(_words text[], _limit integer)
  RETURNS TABLE(channel_id bigint, score integer)
@@ -7208,6 +7235,54 @@ alter function storage_stats(bigint) owner to discuss_system;
 revoke all on function storage_stats(bigint) from public;
 grant execute on function storage_stats(bigint) to discuss_service;
 comment on function storage_stats(bigint) is 'Size and number of the files of a tenant, or of all (0), files that wait for a scan, and objects that wait for deletion. For operators; empty for other callers.';
+
+CREATE OR REPLACE FUNCTION public.table_stats()
+ RETURNS TABLE(name text, bytes bigint, default_rows bigint, partitions_ahead bigint)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _table record;
+begin
+  for _table in
+    select
+      c.oid,
+      c.relkind,
+      c.relname::text as relname,
+      case
+        when c.relname in ('messages', 'message_words') then (select s.last_value from messages_id_seq s)
+        else now_ms()
+      end as current_key
+    from pg_class c
+    where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p') and not c.relispartition
+  loop
+    name := _table.relname;
+    default_rows := null;
+    partitions_ahead := null;
+    bytes := pg_total_relation_size(_table.oid);
+    if _table.relkind = 'p' then
+      bytes := (
+        select sum(pg_total_relation_size(t.relid))
+        from pg_partition_tree(_table.oid) t
+        where t.isleaf
+      );
+      execute format('select count(*) from (select from %I limit 10000) as r', _table.relname || '_default') into default_rows;
+      partitions_ahead := (
+        select count(*)
+        from pg_inherits i
+        join pg_class p on p.oid = i.inhrelid
+        cross join lateral regexp_match(pg_get_expr(p.relpartbound, p.oid), 'FROM \(''?(\d+)''?\)') as low
+        where i.inhparent = _table.oid and low[1]::bigint > _table.current_key
+      );
+    end if;
+    return next;
+  end loop;
+end;
+$function$;
+revoke all on function table_stats() from public;
+grant execute on function table_stats() to discuss_service;
+comment on function table_stats() is 'Size of each table; of each partitioned one also the rows in its default partition, at most 10000, and the number of partitions for later keys. For metrics.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer

@@ -8,7 +8,7 @@ import { type OperationParts, runOperations } from '../operation/run.ts';
 import { indexMessages } from '../search/sql.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type PurgeParts, purge } from './purge.ts';
-import { dropOldEvents, ensurePartitions, pruneRequestIds, settleUnread } from './sql.ts';
+import { dropOldEvents, ensurePartitions, listTableStats, pruneRequestIds, settleUnread } from './sql.ts';
 
 const SETTLE_BATCH = 500;
 const INDEX_BATCH = 2_000;
@@ -89,6 +89,18 @@ export class Jobs {
     const isClosed = () => this.#closed || performance.now() > end;
     const pruned = await pruneRequestIds(this.#pool, { config: this.#config, isClosed });
     this.#log.debug({ made: made.length, dropped: dropped.length, pruned }, 'maintenance finished');
+    await this.#measure();
+  }
+
+  async #measure(): Promise<void> {
+    const { tableBytes, defaultPartitionRows, partitionsAhead, retentionAgeSeconds } = this.#metrics;
+    for (const row of await listTableStats(this.#pool)) {
+      const table = row.name;
+      tableBytes.set({ table }, Number(row.bytes));
+      if (row.defaultRows !== null) defaultPartitionRows.set({ table }, Number(row.defaultRows));
+      if (row.partitionsAhead !== null) partitionsAhead.set({ table }, Number(row.partitionsAhead));
+      if (row.retentionAgeMs !== null) retentionAgeSeconds.set(Number(row.retentionAgeMs) / 1_000);
+    }
   }
 
   async #scan(): Promise<void> {

@@ -57,6 +57,32 @@ describe('retention', () => {
     return entries.find((channel) => channel.channelId === channelId)?.unreadCount ?? 0;
   };
 
+  it('reports the sizes of tables, partitions and its last run as metrics', async () => {
+    const [instance] = the.instances;
+    assert.ok(instance !== undefined);
+    const metric = async (name: string) => {
+      const text = await (await fetch(`http://${instance.metricsAddress}/metrics`)).text();
+      return Number(
+        text
+          .split('\n')
+          .find((line) => line.startsWith(`${name} `))
+          ?.split(' ')[1],
+      );
+    };
+    await until(async () => (await metric('discuss_retention_age_seconds')) > 0, 'a run of retention');
+    assert.ok((await metric('discuss_table_bytes{table="channel_members"}')) > 0);
+    for (const [table, ahead] of Object.entries({
+      messages: 2,
+      message_words: 2,
+      channel_events: 7,
+      activity_feed: 2,
+    })) {
+      assert.ok((await metric(`discuss_table_bytes{table="${table}"}`)) > 0, table);
+      assert.equal(await metric(`discuss_default_partition_rows{table="${table}"}`), 0, table);
+      assert.ok((await metric(`discuss_partitions_ahead{table="${table}"}`)) >= ahead - 1, table);
+    }
+  });
+
   it('removes messages 90 days after their deletion, without changing unread counts', async () => {
     const channelId = await group();
     const [kept, late, gone] = [

@@ -12,6 +12,23 @@ export function dropOldEvents(sql: Sql, days: number): PendingQuery<{ dropped: s
   return sql<{ dropped: string }[]>`select dropped from drop_old_event_partitions(${days}) as dropped`;
 }
 
+export type TableStatsRow = {
+  readonly name: string;
+  readonly bytes: bigint;
+  /** Of a partitioned table only. */
+  readonly defaultRows: bigint | null;
+  readonly partitionsAhead: bigint | null;
+  /** Since retention last finished; null if it never did. */
+  readonly retentionAgeMs: bigint | null;
+};
+
+export function listTableStats(sql: Sql): PendingQuery<TableStatsRow[]> {
+  return sql<TableStatsRow[]>`
+    select name, bytes, default_rows, partitions_ahead, retention_age_ms() as retention_age_ms
+    from table_stats()
+  `;
+}
+
 const PRUNE_BATCH = 5_000;
 
 type PruneParts = { readonly config: Config; readonly isClosed: () => boolean };

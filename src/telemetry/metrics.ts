@@ -194,6 +194,29 @@ export function createMetrics() {
       help: 'Whether clamd was available for the last scan: 1 or 0.',
       registers,
     }),
+    tableBytes: new Gauge({
+      name: 'discuss_table_bytes',
+      help: 'Size of a table with its partitions and indexes.',
+      labelNames: ['table'],
+      registers,
+    }),
+    defaultPartitionRows: new Gauge({
+      name: 'discuss_default_partition_rows',
+      help: 'Rows in the default partition of a table, at most 10,000: partitions were not created in time.',
+      labelNames: ['table'],
+      registers,
+    }),
+    partitionsAhead: new Gauge({
+      name: 'discuss_partitions_ahead',
+      help: 'Partitions of a table that exist for later times or ids.',
+      labelNames: ['table'],
+      registers,
+    }),
+    retentionAgeSeconds: new Gauge({
+      name: 'discuss_retention_age_seconds',
+      help: 'Time since retention last finished; 0 if it never did.',
+      registers,
+    }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
       help: 'Calls that are queued for a database connection.',
