@@ -11,7 +11,7 @@ import {
   toJsonString,
 } from '@bufbuild/protobuf';
 import { type ReflectMessage, reflect } from '@bufbuild/protobuf/reflect';
-import { StructSchema, TimestampSchema } from '@bufbuild/protobuf/wkt';
+import { DurationSchema, StructSchema, TimestampSchema } from '@bufbuild/protobuf/wkt';
 import {
   type FieldRules,
   field as rulesOption,
@@ -70,6 +70,10 @@ function largest(schema: DescMessage): ReflectMessage {
   if (schema.typeName === TimestampSchema.typeName) {
     const time = { seconds: 253_402_300_799n, nanos: 999_999_999 };
     return reflect(TimestampSchema, create(TimestampSchema, time));
+  }
+  if (schema.typeName === DurationSchema.typeName) {
+    const time = { seconds: 315_576_000_000n, nanos: 999_999_999 };
+    return reflect(DurationSchema, create(DurationSchema, time));
   }
   // Metadata has at most 8 KB as JSON.
   if (schema.typeName === StructSchema.typeName) {
