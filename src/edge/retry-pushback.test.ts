@@ -89,7 +89,7 @@ suite('grpc-js with the recommended service config', () => {
     });
     const named = serviceConfig.methodConfig.flatMap(({ name }) => name.map(({ service }) => service));
     assert.deepEqual([...new Set(named)].sort(), services.sort());
-    assert.equal(streams.length, 3);
+    assert.equal(streams.length, 5);
     for (const stream of streams) assert.equal(policyOf(stream)?.timeout, undefined, stream.method);
   });
 });
