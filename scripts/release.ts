@@ -36,7 +36,7 @@ if (spawnSync(process.execPath, ['scripts/schema.ts'], { stdio: 'inherit' }).sta
 
 console.log(`Version ${version} is prepared; ${DIST}/ has the protos and the SBOM. Then:
   make check && npm test
-  git commit --all --message "release: Release ${version}." && git tag v${version}
+  git add sql/migrations/released.txt && git commit --all --message "release: Release ${version}." && git tag v${version}
   make image IMAGE=discuss-service:${version}
   git push && git push --tags, push the image, and publish ${DIST}/
 The next change adds "## [next version] - Unreleased" to CHANGELOG.md.`);

@@ -1,11 +1,9 @@
-import { createHash } from 'node:crypto';
-import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
+import { readSchemaFiles } from '../../src/db/schema-files.ts';
 import { compareVersions, SCHEMA_VERSION } from '../../src/db/schema-version.ts';
 
-const FOLDER = 'sql/migrations';
 /** Name and checksum of every migration of the last release, which must not change any more. */
-const RELEASED = join(FOLDER, 'released.txt');
+const RELEASED = 'sql/migrations/released.txt';
 const VERSION_FUNCTION = 'sql/functions/db/schema_version.sql';
 
 // What instances of the build before cannot bear, or what locks a large table for long.
@@ -37,10 +35,10 @@ export function findMigrationProblems(): string[] {
   );
   return [
     ...versions,
-    ...listMigrations().flatMap(({ name, text }) => {
-      const checksum = released.get(name);
-      if (checksum === undefined) return breakingParts(name, text);
-      return checksum === hash(text) ? [] : [`${name} was changed after its release`];
+    ...readSchemaFiles().migrations.flatMap(({ name, checksum, parts }) => {
+      const text = parts.map((part) => ('text' in part ? part.text : '')).join('');
+      if (!released.has(name)) return breakingParts(name, text);
+      return released.get(name) === checksum ? [] : [`${name} was changed after its release`];
     }),
   ];
 }
@@ -50,7 +48,7 @@ export function findMigrationProblems(): string[] {
  * release raises `oldestBuild`.
  */
 export function breakingParts(name: string, text: string): string[] {
-  if (text.startsWith('-- contract:')) return [];
+  if (/^(?:--.*\n)*-- contract:/.test(text)) return [];
   // Tables that the migration itself creates are unknown to other builds, and empty.
   const created = new Set([...text.matchAll(/^create table (\w+)/gm)].map(([, table]) => table));
   const statements = text.replaceAll(/--.*$/gm, '').split(/;\s*$/m);
@@ -63,7 +61,7 @@ export function breakingParts(name: string, text: string): string[] {
 
 /** To be called by a release. */
 export function writeReleasedMigrations(): void {
-  const lines = listMigrations().map(({ name, text }) => `${name} ${hash(text)}\n`);
+  const lines = readSchemaFiles().migrations.map(({ name, checksum }) => `${name} ${checksum}\n`);
   writeFileSync(RELEASED, lines.join(''));
 }
 
@@ -80,15 +78,4 @@ function findVersionProblems(): string[] {
       .filter((oldest) => compareVersions(oldest, version) > 0)
       .map((oldest) => `src/db/schema-version.ts: ${oldest} is newer than ${version}`),
   ];
-}
-
-function listMigrations(): { name: string; text: string }[] {
-  return readdirSync(FOLDER)
-    .filter((name) => name.endsWith('.sql'))
-    .sort()
-    .map((name) => ({ name, text: readFileSync(join(FOLDER, name), 'utf8') }));
-}
-
-function hash(text: string): string {
-  return createHash('sha256').update(text).digest('hex');
 }
