@@ -2010,7 +2010,11 @@ BEGIN ATOMIC
            WHERE (i.inhparent = ('channel_events'::regclass)::oid)) t
       CROSS JOIN LATERAL ( SELECT q.relid AS oid
             FROM pg_partition_tree((t.oid)::regclass) q(relid, parentrelid, isleaf, level)
-           WHERE q.isleaf) l)
+           WHERE q.isleaf
+         UNION
+          SELECT o.oid
+            FROM pg_class o
+           WHERE ((o.oid = t.oid) AND (o.relkind = 'r'::"char"))) l)
       JOIN pg_class p ON ((p.oid = (l.oid)::oid)))
    WHERE (current_setting('app.role'::text, true) = 'operator'::text)
    GROUP BY t.name

@@ -191,6 +191,7 @@ describe('AdminService', () => {
     const sizes = new Map(tables.map((table) => [table.name, table]));
     assert.ok((sizes.get('messages')?.estimatedRowCount ?? 0n) > 10n);
     assert.ok((sizes.get('messages')?.byteCount ?? 0n) > 8_192n);
+    assert.ok((sizes.get('channel_members')?.byteCount ?? 0n) > 8_192n);
     const day = `channel_events_${new Date().toISOString().slice(0, 10).replaceAll('-', '')}`;
     assert.ok((sizes.get('channel_events')?.byteCount ?? 0n) >= (sizes.get(day)?.byteCount ?? 1n << 60n));
     assert.deepEqual((await admin.ensurePartitions({})).createdPartitions, []);

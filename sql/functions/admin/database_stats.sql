@@ -15,7 +15,12 @@ begin atomic
     join pg_class c on c.oid = i.inhrelid
     where i.inhparent = 'channel_events'::regclass
   ) as t
-  cross join lateral (select q.relid as oid from pg_partition_tree(t.oid) q where q.isleaf) as l
+  cross join lateral (
+    select q.relid as oid from pg_partition_tree(t.oid) q where q.isleaf
+    union
+    -- That function returns nothing for a table without partitions.
+    select o.oid from pg_class o where o.oid = t.oid and o.relkind = 'r'
+  ) as l
   join pg_class p on p.oid = l.oid
   where current_setting('app.role', true) = 'operator'
   group by t.name
