@@ -97,6 +97,8 @@ type Addresses = Awaited<ReturnType<typeof chooseAddresses>>;
 
 function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, string> {
   const adjustable = {
+    // No load balancer has to notice the end.
+    DRAIN_DELAY_MS: '0',
     GRPC_OPEN_REFLECTION: 'true',
     LIMIT_SEND_PER_MINUTE: '100000',
     LIMIT_READ_PER_MINUTE: '1000000',

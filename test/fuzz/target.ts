@@ -55,6 +55,7 @@ export class Target implements AsyncDisposable {
       AUTH_ISSUER: tokens.issuer,
       AUTH_AUDIENCE: tokens.audience,
       SECRET_KEYS: tokens.secretKeys,
+      DRAIN_DELAY_MS: '0',
       DRAIN_TIMEOUT_MS: '2000',
       ...storage.env,
       ...settings,
