@@ -3,8 +3,8 @@ import { test } from 'node:test';
 import { gzipSync } from 'node:zlib';
 import { build } from 'esbuild';
 
-// Of which the runtimes of Protobuf and Connect alone are 33 KB.
-const MAX_KILOBYTES = 58;
+// docs/decisions.md states what the parts are.
+const MAX_KILOBYTES = 53;
 
 test('the client in a page, with the generated code that it uses', async () => {
   const { outputFiles } = await build({
@@ -13,12 +13,11 @@ test('the client in a page, with the generated code that it uses', async () => {
         export { createConnectTransport } from '@connectrpc/connect-web';
         export { createClient } from '@connectrpc/connect';
         export * from './client/src/store.ts';
-        export * from './client/src/subscription.ts';
+        export * from './client/src/authorize.ts';
+        export * from './client/src/shared-subscription.ts';
         export * from './client/src/read-channel.ts';
         export * from './client/src/outbox.ts';
         export * from './client/src/indexed-db-storage.ts';
-        export { EventService } from './client/gen/serp/discuss/v1/event_service_pb.ts';
-        export { MessageService } from './client/gen/serp/discuss/v1/message_service_pb.ts';
       `,
       resolveDir: process.cwd(),
     },
