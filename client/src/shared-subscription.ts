@@ -148,10 +148,10 @@ export class SharedSubscription {
       return;
     }
     if (signal.kind === 'hello' || signal.kind === 'wake') return;
-    this.#extendWatch();
     if (signal.kind === 'start') this.#start(signal);
     else if (signal.kind === 'report') this.#show(signal.report);
     else this.#take(signal.response);
+    this.#extendWatch();
   }
 
   /** Describes the position of the stream to a new tab, as `started` describes it to a new stream. */

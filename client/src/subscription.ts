@@ -82,9 +82,10 @@ export class Subscription {
     try {
       const request = { cursors: store.cursors, ...(device !== undefined && { device }) };
       for await (const response of client.subscribe(request, { signal })) {
+        this.#take(response);
+        // Afterwards, because the first message announces the interval.
         clearTimeout(watchdog);
         watchdog = this.#watch(connection);
-        this.#take(response);
       }
     } catch (error) {
       // A silent connection is interrupted by this side.

@@ -36,6 +36,24 @@ test('a stream that is silent, drained or whose token has expired is resumed wit
   assert.equal(states.at(-1), 'closed');
 });
 
+test('a stream that is silent from its first message on is resumed', async () => {
+  const requests: SubscribeRequest[] = [];
+  const transport = createRouterTransport(({ service }) =>
+    service(EventService, {
+      async *subscribe(request, { signal }): AsyncGenerator<Sent> {
+        requests.push(request);
+        const heartbeatInterval = durationFromMs(HEARTBEAT_MS);
+        yield { payload: { case: 'started', value: { heartbeatInterval } } };
+        await new Promise((resolve) => signal.addEventListener('abort', resolve));
+      },
+    }),
+  );
+  const client = createClient(EventService, transport);
+  const subscription = new Subscription({ client, store: new Store(1n), read: async () => {} });
+  await until(() => requests.length === 2, 'the second connection');
+  await subscription.close();
+});
+
 test('an error that a new connection would repeat ends the subscription', async () => {
   let connections = 0;
   const { subscription, states } = subscribe(async () => {
