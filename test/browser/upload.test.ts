@@ -4,20 +4,17 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer, type Server } from 'node:http';
 import { after, before, describe, it } from 'node:test';
-import { type Browser, chromium, type Page } from 'playwright-core';
+import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { openChromium } from '../../scripts/lib/chromium.ts';
 import { type App, type As, app } from '../kit/app.ts';
 import { FakeClamd } from '../kit/clamd.ts';
 import { freshStorage, type TestStorage } from '../kit/storage.ts';
+import { launchBrowser, skip } from './kit.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
 const binh = { userId: 2n, tenantId: 1n };
 const PAGE = readFileSync(new URL('page.html', import.meta.url));
-
-const program = await openChromium(console.log).catch((error: Error) => error);
-const skip = program instanceof Error ? `${program.message}: ${program.cause}` : false;
 
 describe('a file in a browser', { skip }, () => {
   let the: App;
@@ -29,7 +26,6 @@ describe('a file in a browser', { skip }, () => {
   let channelId: bigint;
 
   before(async () => {
-    if (program instanceof Error) return;
     server = createServer((_, response) => response.setHeader('content-type', 'text/html').end(PAGE));
     server.listen(0, '127.0.0.1');
     await once(server, 'listening');
@@ -43,8 +39,7 @@ describe('a file in a browser', { skip }, () => {
       .client(ChannelService, ana)
       .createChannel({ name: 'Kho', memberUserIds: [2n] });
     channelId = channel?.id ?? 0n;
-    const env = { ...process.env, LD_LIBRARY_PATH: program.libraries };
-    browser = await chromium.launch({ executablePath: program.file, args: ['--no-sandbox'], env });
+    browser = await launchBrowser();
   });
   after(async () => {
     await browser?.close();

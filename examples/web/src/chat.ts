@@ -2,6 +2,7 @@ import { type Client, createClient, type Interceptor, type Transport } from '@co
 import { createConnectTransport } from '@connectrpc/connect-web';
 import { authorize } from '@serp/discuss-client/authorize';
 import { AttachmentService } from '@serp/discuss-client/gen/serp/discuss/v1/attachment_service_pb';
+import type { Event } from '@serp/discuss-client/gen/serp/discuss/v1/event_pb';
 import {
   EventService,
   type SubscribeResponse,
@@ -25,6 +26,7 @@ import { currentLanguage, t } from './i18n.ts';
 
 const PRESENCE_DELAY_MS = 2_000;
 const MENTION = 'MENTION';
+const DEVICE = 'device';
 
 /** An entry of the outbox, until its message is part of the history. */
 export type Pending = { readonly entry: Entry; readonly messageId?: bigint };
@@ -51,6 +53,9 @@ export class Chat {
   failure = '';
   readonly #names: ReadonlyMap<bigint, string>;
   readonly #sent = new Map<string, Pending>();
+  readonly #deliveredIds = new Set<string>();
+  /** Up to which message the user's reading was reported. */
+  readonly #marked = new Map<bigint, bigint>();
   readonly #windows = new Map<bigint, HistoryWindow>();
   readonly #listeners = new Set<() => void>();
   #outbox: Outbox | undefined;
@@ -77,18 +82,18 @@ export class Chat {
 
   static async open(user: DemoUser, demo: Demo): Promise<Chat> {
     const chat = new Chat(user, demo);
-    chat.#outbox = await Outbox.open({
-      client: chat.messages,
-      storage: await indexedDbStorage(`outbox ${demo.webUrl} ${user.id}`),
-      onSent: (message, requestId) => chat.#onSent(message, requestId),
-      onChange: chat.changed,
-    });
     await readChannels(chat.transport, chat.store, {
       onEntry: ({ channel, lastMessage, unreadMentionCount }) => {
         if (channel === undefined) return;
         if (lastMessage !== undefined) chat.previews.set(channel.id, lastMessage);
         chat.mentions.set(channel.id, unreadMentionCount);
       },
+    });
+    chat.#outbox = await Outbox.open({
+      client: chat.messages,
+      storage: await indexedDbStorage(`outbox ${demo.webUrl} ${user.id}`),
+      onSent: (message, requestId) => chat.#onSent(message, requestId),
+      onChange: chat.changed,
     });
     chat.#subscription = new SharedSubscription({
       name: `${demo.webUrl} ${user.id}`,
@@ -101,7 +106,7 @@ export class Chat {
         chat.failure = error === undefined ? '' : textOf(error);
         chat.changed();
       },
-      device: { id: crypto.randomUUID(), kind: 'web' },
+      device: { id: deviceId(), kind: 'web' },
     });
     void chat.#readPresence();
     return chat;
@@ -136,7 +141,9 @@ export class Chat {
     const { messages } = this.store.channel(channelId).log;
     for (const [requestId, { messageId }] of this.#sent)
       if (messageId !== undefined && messages.has(messageId)) this.#sent.delete(requestId);
-    const waiting = this.outbox.entries.map((entry) => ({ entry }));
+    const waiting = this.outbox.entries
+      .filter(({ requestId }) => !this.#deliveredIds.has(requestId))
+      .map((entry) => ({ entry }));
     return [...this.#sent.values(), ...waiting].filter(
       ({ entry: { draft } }) => draft.channelId === channelId && (draft.replyToMessageId ?? 0n) === rootId,
     );
@@ -154,8 +161,10 @@ export class Chat {
   async markRead(channelId: bigint, messageId: bigint): Promise<void> {
     const { membership } = this.store.channel(channelId);
     this.mentions.delete(channelId);
-    if (membership === undefined || membership.lastReadMessageId >= messageId) return;
-    await this.members.markRead({ channelId, messageId }).catch(() => {});
+    const marked = this.#marked.get(channelId) ?? membership?.lastReadMessageId ?? 0n;
+    if (membership === undefined || marked >= messageId) return;
+    this.#marked.set(channelId, messageId);
+    await this.members.markRead({ channelId, messageId }).catch(() => this.#marked.delete(channelId));
   }
 
   #onSent(message: Message, requestId: string): void {
@@ -169,9 +178,19 @@ export class Chat {
     if (payload.case === 'presenceReset')
       setTimeout(() => void this.#readPresence(), Math.random() * PRESENCE_DELAY_MS);
     if (payload.case === 'channelOpened') void this.#readNew(payload.value.channel?.channelId ?? 0n);
+    // Read in another tab, or on another device.
+    if (payload.case === 'readMarkerMoved' && payload.value.unreadCount === 0)
+      this.mentions.delete(payload.value.channelId);
+    if (payload.case === 'event') this.#delivered(payload.value);
     if (payload.case !== 'activity' || !payload.value.type.includes(MENTION)) return;
     const { channelId } = payload.value;
     this.mentions.set(channelId, (this.mentions.get(channelId) ?? 0) + 1);
+  }
+
+  /** The stream can deliver a message before the response to its sender arrives. */
+  #delivered({ change }: Event): void {
+    if (change.case === 'messageCreated' && change.value.requestId !== '')
+      this.#deliveredIds.add(change.value.requestId);
   }
 
   async #readNew(channelId: bigint): Promise<void> {
@@ -187,4 +206,12 @@ export class Chat {
       // The stream reports changes; without it, presence is unknown.
     }
   }
+}
+
+/** One for all tabs of the browser, as their stream is. */
+function deviceId(): string {
+  const known = localStorage.getItem(DEVICE);
+  const id = known ?? crypto.randomUUID();
+  if (known === null) localStorage.setItem(DEVICE, id);
+  return id;
 }

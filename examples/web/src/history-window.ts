@@ -29,6 +29,11 @@ export class HistoryWindow {
     this.channelId = channelId;
   }
 
+  /** False until its first page was read. */
+  get isOpen(): boolean {
+    return this.#log !== undefined;
+  }
+
   get hasNewer(): boolean {
     return this.#newestId !== undefined;
   }

@@ -1,3 +1,4 @@
+import { isTemporary } from '@serp/discuss-client/retry';
 import { Chat } from './chat.ts';
 import { type DemoUser, readDemo, signedIn } from './demo.ts';
 import { fill, h } from './dom.ts';
@@ -46,7 +47,13 @@ async function retried<T>(work: () => Promise<T>): Promise<T> {
     try {
       return await work();
     } catch (error) {
-      fill(document.body, [h('p', { class: 'placeholder', role: 'alert' }, textOf(error))]);
+      fill(document.body, [
+        h(
+          'p',
+          { class: 'placeholder', role: 'alert' },
+          isTemporary(error) ? t('reconnecting') : textOf(error),
+        ),
+      ]);
       await new Promise((resolve) => setTimeout(resolve, RETRY_MS));
     }
   }

@@ -48,7 +48,7 @@ function card(chat: Chat, channelId: bigint, file: Attachment): HTMLElement {
 
 /** Takes its place at once, with the preview, until the thumbnail has arrived. */
 function picture(chat: Chat, channelId: bigint, file: Attachment): HTMLElement {
-  const image = h('img', { alt: t('image', { name: file.fileName }), title: file.fileName, loading: 'lazy' });
+  const image = h('img', { alt: t('image', { name: file.fileName }), title: file.fileName });
   const scale = Math.min(1, THUMBNAIL / Math.max(file.width, file.height, 1));
   image.width = Math.max(1, Math.round(file.width * scale));
   image.height = Math.max(1, Math.round(file.height * scale));

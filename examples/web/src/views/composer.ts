@@ -23,6 +23,7 @@ export type Composer = {
   readonly element: HTMLElement;
   edit(message: Message): void;
   addFiles(files: Iterable<File>): void;
+  update(): void;
   focus(): void;
   close(): void;
 };
@@ -37,7 +38,6 @@ export function composer({ chat, channelId, rootId, placeholder, lastOwn }: Comp
     'aria-label': placeholder,
     dir: 'auto',
     enterkeyhint: 'send',
-    role: 'combobox',
   });
   const picker = mentionPicker(chat, channelId, input);
   const tray = uploadTray(chat, channelId);
@@ -174,5 +174,12 @@ export function composer({ chat, channelId, rootId, placeholder, lastOwn }: Comp
     resize();
   }
 
-  return { element, edit, addFiles: tray.add, focus: () => input.focus(), close: typing.stop };
+  return {
+    element,
+    edit,
+    addFiles: tray.add,
+    update: picker.refresh,
+    focus: () => input.focus(),
+    close: typing.stop,
+  };
 }

@@ -69,6 +69,7 @@ export function conversationView(chat: Chat, channelId: bigint, onSearch: () => 
     shown = text;
     history.update();
     typing.update();
+    writer.update();
   }
 
   function memberCount(): string | undefined {

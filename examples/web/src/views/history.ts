@@ -12,6 +12,7 @@ import type { View } from './view.ts';
 const NEAR_PX = 600;
 const AT_END_PX = 60;
 const HIGHLIGHT_MS = 2_500;
+const RETRY_MS = 3_000;
 
 export type History = View & { jumpTo(messageId: bigint): Promise<void>; openNewest(): Promise<void> };
 
@@ -44,6 +45,8 @@ export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Mes
   // The border of what was read stays where it was when the channel was opened.
   let lastReadId = state.membership?.unreadCount ? state.membership.lastReadMessageId : undefined;
   let followsEnd = true;
+  // After an error, until the next attempt.
+  let isPaused = false;
 
   function update(): void {
     lastReadId ??= state.membership?.unreadCount ? state.membership.lastReadMessageId : undefined;
@@ -70,6 +73,8 @@ export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Mes
     const below = scrollHeight - clientHeight - scrollTop;
     followsEnd = below < AT_END_PX && !window.hasNewer;
     toNewest.hidden = below < clientHeight && !window.hasNewer;
+    if (isPaused) return;
+    if (!window.isOpen) return void load(() => window.openNewest());
     if (scrollTop < NEAR_PX && window.hasOlder) void load(() => window.loadOlder());
     if (below < NEAR_PX && window.hasNewer) void load(() => window.loadNewer());
     if (followsEnd) markRead();
@@ -77,8 +82,8 @@ export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Mes
 
   function markRead(): void {
     const newest = window.messages.at(-1);
-    if (newest !== undefined && document.visibilityState === 'visible')
-      void chat.markRead(channelId, newest.id);
+    if (newest === undefined || document.visibilityState !== 'visible') return;
+    if (chat.connection === 'open') void chat.markRead(channelId, newest.id);
   }
 
   async function load(work: () => Promise<void>): Promise<void> {
@@ -87,6 +92,11 @@ export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Mes
       await work();
     } catch (error) {
       showError(error);
+      isPaused = true;
+      setTimeout(() => {
+        isPaused = false;
+        if (element.isConnected) update();
+      }, RETRY_MS);
     }
     if (element.isConnected) update();
   }

@@ -11,21 +11,23 @@ export type MentionPicker = {
   readonly element: HTMLElement;
   /** Shows matching members if the text before the caret ends with `@` and a part of a name. */
   update(): void;
+  /** Looks again for members, which may not have been read yet. */
+  refresh(): void;
   /** True if the picker has used the key. */
   onKey(event: KeyboardEvent): boolean;
 };
 
-/** A list of members below the caret, as in the pattern of a combobox: the focus stays in the text. */
+/** A list of members below the caret, with the focus in the text. */
 export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextAreaElement): MentionPicker {
   const id = `mentions-${crypto.randomUUID()}`;
   const element = h('ul', { class: 'mentions', role: 'listbox', id, hidden: true });
   let candidates: Candidate[] = [];
   let selected = 0;
-  let start = 0;
+  /** Position of the `@`; -1 if there is none to complete. */
+  let start = -1;
   for (const [name, value] of [
     ['aria-controls', id],
     ['aria-autocomplete', 'list'],
-    ['aria-expanded', 'false'],
   ] as const)
     input.setAttribute(name, value);
 
@@ -54,7 +56,6 @@ export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextArea
 
   function show(): void {
     element.hidden = candidates.length === 0;
-    input.setAttribute('aria-expanded', `${!element.hidden}`);
     if (element.hidden) input.removeAttribute('aria-activedescendant');
     else input.setAttribute('aria-activedescendant', `${id}-${selected}`);
     fill(
@@ -77,11 +78,16 @@ export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextArea
     );
   }
 
+  function close(): void {
+    candidates = [];
+    start = -1;
+  }
+
   /** By pointer before the field loses the focus. */
   function choose({ name }: Candidate, event?: PointerEvent): void {
     event?.preventDefault();
     input.setRangeText(`@${name} `, start, input.selectionStart, 'end');
-    candidates = [];
+    close();
     show();
     input.dispatchEvent(new Event('input', { bubbles: true }));
   }
@@ -92,14 +98,18 @@ export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextArea
     const { length } = candidates;
     if (event.key === 'ArrowDown') selected = (selected + 1) % length;
     else if (event.key === 'ArrowUp') selected = (selected + length - 1) % length;
-    else if (event.key === 'Escape') candidates = [];
+    else if (event.key === 'Escape') close();
     else if (event.key === 'Enter' || event.key === 'Tab') choose(candidate);
     else return false;
     show();
     return true;
   }
 
-  return { element, update, onKey };
+  function refresh(): void {
+    if (start >= 0 && candidates.length === 0) update();
+  }
+
+  return { element, update, refresh, onKey };
 }
 
 function fold(text: string): string {

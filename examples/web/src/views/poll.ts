@@ -6,6 +6,8 @@ import { listOf } from '../format.ts';
 import { t } from '../i18n.ts';
 import { attempt } from './toast.ts';
 
+const RETRY_MS = 3_000;
+
 /** The options of a poll as buttons with their shares. */
 export function pollOf(chat: Chat, message: Message, poll: Poll): HTMLElement {
   if (!chat.votes.has(message.id)) void readVotes(chat, message);
@@ -73,6 +75,6 @@ async function readVotes(chat: Chat, { channelId, id: messageId }: Message): Pro
     chat.changed();
   } catch {
     // Shown without the own votes; read again when the message is shown again.
-    chat.votes.delete(messageId);
+    setTimeout(() => chat.votes.delete(messageId), RETRY_MS);
   }
 }

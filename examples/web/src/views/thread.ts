@@ -45,7 +45,8 @@ export function threadView(chat: Chat, channelId: bigint, rootId: bigint): View 
         if (page.nextPageToken === '') break;
         pageToken = page.nextPageToken;
       }
-      await chat.messages.markThreadRead({ channelId, rootMessageId: rootId, all: true });
+      if (messages().length > 1)
+        await chat.messages.markThreadRead({ channelId, rootMessageId: rootId, all: true });
     } catch (error) {
       showError(error);
     }
@@ -64,6 +65,7 @@ export function threadView(chat: Chat, channelId: bigint, rootId: bigint): View 
   function update(): void {
     const isAtEnd = scroller.scrollHeight - scroller.clientHeight - scroller.scrollTop < AT_END_PX;
     list.show(messages(), chat.pending(channelId, rootId));
+    writer.update();
     if (isAtEnd) scroller.scrollTop = scroller.scrollHeight;
   }
 

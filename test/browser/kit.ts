@@ -1,0 +1,104 @@
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import {
+  type Browser,
+  type BrowserContext,
+  type BrowserContextOptions,
+  chromium,
+  type Page,
+} from 'playwright-core';
+import { openChromium } from '../../scripts/lib/chromium.ts';
+import { type DemoPageUser, startDemoPage } from '../../scripts/lib/demo-page.ts';
+import { freePort } from '../../scripts/lib/processes.ts';
+import { type App, app } from '../kit/app.ts';
+import { FaultProxy } from '../kit/fault-proxy.ts';
+import { freshStorage } from '../kit/storage.ts';
+
+/** What the page looked like in each state, for reviews. */
+const SCREENSHOTS = join('.dev', 'screenshots');
+
+const program = await openChromium(console.log).catch((error: Error) => error);
+
+/** Why there is no browser; false if there is one. */
+export const skip = program instanceof Error ? `${program.message}: ${program.cause}` : false;
+
+export async function launchBrowser(): Promise<Browser> {
+  if (program instanceof Error) throw program;
+  const env = { ...process.env, LD_LIBRARY_PATH: program.libraries };
+  return chromium.launch({ executablePath: program.file, args: ['--no-sandbox'], env });
+}
+
+const title = { vi: 'Nhân viên', en: 'Employee' };
+
+export const lan = { userId: 101n, tenantId: 1n, name: 'Nguyễn Thị Lan', title };
+export const minh = { userId: 102n, tenantId: 1n, name: 'Trần Văn Minh', title };
+export const mallory = { userId: 103n, tenantId: 1n, name: '<b>Mallory</b>', title };
+
+export type PageTest = {
+  readonly the: App;
+  /** Between the page and the service. */
+  readonly proxy: FaultProxy;
+  /** Seconds for which tokens are valid, and how many were issued. */
+  readonly tokens: { seconds: number; issued: number };
+  /** What pages reported, such as violations of their policy. */
+  readonly errors: string[];
+  /** Opens the page in a browser of its own, signed in as a user unless there is none. */
+  open(user: DemoPageUser | undefined, path?: string, options?: BrowserContextOptions): Promise<Page>;
+  openTab(context: BrowserContext, user: DemoPageUser, path?: string): Promise<Page>;
+  screenshot(page: Page, name: string): Promise<void>;
+  close(): Promise<void>;
+};
+
+/** The service and the page of examples/web, as `npm start` runs them, and a browser. */
+export async function openPageTest(env: Record<string, string> = {}): Promise<PageTest> {
+  const [port, storage, browser] = await Promise.all([freePort(), freshStorage(), launchBrowser()]);
+  const the = await app({ ...storage.env, WEB_ORIGINS: `http://localhost:${port}`, ...env });
+  const webPort = Number(the.instances[0]?.webAddress.split(':').at(-1));
+  const proxy = await FaultProxy.open(webPort, false);
+  const tokens = { seconds: 3_600, issued: 0 };
+  const errors: string[] = [];
+  const server = await startDemoPage({
+    port,
+    webUrl: `http://127.0.0.1:${proxy.port}`,
+    storageUrl: storage.env['S3_ENDPOINT'] ?? '',
+    users: [lan, minh, mallory],
+    sign(user) {
+      tokens.issued += 1;
+      return the.tokens.sign({ ...user, expiresIn: tokens.seconds, tokenId: crypto.randomUUID() });
+    },
+  });
+  mkdirSync(SCREENSHOTS, { recursive: true });
+
+  async function openTab(context: BrowserContext, user: DemoPageUser | undefined, path = ''): Promise<Page> {
+    const page = await context.newPage();
+    page.on('pageerror', ({ message }) => errors.push(message));
+    page.on('console', (message) => {
+      // Failed requests are part of some tests.
+      if (message.type() === 'error' && !message.text().includes('ERR_')) errors.push(message.text());
+    });
+    await page.goto(`${server.url}/${user === undefined ? '' : `?user=${user.userId}`}${path}`);
+    return page;
+  }
+
+  return {
+    the,
+    proxy,
+    tokens,
+    errors,
+    openTab,
+    async open(user, path, options) {
+      const viewport = { width: 1_280, height: 800 };
+      return openTab(await browser.newContext({ locale: 'vi-VN', viewport, ...options }), user, path);
+    },
+    async screenshot(page, name) {
+      await page.screenshot({ path: join(SCREENSHOTS, `${name}.png`) });
+    },
+    async close() {
+      await browser.close();
+      await server.close();
+      await proxy.close();
+      await the.close();
+      await storage.close();
+    },
+  };
+}
