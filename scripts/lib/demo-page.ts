@@ -20,7 +20,7 @@ export interface DemoPageOptions {
   /** Store of files; undefined if there is none. */
   readonly storageUrl?: string;
   readonly users: readonly DemoPageUser[];
-  /** Names of more users, who do not sign in. */
+  /** Names of more users of the tenant, without a card on the sign-in page. */
   readonly names?: readonly { readonly userId: bigint; readonly name: string }[];
   readonly sign: (user: DemoPageUser) => Promise<string>;
 }

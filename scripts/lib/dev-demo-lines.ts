@@ -1,6 +1,6 @@
 import { DAVID, HOA, LAN, MINH, TUAN } from './dev-users.ts';
 
-/** A user who writes; undefined for a service that reports by itself. */
+/** The user that writes; undefined for a service that reports by itself. */
 export type Author = { readonly userId: bigint; readonly name: string } | undefined;
 
 /** A message of the demo, with what other users do with it. */
@@ -10,7 +10,7 @@ export interface Line {
   readonly mentions?: readonly bigint[];
   readonly reactions?: readonly (readonly [emoji: string, ...by: NonNullable<Author>[]])[];
   readonly replies?: readonly Line[];
-  /** Options of a poll, each with the users who choose it. */
+  /** Options of a poll, each with the users that choose it. */
   readonly poll?: readonly (readonly [option: string, ...by: NonNullable<Author>[]])[];
 }
 

@@ -1,4 +1,4 @@
-/** Users of the demo tenant with whom visitors sign in to the page. */
+/** Users of the demo tenant as which visitors of the page sign in. */
 export const LAN = {
   userId: 101n,
   tenantId: 1n,

@@ -8,7 +8,7 @@ export type DemoUser = {
 export type Demo = {
   readonly webUrl: string;
   readonly users: readonly DemoUser[];
-  /** Users of the tenant who do not sign in here. */
+  /** Users of the tenant without a card on the sign-in page. */
   readonly others: readonly { readonly id: string; readonly name: string }[];
 };
 

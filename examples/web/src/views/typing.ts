@@ -23,7 +23,7 @@ export function typingReporter(chat: Chat, channelId: bigint): { report(): void;
   };
 }
 
-/** Names the members who are writing. */
+/** Names the members that are writing. */
 export function typingView(chat: Chat, channelId: bigint): View {
   const element = h('p', { class: 'typing', 'aria-live': 'polite' });
   let shown = '';
