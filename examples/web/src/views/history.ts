@@ -1,4 +1,5 @@
 import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import { isTemporary } from '@serp/discuss-client/retry';
 import type { Chat } from '../chat.ts';
 import { h } from '../dom.ts';
 import { t } from '../i18n.ts';
@@ -91,7 +92,8 @@ export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Mes
     try {
       await work();
     } catch (error) {
-      showError(error);
+      // The banner shows that there is no connection.
+      if (!isTemporary(error)) showError(error);
       isPaused = true;
       setTimeout(() => {
         isPaused = false;

@@ -1,4 +1,5 @@
 import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import { isTemporary } from '@serp/discuss-client/retry';
 import type { Chat } from '../chat.ts';
 import { h } from '../dom.ts';
 import { t } from '../i18n.ts';
@@ -48,7 +49,7 @@ export function threadView(chat: Chat, channelId: bigint, rootId: bigint): View 
       if (messages().length > 1)
         await chat.messages.markThreadRead({ channelId, rootMessageId: rootId, all: true });
     } catch (error) {
-      showError(error);
+      if (!isTemporary(error)) showError(error);
     }
   }
 
