@@ -1,5 +1,6 @@
 import { toBinary } from '@bufbuild/protobuf';
 import type { Logger } from 'pino';
+import postgres from 'postgres';
 import { StatusSchema } from '#gen/google/rpc/status_pb.ts';
 import type { Config } from '../config.ts';
 import type { Sql } from '../db/types.ts';
@@ -57,6 +58,8 @@ async function handleFailure(
   cause: unknown,
 ): Promise<void> {
   const operationId = `${operation.id}`;
+  // It was cancelled, or another instance continues it.
+  if (cause instanceof postgres.PostgresError && cause.code === '40001') return;
   const isLast = operation.attempt >= MAX_ATTEMPTS;
   const isFinal = cause instanceof RpcError && cause.reasonName === 'LEGAL_HOLD';
   if (!isFinal && !isLast) {
