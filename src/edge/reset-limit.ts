@@ -1,25 +1,55 @@
 /**
- * Options of Node's HTTP/2 servers. nghttp2 ends a connection, with the streams of all its callers, when its client resets
- * more streams than this. Resets are limited by caller instead, see CancelledCalls, and by connection where the caller is
- * not authenticated. An instance does not serve as many calls.
+ * Options of Node's HTTP/2 servers, which end a connection, with the streams of all its callers, when its client resets more
+ * streams than this, or opens more beyond the maximum: a client that resets streams can open others before the server has
+ * closed these. Resets are limited by caller instead, see CancelledCalls, and by connection as below, which ends no open
+ * call. An instance does not serve as many calls.
  */
-export const nghttp2ResetLimits = { streamResetBurst: 20_000, streamResetRate: 2_000 };
+export const connectionLimits = {
+  streamResetBurst: 20_000,
+  streamResetRate: 2_000,
+  maxSessionRejectedStreams: 20_000,
+};
 
 // Node's defaults for its own limit of reset streams.
-const RESET_BURST = 1_000;
-const RESETS_PER_SECOND = 33;
+const UNKNOWN_CALLER = { burst: 1_000, perSecond: 33 };
+// Of callers that are authenticated, too. Each costs some 0.1 ms of CPU time before its caller can be rejected.
+const ALL = { burst: 5_000, perSecond: 500 };
 
-/** Counts the streams of one connection that are reset before their caller is authenticated. */
+/** Counts the streams of one connection that are reset: before their caller is authenticated, and all. */
 export class ResetLimit {
-  #resets = 0;
-  #resetTime = 0;
+  readonly #unknown: Bucket;
+  readonly #all: Bucket;
+
+  constructor(now: () => number = () => performance.now()) {
+    this.#unknown = new Bucket(UNKNOWN_CALLER, now);
+    this.#all = new Bucket(ALL, now);
+  }
 
   /** Counts a reset; returns whether the connection is above the limit. */
-  exceeds(): boolean {
-    const now = performance.now();
-    const forgotten = ((now - this.#resetTime) / 1_000) * RESETS_PER_SECOND;
-    this.#resets = Math.max(0, this.#resets - forgotten) + 1;
-    this.#resetTime = now;
-    return this.#resets > RESET_BURST;
+  exceeds(isCallerKnown: boolean): boolean {
+    const isAboveAll = this.#all.add();
+    return (!isCallerKnown && this.#unknown.add()) || isAboveAll;
+  }
+}
+
+class Bucket {
+  readonly #burst: number;
+  readonly #perSecond: number;
+  readonly #now: () => number;
+  #count = 0;
+  #time = 0;
+
+  constructor({ burst, perSecond }: typeof ALL, now: () => number) {
+    this.#burst = burst;
+    this.#perSecond = perSecond;
+    this.#now = now;
+  }
+
+  add(): boolean {
+    const now = this.#now();
+    const forgotten = ((now - this.#time) / 1_000) * this.#perSecond;
+    this.#count = Math.max(0, this.#count - forgotten) + 1;
+    this.#time = now;
+    return this.#count > this.#burst;
   }
 }

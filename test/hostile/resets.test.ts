@@ -47,6 +47,17 @@ for (const kind of kinds)
         session.destroy();
       });
 
+    test('of a user that is above the limit do not end the connection', async () => {
+      await using edges = await openShared(new Events(), { LIMIT_CANCELLED_PER_MINUTE: '10' });
+      const session = await connect(edges, kind);
+      const otherToken = await edges.signer.sign({ userId: 8n, tenantId: 3n });
+      for (let sent = 0; sent < 1_500; sent += 100)
+        await reset(session, Array(100).fill(request(kind, write, edges.token)), false);
+      assert.equal((await post(session, kind, otherToken)).isOk, true);
+      assert.equal(session.closed, false);
+      session.destroy();
+    });
+
     test('end as many calls as the limit states, for a minute', async () => {
       let now = Date.now();
       await using edges = await openShared(new Events(), { LIMIT_CANCELLED_PER_MINUTE: '10' }, () => now);

@@ -4,7 +4,7 @@ import { type Server, ServerCredentials } from '@grpc/grpc-js';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
-import { nghttp2ResetLimits } from '../reset-limit.ts';
+import { connectionLimits } from '../reset-limit.ts';
 import { TlsServer } from '../tls-server.ts';
 import { http2ServerOf, setHttp2Options } from './http2-stream.ts';
 import type { ResetStreams } from './reset-streams.ts';
@@ -25,7 +25,7 @@ export class Listener {
 
   constructor(server: Server, resets: ResetStreams, { grpc, tls }: Config, log: Logger) {
     this.#server = server;
-    setHttp2Options(server, nghttp2ResetLimits);
+    setHttp2Options(server, connectionLimits);
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const http2Server = http2ServerOf(server);
     boundTimeouts(http2Server);

@@ -8,8 +8,8 @@ import { destroyAfter } from '../sockets.ts';
 type Admission = { readonly call: CallContext; readonly done: Promise<unknown> };
 
 /**
- * Counts the streams that clients reset before their calls are served: of an authenticated caller against the user, others
- * against their connection. Calls that are being served count when they are cancelled.
+ * Counts the streams that clients reset: against their connection, and of an authenticated caller before its call is served
+ * against the user. Calls that are being served count against the user when they are cancelled.
  */
 export class ResetStreams {
   readonly #cancelledCalls: CancelledCalls;
@@ -43,8 +43,7 @@ export class ResetStreams {
     session.on('stream', (stream) => {
       stream.once('close', () => {
         const isReset = stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-        if (isReset && this.#streams.get(stream) !== 'served')
-          void this.#count(stream, session, socket, limit);
+        if (isReset) void this.#count(stream, session, socket, limit);
       });
     });
   }
@@ -56,10 +55,13 @@ export class ResetStreams {
     limit: ResetLimit,
   ): Promise<void> {
     const admission = this.#streams.get(stream);
-    if (admission === 'served') return;
-    await admission?.done.catch(() => {});
-    if (admission?.call.isAuthenticated === true) this.#cancelledCalls.count(admission.call.caller);
-    else if (limit.exceeds() && !session.closed) {
+    let isCallerKnown = admission === 'served';
+    if (admission !== 'served' && admission !== undefined) {
+      await admission.done.catch(() => {});
+      isCallerKnown = admission.call.isAuthenticated;
+      if (isCallerKnown) this.#cancelledCalls.count(admission.call.caller);
+    }
+    if (limit.exceeds(isCallerKnown) && !session.closed) {
       // Open calls of others continue, and nghttp2 ignores later ones.
       session.close();
       destroyAfter(socket, this.#graceMs);

@@ -7,8 +7,8 @@ import { destroyAfter } from '../sockets.ts';
 export type Connection = ConnectionState & {
   /** To be called when the admission of a call begins, with its result. */
   admit(admitting: Promise<boolean>): void;
-  /** To be called when the client resets a request whose caller is not authenticated. */
-  countReset(): void;
+  /** To be called when the client resets a request. */
+  countReset(isCallerKnown: boolean): void;
   /** Accepts no more calls; destroys the connection when its calls have not ended after the grace time. */
   close(): void;
 };

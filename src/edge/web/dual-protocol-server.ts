@@ -5,7 +5,7 @@ import net, { type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
-import { nghttp2ResetLimits } from '../reset-limit.ts';
+import { connectionLimits } from '../reset-limit.ts';
 import { TlsServer } from '../tls-server.ts';
 import { type Connection, closeAtMaximumAge, Http1Connection } from './connection.ts';
 import { ConnectionLimit, rejectConnection } from './connection-limit.ts';
@@ -193,7 +193,7 @@ function http2Options({ maxConcurrentStreams, maxHeaderBytes }: Config['web']): 
     },
     maxHeaderListPairs: MAX_HEADERS,
     maxSessionMemory: SESSION_MEGABYTES,
-    ...nghttp2ResetLimits,
+    ...connectionLimits,
   };
 }
 

@@ -106,16 +106,17 @@ export class Exchange {
     this.#stopTimer();
     this.#read?.();
     this.#call?.cancel();
-    // A call that is cancelled by this is counted by itself, but not one that had ended before its response.
-    if (this.#call?.ended === undefined && isReset(this.response)) void this.#countReset();
+    if (isReset(this.response)) void this.#countReset();
     if (request instanceof IncomingMessage && !request.complete) closeAfterLinger(request);
   }
 
   // Resets are counted by caller, because the calls of others may be on the same connection.
   async #countReset(): Promise<void> {
+    const isCounted = this.#call?.ended !== undefined;
     const caller = await this.#caller;
-    if (caller === undefined) this.connection.countReset();
-    else this.#cancelledCalls.count(caller);
+    this.connection.countReset(caller !== undefined);
+    // A call that was cancelled by this is counted by itself, but not one that had ended before its response.
+    if (caller !== undefined && !isCounted) this.#cancelledCalls.count(caller);
   }
 
   #stopTimer(): void {

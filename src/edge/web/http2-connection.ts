@@ -60,8 +60,8 @@ export class Http2Connection implements Connection {
    * Above the limit of Node, the streams of all callers behind a proxy end at once. Here, open streams continue, and
    * nghttp2 ignores later ones.
    */
-  countReset(): void {
-    if (!this.#resets.exceeds()) return;
+  countReset(isCallerKnown: boolean): void {
+    if (!this.#resets.exceeds(isCallerKnown) || this.closed) return;
     this.close();
     this.#session.close();
   }
