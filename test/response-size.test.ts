@@ -16,6 +16,7 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
 import { SearchMessagesRequest_Order, SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
+import { listHistory } from '../src/message/history-sql.ts';
 import { routes } from '../src/routes.ts';
 import { MAX_RESPONSE_BYTES } from '../src/rpc/response-size.ts';
 import { type App, type As, app } from './kit/app.ts';
@@ -80,6 +81,17 @@ describe('responses', () => {
       assert.equal(keys.length, rows, `${method}`);
       assert.equal(new Set(keys).size, rows, `${method}`);
     }
+  });
+
+  it('are read from the database only as far as they fit', async () => {
+    const { db } = the.instances[0]?.deps ?? assert.fail();
+    const { userId } = me;
+    const caller = { kind: 'user', tenantId, userId, name: '', roles: new Set<string>() } as const;
+    const scope = { caller, signal: new AbortController().signal, deadline: undefined };
+    const page = { pivot: 1n << 62n, older: COUNT + 1, newer: 1, withoutReplies: false };
+    const rows = await db.run(scope, (sql) => listHistory(sql, caller, channelId, page));
+    const { messages } = await the.client(MessageService, me).listMessages({ channelId, pageSize: COUNT });
+    assert.ok(rows.length > messages.length && rows.length < COUNT / 2, `${rows.length} rows`);
   });
 
   it('around a message contain it, and state on which sides messages are left out', async () => {

@@ -1,16 +1,14 @@
 import type { MessageShape } from '@bufbuild/protobuf';
-import type { PendingQuery } from 'postgres';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
-import { joinReader } from '../membership/sql.ts';
-import type { Call, Caller, Handlers } from '../rpc/call.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { countAround } from '../rpc/response-size.ts';
 import { CACHED_MESSAGES, type MessageCache, type Newest, type Version } from './cache.ts';
-import { type MessageRow, messageColumns } from './sql.ts';
+import { type HistoryRow, listHistory, listNewest, type NewestRow } from './history-sql.ts';
+import type { MessageRow } from './sql.ts';
 import { toMessage } from './view.ts';
 
 type ListRequest = MessageShape<typeof ListMessagesRequestSchema>;
@@ -156,92 +154,4 @@ function toNextToken(page: Page, shown: readonly { id: bigint }[], hasNext: bool
   const edge = page.towards === 'newer' ? shown.at(-1) : shown.at(0);
   if (!hasNext || edge === undefined) return '';
   return page.towards === 'newer' ? toPageToken([true, edge.id + 1n]) : toPageToken([false, edge.id]);
-}
-
-type HistoryRow = { readonly headSeq: bigint } & (
-  | (MessageRow & { readonly newer: boolean })
-  | { readonly id: null; readonly newer: null }
-);
-
-/**
- * Messages of a channel around a pivot: up to `older` before it and up to `newer` from it on. No row when the
- * caller does not see the channel, one row without message when the page is empty.
- */
-function listHistory(
-  sql: Sql,
-  caller: Caller,
-  channelId: bigint,
-  page: {
-    readonly pivot: bigint;
-    readonly older: number;
-    readonly newer: number;
-    readonly withoutReplies: boolean;
-  },
-): PendingQuery<HistoryRow[]> {
-  const { tenantId } = caller;
-  const shown = page.withoutReplies ? sql`and (m.parent_id is null or m.also_in_channel)` : sql``;
-  return sql<HistoryRow[]>`
-    select c.event_seq as head_seq, page.*
-    from channels c
-    ${joinReader(sql, caller)}
-    left join lateral (
-      (
-        select ${messageColumns(sql)}, false as newer
-        from messages m
-        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id < ${page.pivot} ${shown}
-        order by m.id desc
-        limit ${page.older}
-      )
-      union all
-      (
-        select ${messageColumns(sql)}, true as newer
-        from messages m
-        where m.channel_id = c.id and m.tenant_id = ${tenantId} and m.id >= ${page.pivot} ${shown}
-        order by m.id
-        limit ${page.newer}
-      )
-    ) as page on true
-    where c.id = ${channelId}
-      and c.tenant_id = ${tenantId}
-      and c.deleted_at is null
-    order by page.id
-  `;
-}
-
-type NewestRow = Version & (MessageRow | { readonly id: null });
-
-/**
- * The newest messages of a channel, oldest first, unless its version is `known`. No row when the caller does not see
- * the channel, one row without message when there is none or the version is known.
- */
-function listNewest(
-  sql: Sql,
-  caller: Caller,
-  channelId: bigint,
-  limit: number,
-  known: Version | undefined,
-): PendingQuery<NewestRow[]> {
-  const { tenantId } = caller;
-  return sql<NewestRow[]>`
-    select c.event_seq as head_seq, state.version, page.*
-    from channels c
-    ${joinReader(sql, caller)}
-    cross join lateral (
-      select c.event_seq || '.' || c.unread_version || '.' || database_epoch() as version
-      offset 0
-    ) as state
-    left join lateral (
-      select ${messageColumns(sql)}
-      from messages m
-      where m.channel_id = c.id
-        and m.tenant_id = ${tenantId}
-        and state.version != ${known?.version ?? ''}
-      order by m.id desc
-      limit ${limit}
-    ) as page on true
-    where c.id = ${channelId}
-      and c.tenant_id = ${tenantId}
-      and c.deleted_at is null
-    order by page.id
-  `;
 }
