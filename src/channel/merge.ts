@@ -1,6 +1,7 @@
 import type { PendingQuery } from 'postgres';
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { Sql } from '../db/types.ts';
+import type { Lookup } from '../directory/directory.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { insertMembers, type MemberRow, type Role } from '../membership/sql.ts';
@@ -23,15 +24,19 @@ export type MoveResult = {
 
 const MEMBERS_PER_EVENT = 1_000;
 
+/** `users`: those of the newcomers, as the directory knew them before the transaction. */
 export async function mergeTopics(
   parts: TransactionParts,
   source: ChannelRow,
   target: ChannelRow,
+  users: Lookup,
 ): Promise<MoveResult> {
   const { sql, caller, config } = parts;
   const { tenantId, userId } = caller;
   rejectArchived(target);
-  const newcomers = await listNewcomers(sql, tenantId, source.id, target.id);
+  const candidates = await listNewcomers(sql, tenantId, source.id, target.id);
+  const known = new Set(users.known(candidates.map((row) => row.userId)));
+  const newcomers = candidates.filter((row) => known.has(row.userId));
   rejectOverfull(config, target.memberCount + newcomers.length);
   const groups = [...Map.groupBy(newcomers, ({ role }) => (role === 'GUEST' ? 'GUEST' : 'MEMBER'))];
   const [[merged], , , ...joined] = await Promise.all([
@@ -97,7 +102,7 @@ function updateAliases(sql: Sql, tenantId: bigint, channelId: bigint, intoId: bi
 type NewcomerRow = { readonly userId: bigint; readonly role: Role };
 
 /** Members of a channel who were never members of another one. */
-function listNewcomers(
+export function listNewcomers(
   sql: Sql,
   tenantId: bigint,
   channelId: bigint,

@@ -5,13 +5,14 @@ import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import type { Lookup } from '../directory/directory.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import { postNotices } from '../notice/sql.ts';
-import type { Handlers } from '../rpc/call.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import type { TransactionParts } from './create.ts';
-import { type MoveResult, mergeTopics } from './merge.ts';
+import { listNewcomers, type MoveResult, mergeTopics } from './merge.ts';
 import { type ChannelRow, channelColumns, type Entity, findChannel, findClaim } from './sql.ts';
 import { entityOf, findTopicChannel, isEntityOf, lockEntities, lockOf, upsertAlias } from './topic.ts';
 import { toChannel, toChannelChanged, toEntity } from './view.ts';
@@ -24,15 +25,17 @@ const ATTEMPTS = 3;
 
 type MoveHandlers = Pick<Handlers<typeof ChannelService>, 'moveTopic'>;
 
-export function moveHandlers({ config, db, relay }: Deps): MoveHandlers {
+export function moveHandlers(deps: Deps): MoveHandlers {
+  const { config, db, relay } = deps;
   return {
     async moveTopic(request, call) {
       const { caller } = call;
       requireTenant(caller);
       requireMove(request);
+      const users = await lookUpNewcomers(deps, call, request);
       const lock = lockOf(toEntity(request.fromEntity));
       const { channel, mergedId, events } = await db.lockingTransaction(call, lock, (sql) =>
-        move({ sql, caller, config }, request),
+        move({ sql, caller, config }, request, users),
       );
       relay.publish(call.caller.tenantId, events);
       return { channel: toChannel(channel), mergedChannelId: mergedId ?? 0n };
@@ -47,8 +50,27 @@ function requireMove(request: MoveRequest): void {
     throw errors.fieldInvalid('to_entity', 'is the same entity as from_entity');
 }
 
+/** Looks up the users that a merge would add. They are read again in the transaction. */
+async function lookUpNewcomers({ db, directory }: Deps, call: Call, request: MoveRequest): Promise<Lookup> {
+  if (!directory.isUsed) return directory.lookUp(call, []);
+  const { tenantId } = call.caller;
+  const userIds = await db.transaction(call, async (sql) => {
+    const find = (entity: Entity) => findTopicChannel(sql, tenantId, entity, []);
+    const [[source], [target]] = await Promise.all([
+      find(toEntity(request.fromEntity)),
+      find(toEntity(request.toEntity)),
+    ]);
+    if (source === undefined || target === undefined || source.id === target.id) return [];
+    return listNewcomers(sql, tenantId, source.id, target.id);
+  });
+  return directory.lookUp(
+    call,
+    userIds.map((row) => row.userId),
+  );
+}
+
 /** Moves a discussion to another entity, or returns the result of an earlier call with the same request id. */
-async function move(parts: TransactionParts, request: MoveRequest): Promise<MoveResult> {
+async function move(parts: TransactionParts, request: MoveRequest, users: Lookup): Promise<MoveResult> {
   const { sql, caller } = parts;
   const [from, to] = [toEntity(request.fromEntity), toEntity(request.toEntity)];
   await lockEntities(sql, caller.tenantId, [from, to]);
@@ -63,7 +85,7 @@ async function move(parts: TransactionParts, request: MoveRequest): Promise<Move
     await upsertAlias(sql, caller.tenantId, from, end.id);
     return { channel: end, mergedId, events: [] };
   }
-  if (mergedId !== null) return mergeTopics(parts, source, end);
+  if (mergedId !== null) return mergeTopics(parts, source, end, users);
   // Both entities resolve to one channel: it was already moved to the target, or it moves back.
   const isAtTarget = target !== undefined && !isEntityOf(source, from);
   return isAtTarget ? { channel: end, mergedId, events: [] } : relocate(parts, source, to);

@@ -107,6 +107,41 @@ describe('with a directory', () => {
     );
   });
 
+  it('a merge of topics adds only users that are still known, and fails while that is unknown', async () => {
+    const topic = async (id: bigint, memberUserIds: bigint[]) => {
+      const entity = { type: 'order', id };
+      const { channel } = await channels({ ...crm, userId: 1n }, 1).getOrCreateTopicChannel({
+        entity,
+        name: `Đơn ${id}`,
+        memberUserIds,
+      });
+      return { entity, channelId: channel?.id ?? 0n };
+    };
+    const from = await topic(71n, [24n, 25n, 26n]);
+    const to = await topic(72n, [24n]);
+    await the.owner`
+      insert into channel_members (channel_id, user_id, tenant_id, joined_at, created_at, updated_at)
+      values (${from.channelId}, 905, 1, 0, 0, 0)
+    `;
+    const move = () =>
+      channels(crm, 1).moveTopic({ fromEntity: from.entity, toEntity: to.entity, requestId });
+    const requestId = randomUUID();
+    directory.fault = (response) => response.writeHead(500).end();
+    await assertUnavailable(move());
+    directory.fault = undefined;
+    const { channel, mergedChannelId } = await move();
+    assert.deepEqual([channel?.id, mergedChannelId], [to.channelId, from.channelId]);
+    const rows = await the.owner<{ userId: bigint }[]>`
+      select user_id from channel_members where channel_id = ${to.channelId} order by user_id
+    `;
+    assert.deepEqual(
+      rows.map(({ userId }) => userId),
+      [1n, 24n, 25n, 26n],
+    );
+    directory.fault = (response) => response.writeHead(500).end();
+    assert.equal((await move()).channel?.id, to.channelId);
+  });
+
   it('requests name the tenant, have the token, and are not repeated for cached users', async () => {
     await group(lan, { memberUserIds: [10n, 11n] });
     await group(lan, { memberUserIds: [10n, 11n, 12n] });

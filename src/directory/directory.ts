@@ -7,11 +7,15 @@ import { findUsers } from './client.ts';
 
 // Of the concurrent requests, so that the others remain for other tenants while the directory is slow.
 const TENANT_SHARE = 4;
+// The users of a channel and its creator.
+const MAX_IDS = 1_001;
 
 /** What the directory knows of the users that a call names. */
 export type Lookup = {
   /** Throws unless all of them are users of the tenant. To be called when the call is about to add them. */
   require(userIds: readonly bigint[]): void;
+  /** Those that are users of the tenant. Throws when that is unknown, also for a user that was not looked up. */
+  known(userIds: readonly bigint[]): readonly bigint[];
 };
 
 type DirectoryParts = {
@@ -21,7 +25,7 @@ type DirectoryParts = {
   readonly now: () => number;
 };
 
-const everyUser: Lookup = { require() {} };
+const everyUser: Lookup = { require() {}, known: (userIds) => userIds };
 
 /**
  * The users of each tenant, in a service behind DIRECTORY_URL. Without that, every user id is accepted.
@@ -48,6 +52,11 @@ export class Directory {
     this.#now = now;
   }
 
+  /** Whether users are looked up at all. */
+  get isUsed(): boolean {
+    return this.#config.url !== undefined;
+  }
+
   async lookUp(call: Call, userIds: readonly bigint[]): Promise<Lookup> {
     const { url } = this.#config;
     if (url === undefined) return everyUser;
@@ -58,16 +67,16 @@ export class Directory {
     const unknown = wanted.filter((id) => !this.#isCached(tenantId, id));
     for (const id of wanted) known.add(id);
     for (const id of unknown) known.delete(id);
-    if (unknown.length === 0) return toLookup(known, undefined);
+    if (unknown.length === 0) return toLookup(known, wanted, undefined);
     try {
-      const found = new Set(await this.#request(url, call, unknown));
-      for (const id of unknown.filter((id) => found.has(id))) {
-        known.add(id);
-        this.#remember(tenantId, id);
-      }
-      return toLookup(known, undefined);
+      for (let from = 0; from < unknown.length; from += MAX_IDS)
+        for (const id of await this.#request(url, call, unknown.slice(from, from + MAX_IDS))) {
+          known.add(id);
+          this.#remember(tenantId, id);
+        }
+      return toLookup(known, wanted, undefined);
     } catch (error) {
-      return toLookup(known, errors.directoryUnavailable(error));
+      return toLookup(known, wanted, errors.directoryUnavailable(error));
     }
   }
 
@@ -124,8 +133,19 @@ export class Directory {
   }
 }
 
-function toLookup(known: ReadonlySet<bigint>, failure: RpcError | undefined): Lookup {
+function toLookup(
+  known: ReadonlySet<bigint>,
+  lookedUp: readonly bigint[],
+  failure: RpcError | undefined,
+): Lookup {
+  const isDecided = new Set([...known, ...lookedUp]);
   return {
+    known(userIds) {
+      const unknown = userIds.filter((id) => !known.has(id));
+      if (unknown.length > 0 && failure !== undefined) throw failure;
+      if (unknown.some((id) => !isDecided.has(id))) throw errors.conflict();
+      return userIds.filter((id) => known.has(id));
+    },
     require(userIds) {
       const unknown = userIds.filter((id) => !known.has(id));
       if (unknown.length > 0) throw failure ?? errors.usersNotFound(unknown);

@@ -1226,14 +1226,15 @@ export const ChannelService: GenService<{
    * permanently, with a notice that refers to the other channel and `merged_into_channel_id`. Its members become
    * members of the other channel, guests as guests, except those who once left it or were removed from it. The old
    * entity and all its earlier references resolve to the other channel. If only the new entity has a channel, only the
-   * reference is added. Members of a merged channel are not looked up in a directory.
+   * reference is added. Where a directory of users is configured, members that it does not know are left out.
    *
    * A call with the `request_id` of an earlier one returns the result of the earlier call with the channel's current
    * state, for at least 24 hours and on every instance.
    *
    * Errors: NOT_FOUND (CHANNEL_NOT_FOUND) if neither entity has a channel that is not deleted; FAILED_PRECONDITION
    * (CHANNEL_ARCHIVED) if the channel to merge into is archived; FAILED_PRECONDITION (CHANNEL_FULL) if it would have
-   * too many members; ALREADY_EXISTS (REQUEST_ID_REUSED) if the earlier call had other arguments.
+   * too many members; ALREADY_EXISTS (REQUEST_ID_REUSED) if the earlier call had other arguments; UNAVAILABLE
+   * (DIRECTORY_UNAVAILABLE) if a merge would add members while the directory of users is unavailable.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.MoveTopic
    */
