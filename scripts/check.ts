@@ -28,7 +28,7 @@ const CHECKS: readonly [name: string, run: () => boolean][] = [
   ['protos: format', () => PROTOS.every((path) => passes('buf', 'format', path, '--diff', '--exit-code'))],
   ['protos: compatible with the last release', isCompatible],
   ['protos: code can be generated from the bundle alone', isBundleComplete],
-  ['paths in README.md and docs/ exist', areDocPathsValid],
+  ['paths in README.md, SECURITY.md and docs/ exist', areDocPathsValid],
   ['the table of settings in README.md is what make gen writes', isSettingsTableFresh],
   ['one version in package.json, CHANGELOG.md and the contract', isVersionConsistent],
   ['licences of the packages in the image', areLicencesPermitted],
