@@ -32,7 +32,7 @@ export type Call = {
   readonly caller: Caller;
   /** Aborts when the client cancels or disconnects, the deadline passes, or the drain ends. */
   readonly signal: AbortSignal;
-  /** The reason of `signal`, which costs 2 µs to create, when the call was ended. */
+  /** The reason of `signal` when the call was ended, for which no signal is created. */
   readonly ended: Error | undefined;
   /** Epoch ms; undefined on streams without a deadline. */
   readonly deadline: number | undefined;

@@ -54,13 +54,14 @@ export const placeholderTime: Timestamp = create(TimestampSchema, {
 /** Five bytes, for the counters that `patch_thread` and `patch_reaction` expect at the end of an event. */
 export const PLACEHOLDER_COUNT = 0x7fff_ffff;
 
-type NewEvent = Omit<MessageInitShape<typeof EventSchema>, 'seq' | 'eventTime' | '$typeName'>;
-
 /** Encodes an event that the database has yet to number. */
-export function toPatchable(event: NewEvent): PatchableEvent {
-  const encoded =
-    encodePlain(event) ??
-    toBinary(EventSchema, create(EventSchema, { ...event, seq: PLACEHOLDER_ID, eventTime: placeholderTime }));
+export function toPatchable(
+  event: Omit<MessageInitShape<typeof EventSchema>, 'seq' | 'eventTime' | '$typeName'>,
+): PatchableEvent {
+  const encoded = toBinary(
+    EventSchema,
+    create(EventSchema, { ...event, seq: PLACEHOLDER_ID, eventTime: placeholderTime }),
+  );
   const payload = Buffer.from(encoded.buffer, encoded.byteOffset, encoded.byteLength);
   const { seq, messageCreated } = EventSchema.field;
   const messagePath = [messageCreated, MessageCreatedSchema.field.message, MessageSchema.field.id];
@@ -71,62 +72,12 @@ export function toPatchable(event: NewEvent): PatchableEvent {
   };
 }
 
-const { channelId, seq, eventTime, actorId, messageCreated } = EventSchema.field;
-const created = MessageCreatedSchema.field;
-const message = MessageSchema.field;
-const encodedTime = toBinary(TimestampSchema, placeholderTime);
-
-/**
- * The same bytes for a posted message that has nothing but a text, in a fourth of the time: 3 µs instead of 12.
- * Undefined for any other event.
- */
-function encodePlain({ channelId: channel = 0n, actorId: actor = 0n, change, ...rest }: NewEvent) {
-  if (change?.case !== 'messageCreated' || !isEmpty(rest)) return undefined;
-  const { message: posted, requestId = '', ...counts } = change.value;
-  const {
-    id,
-    position,
-    createTime,
-    channelId: own,
-    senderId,
-    type = 0,
-    content = '',
-    ...others
-  } = posted ?? {};
-  const isNew = id === PLACEHOLDER_ID && position === PLACEHOLDER_ID && createTime === placeholderTime;
-  const isOwn = own === channel && senderId === actor && channel !== 0n && actor !== 0n;
-  if (!isNew || !isOwn || type === 0 || content === '' || requestId === '') return undefined;
-  if (!isEmpty(counts) || !isEmpty(others)) return undefined;
-  const writer = new BinaryWriter().tag(channelId.number, WireType.Varint).int64(channel);
-  writer.tag(seq.number, WireType.Varint).int64(PLACEHOLDER_ID);
-  writer.tag(eventTime.number, WireType.LengthDelimited).bytes(encodedTime);
-  writer.tag(actorId.number, WireType.Varint).int64(actor);
-  writer.tag(messageCreated.number, WireType.LengthDelimited).fork();
-  writer.tag(created.message.number, WireType.LengthDelimited).fork();
-  writer.tag(message.id.number, WireType.Varint).int64(PLACEHOLDER_ID);
-  writer.tag(message.position.number, WireType.Varint).int64(PLACEHOLDER_ID);
-  writer.tag(message.createTime.number, WireType.LengthDelimited).bytes(encodedTime);
-  writer.tag(message.channelId.number, WireType.Varint).int64(channel);
-  writer.tag(message.senderId.number, WireType.Varint).int64(actor);
-  writer.tag(message.type.number, WireType.Varint).int32(type);
-  writer.tag(message.content.number, WireType.LengthDelimited).string(content).join();
-  writer.tag(created.requestId.number, WireType.LengthDelimited).string(requestId).join();
-  return writer.finish();
-}
-
-/** Whether all fields have their default values. */
-function isEmpty(fields: object): boolean {
-  for (const value of Object.values(fields))
-    if (value && !(Array.isArray(value) && value.length === 0)) return false;
-  return true;
-}
-
 /** The encoded message of the event of a posted message. */
 export function postedMessage(payload: Buffer): Uint8Array {
   const reader = new BinaryReader(payload);
-  enter(reader, messageCreated);
+  enter(reader, EventSchema.field.messageCreated);
   reader.uint32();
-  enter(reader, created.message);
+  enter(reader, MessageCreatedSchema.field.message);
   return reader.bytes();
 }
 
