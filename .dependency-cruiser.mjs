@@ -20,6 +20,7 @@ const LAYERS = [
   ['telemetry/'],
   ['rpc/'],
   ['db/', 'redis/'],
+  ['encryption/'],
   ['limit/', 'event/', 'revocation/', 'directory/'],
   ['deps[.]ts'],
   [`(?:${FEATURES})/`],

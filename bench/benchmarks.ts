@@ -20,6 +20,7 @@ import { historyPage } from './read/history-page.ts';
 import { listChannels } from './read/list-channels.ts';
 import { search } from './search/search.ts';
 import { postgresSend } from './send/postgres-send.ts';
+import { sendEncryptedVsPlain } from './send/send-encrypted-vs-plain.ts';
 import { sendFlat } from './send/send-flat.ts';
 import { sendStream } from './send/send-stream.ts';
 import { sendVsDocument10, sendVsDocument100, sendVsDocument1000 } from './send/send-vs-document.ts';
@@ -34,6 +35,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   sendVsDocument1000,
   postgresSend,
   sendFlat,
+  sendEncryptedVsPlain,
   sendWebVsSend,
   fanoutGrpc,
   fanoutWeb,

@@ -115,6 +115,7 @@ function serviceEnv(signer: TokenSigner, addresses: Addresses): Record<string, s
     AUTH_ISSUER: signer.issuer,
     AUTH_AUDIENCE: signer.audience,
     SECRET_KEYS: signer.secretKeys,
+    ENCRYPTION_KEYS: `dev=${signer.secretKeys}`,
     GRPC_ADDR: addresses.grpc,
     WEB_ADDR: addresses.web,
     METRICS_ADDR: addresses.metrics,

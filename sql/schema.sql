@@ -115,6 +115,7 @@ create table attachments (
   inline_safe boolean not null default false,
   scan_attempts integer not null default 0,
   next_scan_at bigint not null default 0,
+  encrypted_name bytea,
   constraint attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint positive_file_size CHECK ((file_size > 0)),
@@ -178,6 +179,7 @@ comment on column attachments.preview is 'WebP image of at most 16 by 16 pixels.
 comment on column attachments.inline_safe is 'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
 comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
 comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
+comment on column attachments.encrypted_name is 'File name in an encrypted channel; file_name is then a constant. Null in other channels.';
 
 create table audit_events (
   tenant_id bigint not null,
@@ -295,6 +297,37 @@ comment on column channel_events.message_id is 'Message that the event concerns,
 comment on column channel_events.actor_id is 'User who made the change, if any.';
 comment on column channel_events.created_at is 'When it happened, epoch ms.';
 comment on column channel_events.payload is 'The encoded protobuf event.';
+
+create table channel_keys (
+  id bigint not null default nextval('channel_keys_id_seq'::regclass),
+  tenant_id bigint not null,
+  channel_id bigint not null,
+  key_id character varying(64) not null,
+  wrapped_key bytea not null,
+  created_at bigint not null,
+  retired_at bigint,
+  reencrypted_at bigint,
+  constraint channel_keys_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
+  constraint channel_keys_pkey PRIMARY KEY (id)
+);
+CREATE INDEX idx_channel_keys_channel ON public.channel_keys USING btree (channel_id);
+alter table channel_keys enable row level security, force row level security;
+create policy system_policy on channel_keys as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on channel_keys to discuss_service;
+grant delete, insert, select, update on channel_keys to discuss_system;
+grant usage on sequence channel_keys_id_seq to discuss_service;
+grant usage on sequence channel_keys_id_seq to discuss_system;
+comment on table channel_keys is 'Data keys of encrypted channels, each encrypted with a key that only the configuration of the service has (ENCRYPTION_KEYS). Deleted with the channel, which makes its messages in backups unreadable once the backups of this table are gone.';
+comment on column channel_keys.id is 'Id of the key, part of everything that is encrypted with it.';
+comment on column channel_keys.tenant_id is 'Tenant of the channel.';
+comment on column channel_keys.channel_id is 'Channel of the key.';
+comment on column channel_keys.key_id is 'Name of the key in the configuration that encrypts it.';
+comment on column channel_keys.wrapped_key is 'The encrypted key: nonce, ciphertext and tag of AES-256-GCM.';
+comment on column channel_keys.created_at is 'When it was created, epoch ms.';
+comment on column channel_keys.retired_at is 'When another key of the channel replaced it, epoch ms; null for the current one.';
+comment on column channel_keys.reencrypted_at is 'When nothing was left that is encrypted with it, epoch ms. It is kept for the time in which a call may be repeated.';
 
 create table channel_members (
   id bigint not null default nextval('channel_members_id_seq'::regclass),
@@ -432,6 +465,8 @@ create table channels (
   is_unsettled boolean not null generated always as ((unread_version <> settled_version)) stored,
   deleted_at bigint,
   merged_into bigint,
+  data_key_id bigint,
+  encrypted_at bigint,
   constraint channels_pkey PRIMARY KEY (id),
   constraint direct_has_peer CHECK ((((type)::text <> 'DIRECT'::text) OR (entity_id IS NOT NULL))),
   constraint topic_has_entity CHECK (((((type)::text = 'TOPIC'::text) AND (entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR ((type)::text <> 'TOPIC'::text))),
@@ -489,6 +524,8 @@ comment on column channels.settled_version is 'The unread_version for which all 
 comment on column channels.is_unsettled is 'Whether unread_version differs from settled_version. Unlike these it changes only with the first message after settle_unread(), so it can be part of an index.';
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists.';
 comment on column channels.merged_into is 'For a TOPIC channel that was merged: the channel where the discussion continues. Null otherwise. A merged channel stays archived and is no longer the channel of its entity.';
+comment on column channels.data_key_id is 'Key in channel_keys with which new messages are encrypted; null in a channel that is not encrypted.';
+comment on column channels.encrypted_at is 'When its encryption was switched on, epoch ms; null if it was not.';
 
 create table deleted_posts (
   channel_id bigint not null,
@@ -642,6 +679,56 @@ comment on column kept_partitions.name is 'The partition.';
 comment on column kept_partitions.last_id is 'The last of these rows. Those that were inserted later are not checked yet.';
 comment on column kept_partitions.kept_at is 'When this was found, epoch ms.';
 
+create table key_rotations (
+  id bigint not null default nextval('key_rotations_id_seq'::regclass),
+  tenant_id bigint not null default 0,
+  channel_id bigint not null default 0,
+  key_id character varying(64) not null,
+  replaces_keys boolean not null,
+  started_at bigint not null,
+  finished_at bigint,
+  lease_until bigint not null default 0,
+  attempt integer not null default 0,
+  instance character varying(100) not null default ''::character varying,
+  phase character varying(20) not null default 'WRAP'::character varying,
+  key_cursor bigint not null default 0,
+  row_kind character varying(20) not null default 'messages'::character varying,
+  row_cursor bigint not null default 0,
+  rewrapped bigint not null default 0,
+  replaced bigint not null default 0,
+  reencrypted bigint not null default 0,
+  failed bigint not null default 0,
+  constraint key_rotations_pkey PRIMARY KEY (id),
+  constraint valid_phase CHECK (((phase)::text = ANY ((ARRAY['WRAP'::character varying, 'REPLACE'::character varying, 'ENCRYPT'::character varying])::text[])))
+);
+CREATE INDEX idx_key_rotations_unfinished ON public.key_rotations USING btree (tenant_id, id) WHERE (finished_at IS NULL);
+alter table key_rotations enable row level security, force row level security;
+create policy system_policy on key_rotations as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on key_rotations to discuss_service;
+grant delete, insert, select, update on key_rotations to discuss_system;
+grant usage on sequence key_rotations_id_seq to discuss_system;
+comment on table key_rotations is 'Rotations of keys, one at a time over all instances. One whose instance ended is continued by another, from its cursors.';
+comment on column key_rotations.id is 'Id of the rotation.';
+comment on column key_rotations.tenant_id is 'Tenant whose channels it concerns; 0: all.';
+comment on column key_rotations.channel_id is 'Channel that it concerns; 0: all.';
+comment on column key_rotations.key_id is 'Name of the key with which data keys are encrypted afterwards. Only instances whose first key it is work on the rotation.';
+comment on column key_rotations.replaces_keys is 'Whether it also replaces the data keys, and encrypts again what was encrypted with them.';
+comment on column key_rotations.started_at is 'When it was requested, epoch ms. Data keys created later are not replaced.';
+comment on column key_rotations.finished_at is 'When it ended, epoch ms; null while it runs.';
+comment on column key_rotations.lease_until is 'Until when its instance must report progress, epoch ms; then another one may continue it.';
+comment on column key_rotations.attempt is 'Number of instances that have worked on it. Only the last one may continue.';
+comment on column key_rotations.instance is 'Instance that works, or worked, on it.';
+comment on column key_rotations.phase is 'WRAP: encrypting data keys with another key; REPLACE: replacing data keys; ENCRYPT: encrypting content with new data keys.';
+comment on column key_rotations.key_cursor is 'Last data key that was completed in this phase.';
+comment on column key_rotations.row_kind is 'Table of the rows that are encrypted again: messages, message_edits, attachments or channel_events.';
+comment on column key_rotations.row_cursor is 'Last of these rows that was read: its message, file or event.';
+comment on column key_rotations.rewrapped is 'Data keys that were encrypted with the key of the rotation.';
+comment on column key_rotations.replaced is 'Data keys that were replaced.';
+comment on column key_rotations.reencrypted is 'Rows that were encrypted again.';
+comment on column key_rotations.failed is 'Data keys and rows that could not be decrypted, and remain as they are.';
+
 create table legal_holds (
   id bigint not null default nextval('legal_holds_id_seq'::regclass),
   tenant_id bigint not null,
@@ -688,6 +775,7 @@ create table message_edits (
   mentions bigint[] not null,
   metadata jsonb,
   created_at bigint not null,
+  encrypted_content bytea,
   constraint message_edits_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint message_edits_pkey PRIMARY KEY (tenant_id, message_id, version)
 );
@@ -711,6 +799,7 @@ comment on column message_edits.content is 'Text of this version.';
 comment on column message_edits.mentions is 'Users mentioned in this version.';
 comment on column message_edits.metadata is 'Metadata of this version.';
 comment on column message_edits.created_at is 'When this version was written, epoch ms.';
+comment on column message_edits.encrypted_content is 'The same as in messages, of this version.';
 
 create table message_words (
   message_id bigint not null,
@@ -771,7 +860,8 @@ create table messages (
   notice jsonb,
   file_names text not null default ''::text,
   is_kept boolean not null default false,
-  constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text))),
+  encrypted_content bytea,
+  constraint content_not_empty CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text) OR (encrypted_content IS NOT NULL))),
   constraint messages_pkey PRIMARY KEY (id),
   constraint valid_mention_scope CHECK (((mention_scope)::text = ANY ('{CHANNEL,HERE}'::text[]))),
   constraint valid_message_type CHECK (((message_type)::text = ANY ('{TEXT,IMAGE,FILE,SYSTEM,CODE,POLL}'::text[])))
@@ -862,6 +952,7 @@ comment on column messages.pin_seq is 'seq of the event that pinned it; pins are
 comment on column messages.notice is 'For a message that the service itself posts, such as "Lan joined": a SystemNotice of message.proto as JSON; null otherwise. A notice has sender 0 and no content, so searches do not find it. It takes a post_seq, but does not count as unread, as last message or in message_count.';
 comment on column messages.file_names is 'Names of its files, for searches; empty without files. Without the files removed later.';
 comment on column messages.is_kept is 'Whether a purge found the message expired and a legal hold on it, so that later purges do not read it until a hold is released.';
+comment on column messages.encrypted_content is 'Content, metadata and labels of a poll of a message of an encrypted channel, see src/encryption/envelope.ts; content is then empty. Null in other channels.';
 
 create table object_deletions (
   id bigint not null default nextval('object_deletions_id_seq'::regclass),
@@ -1273,6 +1364,66 @@ CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _c
  IMMUTABLE PARALLEL SAFE
 RETURN (CASE WHEN (_actor_name = ''::text) THEN CASE _type WHEN 'MENTION_RECEIVED'::text THEN 'You were mentioned'::text WHEN 'REPLY_RECEIVED'::text THEN 'There is a reply'::text WHEN 'MESSAGE_SENT'::text THEN 'There are new messages'::text WHEN 'REACTION_RECEIVED'::text THEN format('There is a reaction %s to your message'::text, _emoji) ELSE 'You were added'::text END ELSE (_actor_name || CASE _type WHEN 'MENTION_RECEIVED'::text THEN ' mentioned you'::text WHEN 'REPLY_RECEIVED'::text THEN ' replied'::text WHEN 'MESSAGE_SENT'::text THEN ' sent a message'::text WHEN 'REACTION_RECEIVED'::text THEN format(' reacted %s to your message'::text, _emoji) ELSE ' added you'::text END) END || CASE WHEN (_channel_name = ''::text) THEN ''::text WHEN (_type = 'ADDED_TO_CHANNEL'::text) THEN (' to '::text || _channel_name) ELSE (' in '::text || _channel_name) END);
 comment on function activity_text(text,text,text,text) is 'The English sentence of an activity: "Lan mentioned you in Kho vận". Clients in other languages build their own from type and metadata.';
+
+CREATE OR REPLACE FUNCTION public.add_channel_key(_id bigint, _channel_id bigint, _key_id text, _wrapped_key bytea)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update channels c
+  set data_key_id = _id,
+      encrypted_at = now_ms(),
+      updated_at = greatest(c.updated_at, now_ms())
+  where c.id = _channel_id
+    and c.tenant_id = app_tenant_id()
+    and c.data_key_id is null
+    -- The creator encrypts a new channel before it has members.
+    and (app_is_service() or app_is_member(c.id) or c.created_by = app_user_id());
+  if not found then
+    return false;
+  end if;
+  insert into channel_keys (id, tenant_id, channel_id, key_id, wrapped_key, created_at)
+  values (_id, app_tenant_id(), _channel_id, _key_id, _wrapped_key, now_ms());
+  return true;
+end
+$function$;
+alter function add_channel_key(bigint,bigint,text,bytea) owner to discuss_system;
+revoke all on function add_channel_key(bigint,bigint,text,bytea) from public;
+grant execute on function add_channel_key(bigint,bigint,text,bytea) to discuss_service;
+comment on function add_channel_key(bigint,bigint,text,bytea) is 'Encrypts a channel of the caller''s tenant from now on, with a data key that the caller has created. False if it is encrypted. The caller must check rights and lock the channel before.';
+
+CREATE OR REPLACE FUNCTION public.advance_key_rotation(_id bigint, _attempt integer, _phase text, _key_cursor bigint, _row_kind text, _row_cursor bigint, _rewrapped integer, _replaced integer, _reencrypted integer, _failed integer, _lease_ms bigint, _is_end boolean)
+ RETURNS void
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update key_rotations r
+  set phase = _phase,
+      key_cursor = _key_cursor,
+      row_kind = _row_kind,
+      row_cursor = _row_cursor,
+      rewrapped = r.rewrapped + _rewrapped,
+      replaced = r.replaced + _replaced,
+      reencrypted = r.reencrypted + _reencrypted,
+      failed = r.failed + _failed,
+      lease_until = now_ms() + _lease_ms,
+      finished_at = case when _is_end then now_ms() end
+  where r.id = _id
+    and r.attempt = _attempt
+    and r.finished_at is null;
+  if not found then
+    raise exception 'another instance works on the rotation of keys' using errcode = 'serialization_failure';
+  end if;
+end
+$function$;
+alter function advance_key_rotation(bigint,integer,text,bigint,text,bigint,integer,integer,integer,integer,bigint,boolean) owner to discuss_system;
+revoke all on function advance_key_rotation(bigint,integer,text,bigint,text,bigint,integer,integer,integer,integer,bigint,boolean) from public;
+grant execute on function advance_key_rotation(bigint,integer,text,bigint,text,bigint,integer,integer,integer,integer,bigint,boolean) to discuss_service;
+comment on function advance_key_rotation(bigint,integer,text,bigint,text,bigint,integer,integer,integer,integer,bigint,boolean) is 'Stores how far a rotation of keys has come, adds to its counts, and extends its lease; _is_end: ends it. Fails if another instance continues it.';
 
 CREATE OR REPLACE FUNCTION public.advance_operation(_operation_id bigint, _attempt integer, _progress jsonb, _counts jsonb, _lease_ms bigint)
  RETURNS void
@@ -1803,6 +1954,29 @@ alter function check_attachments(json) owner to discuss_system;
 revoke all on function check_attachments(json) from public;
 comment on function check_attachments(json) is 'Locks the files that a batch of messages refers to, and returns the error reasons of items that cannot be sent, by item: ATTACHMENT_NOT_FOUND unless each is an unsent upload of the sender for the channel, ATTACHMENT_CHANGED if a file was changed since the version of the item. Only insert_messages() calls it.';
 
+CREATE OR REPLACE FUNCTION public.claim_key_rotation(_instance text, _key_id text, _lease_ms bigint)
+ RETURNS SETOF key_rotations
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  return query
+  update key_rotations r
+  set instance = _instance,
+      attempt = r.attempt + 1,
+      lease_until = now_ms() + _lease_ms
+  where r.finished_at is null
+    and r.key_id = _key_id
+    and r.lease_until < now_ms()
+  returning r.*;
+end
+$function$;
+alter function claim_key_rotation(text,text,bigint) owner to discuss_system;
+revoke all on function claim_key_rotation(text,text,bigint) from public;
+grant execute on function claim_key_rotation(text,text,bigint) to discuss_service;
+comment on function claim_key_rotation(text,text,bigint) is 'Begins or continues the rotation of keys that no instance works on, on an instance whose first key is that of the rotation.';
+
 CREATE OR REPLACE FUNCTION public.claim_object_deletions(_limit integer, _lease_ms bigint)
  RETURNS TABLE(id bigint, s3_key text, upload_id text, attempts integer)
  LANGUAGE plpgsql
@@ -1894,6 +2068,24 @@ alter function claim_scans(integer,bigint) owner to discuss_system;
 revoke all on function claim_scans(integer,bigint) from public;
 grant execute on function claim_scans(integer,bigint) to discuss_service;
 comment on function claim_scans(integer,bigint) is 'Files to scan now, at most _limit. Another call returns them again after _lease_ms, unless their scan has ended.';
+
+CREATE OR REPLACE FUNCTION public.count_channel_keys()
+ RETURNS TABLE(key_id text, keys bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT k.key_id,
+     count(*) AS count
+    FROM channel_keys k
+   GROUP BY k.key_id
+   ORDER BY k.key_id
+  LIMIT 100;
+END;
+alter function count_channel_keys() owner to discuss_system;
+revoke all on function count_channel_keys() from public;
+grant execute on function count_channel_keys() to discuss_service;
+comment on function count_channel_keys() is 'Number of data keys that each key of the configuration encrypts. For operators.';
 
 CREATE OR REPLACE FUNCTION public.count_tenants()
  RETURNS bigint
@@ -2463,6 +2655,7 @@ begin
       mentions = '{}',
       mention_scope = null,
       metadata = null,
+      encrypted_content = null,
       reactions = '[]',
       file_names = ''
   where m.id = any (_ids);
@@ -3054,7 +3247,8 @@ BEGIN ATOMIC
              m.pin_seq,
              m.notice,
              m.file_names,
-             m.is_kept
+             m.is_kept,
+             m.encrypted_content
             FROM messages m
            WHERE ((m.channel_id = export_messages._channel_id) AND (m.tenant_id = export_messages._tenant_id) AND (m.id >= (export_messages._after +
                  CASE
@@ -3083,7 +3277,8 @@ BEGIN ATOMIC
      l.part,
      (jsonb_strip_nulls(
          CASE
-             WHEN (l.part > 0) THEN ( SELECT jsonb_build_object('kind', 'version', 'channelId', (m.channel_id)::text, 'messageId', (m.id)::text, 'version', e.version, 'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata, 'writeTime', export_time(e.created_at)) AS jsonb_build_object
+             WHEN (l.part > 0) THEN ( SELECT jsonb_build_object('kind', 'version', 'channelId', (m.channel_id)::text, 'messageId', (m.id)::text, 'version', e.version, 'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata, 'writeTime', export_time(e.created_at), 'encryptedContent', translate(encode(e.encrypted_content, 'base64'::text), '
+'::text, ''::text)) AS jsonb_build_object
                 FROM message_edits e
                WHERE ((e.tenant_id = export_messages._tenant_id) AND (e.message_id = l.key) AND (e.version = l.part)))
              WHEN ((export_messages._user_id IS NOT NULL) AND (m.sender_id <> export_messages._user_id)) THEN jsonb_build_object('kind', 'trace', 'channelId', (m.channel_id)::text, 'messageId', (m.id)::text, 'mentioned', (m.mentions @> ARRAY[export_messages._user_id]), 'reactions', ( SELECT jsonb_agg((r.reaction -> 'emoji'::text)) AS jsonb_agg
@@ -3091,7 +3286,8 @@ BEGIN ATOMIC
                WHERE ((r.reaction -> 'users'::text) @> to_jsonb(export_messages._user_id))), 'votedOptionIds', ( SELECT jsonb_agg(v.option_id ORDER BY v.option_id) AS jsonb_agg
                 FROM poll_votes v
                WHERE ((v.tenant_id = export_messages._tenant_id) AND (v.message_id = m.id) AND (v.user_id = export_messages._user_id))))
-             ELSE jsonb_build_object('kind', 'message', 'channelId', (m.channel_id)::text, 'id', (m.id)::text, 'position', (m.post_seq)::text, 'senderId', (m.sender_id)::text, 'type', m.message_type, 'content', m.content, 'mentionUserIds', export_ids(m.mentions), 'mentionScope', m.mention_scope, 'rootMessageId', (m.parent_id)::text, 'metadata', m.metadata, 'notice', m.notice, 'createTime', export_time(m.created_at), 'editTime', export_time(m.edited_at), 'deleteTime', export_time(m.deleted_at), 'deleterId', (m.deleted_by)::text, 'pinTime', export_time(m.pinned_at), 'pinnerId', (m.pinned_by)::text, 'reactions', ( SELECT jsonb_agg(jsonb_build_object('emoji', (r.reaction -> 'emoji'::text), 'userIds', ( SELECT jsonb_agg(u.id ORDER BY u.nth) AS jsonb_agg
+             ELSE jsonb_build_object('kind', 'message', 'channelId', (m.channel_id)::text, 'id', (m.id)::text, 'position', (m.post_seq)::text, 'senderId', (m.sender_id)::text, 'type', m.message_type, 'content', m.content, 'mentionUserIds', export_ids(m.mentions), 'mentionScope', m.mention_scope, 'rootMessageId', (m.parent_id)::text, 'metadata', m.metadata, 'notice', m.notice, 'createTime', export_time(m.created_at), 'editTime', export_time(m.edited_at), 'deleteTime', export_time(m.deleted_at), 'deleterId', (m.deleted_by)::text, 'pinTime', export_time(m.pinned_at), 'pinnerId', (m.pinned_by)::text, 'encryptedContent', translate(encode(m.encrypted_content, 'base64'::text), '
+'::text, ''::text), 'reactions', ( SELECT jsonb_agg(jsonb_build_object('emoji', (r.reaction -> 'emoji'::text), 'userIds', ( SELECT jsonb_agg(u.id ORDER BY u.nth) AS jsonb_agg
                         FROM jsonb_array_elements_text((r.reaction -> 'users'::text)) WITH ORDINALITY u(id, nth))) ORDER BY r.nth) AS jsonb_agg
                 FROM jsonb_array_elements(m.reactions) WITH ORDINALITY r(reaction, nth)), 'votes', ( SELECT jsonb_agg(jsonb_build_object('userId', (v.user_id)::text, 'optionId', v.option_id) ORDER BY v.option_id, v.user_id) AS jsonb_agg
                 FROM poll_votes v
@@ -3144,6 +3340,25 @@ revoke all on function export_user(bigint,bigint) from public;
 grant execute on function export_user(bigint,bigint) to discuss_service;
 comment on function export_user(bigint,bigint) is 'The first line of a user for ExportUser, with the files that were uploaded and not sent. Checks no rights.';
 
+CREATE OR REPLACE FUNCTION public.find_channel_keys(_ids bigint[])
+ RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, key_id text, wrapped_key bytea)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT k.id,
+     k.tenant_id,
+     k.channel_id,
+     k.key_id,
+     k.wrapped_key
+    FROM channel_keys k
+   WHERE (k.id = ANY (find_channel_keys._ids));
+END;
+alter function find_channel_keys(bigint[]) owner to discuss_system;
+revoke all on function find_channel_keys(bigint[]) from public;
+grant execute on function find_channel_keys(bigint[]) to discuss_service;
+comment on function find_channel_keys(bigint[]) is 'Encrypted data keys by their ids, of any tenant: streams deliver the events of all tenants.';
+
 CREATE OR REPLACE FUNCTION public.find_operation(_tenant_id bigint, _operation_id bigint)
  RETURNS SETOF operations
  LANGUAGE sql
@@ -3193,6 +3408,20 @@ revoke all on function find_sent_message(bigint,bigint,uuid) from public;
 grant execute on function find_sent_message(bigint,bigint,uuid) to discuss_service;
 comment on function find_sent_message(bigint,bigint,uuid) is 'The message that a request id of a user posted. Bypasses the policies of messages, so that a retry finds it after the sender was removed from the channel or the channel was deleted. The caller passes the tenant and user of the verified token.';
 
+CREATE OR REPLACE FUNCTION public.finish_channel_key(_id bigint)
+ RETURNS void
+ LANGUAGE sql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ UPDATE channel_keys k SET reencrypted_at = now_ms()
+   WHERE ((k.id = finish_channel_key._id) AND (k.retired_at IS NOT NULL));
+END;
+alter function finish_channel_key(bigint) owner to discuss_system;
+revoke all on function finish_channel_key(bigint) from public;
+grant execute on function finish_channel_key(bigint) to discuss_service;
+comment on function finish_channel_key(bigint) is 'Records that nothing is left that is encrypted with a data key.';
+
 CREATE OR REPLACE FUNCTION public.finish_object_deletions(_ids bigint[])
  RETURNS void
  LANGUAGE sql
@@ -3231,6 +3460,20 @@ alter function finish_operation(bigint,integer,text,bytea) owner to discuss_syst
 revoke all on function finish_operation(bigint,integer,text,bytea) from public;
 grant execute on function finish_operation(bigint,integer,text,bytea) to discuss_service;
 comment on function finish_operation(bigint,integer,text,bytea) is 'Ends an operation that the instance of this attempt works on.';
+
+CREATE OR REPLACE FUNCTION public.has_channel_keys()
+ RETURNS boolean
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT (EXISTS ( SELECT
+            FROM channel_keys)) AS "exists";
+END;
+alter function has_channel_keys() owner to discuss_system;
+revoke all on function has_channel_keys() from public;
+grant execute on function has_channel_keys() to discuss_service;
+comment on function has_channel_keys() is 'Whether any channel is encrypted.';
 
 CREATE OR REPLACE FUNCTION public.index_messages(_limit integer)
  RETURNS TABLE(events integer, lag_ms bigint)
@@ -3369,7 +3612,7 @@ alter function index_words(bigint[]) owner to discuss_system;
 revoke all on function index_words(bigint[]) from public;
 comment on function index_words(bigint[]) is 'Brings the rows of these messages in message_words, and the words of their tenants, up to the current content and file names. A tenant has at most 200,000 words in search_words; later ones are found whole, but not by a part of them.';
 
-CREATE OR REPLACE FUNCTION public.insert_messages(_tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[], _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets integer[], _message_offsets integer[], _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[], _files json, _wait boolean)
+CREATE OR REPLACE FUNCTION public.insert_messages(_tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[], _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets integer[], _message_offsets integer[], _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[], _files json, _data_key_ids bigint[], _message_ids bigint[], _encrypted bytea[], _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -3391,6 +3634,8 @@ declare
   _event_seqs bigint[];
   _post_seqs bigint[];
   _last_message_at bigint[];
+  _locked_key_ids bigint[];
+  _last_message_ids bigint[];
 begin
   -- Later statements see everything that was committed while this one waited for the locks. A batch of several channels
   -- does not wait: its messages for other channels, also those of other tenants, would wait for nothing.
@@ -3398,10 +3643,13 @@ begin
     perform set_config('lock_timeout', '750', true);
     select
       array_agg(l.id), array_agg(l.tenant_id), array_agg(l.is_archived), array_agg(l.event_seq), array_agg(l.post_seq),
-      array_agg(l.last_message_at)
-    into _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at
+      array_agg(l.last_message_at), array_agg(l.data_key_id), array_agg(l.last_message_id)
+    into
+      _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at, _locked_key_ids,
+      _last_message_ids
     from (
-      select c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+      select
+        c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id, c.last_message_id
       from channels c
       where c.id = any (_channel_ids) and c.deleted_at is null
       order by c.id
@@ -3410,10 +3658,13 @@ begin
   else
     select
       array_agg(l.id), array_agg(l.tenant_id), array_agg(l.is_archived), array_agg(l.event_seq), array_agg(l.post_seq),
-      array_agg(l.last_message_at)
-    into _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at
+      array_agg(l.last_message_at), array_agg(l.data_key_id), array_agg(l.last_message_id)
+    into
+      _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at, _locked_key_ids,
+      _last_message_ids
     from (
-      select c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+      select
+        c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id, c.last_message_id
       from channels c
       where c.id = any (_channel_ids) and c.deleted_at is null
       order by c.id
@@ -3448,6 +3699,8 @@ begin
         when c.at is null then 'CHANNEL_BUSY'
         when is_restricted(m.status, m.restricted_until) then 'MEMBER_MUTED'
         when _archived[c.at] then 'CHANNEL_ARCHIVED'
+        when nullif(_data_key_ids[i.n], 0) is distinct from _locked_key_ids[c.at] then 'KEY_CHANGED'
+        when nullif(_message_ids[i.n], 0) <= _last_message_ids[c.at] then 'CHANNEL_BUSY'
         else _errors ->> (i.n - 1)::text
       end as error_reason
     from generate_subscripts(_channel_ids, 1) as i(n)
@@ -3461,9 +3714,10 @@ begin
       limit 1
     ) as m on true
   ),
-  -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same.
+  -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same. What is encrypted
+  -- contains its id, which was therefore assigned before; if another message has overtaken it, it gets another one.
   numbered as materialized (
-    select o.*, _request_ids[o.n] as request_id, nextval('messages_id_seq') as id
+    select o.*, _request_ids[o.n] as request_id, coalesce(nullif(_message_ids[o.n], 0), nextval('messages_id_seq')) as id
     from (select * from checked where error_reason is null order by n) as o
   ),
   -- Of a request id that occurs twice in the batch, the first row is inserted. In the order of the keys, because a
@@ -3514,11 +3768,12 @@ begin
   inserted as (
     insert into messages
       (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, file_names, post_seq, event_seq, created_event_seq, created_at, updated_at)
+       also_in_channel, metadata, file_names, encrypted_content, post_seq, event_seq, created_event_seq, created_at,
+       updated_at)
     select
       id, channel_id, user_id, tenant_id, _contents[p.n], _types[p.n], coalesce(_mentions[p.n], '{}')::bigint[],
       _mention_scopes[p.n], nullif(_parent_ids[p.n], 0), coalesce(_also_in_channel[p.n], false), _metadata[p.n]::jsonb,
-      coalesce(_file_names[p.n], ''), place, seq, seq, now, now
+      coalesce(_file_names[p.n], ''), nullif(_encrypted[p.n], ''), place, seq, seq, now, now
     from placed p
     order by id
   ),
@@ -3543,9 +3798,9 @@ begin
   where c.n not in (select s.n from placed s);
 end
 $function$;
-alter function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,boolean) owner to discuss_system;
-revoke all on function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,boolean) from public;
-comment on function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters, for send_messages(), which describes the arguments.';
+alter function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,bigint[],bigint[],bytea[],boolean) owner to discuss_system;
+revoke all on function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,bigint[],bigint[],bytea[],boolean) from public;
+comment on function insert_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,bigint[],bigint[],bytea[],boolean) is 'Inserts a batch of messages of any callers and tenants with their events and counters, for send_messages(), which describes the arguments.';
 
 CREATE OR REPLACE FUNCTION public.is_held(_tenant_id bigint, _channel_id bigint, _user_ids bigint[], _entity_type text DEFAULT NULL::text, _entity_id bigint DEFAULT NULL::bigint)
  RETURNS boolean
@@ -3615,7 +3870,8 @@ begin
       'VERSION',
       jsonb_strip_nulls(jsonb_build_object(
         'version', e.version, 'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata,
-        'writeTime', export_time(e.created_at)
+        'writeTime', export_time(e.created_at),
+        'encryptedContent', translate(encode(e.encrypted_content, 'base64'), e'\n', '')
       ))
     from message_edits e
     where e.tenant_id = _tenant_id and e.message_id = _message_id
@@ -3728,6 +3984,86 @@ revoke all on function list_changed_channels(xid8,xid8) from public;
 grant execute on function list_changed_channels(xid8,xid8) to discuss_service;
 comment on function list_changed_channels(xid8,xid8) is 'Channels with events from transactions in [_from, _to): the highest seq of each, and its MEMBERS_JOINED events. With both ends taken from pg_snapshot_xmin, consecutive calls miss no event.';
 
+CREATE OR REPLACE FUNCTION public.list_channel_keys(_phase text, _tenant_id bigint, _channel_id bigint, _key_id text, _before bigint, _after bigint, _limit integer)
+ RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, key_id text, wrapped_key bytea, current_key_id bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT k.id,
+     k.tenant_id,
+     k.channel_id,
+     k.key_id,
+     k.wrapped_key,
+     c.data_key_id
+    FROM (channel_keys k
+      JOIN channels c ON ((c.id = k.channel_id)))
+   WHERE ((k.id > list_channel_keys._after) AND ((list_channel_keys._tenant_id = 0) OR (k.tenant_id = list_channel_keys._tenant_id)) AND ((list_channel_keys._channel_id = 0) OR (k.channel_id = list_channel_keys._channel_id)) AND
+         CASE list_channel_keys._phase
+             WHEN 'WRAP'::text THEN ((k.key_id)::text <> list_channel_keys._key_id)
+             WHEN 'REPLACE'::text THEN ((k.retired_at IS NULL) AND (k.created_at < list_channel_keys._before))
+             ELSE ((k.retired_at IS NOT NULL) AND (k.reencrypted_at IS NULL))
+         END)
+   ORDER BY k.id
+  LIMIT list_channel_keys._limit;
+END;
+alter function list_channel_keys(text,bigint,bigint,text,bigint,bigint,integer) owner to discuss_system;
+revoke all on function list_channel_keys(text,bigint,bigint,text,bigint,bigint,integer) from public;
+grant execute on function list_channel_keys(text,bigint,bigint,text,bigint,bigint,integer) to discuss_service;
+comment on function list_channel_keys(text,bigint,bigint,text,bigint,bigint,integer) is 'Data keys that a phase of a rotation concerns, after an id: those of WRAP are encrypted with another key than _key_id, those of REPLACE were created before _before, those of ENCRYPT have been replaced.';
+
+CREATE OR REPLACE FUNCTION public.list_encrypted_rows(_kind text, _channel_id bigint, _prefix bytea, _after bigint, _limit integer)
+ RETURNS TABLE(id bigint, part integer, value bytea)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  case _kind
+    when 'messages' then
+      return query
+      select m.id, 0, case when substr(m.encrypted_content, 1, length(_prefix)) = _prefix then m.encrypted_content end
+      from messages m
+      where m.channel_id = _channel_id
+        and m.id > _after
+      order by m.id
+      limit _limit;
+    when 'message_edits' then
+      return query
+      select e.message_id, e.version, e.encrypted_content
+      from message_edits e
+      where e.channel_id = _channel_id
+        and e.message_id > _after
+        and substr(e.encrypted_content, 1, length(_prefix)) = _prefix
+      order by e.message_id
+      fetch first _limit rows with ties;
+    when 'attachments' then
+      return query
+      select a.id, 0, a.encrypted_name
+      from attachments a
+      where a.channel_id = _channel_id
+        and a.id > _after
+        and substr(a.encrypted_name, 1, length(_prefix)) = _prefix
+      order by a.id
+      limit _limit;
+    when 'channel_events' then
+      return query
+      select e.seq, 0, e.payload
+      from channel_events e
+      where e.channel_id = _channel_id
+        and e.seq > _after
+        and e.kind in ('MESSAGE_CREATED', 'MESSAGE_EDITED', 'POLL_CHANGED', 'ATTACHMENT_CHANGED')
+      order by e.seq
+      limit _limit;
+  end case;
+end
+$function$;
+alter function list_encrypted_rows(text,bigint,bytea,bigint,integer) owner to discuss_system;
+revoke all on function list_encrypted_rows(text,bigint,bytea,bigint,integer) from public;
+grant execute on function list_encrypted_rows(text,bigint,bytea,bigint,integer) to discuss_service;
+comment on function list_encrypted_rows(text,bigint,bytea,bigint,integer) is 'Rows of a table with content of a channel that begins with _prefix, which contains the id of its data key, after an id: of a message (all its versions together), file or event. To bound the statement, messages with other content are among them, with null, and all events.';
+
 CREATE OR REPLACE FUNCTION public.list_entity_activities(_channel_id bigint, _entity_type text, _entity_id bigint, _after_time bigint, _after_id bigint, _limit integer)
  RETURNS TABLE(id bigint, "timestamp" bigint, action_type text, actor_id bigint, user_id bigint, title text, description text, channel_id bigint, occurrences integer, metadata text)
  LANGUAGE plpgsql
@@ -3771,7 +4107,7 @@ BEGIN ATOMIC
           SELECT m.id,
              (m.sender_id = list_erasable_messages._user_id) AS is_own,
                  CASE
-                     WHEN (m.sender_id = list_erasable_messages._user_id) THEN ((NOT m.is_deleted) OR (m.content <> ALL (ARRAY[''::text, '[erased]'::text])) OR (m.mentions <> '{}'::bigint[]) OR (m.metadata IS NOT NULL))
+                     WHEN (m.sender_id = list_erasable_messages._user_id) THEN ((NOT m.is_deleted) OR (m.content <> ALL (ARRAY[''::text, '[erased]'::text])) OR (m.mentions <> '{}'::bigint[]) OR (m.metadata IS NOT NULL) OR (m.encrypted_content IS NOT NULL))
                      ELSE ((m.mentions @> ARRAY[list_erasable_messages._user_id]) OR (((m.notice ->> 'actorId'::text) = (list_erasable_messages._user_id)::text) AND (m.notice ? 'actorName'::text)) OR (m.reactions @> jsonb_build_array(jsonb_build_object('users', jsonb_build_array(list_erasable_messages._user_id)))) OR (EXISTS ( SELECT
                         FROM poll_votes v
                        WHERE ((v.tenant_id = list_erasable_messages._tenant_id) AND (v.message_id = m.id) AND (v.user_id = list_erasable_messages._user_id)))))
@@ -3880,6 +4216,40 @@ alter function list_inactive_groups(bigint,integer) owner to discuss_system;
 revoke all on function list_inactive_groups(bigint,integer) from public;
 grant execute on function list_inactive_groups(bigint,integer) to discuss_service;
 comment on function list_inactive_groups(bigint,integer) is 'Groups without a message or another change for the period of their tenant or channel, on which there is no legal hold. Reads all channels.';
+
+CREATE OR REPLACE FUNCTION public.list_key_rotations(_before bigint, _limit integer)
+ RETURNS SETOF key_rotations
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT r.id,
+     r.tenant_id,
+     r.channel_id,
+     r.key_id,
+     r.replaces_keys,
+     r.started_at,
+     r.finished_at,
+     r.lease_until,
+     r.attempt,
+     r.instance,
+     r.phase,
+     r.key_cursor,
+     r.row_kind,
+     r.row_cursor,
+     r.rewrapped,
+     r.replaced,
+     r.reencrypted,
+     r.failed
+    FROM key_rotations r
+   WHERE (r.id < list_key_rotations._before)
+   ORDER BY r.id DESC
+  LIMIT list_key_rotations._limit;
+END;
+alter function list_key_rotations(bigint,integer) owner to discuss_system;
+revoke all on function list_key_rotations(bigint,integer) from public;
+grant execute on function list_key_rotations(bigint,integer) to discuss_service;
+comment on function list_key_rotations(bigint,integer) is 'Rotations of keys before an id, newest first. For operators.';
 
 CREATE OR REPLACE FUNCTION public.list_member_channels(_tenant_id bigint, _user_id bigint, _after bigint, _limit integer)
  RETURNS TABLE(channel_id bigint)
@@ -4279,7 +4649,8 @@ begin
       json_build_object(
         'id', a.id, 'channel', a.channel_id, 'uploader', a.uploader_id, 'name', a.file_name, 'size', a.file_size,
         'type', a.file_type, 'scan', a.scan_status, 'width', a.width, 'height', a.height,
-        'preview', encode(a.preview, 'base64'), 'thumbnail', a.thumbnail_url is not null, 'created', a.created_at
+        'preview', encode(a.preview, 'base64'), 'thumbnail', a.thumbnail_url is not null, 'created', a.created_at,
+        'encrypted_name', encode(a.encrypted_name, 'base64')
       )
       order by a.position, a.id
     )::text
@@ -4678,6 +5049,44 @@ alter function preview_retention(bigint,bigint,bigint,integer) owner to discuss_
 revoke all on function preview_retention(bigint,bigint,bigint,integer) from public;
 grant execute on function preview_retention(bigint,bigint,bigint,integer) to discuss_service;
 comment on function preview_retention(bigint,bigint,bigint,integer) is 'Counts what retention would remove and archive now, at most _limit of each kind, without changing anything.';
+
+CREATE OR REPLACE FUNCTION public.prune_channel_keys(_age_ms bigint, _limit integer)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _pruned int;
+begin
+  -- A name may have been encrypted while the key was replaced. The next rotation encrypts it again.
+  update channel_keys k
+  set reencrypted_at = null
+  where k.reencrypted_at < now_ms() - _age_ms
+    and exists (
+      select
+      from attachments a
+      where a.channel_id = k.channel_id
+        and substr(a.encrypted_name, 1, 9) = '\x01' || int8send(k.id)
+    );
+  delete from channel_keys k
+  where k.id in (
+    select o.id
+    from channel_keys o
+    where o.reencrypted_at < now_ms() - _age_ms
+      -- A legal hold keeps copies that rotations do not change.
+      and not exists (select from held_contents h where h.tenant_id = o.tenant_id and h.channel_id = o.channel_id)
+      and not exists (select from held_events h where h.tenant_id = o.tenant_id and h.channel_id = o.channel_id)
+    limit _limit
+  );
+  get diagnostics _pruned = row_count;
+  return _pruned;
+end
+$function$;
+alter function prune_channel_keys(bigint,integer) owner to discuss_system;
+revoke all on function prune_channel_keys(bigint,integer) from public;
+grant execute on function prune_channel_keys(bigint,integer) to discuss_service;
+comment on function prune_channel_keys(bigint,integer) is 'Removes data keys with which nothing has been encrypted for this long, and returns how many. Until then, hashes of requests may need them. Also keeps those of channels of which a legal hold keeps removed content or events.';
 
 CREATE OR REPLACE FUNCTION public.prune_idempotency_keys(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -6368,6 +6777,82 @@ alter function repair_threads(bigint[]) owner to discuss_system;
 revoke all on function repair_threads(bigint[]) from public;
 comment on function repair_threads(bigint[]) is 'Repairs the thread counters of messages in locked channels; returns how many of each kind.';
 
+CREATE OR REPLACE FUNCTION public.replace_channel_key(_old_id bigint, _id bigint, _key_id text, _wrapped_key bytea)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update channels c
+  set data_key_id = _id
+  from channel_keys k
+  where k.id = _old_id
+    and c.id = k.channel_id
+    and c.data_key_id = _old_id;
+  if not found then
+    return false;
+  end if;
+  insert into channel_keys (id, tenant_id, channel_id, key_id, wrapped_key, created_at)
+  select _id, k.tenant_id, k.channel_id, _key_id, _wrapped_key, now_ms()
+  from channel_keys k
+  where k.id = _old_id;
+  update channel_keys k set retired_at = now_ms() where k.id = _old_id;
+  return true;
+end
+$function$;
+alter function replace_channel_key(bigint,bigint,text,bytea) owner to discuss_system;
+revoke all on function replace_channel_key(bigint,bigint,text,bytea) from public;
+grant execute on function replace_channel_key(bigint,bigint,text,bytea) to discuss_service;
+comment on function replace_channel_key(bigint,bigint,text,bytea) is 'Encrypts new messages of a channel with another data key. Messages that were encrypted with the old one and not posted yet are rejected with KEY_CHANGED. False if the channel already has another key.';
+
+CREATE OR REPLACE FUNCTION public.replace_encrypted_rows(_kind text, _channel_id bigint, _ids bigint[], _parts integer[], _olds bytea[], _news bytea[])
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _replaced int;
+begin
+  perform from channels c where c.id = _channel_id for no key update;
+  case _kind
+    when 'messages' then
+      update messages m
+      set encrypted_content = r.new
+      from unnest(_ids, _olds, _news) as r(id, old, new)
+      where m.id = r.id and m.channel_id = _channel_id and m.encrypted_content = r.old;
+      get diagnostics _replaced = row_count;
+      -- Cached pages contain the old content.
+      update channels c set unread_version = c.unread_version + 1 where c.id = _channel_id and _replaced > 0;
+    when 'message_edits' then
+      update message_edits e
+      set encrypted_content = r.new
+      from unnest(_ids, _parts, _olds, _news) as r(id, part, old, new)
+      where e.message_id = r.id and e.version = r.part and e.channel_id = _channel_id and e.encrypted_content = r.old;
+      get diagnostics _replaced = row_count;
+    when 'attachments' then
+      update attachments a
+      set encrypted_name = r.new
+      from unnest(_ids, _olds, _news) as r(id, old, new)
+      where a.id = r.id and a.channel_id = _channel_id and a.encrypted_name = r.old;
+      get diagnostics _replaced = row_count;
+      update channels c set unread_version = c.unread_version + 1 where c.id = _channel_id and _replaced > 0;
+    when 'channel_events' then
+      update channel_events e
+      set payload = r.new
+      from unnest(_ids, _olds, _news) as r(id, old, new)
+      where e.channel_id = _channel_id and e.seq = r.id and e.payload = r.old;
+      get diagnostics _replaced = row_count;
+  end case;
+  return _replaced;
+end
+$function$;
+alter function replace_encrypted_rows(text,bigint,bigint[],integer[],bytea[],bytea[]) owner to discuss_system;
+revoke all on function replace_encrypted_rows(text,bigint,bigint[],integer[],bytea[],bytea[]) from public;
+grant execute on function replace_encrypted_rows(text,bigint,bigint[],integer[],bytea[],bytea[]) to discuss_service;
+comment on function replace_encrypted_rows(text,bigint,bigint[],integer[],bytea[],bytea[]) is 'Replaces rows of list_encrypted_rows() that have not changed since, and returns their number.';
+
 CREATE OR REPLACE FUNCTION public.replace_events(_channel_id bigint, _message_id bigint, _seqs bigint[], _payloads bytea[])
  RETURNS void
  LANGUAGE plpgsql
@@ -6523,6 +7008,26 @@ END;
 revoke all on function retention_now() from public;
 grant execute on function retention_now() to discuss_system;
 comment on function retention_now() is 'The clock by which everything expires, epoch ms: that of the database, which the owner can move for tests.';
+
+CREATE OR REPLACE FUNCTION public.rewrap_channel_key(_id bigint, _old_key bytea, _key_id text, _wrapped_key bytea)
+ RETURNS boolean
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  update channel_keys k
+  set key_id = _key_id,
+      wrapped_key = _wrapped_key
+  where k.id = _id
+    and k.wrapped_key = _old_key;
+  return found;
+end
+$function$;
+alter function rewrap_channel_key(bigint,bytea,text,bytea) owner to discuss_system;
+revoke all on function rewrap_channel_key(bigint,bytea,text,bytea) from public;
+grant execute on function rewrap_channel_key(bigint,bytea,text,bytea) to discuss_service;
+comment on function rewrap_channel_key(bigint,bytea,text,bytea) is 'Stores a data key as encrypted with another key. False if it has changed since it was read.';
 
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS TABLE(version text, oldest_build text)
@@ -6839,13 +7344,13 @@ declare
 begin
   if _wait then
     perform set_config('lock_timeout', '750', true);
-    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id
     into _channel
     from channels c
     where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
     for no key update;
   else
-    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id
     into _channel
     from channels c
     where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
@@ -6873,6 +7378,10 @@ begin
   end if;
   if _channel.is_archived then
     error_reason := 'CHANNEL_ARCHIVED';
+    return;
+  end if;
+  if _channel.data_key_id is not null then
+    error_reason := 'KEY_CHANGED';
     return;
   end if;
 
@@ -6921,9 +7430,9 @@ $function$;
 alter function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) owner to discuss_system;
 revoke all on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) from public;
 grant execute on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) to discuss_service;
-comment on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) is 'Sends a single message without a parent, mentions or files, with the checks and results of send_messages().';
+comment on function send_message(bigint,bigint,boolean,bigint,uuid,bytea,text,text,text,bytea,integer,integer,boolean) is 'Sends a single message without a parent, mentions or files to a channel that is not encrypted, with the checks and results of send_messages().';
 
-CREATE OR REPLACE FUNCTION public.send_messages(_tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[], _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets integer[], _message_offsets integer[], _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[], _files json, _user_names text[], _wait boolean)
+CREATE OR REPLACE FUNCTION public.send_messages(_tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[], _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets integer[], _message_offsets integer[], _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[], _files json, _user_names text[], _data_key_ids bigint[], _message_ids bigint[], _encrypted bytea[], _wait boolean)
  RETURNS TABLE(item integer, error_reason text, message_id bigint, "position" bigint, created_at bigint, seq bigint, payload bytea, activities text, has_pending boolean)
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -6938,13 +7447,13 @@ declare
   _n int;
   _next_after bigint;
 begin
-  if _mentions is null and _parent_ids is null and _files is null then
+  if _mentions is null and _parent_ids is null and _files is null and _message_ids is null then
     return query
     select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload, null::text, false
     from insert_messages(
       _tenant_ids, _user_ids, _managers, _channel_ids, _request_ids, _payload_hashes,
       _types, _contents, _metadata, _payloads, _seq_offsets, _message_offsets,
-      null, null, null, null, null, null, _wait
+      null, null, null, null, null, null, null, null, null, _wait
     ) as p;
     return;
   end if;
@@ -6954,7 +7463,8 @@ begin
     from insert_messages(
       _tenant_ids, _user_ids, _managers, _channel_ids, _request_ids, _payload_hashes,
       _types, _contents, _metadata, _payloads, _seq_offsets, _message_offsets,
-      _mentions, _mention_scopes, _parent_ids, _also_in_channel, _file_names, _files, _wait
+      _mentions, _mention_scopes, _parent_ids, _also_in_channel, _file_names, _files,
+      _data_key_ids, _message_ids, _encrypted, _wait
     ) as p
   loop
     _n := item + 1;
@@ -6989,10 +7499,10 @@ begin
   end loop;
 end
 $function$;
-alter function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) owner to discuss_system;
-revoke all on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) from public;
-grant execute on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) to discuss_service;
-comment on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],boolean) is 'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these, and _parent_ids has 0 for a message without a parent. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
+alter function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) owner to discuss_system;
+revoke all on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) from public;
+grant execute on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) to discuss_service;
+comment on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) is 'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these or is encrypted, and _parent_ids has 0 for a message without a parent. _data_key_ids, _message_ids and _encrypted are the key, the id and the content of messages for encrypted channels, 0 and empty for others. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, KEY_CHANGED if the channel has another data key, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms) or a message with a higher id was posted, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
 CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer)
  RETURNS void
@@ -7177,6 +7687,34 @@ CREATE OR REPLACE FUNCTION public.shorten_reactions(_reactions jsonb)
  IMMUTABLE PARALLEL SAFE STRICT
 RETURN CASE WHEN (NOT (_reactions @? '$[*]."users"[20]'::jsonpath)) THEN (_reactions)::text ELSE (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(shorten_reactions._reactions) WITH ORDINALITY t(reaction, nth)) END;
 comment on function shorten_reactions(jsonb) is 'Reactions as JSON text, with the first 20 users of each emoji; count is the number of users where there are more.';
+
+CREATE OR REPLACE FUNCTION public.start_key_rotation(_tenant_id bigint, _channel_id bigint, _key_id text, _replaces_keys boolean)
+ RETURNS TABLE(id bigint, started boolean)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+begin
+  perform pg_advisory_xact_lock(hashtext('discuss.key_rotation'));
+  return query
+  select r.id, false
+  from key_rotations r
+  where r.finished_at is null;
+  if found then
+    return;
+  end if;
+  delete from key_rotations r where r.finished_at < now_ms() - 400 * 86400000::bigint;
+  return query
+  insert into key_rotations as r (tenant_id, channel_id, key_id, replaces_keys, started_at)
+  values (_tenant_id, _channel_id, _key_id, _replaces_keys, now_ms())
+  returning r.id, true;
+end
+$function$;
+alter function start_key_rotation(bigint,bigint,text,boolean) owner to discuss_system;
+revoke all on function start_key_rotation(bigint,bigint,text,boolean) from public;
+grant execute on function start_key_rotation(bigint,bigint,text,boolean) to discuss_service;
+comment on function start_key_rotation(bigint,bigint,text,boolean) is 'Records a rotation of keys for the job, unless one is in progress, which is returned instead. Removes records of those that ended more than 400 days ago. For operators.';
 
 CREATE OR REPLACE FUNCTION public.start_operation(_tenant_id bigint, _kind text, _user_id bigint, _actor_id bigint)
  RETURNS operations

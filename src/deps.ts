@@ -2,6 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from './config.ts';
 import type { Database } from './db/database.ts';
 import type { Directory } from './directory/directory.ts';
+import type { Encryption } from './encryption/encryption.ts';
 import type { Relay } from './event/relay.ts';
 import type { SharedLimiter } from './limit/limiter.ts';
 import type { RedisClient } from './redis/client.ts';
@@ -17,6 +18,7 @@ export type Deps = {
   readonly db: Database;
   readonly redis: RedisClient;
   readonly directory: Directory;
+  readonly encryption: Encryption;
   readonly limiter: SharedLimiter;
   readonly relay: Relay;
   /** Undefined where no collector is configured. */

@@ -11,6 +11,7 @@ import { Database } from './db/database.ts';
 import { Directory } from './directory/directory.ts';
 import { openGrpcEdge } from './edge/grpc/server.ts';
 import { openWebEdge } from './edge/web/server.ts';
+import { Encryption } from './encryption/encryption.ts';
 import { LogPoller } from './event/log-poller.ts';
 import { Relay } from './event/relay.ts';
 import { Hub } from './event/subscribe/hub.ts';
@@ -104,7 +105,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   opened.defer(() => redis.disconnect());
   const limiter = new SharedLimiter({ config, redis, metrics, log, now });
   opened.defer(() => limiter.close());
-  const hub = new Hub({ config, pool: db.log, log, metrics, now });
+  const encryption = new Encryption({ config, pool: db.log, log, metrics });
+  await encryption.start();
+  const hub = new Hub({ config, pool: db.log, keys: encryption.keys, log, metrics, now });
   opened.defer(() => hub.close());
   const tenantLog = new TenantLog({ config, pool: db.tenantStreams, metrics });
   const tenantStreams = new TenantStreams({ config, tenantLog, metrics, now });
@@ -116,7 +119,20 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   opened.defer(() => logPoller.close());
   await logPoller.start();
   const directory = new Directory({ config, metrics, log, now });
-  const deps = { config, log, metrics, tracer, db, redis, directory, limiter, relay, revocations, now };
+  const deps = {
+    config,
+    log,
+    metrics,
+    tracer,
+    db,
+    redis,
+    directory,
+    encryption,
+    limiter,
+    relay,
+    revocations,
+    now,
+  };
   const presence = new Presence({ ...deps, pool: db.log, broadcast: hub.broadcast });
   opened.defer(() => presence.close());
   const typing = new Typing({ ...deps, broadcast: hub.broadcast });

@@ -65,6 +65,10 @@ describe('page tokens of other callers', () => {
     for (let runs = 0; runs < 2; runs += 1) await app.client(AdminService, operator).runRetention({});
     for (const userId of [998n, 999n])
       await app.client(AdminService, operator).eraseUser({ tenantId: TENANT, userId });
+    await app.owner`
+      insert into key_rotations (key_id, replaces_keys, started_at, finished_at)
+      select 'k1', false, 1, 1 from generate_series(1, 2)
+    `;
     for (const value of [1n, 2n])
       await app
         .client(AdminService, operator)

@@ -150,6 +150,7 @@ describe('responses', () => {
       small(AttachmentService.method.listAttachments, { pageSize: COUNT, channelId }, 2 * COUNT),
       small(AdminService.method.listHolds, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
       small(AdminService.method.listRetentionRuns, { pageSize: COUNT }, 2 * COUNT, operator),
+      small(AdminService.method.listKeyRotations, { pageSize: COUNT }, 2 * COUNT, operator),
       small(AdminService.method.listRetentionRules, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
       small(AdminService.method.listAuditEvents, { pageSize: COUNT, tenantId: 78n }, undefined, operator),
       small(AdminService.method.listOperations, { pageSize: COUNT, tenantId: 77n }, 2 * COUNT, operator),
@@ -286,6 +287,10 @@ async function fill(the: App): Promise<{ channelId: bigint; rootMessageId: bigin
   await the.owner`
     insert into retention_runs (started_at, finished_at, lease_until, instance)
     select 1, 1, 1, repeat('x', 100) from generate_series(1, ${2 * COUNT})
+  `;
+  await the.owner`
+    insert into key_rotations (key_id, replaces_keys, started_at, finished_at, instance)
+    select repeat('x', 64), true, 1, 1, repeat('x', 100) from generate_series(1, ${2 * COUNT})
   `;
   await the.owner`
     select append_audit_event(78, 'operator', 1, 'X', jsonb_build_object('reason', repeat('𝄞', 500)))

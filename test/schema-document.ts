@@ -111,7 +111,7 @@ export const documentedConstraints: Readonly<Record<string, string>> = {
   'messages.messages_pkey': 'PRIMARY KEY (id)',
   'messages.valid_message_type': oneOf('message_type', 'TEXT', 'IMAGE', 'FILE', 'SYSTEM', 'CODE', 'POLL'),
   'messages.content_not_empty':
-    "CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text)))",
+    "CHECK (((char_length(TRIM(BOTH FROM content)) > 0) OR ((message_type)::text <> 'TEXT'::text) OR (encrypted_content IS NOT NULL)))",
   'channel_members.channel_members_pkey': 'PRIMARY KEY (id)',
   'channel_members.channel_members_channel_id_fkey':
     'FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE',

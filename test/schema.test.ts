@@ -309,6 +309,8 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     insert into retention_clock (offset_ms) values (0);
     insert into operations (tenant_id, kind, user_id, created_at, created_by, updated_at, due_at)
     values (1, 'ERASE_USER', 10, 1, 1, 1, 1);
+    insert into channel_keys (tenant_id, channel_id, key_id, wrapped_key, created_at) values (1, 900, 'k1', '\\x00', 1);
+    insert into key_rotations (tenant_id, key_id, replaces_keys, started_at) values (1, 'k1', false, 1);
     insert into pending_activities (message_id, tenant_id, actor_name, after_user_id, due_at) values (900, 1, 'Lan', 0, 0);
     insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
     values (900, 1, 1, 'X', now_ms(), '\\x00');

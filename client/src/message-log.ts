@@ -1,6 +1,11 @@
 import { clone, create } from '@bufbuild/protobuf';
 import type { Event } from '../gen/serp/discuss/v1/event_pb.ts';
-import { type Message, MessageSchema, ReactionSchema } from '../gen/serp/discuss/v1/message_pb.ts';
+import {
+  ContentState,
+  type Message,
+  MessageSchema,
+  ReactionSchema,
+} from '../gen/serp/discuss/v1/message_pb.ts';
 
 /** Users of a reaction that a message names. */
 const NAMED_USERS = 20;
@@ -37,7 +42,13 @@ export class MessageLog {
         break;
       case 'pollChanged':
         this.#change(change.value.messageId, (message) => {
-          if (change.value.poll !== undefined) message.poll = change.value.poll;
+          const { poll, contentState } = change.value;
+          const before = message.poll;
+          if (poll !== undefined) message.poll = poll;
+          // Labels that could not be decrypted do not replace known ones.
+          if (contentState !== ContentState.UNSPECIFIED)
+            for (const [index, option] of poll?.options.entries() ?? [])
+              option.text = before?.options[index]?.text ?? '';
         });
         break;
       case 'pinChanged':

@@ -32,6 +32,8 @@ create table channels (
   is_unsettled boolean not null generated always as (unread_version != settled_version) stored,
   deleted_at bigint,
   merged_into bigint,
+  data_key_id bigint,
+  encrypted_at bigint,
 
   constraint valid_channel_type check (type = any ('{DIRECT,GROUP,TOPIC}'::text[])),
   constraint topic_has_entity check (
@@ -78,3 +80,6 @@ comment on column channels.is_unsettled is
 comment on column channels.deleted_at is 'When the channel was deleted, epoch ms; null while it exists.';
 comment on column channels.merged_into is
   'For a TOPIC channel that was merged: the channel where the discussion continues. Null otherwise. A merged channel stays archived and is no longer the channel of its entity.';
+comment on column channels.data_key_id is
+  'Key in channel_keys with which new messages are encrypted; null in a channel that is not encrypted.';
+comment on column channels.encrypted_at is 'When its encryption was switched on, epoch ms; null if it was not.';

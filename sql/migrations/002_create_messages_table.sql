@@ -56,11 +56,12 @@ create table messages (
   notice jsonb,
   file_names text not null default '',
   is_kept boolean not null default false,
+  encrypted_content bytea,
 
   -- Arrays as constants: each insert parses the constraints of a partition, and "in" would be an array of six casts.
   constraint valid_message_type check (message_type = any ('{TEXT,IMAGE,FILE,SYSTEM,CODE,POLL}'::text[])),
   constraint content_not_empty check (
-    char_length(trim(content)) > 0 or message_type != 'TEXT'
+    char_length(trim(content)) > 0 or message_type != 'TEXT' or encrypted_content is not null
   ),
   constraint valid_mention_scope check (mention_scope = any ('{CHANNEL,HERE}'::text[]))
 ) partition by range (id);
@@ -91,6 +92,8 @@ comment on column messages.read_by is
   'Always empty: users who read the message are derived from the read markers in channel_members, see docs/schema-notes.md. The column exists because the document has it.';
 comment on column messages.file_names is
   'Names of its files, for searches; empty without files. Without the files removed later.';
+comment on column messages.encrypted_content is
+  'Content, metadata and labels of a poll of a message of an encrypted channel, see src/encryption/envelope.ts; content is then empty. Null in other channels.';
 comment on column messages.metadata is
   'Data of the message type besides the text, such as the language of code or the options of a poll.';
 comment on column messages.created_at is 'When the message was sent, epoch ms.';

@@ -37,6 +37,7 @@ create table attachments (
   inline_safe boolean not null default false,
   scan_attempts int not null default 0,
   next_scan_at bigint not null default 0,
+  encrypted_name bytea,
 
   constraint valid_upload_state check (upload_state in ('UPLOADING', 'UPLOADED')),
   constraint valid_scan_status check (scan_status = any ('{PENDING,CLEAN,INFECTED,ERROR}'::text[])),
@@ -76,6 +77,8 @@ comment on column attachments.inline_safe is
   'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
 comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
 comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
+comment on column attachments.encrypted_name is
+  'File name in an encrypted channel; file_name is then a constant. Null in other channels.';
 comment on column attachments.preview is 'WebP image of at most 16 by 16 pixels.';
 
 -- Concurrent uploads of a tenant wait for its row, so that they cannot exceed a limit together.

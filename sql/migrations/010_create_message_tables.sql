@@ -9,6 +9,7 @@ create table message_edits (
   mentions bigint[] not null,
   metadata jsonb,
   created_at bigint not null,
+  encrypted_content bytea,
 
   primary key (tenant_id, message_id, version)
 );
@@ -21,6 +22,7 @@ comment on column message_edits.version is 'Number of the version; 1 is the mess
 comment on column message_edits.channel_id is 'Channel of the message.';
 comment on column message_edits.content is 'Text of this version.';
 comment on column message_edits.mentions is 'Users mentioned in this version.';
+comment on column message_edits.encrypted_content is 'The same as in messages, of this version.';
 comment on column message_edits.metadata is 'Metadata of this version.';
 comment on column message_edits.created_at is 'When this version was written, epoch ms.';
 

@@ -4,7 +4,7 @@ grant
   select,
   insert (channel_id, sender_id, tenant_id, content, message_type, mentions, metadata, created_at, updated_at),
   update (content, mentions, metadata, reactions, is_edited, edited_at, pinned_at, pinned_by, pin_seq, event_seq, file_names,
-    updated_at)
+    encrypted_content, updated_at)
 on messages to discuss_service;
 grant select, insert, update, delete on attachments, channel_entity_aliases to discuss_service;
 grant select, insert, delete on message_edits, poll_votes to discuss_service;

@@ -14,6 +14,8 @@ type AdminHandlers = Omit<
   | 'ensurePartitions'
   | 'runRetention'
   | 'listRetentionRuns'
+  | 'startKeyRotation'
+  | 'listKeyRotations'
   | 'setRetention'
   | 'listRetentionRules'
   | 'eraseUser'

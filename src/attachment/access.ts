@@ -1,18 +1,19 @@
 import type { Sql } from '../db/types.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
-import { type AttachmentRow, type findAttachment, findPoster, findUnsent } from './sql.ts';
+import { type AttachmentRow, type findAttachment, findPoster, findUnsent, type PosterRow } from './sql.ts';
 
 /** Throws unless the caller may post in the channel. */
 export async function requirePoster(
   sql: Sql,
   { tenantId, userId }: Caller,
   channelId: bigint,
-): Promise<void> {
+): Promise<PosterRow> {
   const [member] = await findPoster(sql, tenantId, userId, channelId);
   if (member === undefined) throw errors.channelNotFound();
   if (member.isRestricted) throw errors.memberMuted();
   if (member.isArchived) throw errors.channelArchived();
+  return member;
 }
 
 /** A row of `findAttachment`; throws NOT_FOUND without membership, or without a file. */

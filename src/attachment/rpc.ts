@@ -9,6 +9,7 @@ import { lockChannel } from '../channel/sql.ts';
 import type { Config } from '../config.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
+import { openFileNames } from '../encryption/content.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
@@ -27,7 +28,7 @@ import {
   touchMessage,
 } from './sql.ts';
 import { type UploadDeps, uploadHandlers } from './upload.ts';
-import { toAttachment, toAttachmentChanged } from './view.ts';
+import { openAttachment, toAttachment, toAttachmentChanged } from './view.ts';
 
 export type AttachmentDeps = UploadDeps & {
   /** Evicts the messages of a channel of which one has changed. */
@@ -44,7 +45,7 @@ export function attachmentRoutes(deps: AttachmentDeps): Handlers<typeof Attachme
       const [row] = await db.run(call, (sql) =>
         findAttachment(sql, tenantId, userId, channelId, attachmentId),
       );
-      return { attachment: toAttachment(requireFound(row)) };
+      return { attachment: await openAttachment(deps, requireFound(row)) };
     },
 
     async getDownloadUrl({ channelId, attachmentId, inline, thumbnail }, call) {
@@ -55,7 +56,9 @@ export function attachmentRoutes(deps: AttachmentDeps): Handlers<typeof Attachme
       const row = requireFound(found);
       requireReadable(config, call.caller, row);
       const expiresMs = config.attachment.downloadUrlMs;
-      const { key, type, disposition } = thumbnail ? thumbnailOf(row) : fileOf(row, inline);
+      const { fileName = '' } = await openAttachment(deps, row);
+      const named = { ...row, fileName };
+      const { key, type, disposition } = thumbnail ? thumbnailOf(named) : fileOf(named, inline);
       const url = await storage.presignGet(key, { type, disposition, expiresMs });
       return { url, expireTime: toTimestamp(BigInt(now() + expiresMs)) };
     },
@@ -77,6 +80,7 @@ export function attachmentRoutes(deps: AttachmentDeps): Handlers<typeof Attachme
         toAttachment,
         (last) => [last.createdAt, last.id],
       );
+      await openFileNames(deps.encryption.keys, items);
       return { attachments: items, nextPageToken };
     },
 

@@ -217,7 +217,7 @@ function endScan(
       thumbnail_url = ${result.thumbnailUrl},
       width = ${result.width},
       height = ${result.height},
-      preview = ${result.preview},
+      preview = case when a.encrypted_name is null then ${result.preview}::bytea end,
       version = a.version + 1,
       updated_at = now_ms()
     where a.id = ${attachmentId}

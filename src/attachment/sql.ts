@@ -9,6 +9,8 @@ export type AttachmentRow = {
   readonly channelId: bigint;
   readonly uploaderId: bigint;
   readonly fileName: string;
+  /** Null in a channel that is not encrypted. */
+  readonly encryptedName: Buffer | null;
   readonly fileSize: bigint;
   readonly fileType: string | null;
   readonly s3Key: string;
@@ -28,8 +30,8 @@ export type AttachmentRow = {
 /** Columns of AttachmentRow from `attachments a`. */
 export function attachmentColumns(sql: Sql) {
   return sql`
-    a.id, a.message_id, a.channel_id, a.uploader_id, a.file_name, a.file_size, a.file_type, a.s3_key, a.thumbnail_url,
-    a.width, a.height, a.preview, a.inline_safe, a.scan_status, a.upload_state, a.upload_id, a.part_sha256, a.version,
+    a.id, a.message_id, a.channel_id, a.uploader_id, a.file_name, a.encrypted_name, a.file_size, a.file_type, a.s3_key,
+    a.thumbnail_url, a.width, a.height, a.preview, a.inline_safe, a.scan_status, a.upload_state, a.upload_id, a.part_sha256, a.version,
     a.created_at
   `;
 }
@@ -38,6 +40,8 @@ export type PosterRow = {
   readonly role: Role;
   readonly isRestricted: boolean;
   readonly isArchived: boolean;
+  /** Null in a channel that is not encrypted. */
+  readonly dataKeyId: bigint | null;
 };
 
 /** The membership of the user in a channel; no row without one. */
@@ -48,7 +52,7 @@ export function findPoster(
   channelId: bigint,
 ): PendingQuery<PosterRow[]> {
   return sql<PosterRow[]>`
-    select me.role, is_restricted(me.status, me.restricted_until) as is_restricted, c.is_archived
+    select me.role, is_restricted(me.status, me.restricted_until) as is_restricted, c.is_archived, c.data_key_id
     from channels c
     join channel_members me on me.channel_id = c.id
     where c.id = ${channelId}
@@ -93,6 +97,7 @@ export type NewUpload = {
   readonly id: bigint;
   readonly channelId: bigint;
   readonly fileName: string;
+  readonly encryptedName: Buffer | null;
   readonly fileSize: bigint;
   readonly fileType: string;
   readonly fileExtension: string | null;
@@ -111,12 +116,12 @@ export function insertUpload(
   return sql<AttachmentRow[]>`
     insert into attachments as a
       (id, channel_id, tenant_id, uploader_id, file_name, file_size, file_type, file_extension, s3_bucket, s3_key, s3_url,
-       upload_state, part_sha256, urls_expire_at, created_at, updated_at)
+       upload_state, part_sha256, urls_expire_at, encrypted_name, created_at, updated_at)
     values
       (${upload.id}, ${upload.channelId}, ${tenantId}, ${userId}, ${upload.fileName}, ${upload.fileSize},
        ${upload.fileType}, ${upload.fileExtension}, ${upload.bucket}, ${upload.key},
        ${`s3://${upload.bucket}/${upload.key}`}, 'UPLOADING', ${sql.array([...upload.partSha256], 1001)},
-       now_ms() + ${upload.urlMs}::bigint, now_ms(), now_ms())
+       now_ms() + ${upload.urlMs}::bigint, ${upload.encryptedName}, now_ms(), now_ms())
     returning ${attachmentColumns(sql)}
   `;
 }
@@ -196,7 +201,12 @@ export function touchMessage(sql: Sql, tenantId: bigint, messageId: bigint): Pen
     update messages m
     set
       file_names = coalesce(
-        (select string_agg(a.file_name, ' ' order by a.position) from attachments a where a.message_id = m.id), ''
+        (
+          select string_agg(a.file_name, ' ' order by a.position)
+          from attachments a
+          where a.message_id = m.id and a.encrypted_name is null
+        ),
+        ''
       ),
       event_seq = (select c.event_seq + 1 from channels c where c.id = m.channel_id),
       updated_at = now_ms()

@@ -9,6 +9,7 @@ import { hashRequest } from '../db/request-hash.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import { ENCRYPTED_FILE_NAME, sealFileName } from '../encryption/content.ts';
 import type { Call, Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { requireFound, requireOwn, requirePoster } from './access.ts';
@@ -23,7 +24,7 @@ import {
   renewUpload,
 } from './sql.ts';
 import type { Storage } from './storage.ts';
-import { toAttachment } from './view.ts';
+import { openAttachment } from './view.ts';
 
 const BYTES_PER_MB = 1_048_576;
 
@@ -46,7 +47,7 @@ export function uploadHandlers(deps: UploadDeps): UploadHandlers {
       const expireTime = toTimestamp(BigInt(now() + urlMs));
       const isOpen = row.uploadState === 'UPLOADING';
       const parts = isOpen ? await toUploadParts(storage, row, urlMs) : [];
-      return { attachment: toAttachment(row), parts, expireTime };
+      return { attachment: await openAttachment(deps, row), parts, expireTime };
     },
 
     async completeUpload({ channelId, attachmentId }, call) {
@@ -54,12 +55,14 @@ export function uploadHandlers(deps: UploadDeps): UploadHandlers {
       const find = () =>
         db.run(call, (sql) => findAttachment(sql, tenantId, userId, channelId, attachmentId));
       const row = requireOwn(call.caller, (await find())[0]);
-      if (row.uploadState === 'UPLOADED') return { attachment: toAttachment(row) };
+      if (row.uploadState === 'UPLOADED') return { attachment: await openAttachment(deps, row) };
       await assemble(storage, row);
       const type = await detectType(await storage.readStart(row.s3Key, START_BYTES), row.fileType ?? '');
       const [completed] = await db.run(call, (sql) => completeUpload(sql, tenantId, attachmentId, type));
       // Another call completed or removed it meanwhile.
-      return { attachment: toAttachment(completed ?? requireOwn(call.caller, (await find())[0])) };
+      return {
+        attachment: await openAttachment(deps, completed ?? requireOwn(call.caller, (await find())[0])),
+      };
     },
 
     async abortUpload({ channelId, attachmentId }, call) {
@@ -86,17 +89,19 @@ function requireUpload({ config, storage }: UploadDeps, { size, partSha256 }: Cr
 
 /** Inserts a file within the quota, or returns the file of an earlier call with the same request id. */
 async function claim(
-  { config, storage }: UploadDeps,
+  { config, storage, encryption }: UploadDeps,
   sql: Sql,
   caller: Caller,
   request: CreateRequest,
 ): Promise<AttachmentRow> {
   const { tenantId, userId } = caller;
   const { channelId, requestId } = request;
-  await requirePoster(sql, caller, channelId);
-  const hash = hashRequest(request);
+  const { dataKeyId } = await requirePoster(sql, caller, channelId);
+  const key = await encryption.keyById(dataKeyId, channelId);
+  const requestHash = hashRequest(request);
+  const hash = encryption.protectHash(key, requestHash);
   const [claimed] = await claimUpload(sql, tenantId, userId, { channelId, requestId, hash });
-  if (claimed === undefined) return findEarlier(sql, caller, request, hash);
+  if (claimed === undefined) return findEarlier(encryption, sql, caller, request, requestHash);
   const { uploadUrlMs } = config.attachment;
   const tenantBytes = config.attachment.tenantMb * BYTES_PER_MB;
   const userBytes = config.attachment.userMb * BYTES_PER_MB;
@@ -104,15 +109,17 @@ async function claim(
   if (usage?.exceeded === 'TENANT') throw errors.storageQuotaExceeded(`tenant:${tenantId}`, tenantBytes);
   if (usage?.exceeded === 'USER') throw errors.storageQuotaExceeded(`user:${userId}`, userBytes);
   const fileName = cleanName(request.fileName);
+  const storedName = key === undefined ? fileName : ENCRYPTED_FILE_NAME;
   const [row] = await insertUpload(sql, tenantId, userId, {
     id: claimed.id,
     channelId,
-    fileName,
+    fileName: storedName,
+    encryptedName: key === undefined ? null : sealFileName(key, claimed.id, fileName),
     fileSize: request.size,
     fileType: request.contentType || 'application/octet-stream',
-    fileExtension: extensionOf(fileName),
+    fileExtension: extensionOf(storedName),
     bucket: storage.bucket,
-    key: toKey(tenantId, channelId, fileName),
+    key: toKey(tenantId, channelId, storedName),
     partSha256: request.partSha256.map((sha256) => Buffer.from(sha256)),
     urlMs: uploadUrlMs,
   });
@@ -120,6 +127,7 @@ async function claim(
 }
 
 async function findEarlier(
+  encryption: Deps['encryption'],
   sql: Sql,
   { tenantId, userId }: Caller,
   { channelId, requestId }: CreateRequest,
@@ -127,7 +135,8 @@ async function findEarlier(
 ): Promise<AttachmentRow> {
   const [earlier] = await findClaim(sql, tenantId, userId, requestId);
   if (earlier === undefined) throw errors.conflict();
-  if (earlier.method !== 'CreateUpload' || !earlier.payloadHash.equals(hash)) throw errors.requestIdReused();
+  if (earlier.method !== 'CreateUpload' || earlier.channelId !== channelId) throw errors.requestIdReused();
+  if (!(await encryption.isSameHash(earlier.payloadHash, hash, channelId))) throw errors.requestIdReused();
   const [row] = await findAttachment(sql, tenantId, userId, channelId, earlier.resourceId ?? 0n);
   return requireFound(row);
 }

@@ -3,6 +3,8 @@ import { type AttachmentSchema, ScanStatus } from '#gen/serp/discuss/v1/attachme
 import { columnEnum } from '../db/column-enum.ts';
 import { parseExactly } from '../db/exact-json.ts';
 import { toTimestamp } from '../db/time.ts';
+import type { Deps } from '../deps.ts';
+import { openFileNames } from '../encryption/content.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
 import type { AttachmentRow } from './sql.ts';
 
@@ -26,7 +28,18 @@ export function toAttachment(row: AttachmentRow): AttachmentInit {
     hasThumbnail: row.thumbnailUrl !== null,
     uploaded: row.uploadState === 'UPLOADED',
     createTime: toTimestamp(row.createdAt),
+    ...(row.encryptedName && { encryptedName: row.encryptedName }),
   };
+}
+
+/** The same with its decrypted name. */
+export async function openAttachment(
+  { encryption }: Pick<Deps, 'encryption'>,
+  row: AttachmentRow,
+): Promise<AttachmentInit> {
+  const attachment = toAttachment(row);
+  await openFileNames(encryption.keys, [attachment]);
+  return attachment;
 }
 
 /** The same as part of a message, whose id is not repeated. */
@@ -51,6 +64,7 @@ export function fromAttachmentsJson(json: string | null | undefined): Attachment
     hasThumbnail: file.thumbnail,
     uploaded: true,
     createTime: toTimestamp(file.created),
+    ...(file.encrypted_name && { encryptedName: Buffer.from(file.encrypted_name, 'base64') }),
   }));
 }
 
@@ -67,6 +81,7 @@ type StoredFile = {
   readonly height: bigint | null;
   readonly preview: string | null;
   readonly thumbnail: boolean;
+  readonly encrypted_name: string | null;
   readonly created: bigint;
 };
 
@@ -74,5 +89,7 @@ type StoredFile = {
 export function toAttachmentChanged(row: AttachmentRow, actorId: bigint, removed: boolean): PatchableEvent {
   const attachment = removed ? { id: row.id } : toMessageAttachment(row);
   const value = { messageId: row.messageId ?? 0n, attachment, removed };
-  return toPatchable({ channelId: row.channelId, actorId, change: { case: 'attachmentChanged', value } });
+  const encrypted = !removed && row.encryptedName !== null;
+  const change = { case: 'attachmentChanged', value } as const;
+  return toPatchable({ channelId: row.channelId, actorId, encrypted, change });
 }

@@ -6,6 +6,7 @@ import type { Config } from '../config.ts';
 import { toMetadataJson } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Sql } from '../db/types.ts';
+import type { Deps } from '../deps.ts';
 import type { Lookup } from '../directory/directory.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
@@ -41,13 +42,19 @@ export type ChannelResult = {
 /** What the functions of one transaction share. */
 export type TransactionParts = { readonly sql: Sql; readonly caller: Caller; readonly config: Config };
 
+/** What encrypts a channel. */
+type Encryption = Deps['encryption'];
+
 /** The same, of a transaction that adds members. `users` must have all of them. */
 export type AddParts = TransactionParts & { readonly users: Lookup };
+
+/** The same, of a transaction that may create a channel. */
+export type CreateParts = AddParts & { readonly encryption: Encryption };
 
 type MembersToAdd = { readonly userIds: readonly bigint[]; readonly role: Role };
 
 /** Creates a group, or returns the group that an earlier call with the same request id created. */
-export async function createGroup(parts: AddParts, request: GroupRequest): Promise<ChannelResult> {
+export async function createGroup(parts: CreateParts, request: GroupRequest): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const metadata = toMetadataJson('metadata', request.metadata);
@@ -65,6 +72,7 @@ export async function createGroup(parts: AddParts, request: GroupRequest): Promi
     isPrivate: request.private,
     metadata,
   });
+  if (request.encrypted) await parts.encryption.enable(sql, tenantId, claimed.id);
   const others = request.memberUserIds.filter((id) => id !== userId);
   return addMembers(parts, claimed.id, true, [
     { userIds: [userId], role: 'OWNER' },
@@ -86,7 +94,11 @@ async function findEarlierGroup(
 }
 
 /** Creates the direct channel of the caller and another user, or returns the one of a concurrent call. */
-export async function createDirect(parts: AddParts, otherId: bigint): Promise<ChannelResult> {
+export async function createDirect(
+  parts: CreateParts,
+  otherId: bigint,
+  encrypted: boolean,
+): Promise<ChannelResult> {
   const { sql, caller } = parts;
   const { tenantId, userId } = caller;
   const id = await insertIfAbsent(sql, tenantId, {
@@ -100,6 +112,7 @@ export async function createDirect(parts: AddParts, otherId: bigint): Promise<Ch
     metadata: null,
   });
   if (id !== undefined) {
+    if (encrypted) await parts.encryption.enable(sql, tenantId, id);
     return addMembers(parts, id, true, [
       { userIds: [userId], role: 'MEMBER' },
       { userIds: otherId === userId ? [] : [otherId], role: 'MEMBER' },

@@ -5,7 +5,7 @@ import {
   type ListChannelsRequestSchema,
   ListChannelsResponse_EntrySchema,
 } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { ContentState, type MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { columnEnum } from '../db/column-enum.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
@@ -91,6 +91,7 @@ function toPreview(row: ListRow): MessageInitShape<typeof MessageSchema> | undef
     rootMessageId: row.parentId ?? 0n,
     replyCount: row.threadCount,
     editTime: toTimestamp(row.editedAt),
+    contentState: row.isEncrypted ? ContentState.WITHHELD : ContentState.UNSPECIFIED,
   };
 }
 
@@ -118,6 +119,7 @@ type Preview = {
   readonly senderId: bigint;
   readonly messageType: string;
   readonly content: string;
+  readonly isEncrypted: boolean;
   readonly mentions: bigint[];
   readonly parentId: bigint | null;
   readonly threadCount: number;
@@ -213,7 +215,8 @@ function ofEntity(sql: Sql, tenantId: bigint, { entityType, entity }: ListFilter
 
 function previewColumns(sql: Sql) {
   return sql`
-    x.id as message_id, x.sender_id, x.message_type, left(x.content, 200) as content, x.mentions, x.parent_id,
+    x.id as message_id, x.sender_id, x.message_type, left(x.content, 200) as content,
+    x.encrypted_content is not null as is_encrypted, x.mentions, x.parent_id,
     x.thread_count, x.edited_at, x.post_seq as position, x.created_at as posted_at
   `;
 }

@@ -15,6 +15,7 @@ import { lockVisible, rejectArchived, rejectDirect, requireRole, requireVisible 
 import { batchHandlers } from './batch.ts';
 import { browseHandlers } from './browse.ts';
 import { createDirect, createGroup } from './create.ts';
+import { encryptionHandlers } from './encryption.ts';
 import { lifecycleHandlers } from './lifecycle.ts';
 import { listHandlers, type OnlineUsers } from './list.ts';
 import { moveHandlers } from './move.ts';
@@ -35,7 +36,7 @@ type UpdateRequest = MessageShape<typeof UpdateChannelRequestSchema>;
 export type ChannelDeps = Deps & { readonly presence: OnlineUsers };
 
 export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService> {
-  const { config, db, directory, relay } = deps;
+  const { config, db, directory, encryption, relay } = deps;
   return {
     ...listHandlers(deps),
     ...batchHandlers(deps),
@@ -44,19 +45,20 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
     ...topicHandlers(deps),
     ...moveHandlers(deps),
     ...tenantHandlers(deps),
+    ...encryptionHandlers(deps),
 
     async createChannel(request, call) {
       const { caller } = call;
       const users = await directory.lookUp(call, [caller.userId, ...request.memberUserIds]);
       const { channel, events, activities } = await db.transaction(call, (sql) =>
-        createGroup({ sql, caller, config, users }, request),
+        createGroup({ sql, caller, config, users, encryption }, request),
       );
       relay.publish(call.caller.tenantId, events);
       signalActivities(relay, activities);
       return { channel: toChannel(channel), membership: toOwnMembership(channel) };
     },
 
-    async getOrCreateDirectChannel({ userId: otherId }, call) {
+    async getOrCreateDirectChannel({ userId: otherId, encrypted }, call) {
       const { caller } = call;
       const { tenantId, userId } = caller;
       const [found] = await db.run(call, (sql) => findDirectChannel(sql, tenantId, userId, otherId));
@@ -64,7 +66,7 @@ export function channelRoutes(deps: ChannelDeps): Handlers<typeof ChannelService
         return { channel: toChannel(found), membership: toOwnMembership(found), created: false };
       const users = await directory.lookUp(call, [userId, otherId]);
       const { channel, created, events } = await db.transaction(call, (sql) =>
-        createDirect({ sql, caller, config, users }, otherId),
+        createDirect({ sql, caller, config, users, encryption }, otherId, encrypted),
       );
       relay.publish(call.caller.tenantId, events);
       return { channel: toChannel(channel), membership: toOwnMembership(channel), created };

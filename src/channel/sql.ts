@@ -23,6 +23,8 @@ export type ChannelRow = {
   readonly updatedAt: bigint;
   /** The channel that this one was merged into. */
   readonly mergedInto: bigint | null;
+  /** When its encryption was switched on; null if it was not. */
+  readonly encryptedAt: bigint | null;
   readonly headSeq: bigint;
 };
 
@@ -34,7 +36,8 @@ export function channelColumns(sql: Sql) {
   return sql`
     c.id, c.type, c.name, c.description, c.entity_type, c.entity_id, c.is_private, c.is_archived,
     c.member_count, c.message_count, c.last_message_at, c.metadata::text as channel_metadata,
-    c.created_by, c.created_at, c.updated_at, c.merged_into, c.event_seq as head_seq
+    c.created_by, c.created_at, c.updated_at, c.merged_into, c.encrypted_at,
+    c.event_seq as head_seq
   `;
 }
 

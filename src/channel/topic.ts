@@ -13,7 +13,7 @@ import type { Handlers } from '../rpc/call.ts';
 import { requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import { rejectArchived } from './access.ts';
-import { type AddParts, addMembers, type ChannelResult, insertIfAbsent } from './create.ts';
+import { addMembers, type ChannelResult, type CreateParts, insertIfAbsent } from './create.ts';
 import { type ChannelRow, channelColumns, type Entity, lockChannel, topicOf } from './sql.ts';
 import { toChannel, toEntity } from './view.ts';
 
@@ -22,7 +22,7 @@ type TopicRequest = MessageShape<typeof GetOrCreateTopicChannelRequestSchema>;
 
 const ATTEMPTS = 3;
 
-export function topicHandlers({ config, db, directory, relay }: Deps): TopicHandlers {
+export function topicHandlers({ config, db, directory, encryption, relay }: Deps): TopicHandlers {
   return {
     async getOrCreateTopicChannel(request, call) {
       const { caller } = call;
@@ -38,7 +38,7 @@ export function topicHandlers({ config, db, directory, relay }: Deps): TopicHand
       const { channel, created, events, activities } = await db.lockingTransaction(
         call,
         lockOf(entity),
-        (sql) => getOrCreateTopic({ sql, caller, config, users }, entity, request),
+        (sql) => getOrCreateTopic({ sql, caller, config, users, encryption }, entity, request),
       );
       relay.publish(call.caller.tenantId, events);
       signalActivities(relay, activities);
@@ -54,7 +54,7 @@ export function lockOf({ type, id }: Entity): Lock {
 
 /** Creates the channel of an entity if it has none, and adds the users as members. */
 async function getOrCreateTopic(
-  parts: AddParts,
+  parts: CreateParts,
   entity: Entity,
   request: TopicRequest,
 ): Promise<ChannelResult> {
@@ -77,6 +77,7 @@ async function getOrCreateTopic(
     metadata: toMetadataJson('metadata', request.metadata),
   });
   if (id === undefined) throw errors.conflict();
+  if (request.encrypted) await parts.encryption.enable(sql, tenantId, id);
   const owners = userId === 0n ? [] : [userId];
   const others = request.memberUserIds.filter((memberId) => memberId !== userId);
   return addMembers(parts, id, true, [

@@ -37,6 +37,7 @@ export function toChannel(row: ChannelRow): MessageInitShape<typeof ChannelSchem
     updateTime: toTimestamp(row.updatedAt),
     mergedIntoChannelId: row.mergedInto ?? 0n,
     etag: channelEtag(row),
+    encryptionTime: toTimestamp(row.encryptedAt),
   };
 }
 

@@ -4,17 +4,21 @@ import { purgeObjects } from '../attachment/purge.ts';
 import { type ScannerParts, scanFiles } from '../attachment/scanner.ts';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
+import type { Encryption } from '../encryption/encryption.ts';
 import { type OperationParts, runOperations } from '../operation/run.ts';
 import { indexMessages } from '../search/sql.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type PurgeParts, purge } from './purge.ts';
+import { rotateKeys } from './rotate-keys.ts';
 import { dropOldEvents, ensurePartitions, listTableStats, pruneRequestIds, settleUnread } from './sql.ts';
 
 const SETTLE_BATCH = 500;
 const INDEX_BATCH = 2_000;
 const PRUNE_MS = 30_000;
 
-export type JobParts = Omit<PurgeParts, 'isClosed'> & ScannerParts & Omit<OperationParts, 'isClosed'>;
+export type JobParts = Omit<PurgeParts, 'isClosed'> &
+  ScannerParts &
+  Omit<OperationParts, 'isClosed'> & { readonly encryption: Encryption };
 
 /** Periodic jobs. Every instance runs them: each step is one bounded, idempotent statement, so no leader is needed. */
 export class Jobs {
@@ -44,6 +48,7 @@ export class Jobs {
     this.#repeat('scan', this.#config.scan.intervalMs, () => this.#scan());
     this.#repeat('objects', this.#config.attachment.purgeIntervalMs, () => this.#purgeObjects());
     this.#repeat('operations', this.#config.operation.pollMs, () => this.#runOperations());
+    this.#repeat('keys', this.#config.encryption.rotationIntervalMs, () => this.#rotateKeys());
     this.#repeat('retain', this.#config.retention.intervalMs, () => this.#retain());
   }
 
@@ -118,6 +123,12 @@ export class Jobs {
 
   async #runOperations(): Promise<void> {
     await runOperations({ ...this.#parts, log: this.#log, isClosed: () => this.#closed });
+  }
+
+  async #rotateKeys(): Promise<void> {
+    const { encryption, config } = this.#parts;
+    const isClosed = () => this.#closed;
+    await rotateKeys({ pool: this.#pool, encryption, config, log: this.#log, isClosed });
   }
 
   async #retain(): Promise<void> {

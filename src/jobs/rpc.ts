@@ -1,13 +1,20 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
+import { keyHandlers } from './keys.ts';
 import { previewPurge, purge, type RetentionResult } from './purge.ts';
 import { ruleHandlers } from './rules.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds } from './sql.ts';
 
 type JobHandlers = Pick<
   Handlers<typeof AdminService>,
-  'ensurePartitions' | 'runRetention' | 'listRetentionRuns' | 'setRetention' | 'listRetentionRules'
+  | 'ensurePartitions'
+  | 'runRetention'
+  | 'listRetentionRuns'
+  | 'setRetention'
+  | 'listRetentionRules'
+  | 'startKeyRotation'
+  | 'listKeyRotations'
 >;
 
 const PURGE_MS = 5_000;
@@ -17,6 +24,7 @@ export function jobRoutes(deps: Deps): JobHandlers {
   const { config, db, relay } = deps;
   return {
     ...ruleHandlers(deps),
+    ...keyHandlers(deps),
 
     async ensurePartitions(_request, call) {
       const rows = await db.run(call, ensurePartitions);

@@ -5,6 +5,7 @@ import {
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import { openMessages } from '../encryption/content.ts';
 import { joinReader } from '../membership/sql.ts';
 import { toBatch } from '../rpc/batch.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
@@ -13,7 +14,7 @@ import { toMessage } from './view.ts';
 
 type BatchHandlers = Pick<Handlers<typeof MessageService>, 'batchGetMessages'>;
 
-export function batchHandlers({ db }: Deps): BatchHandlers {
+export function batchHandlers({ db, encryption }: Deps): BatchHandlers {
   return {
     async batchGetMessages({ messageIds }, call) {
       const rows = await db.run(call, (sql) => listMessages(sql, call.caller, messageIds));
@@ -23,6 +24,10 @@ export function batchHandlers({ db }: Deps): BatchHandlers {
         return row === undefined ? undefined : { message: toMessage(row), headSeq: row.headSeq };
       });
       const { entries, missing, remaining } = batch;
+      await openMessages(
+        encryption.keys,
+        entries.flatMap(({ message }) => message ?? []),
+      );
       return { entries, missingMessageIds: missing, remainingMessageIds: remaining };
     },
   };

@@ -143,6 +143,8 @@ type Entity = {
   readonly isDeleted?: boolean | undefined;
   readonly metadata?: string | undefined;
   readonly notice?: string | undefined;
+  /** Base64. */
+  readonly encryptedContent?: string | undefined;
   readonly reactions?: string | undefined;
   readonly votes?: string | undefined;
   readonly attachments?: string | undefined;
@@ -172,6 +174,7 @@ function toEntity(row: MessageRow): Entity {
     isDeleted: row.isDeleted || undefined,
     metadata: row.metadata ?? undefined,
     notice: row.notice ?? undefined,
+    encryptedContent: row.encryptedContent?.toString('base64'),
     reactions: row.reactions === '[]' ? undefined : row.reactions,
     votes: row.votes ?? undefined,
     attachments: row.attachments ?? undefined,
@@ -203,6 +206,8 @@ function toRow(channelId: bigint, entity: Entity): MessageRow {
     isDeleted: entity.isDeleted ?? false,
     metadata: entity.metadata ?? null,
     notice: entity.notice ?? null,
+    encryptedContent:
+      entity.encryptedContent === undefined ? null : Buffer.from(entity.encryptedContent, 'base64'),
     reactions: entity.reactions ?? '[]',
     votes: entity.votes ?? null,
     attachments: entity.attachments ?? null,

@@ -99,6 +99,7 @@ export function toTombstone(row: MessageRow, deletedAt: bigint, deletedBy: bigin
     pinnedAt: null,
     pinnedBy: null,
     notice: null,
+    encryptedContent: null,
   };
 }
 

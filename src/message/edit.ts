@@ -1,23 +1,22 @@
 import { isDeepStrictEqual } from 'node:util';
-import type { MessageInitShape, MessageShape } from '@bufbuild/protobuf';
+import type { MessageShape } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
-import { MessageVersionSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { EditMessageRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { recordMentions } from '../activity/sql.ts';
 import { signalActivities } from '../activity/view.ts';
 import type { Config } from '../config.ts';
 import { fromMetadataJson, toMetadataJson } from '../db/metadata.ts';
-import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import { openOne, sealContent } from '../encryption/content.ts';
+import type { DataKeys } from '../encryption/data-keys.ts';
+import type { DataKey } from '../encryption/envelope.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
-import { joinReader } from '../membership/sql.ts';
 import type { Caller, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { maskPaths } from '../rpc/field-mask.ts';
-import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 import { allowedMentions, ignoredMentions, lockMessage, rejectDeleted, requireContent } from './access.ts';
 import type { MessageCache } from './cache.ts';
 import { findAudience, type LockedRow, type MessageRow, messageColumns, nextSeq } from './sql.ts';
@@ -27,7 +26,7 @@ type EditRequest = MessageShape<typeof EditMessageRequestSchema>;
 
 const HOUR_MS = 3_600_000n;
 
-type EditHandlers = Pick<Handlers<typeof MessageService>, 'editMessage' | 'listEdits'>;
+type EditHandlers = Pick<Handlers<typeof MessageService>, 'editMessage'>;
 
 export function editHandlers(deps: Deps & { readonly messageCache: MessageCache }): EditHandlers {
   return {
@@ -36,25 +35,14 @@ export function editHandlers(deps: Deps & { readonly messageCache: MessageCache 
       const { message, events, activities } = await deps.db.lockingTransaction(
         call,
         request.channelId,
-        (sql) => edit(sql, call.caller, deps.config, request),
+        (sql) => edit(sql, call.caller, deps, request),
       );
       deps.messageCache.forget(request.channelId, events[0]?.seq);
       deps.relay.publish(call.caller.tenantId, events);
       signalActivities(deps.relay, activities);
       const asked = request.updateMask?.paths.includes('mention_user_ids') ? request.mentionUserIds : [];
-      return { message: toMessage(message), ignoredMentionUserIds: ignoredMentions(asked, message.mentions) };
-    },
-
-    async listEdits({ channelId, messageId, pageSize, pageToken }, call) {
-      const before = fromPageToken(pageToken, 1)?.[0] ?? null;
-      const rows = await deps.db.run(call, (sql) =>
-        listVersions(sql, call.caller, { channelId, messageId }, before, pageSize + 1),
-      );
-      if (rows.length === 0) throw errors.messageNotFound();
-      const found = rows.flatMap((row) => (row.version === null ? [] : [row]));
-      const keysOf = ({ version }: VersionRow) => [BigInt(version)];
-      const { items, nextPageToken } = pageOfItems(found, pageSize, MessageVersionSchema, toVersion, keysOf);
-      return { versions: items, nextPageToken };
+      const shown = await openOne(deps.encryption.keys, toMessage(message));
+      return { message: shown, ignoredMentionUserIds: ignoredMentions(asked, message.mentions) };
     },
   };
 }
@@ -67,14 +55,21 @@ type Edited = {
 };
 
 /** Edits a message and stores its earlier version. No events when nothing changes. */
-async function edit(sql: Sql, caller: Caller, config: Config, request: EditRequest): Promise<Edited> {
-  const before = await lockMessage(sql, caller, request.channelId, request.messageId);
-  requireEditable(config, caller, before);
+async function edit(
+  sql: Sql,
+  caller: Caller,
+  { config, encryption }: Deps,
+  request: EditRequest,
+): Promise<Edited> {
+  const stored = await lockMessage(sql, caller, request.channelId, request.messageId);
+  requireEditable(config, caller, stored);
+  const before = await openRow(encryption.keys, stored);
   const content = await toContent(sql, caller, request, before);
-  if (isSame(before, content)) return { message: before, events: [], activities: null };
+  if (isSame(before, content)) return { message: stored, events: [], activities: null };
+  const key = await encryption.keyById(stored.dataKeyId, stored.channelId);
   const { tenantId, userId } = caller;
   await Promise.all([insertVersion(sql, tenantId, before.id), deleteOldVersions(sql, tenantId, before.id)]);
-  const [message] = await updateContent(sql, tenantId, before.id, content);
+  const [message] = await updateContent(sql, tenantId, before.id, encryptContent(key, before.id, content));
   if (message === undefined) throw errors.messageNotFound();
   const edited = toMessageEdited(message, userId);
   const events = await appendEvent(sql, message.channelId, 'MESSAGE_EDITED', userId, edited, message.id);
@@ -130,17 +125,32 @@ function isSame(before: MessageRow, { content, mentions, metadata }: Content): b
   );
 }
 
+/** A message with its plaintext, from which an edit that changes a part of it proceeds. */
+async function openRow(keys: DataKeys, row: LockedRow): Promise<LockedRow> {
+  if (row.encryptedContent === null) return row;
+  const { content = '', metadata } = await openOne(keys, toMessage(row));
+  return { ...row, content, metadata: metadata === undefined ? null : JSON.stringify(metadata) };
+}
+
+function encryptContent(key: DataKey | undefined, messageId: bigint, content: Content): StoredContent {
+  if (key === undefined) return { ...content, encrypted: null };
+  const { content: text, mentions } = content;
+  const metadata = fromMetadataJson(content.metadata);
+  const encrypted = sealContent(key, messageId, { content: text, ...(metadata && { metadata }) });
+  return { content: '', mentions, metadata: null, encrypted };
+}
+
 const VERSIONS_KEPT = 100;
 
 /** Stores the current content of a message as an earlier version. */
 function insertVersion(sql: Sql, tenantId: bigint, messageId: bigint): PendingQuery<never[]> {
   return sql<never[]>`
     insert into message_edits
-      (tenant_id, message_id, version, channel_id, content, mentions, metadata, created_at)
+      (tenant_id, message_id, version, channel_id, content, mentions, metadata, encrypted_content, created_at)
     select
       m.tenant_id, m.id,
       1 + coalesce((select max(e.version) from message_edits e where e.tenant_id = ${tenantId} and e.message_id = m.id), 0),
-      m.channel_id, m.content, m.mentions, m.metadata, coalesce(m.edited_at, m.created_at)
+      m.channel_id, m.content, m.mentions, m.metadata, m.encrypted_content, coalesce(m.edited_at, m.created_at)
     from messages m
     where m.id = ${messageId}
       and m.tenant_id = ${tenantId}
@@ -168,11 +178,13 @@ type Content = {
   readonly metadata: string | null;
 };
 
+type StoredContent = Content & { readonly encrypted: Buffer | null };
+
 function updateContent(
   sql: Sql,
   tenantId: bigint,
   messageId: bigint,
-  { content, mentions, metadata }: Content,
+  { content, mentions, metadata, encrypted }: StoredContent,
 ): PendingQuery<MessageRow[]> {
   return sql<MessageRow[]>`
     update messages m
@@ -180,6 +192,7 @@ function updateContent(
       content = ${content},
       mentions = ${sql.array([...mentions], 1016)},
       metadata = ${metadata}::text::jsonb,
+      encrypted_content = ${encrypted},
       is_edited = true,
       edited_at = t.now,
       updated_at = t.now,
@@ -194,58 +207,9 @@ function updateContent(
   `;
 }
 
-type VersionRow = {
-  readonly version: number;
-  readonly content: string;
-  readonly mentions: bigint[];
-  readonly metadata: string | null;
-  readonly createdAt: bigint;
-};
-
-/**
- * Earlier versions of a message, latest first, from the one before a version on. One row without version when there are
- * none, no row when the message is not visible.
- */
-function listVersions(
-  sql: Sql,
-  caller: Caller,
-  { channelId, messageId }: { readonly channelId: bigint; readonly messageId: bigint },
-  before: bigint | null,
-  limit: number,
-): PendingQuery<(VersionRow | { readonly version: null })[]> {
-  const { tenantId } = caller;
-  return sql<(VersionRow | { readonly version: null })[]>`
-    select e.version, e.content, e.mentions, e.metadata::text, e.created_at
-    from messages m
-    join channels c on c.id = m.channel_id
-    ${joinReader(sql, caller)}
-    left join message_edits e
-      on e.tenant_id = m.tenant_id
-      and e.message_id = m.id
-      and not m.is_deleted
-      ${before === null ? sql`` : sql`and e.version < ${before}::int`}
-    where m.id = ${messageId}
-      and m.channel_id = ${channelId}
-      and m.tenant_id = ${tenantId}
-      and c.tenant_id = ${tenantId}
-      and c.deleted_at is null
-    order by e.version desc
-    limit ${limit}
-  `;
-}
-
-function toVersion(row: VersionRow): MessageInitShape<typeof MessageVersionSchema> {
-  return {
-    version: row.version,
-    content: row.content,
-    mentionUserIds: row.mentions,
-    metadata: fromMetadataJson(row.metadata),
-    writeTime: toTimestamp(row.createdAt),
-  };
-}
-
 /** The event that a message was edited. */
 export function toMessageEdited(row: MessageRow, actorId: bigint): PatchableEvent {
   const change = { case: 'messageEdited', value: { message: toMessage(row) } } as const;
-  return toPatchable({ channelId: row.channelId, actorId, change });
+  const encrypted = row.encryptedContent !== null;
+  return toPatchable({ channelId: row.channelId, actorId, encrypted, change });
 }

@@ -105,7 +105,7 @@ function firstMessages(
       from (
         select
           m.*,
-          sum(case when m.is_deleted then 0 else octet_length(m.content) end)
+          sum(case when m.is_deleted then 0 else octet_length(m.content) + coalesce(octet_length(m.encrypted_content), 0) end)
             over (order by ${order} rows between unbounded preceding and 1 preceding) as earlier_bytes
         from messages m
         ${where}

@@ -2,6 +2,7 @@ import type { MessageShape } from '@bufbuild/protobuf';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import type { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { Deps } from '../deps.ts';
+import { openPage } from '../encryption/content.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
@@ -21,7 +22,9 @@ type HistoryHandlers = Pick<Handlers<typeof MessageService>, 'listMessages'>;
 export function historyHandlers(deps: HistoryDeps): HistoryHandlers {
   return {
     async listMessages(request, call) {
-      return readHistory(deps, call, request.channelId, toPage(request));
+      const response = await readHistory(deps, call, request.channelId, toPage(request));
+      await openPage(deps.encryption.keys, response.messages);
+      return response;
     },
   };
 }

@@ -9,7 +9,15 @@ import { toMessageAttachment } from '../attachment/view.ts';
 import { toMetadata } from '../db/metadata.ts';
 import { hashRequest } from '../db/request-hash.ts';
 import type { Deps } from '../deps.ts';
-import { PLACEHOLDER_COUNT, PLACEHOLDER_ID, placeholderTime, toPatchable } from '../event/log/wire.ts';
+import { openFileNames, sealContent, withoutContent } from '../encryption/content.ts';
+import type { DataKey } from '../encryption/envelope.ts';
+import {
+  type PatchableEvent,
+  PLACEHOLDER_COUNT,
+  PLACEHOLDER_ID,
+  placeholderTime,
+  toPatchable,
+} from '../event/log/wire.ts';
 import type { Call, Caller } from '../rpc/call.ts';
 import { isManager, requireTenant } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
@@ -30,7 +38,8 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
   requireSendable(call.caller, request);
   requireOpenPoll(request, deps.now());
   const metadata = toMetadata('metadata', request.metadata);
-  const [rootMessageId, mentions, files] = await Promise.all([
+  const [key, rootMessageId, mentions, files] = await Promise.all([
+    findKey(deps, call, request),
     findThread(deps, call, request),
     findMentions(deps, call, request),
     findSendable((run) => deps.db.run(call, run), call.caller, request.channelId, request.attachmentIds),
@@ -52,8 +61,49 @@ export async function prepareMessage(deps: Deps, call: Call, request: SendReques
     poll: poll === undefined ? undefined : toPoll(poll, null),
     attachments: files.map(toMessageAttachment),
   };
+  if (key !== undefined) return encryptMessage({ deps, key, request, call, message, files });
   const stored = poll === undefined ? metadata : { ...metadata, ...poll };
   return { message, item: toItem(request, call, message, stored, files) };
+}
+
+/** The key of an encrypted channel. */
+function findKey({ db, encryption }: Deps, call: Call, { channelId }: SendRequest) {
+  return encryption.keyOf((run) => db.run(call, run), call.caller.tenantId, channelId);
+}
+
+type EncryptParts = {
+  readonly deps: Deps;
+  readonly key: DataKey;
+  readonly request: SendRequest;
+  readonly call: Call;
+  readonly message: Message;
+  readonly files: readonly AttachmentRow[];
+};
+
+/** The same for an encrypted channel: the item contains the content in encrypted form only. */
+async function encryptMessage(parts: EncryptParts): Promise<NewMessage> {
+  const { deps, key, request, call, message, files } = parts;
+  const stripped = withoutContent(message);
+  const { poll } = request;
+  const stored =
+    poll === undefined
+      ? undefined
+      : { [POLL_DATA]: toPollJson({ ...poll, options: poll.options.map(() => '') }) };
+  const item = toItem(request, call, stripped, stored, []);
+  await openFileNames(deps.encryption.keys, message.attachments ?? []);
+  return {
+    message,
+    item: {
+      ...item,
+      attachments: files.map(toReference),
+      payloadHash: deps.encryption.protectHash(key, item.payloadHash),
+      encrypt(messageId) {
+        const content = sealContent(key, messageId, message);
+        const event = toEvent(request, call.caller, { ...stripped, encryptedContent: content }, true);
+        return { messageId, dataKeyId: key.id, content, event };
+      },
+    },
+  };
 }
 
 function typeOf({ type }: SendRequest, files: readonly AttachmentRow[]): MessageType {
@@ -145,20 +195,7 @@ function toItem(
   files: readonly AttachmentRow[],
 ): SendItem {
   const { rootMessageId = 0n, mentionUserIds = [] } = message;
-  const count = rootMessageId === 0n ? 0 : PLACEHOLDER_COUNT;
-  const event = toPatchable({
-    channelId: request.channelId,
-    actorId: caller.userId,
-    change: {
-      case: 'messageCreated',
-      value: {
-        message,
-        requestId: request.requestId,
-        threadReplyCount: count,
-        threadParticipantCount: count,
-      },
-    },
-  });
+  const event = toEvent(request, caller, message, false);
   return {
     tenantId: caller.tenantId,
     userId: caller.userId,
@@ -168,14 +205,36 @@ function toItem(
     requestId: request.requestId,
     payloadHash: hashRequest(request),
     type: toTypeColumn(message.type ?? MessageType.TEXT),
-    content: request.content,
+    content: message.content ?? '',
     mentions: mentionUserIds,
     mentionScope: toScopeColumn(message.mentionScope ?? MentionScope.UNSPECIFIED),
     parentId: rootMessageId,
     alsoInChannel: message.alsoInChannel ?? false,
     metadata: metadata === undefined ? null : JSON.stringify(metadata),
     ...event,
-    attachments: files.map(({ id, version }) => ({ id: id.toString(), version })),
+    attachments: files.map(toReference),
     fileNames: files.map(({ fileName }) => fileName).join(' '),
   };
+}
+
+function toReference({ id, version }: AttachmentRow) {
+  return { id: id.toString(), version };
+}
+
+function toEvent(
+  { channelId, requestId }: SendRequest,
+  { userId }: Caller,
+  message: Message,
+  encrypted: boolean,
+): PatchableEvent {
+  const count = (message.rootMessageId ?? 0n) === 0n ? 0 : PLACEHOLDER_COUNT;
+  return toPatchable({
+    channelId,
+    actorId: userId,
+    encrypted,
+    change: {
+      case: 'messageCreated',
+      value: { message, requestId, threadReplyCount: count, threadParticipantCount: count },
+    },
+  });
 }

@@ -1,4 +1,5 @@
 import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { openOne } from '../encryption/content.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { batchHandlers } from './batch.ts';
@@ -9,6 +10,7 @@ import { historyHandlers } from './history.ts';
 import { type SendDeps, sendHandlers } from './send.ts';
 import { sendItemHandlers } from './send-items.ts';
 import { findMessage } from './sql.ts';
+import { versionHandlers } from './versions.ts';
 import { toMessage } from './view.ts';
 
 export type MessageDeps = SendDeps & { readonly messageCache: MessageCache };
@@ -34,11 +36,12 @@ export function messageRoutes(deps: MessageDeps): MessageHandlers {
     ...historyHandlers(deps),
     ...editHandlers(deps),
     ...deleteHandlers(deps),
+    ...versionHandlers(deps),
 
     async getMessage({ channelId, messageId }, call) {
       const [row] = await deps.db.run(call, (sql) => findMessage(sql, call.caller, channelId, messageId));
       if (row === undefined) throw errors.messageNotFound();
-      return { message: toMessage(row) };
+      return { message: await openOne(deps.encryption.keys, toMessage(row)) };
     },
   };
 }

@@ -11,7 +11,7 @@ import type { Call } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type SpanContext, type Tracer, traced } from '../telemetry/tracing.ts';
-import { type SendItem, type SentRow, sendMessages } from './send-sql.ts';
+import { encryptItems, type SendItem, type SentRow, sendMessages } from './send-sql.ts';
 
 export type SendQueueParts = {
   readonly db: Database;
@@ -180,7 +180,10 @@ export class SendQueue {
   }
 
   async #write({ lockedChannel }: Shard, batch: readonly QueuedMessage[]): Promise<readonly SentRow[]> {
-    const items = batch.map(({ item }) => item);
+    const items = await encryptItems(
+      this.#db.writes,
+      batch.map(({ item }) => item),
+    );
     if (lockedChannel === undefined) return sendMessages(this.#db.writes, items, false);
     return this.#db.runForCallers(lockedChannel.tenantId, (sql) => sendMessages(sql, items, true));
   }

@@ -1,5 +1,6 @@
 import type { PendingQuery } from 'postgres';
 import { array, type Sql } from '../db/types.ts';
+import type { PatchableEvent } from '../event/log/wire.ts';
 
 /** One message of a batch, as `send_messages` reads it. */
 export type SendItem = {
@@ -28,6 +29,17 @@ export type SendItem = {
   readonly attachments: readonly { readonly id: string; readonly version: number }[];
   /** Words that a search finds, besides the content. */
   readonly fileNames: string;
+  /** Encrypts the content for the id of the message; undefined in a channel that is not encrypted. */
+  readonly encrypt?: (messageId: bigint) => EncryptedParts;
+  readonly encrypted?: EncryptedParts;
+};
+
+/** What an encrypted message has instead of its content. */
+export type EncryptedParts = {
+  readonly messageId: bigint;
+  readonly dataKeyId: bigint;
+  readonly content: Buffer;
+  readonly event: PatchableEvent;
 };
 
 export type SentRow = {
@@ -41,7 +53,9 @@ export type SentRow = {
     | 'ATTACHMENT_NOT_FOUND'
     | 'ATTACHMENT_CHANGED'
     | 'REPEATED'
-    /** Another transaction has locked the channel; only without `isWaiting`. */
+    /** The channel is encrypted with another key, or was not encrypted before. */
+    | 'KEY_CHANGED'
+    /** Another transaction has locked the channel (only without `isWaiting`), or posted a message with a higher id. */
     | 'CHANNEL_BUSY'
     | null;
   readonly messageId: bigint;
@@ -117,15 +131,41 @@ export function sendMessages(
         items.map(({ messageOffset }) => messageOffset),
         array.int,
       )},
-      ${items.every(isPlain) ? sql`null, null, null, null, null, null, null` : additions(sql, items)},
+      ${items.every(isPlain) ? sql`null, null, null, null, null, null, null, null, null, null` : additions(sql, items)},
       ${isWaiting}
     )
   `;
 }
 
+/**
+ * Reserves ids for the encrypted messages of a batch and encrypts their content for these ids. Immediately before the
+ * batch, so that ids of a channel are in the order of its messages.
+ */
+export async function encryptItems(sql: Sql, items: readonly SendItem[]): Promise<readonly SendItem[]> {
+  const count = items.filter(({ encrypt }) => encrypt !== undefined).length;
+  if (count === 0) return items;
+  const ids = await sql<{ id: bigint }[]>`
+    select nextval('messages_id_seq') as id
+    from generate_series(1, ${count}::int)
+  `;
+  let used = 0;
+  return items.map((item) => {
+    if (item.encrypt === undefined) return item;
+    const encrypted = item.encrypt(ids[used]?.id ?? 0n);
+    used += 1;
+    return { ...item, ...encrypted.event, encrypted };
+  });
+}
+
 /** Without anything that only few messages have. */
-export function isPlain({ mentions, mentionScope, parentId, attachments }: SendItem): boolean {
-  return mentions.length === 0 && mentionScope === null && parentId === 0n && attachments.length === 0;
+export function isPlain({ mentions, mentionScope, parentId, attachments, encrypt }: SendItem): boolean {
+  return (
+    mentions.length === 0 &&
+    mentionScope === null &&
+    parentId === 0n &&
+    attachments.length === 0 &&
+    encrypt === undefined
+  );
 }
 
 function sendMessage(sql: Sql, item: SendItem, isWaiting: boolean): PendingQuery<SentRow[]> {
@@ -171,6 +211,24 @@ function additions(sql: Sql, items: readonly SendItem[]) {
     ${sql.array(
       items.map(({ userName }) => userName),
       array.text,
+    )},
+    ${items.some(({ encrypted }) => encrypted !== undefined) ? encryptedParts(sql, items) : sql`null, null, null`}
+  `;
+}
+
+function encryptedParts(sql: Sql, items: readonly SendItem[]) {
+  return sql`
+    ${sql.array(
+      items.map(({ encrypted }) => encrypted?.dataKeyId ?? 0n),
+      array.bigint,
+    )},
+    ${sql.array(
+      items.map(({ encrypted }) => encrypted?.messageId ?? 0n),
+      array.bigint,
+    )},
+    ${sql.array(
+      items.map(({ encrypted }) => encrypted?.content ?? Buffer.alloc(0)),
+      array.bytea,
     )}
   `;
 }

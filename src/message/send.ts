@@ -13,6 +13,7 @@ import { hashRequest } from '../db/request-hash.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import { openOne } from '../encryption/content.ts';
 import { postedMessage } from '../event/log/wire.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
 import { EncodedResponse } from '../rpc/encoded-response.ts';
@@ -74,6 +75,10 @@ async function post(
     case 'ATTACHMENT_CHANGED':
       if (attempt === ATTEMPTS) throw errors.conflict();
       return post(deps, call, request, attempt + 1);
+    case 'KEY_CHANGED':
+      if (attempt === ATTEMPTS) throw errors.conflict();
+      deps.encryption.forget(request.channelId);
+      return post(deps, call, request, attempt + 1);
     case 'ATTACHMENT_NOT_FOUND':
       throw errors.attachmentNotFound();
     case 'REPEATED':
@@ -122,8 +127,10 @@ async function findSent(deps: Deps, call: Call, request: SendRequest): Promise<M
   const { tenantId, userId } = call.caller;
   const [row] = await deps.db.run(call, (sql) => findSentMessage(sql, tenantId, userId, request.requestId));
   if (row === undefined) return undefined;
-  if (!row.payloadHash.equals(hashRequest(request))) throw errors.requestIdReused();
-  return toMessage(row.isVisible ? row : asPosted(row));
+  const hash = hashRequest(request);
+  if (!(await deps.encryption.isSameHash(row.payloadHash, hash, row.channelId)))
+    throw errors.requestIdReused();
+  return openOne(deps.encryption.keys, toMessage(row.isVisible ? row : asPosted(row)));
 }
 
 function asPosted(row: MessageRow): MessageRow {

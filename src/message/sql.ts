@@ -44,6 +44,7 @@ export type DetailColumns = ThreadColumns & {
   readonly deletedBy: bigint | null;
   /** JSON text; null for messages that are not notices. */
   readonly notice: string | null;
+  readonly encryptedContent: Buffer | null;
 };
 
 export type MessageRow = PreviewRow & DetailColumns;
@@ -65,6 +66,7 @@ export function messageColumns(sql: Sql) {
     case when m.message_type = 'POLL' and not m.is_deleted then poll_results(m.channel_id, m.id) end as votes,
     case when m.message_type in ('IMAGE', 'FILE') and not m.is_deleted then message_attachments(m.id) end as attachments,
     case when m.is_deleted then null else m.notice::text end as notice,
+    case when m.is_deleted then null else m.encrypted_content end as encrypted_content,
     m.pinned_at, m.pinned_by, m.post_seq, m.created_at
   `;
 }
@@ -100,6 +102,8 @@ export type LockedRow = MessageRow & {
   readonly isPrivate: boolean;
   readonly isArchived: boolean;
   readonly mergedInto: bigint | null;
+  /** Of the channel; null if it is not encrypted. */
+  readonly dataKeyId: bigint | null;
   readonly role: Role | null;
   /** Whether the caller may not post; null for callers who are not members. */
   readonly isRestricted: boolean | null;
@@ -117,7 +121,7 @@ export function findLocked(
   return sql<LockedRow[]>`
     select
       ${messageColumns(sql)},
-      c.type as channel_type, c.is_private, c.is_archived, c.merged_into, me.role,
+      c.type as channel_type, c.is_private, c.is_archived, c.merged_into, c.data_key_id, me.role,
       is_restricted(me.status, me.restricted_until) as is_restricted, now_ms() as now
     from messages m
     join channels c on c.id = m.channel_id

@@ -47,6 +47,7 @@ export function toMessage(row: PreviewRow & Partial<DetailColumns>): MessageInit
     pinnerId: row.pinnedBy ?? 0n,
     notice,
     attachments: fromAttachmentsJson(row.attachments),
+    ...(row.encryptedContent ? { encryptedContent: row.encryptedContent } : {}),
   };
 }
 

@@ -3,6 +3,7 @@ import type { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts'
 import { requireRole } from '../channel/access.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import { openOne, openPage } from '../encryption/content.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { lockMessage, rejectDeleted } from '../message/access.ts';
@@ -17,7 +18,7 @@ import { toPinChanged } from './view.ts';
 type PinHandlers = Pick<Handlers<typeof MessageService>, 'pinMessage' | 'unpinMessage' | 'listPins'>;
 type Changed = { readonly message: MessageRow; readonly events: readonly LoggedEvent[] };
 
-export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
+export function pinRoutes({ db, relay, config, encryption }: Deps): PinHandlers {
   return {
     async pinMessage({ channelId, messageId }, call) {
       const { tenantId, userId } = call.caller;
@@ -35,7 +36,7 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
         },
       );
       relay.publish(call.caller.tenantId, events);
-      return { message: toMessage(message) };
+      return { message: await openOne(encryption.keys, toMessage(message)) };
     },
 
     async unpinMessage({ channelId, messageId }, call) {
@@ -50,7 +51,7 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
         },
       );
       relay.publish(call.caller.tenantId, events);
-      return { message: toMessage(message) };
+      return { message: await openOne(encryption.keys, toMessage(message)) };
     },
 
     async listPins({ channelId, pageSize, pageToken }, call) {
@@ -61,6 +62,7 @@ export function pinRoutes({ db, relay, config }: Deps): PinHandlers {
       const { items, nextPageToken } = pageOfItems(pins, pageSize, MessageSchema, toMessage, (last) => [
         last.pinSeq,
       ]);
+      await openPage(encryption.keys, items);
       return { messages: items, nextPageToken };
     },
   };

@@ -5,11 +5,13 @@ import { requireRole } from '../channel/access.ts';
 import { fromMetadataJson } from '../db/metadata.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
+import { openOne } from '../encryption/content.ts';
+import type { DataKeys } from '../encryption/data-keys.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
 import { lockMessage, rejectDeleted } from '../message/access.ts';
 import { findMessage, type MessageRow } from '../message/sql.ts';
-import { type PollData, readPoll, toPoll } from '../message/view.ts';
+import { type PollData, readPoll, toMessage } from '../message/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { deleteOtherVotes, insertVotes, listVotes, updatePoll } from './sql.ts';
@@ -20,13 +22,14 @@ const NO_ACTOR = 0n;
 
 type PollHandlers = Pick<Handlers<typeof MessageService>, 'votePoll' | 'closePoll' | 'getPoll'>;
 type Poll = MessageInitShape<typeof PollSchema>;
-type Changed = { readonly poll: Poll; readonly events: readonly LoggedEvent[] };
+/** The message of a poll after a change. */
+type Changed = { readonly row: MessageRow; readonly events: readonly LoggedEvent[] };
 
-export function pollRoutes({ db, relay }: Deps): PollHandlers {
+export function pollRoutes({ db, relay, encryption }: Deps): PollHandlers {
   return {
     async votePoll(request, call) {
       const { tenantId, userId } = call.caller;
-      const { poll, events } = await db.lockingTransaction(
+      const { row, events } = await db.lockingTransaction(
         call,
         request.channelId,
         async (sql): Promise<Changed> => {
@@ -37,24 +40,24 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
             deleteOtherVotes(sql, tenantId, userId, request),
             insertVotes(sql, tenantId, userId, request),
           ]);
-          if (removed.count + added.count === 0) return { poll: toResults(row), events: [] };
+          if (removed.count + added.count === 0) return { row, events: [] };
           const { anonymous } = requirePoll(row);
           return change(sql, tenantId, anonymous ? NO_ACTOR : userId, row.id, null);
         },
       );
       relay.publish(call.caller.tenantId, events);
-      return { poll };
+      return { poll: await toResults(encryption.keys, row) };
     },
 
     async closePoll({ channelId, messageId }, call) {
-      const { poll, events } = await db.lockingTransaction(call, channelId, async (sql): Promise<Changed> => {
+      const { row, events } = await db.lockingTransaction(call, channelId, async (sql): Promise<Changed> => {
         const row = await lockMessage(sql, call.caller, channelId, messageId);
         if (row.senderId !== call.caller.userId) requireRole(call.caller, row, 'ADMIN');
-        if (requirePoll(row).closedAt !== null) return { poll: toResults(row), events: [] };
+        if (requirePoll(row).closedAt !== null) return { row, events: [] };
         return change(sql, call.caller.tenantId, call.caller.userId, row.id, row.now);
       });
       relay.publish(call.caller.tenantId, events);
-      return { poll };
+      return { poll: await toResults(encryption.keys, row) };
     },
 
     async getPoll({ channelId, messageId }, call) {
@@ -66,7 +69,10 @@ export function pollRoutes({ db, relay }: Deps): PollHandlers {
         ]);
         if (row === undefined) throw errors.messageNotFound();
         requirePoll(row);
-        return { poll: toResults(row), ownOptionIds: votes.map(({ optionId }) => optionId) };
+        return {
+          poll: await toResults(encryption.keys, row),
+          ownOptionIds: votes.map(({ optionId }) => optionId),
+        };
       });
     },
   };
@@ -91,8 +97,9 @@ function requireOptions({ options, multiple }: PollData, optionIds: readonly num
     throw errors.fieldInvalid('option_ids', 'must contain one option in this poll');
 }
 
-function toResults(row: MessageRow): Poll {
-  return toPoll(fromMetadataJson(row.metadata) ?? {}, row.votes);
+async function toResults(keys: DataKeys, row: MessageRow): Promise<Poll> {
+  const { poll } = await openOne(keys, toMessage(row));
+  return poll ?? {};
 }
 
 async function change(
@@ -104,7 +111,6 @@ async function change(
 ): Promise<Changed> {
   const [row] = await updatePoll(sql, tenantId, messageId, closedAt);
   if (row === undefined) throw errors.messageNotFound();
-  const poll = toResults(row);
-  const changed = toPollChanged(row.channelId, row.id, actorId, poll);
-  return { poll, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', actorId, changed, row.id) };
+  const changed = toPollChanged(row, actorId);
+  return { row, events: await appendEvent(sql, row.channelId, 'POLL_CHANGED', actorId, changed, row.id) };
 }

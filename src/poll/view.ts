@@ -1,17 +1,16 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import type { PollSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
+import type { MessageRow } from '../message/sql.ts';
+import { toMessage } from '../message/view.ts';
 
 /** The event that votes changed, or the poll was closed. */
-export function toPollChanged(
-  channelId: bigint,
-  messageId: bigint,
-  actorId: bigint,
-  poll: MessageInitShape<typeof PollSchema>,
-): PatchableEvent {
+export function toPollChanged(row: MessageRow, actorId: bigint): PatchableEvent {
+  const { poll, encryptedContent } = toMessage(row);
+  const value = { messageId: row.id, poll, ...(encryptedContent && { encryptedContent }) };
+  const change = { case: 'pollChanged', value } as const;
   return toPatchable({
-    channelId,
+    channelId: row.channelId,
     actorId,
-    change: { case: 'pollChanged', value: { messageId, poll } },
+    encrypted: encryptedContent !== undefined,
+    change,
   });
 }

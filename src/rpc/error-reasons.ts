@@ -252,6 +252,24 @@ export const reasons = {
     en: 'Users cannot be added at the moment. Try again in a moment.',
     vi: 'Hiện chưa thể thêm người dùng. Vui lòng thử lại sau giây lát.',
   },
+  ENCRYPTION_NOT_CONFIGURED: {
+    code: Code.FAILED_PRECONDITION,
+    metadata: ['channel_id'],
+    en: 'Channels cannot be encrypted on this server.',
+    vi: 'Máy chủ này không hỗ trợ mã hóa kênh.',
+  },
+  ENCRYPTION_KEY_UNAVAILABLE: {
+    code: Code.UNAVAILABLE,
+    metadata: ['channel_id', 'retry_delay_ms'],
+    en: 'The messages of this channel cannot be decrypted at the moment. Try again in a moment.',
+    vi: 'Hiện không thể giải mã tin nhắn của kênh này. Vui lòng thử lại sau giây lát.',
+  },
+  CONTENT_CORRUPTED: {
+    code: Code.DATA_LOSS,
+    metadata: ['channel_id', 'message_id'],
+    en: 'The content of the message is damaged.',
+    vi: 'Nội dung tin nhắn đã bị hỏng.',
+  },
   DEADLINE_EXCEEDED: {
     code: Code.DEADLINE_EXCEEDED,
     metadata: ['timeout_ms'],

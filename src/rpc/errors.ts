@@ -204,6 +204,17 @@ export const errors = {
   databaseUnavailable: (cause?: unknown) =>
     retryable('DATABASE_UNAVAILABLE', 'the database is unavailable at the moment', 500, cause),
   serverDraining: () => retryable('SERVER_DRAINING', 'the server is stopping; reconnect', 100),
+  encryptionNotConfigured: () =>
+    new RpcError('ENCRYPTION_NOT_CONFIGURED', 'the service has no key for encryption'),
+  encryptionKeyUnavailable: (channelId?: bigint) =>
+    new RpcError('ENCRYPTION_KEY_UNAVAILABLE', 'the key of the channel is not available at the moment', {
+      channel_id: channelId,
+      retry_delay_ms: 5_000,
+    }),
+  contentCorrupted: (messageId?: bigint) =>
+    new RpcError('CONTENT_CORRUPTED', 'the stored content of the message was changed', {
+      message_id: messageId,
+    }),
   conflict: (cause?: unknown) =>
     retryable('CONFLICT', 'conflict with a concurrent change; try again', 20, cause),
   etagMismatch: (currentEtag: string) =>

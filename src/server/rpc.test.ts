@@ -49,6 +49,7 @@ describe('ServerService.GetServerInfo', () => {
           [7, 61, 9, undefined],
         );
         assert.equal(features?.notices, false);
+        assert.equal(features?.encryption, false);
         assert.deepEqual([limits?.maxDeadline?.seconds, limits?.maxDeadline?.nanos], [61n, 500_000_000]);
         assert.ok(Number(serverTime?.seconds) >= Math.floor(before / 1000));
       }

@@ -13,7 +13,7 @@ const DAY_MS = 24 * HOUR_MS;
 
 export function serverRoutes({ config, now }: Deps): Handlers<typeof ServerService> {
   const limits = toLimits(config);
-  const features = { notices: config.channel.notices };
+  const features = { notices: config.channel.notices, encryption: config.encryption.keys.length > 0 };
   return {
     async getServerInfo() {
       return {

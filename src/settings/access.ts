@@ -37,6 +37,17 @@ export function accessSettings(read: Reader) {
         'keys that sign page tokens and messages between instances, base64 of 32 bytes or more each, separated by commas, the same for all instances. The first signs, all verify: to rotate, put a new key behind the old one, then in front, then remove the old one',
       ),
     },
+    encryption: {
+      keys: read.namedKeys(
+        'ENCRYPTION_KEYS',
+        'keys of encrypted channels: `name=` and base64 of 32 bytes, separated by commas, the same for all instances. The first encrypts, all decrypt; see [Keys](docs/operations.md#keys). Without any, no channel can be encrypted',
+      ),
+      rotationIntervalMs: read.count(
+        'ENCRYPTION_ROTATION_INTERVAL_MS',
+        'interval at which an instance looks for a rotation of keys to work on (StartKeyRotation); 0 never',
+        5_000,
+      ),
+    },
     limits: {
       sendPerMinute: read.count('LIMIT_SEND_PER_MINUTE', 'writes per user', 60),
       readPerMinute: read.count('LIMIT_READ_PER_MINUTE', 'reads per user', 300),

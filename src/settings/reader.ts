@@ -1,3 +1,4 @@
+import { createSecretKey, type KeyObject } from 'node:crypto';
 import { readFileSync } from 'node:fs';
 
 export type Env = Readonly<Record<string, string | undefined>>;
@@ -12,6 +13,9 @@ export type TlsFiles = {
   /** Authorities, one of which must have signed the certificate of each client. */
   readonly clientCa: string | undefined;
 };
+
+/** A key that its name identifies. */
+export type NamedKey = { readonly id: string; readonly key: KeyObject };
 
 // Maximum of an int32 in the contract, and of a timer's milliseconds: a longer one would end at once.
 const MAX_COUNT = 2_147_483_647;
@@ -108,6 +112,23 @@ export class Reader {
     if (keys.some((key) => key.length < 32))
       this.problems.push(`${name} must be base64 of 32 bytes or more each`);
     return keys;
+  }
+
+  /** `name=key,…`, each key base64 of 32 bytes; none if it is not set. As objects that no log and no JSON shows. */
+  namedKeys(name: string, meaning: string): readonly NamedKey[] {
+    const items = this.#raw(name, meaning, 'none')?.split(',') ?? [];
+    const keys = items.map((item) => {
+      const [, id = '', text = ''] = /^\s*([\w.-]{1,64})=([A-Za-z0-9+/]{43}=)\s*$/.exec(item) ?? [];
+      return { id, bytes: Buffer.from(text, 'base64') };
+    });
+    const isUnique = new Set(keys.map(({ id }) => id)).size === keys.length;
+    if (!isUnique || keys.some(({ bytes }) => bytes.length !== 32)) {
+      this.problems.push(
+        `${name} must be name=base64 of 32 bytes, separated by commas, with different names`,
+      );
+      return [];
+    }
+    return keys.map(({ id, bytes }) => ({ id, key: createSecretKey(bytes) }));
   }
 
   flag(name: string, meaning: string, fallback: boolean): boolean {

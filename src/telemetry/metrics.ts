@@ -105,6 +105,11 @@ export function createMetrics() {
       help: 'Messages on the relay channels of Redis that no instance with a known key sent, or that cannot be decoded.',
       registers,
     }),
+    encryptionKeyFailures: new Counter({
+      name: 'discuss_encryption_key_failures_total',
+      help: 'Keys of encrypted channels that could not be obtained.',
+      registers,
+    }),
     framesSkipped: new Counter({
       name: 'discuss_frames_skipped_total',
       help: 'Messages not written to a stream because its codec cannot represent them.',

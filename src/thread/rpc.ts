@@ -5,6 +5,7 @@ import {
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { signalRead } from '../activity/view.ts';
 import type { Deps } from '../deps.ts';
+import { openMessages, openPage } from '../encryption/content.ts';
 import { toMessage } from '../message/view.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { isManager } from '../rpc/caller.ts';
@@ -18,7 +19,7 @@ type ThreadHandlers = Pick<
   'listThread' | 'listThreads' | 'followThread' | 'unfollowThread' | 'markThreadRead'
 >;
 
-export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
+export function threadRoutes({ db, relay, encryption }: Deps): ThreadHandlers {
   return {
     async listThread(request, call) {
       const { caller } = call;
@@ -33,8 +34,10 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
       const { items, nextPageToken } = pageOfItems(replies, size, MessageSchema, toMessage, (last) => [
         last.id,
       ]);
+      const shown = root === undefined ? undefined : toMessage(root);
+      await openPage(encryption.keys, shown === undefined ? items : [shown, ...items]);
       return {
-        root: root === undefined ? undefined : toMessage(root),
+        root: shown,
         replies: items,
         nextPageToken,
         headSeq: first.headSeq,
@@ -54,6 +57,10 @@ export function threadRoutes({ db, relay }: Deps): ThreadHandlers {
         ListThreadsResponse_EntrySchema,
         (row) => ({ root: toMessage(row), state: toState(row) }),
         (last) => [last.lastReplyAt, last.id],
+      );
+      await openMessages(
+        encryption.keys,
+        items.flatMap(({ root }) => root ?? []),
       );
       return { entries: items, nextPageToken };
     },

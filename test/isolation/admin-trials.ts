@@ -75,6 +75,16 @@ export const adminTrials: readonly Trial[] = [
     request: () => ({ tenantId: TENANT }),
     shows: ({ rules }) => assert.equal(rules.length, 1),
   }),
+  operatorsOnly(method.startKeyRotation, {
+    ...common,
+    request: () => ({ tenantId: TENANT, channelId: 1n }),
+    shows: ({ rotation }) => assert.equal(rotation?.keyId, 'k1'),
+  }),
+  operatorsOnly(method.listKeyRotations, {
+    ...common,
+    // The one of the trial before.
+    shows: ({ rotations }) => assert.equal(rotations.length, 1),
+  }),
   operatorsOnly(method.placeHold, {
     ...common,
     request: ({ channelId }) => ({
@@ -106,6 +116,7 @@ export const adminTrials: readonly Trial[] = [
           [
             'SetRetention',
             'ListRetentionRules',
+            'StartKeyRotation',
             'PlaceHold',
             'ListHolds',
             'ReleaseHold',

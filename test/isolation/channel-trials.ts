@@ -145,6 +145,12 @@ export const channelTrials: readonly Trial[] = [
     shows: ({ channel }) => assert.equal(channel?.archived, false),
     publicGroup: 'ROLE_TOO_LOW',
   }),
+  rejected(method.enableEncryption, {
+    access: USER_OR_SERVICE,
+    request: ({ channelId }) => ({ channelId }),
+    shows: ({ channel }) => assert.ok(channel?.encryptionTime !== undefined),
+    publicGroup: 'ROLE_TOO_LOW',
+  }),
   rejected(method.deleteChannel, {
     access: USER_OR_SERVICE,
     request: ({ channelId }) => ({ channelId }),

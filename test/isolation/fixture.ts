@@ -1,3 +1,4 @@
+import { randomBytes } from 'node:crypto';
 import { ActivityService } from '#gen/serp/discuss/v1/activity_service_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
@@ -59,11 +60,13 @@ export async function openFixture(): Promise<Fixture> {
   const storage = await freshStorage();
   const started = await app({
     ...storage.env,
+    ENCRYPTION_KEYS: `k1=${randomBytes(32).toString('base64')}`,
     ATTACHMENT_PURGE_INTERVAL_MS: '0',
     SEARCH_INDEX_INTERVAL_MS: '50',
     UNREAD_UPDATE_INTERVAL_MS: '0',
     RETENTION_INTERVAL_MS: '0',
     MAINTENANCE_INTERVAL_MS: '0',
+    ENCRYPTION_ROTATION_INTERVAL_MS: '0',
     PRESENCE_TTL_MS: '3600000',
     PRESENCE_DEVICE_TTL_MS: '1800000',
     PRESENCE_POLL_MS: '100',

@@ -64,6 +64,7 @@ export const tokenTrials: readonly TokenTrial[] = [
     operator,
   ),
   listOf(AdminService.method.listRetentionRuns, () => ({}), {}, operator),
+  listOf(AdminService.method.listKeyRotations, () => ({}), {}, operator),
   listOf(
     AdminService.method.listHolds,
     () => ({ tenantId: TENANT }),

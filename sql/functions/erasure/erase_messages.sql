@@ -34,6 +34,7 @@ begin
       mentions = '{}',
       mention_scope = null,
       metadata = null,
+      encrypted_content = null,
       reactions = '[]',
       file_names = ''
   where m.id = any (_ids);

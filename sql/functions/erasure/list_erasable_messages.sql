@@ -19,6 +19,7 @@ begin atomic
       case
         when m.sender_id = _user_id then
           not m.is_deleted or m.content not in ('', '[erased]') or m.mentions != '{}' or m.metadata is not null
+            or m.encrypted_content is not null
         else
           m.mentions @> array[_user_id]
           or (m.notice ->> 'actorId' = _user_id::text and m.notice ? 'actorName')

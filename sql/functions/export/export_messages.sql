@@ -53,7 +53,8 @@ begin atomic
           select jsonb_build_object(
             'kind', 'version', 'channelId', m.channel_id::text, 'messageId', m.id::text, 'version', e.version,
             'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata,
-            'writeTime', export_time(e.created_at)
+            'writeTime', export_time(e.created_at),
+            'encryptedContent', translate(encode(e.encrypted_content, 'base64'), e'\n', '')
           )
           from message_edits e
           where e.tenant_id = _tenant_id and e.message_id = l.key and e.version = l.part
@@ -81,6 +82,7 @@ begin atomic
           'metadata', m.metadata, 'notice', m.notice, 'createTime', export_time(m.created_at),
           'editTime', export_time(m.edited_at), 'deleteTime', export_time(m.deleted_at), 'deleterId', m.deleted_by::text,
           'pinTime', export_time(m.pinned_at), 'pinnerId', m.pinned_by::text,
+          'encryptedContent', translate(encode(m.encrypted_content, 'base64'), e'\n', ''),
           'reactions', (
             select jsonb_agg(
               jsonb_build_object(

@@ -33,7 +33,8 @@ begin
       'VERSION',
       jsonb_strip_nulls(jsonb_build_object(
         'version', e.version, 'content', e.content, 'mentionUserIds', export_ids(e.mentions), 'metadata', e.metadata,
-        'writeTime', export_time(e.created_at)
+        'writeTime', export_time(e.created_at),
+        'encryptedContent', translate(encode(e.encrypted_content, 'base64'), e'\n', '')
       ))
     from message_edits e
     where e.tenant_id = _tenant_id and e.message_id = _message_id

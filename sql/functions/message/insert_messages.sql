@@ -2,7 +2,7 @@ create or replace function insert_messages(
   _tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[],
   _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets int[], _message_offsets int[],
   _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[],
-  _files json, _wait boolean
+  _files json, _data_key_ids bigint[], _message_ids bigint[], _encrypted bytea[], _wait boolean
 )
 returns table (
   item int,
@@ -33,6 +33,8 @@ declare
   _event_seqs bigint[];
   _post_seqs bigint[];
   _last_message_at bigint[];
+  _locked_key_ids bigint[];
+  _last_message_ids bigint[];
 begin
   -- Later statements see everything that was committed while this one waited for the locks. A batch of several channels
   -- does not wait: its messages for other channels, also those of other tenants, would wait for nothing.
@@ -40,10 +42,13 @@ begin
     perform set_config('lock_timeout', '750', true);
     select
       array_agg(l.id), array_agg(l.tenant_id), array_agg(l.is_archived), array_agg(l.event_seq), array_agg(l.post_seq),
-      array_agg(l.last_message_at)
-    into _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at
+      array_agg(l.last_message_at), array_agg(l.data_key_id), array_agg(l.last_message_id)
+    into
+      _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at, _locked_key_ids,
+      _last_message_ids
     from (
-      select c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+      select
+        c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id, c.last_message_id
       from channels c
       where c.id = any (_channel_ids) and c.deleted_at is null
       order by c.id
@@ -52,10 +57,13 @@ begin
   else
     select
       array_agg(l.id), array_agg(l.tenant_id), array_agg(l.is_archived), array_agg(l.event_seq), array_agg(l.post_seq),
-      array_agg(l.last_message_at)
-    into _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at
+      array_agg(l.last_message_at), array_agg(l.data_key_id), array_agg(l.last_message_id)
+    into
+      _locked_ids, _locked_tenant_ids, _archived, _event_seqs, _post_seqs, _last_message_at, _locked_key_ids,
+      _last_message_ids
     from (
-      select c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+      select
+        c.id, c.tenant_id, c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id, c.last_message_id
       from channels c
       where c.id = any (_channel_ids) and c.deleted_at is null
       order by c.id
@@ -90,6 +98,8 @@ begin
         when c.at is null then 'CHANNEL_BUSY'
         when is_restricted(m.status, m.restricted_until) then 'MEMBER_MUTED'
         when _archived[c.at] then 'CHANNEL_ARCHIVED'
+        when nullif(_data_key_ids[i.n], 0) is distinct from _locked_key_ids[c.at] then 'KEY_CHANGED'
+        when nullif(_message_ids[i.n], 0) <= _last_message_ids[c.at] then 'CHANNEL_BUSY'
         else _errors ->> (i.n - 1)::text
       end as error_reason
     from generate_subscripts(_channel_ids, 1) as i(n)
@@ -103,9 +113,10 @@ begin
       limit 1
     ) as m on true
   ),
-  -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same.
+  -- Ids are assigned after locking, so that in a channel the orders of id, seq and commit are the same. What is encrypted
+  -- contains its id, which was therefore assigned before; if another message has overtaken it, it gets another one.
   numbered as materialized (
-    select o.*, _request_ids[o.n] as request_id, nextval('messages_id_seq') as id
+    select o.*, _request_ids[o.n] as request_id, coalesce(nullif(_message_ids[o.n], 0), nextval('messages_id_seq')) as id
     from (select * from checked where error_reason is null order by n) as o
   ),
   -- Of a request id that occurs twice in the batch, the first row is inserted. In the order of the keys, because a
@@ -156,11 +167,12 @@ begin
   inserted as (
     insert into messages
       (id, channel_id, sender_id, tenant_id, content, message_type, mentions, mention_scope, parent_id,
-       also_in_channel, metadata, file_names, post_seq, event_seq, created_event_seq, created_at, updated_at)
+       also_in_channel, metadata, file_names, encrypted_content, post_seq, event_seq, created_event_seq, created_at,
+       updated_at)
     select
       id, channel_id, user_id, tenant_id, _contents[p.n], _types[p.n], coalesce(_mentions[p.n], '{}')::bigint[],
       _mention_scopes[p.n], nullif(_parent_ids[p.n], 0), coalesce(_also_in_channel[p.n], false), _metadata[p.n]::jsonb,
-      coalesce(_file_names[p.n], ''), place, seq, seq, now, now
+      coalesce(_file_names[p.n], ''), nullif(_encrypted[p.n], ''), place, seq, seq, now, now
     from placed p
     order by id
   ),
@@ -185,8 +197,8 @@ begin
   where c.n not in (select s.n from placed s);
 end
 $$;
-comment on function insert_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, boolean) is
+comment on function insert_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, bigint[], bigint[], bytea[], boolean) is
   'Inserts a batch of messages of any callers and tenants with their events and counters, for send_messages(), which describes the arguments.';
 
-alter function insert_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, boolean) owner to discuss_system;
-revoke all on function insert_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, boolean) from public;
+alter function insert_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, bigint[], bigint[], bytea[], boolean) owner to discuss_system;
+revoke all on function insert_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, bigint[], bigint[], bytea[], boolean) from public;

@@ -22,13 +22,13 @@ declare
 begin
   if _wait then
     perform set_config('lock_timeout', '750', true);
-    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id
     into _channel
     from channels c
     where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
     for no key update;
   else
-    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at
+    select c.is_archived, c.event_seq, c.post_seq, c.last_message_at, c.data_key_id
     into _channel
     from channels c
     where c.id = _channel_id and c.tenant_id = _tenant_id and c.deleted_at is null
@@ -56,6 +56,10 @@ begin
   end if;
   if _channel.is_archived then
     error_reason := 'CHANNEL_ARCHIVED';
+    return;
+  end if;
+  if _channel.data_key_id is not null then
+    error_reason := 'KEY_CHANGED';
     return;
   end if;
 
@@ -102,7 +106,7 @@ begin
 end
 $$;
 comment on function send_message(bigint, bigint, boolean, bigint, uuid, bytea, text, text, text, bytea, int, int, boolean) is
-  'Sends a single message without a parent, mentions or files, with the checks and results of send_messages().';
+  'Sends a single message without a parent, mentions or files to a channel that is not encrypted, with the checks and results of send_messages().';
 
 alter function send_message(bigint, bigint, boolean, bigint, uuid, bytea, text, text, text, bytea, int, int, boolean) owner to discuss_system;
 revoke all on function send_message(bigint, bigint, boolean, bigint, uuid, bytea, text, text, text, bytea, int, int, boolean) from public;

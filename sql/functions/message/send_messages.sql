@@ -4,7 +4,7 @@ create or replace function send_messages(
   _tenant_ids bigint[], _user_ids bigint[], _managers boolean[], _channel_ids bigint[], _request_ids uuid[], _payload_hashes bytea[],
   _types text[], _contents text[], _metadata text[], _payloads bytea[], _seq_offsets int[], _message_offsets int[],
   _mentions text[], _mention_scopes text[], _parent_ids bigint[], _also_in_channel boolean[], _file_names text[],
-  _files json, _user_names text[], _wait boolean
+  _files json, _user_names text[], _data_key_ids bigint[], _message_ids bigint[], _encrypted bytea[], _wait boolean
 )
 returns table (
   item int,
@@ -30,13 +30,13 @@ declare
   _n int;
   _next_after bigint;
 begin
-  if _mentions is null and _parent_ids is null and _files is null then
+  if _mentions is null and _parent_ids is null and _files is null and _message_ids is null then
     return query
     select p.item, p.error_reason, p.message_id, p."position", p.created_at, p.seq, p.payload, null::text, false
     from insert_messages(
       _tenant_ids, _user_ids, _managers, _channel_ids, _request_ids, _payload_hashes,
       _types, _contents, _metadata, _payloads, _seq_offsets, _message_offsets,
-      null, null, null, null, null, null, _wait
+      null, null, null, null, null, null, null, null, null, _wait
     ) as p;
     return;
   end if;
@@ -46,7 +46,8 @@ begin
     from insert_messages(
       _tenant_ids, _user_ids, _managers, _channel_ids, _request_ids, _payload_hashes,
       _types, _contents, _metadata, _payloads, _seq_offsets, _message_offsets,
-      _mentions, _mention_scopes, _parent_ids, _also_in_channel, _file_names, _files, _wait
+      _mentions, _mention_scopes, _parent_ids, _also_in_channel, _file_names, _files,
+      _data_key_ids, _message_ids, _encrypted, _wait
     ) as p
   loop
     _n := item + 1;
@@ -81,9 +82,9 @@ begin
   end loop;
 end
 $$;
-comment on function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], boolean) is
-  'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these, and _parent_ids has 0 for a message without a parent. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms), else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
+comment on function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], bigint[], bigint[], bytea[], boolean) is
+  'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these or is encrypted, and _parent_ids has 0 for a message without a parent. _data_key_ids, _message_ids and _encrypted are the key, the id and the content of messages for encrypted channels, 0 and empty for others. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, KEY_CHANGED if the channel has another data key, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms) or a message with a higher id was posted, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
-alter function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], boolean) owner to discuss_system;
-revoke all on function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], boolean) from public;
-grant execute on function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], boolean) to discuss_service;
+alter function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], bigint[], bigint[], bytea[], boolean) owner to discuss_system;
+revoke all on function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], bigint[], bigint[], bytea[], boolean) from public;
+grant execute on function send_messages(bigint[], bigint[], boolean[], bigint[], uuid[], bytea[], text[], text[], text[], bytea[], int[], int[], text[], text[], bigint[], boolean[], text[], json, text[], bigint[], bigint[], bytea[], boolean) to discuss_service;

@@ -39,8 +39,8 @@ describe('a page of the log', () => {
       contents,
     );
 
-    const pool = the.instances[0]?.deps.db.log ?? assert.fail('no instance');
-    const backlog = new Backlog(pool, { events: 500, bytes: PAGE_BYTES });
+    const { db, encryption } = the.instances[0]?.deps ?? assert.fail('no instance');
+    const backlog = new Backlog(db.log, { events: 500, bytes: PAGE_BYTES }, encryption.keys);
     const sizes: number[] = [];
     for (let after = (subscriber.events[0]?.seq ?? 0n) - 1n; ; ) {
       const page = await backlog.read(channelId, after);

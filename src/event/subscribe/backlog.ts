@@ -1,6 +1,8 @@
 import { LRUCache } from 'lru-cache';
 import type { Pool } from '../../db/types.ts';
+import type { DataKeys } from '../../encryption/data-keys.ts';
 import type { Frame } from '../../rpc/frame.ts';
+import { openEvents } from '../log/encrypted.ts';
 import { listEvents, type PageLimits } from '../log/sql.ts';
 import { toEventFrame } from '../log/wire.ts';
 
@@ -22,6 +24,7 @@ const CACHED_BYTES = 33_554_432;
 export class Backlog {
   readonly #pool: Pool;
   readonly #limits: PageLimits;
+  readonly #keys: DataKeys;
   readonly #reading = new Map<string, Promise<Page>>();
   // Only full pages are cached: a page that ends at the head of the log grows, the others change by deletions alone.
   readonly #full = new LRUCache<string, Page>({
@@ -32,8 +35,9 @@ export class Backlog {
     ttlAutopurge: true,
   });
 
-  constructor(pool: Pool, limits: PageLimits) {
+  constructor(pool: Pool, limits: PageLimits, keys: DataKeys) {
     this.#pool = pool;
+    this.#keys = keys;
     this.#limits = limits;
   }
 
@@ -64,9 +68,10 @@ export class Backlog {
   async #load(channelId: bigint, after: bigint): Promise<Page> {
     const rows = await listEvents(this.#pool, channelId, after, this.#limits);
     const bytes = rows.reduce((sum, { payload }) => sum + payload.length, 0);
+    const opened = await openEvents(this.#keys, rows);
     return {
       first: rows[0]?.seq ?? 0n,
-      frames: rows.map(({ payload }) => toEventFrame(payload)),
+      frames: opened.map(({ payload }) => toEventFrame(payload)),
       isFull: rows.length === this.#limits.events || bytes >= this.#limits.bytes,
     };
   }

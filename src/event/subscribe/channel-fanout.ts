@@ -1,7 +1,9 @@
 import type { Logger } from 'pino';
 import { ChannelClosedReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Pool } from '../../db/types.ts';
+import type { DataKeys } from '../../encryption/data-keys.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
+import { isEncrypted, openEvent, openEvents } from '../log/encrypted.ts';
 import { listEvents, type PageLimits } from '../log/sql.ts';
 import {
   CHANNEL_DELETED,
@@ -23,6 +25,7 @@ export type FanoutParts = {
   readonly pool: Pool;
   readonly pageLimits: PageLimits;
   readonly backlog: Backlog;
+  readonly keys: DataKeys;
   readonly streams: StreamRegistry;
   readonly metrics: Metrics;
   readonly log: Logger;
@@ -72,11 +75,17 @@ export class ChannelFanout implements FanoutProgress {
   }
 
   /** Takes an event that was committed. */
-  deliver(seq: bigint, payload: Buffer): void {
-    if (seq === this.#seq + 1n) {
+  deliver(seq: bigint, logged: Buffer): void {
+    if (seq <= this.#seq) return;
+    const payload = isEncrypted(logged) ? openEvent(this.#parts.keys, logged) : logged;
+    if (payload === undefined) {
+      // Read from the log, together with the key.
+      this.observeHead(seq);
+      this.fillGaps();
+    } else if (seq === this.#seq + 1n) {
       this.#advance(payload);
       this.#advanceOutOfOrder();
-    } else if (seq > this.#seq) {
+    } else {
       if (this.#outOfOrder.size < MAX_OUT_OF_ORDER) this.#outOfOrder.set(seq, payload);
       this.observeHead(seq);
       this.fillGaps();
@@ -146,8 +155,8 @@ export class ChannelFanout implements FanoutProgress {
   }
 
   async #readPage(): Promise<void> {
-    const { pool, pageLimits } = this.#parts;
-    const rows = await listEvents(pool, this.channelId, this.#seq, pageLimits);
+    const { pool, pageLimits, keys } = this.#parts;
+    const rows = await openEvents(keys, await listEvents(pool, this.channelId, this.#seq, pageLimits));
     const [first] = rows;
     if (first === undefined) return this.#skipTo(this.#headSeq);
     // The events in between have expired.

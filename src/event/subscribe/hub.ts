@@ -3,6 +3,7 @@ import type { Logger } from 'pino';
 import { ChannelClosedReason, ChannelStateSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Config } from '../../config.ts';
 import type { Pool } from '../../db/types.ts';
+import type { DataKeys } from '../../encryption/data-keys.ts';
 import type { Call, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
 import { countFitting } from '../../rpc/response-size.ts';
@@ -32,15 +33,23 @@ export class Hub {
   readonly #fanoutParts: FanoutParts;
   readonly #heartbeats: NodeJS.Timeout;
 
-  constructor(parts: { config: Config; pool: Pool; log: Logger; metrics: Metrics; now: () => number }) {
+  constructor(parts: {
+    config: Config;
+    pool: Pool;
+    keys: DataKeys;
+    log: Logger;
+    metrics: Metrics;
+    now: () => number;
+  }) {
     this.#config = parts.config.event;
     this.#metrics = parts.metrics;
     this.#now = parts.now;
     const pageLimits = { events: this.#config.replayPage, bytes: this.#config.streamBufferBytes };
-    this.#backlog = new Backlog(parts.pool, pageLimits);
+    this.#backlog = new Backlog(parts.pool, pageLimits, parts.keys);
     this.#fanoutParts = {
       pool: parts.pool,
       pageLimits,
+      keys: parts.keys,
       backlog: this.#backlog,
       streams: this.#streams,
       metrics: parts.metrics,

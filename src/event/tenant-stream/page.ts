@@ -1,6 +1,7 @@
 import { create, type MessageInitShape, toBinary } from '@bufbuild/protobuf';
 import { StreamTenantEventsResponseSchema } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { Frame } from '../../rpc/frame.ts';
+import { isEncrypted, withholdContent } from '../log/encrypted.ts';
 import { toTenantEventFrame } from '../log/wire.ts';
 import { type Position, toCursor } from './cursor.ts';
 import type { TenantStreamRow } from './sql.ts';
@@ -48,5 +49,7 @@ export function toTenantStreamFrame(
 }
 
 function toEventFrames({ tenantId, xid, id, payload }: TenantStreamRow, epoch: bigint): Frame[] {
-  return payload === null ? [] : [toTenantEventFrame(toCursor({ epoch, xid, id }), tenantId ?? 0n, payload)];
+  if (payload === null) return [];
+  const sent = isEncrypted(payload) ? withholdContent(payload) : payload;
+  return [toTenantEventFrame(toCursor({ epoch, xid, id }), tenantId ?? 0n, sent)];
 }

@@ -691,7 +691,7 @@ export type TenantEvent = Message<"serp.discuss.v1.TenantEvent"> & {
   tenantId: bigint;
 
   /**
-   * The same event that subscribers of the channel receive.
+   * The same event that subscribers of the channel receive; without the content of messages of encrypted channels.
    *
    * @generated from field: serp.discuss.v1.Event event = 2;
    */
@@ -919,6 +919,9 @@ export const EventService: GenService<{
    * with UNAUTHENTICATED (TOKEN_EXPIRED) within a second after its token expired, plus the accepted clock difference of
    * 5 seconds by default: reconnect with a new token and the cursor. It ends with UNAUTHENTICATED (ACCESS_REVOKED)
    * within 5 seconds after the service's access was revoked (AdminService.RevokeAccess).
+   *
+   * The messages of encrypted channels have no content (`Message.content_state` is WITHHELD): what a service copies from
+   * this stream would otherwise undo the encryption. A service that needs it reads the message (GetMessage).
    *
    * Errors: INVALID_ARGUMENT for a cursor that this RPC did not return; PERMISSION_DENIED (CALLER_NOT_ALLOWED) for a
    * call with `x-user-id`, for a tenant that the token does not grant, or if it grants none; RESOURCE_EXHAUSTED

@@ -1727,6 +1727,11 @@ export const ListPinsResponseSchema: GenMessage<ListPinsResponse> = /*@__PURE__*
  * posting cannot change messages either: PERMISSION_DENIED (ROLE_TOO_LOW). Repeating a change that has already been
  * made returns OK and creates no event.
  *
+ * In an encrypted channel (ChannelService.EnableEncryption), RPCs that read or write content return UNAVAILABLE
+ * (ENCRYPTION_KEY_UNAVAILABLE) if the instance cannot obtain the key. A list over several channels returns the messages
+ * concerned without content (`Message.content_state`) instead, as every list does with a message whose stored content was
+ * changed. An RPC that returns one such message fails with DATA_LOSS (CONTENT_CORRUPTED).
+ *
  * @generated from service serp.discuss.v1.MessageService
  */
 export const MessageService: GenService<{

@@ -473,7 +473,7 @@ export const SearchMatchSchema: GenEnum<SearchMatch> = /*@__PURE__*/
  * Full-text search for messages and channels. Results contain only what the caller may read.
  *
  * Matching ignores case and diacritics in both the query and the text: `bao cao` and `BÁO CÁO` both find `Báo cáo`, and
- * `don` finds `đơn`.
+ * `don` finds `đơn`. Messages of encrypted channels (ChannelService.EnableEncryption) are not found by their content.
  *
  * @generated from service serp.discuss.v1.SearchService
  */

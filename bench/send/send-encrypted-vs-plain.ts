@@ -1,0 +1,72 @@
+import { randomBytes } from 'node:crypto';
+import { ChannelService, EnableEncryptionRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { type Benchmark, ratioAtLeast, ratioAtMost } from '../lib/benchmark.ts';
+import { createCallers } from '../lib/callers.ts';
+import { type Channel, createChannels, users } from '../lib/channels.ts';
+import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
+import { callsPerSecond } from '../lib/load.ts';
+import { compare, type Measurement, toMeasurement } from '../lib/measure.ts';
+import { type Stack, TENANT } from '../lib/stack.ts';
+
+const CALLERS = 64;
+const CHANNELS = 100;
+const MEMBERS = 10;
+const WARM_UP_MS = 1_500;
+const RUN_MS = 3_000;
+
+/**
+ * Sends per second to encrypted channels over sends to other channels, by the same callers and on one instance, and the CPU
+ * time of the service that each takes.
+ */
+export const sendEncryptedVsPlain: Benchmark = {
+  name: 'send_encrypted_vs_plain',
+  subject: 'send',
+  isHeadline: false,
+  goals: { send_encrypted_vs_plain: ratioAtLeast(0.6), send_encrypted_cpu_vs_plain: ratioAtMost(1.6) },
+  run,
+};
+
+async function run(stack: Stack): Promise<Measurement[]> {
+  await using database = await stack.database();
+  const members = Array.from({ length: 2 * CHANNELS }, (_, channel) =>
+    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
+  );
+  const owner = database.owner(1);
+  const channels = await createChannels(owner, members);
+  await owner`update channel_members set role = 'OWNER'`;
+  await using service = await stack.service(database, {
+    ENCRYPTION_KEYS: `bench=${randomBytes(32).toString('base64')}`,
+  });
+  using client = new GrpcClient((await service.call('addresses')).grpc);
+  const [encrypted, plain] = [channels.slice(0, CHANNELS), channels.slice(CHANNELS)];
+  await encryptAll(stack, client, encrypted);
+
+  const measureSends = async (to: readonly Channel[]) => {
+    const callerAt = await createCallers(stack, to, users(CALLERS), CALLERS);
+    const send = (index: number) => client.send(index, callerAt(index));
+    await callsPerSecond(CALLERS, WARM_UP_MS, send);
+    const cpu: number[] = [];
+    const measure = async () => {
+      const before = await service.call('cpu');
+      const began = performance.now();
+      const perSecond = await callsPerSecond(CALLERS, RUN_MS, send);
+      const calls = (perSecond * (performance.now() - began)) / 1_000;
+      cpu.push(((await service.call('cpu')) - before) / calls);
+      return perSecond;
+    };
+    return { cpu, measure };
+  };
+  const [value, baseline] = [await measureSends(encrypted), await measureSends(plain)];
+  return [
+    await compare('send_encrypted_vs_plain', 'calls/s', value.measure, baseline.measure),
+    toMeasurement('send_encrypted_cpu_vs_plain', 'µs', value.cpu, baseline.cpu),
+  ];
+}
+
+async function encryptAll(stack: Stack, client: GrpcClient, channels: readonly Channel[]): Promise<void> {
+  for (const { id, members } of channels) {
+    const metadata = authorization(await stack.tokens.sign({ userId: members[0] ?? 0n, tenantId: TENANT }));
+    const request = encode(EnableEncryptionRequestSchema, { channelId: id });
+    await client.call(0, ChannelService.method.enableEncryption, request, metadata);
+  }
+}

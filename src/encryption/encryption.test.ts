@@ -1,0 +1,300 @@
+import assert from 'node:assert/strict';
+import { randomBytes, randomUUID } from 'node:crypto';
+import { after, before, describe, it } from 'node:test';
+import { Code } from '@connectrpc/connect';
+import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { ContentState, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { type App, type As, app } from '../../test/kit/app.ts';
+import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
+
+const user = (userId: bigint, tenantId = 1n): As => ({ userId, tenantId });
+const [ana, binh, chi, foreigner] = [user(1n), user(2n), user(3n), user(1n, 2n)];
+const service: As = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
+const newKey = (id: string) => `${id}=${randomBytes(32).toString('base64')}`;
+const [WITH_KEY, WITHOUT_KEY, WRONG_KEY, OTHER] = [0, 1, 2, 3];
+
+describe('encrypted channels', () => {
+  let the: App;
+
+  before(async () => {
+    the = await app({ ENCRYPTION_KEYS: newKey('k1'), EVENT_REPLAY_EVENTS: '5' });
+    await the.start({ ENCRYPTION_KEYS: '' });
+    await the.start({ ENCRYPTION_KEYS: newKey('k1') });
+    await the.start();
+  });
+  after(() => the.close());
+
+  const channels = (as = ana, instance = WITH_KEY) => the.client(ChannelService, as, 'grpc', instance);
+  const messages = (as = ana, instance = WITH_KEY) => the.client(MessageService, as, 'grpc', instance);
+  const events = (as = binh, instance = WITH_KEY) => the.client(EventService, as, 'grpc', instance);
+  const group = async (encrypted = true) => {
+    const { channel } = await channels().createChannel({
+      name: 'Kho',
+      private: true,
+      memberUserIds: [2n],
+      encrypted,
+    });
+    return channel?.id ?? 0n;
+  };
+  const send = async (
+    channelId: bigint,
+    content: string,
+    rest: object = {},
+    as = ana,
+    instance = WITH_KEY,
+  ) => {
+    const { message } = await messages(as, instance).sendMessage({ channelId, content, ...rest });
+    assert.equal(message?.content, content);
+    return message;
+  };
+  const contents = async (channelId: bigint) => {
+    const { messages: page } = await messages(binh).listMessages({ channelId });
+    return page.filter(({ notice }) => notice === undefined).map(({ content }) => content);
+  };
+
+  it('are switched on by admins, from then on and for good', async () => {
+    const channelId = await group(false);
+    const [early, late] = [await send(channelId, 'trước'), await send(channelId, 'sẽ sửa')];
+    await rejects(channels(binh).enableEncryption({ channelId }), Code.PermissionDenied, 'ROLE_TOO_LOW');
+    await rejects(channels(foreigner).enableEncryption({ channelId }), Code.NotFound, 'CHANNEL_NOT_FOUND');
+    const off = channels(ana, WITHOUT_KEY).enableEncryption({ channelId });
+    await rejects(off, Code.FailedPrecondition, 'ENCRYPTION_NOT_CONFIGURED');
+    const stream = await new Subscriber(events(), [channelId]).connect();
+    const { channel } = await channels().enableEncryption({ channelId });
+    const repeated = await channels().enableEncryption({ channelId });
+    assert.deepEqual(repeated.channel, channel);
+    await send(channelId, 'sau');
+    const edited = { content: 'đã sửa', updateMask: { paths: ['content'] } };
+    await messages().editMessage({ channelId, messageId: late.id, ...edited });
+    assert.deepEqual(await contents(channelId), ['trước', 'đã sửa', 'sau']);
+    await until(() => stream.changes.length === 3, 'events');
+    const [changed] = stream.changes;
+    assert.ok(changed?.change.case === 'channelChanged' && changed.change.value.channel?.encryptionTime);
+    const rows =
+      await the.owner`select id, content from messages where channel_id = ${channelId} and content != ''`;
+    assert.deepEqual(
+      rows.map(({ id }) => id),
+      [early.id],
+    );
+    await stream.disconnect();
+  });
+
+  it('may be direct channels and topics', async () => {
+    const { channel: direct } = await channels().getOrCreateDirectChannel({ userId: 3n, encrypted: true });
+    const entity = { type: 'order', id: 5n };
+    const topic = { name: 'Đơn 5', entity, memberUserIds: [1n, 2n], encrypted: true };
+    const { channel } = await channels(service).getOrCreateTopicChannel(topic);
+    const { channel: plain } = await channels().getOrCreateDirectChannel({ userId: 2n });
+    await channels(binh).enableEncryption({ channelId: plain?.id ?? 0n });
+    for (const channelId of [direct?.id, channel?.id, plain?.id]) {
+      const message = await send(channelId ?? 0n, 'bí mật');
+      const [row] = await the.owner`select content, encrypted_content from messages where id = ${message.id}`;
+      assert.ok(row?.['content'] === '' && row['encryptedContent'] !== null);
+    }
+    await send(channel?.id ?? 0n, 'báo cáo', { type: MessageType.SYSTEM }, service);
+    assert.deepEqual(await contents(channel?.id ?? 0n), ['bí mật', 'báo cáo']);
+  });
+
+  it('are switched on while members send, without losing, reordering or exposing a message', async () => {
+    const channelId = await group(false);
+    const stream = await new Subscriber(events(), [channelId]).connect();
+    const texts = Array.from({ length: 60 }, (_, index) => `tin ${index}`);
+    const sending = Promise.all(
+      texts.map((text, index) => send(channelId, text, {}, [ana, binh][index % 2])),
+    );
+    const { channel } = await channels().enableEncryption({ channelId });
+    const sent = await sending;
+    assert.deepEqual(new Set(await contents(channelId)).size, 50);
+    assert.equal(new Set(sent.map(({ position }) => position)).size, 60);
+    await until(() => stream.events.filter(({ change }) => change.case === 'messageCreated').length === 60);
+    assert.deepEqual(stream.faults, []);
+    const received = stream.events.flatMap(({ change }) =>
+      change.case === 'messageCreated' ? [change.value.message?.content] : [],
+    );
+    assert.deepEqual(received.toSorted(), texts.toSorted());
+    const on = stream.events.find(({ change }) => change.case === 'channelChanged')?.seq ?? 0n;
+    const rows = await the.owner<{ id: bigint; seq: bigint; content: string }[]>`
+      select id, event_seq as seq, content from messages where channel_id = ${channelId} order by post_seq
+    `;
+    assert.ok(channel?.encryptionTime !== undefined && on > 0n);
+    assert.ok(rows.every(({ seq, content }) => seq < on || content === ''));
+    assert.ok(rows.every(({ id }, index) => index === 0 || id > (rows[index - 1]?.id ?? 0n)));
+    await stream.disconnect();
+  });
+
+  it('keep the order of ids when several instances send', async () => {
+    const channelId = await group();
+    const sending = Array.from({ length: 40 }, (_, index) =>
+      send(channelId, `tin ${index}`, {}, index % 2 === 0 ? ana : binh, index % 3 === 0 ? OTHER : WITH_KEY),
+    );
+    await Promise.all(sending);
+    const rows = await the.owner<{ id: bigint }[]>`
+      select id from messages where channel_id = ${channelId} and sender_id > 0 order by post_seq
+    `;
+    const ids = rows.map(({ id }) => id);
+    assert.equal(ids.length, 40);
+    assert.deepEqual(
+      ids,
+      ids.toSorted((a, b) => (a < b ? -1 : 1)),
+    );
+    assert.equal((await contents(channelId)).length, 40);
+  });
+
+  it('return the same message for a repeated call, and store no hash of its text', async () => {
+    const channelId = await group(false);
+    const requests = ['một', 'hai'].map((content) => ({ channelId, content, requestId: randomUUID() }));
+    const [before, later] = requests;
+    assert.ok(before && later);
+    const first = await messages().sendMessage(before);
+    await channels().enableEncryption({ channelId });
+    const second = await messages().sendMessage(later);
+    for (const [request, sent] of [
+      [before, first],
+      [later, second],
+    ] as const) {
+      const again = await messages().sendMessage(request);
+      assert.deepEqual([again.message, again.repeatedRequest], [sent.message, true]);
+      const other = messages().sendMessage({ ...request, content: 'khác' });
+      await rejects(other, Code.AlreadyExists, 'REQUEST_ID_REUSED');
+    }
+    const hashes = await the.owner<{ length: number }[]>`
+      select length(payload_hash) as length from idempotency_keys where channel_id = ${channelId} and method = 'SendMessage'
+      order by created_at
+    `;
+    assert.deepEqual(
+      hashes.map(({ length }) => length),
+      [32, 40],
+    );
+  });
+
+  it('deliver a replay and continue after a reset', async () => {
+    const channelId = await group();
+    const stream = await new Subscriber(events(), [channelId]).connect();
+    await send(channelId, 'một');
+    await until(() => stream.changes.length === 1);
+    await stream.disconnect();
+    for (const text of ['hai', 'ba']) await send(channelId, text);
+    await stream.connect();
+    await until(() => stream.changes.length === 3);
+    await stream.disconnect();
+    for (let index = 0; index < 7; index += 1) await send(channelId, `tin ${index}`);
+    await stream.connect();
+    await until(() => stream.count('reset') === 1);
+    await send(channelId, 'cuối');
+    const texts = () =>
+      stream.events.flatMap(({ change }) =>
+        change.case === 'messageCreated' ? [change.value.message?.content] : [],
+      );
+    await until(() => texts().length === 4);
+    assert.deepEqual(texts(), ['một', 'hai', 'ba', 'cuối']);
+    await stream.disconnect();
+  });
+
+  it('report content that was changed, or moved to another message or channel', async () => {
+    const [channelId, otherId] = [await group(), await group()];
+    const [first, second, third] = [
+      await send(channelId, 'một'),
+      await send(channelId, 'hai'),
+      await send(channelId, 'ba'),
+    ];
+    const other = await send(otherId, 'khác');
+    await the.owner`
+      update messages m
+      set encrypted_content = x.encrypted_content
+      from messages x
+      where (m.id, x.id) in ((${first.id}, ${second.id}), (${second.id}, ${other.id}))
+    `;
+    await the.owner`
+      update messages
+      set encrypted_content = set_byte(encrypted_content, 30, get_byte(encrypted_content, 30) # 1)
+      where id = ${other.id}
+    `;
+    for (const [id, messageId] of [
+      [channelId, first.id],
+      [channelId, second.id],
+      [otherId, other.id],
+    ] as const) {
+      const error = await rejects(
+        messages().getMessage({ channelId: id, messageId }),
+        Code.DataLoss,
+        'CONTENT_CORRUPTED',
+      );
+      assert.ok(!error.message.includes('khác'));
+    }
+    const { messages: page } = await messages().listMessages({ channelId });
+    const shown = page
+      .filter(({ notice }) => notice === undefined)
+      .map(({ content, contentState }) => [content, contentState]);
+    const { CORRUPTED, UNSPECIFIED } = ContentState;
+    assert.deepEqual(shown, [
+      ['', CORRUPTED],
+      ['', CORRUPTED],
+      ['ba', UNSPECIFIED],
+    ]);
+    assert.equal((await messages().getMessage({ channelId, messageId: third.id })).message?.content, 'ba');
+    // A data key of another channel, too.
+    await the.owner`
+      update channel_keys k set wrapped_key = x.wrapped_key
+      from channel_keys x where k.channel_id = ${channelId} and x.channel_id = ${otherId}
+    `;
+    const there = messages(ana, OTHER).getMessage({ channelId, messageId: third.id });
+    await rejects(there, Code.Unavailable, 'ENCRYPTION_KEY_UNAVAILABLE');
+  });
+
+  for (const [title, instance] of [
+    ['without a key', WITHOUT_KEY],
+    ['with another key of the same name', WRONG_KEY],
+  ] as const)
+    it(`do not affect other channels on an instance ${title}`, async () => {
+      const [secretId, plainId] = [await group(), await group(false)];
+      const stream = await new Subscriber(events(binh, instance), [secretId, plainId]).connect();
+      const secret = await send(secretId, 'bí mật');
+      const plain = await send(plainId, 'thường');
+      const there = messages(binh, instance);
+      const missing = [Code.Unavailable, 'ENCRYPTION_KEY_UNAVAILABLE'] as const;
+      await rejects(there.getMessage({ channelId: secretId, messageId: secret.id }), ...missing);
+      await rejects(there.listMessages({ channelId: secretId }), ...missing);
+      await rejects(there.sendMessage({ channelId: secretId, content: 'mới' }), ...missing);
+      await rejects(
+        the
+          .client(MessageService, chi, 'grpc', instance)
+          .sendMessage({ channelId: secretId, content: 'mới' }),
+        Code.NotFound,
+        'CHANNEL_NOT_FOUND',
+      );
+      const { entries } = await there.batchGetMessages({ messageIds: [secret.id, plain.id] });
+      assert.deepEqual(
+        entries.map(({ message }) => [message?.content, message?.contentState]),
+        [
+          ['', ContentState.KEY_UNAVAILABLE],
+          ['thường', ContentState.UNSPECIFIED],
+        ],
+      );
+      await until(() => stream.changes.length === 2, 'both events');
+      const states = stream.changes.flatMap(({ change }) =>
+        change.case === 'messageCreated'
+          ? [`${change.value.message?.content}${change.value.message?.contentState}`]
+          : [],
+      );
+      assert.deepEqual(states.toSorted(), [
+        `${ContentState.KEY_UNAVAILABLE}`,
+        `thường${ContentState.UNSPECIFIED}`,
+      ]);
+      assert.deepEqual(stream.faults, []);
+      assert.equal((await there.sendMessage({ channelId: plainId, content: 'mới' })).message?.content, 'mới');
+      assert.deepEqual(await contents(secretId), ['bí mật']);
+      // A member who joins reads everything.
+      await the
+        .client(MemberService, ana)
+        .addMembers({ channelId: secretId, userIds: [3n], role: MemberRole.GUEST });
+      const { message } = await messages(chi).getMessage({ channelId: secretId, messageId: secret.id });
+      assert.equal(message?.content, 'bí mật');
+      await stream.disconnect();
+    });
+});
