@@ -224,7 +224,13 @@ describe('the schema', () => {
     `;
     assert.deepEqual(
       rows.map(({ name }) => name),
-      ['drop_old_event_partitions', 'ensure_partitions', 'list_schema_files', 'purge_activities'],
+      [
+        'drop_old_event_partitions',
+        'ensure_partitions',
+        'list_schema_files',
+        'purge_activities',
+        'table_stats',
+      ],
     );
   });
 
