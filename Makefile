@@ -55,6 +55,10 @@ bench: ## Run the headline benchmarks, or those that ARGS names (a subject, a na
 chaos: ## Inject faults under load, for about five minutes; ARGS selects faults
 	@$(NODE) scripts/chaos.ts $(ARGS)
 
+.PHONY: drill
+drill: ## Back up under load, destroy the database, restore it to a point in time; ARGS is the time of load in seconds
+	@$(NODE) scripts/drill.ts $(ARGS)
+
 .PHONY: fuzz
 fuzz: ## Send hostile requests to both edges, for about two minutes; ARGS is the time of random requests in seconds
 	@$(NODE) scripts/fuzz.ts $(ARGS)

@@ -57,6 +57,8 @@ create table event_log_state (
   floor_id bigint not null default 0,
   activities_xid xid8,
 
+  identity text,
+
   primary key (tenant_id),
   constraint event_log_state_single_row check (tenant_id = 0)
 );
@@ -65,6 +67,8 @@ comment on table event_log_state is
 comment on column event_log_state.tenant_id is 'Always 0: the row applies to all tenants.';
 comment on column event_log_state.epoch is
   'A cursor with another epoch is invalid; restart_event_log() starts a new epoch.';
+comment on column event_log_state.identity is
+  'The database that the log belongs to, see database_identity(); null before the first start of an instance. Another value means that the database was restored: renew_event_log().';
 comment on column event_log_state.floor_xid is
   'With floor_id, the last dropped event in the order (xid, id): a cursor before it has missed events.';
 comment on column event_log_state.floor_id is 'See floor_xid.';

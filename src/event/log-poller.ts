@@ -2,7 +2,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { Pool } from '../db/types.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { findHorizon, listChangedChannels } from './log/sql.ts';
+import { findLogState, listChangedChannels } from './log/sql.ts';
 import { peekEvent } from './log/wire.ts';
 import type { Hub } from './subscribe/hub.ts';
 
@@ -18,6 +18,7 @@ export class LogPoller {
   readonly #metrics: Metrics;
   readonly #log: Logger;
   #horizon: string | undefined;
+  #identity: string | null | undefined;
   #polledAt = Date.now();
   #timer: NodeJS.Timeout | undefined;
   #closed = false;
@@ -59,8 +60,14 @@ export class LogPoller {
 
   // Transactions below the horizon have ended, so nothing can appear between two horizons later.
   async #poll(): Promise<void> {
-    const [row] = await findHorizon(this.#pool);
+    const [row] = await findLogState(this.#pool);
     if (row === undefined) return;
+    if (this.#identity !== undefined && this.#identity !== row.identity) {
+      this.#log.warn('the database was restored from a backup; all streams start again');
+      this.#hub.restart();
+      this.#horizon = undefined;
+    }
+    this.#identity = row.identity;
     const from = this.#horizon;
     if (from !== undefined && from !== row.horizon) {
       for (const { channelId, head, joins } of await listChangedChannels(this.#pool, from, row.horizon)) {

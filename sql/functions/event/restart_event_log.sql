@@ -12,7 +12,7 @@ begin
 end
 $$;
 comment on function restart_event_log() is
-  'Starts a new epoch of the log. The owner calls it after restoring the database from a backup: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
+  'Starts a new epoch of the log. renew_event_log() calls it when the database was restored, and the owner where that is not recognized: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
 
 alter function restart_event_log() owner to discuss_system;
 revoke all on function restart_event_log() from public;

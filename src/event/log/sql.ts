@@ -56,9 +56,14 @@ export type ChangedChannel = {
   readonly joins: readonly Buffer[];
 };
 
-/** Current horizon of the log: every transaction before it has ended. */
-export function findHorizon(sql: Pool): PendingQuery<{ horizon: string }[]> {
-  return sql<{ horizon: string }[]>`select pg_snapshot_xmin(pg_current_snapshot())::text as horizon`;
+/** `horizon`: every transaction before it has ended. `identity` changes when the database was restored from a backup. */
+export type LogState = { readonly horizon: string; readonly identity: string | null };
+
+/** Current state of the log. Renews the log first if the database was restored. */
+export function findLogState(sql: Pool): PendingQuery<LogState[]> {
+  return sql<LogState[]>`
+    select pg_snapshot_xmin(pg_current_snapshot())::text as horizon, renew_event_log() as identity
+  `;
 }
 
 /** Heads of the channels whose log grew between two horizons. */

@@ -65,6 +65,12 @@ export class Backlog {
     for (const key of this.#reading.keys()) if (key.startsWith(prefix)) this.#reading.delete(key);
   }
 
+  /** Drops all cached pages. */
+  clear(): void {
+    this.#full.clear();
+    this.#reading.clear();
+  }
+
   async #load(channelId: bigint, after: bigint): Promise<Page> {
     const rows = await listEvents(this.#pool, channelId, after, this.#limits);
     const bytes = rows.reduce((sum, { payload }) => sum + payload.length, 0);

@@ -98,6 +98,15 @@ export class Hub {
     return stream;
   }
 
+  /**
+   * Ends all streams after the database was restored. What they know of channels and memberships may be lost; with their
+   * cursors they receive RESET when they resume.
+   */
+  restart(): void {
+    this.#backlog.clear();
+    for (const stream of this.#streams.all()) stream.fail(errors.databaseUnavailable());
+  }
+
   closeStream(stream: SubscriberStream): void {
     if (!this.#streams.remove(stream)) return;
     for (const channelId of stream.channelIds) this.#findFanout(channelId)?.detach(stream);
