@@ -18,6 +18,7 @@ import { reactionsHot } from './reaction/reactions-hot.ts';
 import { cacheGain } from './read/cache-gain.ts';
 import { historyPage } from './read/history-page.ts';
 import { listChannels } from './read/list-channels.ts';
+import { sendBesidePurge } from './retention/send-beside-purge.ts';
 import { search } from './search/search.ts';
 import { postgresSend } from './send/postgres-send.ts';
 import { sendEncryptedVsPlain } from './send/send-encrypted-vs-plain.ts';
@@ -55,6 +56,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   noisyNeighbour,
   noisyNeighbourUnlimited,
   mentionAllBeside,
+  sendBesidePurge,
   scanThroughput,
   thumbnailMs,
   sendBesideWorkers,

@@ -557,6 +557,7 @@ create table event_log_state (
   floor_xid xid8 not null default '0'::xid8,
   floor_id bigint not null default 0,
   activities_xid xid8,
+  identity text,
   constraint event_log_state_pkey PRIMARY KEY (tenant_id),
   constraint event_log_state_single_row CHECK ((tenant_id = 0))
 );
@@ -572,6 +573,7 @@ comment on column event_log_state.epoch is 'A cursor with another epoch is inval
 comment on column event_log_state.floor_xid is 'With floor_id, the last dropped event in the order (xid, id): a cursor before it has missed events.';
 comment on column event_log_state.floor_id is 'See floor_xid.';
 comment on column event_log_state.activities_xid is 'The events of all transactions below it are processed by record_sent_messages(); null before its first call.';
+comment on column event_log_state.identity is 'The database that the log belongs to, see database_identity(); null before the first start of an instance. Another value means that the database was restored: renew_event_log().';
 
 create table held_contents (
   id bigint not null default nextval('held_contents_id_seq'::regclass),
@@ -2180,6 +2182,14 @@ RETURN (hashtextextended((((((current_database())::text || ' '::text) || ('chann
 revoke all on function database_epoch() from public;
 grant execute on function database_epoch() to discuss_service;
 comment on function database_epoch() is 'Identifies this database and its state since the server start. Data cached elsewhere under another value is invalid: it may be of another database, or of this one before a backup was restored. Changes at each start of PostgreSQL.';
+
+CREATE OR REPLACE FUNCTION public.database_identity()
+ RETURNS text
+ LANGUAGE sql
+ STABLE PARALLEL SAFE
+RETURN concat_ws(' '::text, (SELECT c.system_identifier FROM pg_control_system() c(pg_control_version, catalog_version_no, system_identifier, pg_control_last_modified)), (SELECT d.oid FROM pg_database d WHERE (d.datname = current_database())), NULLIF(current_setting('discuss.restore_id'::text, true), ''::text), NULLIF(current_setting('recovery_target_name'::text), ''::text), NULLIF(current_setting('recovery_target_time'::text), ''::text), NULLIF(current_setting('recovery_target_lsn'::text), ''::text), NULLIF(current_setting('recovery_target_xid'::text), ''::text));
+revoke all on function database_identity() from public;
+comment on function database_identity() is 'Identifies the cluster, the database and the restore from which it comes: a dump that is restored has another database or cluster, a recovery another id of its restore or another target. The promotion of a standby changes nothing.';
 
 CREATE OR REPLACE FUNCTION public.database_stats()
  RETURNS TABLE(name text, rows_estimate bigint, bytes bigint)
@@ -3922,6 +3932,25 @@ end
 $function$;
 revoke all on function keep_held_events(text,bigint) from public;
 comment on function keep_held_events(text,bigint) is 'Copies the events of a partition of the log before a time that legal holds concern, before they are removed.';
+
+CREATE OR REPLACE FUNCTION public.largest_channels(_tenant_id bigint, _limit integer)
+ RETURNS TABLE(channel_id bigint, messages integer, members integer)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT c.id,
+     c.message_count,
+     c.member_count
+    FROM channels c
+   WHERE ((c.tenant_id = largest_channels._tenant_id) AND (c.deleted_at IS NULL) AND (current_setting('app.role'::text, true) = 'operator'::text))
+   ORDER BY c.message_count DESC, c.id
+  LIMIT largest_channels._limit;
+END;
+alter function largest_channels(bigint,integer) owner to discuss_system;
+revoke all on function largest_channels(bigint,integer) from public;
+grant execute on function largest_channels(bigint,integer) to discuss_service;
+comment on function largest_channels(bigint,integer) is 'The channels of a tenant with the most messages. For operators; empty for other callers.';
 
 CREATE OR REPLACE FUNCTION public.link_attachments(_message_id bigint, _attachments json)
  RETURNS void
@@ -6554,6 +6583,48 @@ revoke all on function remove_unused_words(bigint,text[]) from public;
 grant execute on function remove_unused_words(bigint,text[]) to discuss_service;
 comment on function remove_unused_words(bigint,text[]) is 'Removes those of the words from a tenant''s words for searches that no message contains any more, and returns their number.';
 
+CREATE OR REPLACE FUNCTION public.renew_event_log()
+ RETURNS text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  -- Above the number of events and ids that can have been lost.
+  _lost_events constant bigint := 1000000000;
+  _lost_ids constant bigint := 1000000;
+  _stored text;
+  _current text;
+begin
+  select s.identity into _stored from event_log_state s;
+  if pg_is_in_recovery() then
+    return _stored;
+  end if;
+  _current := database_identity();
+  if _stored = _current then
+    return _stored;
+  end if;
+
+  select s.identity into _stored from event_log_state s for update;
+  if _stored != _current then
+    perform restart_event_log();
+    -- Cursors and ids that clients hold may be of changes that no longer exist. The numbers of those are not used again.
+    update channels c set event_seq = c.event_seq + _lost_events;
+    perform setval('channels_id_seq', nextval('channels_id_seq') + _lost_ids);
+    perform setval('messages_id_seq', nextval('messages_id_seq') + _lost_ids);
+    perform setval('attachments_id_seq', nextval('attachments_id_seq') + _lost_ids);
+    perform setval('activity_feed_id_seq', nextval('activity_feed_id_seq') + _lost_ids);
+  end if;
+  update event_log_state s
+  set identity = _current
+  where s.identity is distinct from _current;
+  return _current;
+end
+$function$;
+revoke all on function renew_event_log() from public;
+grant execute on function renew_event_log() to discuss_service;
+comment on function renew_event_log() is 'Returns the identity of the database to which the log belongs, see database_identity(). If the database was restored since the last call, first starts a new epoch of the log and leaves a gap in the numbers of each channel''s events, so that cursors of lost events receive RESET. Instances call it at start and with each poll of the log.';
+
 CREATE OR REPLACE FUNCTION public.repair_channels(_ids bigint[])
  RETURNS TABLE(kind text, repaired bigint)
  LANGUAGE sql
@@ -6925,7 +6996,7 @@ end
 $function$;
 alter function restart_event_log() owner to discuss_system;
 revoke all on function restart_event_log() from public;
-comment on function restart_event_log() is 'Starts a new epoch of the log. The owner calls it after restoring the database from a backup: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
+comment on function restart_event_log() is 'Starts a new epoch of the log. renew_event_log() calls it when the database was restored, and the owner where that is not recognized: older cursors of StreamTenantEvents may point at events that no longer exist, and are rejected.';
 
 CREATE OR REPLACE FUNCTION public.retention_age_ms()
  RETURNS bigint
@@ -7825,6 +7896,38 @@ $function$;
 revoke all on function table_stats() from public;
 grant execute on function table_stats() to discuss_service;
 comment on function table_stats() is 'Size of each table; of each partitioned one also the rows in its default partition, at most 10000, and the number of partitions for later keys. For metrics.';
+
+CREATE OR REPLACE FUNCTION public.tenant_stats(_tenant_id bigint)
+ RETURNS TABLE(channels bigint, members bigint, messages bigint, posts_1 bigint, posts_7 bigint, posts_30 bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT count(*) AS count,
+     COALESCE(sum(c.member_count), (0)::bigint) AS "coalesce",
+     COALESCE(sum(c.message_count), (0)::bigint) AS "coalesce",
+     (COALESCE(sum(p.posts_1), (0)::numeric))::bigint AS "coalesce",
+     (COALESCE(sum(p.posts_7), (0)::numeric))::bigint AS "coalesce",
+     (COALESCE(sum(p.posts_30), (0)::numeric))::bigint AS "coalesce"
+    FROM ((( SELECT retention_now() AS now) t
+      CROSS JOIN channels c)
+      LEFT JOIN LATERAL ( SELECT ((c.post_seq + 1) - min(f.post_seq) FILTER (WHERE (f.days = 1))) AS posts_1,
+             ((c.post_seq + 1) - min(f.post_seq) FILTER (WHERE (f.days = 7))) AS posts_7,
+             ((c.post_seq + 1) - min(f.post_seq) FILTER (WHERE (f.days = 30))) AS posts_30
+            FROM (unnest('{1,7,30}'::integer[]) d(days)
+              CROSS JOIN LATERAL ( SELECT d.days,
+                     m.post_seq
+                    FROM messages m
+                   WHERE ((m.channel_id = c.id) AND (NOT m.is_deleted) AND (m.created_at >= (t.now - (d.days * (86400000)::bigint))))
+                   ORDER BY m.created_at
+                  LIMIT 1) f)
+           WHERE (c.last_message_at >= (t.now - (d.days * (86400000)::bigint)))) p ON (true))
+   WHERE ((c.tenant_id = tenant_stats._tenant_id) AND (c.deleted_at IS NULL) AND (current_setting('app.role'::text, true) = 'operator'::text));
+END;
+alter function tenant_stats(bigint) owner to discuss_system;
+revoke all on function tenant_stats(bigint) from public;
+grant execute on function tenant_stats(bigint) to discuss_service;
+comment on function tenant_stats(bigint) is 'Numbers of a tenant''s channels, memberships and messages, and of messages and notices posted in the last 1, 7 and 30 days, from the first one of each period that is not deleted. For operators; zeros for other callers.';
 
 CREATE OR REPLACE FUNCTION public.thread_unread(_root_id bigint, _user_id bigint, _read_reply_id bigint, _since bigint)
  RETURNS integer

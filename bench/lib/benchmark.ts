@@ -6,6 +6,7 @@ export const SUBJECTS = [
   'fanout',
   'read',
   'reaction',
+  'retention',
   'search',
   'presence',
   'limit',

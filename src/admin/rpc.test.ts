@@ -186,8 +186,20 @@ describe('AdminService', () => {
   it('returns table sizes, creates partitions and drops old ones', async () => {
     const admin = the.client(AdminService, operator);
     await the.owner`analyze messages`;
-    const { tenantCount, tables } = await admin.getStats({});
-    assert.equal(tenantCount, 2n);
+    const { tenantCount, tables, tenant: none } = await admin.getStats({});
+    assert.deepEqual([tenantCount, none], [2n, undefined]);
+    const { tenant } = await admin.getStats({ tenantId: lan.tenantId });
+    const [expected] = await the.owner<{ channels: bigint; messages: bigint; posts: bigint }[]>`
+      select count(*) as channels, sum(message_count)::bigint as messages, sum(post_seq)::bigint as posts
+      from channels
+      where tenant_id = ${lan.tenantId} and deleted_at is null
+    `;
+    assert.deepEqual([tenant?.channelCount, tenant?.messageCount], [expected?.channels, expected?.messages]);
+    // Deleted messages at the beginning of a channel are not counted.
+    assert.ok((tenant?.dayPostCount ?? 0n) > 10n && (tenant?.dayPostCount ?? 0n) <= (expected?.posts ?? 0n));
+    assert.deepEqual(tenant?.weekPostCount, tenant?.dayPostCount);
+    const largest = tenant?.largestChannels.map(({ messageCount }) => Number(messageCount)) ?? [];
+    assert.deepEqual(largest, largest.toSorted((a, b) => b - a));
     const sizes = new Map(tables.map((table) => [table.name, table]));
     assert.ok((sizes.get('messages')?.estimatedRowCount ?? 0n) > 10n);
     assert.ok((sizes.get('messages')?.byteCount ?? 0n) > 8_192n);

@@ -1,12 +1,20 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
-import type { Handlers } from '../rpc/call.ts';
+import type { Call, Handlers } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { auditHandlers } from './audit.ts';
 import { holdHandlers } from './hold.ts';
-import { findStorageStats, listStats, reconcileCounters } from './sql.ts';
+import {
+  findStorageStats,
+  findTenantStats,
+  listLargestChannels,
+  listStats,
+  reconcileCounters,
+} from './sql.ts';
+
+const LARGEST_CHANNELS = 10;
 
 type AdminHandlers = Omit<
   Handlers<typeof AdminService>,
@@ -56,9 +64,10 @@ export function adminRoutes(deps: Deps): AdminHandlers {
     },
 
     async getStats({ tenantId }, call) {
-      const [rows, [storage]] = await Promise.all([
+      const [rows, [storage], tenant] = await Promise.all([
         db.run(call, listStats),
         db.run(call, (sql) => findStorageStats(sql, tenantId)),
+        tenantId === 0n ? undefined : tenantStats(deps, call, tenantId),
       ]);
       return {
         tenantCount: rows[0]?.tenants ?? 0n,
@@ -73,7 +82,28 @@ export function adminRoutes(deps: Deps): AdminHandlers {
           pendingScanCount: storage?.pendingScans ?? 0n,
           queuedDeletionCount: storage?.queuedDeletions ?? 0n,
         },
+        tenant,
       };
     },
+  };
+}
+
+async function tenantStats({ db }: Deps, call: Call, tenantId: bigint) {
+  const [[row], channels] = await Promise.all([
+    db.run(call, (sql) => findTenantStats(sql, tenantId)),
+    db.run(call, (sql) => listLargestChannels(sql, tenantId, LARGEST_CHANNELS)),
+  ]);
+  return {
+    channelCount: row?.channels ?? 0n,
+    membershipCount: row?.members ?? 0n,
+    messageCount: row?.messages ?? 0n,
+    dayPostCount: row?.posts1 ?? 0n,
+    weekPostCount: row?.posts7 ?? 0n,
+    monthPostCount: row?.posts30 ?? 0n,
+    largestChannels: channels.map(({ channelId, messages, members }) => ({
+      id: channelId,
+      messageCount: BigInt(messages),
+      memberCount: BigInt(members),
+    })),
   };
 }

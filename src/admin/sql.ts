@@ -41,6 +41,36 @@ export function listStats(sql: Sql): PendingQuery<StatRow[]> {
   `;
 }
 
+export type TenantStatsRow = {
+  readonly channels: bigint;
+  readonly members: bigint;
+  readonly messages: bigint;
+  readonly posts1: bigint;
+  readonly posts7: bigint;
+  readonly posts30: bigint;
+};
+
+/** Channels and messages of a tenant, and its growth. */
+export function findTenantStats(sql: Sql, tenantId: bigint): PendingQuery<TenantStatsRow[]> {
+  return sql<TenantStatsRow[]>`
+    select channels, members, messages, posts_1 as "posts1", posts_7 as "posts7", posts_30 as "posts30"
+    from tenant_stats(${tenantId})
+  `;
+}
+
+/** The channels of a tenant with the most messages. */
+export function listLargestChannels(
+  sql: Sql,
+  tenantId: bigint,
+  limit: number,
+): PendingQuery<{ channelId: bigint; messages: number; members: number }[]> {
+  return sql<{ channelId: bigint; messages: number; members: number }[]>`
+    select channel_id, messages, members
+    from largest_channels(${tenantId}, ${limit})
+    order by messages desc, channel_id
+  `;
+}
+
 export type StorageStatsRow = {
   readonly bytes: bigint;
   readonly files: bigint;
