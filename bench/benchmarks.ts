@@ -9,6 +9,7 @@ import { relayCost } from './fanout/relay-cost.ts';
 import { replay } from './fanout/replay.ts';
 import { streamMemoryGrpc, streamMemoryWeb } from './fanout/stream-memory.ts';
 import { tenThousandStreams } from './fanout/ten-thousand-streams.ts';
+import { dayOfMessages, yearOfMessages } from './growth/year-of-messages.ts';
 import type { Benchmark } from './lib/benchmark.ts';
 import { mentionAllBeside } from './limit/mention-all-beside.ts';
 import { noisyNeighbour, noisyNeighbourUnlimited } from './limit/noisy-neighbour.ts';
@@ -57,6 +58,8 @@ export const BENCHMARKS: readonly Benchmark[] = [
   noisyNeighbourUnlimited,
   mentionAllBeside,
   sendBesidePurge,
+  dayOfMessages,
+  yearOfMessages,
   scanThroughput,
   thumbnailMs,
   sendBesideWorkers,

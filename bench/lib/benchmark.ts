@@ -11,6 +11,7 @@ export const SUBJECTS = [
   'presence',
   'limit',
   'attachment',
+  'growth',
 ] as const;
 
 /** What a figure should reach: its ratio to the baseline, or its value in the figure's unit. */

@@ -30,7 +30,9 @@ async function measure(stack: Stack): Promise<Measurement> {
   const [channel, ofDeleted] = await createChannels(owner, [users(USERS), users(1)]);
   if (channel === undefined || ofDeleted === undefined) throw new RangeError('there is no channel');
   const callerAt = await createCallers(stack, [channel], users(USERS), USERS);
-  const operator = authorization(await stack.tokens.sign({ userId: 0n, tenantId: 0n, roles: ['discuss.admin'] }));
+  const operator = authorization(
+    await stack.tokens.sign({ userId: 0n, tenantId: 0n, roles: ['discuss.admin'] }),
+  );
   await using service = await stack.service(database, { RETENTION_INTERVAL_MS: '0' });
   using client = new GrpcClient((await service.call('addresses')).grpc);
 
