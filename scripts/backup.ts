@@ -14,13 +14,18 @@ try {
   process.exitCode = 1;
 }
 
-async function run(name: string | undefined, [first, second, third, target]: readonly string[]): Promise<void> {
+async function run(
+  name: string | undefined,
+  [first, second, third, target]: readonly string[],
+): Promise<void> {
   if (name === 'base' && first !== undefined) await baseBackup(backupUrl(), first);
   else if (name === 'dump' && first !== undefined) await dump(backupUrl(), first);
   else if (name === 'restore' && first !== undefined && second !== undefined && third !== undefined)
     await restoreBackup(first, second, third, toTarget(target));
   else
-    throw new Error('usage: base FOLDER | restore BACKUP ARCHIVE DATA_DIRECTORY [name=POINT | time=TIME] | dump FILE');
+    throw new Error(
+      'usage: base FOLDER | restore BACKUP ARCHIVE DATA_DIRECTORY [name=POINT | time=TIME] | dump FILE',
+    );
   console.log('done');
 }
 
@@ -39,7 +44,9 @@ function toTarget(text: string | undefined): RecoveryTarget {
 
 /** A logical dump by pg_dump, which the embedded PostgreSQL does not contain. */
 async function dump(url: string, file: string): Promise<void> {
-  const child = spawn('pg_dump', ['--format=custom', `--file=${file}`, `--dbname=${url}`], { stdio: 'inherit' });
+  const child = spawn('pg_dump', ['--format=custom', `--file=${file}`, `--dbname=${url}`], {
+    stdio: 'inherit',
+  });
   const [code] = await once(child, 'exit').catch((error: Error) => {
     throw new Error(`pg_dump cannot be run; install the client programs of PostgreSQL (${error.message})`);
   });

@@ -135,7 +135,12 @@ async function signTokens(signer: TokenSigner) {
     TOKEN_USER_2: await sign(MINH),
     TOKEN_OTHER_TENANT: await sign(STRANGER),
     TOKEN_SERVICE: await sign({ userId: 0n, tenantId, name: 'demo-service', roles: ['discuss.service'] }),
-    TOKEN_ADMIN: await sign({ userId: 1n, tenantId, name: 'Operator', roles: ['discuss.admin'] }),
+    TOKEN_ADMIN: await sign({
+      userId: 1n,
+      tenantId,
+      name: 'Operator',
+      roles: ['discuss.admin', 'discuss.export'],
+    }),
   };
 }
 

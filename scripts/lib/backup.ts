@@ -42,7 +42,8 @@ export async function baseBackup(url: string, target: string): Promise<void> {
     const [row] = await sql<{ folder: string; mode: string }[]>`
       select current_setting('data_directory') as folder, current_setting('archive_mode') as mode
     `;
-    if (row === undefined || row.mode === 'off') throw new Error('the server does not archive its WAL (archive_mode)');
+    if (row === undefined || row.mode === 'off')
+      throw new Error('the server does not archive its WAL (archive_mode)');
     // Both functions must be called on the same connection.
     await sql`select pg_backup_start('discuss', true)`;
     await copyTree(row.folder, target, (path) => SKIPPED.test(path));
@@ -69,14 +70,20 @@ export async function restoreBackup(
   for (const folder of CREATED) await mkdir(join(dataDir, folder), { recursive: true, mode: 0o700 });
   const settings = [
     `restore_command = 'cp ${resolve(archive)}/%f %p'`,
-    ...(target.kind === 'latest' ? [] : [`recovery_target_${target.kind} = '${target.value.replaceAll("'", "''")}'`]),
+    ...(target.kind === 'latest'
+      ? []
+      : [`recovery_target_${target.kind} = '${target.value.replaceAll("'", "''")}'`]),
     "recovery_target_action = 'promote'",
     // By which the service recognizes the restore: database_identity().
     `discuss.restore_id = '${randomUUID()}'`,
   ];
   await appendFile(join(dataDir, 'postgresql.auto.conf'), `\n${settings.join('\n')}\n`);
   await writeFile(join(dataDir, 'recovery.signal'), '');
-  await ownAs(backup, [dataDir, ...CREATED.map((name) => join(dataDir, name)), join(dataDir, 'recovery.signal')]);
+  await ownAs(backup, [
+    dataDir,
+    ...CREATED.map((name) => join(dataDir, name)),
+    join(dataDir, 'recovery.signal'),
+  ]);
 }
 
 // PostgreSQL requires that the data directory belongs to its user.

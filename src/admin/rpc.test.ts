@@ -199,7 +199,10 @@ describe('AdminService', () => {
     assert.ok((tenant?.dayPostCount ?? 0n) > 10n && (tenant?.dayPostCount ?? 0n) <= (expected?.posts ?? 0n));
     assert.deepEqual(tenant?.weekPostCount, tenant?.dayPostCount);
     const largest = tenant?.largestChannels.map(({ messageCount }) => Number(messageCount)) ?? [];
-    assert.deepEqual(largest, largest.toSorted((a, b) => b - a));
+    assert.deepEqual(
+      largest,
+      largest.toSorted((a, b) => b - a),
+    );
     const sizes = new Map(tables.map((table) => [table.name, table]));
     assert.ok((sizes.get('messages')?.estimatedRowCount ?? 0n) > 10n);
     assert.ok((sizes.get('messages')?.byteCount ?? 0n) > 8_192n);

@@ -82,6 +82,11 @@ export class ArchivingPostgres implements AsyncDisposable {
 
 function start(folder: string, port: number, fsync: boolean): Promise<Postgres> {
   // Connections are accepted when the recovery has ended.
-  const settings = [`fsync=${fsync}`, 'hot_standby=off', 'min_wal_size=32MB', ...archiveSettings(join(folder, 'archive'))];
+  const settings = [
+    `fsync=${fsync}`,
+    'hot_standby=off',
+    'min_wal_size=32MB',
+    ...archiveSettings(join(folder, 'archive')),
+  ];
   return startPostgres({ dataDir: join(folder, 'data'), port, durable: true, settings });
 }

@@ -38,7 +38,10 @@ type Sent = { readonly id: bigint; readonly content: string };
  * Takes a backup under load, destroys the database, restores it to a point in time, and asserts that every message that was
  * acknowledged before exists, and that streams with cursors of what was lost receive RESET without any action.
  */
-export async function runDrill({ channels, loadMs, fsync }: DrillSize, log: (line: string) => void): Promise<DrillReport> {
+export async function runDrill(
+  { channels, loadMs, fsync }: DrillSize,
+  log: (line: string) => void,
+): Promise<DrillReport> {
   await using owned = new AsyncDisposableStack();
   const cluster = owned.use(await ArchivingPostgres.open(fsync));
   const [redis, tokens] = [await freshRedis(false), await createTokenSigner()];
@@ -73,7 +76,10 @@ export async function runDrill({ channels, loadMs, fsync }: DrillSize, log: (lin
   await assertRestored(the, before, lost);
   await assertResets(the, { subscriber, reader, channelIds });
   const sent = await load.send(channelIds[0] ?? 0n, 'sau khi khôi phục');
-  assert.ok(load.sent.every(({ id }) => id <= sent.id), 'ids of lost messages are not used again');
+  assert.ok(
+    load.sent.every(({ id }) => id <= sent.id),
+    'ids of lost messages are not used again',
+  );
   await until(() => subscriber.messages(channelIds[0] ?? 0n).includes(sent.content), 'delivery', WAIT_MS);
   await until(() => reader.texts.includes(sent.content), 'delivery to the tenant stream', WAIT_MS);
   await assertNothingToRepair(the);
@@ -155,12 +161,24 @@ async function assertResets(
   },
 ): Promise<void> {
   const { subscriber, reader, channelIds } = streams;
-  await until(() => subscriber.connect().then(() => true, () => false), 'the subscriber resumes', WAIT_MS);
+  await until(
+    () =>
+      subscriber.connect().then(
+        () => true,
+        () => false,
+      ),
+    'the subscriber resumes',
+    WAIT_MS,
+  );
   await until(() => subscriber.count('reset') >= channelIds.length, 'RESET of each channel', WAIT_MS);
   // Its stream stayed open, or ended with the connections.
   if (reader.error !== undefined)
     await until(
-      () => reader.connect(the.client(EventService, crm)).then(() => true, () => false),
+      () =>
+        reader.connect(the.client(EventService, crm)).then(
+          () => true,
+          () => false,
+        ),
       'the tenant stream resumes',
       WAIT_MS,
     );
