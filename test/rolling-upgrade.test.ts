@@ -14,6 +14,8 @@ import { until } from './kit/until.ts';
 const ana: As = { userId: 1n, tenantId: 1n };
 const binh: As = { userId: 2n, tenantId: 1n };
 const MESSAGES = 20;
+// Longer than the deadline of a call, which then fails.
+const WAIT_MS = 60_000;
 
 // The files of a newer build: a column, an index, and functions with other bodies.
 const EXPAND = `
@@ -69,7 +71,7 @@ describe('a rolling upgrade', () => {
     const sending = Promise.all([0, 1, 2].map(send));
     const progress = async () => {
       const before = sent.length;
-      await until(() => sent.length > before + MESSAGES, 'messages');
+      await until(() => sent.length > before + MESSAGES, 'messages', WAIT_MS);
     };
     await progress();
     const folder = await newerFiles('0.1.0');
@@ -87,7 +89,7 @@ describe('a rolling upgrade', () => {
     await progress();
     isSending = false;
     await sending;
-    await until(() => subscriber.messages(channelId).length === sent.length, 'all messages');
+    await until(() => subscriber.messages(channelId).length === sent.length, 'all messages', WAIT_MS);
     assert.deepEqual(subscriber.messages(channelId).sort(), sent.sort());
     assert.deepEqual(subscriber.faults, []);
     await subscriber.disconnect();
