@@ -116,7 +116,7 @@ describe('a rolling upgrade', () => {
       await locked.promise;
     });
     const migrating = migrate(url, { folder, warn: (line) => warnings.push(line) });
-    await until(() => warnings.length > 0, 'the first attempt');
+    await until(() => warnings.length > 0, 'the first attempt', WAIT_MS);
     assert.match(warnings.join(), /900_expand\.sql failed: canceling statement due to lock timeout/);
     locked.resolve();
     await transaction;

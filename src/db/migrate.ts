@@ -25,8 +25,9 @@ type AppliedRow = { name: string; checksum: string };
 const OLDEST_SERVER = 150_000;
 const SERVER_TIMEOUT_MS = 60_000;
 const CONNECT_TIMEOUT_MS = 5_000;
-// While a statement waits for a lock on a table, all later calls that use the table wait behind it.
-const LOCK_TIMEOUT_MS = 1_000;
+// While a statement waits for a lock on a table, all later calls that use the table wait behind it. Below deadlock_timeout
+// (1 s), so that the migration gives up, and not a call that waits for another of its tables.
+const LOCK_TIMEOUT_MS = 400;
 const LOCK_PAUSE_MS = 1_000;
 const LOCK_ATTEMPTS = 300;
 // While another process migrates.
@@ -34,8 +35,8 @@ const BUSY_PAUSE_MS = 100;
 
 /**
  * Brings the database up to this build: the migrations that are missing, each in its own transaction, then the files of
- * sql/functions/ that changed, in the transaction of the last migration. A migration that does not get its locks within a
- * second is rolled back and tried again, for five minutes or longer. A function whose signature or result changes,
+ * sql/functions/ that changed, in the transaction of the last migration. A migration that does not get its locks within
+ * 0.4 s is rolled back and tried again, for five minutes or longer. A function whose signature or result changes,
  * or which is removed, must be dropped in a migration, because `create or replace` would leave the old one or fail.
  * Safe to call from many processes at once. Changes nothing in a database of a newer build that permits this one, so that
  * a release can be rolled back. Rejects other newer ones, and one whose applied migrations are not those of this build.
