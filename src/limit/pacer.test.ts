@@ -3,12 +3,10 @@ import { describe, it } from 'node:test';
 import { Pacer } from './pacer.ts';
 import { TenantMix } from './tenant-mix.ts';
 
-const callerOf = (tenantId: bigint) => ({
-  kind: 'user' as const,
-  tenantId,
-  userId: 1n,
-  name: '',
-  roles: new Set<string>(),
+const callOf = (tenantId: bigint, ended?: Error) => ({
+  caller: { kind: 'user' as const, tenantId, userId: 1n, name: '', roles: new Set<string>() },
+  signal: new AbortController().signal,
+  ended,
 });
 const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 
@@ -16,7 +14,7 @@ const nextTurn = () => new Promise((resolve) => setImmediate(resolve));
 function enterAll(pacer: Pacer, tenantIds: readonly bigint[]): bigint[] {
   const entered: bigint[] = [];
   for (const tenantId of tenantIds) {
-    const turn = pacer.enter(callerOf(tenantId));
+    const turn = pacer.enter(callOf(tenantId));
     if (turn === undefined) entered.push(tenantId);
     else void turn.then(() => entered.push(tenantId));
   }
@@ -37,5 +35,24 @@ describe('Pacer', () => {
     assert.deepEqual(new Set(entered), new Set([1n, 2n, 3n]));
     while (entered.length < 103) await nextTurn();
     assert.deepEqual(entered.slice(-50), Array(50).fill(1n));
+  });
+
+  it('lets all calls enter within some turns, however many wait', async () => {
+    const entered = enterAll(new Pacer(new TenantMix()), [2n, ...Array(10_000).fill(1n)]);
+    for (let turn = 0; turn < 100; turn += 1) await nextTurn();
+    assert.equal(entered.length, 10_001);
+  });
+
+  it('does not count calls that have ended', async () => {
+    const pacer = new Pacer(new TenantMix());
+    const entered = enterAll(pacer, [2n, ...Array(20).fill(1n)]);
+    let ended = 0;
+    for (let count = 0; count < 400; count += 1)
+      void pacer.enter(callOf(1n, new Error('deadline')))?.then(() => {
+        ended += 1;
+      });
+    const last = enterAll(pacer, [1n]);
+    for (let turn = 0; turn < 15; turn += 1) await nextTurn();
+    assert.deepEqual([entered.length, ended, last.length], [21, 400, 1]);
   });
 });

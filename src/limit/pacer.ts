@@ -1,9 +1,13 @@
 import { FairQueue } from '../db/fair-queue.ts';
-import type { Caller } from '../rpc/call.ts';
+import type { ScheduledCall } from '../rpc/interceptors/schedule.ts';
 import type { TenantMix } from './tenant-mix.ts';
 
 // Each is some 0.2 ms of work until the call waits for something.
 const CALLS_PER_TURN = 4;
+// Of more waiting calls, a part enters in each turn: turns are long on a busy machine, and no call may wait for many of them.
+const PART_PER_TURN = 1 / 8;
+
+type WaitingCall = { readonly call: ScheduledCall; readonly enter: () => void };
 
 /**
  * Spreads calls that arrive together over turns of the event loop, tenant by tenant, so that the calls of others that arrive
@@ -11,7 +15,7 @@ const CALLS_PER_TURN = 4;
  */
 export class Pacer {
   readonly #mix: TenantMix;
-  readonly #waiting = new FairQueue<() => void>(Number.POSITIVE_INFINITY);
+  readonly #waiting = new FairQueue<WaitingCall>(Number.POSITIVE_INFINITY);
   #started = 0;
   #isScheduled = false;
 
@@ -20,7 +24,8 @@ export class Pacer {
   }
 
   /** Undefined when the call can start in this turn. */
-  enter({ tenantId }: Caller): Promise<void> | undefined {
+  enter(call: ScheduledCall): Promise<void> | undefined {
+    const { tenantId } = call.caller;
     this.#mix.observe(tenantId);
     if (!this.#isScheduled) {
       this.#isScheduled = true;
@@ -30,13 +35,20 @@ export class Pacer {
       this.#started += 1;
       return undefined;
     }
-    return new Promise((resolve) => this.#waiting.push(tenantId, resolve));
+    return new Promise((resolve) => this.#waiting.push(tenantId, { call, enter: resolve }));
   }
 
   #nextTurn(): void {
-    this.#started = Math.min(CALLS_PER_TURN, this.#waiting.size);
-    for (let count = this.#started; count > 0; count -= 1) this.#waiting.shift()?.();
-    this.#isScheduled = this.#started > 0;
+    const limit = Math.max(CALLS_PER_TURN, Math.ceil(this.#waiting.size * PART_PER_TURN));
+    this.#isScheduled = this.#waiting.size > 0;
+    this.#started = 0;
+    while (this.#started < limit) {
+      const next = this.#waiting.shift();
+      if (next === undefined) break;
+      // One that has ended, as at its deadline, costs nothing more.
+      if (next.call.ended === undefined) this.#started += 1;
+      next.enter();
+    }
     if (this.#isScheduled) setImmediate(() => this.#nextTurn());
   }
 }

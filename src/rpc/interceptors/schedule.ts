@@ -4,8 +4,12 @@ import { Access, access as accessOption } from '#gen/serp/discuss/v1/options_pb.
 import type { Caller } from '../call.ts';
 import type { Interceptor } from '../interceptor.ts';
 
-/** The part of a call that its schedule needs. */
-export type ScheduledCall = { readonly caller: Caller; readonly signal: AbortSignal };
+/** The part of a call that its schedule needs. `ended`: why it ended early. */
+export type ScheduledCall = {
+  readonly caller: Caller;
+  readonly signal: AbortSignal;
+  readonly ended?: unknown;
+};
 
 /** Calls that run at a time. */
 export type Slots = {
@@ -16,14 +20,14 @@ export type Slots = {
 
 export type CallSchedule = {
   /** For calls that arrive at the same time. */
-  readonly pacer: { enter(caller: Caller): Promise<void> | undefined };
+  readonly pacer: { enter(call: ScheduledCall): Promise<void> | undefined };
   readonly reads: Slots;
 };
 
 /** Lets a call enter before its body is read. */
 export function pace({ pacer }: CallSchedule): Interceptor {
   return (_method, next) => async (call) => {
-    const turn = pacer.enter(call.caller);
+    const turn = pacer.enter(call);
     if (turn !== undefined) await turn;
     return next(call);
   };
