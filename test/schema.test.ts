@@ -229,6 +229,7 @@ describe('the schema', () => {
         'ensure_partitions',
         'list_schema_files',
         'purge_activities',
+        'renew_event_log',
         'table_stats',
       ],
     );
