@@ -110,15 +110,18 @@ describe('a rolling upgrade', () => {
     const folder = await scratch.folderWith({ 'migrations/900_expand.sql': EXPAND });
     const warnings: string[] = [];
     const locked = Promise.withResolvers<void>();
+    const released = Promise.withResolvers<void>();
     const sql = scratch.connect(url);
     const transaction = sql.begin(async (tx) => {
       await tx`lock table messages in row exclusive mode`;
-      await locked.promise;
+      locked.resolve();
+      await released.promise;
     });
+    await locked.promise;
     const migrating = migrate(url, { folder, warn: (line) => warnings.push(line) });
     await until(() => warnings.length > 0, 'the first attempt', WAIT_MS);
     assert.match(warnings.join(), /900_expand\.sql failed: canceling statement due to lock timeout/);
-    locked.resolve();
+    released.resolve();
     await transaction;
     await migrating;
     await sql`select upgrade_note from messages union all select upgrade_note from channels`;
