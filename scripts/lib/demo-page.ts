@@ -94,7 +94,8 @@ async function respond(
   if (!/^(localhost|127\.0\.0\.1):\d+$/.test(request.headers.host ?? '')) return send(response, 403);
   const path = new URL(request.url ?? '/', 'http://page').pathname;
   if (request.method === 'POST' && path === '/token') return sendToken(options, request, response);
-  const file = request.method === 'GET' ? files.get(path) : undefined;
+  const isRead = request.method === 'GET' || request.method === 'HEAD';
+  const file = isRead ? files.get(path) : undefined;
   if (file === undefined) return send(response, 404);
   for (const [name, value] of securityHeaders(options)) response.setHeader(name, value);
   response.writeHead(200, { 'content-type': file.type, 'cache-control': 'no-store' }).end(file.content);
