@@ -15,6 +15,7 @@ import {
 } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Deps } from '../deps.ts';
 import type { Call, Caller, Handlers, Sink } from '../rpc/call.ts';
+import { drained } from '../rpc/drained.ts';
 import { errors } from '../rpc/errors.ts';
 import { Frame } from '../rpc/frame.ts';
 import { fromCursor, type Place, toCursor } from './cursor.ts';
@@ -108,16 +109,4 @@ function toFiles({ files }: ExportRow): ExportedFile[] {
 
 function toFrame<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Frame {
   return new Frame(schema, Buffer.from(toBinary(schema, message)));
-}
-
-function drained(sink: Sink, signal: AbortSignal): Promise<void> | undefined {
-  if (sink.buffered === 0) return undefined;
-  return new Promise((resolve) => {
-    const done = () => {
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    signal.addEventListener('abort', done, { once: true });
-    sink.onDrain(done);
-  });
 }

@@ -3,6 +3,7 @@ import { TenantStreamResetReason } from '#gen/serp/discuss/v1/event_service_pb.t
 import type { Config } from '../../config.ts';
 import { toTimestamp } from '../../db/time.ts';
 import type { Call, Sink } from '../../rpc/call.ts';
+import { drained } from '../../rpc/drained.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { Position } from './cursor.ts';
 import { type TenantStreamPage, toTenantStreamFrame } from './page.ts';
@@ -97,16 +98,4 @@ export class TenantStream {
       ? longest
       : Math.min(longest, Math.max(HELD_MS, page.heldMs / 4));
   }
-}
-
-function drained(sink: Sink, signal: AbortSignal): Promise<void> | undefined {
-  if (sink.buffered === 0) return undefined;
-  return new Promise((resolve) => {
-    const done = () => {
-      signal.removeEventListener('abort', done);
-      resolve();
-    };
-    signal.addEventListener('abort', done, { once: true });
-    sink.onDrain(done);
-  });
 }
