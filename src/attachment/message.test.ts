@@ -1,4 +1,5 @@
 import assert from 'node:assert/strict';
+import { randomBytes } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { equals } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
@@ -31,7 +32,12 @@ describe('attachments of messages', () => {
 
   before(async () => {
     storage = await freshStorage();
-    the = await app({ ...storage.env, ATTACHMENT_PURGE_INTERVAL_MS: '50', SEARCH_INDEX_INTERVAL_MS: '50' });
+    the = await app({
+      ...storage.env,
+      ATTACHMENT_PURGE_INTERVAL_MS: '50',
+      SEARCH_INDEX_INTERVAL_MS: '50',
+      ENCRYPTION_KEYS: `k1=${randomBytes(32).toString('base64')}`,
+    });
     channelId = await group();
   });
   after(async () => {
@@ -48,10 +54,10 @@ describe('attachments of messages', () => {
   const send = (attachmentIds: bigint[], rest: object = {}, as = ana) =>
     messages(as).sendMessage({ channelId, attachmentIds, ...rest });
 
-  async function group(): Promise<bigint> {
+  async function group(encrypted = false): Promise<bigint> {
     const { channel } = await the
       .client(ChannelService, ana)
-      .createChannel({ name: 'Kho', memberUserIds: [2n] });
+      .createChannel({ name: 'Kho', memberUserIds: [2n], private: encrypted, encrypted });
     return channel?.id ?? 0n;
   }
 
@@ -154,6 +160,52 @@ describe('attachments of messages', () => {
     assert.deepEqual(await find('0815', true), [message?.id]);
     assert.deepEqual(await find('0815', false), []);
   });
+
+  for (const encrypted of [false, true])
+    it(`remain when the text of their message is edited, ${encrypted ? '' : 'not '}encrypted`, async () => {
+      const target = await group(encrypted);
+      const subscriber = await new Subscriber(the.client(EventService, binh), [target]).connect();
+      const edit = (messageId: bigint, content: string, as = ana) =>
+        messages(as).editMessage({
+          channelId: target,
+          messageId,
+          content,
+          updateMask: { paths: ['content'] },
+        });
+      const fileIds = [await image('một.png', ana, target), await image('hai.png', ana, target)];
+      const { message: sent } = await send(fileIds, { channelId: target, content: 'kiểm kê' });
+      const messageId = sent?.id ?? 0n;
+      await edit(messageId, 'nghiệm thu');
+      const { message: edited } = await edit(messageId, 'bàn giao');
+      assert.deepEqual([edited?.content, edited?.type], ['bàn giao', MessageType.IMAGE]);
+      assert.deepEqual(edited?.attachments, sent?.attachments);
+      await rejects(edit(messageId, 'x', binh), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
+      await rejects(edit(messageId, ' '), Code.InvalidArgument, 'FIELD_INVALID');
+      await files().deleteAttachment({ channelId: target, attachmentId: fileIds[0] ?? 0n });
+      const { message: empty } = await edit(messageId, '');
+      assert.deepEqual([empty?.content, empty?.attachments], ['', sent?.attachments.slice(1)]);
+      const { message: last } = await edit(messageId, 'thanh lý');
+      const { versions } = await messages(binh).listEdits({ channelId: target, messageId });
+      assert.deepEqual(
+        versions.map(({ content }) => content),
+        ['', 'bàn giao', 'nghiệm thu', 'kiểm kê'],
+      );
+      await indexed(the);
+      const find = async (query: string) =>
+        (await the.client(SearchService, binh).searchMessages({ query, channelIds: [target] })).messages
+          .length;
+      const found = [await find('kiem ke'), await find('thanh ly'), await find('hai')];
+      assert.deepEqual(found, encrypted ? [0, 0, 0] : [0, 1, 1]);
+      for (let read = 0; read < 2; read += 1) {
+        const page = await messages(binh).listMessages({ channelId: target });
+        assert.ok(last && equals(MessageSchema, page.messages.at(-1) ?? last, last));
+      }
+      await until(() => subscriber.events.length >= 6);
+      const projection = new MessageLog();
+      for (const event of subscriber.events) projection.apply(event);
+      assert.ok(last && equals(MessageSchema, projection.messages.get(messageId) ?? last, last));
+      await subscriber.disconnect();
+    });
 
   it('are listed by kind and uploader, newest first, in pages', async () => {
     const target = await group();

@@ -25,6 +25,7 @@ import { toMessage } from './view.ts';
 type EditRequest = MessageShape<typeof EditMessageRequestSchema>;
 
 const HOUR_MS = 3_600_000n;
+const EDITABLE_TYPES: ReadonlySet<string> = new Set(['TEXT', 'CODE', 'IMAGE', 'FILE']);
 
 type EditHandlers = Pick<Handlers<typeof MessageService>, 'editMessage'>;
 
@@ -63,6 +64,8 @@ async function edit(
 ): Promise<Edited> {
   const stored = await lockMessage(sql, caller, request.channelId, request.messageId);
   requireEditable(config, caller, stored);
+  // Only messages with files may be without text.
+  if (pathsOf(request).has('content')) requireContent(request.content, isOfFiles(stored));
   const before = await openRow(encryption.keys, stored);
   const content = await toContent(sql, caller, request, before);
   if (isSame(before, content)) return { message: stored, events: [], activities: null };
@@ -81,7 +84,7 @@ async function edit(
 /** Checks that do not depend on the message. */
 function requireEdit(request: EditRequest): void {
   const paths = pathsOf(request);
-  if (paths.has('content')) requireContent(request.content);
+  if (paths.has('content')) requireContent(request.content, true);
   if (paths.has('metadata')) toMetadataJson('metadata', request.metadata);
 }
 
@@ -92,10 +95,13 @@ function pathsOf({ updateMask }: EditRequest) {
 function requireEditable({ message }: Config, caller: Caller, row: LockedRow): void {
   if (caller.userId === 0n || row.senderId !== caller.userId) throw errors.notAuthor();
   rejectDeleted(row);
-  if (row.messageType !== 'TEXT' && row.messageType !== 'CODE')
-    throw errors.messageTypeWrong(row.messageType);
+  if (!EDITABLE_TYPES.has(row.messageType)) throw errors.messageTypeWrong(row.messageType);
   const hours = message.editWindowHours;
   if (hours > 0 && row.now - row.createdAt > BigInt(hours) * HOUR_MS) throw errors.editWindowOver(hours);
+}
+
+function isOfFiles({ messageType }: LockedRow): boolean {
+  return messageType === 'IMAGE' || messageType === 'FILE';
 }
 
 async function toContent(

@@ -611,7 +611,7 @@ export type EditMessageRequest = Message<"serp.discuss.v1.EditMessageRequest"> &
   messageId: bigint;
 
   /**
-   * New text, with the same limits as in SendMessage.
+   * New text, with the same limits as in SendMessage. Empty only for a message with files.
    *
    * @generated from field: string content = 3;
    */
@@ -1848,8 +1848,8 @@ export const MessageService: GenService<{
     output: typeof ListMessagesResponseSchema;
   },
   /**
-   * Changes the text, mentions or metadata of a message of type TEXT or CODE. Only its author can edit it, within 24
-   * hours by default. Earlier versions remain available through ListEdits.
+   * Changes the text, mentions or metadata of a message of type TEXT, CODE, IMAGE or FILE. Only its author can edit it,
+   * within 24 hours by default. Its files remain. Earlier versions remain available through ListEdits.
    *
    * Errors: FAILED_PRECONDITION (MESSAGE_DELETED, EDIT_WINDOW_EXPIRED, MESSAGE_TYPE_UNSUPPORTED); PERMISSION_DENIED
    * (CALLER_NOT_ALLOWED) if the caller is not the author.
