@@ -37,7 +37,6 @@ create table activity_feed (
   xid xid8 not null default pg_current_xact_id(),
   collapsed_reactions jsonb,
   constraint activity_feed_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
-  constraint activity_feed_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint activity_feed_pkey PRIMARY KEY (id, "timestamp"),
   constraint has_entity_or_channel CHECK ((((entity_type IS NOT NULL) AND (entity_id IS NOT NULL)) OR (channel_id IS NOT NULL)))
 ) partition by RANGE ("timestamp");
@@ -116,7 +115,6 @@ create table attachments (
   scan_attempts integer not null default 0,
   next_scan_at bigint not null default 0,
   encrypted_name bytea,
-  constraint attachments_message_id_fkey FOREIGN KEY (message_id) REFERENCES messages(id) ON DELETE CASCADE,
   constraint attachments_pkey PRIMARY KEY (id),
   constraint positive_file_size CHECK ((file_size > 0)),
   constraint valid_scan_status CHECK (((scan_status)::text = ANY ('{PENDING,CLEAN,INFECTED,ERROR}'::text[]))),
@@ -878,6 +876,8 @@ CREATE INDEX idx_messages_pinned ON public.messages USING btree (channel_id, pin
 CREATE INDEX idx_messages_thread ON public.messages USING btree (parent_id, id) WHERE (parent_id IS NOT NULL);
 CREATE TRIGGER trigger_assign_post_seq BEFORE INSERT ON public.messages FOR EACH ROW WHEN ((new.post_seq IS NULL)) EXECUTE FUNCTION assign_post_seq();
 comment on trigger trigger_assign_post_seq on messages is 'Numbers messages that are inserted without a number.';
+CREATE TRIGGER trigger_delete_message_references AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION delete_message_references();
+comment on trigger trigger_delete_message_references on messages is 'Removes the files and activities of removed messages.';
 CREATE TRIGGER trigger_detach_replies AFTER DELETE ON public.messages REFERENCING OLD TABLE AS removed FOR EACH STATEMENT EXECUTE FUNCTION detach_replies();
 comment on trigger trigger_detach_replies on messages is 'Detaches the replies to removed messages.';
 CREATE TRIGGER trigger_index_changed_message AFTER UPDATE OF content, message_type, sender_id, channel_id, is_deleted ON public.messages FOR EACH ROW WHEN ((old.event_seq = new.event_seq)) EXECUTE FUNCTION update_message_words();
@@ -1033,6 +1033,25 @@ comment on column operations.counts is 'What was done so far, by what is counted
 comment on column operations.attempt is 'Number of claims. Only the instance of the last one may continue.';
 comment on column operations.instance is 'Instance that works, or worked, on it.';
 comment on column operations.due_at is 'When an instance may claim it, epoch ms: the end of the lease of the one that works on it.';
+
+create table partition_moves (
+  tenant_id bigint not null default 0,
+  parent text not null,
+  next_block bigint not null default 0,
+  blocks bigint not null,
+  constraint partition_moves_pkey PRIMARY KEY (tenant_id, parent)
+);
+alter table partition_moves enable row level security, force row level security;
+create policy system_policy on partition_moves as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on partition_moves to discuss_service;
+grant delete, insert, select, update on partition_moves to discuss_system;
+comment on table partition_moves is 'Default partitions whose rows are being moved into partitions of their own, see ensure_partitions().';
+comment on column partition_moves.tenant_id is 'Always 0: a partition has the rows of all tenants.';
+comment on column partition_moves.parent is 'The partitioned table. Its copy, of which the new partitions are a part until the end, is named parent_moving.';
+comment on column partition_moves.next_block is 'The next block of the default partition to be copied.';
+comment on column partition_moves.blocks is 'Blocks that it had at the beginning. What was written since is mirrored by a trigger.';
 
 create table pending_activities (
   message_id bigint not null,
@@ -1666,6 +1685,60 @@ revoke all on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,js
 grant execute on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) to discuss_system;
 comment on function audit_hash(bytea,bigint,bigint,bigint,text,bigint,text,jsonb) is 'SHA-256 that chains an event of the audit log to the one before: over its hash and all columns of the event as a JSON array.';
 
+CREATE OR REPLACE FUNCTION public.begin_partition_move(_parent text, _names text[], _lows bigint[], _highs bigint[])
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+declare
+  _default constant text := _parent || '_default';
+  _copy constant text := _parent || '_moving';
+  _key constant text := (
+    select a.attname
+    from pg_partitioned_table p
+    join pg_attribute a on a.attrelid = p.partrelid and a.attnum = p.partattrs[0]
+    where p.partrelid = _parent::regclass
+  );
+  _columns constant text[] := partition_columns(_parent::regclass);
+  _condition text;
+begin
+  execute format(
+    'create table %I (like %I including defaults including constraints including generated including storage including indexes)
+    partition by range (%I)',
+    _copy, _parent, _key
+  );
+  execute format('alter table %I enable row level security', _copy);
+  for _i in 1..array_length(_names, 1) loop
+    execute format('create table %I partition of %I for values from (%s) to (%s)', _names[_i], _copy, _lows[_i], _highs[_i]);
+    execute format('alter table %I enable row level security', _names[_i]);
+    -- With it, attaching the partition reads no rows.
+    execute format(
+      'alter table %I add constraint moving_range check (%I >= %s and %I < %s)', _names[_i], _key, _lows[_i], _key, _highs[_i]
+    );
+  end loop;
+  execute format('create table %I partition of %I default', _copy || '_default', _copy);
+  execute format('alter table %I enable row level security', _copy || '_default');
+
+  select string_agg(format('c.%1$I = ($1).%1$I', a.attname), ' and ')
+  into _condition
+  from pg_index i
+  join pg_attribute a on a.attrelid = i.indrelid and a.attnum = any(i.indkey)
+  where i.indrelid = _parent::regclass
+    and i.indisprimary;
+  -- Waits for writers that have changed the table: what they wrote is copied, and what others write is mirrored.
+  execute format(
+    'create trigger mirror_moving_row after insert or update or delete on %I
+    for each row execute function mirror_moving_row(%L, %L, %L, %L)',
+    _default, _copy, _condition,
+    (select string_agg(quote_ident(c), ', ') from unnest(_columns) as c),
+    (select string_agg(format('($1).%I', c), ', ') from unnest(_columns) as c)
+  );
+  insert into partition_moves (parent, blocks)
+  values (_parent, pg_relation_size(_default::regclass) / current_setting('block_size')::bigint);
+end
+$function$;
+revoke all on function begin_partition_move(text,text[],bigint[],bigint[]) from public;
+comment on function begin_partition_move(text,text[],bigint[],bigint[]) is 'Prepares to move the rows of a default partition into new partitions: creates these and another default partition as partitions of a copy of the table, and a trigger that mirrors changes to it. The next step: copy_moving_rows().';
+
 CREATE OR REPLACE FUNCTION public.begin_retention_run(_instance text, _lease_ms bigint, OUT run_id bigint, OUT attempt integer)
  RETURNS record
  LANGUAGE plpgsql
@@ -2071,6 +2144,37 @@ revoke all on function claim_scans(integer,bigint) from public;
 grant execute on function claim_scans(integer,bigint) to discuss_service;
 comment on function claim_scans(integer,bigint) is 'Files to scan now, at most _limit. Another call returns them again after _lease_ms, unless their scan has ended.';
 
+CREATE OR REPLACE FUNCTION public.copy_moving_rows(_parent text, _blocks integer)
+ RETURNS boolean
+ LANGUAGE plpgsql
+AS $function$
+declare
+  _from bigint;
+  _end bigint;
+  _columns constant text := (select string_agg(quote_ident(c), ', ') from unnest(partition_columns(_parent::regclass)) as c);
+begin
+  select m.next_block, m.blocks
+  into _from, _end
+  from partition_moves m
+  where m.parent = _parent
+  for update;
+  if _from >= _end then
+    return true;
+  end if;
+  -- A change of a row waits until its copy is committed, and this waits for changes that have begun, but not for long.
+  execute format(
+    'insert into %I (%s) select %s from %I where ctid >= %L and ctid < %L for share on conflict do nothing',
+    _parent || '_moving', _columns, _columns, _parent || '_default', format('(%s,0)', _from), format('(%s,0)', _from + _blocks)
+  );
+  update partition_moves m
+  set next_block = _from + _blocks
+  where m.parent = _parent;
+  return _from + _blocks >= _end;
+end
+$function$;
+revoke all on function copy_moving_rows(text,integer) from public;
+comment on function copy_moving_rows(text,integer) is 'Copies the rows of the next blocks of a default partition to the partitions that will contain them; true: all are copied.';
+
 CREATE OR REPLACE FUNCTION public.count_channel_keys()
  RETURNS TABLE(key_id text, keys bigint)
  LANGUAGE sql
@@ -2118,60 +2222,29 @@ revoke all on function count_tenants() from public;
 grant execute on function count_tenants() to discuss_service;
 comment on function count_tenants() is 'Number of tenants that have or had a channel. For operators; 0 for other callers.';
 
-CREATE OR REPLACE FUNCTION public.create_partition(_parent text, _name text, _key text, _from bigint, _to bigint)
+CREATE OR REPLACE FUNCTION public.create_partition(_parent text, _name text, _from bigint, _to bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
-declare
-  _default text := _parent || '_default';
-  _columns text := partition_columns(_parent::regclass);
-  _misplaced boolean;
 begin
   if to_regclass(_name) is not null then
     return false;
   end if;
 
-  -- Locked in the order of writers, because attaching would take most of these locks later in another order. Only readers of
-  -- the default partition wait, and only while it is searched.
-  if _parent in ('messages', 'activity_feed') then
-    lock table channels in share row exclusive mode;
-    lock table only messages in share row exclusive mode;
-  end if;
-  execute format('lock table %I in access exclusive mode', _default);
-
+  perform lock_for_partitions(_parent);
+  execute format('lock table %I in access exclusive mode', _parent || '_default');
   execute format(
     'create table %I (like %I including defaults including constraints including generated including storage)',
     _name, _parent
   );
   -- Without a policy, only the owner can read rows by the partition's own name.
   execute format('alter table %I enable row level security', _name);
-
-  execute format('select exists (select 1 from %I where %I >= $1 and %I < $2)', _default, _key, _key)
-  into _misplaced
-  using _from, _to;
-
-  if _misplaced then
-    if _parent = 'messages' then
-      perform detach_references(_from, _to);
-    end if;
-    execute format(
-      'insert into %I (%s) select %s from %I where %I >= $1 and %I < $2',
-      _name, _columns, _columns, _default, _key, _key
-    ) using _from, _to;
-    execute format('delete from %I where %I >= $1 and %I < $2', _default, _key, _key)
-    using _from, _to;
-  end if;
-
   execute format('alter table %I attach partition %I for values from (%s) to (%s)', _parent, _name, _from, _to);
-
-  if _misplaced and _parent = 'messages' then
-    perform reattach_references();
-  end if;
   return true;
 end
 $function$;
-revoke all on function create_partition(text,text,text,bigint,bigint) from public;
-comment on function create_partition(text,text,text,bigint,bigint) is 'Creates one partition and moves into it the rows of its range from the default partition; returns false if it exists. Only ensure_partitions() calls it.';
+revoke all on function create_partition(text,text,bigint,bigint) from public;
+comment on function create_partition(text,text,bigint,bigint) is 'Creates one partition, whose range must have no rows in the default partition; returns false if it exists. Only ensure_partitions() calls it.';
 
 CREATE OR REPLACE FUNCTION public.database_epoch()
  RETURNS text
@@ -2336,6 +2409,24 @@ revoke all on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,
 grant execute on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) to discuss_service;
 comment on function delete_message(bigint,bigint,bigint,bigint,bytea,integer,bytea,integer) is 'Soft-deletes a message of the caller''s tenant: removes its files, edits, votes, reactions and pin, redacts its events in the log (_created replaces MESSAGE_CREATED, _later all others), and recounts its thread. Returns the updated thread if the message is a reply. The caller must check rights before and append the event of the deletion next.';
 
+CREATE OR REPLACE FUNCTION public.delete_message_references()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+begin
+  delete from attachments a
+  where a.message_id in (select r.id from removed r);
+  delete from activity_feed a
+  where a.message_id in (select r.id from removed r);
+  return null;
+end
+$function$;
+alter function delete_message_references() owner to discuss_system;
+revoke all on function delete_message_references() from public;
+comment on function delete_message_references() is 'Removes the files and activities of removed messages, as "on delete cascade" would.';
+
 CREATE OR REPLACE FUNCTION public.derived_unread(_channel_id bigint, _user_id bigint, _post_seq bigint, _read_post_seq bigint, _own_posts bigint, _own_posts_read bigint)
  RETURNS integer
  LANGUAGE sql
@@ -2346,29 +2437,6 @@ BEGIN ATOMIC
            WHERE ((d.channel_id = derived_unread._channel_id) AND (d.post_seq > derived_unread._read_post_seq) AND (d.sender_id <> derived_unread._user_id))))))::integer AS "greatest";
 END;
 comment on function derived_unread(bigint,bigint,bigint,bigint,bigint,bigint) is 'The exact unread count of a member: messages after the read marker, without the member''s own and deleted ones. Arguments: channel, user, channels.post_seq, then the member''s read_post_seq, own_posts, own_posts_read.';
-
-CREATE OR REPLACE FUNCTION public.detach_references(_from bigint, _to bigint)
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-begin
-  lock table attachments, activity_feed in share row exclusive mode;
-
-  create temporary table detached_attachments on commit drop as
-  select a.*
-  from attachments a
-  join messages_default m on m.id = a.message_id
-  where m.id >= _from and m.id < _to;
-
-  create temporary table detached_activities on commit drop as
-  select a.*
-  from activity_feed a
-  join messages_default m on m.id = a.message_id
-  where m.id >= _from and m.id < _to;
-end
-$function$;
-revoke all on function detach_references(bigint,bigint) from public;
-comment on function detach_references(bigint,bigint) is 'Copies the rows that refer to messages of a range, before those messages are moved out of the default partition.';
 
 CREATE OR REPLACE FUNCTION public.detach_replies()
  RETURNS trigger
@@ -2512,7 +2580,11 @@ AS $function$
 declare
   _span constant bigint := 30000000;
   _day constant bigint := 86400000;
+  -- Half a megabyte: about 1,000 rows, which take some milliseconds.
+  _blocks constant int := 64;
   _plan record;
+  _misplaced int[];
+  _is_misplaced boolean;
 begin
   perform pg_advisory_xact_lock(hashtext('discuss.ensure_partitions'));
 
@@ -2546,34 +2618,70 @@ begin
         union all
         select k from misplaced_keys('message_words_default', 'message_id', _span) as k
       ) as keys(k)
+    ),
+    partitions as (
+      select 1 as turn, 'channel_events' as parent, 'created_at' as key, day * _day as low, (day + 1) * _day as high,
+        'channel_events_' || to_char(to_timestamp(day * 86400) at time zone 'UTC', 'YYYYMMDD') as name
+      from days
+      union all
+      select 2, 'activity_feed', 'timestamp',
+        (extract(epoch from month at time zone 'UTC') * 1000)::bigint,
+        (extract(epoch from (month + interval '1 month') at time zone 'UTC') * 1000)::bigint,
+        'activity_feed_' || to_char(month, 'YYYY_MM')
+      from months
+      union all
+      select 3, 'messages', 'id', span * _span, (span + 1) * _span,
+        'messages_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
+      from spans
+      union all
+      select 4, 'message_words', 'message_id', span * _span, (span + 1) * _span,
+        'message_words_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
+      from spans
     )
-    select 1 as turn, 'channel_events' as parent, 'created_at' as key, day * _day as low, (day + 1) * _day as high,
-      'channel_events_' || to_char(to_timestamp(day * 86400) at time zone 'UTC', 'YYYYMMDD') as name
-    from days
-    union all
-    select 2, 'activity_feed', 'timestamp',
-      (extract(epoch from month at time zone 'UTC') * 1000)::bigint,
-      (extract(epoch from (month + interval '1 month') at time zone 'UTC') * 1000)::bigint,
-      'activity_feed_' || to_char(month, 'YYYY_MM')
-    from months
-    union all
-    select 3, 'messages', 'id', span * _span, (span + 1) * _span,
-      'messages_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
-    from spans
-    union all
-    select 4, 'message_words', 'message_id', span * _span, (span + 1) * _span,
-      'message_words_p' || lpad((span + 1)::text, greatest(6, length((span + 1)::text)), '0')
-    from spans
-    order by turn, low
+    select
+      p.parent, p.key, array_agg(p.name order by p.low) as names, array_agg(p.low order by p.low) as lows,
+      array_agg(p.high order by p.low) as highs
+    from partitions p
+    where to_regclass(p.name) is null
+      or exists (select from partition_moves m where m.parent = p.parent)
+    group by p.turn, p.parent, p.key
+    order by p.turn
   loop
     begin
-      if create_partition(_plan.parent, _plan.name, _plan.key, _plan.low, _plan.high) then
-        return next _plan.name;
+      if not exists (select from partition_moves m where m.parent = _plan.parent) then
+        _misplaced := '{}';
+        for _i in 1..array_length(_plan.names, 1) loop
+          execute format('select exists (select from %I where %I >= $1 and %I < $2)', _plan.parent || '_default', _plan.key, _plan.key)
+          into _is_misplaced
+          using _plan.lows[_i], _plan.highs[_i];
+          if _is_misplaced then
+            _misplaced := _misplaced || _i;
+          end if;
+        end loop;
+        if _misplaced != '{}' then
+          perform begin_partition_move(
+            _plan.parent,
+            array(select _plan.names[i] from unnest(_misplaced) as i),
+            array(select _plan.lows[i] from unnest(_misplaced) as i),
+            array(select _plan.highs[i] from unnest(_misplaced) as i)
+          );
+          -- Writers wait for this transaction, so it copies only what one batch copies.
+          continue when exists (select from partition_moves m where m.parent = _plan.parent and m.blocks > _blocks);
+        end if;
       end if;
+      if exists (select from partition_moves m where m.parent = _plan.parent) then
+        continue when not copy_moving_rows(_plan.parent, _blocks);
+        return query select finish_partition_move(_plan.parent);
+      end if;
+      for _i in 1..array_length(_plan.names, 1) loop
+        if create_partition(_plan.parent, _plan.names[_i], _plan.lows[_i], _plan.highs[_i]) then
+          return next _plan.names[_i];
+        end if;
+      end loop;
     exception
       when lock_not_available or deadlock_detected then
         -- Writers queue behind a waiting lock, so it waits once, and not once per partition.
-        raise warning 'postponed partition % and later ones: %', _plan.name, sqlerrm;
+        raise warning 'postponed partitions of % and later tables: %', _plan.parent, sqlerrm;
         exit;
     end;
   end loop;
@@ -2581,7 +2689,7 @@ end
 $function$;
 revoke all on function ensure_partitions(bigint) from public;
 grant execute on function ensure_partitions(bigint) to discuss_service;
-comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages with their words, and moves rows out of the default partitions. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
+comment on function ensure_partitions(bigint) is 'Creates the partitions for the next 7 days (channel_events), 2 months (activity_feed) and 60,000,000 messages with their words. Rows of the default partitions are moved first, without stopping writers: each call copies a batch, until moving_partitions() returns nothing. Returns the created partitions, and warns of those that it had to postpone because the table was busy. To be called every hour.';
 
 CREATE OR REPLACE FUNCTION public.erase_activities(_tenant_id bigint, _user_id bigint, _after bigint, _scan integer, OUT hold_id bigint, OUT erased integer, OUT next_after bigint)
  RETURNS record
@@ -3470,6 +3578,45 @@ alter function finish_operation(bigint,integer,text,bytea) owner to discuss_syst
 revoke all on function finish_operation(bigint,integer,text,bytea) from public;
 grant execute on function finish_operation(bigint,integer,text,bytea) to discuss_service;
 comment on function finish_operation(bigint,integer,text,bytea) is 'Ends an operation that the instance of this attempt works on.';
+
+CREATE OR REPLACE FUNCTION public.finish_partition_move(_parent text)
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+AS $function$
+declare
+  _default constant text := _parent || '_default';
+  _copy constant text := _parent || '_moving';
+  _comment constant text := obj_description(_default::regclass, 'pg_class');
+  _partition record;
+begin
+  perform lock_for_partitions(_parent);
+  execute format('lock table only %I in access exclusive mode', _parent);
+  execute format('lock table %I in access exclusive mode', _default);
+  execute format('alter table %I detach partition %I', _parent, _default);
+  execute format('drop table %I', _default);
+  for _partition in
+    select c.relname as name, pg_get_expr(c.relpartbound, c.oid) as bounds
+    from pg_inherits i
+    join pg_class c on c.oid = i.inhrelid
+    where i.inhparent = _copy::regclass
+      and c.relname != _copy || '_default'
+    order by c.relname
+  loop
+    execute format('alter table %I detach partition %I', _copy, _partition.name);
+    execute format('alter table %I attach partition %I %s', _parent, _partition.name, _partition.bounds);
+    execute format('alter table %I drop constraint moving_range', _partition.name);
+    return next _partition.name;
+  end loop;
+  execute format('alter table %I detach partition %I', _copy, _copy || '_default');
+  execute format('drop table %I', _copy);
+  execute format('alter table %I rename to %I', _copy || '_default', _default);
+  execute format('comment on table %I is %L', _default, _comment);
+  execute format('alter table %I attach partition %I default', _parent, _default);
+  delete from partition_moves m where m.parent = _parent;
+end
+$function$;
+revoke all on function finish_partition_move(text) from public;
+comment on function finish_partition_move(text) is 'Replaces a default partition by the partitions to which its rows were copied, without touching a row. Returns their names.';
 
 CREATE OR REPLACE FUNCTION public.has_channel_keys()
  RETURNS boolean
@@ -4526,6 +4673,21 @@ revoke all on function lock_for_erasure(bigint,bigint) from public;
 grant execute on function lock_for_erasure(bigint,bigint) to discuss_service;
 comment on function lock_for_erasure(bigint,bigint) is 'Locks a channel of the caller''s tenant, also a deleted one, for the erasure of a user, and returns whether it is deleted (null: it does not exist) and a legal hold that prevents the erasure.';
 
+CREATE OR REPLACE FUNCTION public.lock_for_partitions(_parent text)
+ RETURNS void
+ LANGUAGE plpgsql
+AS $function$
+begin
+  -- Attaching a partition locks the tables that its foreign keys refer to. Writers lock these first.
+  if _parent = 'activity_feed' then
+    lock table channels in share row exclusive mode;
+  end if;
+  execute format('lock table only %I in share update exclusive mode', _parent);
+end
+$function$;
+revoke all on function lock_for_partitions(text) from public;
+comment on function lock_for_partitions(text) is 'Locks what attaching a partition locks, in the order of writers.';
+
 CREATE OR REPLACE FUNCTION public.lock_public_group(_channel_id bigint)
  RETURNS boolean
  LANGUAGE plpgsql
@@ -4703,6 +4865,27 @@ CREATE OR REPLACE FUNCTION public.message_vector(_content text)
 RETURN (setweight(to_tsvector('discuss_simple'::regconfig, translate(NORMALIZE(_content, NFC), '-_/.@+<>&'::text, '         '::text)), 'A'::"char") || to_tsvector('english'::regconfig, _content));
 comment on function message_vector(text) is 'Words of a message: without diacritics (discuss_simple, label A), and stemmed in English (label D).';
 
+CREATE OR REPLACE FUNCTION public.mirror_moving_row()
+ RETURNS trigger
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _copy constant text := tg_argv[0];
+begin
+  if tg_op != 'INSERT' then
+    execute format('delete from %I c where %s', _copy, tg_argv[1]) using old;
+  end if;
+  if tg_op != 'DELETE' then
+    execute format('insert into %I (%s) select %s', _copy, tg_argv[2], tg_argv[3]) using new;
+  end if;
+  return null;
+end
+$function$;
+revoke all on function mirror_moving_row() from public;
+comment on function mirror_moving_row() is 'Trigger function of a default partition whose rows are being moved: applies each change to the copy. Arguments: the copy, the condition of its primary key, its columns, and their values.';
+
 CREATE OR REPLACE FUNCTION public.misplaced_keys(_default text, _key text, _span bigint)
  RETURNS SETOF bigint
  LANGUAGE plpgsql
@@ -4722,6 +4905,21 @@ end
 $function$;
 revoke all on function misplaced_keys(text,text,bigint) from public;
 comment on function misplaced_keys(text,text,bigint) is 'One key of each range of width _span from which the default partition holds rows.';
+
+CREATE OR REPLACE FUNCTION public.moving_partitions()
+ RETURNS SETOF text
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT m.parent
+    FROM partition_moves m
+   ORDER BY m.parent;
+END;
+alter function moving_partitions() owner to discuss_system;
+revoke all on function moving_partitions() from public;
+grant execute on function moving_partitions() to discuss_service;
+comment on function moving_partitions() is 'Tables whose default partition has rows that ensure_partitions() has begun to move.';
 
 CREATE OR REPLACE FUNCTION public.next_channel_ids(_tenant_id bigint, _after bigint, _limit integer, _budget bigint)
  RETURNS bigint[]
@@ -4761,11 +4959,11 @@ RETURN (floor((EXTRACT(epoch FROM clock_timestamp()) * (1000)::numeric)))::bigin
 comment on function now_ms() is 'The database clock in epoch milliseconds, the unit of every time column.';
 
 CREATE OR REPLACE FUNCTION public.partition_columns(_table regclass)
- RETURNS text
+ RETURNS text[]
  LANGUAGE sql
  STABLE
 BEGIN ATOMIC
- SELECT string_agg(quote_ident((a.attname)::text), ', '::text ORDER BY a.attnum) AS string_agg
+ SELECT array_agg((a.attname)::text ORDER BY a.attnum) AS array_agg
     FROM pg_attribute a
    WHERE ((a.attrelid = (partition_columns._table)::oid) AND (a.attnum > 0) AND (NOT a.attisdropped) AND (a.attgenerated = ''::"char"));
 END;
@@ -5544,24 +5742,6 @@ alter function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,i
 revoke all on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
 grant execute on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
 comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read, with id 0 at its end. In that row, lost is EXPIRED if the cursor has missed dropped events and HISTORY_CHANGED if it belongs to another log or epoch, and the position is then the start of the log; held_ms is how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
-
-CREATE OR REPLACE FUNCTION public.reattach_references()
- RETURNS void
- LANGUAGE plpgsql
-AS $function$
-declare
-  _columns text;
-begin
-  _columns := partition_columns('attachments');
-  execute format('insert into attachments (%s) select %s from pg_temp.detached_attachments', _columns, _columns);
-  _columns := partition_columns('activity_feed');
-  execute format('insert into activity_feed (%s) select %s from pg_temp.detached_activities', _columns, _columns);
-
-  drop table pg_temp.detached_attachments, pg_temp.detached_activities;
-end
-$function$;
-revoke all on function reattach_references() from public;
-comment on function reattach_references() is 'Restores the rows that detach_references() copied, after the messages were moved to their partition.';
 
 CREATE OR REPLACE FUNCTION public.recent_message_count(_channel_id bigint)
  RETURNS bigint
@@ -6448,10 +6628,6 @@ CREATE OR REPLACE FUNCTION public.release_storage()
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-  -- Rows that move to another partition with their message are inserted again, see detach_references().
-  if to_regclass('pg_temp.detached_attachments') is not null then
-    return null;
-  end if;
   insert into held_contents (tenant_id, channel_id, user_id, message_id, kind, data, kept_at)
   select
     r.tenant_id, r.channel_id, r.uploader_id, r.message_id, 'FILE',

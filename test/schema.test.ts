@@ -228,6 +228,7 @@ describe('the schema', () => {
         'drop_old_event_partitions',
         'ensure_partitions',
         'list_schema_files',
+        'mirror_moving_row',
         'purge_activities',
         'renew_event_log',
         'table_stats',
@@ -313,6 +314,7 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     values (1, 900, 10, 900, 'MESSAGE', '{}', 1);
     insert into held_events (channel_id, seq, tenant_id, kind, created_at, payload) values (900, 1, 1, 'X', 1, '\\x00');
     insert into kept_partitions (name, last_id, kept_at) values ('activity_feed_2000_01', 1, 1);
+    insert into partition_moves (parent, blocks) values ('x', 1);
     insert into retention_clock (offset_ms) values (0);
     insert into operations (tenant_id, kind, user_id, created_at, created_by, updated_at, due_at)
     values (1, 'ERASE_USER', 10, 1, 1, 1, 1);

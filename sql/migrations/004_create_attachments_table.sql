@@ -1,7 +1,7 @@
 create table attachments (
   id bigserial primary key,
 
-  message_id bigint references messages(id) on delete cascade,
+  message_id bigint,
   channel_id bigint not null,
   tenant_id bigint not null,
 

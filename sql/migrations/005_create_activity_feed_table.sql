@@ -12,7 +12,7 @@ create table activity_feed (
   entity_id bigint,
 
   channel_id bigint references channels(id) on delete cascade,
-  message_id bigint references messages(id) on delete cascade,
+  message_id bigint,
 
   description text not null,
 
@@ -72,7 +72,6 @@ comment on table activity_feed_default is
   'Holds activities whose month has no partition yet; ensure_partitions() moves them.';
 alter table activity_feed_default enable row level security;
 
--- No foreign key to messages(id), because a message moves between partitions by copy and delete.
 create table pending_activities (
   message_id bigint primary key,
   tenant_id bigint not null,

@@ -103,7 +103,7 @@ create index idx_channel_members_rank
 
 -- attachments
 
--- Files of a message, and the cascade from messages.
+-- Files of a message: also delete_message_references().
 create index idx_attachments_message
   on attachments (message_id);
 
@@ -164,7 +164,7 @@ create index idx_activity_feed_channel
   on activity_feed (channel_id, "timestamp" desc)
   where channel_id is not null;
 
--- The cascade from messages: without this index, each removed message reads the whole feed.
+-- delete_message_references(): without this index, each removed message reads the whole feed.
 create index idx_activity_feed_message
   on activity_feed (message_id)
   where message_id is not null;

@@ -156,6 +156,15 @@ for each statement
 execute function delete_channel_messages();
 comment on trigger trigger_delete_channel_messages on channels is 'Removes the messages of removed channels.';
 
+\ir ../functions/message/delete_message_references.sql
+
+create trigger trigger_delete_message_references
+after delete on messages
+referencing old table as removed
+for each statement
+execute function delete_message_references();
+comment on trigger trigger_delete_message_references on messages is 'Removes the files and activities of removed messages.';
+
 \ir ../functions/thread/detach_replies.sql
 
 create trigger trigger_detach_replies

@@ -88,7 +88,7 @@ export class Jobs {
   }
 
   async #maintain(): Promise<void> {
-    const made = await ensurePartitions(this.#pool);
+    const made = await ensurePartitions(this.#pool, () => this.#closed);
     const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
     const end = performance.now() + PRUNE_MS;
     const isClosed = () => this.#closed || performance.now() > end;

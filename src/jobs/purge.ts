@@ -29,15 +29,25 @@ export async function purge(parts: PurgeParts): Promise<RetentionResult | undefi
   const { db, config } = parts;
   const run = await beginRun(db.log, config.instance);
   if (run === undefined) return undefined;
-  const { deletedMs, activityMs, inactiveMs } = agesOf(config);
-  const result = {
+  try {
+    const result = await applyRules(parts, run);
+    await advanceRun(db.log, run, 'archived', 0, { isEnd: true });
+    return result;
+  } catch (error) {
+    // Or a lock that was not available would keep all instances from continuing until the lease ends.
+    await advanceRun(db.log, run, 'archived', 0, { leaseMs: 0n }).catch(() => undefined);
+    throw error;
+  }
+}
+
+async function applyRules(parts: PurgeParts, run: Run): Promise<RetentionResult> {
+  const { deletedMs, activityMs, inactiveMs } = agesOf(parts.config);
+  return {
     messages: await purgeAll(parts, (sql) => purgeMessages(sql, run, deletedMs)),
     channels: await purgeAll(parts, (sql) => purgeChannels(sql, run, deletedMs)),
     activities: await purgeAll(parts, (sql) => purgeActivities(sql, run, activityMs)),
     archived: await archiveInactive(parts, run, inactiveMs),
   };
-  await advanceRun(db.log, run, 'archived', 0, true);
-  return result;
 }
 
 /** Counts what a run would remove and archive now. */

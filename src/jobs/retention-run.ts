@@ -17,13 +17,13 @@ export async function beginRun(sql: Pool, instance: string): Promise<Run | undef
   return row === undefined || row.runId === null ? undefined : row;
 }
 
-/** Adds to the counts of a run; `isEnd` ends it. */
+/** Adds to the counts of a run; `isEnd` ends it, and without a lease another instance may continue it. */
 export async function advanceRun(
   sql: Pool,
   { runId, attempt }: Run,
   kind: Counted,
   count: number,
-  isEnd = false,
+  { isEnd = false, leaseMs = LEASE_MS } = {},
 ): Promise<void> {
-  await sql`select advance_retention_run(${runId}, ${attempt}, ${kind}, ${count}, ${LEASE_MS}, ${isEnd})`;
+  await sql`select advance_retention_run(${runId}, ${attempt}, ${kind}, ${count}, ${leaseMs}, ${isEnd})`;
 }

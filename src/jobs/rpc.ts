@@ -27,8 +27,9 @@ export function jobRoutes(deps: Deps): JobHandlers {
     ...keyHandlers(deps),
 
     async ensurePartitions(_request, call) {
-      const rows = await db.run(call, ensurePartitions);
-      return { createdPartitions: rows.map(({ made }) => made) };
+      const end = performance.now() + PURGE_MS;
+      const isClosed = () => call.signal.aborted || performance.now() > end;
+      return { createdPartitions: await ensurePartitions(db.log, isClosed) };
     },
 
     async runRetention({ validateOnly }, call) {

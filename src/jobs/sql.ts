@@ -1,10 +1,23 @@
+import { setTimeout as sleep } from 'node:timers/promises';
 import type { PendingQuery } from 'postgres';
 import type { Config } from '../config.ts';
 import type { Pool, Sql } from '../db/types.ts';
 
-/** Creates the partitions of the coming days, months and ids. Returns the names of those created. */
-export function ensurePartitions(sql: Sql): PendingQuery<{ made: string }[]> {
-  return sql<{ made: string }[]>`select made from ensure_partitions() as made`;
+/**
+ * Creates the partitions of the coming days, months and ids, and moves rows out of the default partitions in batches, with
+ * pauses of the same length. Returns the names of those created.
+ */
+export async function ensurePartitions(sql: Pool, isClosed: () => boolean): Promise<string[]> {
+  const created: string[] = [];
+  while (!isClosed()) {
+    const start = performance.now();
+    const rows = await sql<{ made: string }[]>`select made from ensure_partitions() as made`;
+    created.push(...rows.map(({ made }) => made));
+    const moving = await sql`select name from moving_partitions() as name`;
+    if (moving.length === 0) break;
+    await sleep(performance.now() - start);
+  }
+  return created;
 }
 
 /** Drops the event log's partitions older than `days`. Returns the names of those dropped. */

@@ -3,10 +3,6 @@ language plpgsql security definer
 set search_path = public, pg_temp
 as $$
 begin
-  -- Rows that move to another partition with their message are inserted again, see detach_references().
-  if to_regclass('pg_temp.detached_attachments') is not null then
-    return null;
-  end if;
   insert into held_contents (tenant_id, channel_id, user_id, message_id, kind, data, kept_at)
   select
     r.tenant_id, r.channel_id, r.uploader_id, r.message_id, 'FILE',

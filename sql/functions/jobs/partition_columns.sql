@@ -1,7 +1,7 @@
-create or replace function partition_columns(_table regclass) returns text
+create or replace function partition_columns(_table regclass) returns text[]
 language sql stable
 begin atomic
-  select string_agg(quote_ident(a.attname), ', ' order by a.attnum)
+  select array_agg(a.attname::text order by a.attnum)
   from pg_attribute a
   where a.attrelid = _table
     and a.attnum > 0

@@ -2335,7 +2335,8 @@ export const AdminService: GenService<{
   },
   /**
    * Creates the partitions for the coming days, months and message ids immediately instead of with the next run of the
-   * service's job. Skips tables that are locked: call again.
+   * service's job, and moves rows that are in default partitions, in batches that stop no writer. Skips tables that are
+   * locked, and stops after 5 seconds: call again.
    *
    * @generated from rpc serp.discuss.v1.AdminService.EnsurePartitions
    */
