@@ -1,4 +1,5 @@
-import { Code, ConnectError, type Interceptor } from '@connectrpc/connect';
+import { ApiError } from './api-error.ts';
+import type { CallOptions, Transport } from './transport.ts';
 
 type Token = { readonly value: string; readonly replaceTime: number };
 
@@ -9,7 +10,41 @@ const MARGIN_MS = 30_000;
  * server has rejected one; concurrent calls share its result. A unary call with a rejected token is repeated once; a
  * stream ends with the error, and `Subscription` resumes it with the next token.
  */
-export function authorize(fetchToken: () => Promise<string>, now: () => number = Date.now): Interceptor {
+export function authorize(
+  transport: Transport,
+  fetchToken: () => Promise<string>,
+  now: () => number = Date.now,
+): Transport {
+  const tokens = tokenSource(fetchToken, now);
+
+  async function authorized(options: CallOptions | undefined, token: Promise<Token>): Promise<CallOptions> {
+    return { ...options, headers: { ...options?.headers, authorization: `Bearer ${(await token).value}` } };
+  }
+
+  return {
+    async unary(method, request, options) {
+      const used = tokens.current();
+      try {
+        return await transport.unary(method, request, await authorized(options, used));
+      } catch (error) {
+        if (!isRejected(error)) throw error;
+        tokens.forget(used);
+        return transport.unary(method, request, await authorized(options, tokens.current()));
+      }
+    },
+    async *stream(method, request, options) {
+      const used = tokens.current();
+      try {
+        yield* transport.stream(method, request, await authorized(options, used));
+      } catch (error) {
+        if (isRejected(error)) tokens.forget(used);
+        throw error;
+      }
+    },
+  };
+}
+
+function tokenSource(fetchToken: () => Promise<string>, now: () => number) {
   let current: Promise<Token> | undefined;
   let replaceTime = Number.POSITIVE_INFINITY;
 
@@ -32,36 +67,11 @@ export function authorize(fetchToken: () => Promise<string>, now: () => number =
     if (current === used) current = undefined;
   }
 
-  return (next) => async (request) => {
-    const send = async (used: Promise<Token>) => {
-      request.header.set('authorization', `Bearer ${(await used).value}`);
-      return next(request);
-    };
-    const used = token();
-    try {
-      const response = await send(used);
-      if (!response.stream) return response;
-      return { ...response, message: watch(response.message, () => forget(used)) };
-    } catch (error) {
-      if (!isRejected(error)) throw error;
-      forget(used);
-      if (request.stream) throw error;
-      return send(token());
-    }
-  };
-}
-
-async function* watch<T>(messages: AsyncIterable<T>, onRejected: () => void): AsyncGenerator<T> {
-  try {
-    yield* messages;
-  } catch (error) {
-    if (isRejected(error)) onRejected();
-    throw error;
-  }
+  return { current: token, forget };
 }
 
 function isRejected(error: unknown): boolean {
-  return ConnectError.from(error).code === Code.Unauthenticated;
+  return ApiError.from(error).code === 'unauthenticated';
 }
 
 /** From the lifetime of the token, because clocks of clients can be wrong. Unlimited for tokens that are not JWTs. */

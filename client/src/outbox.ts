@@ -1,13 +1,11 @@
-import type { MessageInitShape } from '@bufbuild/protobuf';
-import { type Client, ConnectError } from '@connectrpc/connect';
-import type { Message } from '../gen/serp/discuss/v1/message_pb.ts';
-import type { MessageService, SendMessageRequestSchema } from '../gen/serp/discuss/v1/message_service_pb.ts';
+import type { MessageJson } from '../gen/serp/discuss/v1/message_pb.d.ts';
+import type { SendMessageRequestJson } from '../gen/serp/discuss/v1/message_service_pb.d.ts';
+import { ApiError } from './api-error.ts';
 import { delayMs, isTemporary, pause } from './retry.ts';
+import type { Transport } from './transport.ts';
 
-/** What to send: the request of SendMessage without its id. Plain data, because storages copy it. */
-export type Draft = Omit<MessageInitShape<typeof SendMessageRequestSchema>, '$typeName' | 'requestId'> & {
-  readonly channelId: bigint;
-};
+/** What to send: the request of SendMessage without its id. */
+export type Draft = Omit<SendMessageRequestJson, 'requestId'> & { readonly channelId: string };
 
 export type Entry = {
   readonly requestId: string;
@@ -30,10 +28,10 @@ export type OutboxStorage = {
 };
 
 export type OutboxOptions = {
-  readonly client: Client<typeof MessageService>;
+  readonly transport: Transport;
   readonly storage: OutboxStorage;
   /** Called with every message that was posted. */
-  readonly onSent?: (message: Message, requestId: string) => void;
+  readonly onSent?: (message: MessageJson, requestId: string) => void;
   /** Called after each change of `entries`. */
   readonly onChange?: () => void;
 };
@@ -45,7 +43,7 @@ export type OutboxOptions = {
 export class Outbox {
   readonly #options: OutboxOptions;
   readonly #entries = new Map<string, Entry>();
-  readonly #sending = new Map<bigint, Promise<void>>();
+  readonly #sending = new Map<string, Promise<void>>();
   readonly #closed = new AbortController();
   #lastOrder = 0;
 
@@ -114,17 +112,17 @@ export class Outbox {
     this.#options.onChange?.();
   }
 
-  #start(channelId: bigint): void {
+  #start(channelId: string): void {
     if (this.#sending.has(channelId) || this.#next(channelId) === undefined) return;
     const sending = this.#sendAll(channelId).finally(() => this.#sending.delete(channelId));
     this.#sending.set(channelId, sending);
   }
 
-  #next(channelId: bigint): Entry | undefined {
+  #next(channelId: string): Entry | undefined {
     return this.entries.find(({ draft, failure }) => draft.channelId === channelId && failure === undefined);
   }
 
-  async #sendAll(channelId: bigint): Promise<void> {
+  async #sendAll(channelId: string): Promise<void> {
     const { signal } = this.#closed;
     for (let attempt = 0; !signal.aborted; ) {
       const entry = this.#next(channelId);
@@ -133,18 +131,23 @@ export class Outbox {
       const error = await exclusive(() => this.#attempt(entry));
       if (error === undefined) attempt = 0;
       else if (isTemporary(error)) await pause(delayMs(error, attempt++), signal);
-      else await this.#put({ ...entry, failure: ConnectError.from(error).message });
+      else await this.#put({ ...entry, failure: ApiError.from(error).message });
     }
   }
 
   async #attempt({ requestId, draft }: Entry): Promise<unknown> {
-    const { client, onSent, storage } = this.#options;
+    const { transport, onSent, storage } = this.#options;
     const stored = await storage.all();
     // Another tab has sent or discarded it.
     if (!stored.some((other) => other.requestId === requestId)) return void this.#forget(requestId);
-    let message: Message | undefined;
+    let message: MessageJson | undefined;
     try {
-      ({ message } = await client.sendMessage({ ...draft, requestId }, { signal: this.#closed.signal }));
+      const { signal } = this.#closed;
+      ({ message } = await transport.unary(
+        'MessageService/SendMessage',
+        { ...draft, requestId },
+        { signal },
+      ));
     } catch (error) {
       return error;
     }

@@ -2,14 +2,14 @@ import { delayMs, isTemporary, pause } from './retry.ts';
 import type { Store } from './store.ts';
 
 /** Reads a channel whose events were lost, and loads it into the store. */
-export type ReadChannel = (channelId: bigint, signal: AbortSignal) => Promise<void>;
+export type ReadChannel = (channelId: string, signal: AbortSignal) => Promise<void>;
 
 /** Reads the channels of a store whose events were lost, each by one call at a time. */
 export class OutdatedChannels {
   readonly #store: Store;
   readonly #read: ReadChannel;
   readonly #signal: AbortSignal;
-  readonly #reading = new Map<bigint, Promise<void>>();
+  readonly #reading = new Map<string, Promise<void>>();
 
   constructor(store: Store, read: ReadChannel, signal: AbortSignal) {
     this.#store = store;
@@ -30,7 +30,7 @@ export class OutdatedChannels {
     await Promise.all(this.#reading.values());
   }
 
-  async #readOne(channelId: bigint): Promise<void> {
+  async #readOne(channelId: string): Promise<void> {
     for (let attempt = 0; !this.#signal.aborted; attempt += 1) {
       try {
         return await this.#read(channelId, this.#signal);

@@ -1,28 +1,23 @@
-import { type CallOptions, createClient, type Transport } from '@connectrpc/connect';
-import {
-  ChannelService,
-  type ListChannelsResponse_Entry,
-} from '../gen/serp/discuss/v1/channel_service_pb.ts';
-import { MemberService } from '../gen/serp/discuss/v1/member_service_pb.ts';
-import { MessageService } from '../gen/serp/discuss/v1/message_service_pb.ts';
+import type { ListChannelsResponse_EntryJson } from '../gen/serp/discuss/v1/channel_service_pb.d.ts';
 import type { Store } from './store.ts';
+import type { CallOptions, Transport } from './transport.ts';
 
 /** Reads all channels of the user. `onEntry` gets what else a list shows, such as the last message. */
 export async function readChannels(
   transport: Transport,
   store: Store,
-  { onEntry, ...options }: CallOptions & { onEntry?: (entry: ListChannelsResponse_Entry) => void } = {},
+  { onEntry, ...options }: CallOptions & { onEntry?: (entry: ListChannelsResponse_EntryJson) => void } = {},
 ): Promise<void> {
-  const client = createClient(ChannelService, transport);
   for (let pageToken = ''; ; ) {
-    const { entries, nextPageToken } = await client.listChannels({ pageToken }, options);
-    for (const entry of entries) {
+    const request = { pageToken };
+    const page = await transport.unary('ChannelService/ListChannels', request, options);
+    for (const entry of page.entries ?? []) {
       const { channel, headSeq, membership } = entry;
       if (channel !== undefined) store.loadChannel(channel, headSeq, membership);
       onEntry?.(entry);
     }
-    if (nextPageToken === '') return;
-    pageToken = nextPageToken;
+    if (page.nextPageToken === undefined) return;
+    pageToken = page.nextPageToken;
   }
 }
 
@@ -33,20 +28,24 @@ export async function readChannels(
 export async function readChannel(
   transport: Transport,
   store: Store,
-  channelId: bigint,
+  channelId: string,
   options: CallOptions = {},
 ): Promise<void> {
-  const before = store.channel(channelId).seq ?? 0n;
-  const members = createClient(MemberService, transport);
+  const before = store.channel(channelId).seq;
   for (let pageToken = ''; ; ) {
-    const page = await members.listMembers({ channelId, pageToken }, options);
-    store.loadMembers(channelId, page.members, before);
-    if (page.nextPageToken === '') break;
+    const request = { channelId, pageToken };
+    const page = await transport.unary('MemberService/ListMembers', request, options);
+    store.loadMembers(channelId, page.members ?? [], before);
+    if (page.nextPageToken === undefined) break;
     pageToken = page.nextPageToken;
   }
-  const page = await createClient(MessageService, transport).listMessages({ channelId }, options);
-  store.loadMessages(channelId, page.messages, page.headSeq);
-  const channels = createClient(ChannelService, transport);
-  const { channel, membership, headSeq } = await channels.getChannel({ channelId }, options);
+  const page = await transport.unary('MessageService/ListMessages', { channelId }, options);
+  store.loadMessages(channelId, page.messages ?? [], page.headSeq);
+  const request = { channelId };
+  const { channel, membership, headSeq } = await transport.unary(
+    'ChannelService/GetChannel',
+    request,
+    options,
+  );
   if (channel !== undefined) store.loadChannel(channel, headSeq, membership);
 }

@@ -1,33 +1,22 @@
-import { durationMs } from '@bufbuild/protobuf/wkt';
-import { Code, ConnectError } from '@connectrpc/connect';
-import { ErrorInfoSchema, RetryInfoSchema } from '../gen/google/rpc/error_details_pb.ts';
+import { ApiError, type Code } from './api-error.ts';
 
 const FIRST_DELAY_MS = 200;
 const MAX_DELAY_MS = 30_000;
 
-// Unknown: the network failed before a response.
-const TEMPORARY: readonly Code[] = [
-  Code.Unavailable,
-  Code.DeadlineExceeded,
-  Code.Unknown,
-  Code.Unauthenticated,
-];
+// Unknown: a proxy failed before a response of the service.
+const TEMPORARY: readonly Code[] = ['unavailable', 'deadline_exceeded', 'unknown', 'unauthenticated'];
 
 /** Whether the same call can succeed later. A server that limits a call states after which delay. */
 export function isTemporary(error: unknown): boolean {
-  const { code } = ConnectError.from(error);
-  return TEMPORARY.includes(code) || hintOf(error) !== undefined;
-}
-
-/** Stable reason of an error of the service, as in `ErrorReason` without its prefix. */
-export function reasonOf(error: unknown): string | undefined {
-  return ConnectError.from(error).findDetails(ErrorInfoSchema)[0]?.reason;
+  const { code, details } = ApiError.from(error);
+  return TEMPORARY.includes(code) || details.retryDelayMs !== undefined;
 }
 
 /** Delay before the next attempt: exponential, at least what the server asks for, with a random part. */
 export function delayMs(error: unknown, attempt: number): number {
+  const { retryDelayMs = 0 } = ApiError.from(error).details;
   const exponential = Math.min(MAX_DELAY_MS, FIRST_DELAY_MS * 2 ** attempt);
-  return Math.max(hintOf(error) ?? 0, exponential / 2) + (Math.random() * exponential) / 2;
+  return Math.max(retryDelayMs, exponential / 2) + (Math.random() * exponential) / 2;
 }
 
 /** Resolves after the time, or when the signal is aborted. */
@@ -42,9 +31,4 @@ export function pause(ms: number, signal: AbortSignal): Promise<void> {
     const timer = setTimeout(end, ms);
     signal.addEventListener('abort', end);
   });
-}
-
-function hintOf(error: unknown): number | undefined {
-  const delay = ConnectError.from(error).findDetails(RetryInfoSchema)[0]?.retryDelay;
-  return delay === undefined ? undefined : durationMs(delay);
 }

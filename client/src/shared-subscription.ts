@@ -1,10 +1,9 @@
-import { durationMs } from '@bufbuild/protobuf/wkt';
-import { type Code, ConnectError } from '@connectrpc/connect';
 import type {
-  ChannelState,
-  StreamStarted,
-  SubscribeResponse,
-} from '../gen/serp/discuss/v1/event_service_pb.ts';
+  ChannelStateJson,
+  StreamStartedJson,
+  SubscribeResponseJson,
+} from '../gen/serp/discuss/v1/event_service_pb.d.ts';
+import { ApiError, type Code } from './api-error.ts';
 import { OutdatedChannels } from './outdated-channels.ts';
 import {
   type ConnectionState,
@@ -13,6 +12,7 @@ import {
   Subscription,
   type SubscriptionOptions,
 } from './subscription.ts';
+import { durationMs } from './times.ts';
 
 export type SharedSubscriptionOptions = SubscriptionOptions & {
   /** Tabs with the same name share a stream: use one per server and user. */
@@ -27,10 +27,10 @@ type Signal =
   | {
       readonly kind: 'start';
       readonly to: string;
-      readonly started: StreamStarted | undefined;
+      readonly started: StreamStartedJson | undefined;
       readonly report: Report;
     }
-  | { readonly kind: 'message'; readonly response: SubscribeResponse }
+  | { readonly kind: 'message'; readonly response: SubscribeResponseJson }
   | { readonly kind: 'report'; readonly report: Report }
   | { readonly kind: 'wake' };
 
@@ -48,7 +48,7 @@ export class SharedSubscription {
   /** Set while this tab has the stream. */
   #subscription: Subscription | undefined;
   #report: Report = { state: 'connecting' };
-  #started: StreamStarted | undefined;
+  #started: StreamStartedJson | undefined;
   #heartbeatMs: number;
   #watchdog: ReturnType<typeof setTimeout> | undefined;
   #onSilence: () => void = () => {};
@@ -110,7 +110,7 @@ export class SharedSubscription {
         this.#options.onMessage?.(response);
       },
       onState: (state, error) => {
-        const report = { state, ...(error && { error: { code: error.code, message: error.rawMessage } }) };
+        const report = { state, ...(error && { error: { code: error.code, message: error.message } }) };
         // The stream of another tab follows.
         if (state === 'closed' && !this.#closed.signal.aborted) return;
         if (state !== 'closed') this.#post({ kind: 'report', report });
@@ -127,17 +127,17 @@ export class SharedSubscription {
   }
 
   /** Sends messages to the other tabs; several `started` as one, because a tab may listen from the second one on. */
-  #passOn(): (response: SubscribeResponse) => void {
-    let channels: ChannelState[] = [];
+  #passOn(): (response: SubscribeResponseJson) => void {
+    let channels: ChannelStateJson[] = [];
     return (response) => {
-      const { payload } = response;
-      if (payload.case !== 'started') return this.#post({ kind: 'message', response });
-      channels.push(...payload.value.channels);
-      if (payload.value.more) return;
-      const value = { ...payload.value, channels };
+      const { started: part } = response;
+      if (part === undefined) return this.#post({ kind: 'message', response });
+      channels.push(...(part.channels ?? []));
+      if (part.more) return;
+      const started = { ...part, channels };
       channels = [];
-      this.#observe(value);
-      this.#post({ kind: 'message', response: { ...response, payload: { case: 'started', value } } });
+      this.#observe(started);
+      this.#post({ kind: 'message', response: { started } });
     };
   }
 
@@ -156,11 +156,10 @@ export class SharedSubscription {
 
   /** Describes the position of the stream to a new tab, as `started` describes it to a new stream. */
   #welcome(to: string): void {
-    const channels: ChannelState[] = [];
+    const channels: ChannelStateJson[] = [];
     for (const { id, seq, membership } of this.#options.store.channels.values()) {
       if (seq === undefined || membership === undefined) continue;
-      const place = { channelId: id, startSeq: seq, headSeq: seq, membership };
-      channels.push({ $typeName: 'serp.discuss.v1.ChannelState', ...place });
+      channels.push({ channelId: id, startSeq: seq, headSeq: seq, membership });
     }
     this.#post({
       kind: 'start',
@@ -172,22 +171,18 @@ export class SharedSubscription {
 
   #start({ to, started, report }: Extract<Signal, { kind: 'start' }>): void {
     if (to !== this.#id) return;
-    if (started !== undefined)
-      this.#take({
-        $typeName: 'serp.discuss.v1.SubscribeResponse',
-        payload: { case: 'started', value: started },
-      });
+    if (started !== undefined) this.#take({ started });
     this.#show(report);
   }
 
-  #take(response: SubscribeResponse): void {
-    if (response.payload.case === 'started') this.#observe(response.payload.value);
-    this.#options.store.apply(response.payload);
+  #take(response: SubscribeResponseJson): void {
+    if (response.started !== undefined) this.#observe(response.started);
+    this.#options.store.apply(response);
     this.#outdated.readAll();
     this.#options.onMessage?.(response);
   }
 
-  #observe(started: StreamStarted): void {
+  #observe(started: StreamStartedJson): void {
     this.#started = started;
     if (started.heartbeatInterval !== undefined) this.#heartbeatMs = durationMs(started.heartbeatInterval);
   }
@@ -195,7 +190,7 @@ export class SharedSubscription {
   #show(report: Report): void {
     this.#report = report;
     const { state, error } = report;
-    this.#options.onState?.(state, error && new ConnectError(error.message, error.code));
+    this.#options.onState?.(state, error && new ApiError(error.message, error.code));
   }
 
   #post(signal: Signal): void {

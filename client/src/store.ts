@@ -1,32 +1,32 @@
-import type { Channel } from '../gen/serp/discuss/v1/channel_pb.ts';
-import type { Event } from '../gen/serp/discuss/v1/event_pb.ts';
+import type { ChannelJson } from '../gen/serp/discuss/v1/channel_pb.d.ts';
+import type { EventJson } from '../gen/serp/discuss/v1/event_pb.d.ts';
 import type {
-  ChannelState as StartState,
-  StreamStarted,
-  SubscribeResponse,
-} from '../gen/serp/discuss/v1/event_service_pb.ts';
-import type { Member, Membership } from '../gen/serp/discuss/v1/member_pb.ts';
-import type { Message } from '../gen/serp/discuss/v1/message_pb.ts';
-import type { UserPresence } from '../gen/serp/discuss/v1/presence_pb.ts';
+  ChannelCursorJson,
+  ChannelStateJson,
+  StreamStartedJson,
+  SubscribeResponseJson,
+} from '../gen/serp/discuss/v1/event_service_pb.d.ts';
+import type { MemberJson, MembershipJson } from '../gen/serp/discuss/v1/member_pb.d.ts';
+import type { MessageJson } from '../gen/serp/discuss/v1/message_pb.d.ts';
+import type { UserPresenceJson } from '../gen/serp/discuss/v1/presence_pb.d.ts';
 import { ChannelState } from './channel-state.ts';
-
-export type Payload = SubscribeResponse['payload'];
+import { compareInt64 } from './int64.ts';
 
 /**
  * The state of all channels of one user, from what was read and the messages of a Subscribe stream. The state after an
  * event is the state that the server returns at that time.
  */
 export class Store {
-  readonly channels = new Map<bigint, ChannelState>();
+  readonly channels = new Map<string, ChannelState>();
   /** Without an entry, the presence of a user is unknown. */
-  readonly presence = new Map<bigint, UserPresence>();
+  readonly presence = new Map<string, UserPresenceJson>();
   /** Increases with each change, for `useSyncExternalStore` and the like. */
   version = 0;
-  readonly #userId: bigint;
+  readonly #userId: string;
   readonly #listeners = new Set<() => void>();
-  #started = new Set<bigint>();
+  #started = new Set<string>();
 
-  constructor(userId: bigint) {
+  constructor(userId: string) {
     this.#userId = userId;
   }
 
@@ -37,7 +37,7 @@ export class Store {
   };
 
   /** The state of a channel; an empty one if nothing is known about it yet. */
-  channel(channelId: bigint): ChannelState {
+  channel(channelId: string): ChannelState {
     let state = this.channels.get(channelId);
     if (state === undefined) {
       state = new ChannelState(channelId, this.#userId);
@@ -47,89 +47,73 @@ export class Store {
   }
 
   /** Positions for the next Subscribe request. */
-  get cursors(): { channelId: bigint; seq: bigint }[] {
+  get cursors(): ChannelCursorJson[] {
     return [...this.channels.values()].flatMap(({ id, seq }) =>
       seq === undefined ? [] : [{ channelId: id, seq }],
     );
   }
 
   /** Channels whose events were lost: read them again, and call `loadChannel` last. */
-  get outdated(): bigint[] {
+  get outdated(): string[] {
     return [...this.channels.values()].filter((state) => state.isOutdated).map(({ id }) => id);
   }
 
   /** Takes over an entry of ListChannels, or a channel without the caller's state. */
-  loadChannel(channel: Channel, headSeq: bigint, membership?: Membership): void {
-    this.channel(channel.id).load(channel, headSeq, membership);
+  loadChannel(channel: ChannelJson, headSeq?: string, membership?: MembershipJson): void {
+    this.channel(channel.id ?? '0').load(channel, headSeq, membership);
     this.#changed();
   }
 
   /** Takes over a page of ListMembers. `headSeq` is the `seq` that the channel had before the request. */
-  loadMembers(channelId: bigint, members: readonly Member[], headSeq: bigint): void {
+  loadMembers(channelId: string, members: readonly MemberJson[], headSeq?: string): void {
     this.channel(channelId).loadMembers(members, headSeq);
     this.#changed();
   }
 
   /** Takes over a page of ListMessages, with its `headSeq`. */
-  loadMessages(channelId: bigint, messages: readonly Message[], headSeq: bigint): void {
+  loadMessages(channelId: string, messages: readonly MessageJson[], headSeq?: string): void {
     this.channel(channelId).loadMessages(messages, headSeq);
     this.#changed();
   }
 
-  loadPresence(users: readonly UserPresence[]): void {
+  loadPresence(users: readonly UserPresenceJson[]): void {
     for (const user of users) this.#setPresence(user);
     this.#changed();
   }
 
-  /** Applies the payload of a message of the stream. Unknown ones come from a newer server and are ignored. */
-  apply(payload: Payload): void {
-    switch (payload.case) {
-      case 'event':
-        this.#applyEvent(payload.value);
-        break;
-      case 'started':
-        this.#start(payload.value);
-        break;
-      case 'channelOpened':
-        if (payload.value.channel !== undefined) this.#open(payload.value.channel);
-        break;
-      case 'channelClosed':
-        this.channels.delete(payload.value.channelId);
-        break;
-      case 'reset':
-        this.channel(payload.value.channelId).reset(payload.value.headSeq);
-        break;
-      case 'readMarkerMoved':
-        this.channels.get(payload.value.channelId)?.moveMarker(payload.value);
-        break;
-      case 'membershipChanged':
-        this.#changeMembership(payload.value.membership);
-        break;
-      case 'presence':
-        for (const user of payload.value.users) this.#setPresence(user);
-        break;
-      case 'presenceReset':
-        this.presence.clear();
-        break;
-      case 'typing':
-        this.channels.get(payload.value.channelId)?.type(payload.value);
-        break;
-      default:
-        return;
-    }
+  /** Applies a message of the stream. Unknown ones come from a newer server and are ignored. */
+  apply(response: SubscribeResponseJson): void {
+    const { event, started, channelOpened, channelClosed, reset, readMarkerMoved } = response;
+    const { membershipChanged, presence, presenceReset, typing } = response;
+    if (event !== undefined) this.#applyEvent(event);
+    if (started !== undefined) this.#start(started);
+    if (channelOpened?.channel !== undefined) this.#open(channelOpened.channel);
+    if (channelClosed !== undefined) this.channels.delete(channelClosed.channelId ?? '0');
+    if (reset !== undefined) this.channel(reset.channelId ?? '0').reset(reset.headSeq);
+    if (readMarkerMoved !== undefined) this.#known(readMarkerMoved.channelId)?.moveMarker(readMarkerMoved);
+    const { membership } = membershipChanged ?? {};
+    if (membership !== undefined) this.#known(membership.channelId)?.changeMembership(membership);
+    for (const user of presence?.users ?? []) this.#setPresence(user);
+    if (presenceReset !== undefined) this.presence.clear();
+    if (typing !== undefined) this.#known(typing.channelId)?.type(typing);
     this.#changed();
   }
 
-  #applyEvent(event: Event): void {
-    if (event.change.case === 'channelDeleted') this.channels.delete(event.channelId);
-    else this.channel(event.channelId).apply(event);
+  #known(channelId = '0'): ChannelState | undefined {
+    return this.channels.get(channelId);
+  }
+
+  #applyEvent(event: EventJson): void {
+    const { channelId = '0', channelDeleted } = event;
+    if (channelDeleted !== undefined) this.channels.delete(channelId);
+    else this.channel(channelId).apply(event);
   }
 
   /** Channels that no `started` message names are no longer the caller's. */
-  #start({ channels, more }: StreamStarted): void {
+  #start({ channels = [], more = false }: StreamStartedJson): void {
     for (const state of channels) {
       this.#open(state);
-      this.#started.add(state.channelId);
+      this.#started.add(state.channelId ?? '0');
     }
     if (more) return;
     for (const channelId of this.channels.keys())
@@ -137,18 +121,15 @@ export class Store {
     this.#started = new Set();
   }
 
-  #open({ channelId, startSeq, headSeq, membership }: StartState): void {
+  #open({ channelId = '0', startSeq, headSeq, membership }: ChannelStateJson): void {
     this.channel(channelId).open(startSeq, headSeq, membership);
   }
 
-  #changeMembership(membership: Membership | undefined): void {
-    if (membership !== undefined) this.channels.get(membership.channelId)?.changeMembership(membership);
-  }
-
   /** Responses and the stream can arrive in any order. */
-  #setPresence(user: UserPresence): void {
-    const known = this.presence.get(user.userId);
-    if (known === undefined || user.version >= known.version) this.presence.set(user.userId, user);
+  #setPresence(user: UserPresenceJson): void {
+    const { userId = '0', version } = user;
+    const known = this.presence.get(userId);
+    if (known === undefined || compareInt64(version, known.version) >= 0) this.presence.set(userId, user);
   }
 
   #changed(): void {

@@ -1,22 +1,24 @@
-import { durationMs } from '@bufbuild/protobuf/wkt';
-import { type Client, ConnectError } from '@connectrpc/connect';
-import type { EventService, SubscribeResponse } from '../gen/serp/discuss/v1/event_service_pb.ts';
+import type { SubscribeResponseJson } from '../gen/serp/discuss/v1/event_service_pb.d.ts';
+import type { DeviceJson } from '../gen/serp/discuss/v1/presence_pb.d.ts';
+import { ApiError } from './api-error.ts';
 import { OutdatedChannels, type ReadChannel } from './outdated-channels.ts';
 import { delayMs, isTemporary, pause } from './retry.ts';
 import type { Store } from './store.ts';
+import { durationMs } from './times.ts';
+import type { Transport } from './transport.ts';
 
 export type ConnectionState = 'connecting' | 'open' | 'waiting' | 'failed' | 'closed';
 
 export type SubscriptionOptions = {
-  readonly client: Client<typeof EventService>;
+  readonly transport: Transport;
   readonly store: Store;
   readonly read: ReadChannel;
   /** Called with every message of the stream, after the store has applied it. */
-  readonly onMessage?: (response: SubscribeResponse) => void;
+  readonly onMessage?: (response: SubscribeResponseJson) => void;
   /** `failed` means that repeating will not help: the error states why. */
-  readonly onState?: (state: ConnectionState, error?: ConnectError) => void;
+  readonly onState?: (state: ConnectionState, error?: ApiError) => void;
   /** Identifies this tab or app, as in SubscribeRequest. */
-  readonly device?: { readonly id: string; readonly kind?: string };
+  readonly device?: DeviceJson;
   /** Interval of heartbeats until the server has announced its own. */
   readonly heartbeatMs?: number;
 };
@@ -59,7 +61,7 @@ export class Subscription {
       this.#report('connecting');
       const error = await this.#connect().then(
         () => undefined,
-        (reason: unknown) => ConnectError.from(reason),
+        (reason: unknown) => ApiError.from(reason),
       );
       if (signal.aborted) break;
       if (error !== undefined && !isTemporary(error)) {
@@ -75,13 +77,13 @@ export class Subscription {
   }
 
   async #connect(): Promise<void> {
-    const { client, store, device } = this.#options;
+    const { transport, store, device } = this.#options;
     const connection = new AbortController();
     const signal = AbortSignal.any([this.#closed.signal, connection.signal]);
     let watchdog = this.#watch(connection);
     try {
       const request = { cursors: store.cursors, ...(device !== undefined && { device }) };
-      for await (const response of client.subscribe(request, { signal })) {
+      for await (const response of transport.stream('EventService/Subscribe', request, { signal })) {
         this.#take(response);
         // Afterwards, because the first message announces the interval.
         clearTimeout(watchdog);
@@ -101,12 +103,12 @@ export class Subscription {
     return setTimeout(() => connection.abort(), this.#heartbeatMs * MISSED_HEARTBEATS);
   }
 
-  #take(response: SubscribeResponse): void {
+  #take(response: SubscribeResponseJson): void {
     const { store, onMessage } = this.#options;
-    const { payload } = response;
-    store.apply(payload);
-    if (payload.case === 'started') {
-      const { heartbeatInterval, more } = payload.value;
+    const { started } = response;
+    store.apply(response);
+    if (started !== undefined) {
+      const { heartbeatInterval, more = false } = started;
       if (heartbeatInterval !== undefined) this.#heartbeatMs = durationMs(heartbeatInterval);
       this.#attempt = 0;
       if (!more) this.#report('open');
@@ -115,7 +117,7 @@ export class Subscription {
     onMessage?.(response);
   }
 
-  #report(state: ConnectionState, error?: ConnectError): void {
+  #report(state: ConnectionState, error?: ApiError): void {
     this.#options.onState?.(state, error);
   }
 }

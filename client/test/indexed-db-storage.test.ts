@@ -7,7 +7,7 @@ import type { Entry } from '../src/outbox.ts';
 test('entries survive a reload, by user', async () => {
   const entry: Entry = {
     requestId: '00000000-0000-4000-8000-000000000001',
-    draft: { channelId: 9_007_199_254_740_993n, content: 'Xin chào', mentionUserIds: [2n] },
+    draft: { channelId: '9007199254740993', content: 'Xin chào', mentionUserIds: ['2'] },
     order: 1,
   };
   const other = { ...entry, requestId: '00000000-0000-4000-8000-000000000002' };

@@ -3,13 +3,14 @@ import { afterEach, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
-import { createClient, createRouterTransport } from '@connectrpc/connect';
-import { until } from '../../test/kit/until.ts';
+import { createRouterTransport } from '@connectrpc/connect';
 import {
   EventService,
   type SubscribeRequest,
   type SubscribeResponseSchema,
-} from '../gen/serp/discuss/v1/event_service_pb.ts';
+} from '../../gen/serp/discuss/v1/event_service_pb.ts';
+import { until } from '../../test/kit/until.ts';
+import { overConnect } from '../src/connect.ts';
 import { SharedSubscription } from '../src/shared-subscription.ts';
 import { Store } from '../src/store.ts';
 import type { ConnectionState } from '../src/subscription.ts';
@@ -24,7 +25,7 @@ type Tab = {
   readonly store: Store;
   readonly subscription: SharedSubscription;
   readonly states: ConnectionState[];
-  readonly outdated: bigint[];
+  readonly outdated: string[];
 };
 
 const open = new Set<Tab>();
@@ -39,11 +40,11 @@ test('eight tabs share one stream, and a ninth begins where it is', async () => 
   server.post(5n);
   server.post(6n);
   server.post(6n);
-  await until(() => tabs.every(({ store }) => store.channel(6n).seq === 3n), 'the events in all tabs');
+  await until(() => tabs.every(({ store }) => store.channel('6').seq === '3'), 'the events in all tabs');
   const late = server.openTab();
-  await until(() => late.store.channel(6n).seq === 3n, 'the state in the ninth tab');
+  await until(() => late.store.channel('6').seq === '3', 'the state in the ninth tab');
   server.post(5n);
-  await until(() => [...tabs, late].every(({ store }) => store.channel(5n).seq === 3n));
+  await until(() => [...tabs, late].every(({ store }) => store.channel('5').seq === '3'));
   assert.equal(server.requests.length, 1);
   assert.equal([...tabs, late].filter(({ subscription }) => subscription.isLeader).length, 1);
   assert.deepEqual(
@@ -57,7 +58,7 @@ test('another tab resumes the stream of a tab that is closed', async () => {
   const tabs = Array.from({ length: 3 }, () => server.openTab());
   await until(() => tabs.every(({ states }) => states.at(-1) === 'open'), 'the state of all tabs');
   server.post(5n);
-  await until(() => tabs.every(({ store }) => store.channel(5n).seq === 2n));
+  await until(() => tabs.every(({ store }) => store.channel('5').seq === '2'));
   const leader = tabs.find(({ subscription }) => subscription.isLeader);
   assert.ok(leader !== undefined);
   await close(leader);
@@ -68,7 +69,7 @@ test('another tab resumes the stream of a tab that is closed', async () => {
     [2n, 1n],
   );
   server.post(6n);
-  await until(() => others.every(({ store }) => store.channel(6n).seq === 2n));
+  await until(() => others.every(({ store }) => store.channel('6').seq === '2'));
   assert.deepEqual(
     others.flatMap(({ outdated }) => outdated),
     [],
@@ -92,11 +93,11 @@ test('a channel that a tab read at another position is read again', async () => 
   const server = serve();
   const first = server.openTab();
   await until(() => first.states.at(-1) === 'open');
-  const store = new Store(1n);
-  store.channel(5n).seq = 9n;
+  const store = new Store('1');
+  store.channel('5').seq = '9';
   const second = server.openTab({ store });
   await until(() => second.outdated.length > 0);
-  assert.deepEqual(second.outdated, [5n]);
+  assert.deepEqual(second.outdated, ['5']);
 });
 
 async function close(tab: Tab): Promise<void> {
@@ -110,7 +111,7 @@ function serve() {
   const requests: SubscribeRequest[] = [];
   const heads = new Map(channelIds.map((channelId) => [channelId, 1n]));
   const queue: Sent[] = [];
-  const transport = createRouterTransport(({ service }) =>
+  const server = createRouterTransport(({ service }) =>
     service(EventService, {
       async *subscribe(request, { signal }): AsyncGenerator<Sent> {
         requests.push(request);
@@ -128,6 +129,8 @@ function serve() {
     }),
   );
 
+  const transport = overConnect({ transport: server, services: [EventService] });
+
   function post(channelId: bigint): void {
     const seq = (heads.get(channelId) ?? 0n) + 1n;
     heads.set(channelId, seq);
@@ -135,12 +138,12 @@ function serve() {
   }
 
   function openTab(options: { store?: Store; heartbeatMs?: number } = {}): Tab {
-    const { store = new Store(1n) } = options;
+    const { store = new Store('1') } = options;
     const states: ConnectionState[] = [];
-    const outdated: bigint[] = [];
+    const outdated: string[] = [];
     const subscription = new SharedSubscription({
       name,
-      client: createClient(EventService, transport),
+      transport,
       ...options,
       store,
       async read(channelId) {

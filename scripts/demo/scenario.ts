@@ -1,8 +1,9 @@
 import { setTimeout } from 'node:timers/promises';
 import { isDeepStrictEqual } from 'node:util';
-import { toJson } from '@bufbuild/protobuf';
+import { fromJson, type JsonValue, toJson, toJsonString } from '@bufbuild/protobuf';
 import { type Client, createClient } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
@@ -168,10 +169,10 @@ export class Scenario {
     const posted = messages.filter(({ notice }) => notice === undefined);
     const same = this.#subscribers.filter((subscriber) => {
       const projection = new MessageLog();
-      for (const event of subscriber.events) projection.apply(event);
+      for (const event of subscriber.events) projection.apply(JSON.parse(toJsonString(EventSchema, event)));
       return (
         projection.messages.size === posted.length &&
-        posted.every((message) => isSame(message, projection.messages.get(message.id)))
+        posted.every((message) => isSame(message, projection.messages.get(`${message.id}`)))
       );
     });
     const count = this.#subscribers.length;
@@ -239,8 +240,9 @@ async function createChannel(
   return channel?.id ?? 0n;
 }
 
-function isSame(read: Message, made: Message | undefined): boolean {
-  return made !== undefined && isDeepStrictEqual(toJson(MessageSchema, made), toJson(MessageSchema, read));
+function isSame(read: Message, made: JsonValue | undefined): boolean {
+  if (made === undefined) return false;
+  return isDeepStrictEqual(toJson(MessageSchema, fromJson(MessageSchema, made)), toJson(MessageSchema, read));
 }
 
 function at<T>(items: readonly T[], index: number): T {

@@ -13,8 +13,8 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { MessageLog } from '../../client/src/message-log.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { indexed } from '../../test/kit/indexed.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
@@ -82,7 +82,7 @@ describe('attachments of messages', () => {
       for (const [index, message] of [images, mixed].entries())
         assert.ok(message && equals(MessageSchema, page[index] ?? message, message));
     await until(() => subscriber.events.length >= 2);
-    const projection = new MessageLog();
+    const projection = new DecodedLog();
     for (const event of subscriber.events) projection.apply(event);
     for (const message of listed)
       assert.ok(equals(MessageSchema, projection.messages.get(message.id) ?? message, message));
@@ -201,7 +201,7 @@ describe('attachments of messages', () => {
         assert.ok(last && equals(MessageSchema, page.messages.at(-1) ?? last, last));
       }
       await until(() => subscriber.events.length >= 6);
-      const projection = new MessageLog();
+      const projection = new DecodedLog();
       for (const event of subscriber.events) projection.apply(event);
       assert.ok(last && equals(MessageSchema, projection.messages.get(messageId) ?? last, last));
       await subscriber.disconnect();
@@ -269,7 +269,7 @@ describe('attachments of messages', () => {
     );
     assert.deepEqual(second?.attachments, []);
     await until(() => subscriber.events.length >= 4);
-    const projection = new MessageLog();
+    const projection = new DecodedLog();
     for (const event of subscriber.events) projection.apply(event);
     for (const each of [first, second])
       assert.ok(each && equals(MessageSchema, projection.messages.get(each.id) ?? fresh[0] ?? each, each));

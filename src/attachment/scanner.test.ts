@@ -11,9 +11,9 @@ import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { MessageLog } from '../../client/src/message-log.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { EICAR, FakeClamd } from '../../test/kit/clamd.ts';
+import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -88,7 +88,7 @@ describe('the malware scan', () => {
     const { messages } = await the.client(MessageService, ana).listMessages({ channelId });
     const read = messages.find((each) => each.id === message?.id);
     await until(() => subscriber.events.some(({ change }) => change.case === 'attachmentChanged'));
-    const projection = new MessageLog();
+    const projection = new DecodedLog();
     for (const event of subscriber.events) projection.apply(event);
     const derived = projection.messages.get(message?.id ?? 0n);
     assert.ok(read && derived && equals(MessageSchema, derived, read));
@@ -112,7 +112,7 @@ describe('the malware scan', () => {
       const { headSeq } = await the.client(ChannelService, ana).getChannel({ channelId });
       await until(() => subscriber.cursors.get(channelId) === headSeq, 'the log');
       await subscriber.disconnect();
-      const projection = new MessageLog();
+      const projection = new DecodedLog();
       for (const event of subscriber.events) projection.apply(event);
       return { text: subscriber.events.map((event) => toJsonString(EventSchema, event)).join(), projection };
     };

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { toJson } from '@bufbuild/protobuf';
+import { fromJson, toJson, toJsonString } from '@bufbuild/protobuf';
 import { Code, ConnectError } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
@@ -230,11 +231,15 @@ describe('events of messages', () => {
 });
 
 function replay(events: Subscriber['events'], state: ReadonlyMap<bigint, Message> = new Map()) {
-  const store = new Store(owner.userId);
-  const channelId = events[0]?.channelId ?? 0n;
-  store.loadMessages(channelId, [...state.values()], 0n);
-  for (const event of events) store.apply({ case: 'event', value: event });
-  return store.channel(channelId).log.messages;
+  const store = new Store(`${owner.userId}`);
+  const channelId = `${events[0]?.channelId}`;
+  const known = [...state.values()].map((message) => JSON.parse(toJsonString(MessageSchema, message)));
+  store.loadMessages(channelId, known);
+  for (const event of events) store.apply({ event: JSON.parse(toJsonString(EventSchema, event)) });
+  const messages = [...store.channel(channelId).log.messages.values()].map((each) =>
+    fromJson(MessageSchema, each),
+  );
+  return new Map(messages.map((message) => [message.id, message]));
 }
 
 function assertSame(

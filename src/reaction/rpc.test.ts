@@ -6,8 +6,8 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageSchema, type Reaction } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { MessageLog } from '../../client/src/message-log.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { untilLocksAreAwaited } from '../../test/kit/locks.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -83,12 +83,12 @@ describe('reactions', () => {
 
   it('of more than 20 users are named up to 20 and counted, the same after each event as when read', async () => {
     const messageId = await post();
-    const projection = new MessageLog();
+    const projection = new DecodedLog();
     const subscriber = new Subscriber(the.client(EventService, ana, 'web', 1), [channelId]);
     await subscriber.connect();
     const { message } = await the.client(MessageService, ana).getMessage({ channelId, messageId });
     assert.ok(message);
-    projection.messages.set(messageId, message);
+    projection.load([message]);
     const people = Array.from({ length: 30 }, (_, index) => user(index));
     for (const as of people) await react(as, messageId);
     const steps: (() => Promise<{ reactions: Reaction[] }>)[] = [
@@ -123,8 +123,8 @@ describe('reactions', () => {
     const messageId = await post();
     const subscriber = new Subscriber(the.client(EventService, ana, 'web', 1), [channelId]);
     await subscriber.connect();
-    const projection = new MessageLog();
-    projection.messages.set(messageId, create(MessageSchema, { id: messageId, channelId }));
+    const projection = new DecodedLog();
+    projection.load([create(MessageSchema, { id: messageId, channelId })]);
     for (const index of [1, 2]) await react(user(index), messageId, '❤️');
     await the.owner`
       update channel_members set status = 'MUTED' where channel_id = ${channelId} and user_id = ${user(9).userId}

@@ -2,18 +2,19 @@ import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
-import { Code, ConnectError, createClient, createRouterTransport } from '@connectrpc/connect';
+import { Code, ConnectError, createRouterTransport, type ServiceImpl } from '@connectrpc/connect';
 import {
   EventService,
   type SubscribeRequest,
   type SubscribeResponseSchema,
-} from '../../client/gen/serp/discuss/v1/event_service_pb.ts';
+} from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { overConnect } from '../../client/src/connect.ts';
 import { Store } from '../../client/src/store.ts';
 import { type ConnectionState, Subscription } from '../../client/src/subscription.ts';
 import { until } from '../kit/until.ts';
 
 const HEARTBEAT_MS = 100;
-const channelId = 5n;
+const channelId = '5';
 
 type Sent = MessageInitShape<typeof SubscribeResponseSchema>;
 type Connection = (request: SubscribeRequest, signal: AbortSignal) => Promise<void>;
@@ -38,18 +39,12 @@ test('a stream that is silent, drained or whose token has expired is resumed wit
 
 test('a stream that is silent from its first message on is resumed', async () => {
   const requests: SubscribeRequest[] = [];
-  const transport = createRouterTransport(({ service }) =>
-    service(EventService, {
-      async *subscribe(request, { signal }): AsyncGenerator<Sent> {
-        requests.push(request);
-        const heartbeatInterval = durationFromMs(HEARTBEAT_MS);
-        yield { payload: { case: 'started', value: { heartbeatInterval } } };
-        await new Promise((resolve) => signal.addEventListener('abort', resolve));
-      },
-    }),
-  );
-  const client = createClient(EventService, transport);
-  const subscription = new Subscription({ client, store: new Store(1n), read: async () => {} });
+  const transport = serve(async function* (request, { signal }): AsyncGenerator<Sent> {
+    requests.push(request);
+    yield { payload: { case: 'started', value: { heartbeatInterval: durationFromMs(HEARTBEAT_MS) } } };
+    await new Promise((resolve) => signal.addEventListener('abort', resolve));
+  });
+  const subscription = new Subscription({ transport, store: new Store('1'), read: async () => {} });
   await until(() => requests.length === 2, 'the second connection');
   await subscription.close();
 });
@@ -66,7 +61,7 @@ test('an error that a new connection would repeat ends the subscription', async 
 });
 
 test('a channel whose events were lost is read once, again after a temporary error', async () => {
-  const reads: bigint[] = [];
+  const reads: string[] = [];
   const { subscription, store } = subscribe(
     (_request, signal) => new Promise((resolve) => signal.addEventListener('abort', () => resolve())),
     async (id) => {
@@ -76,10 +71,7 @@ test('a channel whose events were lost is read once, again after a temporary err
     },
   );
   await until(() => store.channels.has(channelId));
-  store.apply({
-    case: 'reset',
-    value: { $typeName: 'serp.discuss.v1.ChannelReset', channelId, headSeq: 90n },
-  });
+  store.apply({ reset: { channelId, headSeq: '90' } });
   await until(() => reads.length === 2, 'the second attempt');
   assert.deepEqual(reads, [channelId, channelId]);
   assert.deepEqual(store.outdated, []);
@@ -87,23 +79,24 @@ test('a channel whose events were lost is read once, again after a temporary err
 });
 
 /** Each connection starts the channel at its cursor, sends the next event, and does what is given. */
-function subscribe(connection: Connection, read: (channelId: bigint) => Promise<void> = async () => {}) {
-  const transport = createRouterTransport(({ service }) =>
-    service(EventService, {
-      async *subscribe(request, { signal }): AsyncGenerator<Sent> {
-        const startSeq = request.cursors[0]?.seq ?? 6n;
-        const heartbeatInterval = durationFromMs(HEARTBEAT_MS);
-        const channels = [{ channelId, startSeq, headSeq: startSeq }];
-        yield { payload: { case: 'started', value: { channels, heartbeatInterval } } };
-        yield { payload: { case: 'event', value: { channelId, seq: startSeq + 1n } } };
-        yield { payload: { case: 'heartbeat', value: {} } };
-        await connection(request, signal);
-      },
-    }),
-  );
-  const store = new Store(1n);
+function subscribe(connection: Connection, read: (channelId: string) => Promise<void> = async () => {}) {
+  const id = BigInt(channelId);
+  const transport = serve(async function* (request, { signal }): AsyncGenerator<Sent> {
+    const startSeq = request.cursors[0]?.seq ?? 6n;
+    const heartbeatInterval = durationFromMs(HEARTBEAT_MS);
+    const channels = [{ channelId: id, startSeq, headSeq: startSeq }];
+    yield { payload: { case: 'started', value: { channels, heartbeatInterval } } };
+    yield { payload: { case: 'event', value: { channelId: id, seq: startSeq + 1n } } };
+    yield { payload: { case: 'heartbeat', value: {} } };
+    await connection(request, signal);
+  });
+  const store = new Store('1');
   const states: ConnectionState[] = [];
-  const client = createClient(EventService, transport);
   const onState = (state: ConnectionState) => states.push(state);
-  return { subscription: new Subscription({ client, store, read, onState }), store, states };
+  return { subscription: new Subscription({ transport, store, read, onState }), store, states };
+}
+
+function serve(subscribe: ServiceImpl<typeof EventService>['subscribe']) {
+  const transport = createRouterTransport(({ service }) => service(EventService, { subscribe }));
+  return overConnect({ transport, services: [EventService] });
 }

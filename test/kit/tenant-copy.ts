@@ -5,8 +5,8 @@ import type { TenantEvent } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import type { Member } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { MessageLog } from '../../client/src/message-log.ts';
 import type { App, As, Edge } from './app.ts';
+import { DecodedLog } from './decoded-log.ts';
 
 const PAGE_SIZE = 3;
 
@@ -17,7 +17,7 @@ export type ChannelCopy = {
   lastSeq: bigint;
   channel: Channel | undefined;
   readonly members: Map<bigint, Member>;
-  readonly history: MessageLog;
+  readonly history: DecodedLog;
 };
 
 /**
@@ -75,7 +75,7 @@ function createCopy(headSeq: bigint): ChannelCopy {
     lastSeq: headSeq,
     channel: undefined,
     members: new Map(),
-    history: new MessageLog(),
+    history: new DecodedLog(),
   };
 }
 

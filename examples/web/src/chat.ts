@@ -1,23 +1,16 @@
-import { type Client, createClient, type Interceptor, type Transport } from '@connectrpc/connect';
-import { createConnectTransport } from '@connectrpc/connect-web';
 import { authorize } from '@serp/discuss-client/authorize';
-import { AttachmentService } from '@serp/discuss-client/gen/serp/discuss/v1/attachment_service_pb';
-import type { Event } from '@serp/discuss-client/gen/serp/discuss/v1/event_pb';
-import {
-  EventService,
-  type SubscribeResponse,
-} from '@serp/discuss-client/gen/serp/discuss/v1/event_service_pb';
-import { MemberService } from '@serp/discuss-client/gen/serp/discuss/v1/member_service_pb';
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
-import { MessageService } from '@serp/discuss-client/gen/serp/discuss/v1/message_service_pb';
-import { PresenceService } from '@serp/discuss-client/gen/serp/discuss/v1/presence_service_pb';
-import { SearchService } from '@serp/discuss-client/gen/serp/discuss/v1/search_service_pb';
+import { fetchTransport } from '@serp/discuss-client/fetch-transport';
+import type { SubscribeResponseJson } from '@serp/discuss-client/gen/serp/discuss/v1/event_service_pb';
+import type { MessageJson } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import { indexedDbStorage } from '@serp/discuss-client/indexed-db-storage';
+import { compareInt64 } from '@serp/discuss-client/int64';
 import { type Entry, Outbox } from '@serp/discuss-client/outbox';
 import { readChannel, readChannels } from '@serp/discuss-client/read-channel';
 import { SharedSubscription } from '@serp/discuss-client/shared-subscription';
 import { Store } from '@serp/discuss-client/store';
 import type { ConnectionState } from '@serp/discuss-client/subscription';
+import type { Transport } from '@serp/discuss-client/transport';
+import { withDefaults } from './defaults.ts';
 import { type Demo, type DemoUser, fetchToken } from './demo.ts';
 import { debounced } from './dom.ts';
 import { textOf } from './errors.ts';
@@ -29,54 +22,40 @@ const MENTION = 'MENTION';
 const DEVICE = 'device';
 
 /** An entry of the outbox, until its message is part of the history. */
-export type Pending = { readonly entry: Entry; readonly messageId?: bigint };
+export type Pending = { readonly entry: Entry; readonly messageId?: string };
 
 /** The session of a signed-in user: what all views read and call. */
 export class Chat {
   readonly user: DemoUser;
   readonly store: Store;
   readonly transport: Transport;
-  readonly messages: Client<typeof MessageService>;
-  readonly members: Client<typeof MemberService>;
-  readonly presence: Client<typeof PresenceService>;
-  readonly search: Client<typeof SearchService>;
-  readonly attachments: Client<typeof AttachmentService>;
-  readonly users: ReadonlyMap<bigint, DemoUser>;
+  readonly users: ReadonlyMap<string, DemoUser>;
   /** The newest message of each channel as the list was read. */
-  readonly previews = new Map<bigint, Message>();
+  readonly previews = new Map<string, MessageJson>();
   /** Unread mentions of the user, by channel. */
-  readonly mentions = new Map<bigint, number>();
+  readonly mentions = new Map<string, number>();
   /** Options that the user has chosen, by message. */
-  readonly votes = new Map<bigint, readonly number[]>();
+  readonly votes = new Map<string, readonly number[]>();
   readonly drafts = new Map<string, string>();
   connection: ConnectionState = 'connecting';
   failure = '';
-  readonly #names: ReadonlyMap<bigint, string>;
+  readonly #names: ReadonlyMap<string, string>;
   readonly #sent = new Map<string, Pending>();
   readonly #deliveredIds = new Set<string>();
   /** Up to which message the user's reading was reported. */
-  readonly #marked = new Map<bigint, bigint>();
-  readonly #windows = new Map<bigint, HistoryWindow>();
+  readonly #marked = new Map<string, string>();
+  readonly #windows = new Map<string, HistoryWindow>();
   readonly #listeners = new Set<() => void>();
   #outbox: Outbox | undefined;
   #subscription: SharedSubscription | undefined;
 
   private constructor(user: DemoUser, { users, others, webUrl }: Demo) {
     this.user = user;
-    this.#names = new Map([...users, ...others].map(({ id, name }) => [BigInt(id), name]));
+    this.#names = new Map([...users, ...others].map(({ id, name }) => [id, name]));
     this.users = new Map(users.map((other) => [other.id, other]));
     this.store = new Store(user.id);
-    const localize: Interceptor = (next) => (request) => {
-      request.header.set('accept-language', currentLanguage());
-      return next(request);
-    };
-    const interceptors = [localize, authorize(() => fetchToken(user))];
-    this.transport = createConnectTransport({ baseUrl: webUrl, useBinaryFormat: true, interceptors });
-    this.messages = createClient(MessageService, this.transport);
-    this.members = createClient(MemberService, this.transport);
-    this.presence = createClient(PresenceService, this.transport);
-    this.search = createClient(SearchService, this.transport);
-    this.attachments = createClient(AttachmentService, this.transport);
+    const headers = () => ({ 'accept-language': currentLanguage() });
+    this.transport = authorize(fetchTransport({ baseUrl: webUrl, headers }), () => fetchToken(user));
     this.store.subscribe(this.changed);
   }
 
@@ -84,20 +63,20 @@ export class Chat {
     const chat = new Chat(user, demo);
     await readChannels(chat.transport, chat.store, {
       onEntry: ({ channel, lastMessage, unreadMentionCount }) => {
-        if (channel === undefined) return;
+        if (channel?.id === undefined) return;
         if (lastMessage !== undefined) chat.previews.set(channel.id, lastMessage);
-        chat.mentions.set(channel.id, unreadMentionCount);
+        chat.mentions.set(channel.id, unreadMentionCount ?? 0);
       },
     });
     chat.#outbox = await Outbox.open({
-      client: chat.messages,
+      transport: chat.transport,
       storage: await indexedDbStorage(`outbox ${demo.webUrl} ${user.id}`),
       onSent: (message, requestId) => chat.#onSent(message, requestId),
       onChange: chat.changed,
     });
     chat.#subscription = new SharedSubscription({
       name: `${demo.webUrl} ${user.id}`,
-      client: createClient(EventService, chat.transport),
+      transport: chat.transport,
       store: chat.store,
       read: (channelId, signal) => readChannel(chat.transport, chat.store, channelId, { signal }),
       onMessage: (response) => chat.#onMessage(response),
@@ -131,13 +110,13 @@ export class Chat {
     return this.#outbox;
   }
 
-  nameOf(userId: bigint): string {
-    if (userId === 0n) return t('service');
+  nameOf(userId: string): string {
+    if (userId === '0') return t('service');
     return this.#names.get(userId) ?? `#${userId}`;
   }
 
   /** Messages of a channel or thread that were not posted yet, or that the stream has not delivered yet. */
-  pending(channelId: bigint, rootId = 0n): Pending[] {
+  pending(channelId: string, rootId = '0'): Pending[] {
     const { messages } = this.store.channel(channelId).log;
     for (const [requestId, { messageId }] of this.#sent)
       if (messageId !== undefined && messages.has(messageId)) this.#sent.delete(requestId);
@@ -145,11 +124,11 @@ export class Chat {
       .filter(({ requestId }) => !this.#deliveredIds.has(requestId))
       .map((entry) => ({ entry }));
     return [...this.#sent.values(), ...waiting].filter(
-      ({ entry: { draft } }) => draft.channelId === channelId && (draft.replyToMessageId ?? 0n) === rootId,
+      ({ entry: { draft } }) => draft.channelId === channelId && (draft.replyToMessageId ?? '0') === rootId,
     );
   }
 
-  window(channelId: bigint): HistoryWindow {
+  window(channelId: string): HistoryWindow {
     let window = this.#windows.get(channelId);
     if (window === undefined) {
       window = new HistoryWindow(this.transport, this.store, channelId);
@@ -158,49 +137,53 @@ export class Chat {
     return window;
   }
 
-  async markRead(channelId: bigint, messageId: bigint): Promise<void> {
+  async markRead(channelId: string, messageId: string): Promise<void> {
     const { membership } = this.store.channel(channelId);
     this.mentions.delete(channelId);
-    const marked = this.#marked.get(channelId) ?? membership?.lastReadMessageId ?? 0n;
-    if (membership === undefined || marked >= messageId) return;
+    const marked = this.#marked.get(channelId) ?? membership?.lastReadMessageId;
+    if (membership === undefined || compareInt64(marked, messageId) >= 0) return;
     this.#marked.set(channelId, messageId);
-    await this.members.markRead({ channelId, messageId }).catch(() => this.#marked.delete(channelId));
+    await this.transport
+      .unary('MemberService/MarkRead', { channelId, messageId })
+      .catch(() => this.#marked.delete(channelId));
   }
 
-  #onSent(message: Message, requestId: string): void {
-    const { channelId, content } = message;
-    const draft = { channelId, content, replyToMessageId: message.rootMessageId };
-    this.#sent.set(requestId, { entry: { requestId, order: 0, draft }, messageId: message.id });
+  #onSent(message: MessageJson, requestId: string): void {
+    const { id, channelId, content, rootMessageId } = withDefaults(message);
+    const draft = { channelId, content, replyToMessageId: rootMessageId };
+    this.#sent.set(requestId, { entry: { requestId, order: 0, draft }, messageId: id });
     this.changed();
   }
 
-  #onMessage({ payload }: SubscribeResponse): void {
-    if (payload.case === 'presenceReset')
+  #onMessage({
+    presenceReset,
+    channelOpened,
+    readMarkerMoved,
+    event,
+    activity,
+  }: SubscribeResponseJson): void {
+    if (presenceReset !== undefined)
       setTimeout(() => void this.#readPresence(), Math.random() * PRESENCE_DELAY_MS);
-    if (payload.case === 'channelOpened') void this.#readNew(payload.value.channel?.channelId ?? 0n);
+    if (channelOpened?.channel?.channelId !== undefined) void this.#readNew(channelOpened.channel.channelId);
     // Read in another tab, or on another device.
-    if (payload.case === 'readMarkerMoved' && payload.value.unreadCount === 0)
-      this.mentions.delete(payload.value.channelId);
-    if (payload.case === 'event') this.#delivered(payload.value);
-    if (payload.case !== 'activity' || !payload.value.type.includes(MENTION)) return;
-    const { channelId } = payload.value;
+    if (readMarkerMoved?.channelId !== undefined && readMarkerMoved.unreadCount === undefined)
+      this.mentions.delete(readMarkerMoved.channelId);
+    // The stream can deliver a message before the response to its sender arrives.
+    if (event?.messageCreated?.requestId !== undefined)
+      this.#deliveredIds.add(event.messageCreated.requestId);
+    const { channelId, type } = activity ?? {};
+    if (channelId === undefined || !type?.includes(MENTION)) return;
     this.mentions.set(channelId, (this.mentions.get(channelId) ?? 0) + 1);
   }
 
-  /** The stream can deliver a message before the response to its sender arrives. */
-  #delivered({ change }: Event): void {
-    if (change.case === 'messageCreated' && change.value.requestId !== '')
-      this.#deliveredIds.add(change.value.requestId);
-  }
-
-  async #readNew(channelId: bigint): Promise<void> {
+  async #readNew(channelId: string): Promise<void> {
     await readChannel(this.transport, this.store, channelId).catch(() => {});
   }
 
   async #readPresence(): Promise<void> {
     const userIds = [...this.users.keys()];
     try {
-      const { users } = await this.presence.getPresence({ userIds });
+      const { users = [] } = await this.transport.unary('PresenceService/GetPresence', { userIds });
       this.store.loadPresence(users);
     } catch {
       // The stream reports changes; without it, presence is unknown.

@@ -1,6 +1,6 @@
 /** What the server of this page knows: a real one would have an identity provider instead. */
 export type DemoUser = {
-  readonly id: bigint;
+  readonly id: string;
   readonly name: string;
   readonly title: { readonly vi: string; readonly en: string };
 };
@@ -16,8 +16,7 @@ const STORED = 'user';
 
 export async function readDemo(): Promise<Demo> {
   const response = await fetch('config.json');
-  const { webUrl, users, others } = await response.json();
-  return { webUrl, others, users: users.map((user: DemoUser) => ({ ...user, id: BigInt(user.id) })) };
+  return response.json();
 }
 
 /** Signs a token for a user, as an identity provider does for a session. */
@@ -25,7 +24,7 @@ export async function fetchToken(user: DemoUser): Promise<string> {
   const response = await fetch('token', {
     method: 'POST',
     headers: { 'content-type': 'application/json' },
-    body: JSON.stringify({ userId: `${user.id}` }),
+    body: JSON.stringify({ userId: user.id }),
   });
   if (!response.ok) throw new Error(`The demo issues no token: ${response.status}`);
   return response.text();
@@ -34,11 +33,11 @@ export async function fetchToken(user: DemoUser): Promise<string> {
 /** The user of this tab, also after a reload: `?user=101`, or as chosen. */
 export function signedIn({ users }: Demo): DemoUser | undefined {
   const wanted = new URLSearchParams(location.search).get('user') ?? sessionStorage.getItem(STORED);
-  return users.find(({ id }) => `${id}` === wanted);
+  return users.find(({ id }) => id === wanted);
 }
 
 export function signIn(user: DemoUser): void {
-  sessionStorage.setItem(STORED, `${user.id}`);
+  sessionStorage.setItem(STORED, user.id);
 }
 
 export function signOut(): void {

@@ -1,11 +1,9 @@
-import { Code, ConnectError } from '@connectrpc/connect';
-import { LocalizedMessageSchema } from '@serp/discuss-client/gen/google/rpc/error_details_pb';
+import { ApiError } from '@serp/discuss-client/api-error';
 import { t } from './i18n.ts';
 
 /** What to show to users: the text that the service has translated for them, if there is one. */
 export function textOf(reason: unknown): string {
-  const error = ConnectError.from(reason);
-  // The service did not respond, and browsers do not state why.
-  if (error.code === Code.Unknown && error.cause instanceof TypeError) return t('reconnecting');
-  return error.findDetails(LocalizedMessageSchema)[0]?.message ?? error.rawMessage;
+  const { code, message, details } = ApiError.from(reason);
+  if (code === 'unavailable' && details.reason === undefined) return t('reconnecting');
+  return details.localizedMessage ?? message;
 }

@@ -1,31 +1,28 @@
-import { type Timestamp, timestampDate } from '@bufbuild/protobuf/wkt';
 import { currentLanguage, t } from './i18n.ts';
 
 const DAY_MS = 86_400_000;
 
-export function timeOf(timestamp: Timestamp | undefined): string {
-  return timestamp === undefined
-    ? ''
-    : format(timestampDate(timestamp), { hour: '2-digit', minute: '2-digit' });
+export function timeOf(timestamp: string | undefined): string {
+  return timestamp === undefined ? '' : format(new Date(timestamp), { hour: '2-digit', minute: '2-digit' });
 }
 
-export function fullTimeOf(timestamp: Timestamp | undefined): string {
+export function fullTimeOf(timestamp: string | undefined): string {
   return timestamp === undefined
     ? ''
-    : format(timestampDate(timestamp), { dateStyle: 'full', timeStyle: 'short' });
+    : format(new Date(timestamp), { dateStyle: 'full', timeStyle: 'short' });
 }
 
 /** Identifies the day in the time zone of the browser. */
-export function dayKey(timestamp: Timestamp | undefined): string {
-  return timestamp === undefined ? '' : timestampDate(timestamp).toDateString();
+export function dayKey(timestamp: string | undefined): string {
+  return timestamp === undefined ? '' : new Date(timestamp).toDateString();
 }
 
-export function dayOf(timestamp: Timestamp | undefined): string {
+export function dayOf(timestamp: string | undefined): string {
   if (timestamp === undefined) return '';
   const day = dayKey(timestamp);
   if (day === new Date().toDateString()) return t('today');
   if (day === new Date(Date.now() - DAY_MS).toDateString()) return t('yesterday');
-  return format(timestampDate(timestamp), {
+  return format(new Date(timestamp), {
     weekday: 'long',
     day: 'numeric',
     month: 'long',
@@ -34,17 +31,15 @@ export function dayOf(timestamp: Timestamp | undefined): string {
 }
 
 /** The time today, else the day. */
-export function shortTimeOf(timestamp: Timestamp | undefined): string {
+export function shortTimeOf(timestamp: string | undefined): string {
   if (timestamp === undefined) return '';
   if (dayKey(timestamp) === new Date().toDateString()) return timeOf(timestamp);
-  return format(timestampDate(timestamp), { day: 'numeric', month: 'numeric' });
+  return format(new Date(timestamp), { day: 'numeric', month: 'numeric' });
 }
 
-export function sizeOf(bytes: bigint): string {
+export function sizeOf(bytes: number): string {
   const [value, unit] =
-    bytes < 1_000_000n
-      ? [Math.max(1, Number(bytes) / 1_000), 'kilobyte']
-      : [Number(bytes) / 1_000_000, 'megabyte'];
+    bytes < 1_000_000 ? [Math.max(1, bytes / 1_000), 'kilobyte'] : [bytes / 1_000_000, 'megabyte'];
   const options = { style: 'unit', unit, maximumFractionDigits: value < 10 ? 1 : 0 } as const;
   return new Intl.NumberFormat(currentLanguage(), options).format(value);
 }

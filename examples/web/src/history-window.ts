@@ -1,29 +1,25 @@
-import { createClient, type Transport } from '@connectrpc/connect';
 import type { ChannelState } from '@serp/discuss-client/channel-state';
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
-import {
-  type ListMessagesRequest,
-  MessageService,
-} from '@serp/discuss-client/gen/serp/discuss/v1/message_service_pb';
+import type { ListMessagesRequestJson } from '@serp/discuss-client/gen/serp/discuss/v1/message_service_pb';
+import { compareInt64, nextInt64 } from '@serp/discuss-client/int64';
 import type { MessageLog } from '@serp/discuss-client/message-log';
 import { readChannel } from '@serp/discuss-client/read-channel';
 import type { Store } from '@serp/discuss-client/store';
-
-type Position = ListMessagesRequest['position'];
+import type { Transport } from '@serp/discuss-client/transport';
+import { type Message, withDefaults } from './defaults.ts';
 
 /** The part of a channel's history that is shown: the messages between two of them, without a gap. */
 export class HistoryWindow {
-  readonly channelId: bigint;
+  readonly channelId: string;
   hasOlder = true;
   isLoading = false;
   readonly #transport: Transport;
   readonly #store: Store;
-  #oldestId = 0n;
+  #oldestId = '0';
   /** Undefined if the window extends to the newest message. */
-  #newestId: bigint | undefined;
+  #newestId: string | undefined;
   #log: MessageLog | undefined;
 
-  constructor(transport: Transport, store: Store, channelId: bigint) {
+  constructor(transport: Transport, store: Store, channelId: string) {
     this.#transport = transport;
     this.#store = store;
     this.channelId = channelId;
@@ -42,11 +38,12 @@ export class HistoryWindow {
   get messages(): Message[] {
     if (this.#log !== undefined && this.#log !== this.#state.log) this.#restart();
     return [...this.#state.log.messages.values()]
+      .map(withDefaults)
       .filter(
         ({ id, rootMessageId, alsoInChannel }) =>
-          this.#contains(id) && (rootMessageId === 0n || alsoInChannel),
+          this.#contains(id) && (rootMessageId === '0' || alsoInChannel),
       )
-      .sort((a, b) => Number(a.position - b.position));
+      .sort(byPosition);
   }
 
   async openNewest(): Promise<void> {
@@ -57,33 +54,33 @@ export class HistoryWindow {
     });
   }
 
-  async openAround(messageId: bigint): Promise<void> {
+  async openAround(messageId: string): Promise<void> {
     if (this.#log === undefined) await this.openNewest();
     if (this.#contains(messageId) && this.#state.log.messages.has(messageId)) return;
     await this.#exclusive(async () => {
-      const page = await this.#list({ case: 'aroundMessageId', value: messageId });
-      const ids = page.messages.map(({ id }) => id);
-      this.#oldestId = least(ids);
-      this.#newestId = page.hasNewer ? greatest(ids) : undefined;
-      this.hasOlder = page.hasOlder;
+      const page = await this.#list({ aroundMessageId: messageId });
+      const ids = idsOf(page);
+      this.#oldestId = ids[0] ?? '0';
+      this.#newestId = page.hasNewer ? ids.at(-1) : undefined;
+      this.hasOlder = page.hasOlder ?? false;
     });
   }
 
   async loadOlder(): Promise<void> {
     if (!this.hasOlder || this.isLoading || this.#log === undefined) return;
     await this.#exclusive(async () => {
-      const page = await this.#list({ case: 'beforeMessageId', value: this.#oldestId });
-      if (page.messages.length > 0) this.#oldestId = least(page.messages.map(({ id }) => id));
-      this.hasOlder = page.hasOlder;
+      const page = await this.#list({ beforeMessageId: this.#oldestId });
+      this.#oldestId = idsOf(page)[0] ?? this.#oldestId;
+      this.hasOlder = page.hasOlder ?? false;
     });
   }
 
   async loadNewer(): Promise<void> {
     if (this.#newestId === undefined || this.isLoading) return;
-    const value = this.#newestId;
+    const afterMessageId = this.#newestId;
     await this.#exclusive(async () => {
-      const page = await this.#list({ case: 'afterMessageId', value });
-      this.#newestId = page.hasNewer ? greatest(page.messages.map(({ id }) => id)) : undefined;
+      const page = await this.#list({ afterMessageId });
+      this.#newestId = page.hasNewer ? idsOf(page).at(-1) : undefined;
     });
   }
 
@@ -91,27 +88,28 @@ export class HistoryWindow {
     return this.#store.channel(this.channelId);
   }
 
-  #contains(id: bigint): boolean {
-    return id >= this.#oldestId && (this.#newestId === undefined || id <= this.#newestId);
+  #contains(id: string): boolean {
+    if (compareInt64(id, this.#oldestId) < 0) return false;
+    return this.#newestId === undefined || compareInt64(id, this.#newestId) <= 0;
   }
 
   /** Begins with the newest page, which the store has. */
   #restart(): void {
-    const messages = [...this.#state.log.messages.values()].sort((a, b) => Number(b.position - a.position));
+    const messages = [...this.#state.log.messages.values()].map(withDefaults).sort(byPosition).reverse();
     const gap = messages.findIndex(
-      ({ position }, index) => index > 0 && messages[index - 1]?.position !== position + 1n,
+      ({ position }, index) => index > 0 && messages[index - 1]?.position !== nextInt64(position),
     );
     const [oldest] = (gap < 0 ? messages : messages.slice(0, gap)).slice(-1);
     this.#log = this.#state.log;
-    this.#oldestId = oldest?.id ?? 0n;
+    this.#oldestId = oldest?.id ?? '0';
     this.#newestId = undefined;
-    this.hasOlder = (oldest?.position ?? 1n) > 1n;
+    this.hasOlder = compareInt64(oldest?.position, '1') > 0;
   }
 
-  async #list(position: Position) {
-    const client = createClient(MessageService, this.#transport);
-    const page = await client.listMessages({ channelId: this.channelId, position });
-    this.#store.loadMessages(this.channelId, page.messages, page.headSeq);
+  async #list(position: Omit<ListMessagesRequestJson, 'channelId'>) {
+    const request = { channelId: this.channelId, ...position };
+    const page = await this.#transport.unary('MessageService/ListMessages', request);
+    this.#store.loadMessages(this.channelId, page.messages ?? [], page.headSeq);
     return page;
   }
 
@@ -125,14 +123,11 @@ export class HistoryWindow {
   }
 }
 
-function least(ids: readonly bigint[]): bigint {
-  return ids.toSorted(byValue)[0] ?? 0n;
+/** In ascending order. */
+function idsOf({ messages = [] }: { messages?: readonly { id?: string }[] }): string[] {
+  return messages.map(({ id = '0' }) => id).sort(compareInt64);
 }
 
-function greatest(ids: readonly bigint[]): bigint {
-  return ids.toSorted(byValue).at(-1) ?? 0n;
-}
-
-function byValue(a: bigint, b: bigint): number {
-  return a < b ? -1 : 1;
+export function byPosition(a: Message, b: Message): number {
+  return compareInt64(a.position, b.position);
 }

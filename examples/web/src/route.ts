@@ -1,18 +1,17 @@
 /** The part of the page that the address names: `#/c/2`, `#/c/2/m/33` or `#/c/2/t/33`. */
 export type Route = {
-  readonly channelId?: bigint;
+  readonly channelId?: string;
   /** Message to show and highlight. */
-  readonly messageId?: bigint;
+  readonly messageId?: string;
   /** First message of the thread that is open beside the conversation. */
-  readonly threadId?: bigint;
+  readonly threadId?: string;
 };
 
 export function currentRoute(): Route {
-  const [, channel, kind, id] = /^#\/c\/(\d+)(?:\/([mt])\/(\d+))?$/.exec(location.hash) ?? [];
-  if (channel === undefined) return {};
-  const channelId = BigInt(channel);
+  const [, channelId, kind, id] = /^#\/c\/(\d+)(?:\/([mt])\/(\d+))?$/.exec(location.hash) ?? [];
+  if (channelId === undefined) return {};
   if (id === undefined) return { channelId };
-  return kind === 'm' ? { channelId, messageId: BigInt(id) } : { channelId, threadId: BigInt(id) };
+  return kind === 'm' ? { channelId, messageId: id } : { channelId, threadId: id };
 }
 
 export function addressOf({ channelId, messageId, threadId }: Route): string {

@@ -1,6 +1,6 @@
-import { type Attachment, ScanStatus } from '@serp/discuss-client/gen/serp/discuss/v1/attachment_pb';
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import type { AttachmentJson } from '@serp/discuss-client/gen/serp/discuss/v1/attachment_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
 import { sizeOf } from '../format.ts';
 import { t } from '../i18n.ts';
@@ -9,10 +9,10 @@ import { attempt } from './toast.ts';
 
 const THUMBNAIL = 256;
 
-const WARNINGS: ReadonlyMap<number, 'scanPending' | 'scanInfected' | 'scanError'> = new Map([
-  [ScanStatus.PENDING, 'scanPending'],
-  [ScanStatus.INFECTED, 'scanInfected'],
-  [ScanStatus.ERROR, 'scanError'],
+const WARNINGS: ReadonlyMap<string, 'scanPending' | 'scanInfected' | 'scanError'> = new Map([
+  ['SCAN_STATUS_PENDING', 'scanPending'],
+  ['SCAN_STATUS_INFECTED', 'scanInfected'],
+  ['SCAN_STATUS_ERROR', 'scanError'],
 ]);
 
 export function attachmentsOf(chat: Chat, { channelId, attachments }: Message): HTMLElement[] {
@@ -23,40 +23,43 @@ export function attachmentsOf(chat: Chat, { channelId, attachments }: Message): 
   return [h('ul', { class: 'attachments' }, ...items)];
 }
 
-function isPicture({ hasThumbnail, scanStatus }: Attachment): boolean {
-  return hasThumbnail && scanStatus !== ScanStatus.INFECTED;
+function isPicture({ hasThumbnail = false, scanStatus }: AttachmentJson): boolean {
+  return hasThumbnail && scanStatus !== 'SCAN_STATUS_INFECTED';
 }
 
-function card(chat: Chat, channelId: bigint, file: Attachment): HTMLElement {
-  const warning = WARNINGS.get(file.scanStatus);
+function card(chat: Chat, channelId: string, file: AttachmentJson): HTMLElement {
+  const warning = WARNINGS.get(file.scanStatus ?? '');
+  const { fileName: name = '' } = file;
   const attributes = {
     type: 'button',
     class: 'file',
-    disabled: file.scanStatus === ScanStatus.INFECTED || file.scanStatus === ScanStatus.ERROR,
-    'aria-label': t('download', { name: file.fileName }),
+    disabled: file.scanStatus === 'SCAN_STATUS_INFECTED' || file.scanStatus === 'SCAN_STATUS_ERROR',
+    'aria-label': t('download', { name }),
     on: { click: () => void download(chat, channelId, file, false) },
   };
-  const details = [sizeOf(file.size), warning && t(warning)].filter((part) => part !== undefined).join(' · ');
+  const details = [sizeOf(Number(file.size ?? 0)), warning && t(warning)]
+    .filter((part) => part !== undefined)
+    .join(' · ');
   return h(
     'button',
     attributes,
     icon('file'),
-    h('span', {}, h('strong', { dir: 'auto' }, file.fileName), h('small', {}, details)),
+    h('span', {}, h('strong', { dir: 'auto' }, name), h('small', {}, details)),
     icon('download'),
   );
 }
 
 /** Takes its place at once, with the preview, until the thumbnail has arrived. */
-function picture(chat: Chat, channelId: bigint, file: Attachment): HTMLElement {
-  const image = h('img', { alt: t('image', { name: file.fileName }), title: file.fileName });
-  const scale = Math.min(1, THUMBNAIL / Math.max(file.width, file.height, 1));
-  image.width = Math.max(1, Math.round(file.width * scale));
-  image.height = Math.max(1, Math.round(file.height * scale));
-  if (file.preview.length > 0)
-    image.src = `data:image/webp;base64,${btoa(String.fromCharCode(...file.preview))}`;
-  const request = { channelId, attachmentId: file.id, thumbnail: true };
-  chat.attachments.getDownloadUrl(request).then(
-    ({ url }) => {
+function picture(chat: Chat, channelId: string, file: AttachmentJson): HTMLElement {
+  const { id: attachmentId = '0', fileName: name = '', width = 0, height = 0, preview } = file;
+  const image = h('img', { alt: t('image', { name }), title: name });
+  const scale = Math.min(1, THUMBNAIL / Math.max(width, height, 1));
+  image.width = Math.max(1, Math.round(width * scale));
+  image.height = Math.max(1, Math.round(height * scale));
+  if (preview !== undefined) image.src = `data:image/webp;base64,${preview}`;
+  const request = { channelId, attachmentId, thumbnail: true };
+  chat.transport.unary('AttachmentService/GetDownloadUrl', request).then(
+    ({ url = '' }) => {
       image.src = url;
     },
     () => {},
@@ -65,9 +68,11 @@ function picture(chat: Chat, channelId: bigint, file: Attachment): HTMLElement {
   return h('button', { type: 'button', class: 'picture', on: { click } }, image);
 }
 
-async function download(chat: Chat, channelId: bigint, file: Attachment, inline: boolean): Promise<void> {
+async function download(chat: Chat, channelId: string, file: AttachmentJson, inline: boolean): Promise<void> {
   await attempt(async () => {
-    const { url } = await chat.attachments.getDownloadUrl({ channelId, attachmentId: file.id, inline });
-    h('a', { href: url, target: '_blank', rel: 'noopener', download: file.fileName }).click();
+    const { id: attachmentId = '0', fileName: download = '' } = file;
+    const request = { channelId, attachmentId, inline };
+    const { url: href = '' } = await chat.transport.unary('AttachmentService/GetDownloadUrl', request);
+    h('a', { href, target: '_blank', rel: 'noopener', download }).click();
   });
 }

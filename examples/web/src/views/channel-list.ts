@@ -1,6 +1,7 @@
-import { timestampMs } from '@bufbuild/protobuf/wkt';
 import type { ChannelState } from '@serp/discuss-client/channel-state';
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import type { MessageJson } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import { compareInt64 } from '@serp/discuss-client/int64';
+import { timestampMs } from '@serp/discuss-client/times';
 import type { Chat } from '../chat.ts';
 import { ElementCache, h, reconcile } from '../dom.ts';
 import { shortTimeOf } from '../format.ts';
@@ -44,7 +45,7 @@ export function channelListView(chat: Chat): View {
       list,
       shown.map((state) => {
         const row = describe(state, state.id === current);
-        return rows.get(`${state.id}`, JSON.stringify(row), () => toElement(state, row));
+        return rows.get(state.id, JSON.stringify(row), () => toElement(state, row));
       }),
     );
     rows.sweep();
@@ -66,16 +67,16 @@ export function channelListView(chat: Chat): View {
     };
   }
 
-  function previewOf({ senderId, content, attachments }: Message): string {
-    const text = content || attachments.map(({ fileName }) => fileName).join(', ') || '…';
+  function previewOf({ senderId, content, attachments = [] }: MessageJson): string {
+    const text = content || attachments.map(({ fileName = '' }) => fileName).join(', ') || '…';
     return senderId === chat.user.id ? t('youSaid', { text }) : text;
   }
 
-  function lastMessage({ id, log }: ChannelState): Message | undefined {
+  function lastMessage({ id, log }: ChannelState): MessageJson | undefined {
     let last = chat.previews.get(id);
     for (const message of log.messages.values()) {
       const isShown = message.deleteTime === undefined && message.notice === undefined;
-      if (isShown && message.id >= (last?.id ?? 0n)) last = message;
+      if (isShown && compareInt64(message.id, last?.id) >= 0) last = message;
     }
     return last;
   }

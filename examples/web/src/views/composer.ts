@@ -1,5 +1,6 @@
-import { MentionScope, type Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import type { MentionScopeJson } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
 import { t } from '../i18n.ts';
 import { icon } from '../icons.ts';
@@ -11,9 +12,9 @@ import { uploadTray } from './upload-tray.ts';
 
 export type ComposerOptions = {
   readonly chat: Chat;
-  readonly channelId: bigint;
-  /** First message of the thread that is replied to; 0: none. */
-  readonly rootId: bigint;
+  readonly channelId: string;
+  /** First message of the thread that is replied to; '0': none. */
+  readonly rootId: string;
   readonly placeholder: string;
   /** The last message of the user, which the arrow key edits. */
   readonly lastOwn: () => Message | undefined;
@@ -66,11 +67,12 @@ export function composer({ chat, channelId, rootId, placeholder, lastOwn }: Comp
       'div',
       { class: 'row' },
       button('attach', t('attach'), () => files.click()),
-      rootId === 0n && button('poll', t('createPoll'), () => void attempt(() => createPoll(chat, channelId))),
+      rootId === '0' &&
+        button('poll', t('createPoll'), () => void attempt(() => createPoll(chat, channelId))),
       input,
       send,
     ),
-    rootId !== 0n && h('label', { class: 'also' }, also, t('alsoInChannel')),
+    rootId !== '0' && h('label', { class: 'also' }, also, t('alsoInChannel')),
     files,
   );
   input.value = chat.drafts.get(draftKey) ?? '';
@@ -135,12 +137,12 @@ export function composer({ chat, channelId, rootId, placeholder, lastOwn }: Comp
   function mentionsIn(content: string) {
     const userIds = [...chat.store.channel(channelId).members.keys()];
     const mentionUserIds = userIds.filter((userId) => content.includes(`@${chat.nameOf(userId)}`));
-    const scopes = [
-      [/(^|\s)@all\b/, MentionScope.CHANNEL],
-      [/(^|\s)@here\b/, MentionScope.HERE],
-    ] as const;
-    const mentionScope = scopes.find(([pattern]) => pattern.test(content))?.[1] ?? MentionScope.UNSPECIFIED;
-    return { mentionUserIds, mentionScope };
+    const scopes: readonly (readonly [RegExp, MentionScopeJson])[] = [
+      [/(^|\s)@all\b/, 'MENTION_SCOPE_CHANNEL'],
+      [/(^|\s)@here\b/, 'MENTION_SCOPE_HERE'],
+    ];
+    const [, mentionScope] = scopes.find(([pattern]) => pattern.test(content)) ?? [];
+    return { mentionUserIds, ...(mentionScope !== undefined && { mentionScope }) };
   }
 
   async function saveEdit({ id: messageId }: Message, content: string): Promise<void> {
@@ -151,9 +153,9 @@ export function composer({ chat, channelId, rootId, placeholder, lastOwn }: Comp
       messageId,
       content,
       mentionUserIds,
-      updateMask: { paths: ['content', 'mention_user_ids'] },
+      updateMask: 'content,mentionUserIds',
     };
-    if (await attempt(() => chat.messages.editMessage(request))) stopEditing();
+    if (await attempt(() => chat.transport.unary('MessageService/EditMessage', request))) stopEditing();
   }
 
   function edit(message: Message): void {

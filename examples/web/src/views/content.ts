@@ -1,5 +1,5 @@
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
 
 const ADDRESS = /https?:\/\/[^\s<>"']+[^\s<>"'.,;:!?)]/g;
@@ -8,7 +8,7 @@ const GROUPS = ['@all', '@here'];
 /** The text of a message with its mentions and addresses, as elements that contain only text. */
 export function contentOf(chat: Chat, { content, mentionUserIds, mentionScope }: Message): Node[] {
   const names = mentionUserIds.map((userId) => `@${chat.nameOf(userId)}`);
-  const marks = mentionScope === 0 ? names : [...names, ...GROUPS];
+  const marks = mentionScope === 'MENTION_SCOPE_UNSPECIFIED' ? names : [...names, ...GROUPS];
   const own = new Set([`@${chat.user.name}`, ...GROUPS]);
   return split(content, marks).flatMap((part) => {
     if (!marks.includes(part)) return withLinks(part);

@@ -1,6 +1,5 @@
-import { ChannelType } from '@serp/discuss-client/gen/serp/discuss/v1/channel_pb';
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { fill, h } from '../dom.ts';
 import { t } from '../i18n.ts';
 import { icon } from '../icons.ts';
@@ -14,10 +13,10 @@ import type { View } from './view.ts';
 export type Conversation = View & { readonly history: History; readonly writer: Composer };
 
 /** A channel: its header, its history and the field to write in. */
-export function conversationView(chat: Chat, channelId: bigint, onSearch: () => void): Conversation {
+export function conversationView(chat: Chat, channelId: string, onSearch: () => void): Conversation {
   const state = chat.store.channel(channelId);
   const placeholder = t('writeTo', { name: titleOf(chat, state.channel) });
-  const writer = composer({ chat, channelId, rootId: 0n, placeholder, lastOwn });
+  const writer = composer({ chat, channelId, rootId: '0', placeholder, lastOwn });
   const history = historyView(chat, channelId, writer.edit);
   const typing = typingView(chat, channelId);
   const heading = h('div', { class: 'heading' });
@@ -74,8 +73,8 @@ export function conversationView(chat: Chat, channelId: bigint, onSearch: () => 
 
   function memberCount(): string | undefined {
     const { channel } = state;
-    if (channel === undefined || channel.type === ChannelType.DIRECT) return undefined;
-    return t('members', { count: channel.memberCount });
+    if (channel === undefined || channel.type === 'CHANNEL_TYPE_DIRECT') return undefined;
+    return t('members', { count: channel.memberCount ?? 0 });
   }
 
   function close(): void {

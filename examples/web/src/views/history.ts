@@ -1,6 +1,6 @@
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import { isTemporary } from '@serp/discuss-client/retry';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
 import { t } from '../i18n.ts';
 import { icon } from '../icons.ts';
@@ -15,10 +15,10 @@ const AT_END_PX = 60;
 const HIGHLIGHT_MS = 2_500;
 const RETRY_MS = 3_000;
 
-export type History = View & { jumpTo(messageId: bigint): Promise<void>; openNewest(): Promise<void> };
+export type History = View & { jumpTo(messageId: string): Promise<void>; openNewest(): Promise<void> };
 
 /** The history of a channel in both directions. */
-export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Message) => void): History {
+export function historyView(chat: Chat, channelId: string, onEdit: (message: Message) => void): History {
   const state = chat.store.channel(channelId);
   const window = chat.window(channelId);
   const name = titleOf(chat, state.channel);
@@ -108,7 +108,7 @@ export function historyView(chat: Chat, channelId: bigint, onEdit: (message: Mes
     await load(() => window.openNewest());
   }
 
-  async function jumpTo(messageId: bigint): Promise<void> {
+  async function jumpTo(messageId: string): Promise<void> {
     followsEnd = false;
     await load(() => window.openAround(messageId));
     const target = list.elementOf(messageId);

@@ -3,7 +3,7 @@ import { fill, h } from '../dom.ts';
 import { t } from '../i18n.ts';
 import { avatar } from '../people.ts';
 
-type Candidate = { readonly name: string; readonly hint: string; readonly userId: bigint };
+type Candidate = { readonly name: string; readonly hint: string; readonly userId: string };
 
 const MAX_SHOWN = 6;
 
@@ -18,7 +18,7 @@ export type MentionPicker = {
 };
 
 /** A list of members below the caret, with the focus in the text. */
-export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextAreaElement): MentionPicker {
+export function mentionPicker(chat: Chat, channelId: string, input: HTMLTextAreaElement): MentionPicker {
   const id = `mentions-${crypto.randomUUID()}`;
   const element = h('ul', { class: 'mentions', role: 'listbox', id, hidden: true });
   let candidates: Candidate[] = [];
@@ -45,8 +45,8 @@ export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextArea
     const users = [...members.keys()].filter((userId) => userId !== chat.user.id);
     const people = users.map((userId) => ({ name: chat.nameOf(userId), hint: '', userId }));
     const groups = [
-      { name: 'all', hint: t('everybody'), userId: 0n },
-      { name: 'here', hint: t('present'), userId: 0n },
+      { name: 'all', hint: t('everybody'), userId: '0' },
+      { name: 'here', hint: t('present'), userId: '0' },
     ];
     const wanted = fold(part);
     const isMatch = ({ name }: Candidate) =>
@@ -69,7 +69,7 @@ export function mentionPicker(chat: Chat, channelId: bigint, input: HTMLTextArea
             'aria-selected': `${index === selected}`,
             on: { pointerdown: (event) => choose(candidate, event) },
           },
-          candidate.userId === 0n
+          candidate.userId === '0'
             ? h('span', { class: 'avatar square' }, '@')
             : avatar(candidate.name, candidate.userId),
           h('span', {}, candidate.name, candidate.hint !== '' && h('small', {}, candidate.hint)),

@@ -1,5 +1,5 @@
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { fill, h } from '../dom.ts';
 import { t } from '../i18n.ts';
 import { type IconName, icon } from '../icons.ts';
@@ -18,7 +18,7 @@ export type Actions = {
 /** One toolbar for all messages of a list, shown at the message that is pointed at or has the focus. */
 export function messageActions(chat: Chat, isInThread: boolean, onEdit: (message: Message) => void): Actions {
   const element = h('div', { class: 'actions', role: 'toolbar', 'aria-label': t('actions') });
-  let shownId: bigint | undefined;
+  let shownId: string | undefined;
 
   function button(name: IconName, label: string, click: () => void): HTMLElement {
     return h('button', { type: 'button', 'aria-label': label, title: label, on: { click } }, icon(name));
@@ -29,7 +29,7 @@ export function messageActions(chat: Chat, isInThread: boolean, onEdit: (message
     shownId = message.id;
     const isOwn = message.senderId === chat.user.id;
     const { channelId, id, rootMessageId } = message;
-    const threadId = rootMessageId === 0n ? id : rootMessageId;
+    const threadId = rootMessageId === '0' ? id : rootMessageId;
     fill(element, [
       ...QUICK.map((emoji) =>
         h(
@@ -73,10 +73,11 @@ export async function confirmDeletion(
     confirm: t('remove'),
     danger: true,
   });
-  if (isConfirmed) await attempt(() => chat.messages.deleteMessage({ channelId, messageId }));
+  if (isConfirmed)
+    await attempt(() => chat.transport.unary('MessageService/DeleteMessage', { channelId, messageId }));
 }
 
 async function togglePin(chat: Chat, { channelId, id: messageId, pinTime }: Message): Promise<void> {
-  const call = pinTime === undefined ? 'pinMessage' : 'unpinMessage';
-  await attempt(() => chat.messages[call]({ channelId, messageId }));
+  const call = pinTime === undefined ? 'MessageService/PinMessage' : 'MessageService/UnpinMessage';
+  await attempt(() => chat.transport.unary(call, { channelId, messageId }));
 }

@@ -1,6 +1,6 @@
-import { timestampMs } from '@bufbuild/protobuf/wkt';
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
+import { timestampMs } from '@serp/discuss-client/times';
 import type { Chat, Pending } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { ElementCache, h, reconcile } from '../dom.ts';
 import { dayKey, dayOf } from '../format.ts';
 import { currentLanguage, t } from '../i18n.ts';
@@ -19,8 +19,8 @@ export type MessageListOptions = {
 
 export type MessageList = {
   readonly element: HTMLElement;
-  show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: bigint): void;
-  elementOf(messageId: bigint): HTMLElement | undefined;
+  show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: string): void;
+  elementOf(messageId: string): HTMLElement | undefined;
 };
 
 /** Messages with their days, the border of what was read, and what is being sent. */
@@ -35,12 +35,12 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
     on: { pointerover: onPoint, pointerleave: leave, focusin: onPoint, keydown: onKey },
   });
 
-  function show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: bigint): void {
+  function show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: string): void {
     shown.clear();
     const wanted: HTMLElement[] = [];
     let before: Message | undefined;
     for (const message of messages) {
-      shown.set(`${message.id}`, message);
+      shown.set(message.id, message);
       const isNewDay = dayKey(message.createTime) !== dayKey(before?.createTime);
       if (isNewDay)
         wanted.push(divider(`day ${dayKey(message.createTime)}`, 'day', dayOf(message.createTime)));
@@ -49,7 +49,7 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
       const isContinued = !isNewDay && !isBorder && continues(before, message);
       const context = { chat, isContinued, isInThread };
       const make = () => messageElement(message, context);
-      wanted.push(elements.get(`${message.id}`, signatureOf(message, context), make));
+      wanted.push(elements.get(message.id, signatureOf(message, context), make));
       before = message;
     }
     for (const item of pending) {
@@ -67,7 +67,7 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
     const focused = document.activeElement?.closest<HTMLElement>('[data-id]');
     const id = focused !== null && element.contains(focused ?? null) ? focused?.dataset['id'] : undefined;
     work();
-    if (id !== undefined && !focused?.isConnected) elementOf(BigInt(id))?.focus({ preventScroll: true });
+    if (id !== undefined && !focused?.isConnected) elementOf(id)?.focus({ preventScroll: true });
   }
 
   function divider(key: string, name: string, text: string): HTMLElement {
@@ -76,7 +76,7 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
     );
   }
 
-  function elementOf(messageId: bigint): HTMLElement | undefined {
+  function elementOf(messageId: string): HTMLElement | undefined {
     return element.querySelector<HTMLElement>(`[data-id="${messageId}"]`) ?? undefined;
   }
 

@@ -1,5 +1,5 @@
-import { type Message, MessageType } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
 import { fullTimeOf, timeOf } from '../format.ts';
 import { currentLanguage, t } from '../i18n.ts';
@@ -25,13 +25,13 @@ export function signatureOf(message: Message, { chat, isContinued }: MessageCont
   const { content, editTime, deleteTime, replyCount, pinTime, reactions, poll, attachments } = message;
   const parts = [
     content,
-    editTime?.seconds,
-    deleteTime?.seconds,
-    pinTime?.seconds,
+    editTime,
+    deleteTime,
+    pinTime,
     replyCount,
     ...reactions.map(({ emoji, count, userIds }) => [emoji, count, userIds]),
-    poll?.options.map(({ voteCount }) => voteCount),
-    poll?.manualCloseTime?.seconds,
+    poll?.options?.map(({ voteCount }) => voteCount),
+    poll?.manualCloseTime,
     chat.votes.get(message.id),
     ...attachments.map(({ id, scanStatus, hasThumbnail }) => [id, scanStatus, hasThumbnail]),
     isContinued,
@@ -43,13 +43,13 @@ export function signatureOf(message: Message, { chat, isContinued }: MessageCont
 export function messageElement(message: Message, context: MessageContext): HTMLElement {
   const { chat, isContinued } = context;
   const { id, senderId, notice, createTime } = message;
-  if (notice !== undefined) return h('div', { class: 'notice', 'data-id': `${id}` }, noticeOf(chat, message));
+  if (notice !== undefined) return h('div', { class: 'notice', 'data-id': id }, noticeOf(chat, message));
   const sender = chat.nameOf(senderId);
   const time = h('time', { title: fullTimeOf(createTime) }, timeOf(createTime));
   const classes = ['message', isContinued && 'continued', senderId === chat.user.id && 'own'];
   const attributes = {
     class: classes.filter((name) => name !== false).join(' '),
-    'data-id': `${id}`,
+    'data-id': id,
     tabindex: -1,
     'aria-label': `${sender}, ${timeOf(createTime)}`,
   };
@@ -71,7 +71,7 @@ function bodyOf(message: Message, { chat, isInThread }: MessageContext): (Node |
   if (message.deleteTime !== undefined)
     return [h('p', { class: 'deleted' }, t('deleted')), threadLink(message, isInThread)];
   const { channelId, rootMessageId } = message;
-  const isReply = rootMessageId !== 0n && !isInThread;
+  const isReply = rootMessageId !== '0' && !isInThread;
   const href = addressOf({ channelId, threadId: rootMessageId });
   return [
     isReply && h('a', { class: 'marker', href }, icon('thread'), t('replied')),
@@ -87,7 +87,7 @@ function textOf(chat: Chat, message: Message): HTMLElement {
   const edited =
     message.editTime !== undefined &&
     h('small', { title: fullTimeOf(message.editTime) }, ` (${t('edited')})`);
-  const tag = message.type === MessageType.CODE ? 'pre' : 'p';
+  const tag = message.type === 'MESSAGE_TYPE_CODE' ? 'pre' : 'p';
   // Its own direction, so that text of another one, and marks in it, do not affect what surrounds it.
   return h(tag, { class: 'text', dir: 'auto' }, ...contentOf(chat, message), edited);
 }

@@ -1,5 +1,5 @@
-import { type Message, SystemNoticeKind } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { listOf } from '../format.ts';
 import { t } from '../i18n.ts';
 
@@ -8,14 +8,14 @@ export function noticeOf(chat: Chat, { notice, content }: Message): string {
   const actor = notice?.actorId ? chat.nameOf(notice.actorId) : t('service');
   const users = listOf((notice?.userIds ?? []).map((userId) => chat.nameOf(userId)));
   switch (notice?.kind) {
-    case SystemNoticeKind.MEMBER_JOINED:
+    case 'SYSTEM_NOTICE_KIND_MEMBER_JOINED':
       return t('joined', { actor });
-    case SystemNoticeKind.MEMBERS_ADDED:
+    case 'SYSTEM_NOTICE_KIND_MEMBERS_ADDED':
       return t('added', { actor, users });
-    case SystemNoticeKind.MEMBER_LEFT:
+    case 'SYSTEM_NOTICE_KIND_MEMBER_LEFT':
       return t('left', { actor });
-    case SystemNoticeKind.CHANNEL_RENAMED:
-      return t('renamed', { actor, name: notice.name });
+    case 'SYSTEM_NOTICE_KIND_CHANNEL_RENAMED':
+      return t('renamed', { actor, name: notice.name ?? '' });
     default:
       return content;
   }

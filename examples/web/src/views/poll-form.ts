@@ -1,4 +1,3 @@
-import { MessageType } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
 import { h } from '../dom.ts';
 import { t } from '../i18n.ts';
@@ -7,7 +6,7 @@ import { openDialog } from './dialog.ts';
 const MAX_OPTIONS = 20;
 
 /** Asks for a question and its options, and posts them as a poll. */
-export async function createPoll(chat: Chat, channelId: bigint): Promise<void> {
+export async function createPoll(chat: Chat, channelId: string): Promise<void> {
   const question = h('input', {
     name: 'question',
     required: true,
@@ -45,5 +44,5 @@ export async function createPoll(chat: Chat, channelId: bigint): Promise<void> {
     .map(({ value }) => value.trim())
     .filter((text) => text !== '');
   const poll = { options: [...new Set(texts)], multiple: multiple.checked, anonymous: anonymous.checked };
-  await chat.outbox.send({ channelId, type: MessageType.POLL, content: question.value, poll });
+  await chat.outbox.send({ channelId, type: 'MESSAGE_TYPE_POLL', content: question.value, poll });
 }

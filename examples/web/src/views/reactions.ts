@@ -1,5 +1,5 @@
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import type { Chat } from '../chat.ts';
+import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
 import { listOf } from '../format.ts';
 import { t } from '../i18n.ts';
@@ -11,7 +11,7 @@ export function reactionsOf(chat: Chat, message: Message): HTMLElement {
   return h(
     'div',
     { class: 'reactions' },
-    ...message.reactions.map(({ emoji, userIds, count }) => {
+    ...message.reactions.map(({ emoji = '', userIds = [], count = 0 }) => {
       const names = t('reactions', { emoji, names: listOf(userIds.map((userId) => chat.nameOf(userId))) });
       const attributes = {
         type: 'button',
@@ -28,6 +28,7 @@ export function reactionsOf(chat: Chat, message: Message): HTMLElement {
 export async function toggleReaction(chat: Chat, message: Message, emoji: string): Promise<void> {
   const { channelId, id: messageId } = message;
   const given = message.reactions.find((reaction) => reaction.emoji === emoji);
-  const call = given?.userIds.includes(chat.user.id) ? 'removeReaction' : 'addReaction';
-  await attempt(() => chat.messages[call]({ channelId, messageId, emoji }));
+  const isOwn = given?.userIds?.includes(chat.user.id);
+  const call = isOwn ? 'MessageService/RemoveReaction' : 'MessageService/AddReaction';
+  await attempt(() => chat.transport.unary(call, { channelId, messageId, emoji }));
 }

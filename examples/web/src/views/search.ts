@@ -1,4 +1,4 @@
-import type { FoundMessage } from '@serp/discuss-client/gen/serp/discuss/v1/search_service_pb';
+import type { FoundMessageJson } from '@serp/discuss-client/gen/serp/discuss/v1/search_service_pb';
 import type { Chat } from '../chat.ts';
 import { fill, h } from '../dom.ts';
 import { textOf } from '../errors.ts';
@@ -52,7 +52,9 @@ export function searchView(chat: Chat, onClose: () => void): View & { focus(): v
     const number = latest;
     if (query === '') return show([], t('searchHint'));
     try {
-      const { messages, nextPageToken } = await chat.search.searchMessages({ query, pageToken });
+      const request = { query, pageToken };
+      const page = await chat.transport.unary('SearchService/SearchMessages', request);
+      const { messages = [], nextPageToken = '' } = page;
       // A later search has overtaken this one.
       if (number !== latest) return;
       const count = (pageToken === '' ? 0 : results.children.length - 1) + messages.length;
@@ -72,7 +74,7 @@ export function searchView(chat: Chat, onClose: () => void): View & { focus(): v
   }
 
   function show(
-    messages: readonly FoundMessage[],
+    messages: readonly FoundMessageJson[],
     text: string,
     isNextPage = false,
     more?: () => void,
@@ -85,15 +87,15 @@ export function searchView(chat: Chat, onClose: () => void): View & { focus(): v
   }
 
   function toItem({
-    channelId,
-    messageId,
-    senderId,
+    channelId = '0',
+    messageId = '0',
+    senderId = '0',
     createTime,
-    snippet,
-    cutBefore,
-    cutAfter,
-  }: FoundMessage): HTMLElement {
-    const parts = snippet.map(({ text, match }) => (match ? h('mark', {}, text) : text));
+    snippet = [],
+    cutBefore = false,
+    cutAfter = false,
+  }: FoundMessageJson): HTMLElement {
+    const parts = snippet.map(({ text = '', match }) => (match ? h('mark', {}, text) : text));
     return h(
       'li',
       {},

@@ -70,7 +70,7 @@ export function shellView(chat: Chat, onLanguage: () => void): View {
     update();
   }
 
-  function openConversation(channelId: bigint | undefined): void {
+  function openConversation(channelId: string | undefined): void {
     closePanel();
     conversation?.close?.();
     conversation = undefined;
@@ -130,7 +130,7 @@ export function shellView(chat: Chat, onLanguage: () => void): View {
     const at = links.findIndex((link) => link.getAttribute('aria-current') === 'page');
     const next = links[at + (event.key === 'ArrowDown' ? 1 : -1)];
     const id = next?.getAttribute('href')?.split('/').at(-1);
-    if (id !== undefined) go({ channelId: BigInt(id) });
+    if (id !== undefined) go({ channelId: id });
   }
 
   function update(): void {

@@ -1,7 +1,8 @@
-import type { Message } from '@serp/discuss-client/gen/serp/discuss/v1/message_pb';
 import { isTemporary } from '@serp/discuss-client/retry';
 import type { Chat } from '../chat.ts';
+import { type Message, withDefaults } from '../defaults.ts';
 import { h } from '../dom.ts';
+import { byPosition } from '../history-window.ts';
 import { t } from '../i18n.ts';
 import { icon } from '../icons.ts';
 import { titleOf } from '../people.ts';
@@ -14,7 +15,7 @@ import type { View } from './view.ts';
 const AT_END_PX = 60;
 
 /** A message and its replies, beside the conversation. */
-export function threadView(chat: Chat, channelId: bigint, rootId: bigint): View & { focus(): void } {
+export function threadView(chat: Chat, channelId: string, rootId: string): View & { focus(): void } {
   const state = chat.store.channel(channelId);
   const writer = composer({ chat, channelId, rootId, placeholder: t('writeReply'), lastOwn });
   const list = messageList({ chat, label: t('thread'), isInThread: true, onEdit: writer.edit });
@@ -40,14 +41,19 @@ export function threadView(chat: Chat, channelId: bigint, rootId: bigint): View 
   async function load(): Promise<void> {
     try {
       for (let pageToken = ''; ; ) {
-        const page = await chat.messages.listThread({ channelId, rootMessageId: rootId, pageToken });
-        const messages = page.root === undefined ? page.replies : [page.root, ...page.replies];
-        chat.store.loadMessages(channelId, messages, page.headSeq);
-        if (page.nextPageToken === '') break;
-        pageToken = page.nextPageToken;
+        const request = { channelId, rootMessageId: rootId, pageToken };
+        const page = await chat.transport.unary('MessageService/ListThread', request);
+        const { root, replies = [], headSeq, nextPageToken } = page;
+        chat.store.loadMessages(channelId, root === undefined ? replies : [root, ...replies], headSeq);
+        if (nextPageToken === undefined) break;
+        pageToken = nextPageToken;
       }
       if (messages().length > 1)
-        await chat.messages.markThreadRead({ channelId, rootMessageId: rootId, all: true });
+        await chat.transport.unary('MessageService/MarkThreadRead', {
+          channelId,
+          rootMessageId: rootId,
+          all: true,
+        });
     } catch (error) {
       if (!isTemporary(error)) showError(error);
     }
@@ -55,8 +61,9 @@ export function threadView(chat: Chat, channelId: bigint, rootId: bigint): View 
 
   function messages(): Message[] {
     return [...state.log.messages.values()]
+      .map(withDefaults)
       .filter(({ id, rootMessageId }) => id === rootId || rootMessageId === rootId)
-      .sort((a, b) => Number(a.position - b.position));
+      .sort(byPosition);
   }
 
   function lastOwn(): Message | undefined {

@@ -7,24 +7,24 @@ const REPEAT_MS = 3_000;
 const REFRESH_MS = 1_000;
 
 /** Reports to the other members that the user is writing, as often as the service broadcasts it. */
-export function typingReporter(chat: Chat, channelId: bigint): { report(): void; stop(): void } {
+export function typingReporter(chat: Chat, channelId: string): { report(): void; stop(): void } {
   let last = 0;
   return {
     report() {
       if (Date.now() - last < REPEAT_MS) return;
       last = Date.now();
-      chat.presence.startTyping({ channelId }).catch(() => {});
+      chat.transport.unary('PresenceService/StartTyping', { channelId }).catch(() => {});
     },
     stop() {
       if (last === 0) return;
       last = 0;
-      chat.presence.stopTyping({ channelId }).catch(() => {});
+      chat.transport.unary('PresenceService/StopTyping', { channelId }).catch(() => {});
     },
   };
 }
 
 /** Names the members that are writing. */
-export function typingView(chat: Chat, channelId: bigint): View {
+export function typingView(chat: Chat, channelId: string): View {
   const element = h('p', { class: 'typing', 'aria-live': 'polite' });
   let shown = '';
   // An indicator ends without an event.

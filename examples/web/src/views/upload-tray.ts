@@ -1,4 +1,4 @@
-import type { Attachment } from '@serp/discuss-client/gen/serp/discuss/v1/attachment_pb';
+import type { AttachmentJson } from '@serp/discuss-client/gen/serp/discuss/v1/attachment_pb';
 import type { Chat } from '../chat.ts';
 import { h } from '../dom.ts';
 import { textOf } from '../errors.ts';
@@ -9,7 +9,7 @@ import { uploadFile } from '../uploads.ts';
 
 type Upload = {
   readonly element: HTMLElement;
-  readonly done: Promise<Attachment | undefined>;
+  readonly done: Promise<AttachmentJson | undefined>;
   readonly cancel: AbortController;
 };
 
@@ -18,11 +18,11 @@ export type UploadTray = {
   add(files: Iterable<File>): void;
   readonly isEmpty: boolean;
   /** Waits for all uploads, and returns the ids of the files that can be sent. */
-  take(): Promise<bigint[]>;
+  take(): Promise<string[]>;
 };
 
 /** Files that are uploaded while the user writes, with their progress. */
-export function uploadTray(chat: Chat, channelId: bigint): UploadTray {
+export function uploadTray(chat: Chat, channelId: string): UploadTray {
   const uploads = new Set<Upload>();
   const element = h('ul', { class: 'tray', hidden: true });
 
@@ -34,7 +34,7 @@ export function uploadTray(chat: Chat, channelId: bigint): UploadTray {
   function start(file: File): void {
     const cancel = new AbortController();
     const progress = h('progress', { max: 1, value: 0, 'aria-label': file.name });
-    const status = h('small', { role: 'status' }, sizeOf(BigInt(file.size)));
+    const status = h('small', { role: 'status' }, sizeOf(file.size));
     const label = t('removeFile', { name: file.name });
     const remove = h(
       'button',
@@ -56,7 +56,7 @@ export function uploadTray(chat: Chat, channelId: bigint): UploadTray {
     const done = uploadFile(chat, channelId, file, onProgress, cancel.signal).then(
       (attachment) => {
         progress.hidden = true;
-        status.textContent = sizeOf(BigInt(file.size));
+        status.textContent = sizeOf(file.size);
         item.classList.add('ready');
         return attachment;
       },
@@ -80,10 +80,10 @@ export function uploadTray(chat: Chat, channelId: bigint): UploadTray {
     element.hidden = uploads.size === 0;
   }
 
-  async function take(): Promise<bigint[]> {
+  async function take(): Promise<string[]> {
     const taken = [...uploads];
     const files = await Promise.all(taken.map(({ done }) => done));
-    const ids = files.flatMap((file) => (file === undefined ? [] : [file.id]));
+    const ids = files.flatMap((file) => (file?.id === undefined ? [] : [file.id]));
     for (const upload of taken) {
       upload.element.remove();
       uploads.delete(upload);
