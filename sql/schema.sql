@@ -113,6 +113,7 @@ create table attachments (
   preview bytea,
   inline_safe boolean not null default false,
   scan_attempts integer not null default 0,
+  scan_interruptions integer not null default 0,
   next_scan_at bigint not null default 0,
   encrypted_name bytea,
   constraint attachments_pkey PRIMARY KEY (id),
@@ -175,7 +176,8 @@ comment on column attachments.part_sha256 is 'SHA-256 of each part of 16 MiB, as
 comment on column attachments.urls_expire_at is 'When the last URL for uploading expires, epoch ms. The object can be written until then.';
 comment on column attachments.preview is 'WebP image of at most 16 by 16 pixels.';
 comment on column attachments.inline_safe is 'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
-comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
+comment on column attachments.scan_attempts is 'Scans that were begun, without interruptions and those that the scanner or the store made impossible.';
+comment on column attachments.scan_interruptions is 'Scans in which the scanner closed the connection without a result.';
 comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
 comment on column attachments.encrypted_name is 'File name in an encrypted channel; file_name is then a constant. Null in other channels.';
 
@@ -2061,10 +2063,8 @@ AS $function$
 #variable_conflict use_column
 begin
   return query
-  update object_deletions d
-  set due_at = now_ms() + _lease_ms,
-      attempts = d.attempts + 1
-  where d.id in (
+  -- Materialized, because a join could evaluate a subquery, and thus its limit, several times.
+  with due as materialized (
     select q.id
     from object_deletions q
     where q.due_at <= now_ms()
@@ -2072,6 +2072,11 @@ begin
     limit _limit
     for update skip locked
   )
+  update object_deletions d
+  set due_at = now_ms() + _lease_ms,
+      attempts = d.attempts + 1
+  from due
+  where d.id = due.id
   returning d.id, d.s3_key::text, d.upload_id, d.attempts;
 end
 $function$;
@@ -2114,7 +2119,7 @@ grant execute on function claim_operation(text,bigint,bigint) to discuss_service
 comment on function claim_operation(text,bigint,bigint) is 'Claims an operation that no instance works on, or whose instance has reported no progress within its lease; null if there is none. Removes operations that ended more than _keep_ms ago (null: none).';
 
 CREATE OR REPLACE FUNCTION public.claim_scans(_limit integer, _lease_ms bigint)
- RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, s3_key text, file_name text, file_type text, file_size bigint, attempts integer)
+ RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, s3_key text, file_type text, file_size bigint, attempts integer, interruptions integer)
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
@@ -2122,10 +2127,8 @@ AS $function$
 #variable_conflict use_column
 begin
   return query
-  update attachments a
-  set next_scan_at = now_ms() + _lease_ms,
-      scan_attempts = a.scan_attempts + 1
-  where a.id in (
+  -- Materialized, because a join could evaluate a subquery, and thus its limit, several times.
+  with due as materialized (
     select q.id
     from attachments q
     where q.scan_status = 'PENDING'
@@ -2135,8 +2138,14 @@ begin
     limit _limit
     for update skip locked
   )
+  update attachments a
+  set next_scan_at = now_ms() + _lease_ms,
+      scan_attempts = a.scan_attempts + 1
+  from due
+  where a.id = due.id
   returning
-    a.id, a.tenant_id, a.channel_id, a.s3_key::text, a.file_name::text, a.file_type::text, a.file_size, a.scan_attempts;
+    a.id, a.tenant_id, a.channel_id, a.s3_key::text, a.file_type::text, a.file_size, a.scan_attempts,
+    a.scan_interruptions;
 end
 $function$;
 alter function claim_scans(integer,bigint) owner to discuss_system;
@@ -5151,7 +5160,7 @@ revoke all on function postpone_operation(bigint,integer,bigint) from public;
 grant execute on function postpone_operation(bigint,integer,bigint) to discuss_service;
 comment on function postpone_operation(bigint,integer,bigint) is 'Ends the lease of an operation after a delay, so that any instance continues it.';
 
-CREATE OR REPLACE FUNCTION public.postpone_scan(_id bigint, _delay_ms bigint, _counts boolean)
+CREATE OR REPLACE FUNCTION public.postpone_scan(_id bigint, _delay_ms bigint, _cause text)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
@@ -5160,15 +5169,16 @@ AS $function$
 begin
   update attachments a
   set next_scan_at = now_ms() + _delay_ms,
-      scan_attempts = a.scan_attempts - case when _counts then 0 else 1 end
+      scan_attempts = a.scan_attempts - case when _cause = 'FILE' then 0 else 1 end,
+      scan_interruptions = a.scan_interruptions + case when _cause = 'INTERRUPTION' then 1 else 0 end
   where a.id = _id
     and a.scan_status = 'PENDING';
 end
 $function$;
-alter function postpone_scan(bigint,bigint,boolean) owner to discuss_system;
-revoke all on function postpone_scan(bigint,bigint,boolean) from public;
-grant execute on function postpone_scan(bigint,bigint,boolean) to discuss_service;
-comment on function postpone_scan(bigint,bigint,boolean) is 'Ends a claim of claim_scans() without a result. The attempt is not counted if the failure is not one of the file.';
+alter function postpone_scan(bigint,bigint,text) owner to discuss_system;
+revoke all on function postpone_scan(bigint,bigint,text) from public;
+grant execute on function postpone_scan(bigint,bigint,text) to discuss_service;
+comment on function postpone_scan(bigint,bigint,text) is 'Ends a claim of claim_scans() without a result. _cause is FILE, INTERRUPTION, each of which is counted, or another text.';
 
 CREATE OR REPLACE FUNCTION public.presence_audiences(_tenant_ids bigint[], _user_ids bigint[], _max_members integer, _max_channels integer)
  RETURNS TABLE(tenant_id bigint, user_id bigint, channel_ids bigint[], status_text text, expires_at bigint)
@@ -6696,8 +6706,8 @@ AS $function$
 declare
   _removed int;
 begin
-  delete from attachments a
-  where a.id in (
+  -- Materialized, because a join could evaluate a subquery, and thus its limit, several times.
+  with old as materialized (
     select u.id
     from attachments u
     where u.message_id is null
@@ -6705,7 +6715,10 @@ begin
     order by u.created_at
     limit _limit
     for update skip locked
-  );
+  )
+  delete from attachments a
+  using old
+  where a.id = old.id;
   get diagnostics _removed = row_count;
   return _removed;
 end

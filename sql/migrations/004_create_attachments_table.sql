@@ -36,6 +36,7 @@ create table attachments (
   preview bytea,
   inline_safe boolean not null default false,
   scan_attempts int not null default 0,
+  scan_interruptions int not null default 0,
   next_scan_at bigint not null default 0,
   encrypted_name bytea,
 
@@ -75,7 +76,8 @@ comment on column attachments.urls_expire_at is
   'When the last URL for uploading expires, epoch ms. The object can be written until then.';
 comment on column attachments.inline_safe is
   'Whether the scan found no HTML in the file, so that a browser may display it. Also requires a type that is safe.';
-comment on column attachments.scan_attempts is 'Scans that were begun, without those that the scanner or the store made impossible.';
+comment on column attachments.scan_attempts is 'Scans that were begun, without interruptions and those that the scanner or the store made impossible.';
+comment on column attachments.scan_interruptions is 'Scans in which the scanner closed the connection without a result.';
 comment on column attachments.next_scan_at is 'Time from which the file may be scanned by the next claim, epoch ms.';
 comment on column attachments.encrypted_name is
   'File name in an encrypted channel; file_name is then a constant. Null in other channels.';

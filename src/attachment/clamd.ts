@@ -5,9 +5,14 @@ import type { Readable } from 'node:stream';
 /** `detail` is the name of the malware, or the error of clamd. */
 export type Verdict = { readonly status: 'CLEAN' | 'INFECTED' | 'FAILED'; readonly detail: string };
 
-/** clamd cannot be reached, or has closed the connection without a result. */
+/** clamd cannot be reached, or does not respond. */
 export class ScannerUnavailable extends Error {
   override name = 'ScannerUnavailable';
+}
+
+/** clamd has closed the connection without a result: it has ended, or the file ends it. */
+export class ScanInterrupted extends ScannerUnavailable {
+  override name = 'ScanInterrupted';
 }
 
 const MAX_REPLY_BYTES = 4_096;
@@ -25,6 +30,8 @@ export type File = {
  * finish before the signal's timeout, has failed; other timeouts are thrown.
  */
 export async function scan(address: string, { open, inspect }: File, signal: AbortSignal): Promise<Verdict> {
+  // A proxy may accept connections while clamd is down, which must not appear as a file that ends clamd.
+  await ping(address, signal);
   const socket = await connectTo(address, signal);
   const reply = readReply(socket);
   let file: Readable | undefined;
@@ -40,6 +47,21 @@ export async function scan(address: string, { open, inspect }: File, signal: Abo
     if (isSent && isTimeout(signal)) return { status: 'FAILED', detail: 'clamd did not finish in time' };
     signal.throwIfAborted();
     return toVerdict(text);
+  } finally {
+    signal.removeEventListener('abort', stop);
+    stop();
+  }
+}
+
+async function ping(address: string, signal: AbortSignal): Promise<void> {
+  const socket = await connectTo(address, signal);
+  const stop = () => socket.destroy();
+  signal.addEventListener('abort', stop, { once: true });
+  try {
+    socket.write('zPING\0');
+    const reply = await readReply(socket);
+    signal.throwIfAborted();
+    if (!reply.startsWith('PONG')) throw new ScannerUnavailable('clamd does not respond');
   } finally {
     signal.removeEventListener('abort', stop);
     stop();
@@ -110,7 +132,7 @@ function isTimeout({ reason }: AbortSignal): boolean {
 
 function toVerdict(text: string): Verdict {
   const reply = text.replace(/\0.*$/s, '').trim();
-  if (reply === '') throw new ScannerUnavailable('clamd has closed the connection');
+  if (reply === '') throw new ScanInterrupted('clamd has closed the connection');
   if (reply === 'stream: OK') return { status: 'CLEAN', detail: '' };
   const [, name] = /^stream: (.+) FOUND$/.exec(reply) ?? [];
   return name === undefined ? { status: 'FAILED', detail: reply } : { status: 'INFECTED', detail: name };

@@ -1,17 +1,39 @@
 // Long enough that random bytes rarely contain one: a file in which none occurs is shown inline.
-const MARKUP = /<(?:!doctype|html|head|body|script|iframe|svg)|javascript:/i;
-const LONGEST = 16;
+const MARKUP = ['<!doctype', '<html', '<head', '<body', '<script', '<iframe', '<svg', 'javascript:'].map(
+  (text) => Buffer.from(text),
+);
+const LONGEST = Math.max(...MARKUP.map(({ length }) => length));
+const LESS_THAN = 0x3c;
+const LETTER_J = 0x6a;
+// Makes letters lower-case.
+const LOWER = 0x20;
 
 /** Finds out whether a file contains HTML or SVG, also behind the bytes of another format. */
 export class MarkupDetector {
   found = false;
-  #tail = '';
+  #tail = Buffer.alloc(0);
 
   /** Takes the next bytes of the file. */
   add(chunk: Buffer): void {
     if (this.found) return;
-    const text = this.#tail + chunk.toString('latin1');
-    this.found = MARKUP.test(text);
-    this.#tail = text.slice(-LONGEST);
+    const border = Buffer.concat([this.#tail, chunk.subarray(0, LONGEST)]);
+    this.found = contains(border) || contains(chunk);
+    this.#tail = Buffer.concat([this.#tail, chunk.subarray(-LONGEST)]).subarray(-LONGEST);
   }
+}
+
+// A regular expression would need a copy of each chunk as text.
+function contains(bytes: Buffer): boolean {
+  for (let at = 0; at < bytes.length; at++) {
+    const byte = bytes[at] ?? 0;
+    if (byte !== LESS_THAN && (byte | LOWER) !== LETTER_J) continue;
+    if (MARKUP.some((text) => isAt(bytes, at, text))) return true;
+  }
+  return false;
+}
+
+function isAt(bytes: Buffer, at: number, text: Buffer): boolean {
+  for (let index = 0; index < text.length; index++)
+    if (((bytes[at + index] ?? 0) | LOWER) !== text[index]) return false;
+  return true;
 }

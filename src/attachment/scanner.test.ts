@@ -22,7 +22,7 @@ import { upload } from '../../test/kit/uploads.ts';
 
 const user = (userId: bigint, tenantId = 1n): As => ({ userId, tenantId });
 const [ana, binh] = [user(1n), user(2n)];
-const { CLEAN, INFECTED, ERROR } = ScanStatus;
+const { PENDING, CLEAN, INFECTED, ERROR } = ScanStatus;
 
 describe('the malware scan', () => {
   let the: App;
@@ -32,7 +32,12 @@ describe('the malware scan', () => {
 
   before(async () => {
     [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
-    const settings = { CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30', SCAN_ATTEMPTS: '2' };
+    const settings = {
+      CLAMD_ADDR: clamd.address,
+      SCAN_INTERVAL_MS: '30',
+      SCAN_ATTEMPTS: '2',
+      SCAN_CONCURRENCY: '2',
+    };
     the = await app({ ...storage.env, ...settings });
     await the.start();
     const { channel } = await the
@@ -163,6 +168,65 @@ describe('the malware scan', () => {
     const send = the.client(MessageService, binh).sendMessage({ channelId, attachmentIds: [unsent] });
     await rejects(send, Code.FailedPrecondition, 'ATTACHMENT_NOT_CLEAN');
     await subscriber.disconnect();
+  });
+
+  it('ends as ERROR for a file that clamd does not survive, and other files are scanned meanwhile', async () => {
+    const subscriber = await new Subscriber(the.client(EventService, ana), [channelId]).connect();
+    clamd.crashOn = Buffer.from('crash!');
+    const id = await put('hỏng.txt', clamd.crashOn, 'text/plain');
+    await the.client(MessageService, binh).sendMessage({ channelId, attachmentIds: [id] });
+    const interruptions = async () => {
+      const [row] = await the.owner<{ n: number }[]>`
+        select scan_interruptions as n from attachments where id = ${id}
+      `;
+      return row?.n ?? 0;
+    };
+    await until(async () => (await interruptions()) > 0, 'the first interruption');
+    const other = await put('a.txt', Buffer.from('abc'), 'text/plain');
+    await until(async () => (await get(other))?.scanStatus === CLEAN, 'the scan of another file');
+    assert.equal((await get(id))?.scanStatus, PENDING);
+    await scanned(id, ERROR);
+    assert.equal(await interruptions(), 10);
+    clamd.crashOn = undefined;
+    await until(
+      () =>
+        subscriber.events.some(
+          ({ change }) =>
+            change.case === 'attachmentChanged' && change.value.attachment?.scanStatus === ERROR,
+        ),
+      'the event',
+    );
+    await subscriber.disconnect();
+  });
+
+  it('ends as ERROR for a file during whose scans instances were killed', async () => {
+    clamd.hold();
+    const id = await put('a.txt', Buffer.from('abc'), 'text/plain');
+    await until(() => clamd.held > 0, 'the scan');
+    // As if both attempts had begun before, and their claims had ended.
+    await the.owner`update attachments set scan_attempts = 2, next_scan_at = 0 where id = ${id}`;
+    await until(async () => (await get(id))?.scanStatus === ERROR, 'the status');
+    clamd.release();
+  });
+
+  it('is done for as many files at a time as configured', async () => {
+    clamd.hold();
+    const scans = 2 * the.instances.length;
+    const ids: bigint[] = [];
+    for (let file = 0; file < scans + 2; file += 1)
+      ids.push(await put('a.txt', Buffer.from('abc'), 'text/plain'));
+    await until(() => clamd.held >= scans, 'the scans');
+    const claimed = await the.owner`
+      select from attachments where id in ${the.owner(ids)} and next_scan_at > now_ms()
+    `;
+    assert.equal(claimed.length, scans);
+    // Also with the plan for a table that had one row when it was analyzed.
+    await the.owner.begin(async (sql) => {
+      await sql`update pg_class set relpages = 1, reltuples = 1 where oid = 'attachments'::regclass`;
+      assert.equal((await sql`select from claim_scans(1, 0)`).length, 1);
+    });
+    clamd.release();
+    for (const id of ids) await scanned(id, CLEAN);
   });
 
   it('is repeated when it fails, and ends as ERROR', async () => {

@@ -9,20 +9,27 @@ import type { Pool, Sql } from '../db/types.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { Relay } from '../event/relay.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
-import { ScannerUnavailable, scan, type Verdict } from './clamd.ts';
-import { isImageType } from './file.ts';
-import { MarkupDetector } from './markup.ts';
+import { ScanInterrupted, ScannerUnavailable } from './clamd.ts';
+import { examine, type Result } from './examine.ts';
 import { type AttachmentRow, attachmentColumns, touchMessage } from './sql.ts';
 import type { Storage } from './storage.ts';
-import type { Thumbnail, Thumbnails } from './thumbnails.ts';
+import type { Thumbnails } from './thumbnails.ts';
 import { toAttachmentChanged } from './view.ts';
 
 const LEASE_MARGIN_MS = 30_000;
 const UNAVAILABLE_MS = 1_000n;
 const MAX_DELAY_MS = 300_000;
+// Another file, or a restart of clamd, interrupts a scan as well.
+const MAX_INTERRUPTIONS = 10;
+const INTERRUPTION_MS = 5_000n;
+// The file ends clamd, or the instance.
+const GIVEN_UP: Result = {
+  status: 'FAILED',
+  detail: 'earlier scans did not end',
+  inlineSafe: false,
+  thumbnail: undefined,
+};
 const WRITE_MS = 10_000;
-// Of both images that a decoder may hold: the file and the pixels, which have a limit of their own.
-const MAX_IMAGE_BYTES = 33_554_432n;
 
 export type ScannerParts = {
   readonly db: Database;
@@ -36,16 +43,18 @@ export type ScannerParts = {
 };
 
 /**
- * Scans the files that are due, as many at a time as configured; returns how many it claimed. Instances may do so side by
- * side. A claim ends after a time, so that a file whose instance was killed is scanned by another one.
+ * Scans the files that are due, one after another. Instances, and several calls of one, may do so side by side. A claim ends
+ * after a time, so that a file whose instance was killed is scanned by another one.
  */
-export async function scanFiles(parts: ScannerParts, signal: AbortSignal): Promise<number> {
+export async function scanFiles(parts: ScannerParts, signal: AbortSignal): Promise<void> {
   const { config, db, storage } = parts;
-  const { address, concurrency, timeoutMs } = config.scan;
-  if (address === undefined || storage.bucket === '') return 0;
-  const claims = await claimScans(db.log, concurrency, BigInt(timeoutMs + LEASE_MARGIN_MS));
-  await Promise.all(claims.map((claim) => scanOne(parts, address, claim, signal)));
-  return claims.length;
+  const { address, timeoutMs } = config.scan;
+  if (address === undefined || storage.bucket === '') return;
+  while (!signal.aborted) {
+    const [claim] = await claimScans(db.log, 1, BigInt(timeoutMs + LEASE_MARGIN_MS));
+    if (claim === undefined) return;
+    await scanOne(parts, address, claim, signal);
+  }
 }
 
 async function scanOne(
@@ -56,10 +65,11 @@ async function scanOne(
 ): Promise<void> {
   const { db, metrics, log, config } = parts;
   try {
-    const result = await examine(parts, address, claim, signal);
-    if (result.status === 'FAILED' && claim.attempts < config.scan.attempts) {
+    const isGivenUp = claim.interruptions >= MAX_INTERRUPTIONS || claim.attempts > config.scan.attempts;
+    const result = isGivenUp ? GIVEN_UP : await examine(parts, address, claim, signal);
+    if (result.status === 'FAILED' && claim.attempts < config.scan.attempts && !isGivenUp) {
       log.warn({ attachmentId: `${claim.id}`, detail: result.detail }, 'scan failed; retrying');
-      return void (await postponeScan(db.log, claim.id, delayOf(claim.attempts), true));
+      return void (await postponeScan(db.log, claim.id, delayOf(claim.attempts), 'FILE'));
     }
     await finish(parts, claim, result);
     metrics.attachmentScans.inc({ result: result.status });
@@ -68,35 +78,11 @@ async function scanOne(
     // Not a failure of the file: it is tried again until the scanner and the store are available.
     if (error instanceof ScannerUnavailable) metrics.scannerAvailable.set(0);
     if (!signal.aborted) log.warn({ err: error, attachmentId: `${claim.id}` }, 'scan not possible; retrying');
-    await postponeScan(db.log, claim.id, signal.aborted ? 0n : UNAVAILABLE_MS, false).catch(() => {});
+    const isInterrupted = error instanceof ScanInterrupted && !signal.aborted;
+    const delay = isInterrupted ? INTERRUPTION_MS : signal.aborted ? 0n : UNAVAILABLE_MS;
+    const cause = isInterrupted ? 'INTERRUPTION' : 'OTHER';
+    await postponeScan(db.log, claim.id, delay, cause).catch(() => {});
   }
-}
-
-type Result = Verdict & { readonly inlineSafe: boolean; readonly thumbnail: Thumbnail | undefined };
-
-async function examine(
-  { storage, thumbnails, config }: ScannerParts,
-  address: string,
-  { s3Key, fileType, fileSize }: ClaimRow,
-  signal: AbortSignal,
-): Promise<Result> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(config.scan.timeoutMs)]);
-  const nothing = { inlineSafe: false, thumbnail: undefined };
-  if ((await storage.head(s3Key)) === undefined)
-    return { status: 'FAILED', detail: 'the object is missing', ...nothing };
-  const markup = new MarkupDetector();
-  const file = {
-    open: () => storage.read(s3Key, limited),
-    inspect: (chunk: Buffer) => markup.add(chunk),
-  };
-  const verdict = await scan(address, file, limited);
-  if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
-  const isImage = isImageType(fileType ?? '') && fileSize <= MAX_IMAGE_BYTES;
-  const image = isImage ? await storage.readStart(s3Key, Number(fileSize)) : undefined;
-  const thumbnail = image === undefined ? undefined : await thumbnails.create(image);
-  // An image that cannot be decoded is of another format, or made to attack a decoder.
-  const isDecoded = !isImageType(fileType ?? '') || thumbnail !== undefined;
-  return { ...verdict, inlineSafe: !markup.found && isDecoded, thumbnail };
 }
 
 /** Stores the result, and tells the members if the file was sent. Infected files leave their place in the store. */
@@ -173,19 +159,25 @@ type ClaimRow = {
   readonly fileType: string | null;
   readonly fileSize: bigint;
   readonly attempts: number;
+  readonly interruptions: number;
 };
 
 /** Files to scan now. Another call returns them again after the lease, unless their scan has ended. */
 function claimScans(sql: Pool, limit: number, leaseMs: bigint): PendingQuery<ClaimRow[]> {
   return sql<ClaimRow[]>`
-    select id, tenant_id, channel_id, s3_key, file_type, file_size, attempts
+    select id, tenant_id, channel_id, s3_key, file_type, file_size, attempts, interruptions
     from claim_scans(${limit}, ${leaseMs})
   `;
 }
 
 /** Ends a claim without a result. */
-function postponeScan(sql: Pool, id: bigint, delayMs: bigint, counts: boolean): PendingQuery<object[]> {
-  return sql`select postpone_scan(${id}, ${delayMs}, ${counts})`;
+function postponeScan(
+  sql: Pool,
+  id: bigint,
+  delayMs: bigint,
+  cause: 'FILE' | 'INTERRUPTION' | 'OTHER',
+): PendingQuery<object[]> {
+  return sql`select postpone_scan(${id}, ${delayMs}, ${cause})`;
 }
 
 type ScanResult = {

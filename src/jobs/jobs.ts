@@ -45,7 +45,8 @@ export class Jobs {
       this.#sentMessages.recordAll(() => this.#closed),
     );
     this.#repeat('maintain', this.#config.maintenance.intervalMs, () => this.#maintain());
-    this.#repeat('scan', this.#config.scan.intervalMs, () => this.#scan());
+    for (let scan = 0; scan < this.#config.scan.concurrency; scan += 1)
+      this.#repeat('scan', this.#config.scan.intervalMs, () => scanFiles(this.#parts, this.#stop.signal));
     this.#repeat('objects', this.#config.attachment.purgeIntervalMs, () => this.#purgeObjects());
     this.#repeat('operations', this.#config.operation.pollMs, () => this.#runOperations());
     this.#repeat('keys', this.#config.encryption.rotationIntervalMs, () => this.#rotateKeys());
@@ -106,13 +107,6 @@ export class Jobs {
       if (row.partitionsAhead !== null) partitionsAhead.set({ table }, Number(row.partitionsAhead));
       if (row.retentionAgeMs !== null) retentionAgeSeconds.set(Number(row.retentionAgeMs) / 1_000);
     }
-  }
-
-  async #scan(): Promise<void> {
-    const { concurrency } = this.#config.scan;
-    let claimed = concurrency;
-    while (!this.#closed && claimed === concurrency)
-      claimed = await scanFiles(this.#parts, this.#stop.signal);
   }
 
   async #purgeObjects(): Promise<void> {

@@ -12,6 +12,8 @@ export class FakeClamd {
   readonly port: number;
   /** Replies that files get instead of a verdict, the first one first. */
   readonly replies: string[] = [];
+  /** Bytes that end the connection when they arrive, as if they had ended clamd. */
+  crashOn: Buffer | undefined;
   /** Bytes received. */
   received = 0;
   readonly #server: Server;
@@ -69,6 +71,8 @@ export class FakeClamd {
     socket.on('data', (chunk) => {
       data = Buffer.concat([data, Buffer.from(chunk)]);
       this.received += chunk.length;
+      if (data.subarray(0, 6).toString() === 'zPING\0') return void socket.end('PONG\0');
+      if (this.crashOn !== undefined && data.includes(this.crashOn)) return void socket.destroy();
       if (data.subarray(0, 10).toString() === 'zINSTREAM\0') data = data.subarray(10);
       while (data.length >= 4) {
         const length = data.readUInt32BE();

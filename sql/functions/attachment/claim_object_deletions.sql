@@ -6,10 +6,8 @@ as $$
 #variable_conflict use_column
 begin
   return query
-  update object_deletions d
-  set due_at = now_ms() + _lease_ms,
-      attempts = d.attempts + 1
-  where d.id in (
+  -- Materialized, because a join could evaluate a subquery, and thus its limit, several times.
+  with due as materialized (
     select q.id
     from object_deletions q
     where q.due_at <= now_ms()
@@ -17,6 +15,11 @@ begin
     limit _limit
     for update skip locked
   )
+  update object_deletions d
+  set due_at = now_ms() + _lease_ms,
+      attempts = d.attempts + 1
+  from due
+  where d.id = due.id
   returning d.id, d.s3_key::text, d.upload_id, d.attempts;
 end
 $$;

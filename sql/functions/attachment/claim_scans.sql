@@ -1,6 +1,7 @@
 create or replace function claim_scans(_limit int, _lease_ms bigint)
 returns table (
-  id bigint, tenant_id bigint, channel_id bigint, s3_key text, file_name text, file_type text, file_size bigint, attempts int
+  id bigint, tenant_id bigint, channel_id bigint, s3_key text, file_type text, file_size bigint, attempts int,
+  interruptions int
 )
 language plpgsql security definer
 set search_path = public, pg_temp
@@ -8,10 +9,8 @@ as $$
 #variable_conflict use_column
 begin
   return query
-  update attachments a
-  set next_scan_at = now_ms() + _lease_ms,
-      scan_attempts = a.scan_attempts + 1
-  where a.id in (
+  -- Materialized, because a join could evaluate a subquery, and thus its limit, several times.
+  with due as materialized (
     select q.id
     from attachments q
     where q.scan_status = 'PENDING'
@@ -21,8 +20,14 @@ begin
     limit _limit
     for update skip locked
   )
+  update attachments a
+  set next_scan_at = now_ms() + _lease_ms,
+      scan_attempts = a.scan_attempts + 1
+  from due
+  where a.id = due.id
   returning
-    a.id, a.tenant_id, a.channel_id, a.s3_key::text, a.file_name::text, a.file_type::text, a.file_size, a.scan_attempts;
+    a.id, a.tenant_id, a.channel_id, a.s3_key::text, a.file_type::text, a.file_size, a.scan_attempts,
+    a.scan_interruptions;
 end
 $$;
 comment on function claim_scans(int, bigint) is

@@ -5,8 +5,8 @@ as $$
 declare
   _removed int;
 begin
-  delete from attachments a
-  where a.id in (
+  -- Materialized, because a join could evaluate a subquery, and thus its limit, several times.
+  with old as materialized (
     select u.id
     from attachments u
     where u.message_id is null
@@ -14,7 +14,10 @@ begin
     order by u.created_at
     limit _limit
     for update skip locked
-  );
+  )
+  delete from attachments a
+  using old
+  where a.id = old.id;
   get diagnostics _removed = row_count;
   return _removed;
 end
