@@ -11,7 +11,7 @@ export function openCallSchedule(
 ): CallSchedule {
   const mix = new TenantMix();
   return {
-    pacer: new Pacer(mix),
+    pacer: new Pacer(mix, queueSize),
     reads: new FairSlots(reads, queueSize, mix, (count) => callsWaiting.set(count)),
   };
 }

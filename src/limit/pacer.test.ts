@@ -16,18 +16,22 @@ function enterAll(pacer: Pacer, tenantIds: readonly bigint[]): bigint[] {
   for (const tenantId of tenantIds) {
     const turn = pacer.enter(callOf(tenantId));
     if (turn === undefined) entered.push(tenantId);
-    else void turn.then(() => entered.push(tenantId));
+    else
+      turn.then(
+        () => entered.push(tenantId),
+        () => {},
+      );
   }
   return entered;
 }
 
 describe('Pacer', () => {
   it('lets all calls enter at once while they are of one tenant', () => {
-    assert.equal(enterAll(new Pacer(new TenantMix()), Array(500).fill(1n)).length, 500);
+    assert.equal(enterAll(new Pacer(new TenantMix(), 20_000), Array(500).fill(1n)).length, 500);
   });
 
   it('lets some calls enter in each turn of the event loop, tenant by tenant, while there are several', async () => {
-    const entered = enterAll(new Pacer(new TenantMix()), [2n, ...Array(100).fill(1n), 3n, 2n]);
+    const entered = enterAll(new Pacer(new TenantMix(), 20_000), [2n, ...Array(100).fill(1n), 3n, 2n]);
     assert.ok(entered.length < 50, `${entered.length} at once`);
     const atOnce = entered.length;
     await nextTurn();
@@ -38,13 +42,22 @@ describe('Pacer', () => {
   });
 
   it('lets all calls enter within some turns, however many wait', async () => {
-    const entered = enterAll(new Pacer(new TenantMix()), [2n, ...Array(10_000).fill(1n)]);
+    const entered = enterAll(new Pacer(new TenantMix(), 20_000), [2n, ...Array(10_000).fill(1n)]);
     for (let turn = 0; turn < 100; turn += 1) await nextTurn();
     assert.equal(entered.length, 10_001);
   });
 
+  it('rejects the newest call of the tenant with the most, when too many wait', async () => {
+    const pacer = new Pacer(new TenantMix(), 20);
+    enterAll(pacer, [2n, ...Array(23).fill(1n)]);
+    const other = pacer.enter(callOf(3n));
+    const last = pacer.enter(callOf(1n));
+    await assert.rejects(Promise.resolve(last), { reasonName: 'OVERLOADED' });
+    await other;
+  });
+
   it('does not count calls that have ended', async () => {
-    const pacer = new Pacer(new TenantMix());
+    const pacer = new Pacer(new TenantMix(), 20_000);
     const entered = enterAll(pacer, [2n, ...Array(20).fill(1n)]);
     let ended = 0;
     for (let count = 0; count < 400; count += 1)

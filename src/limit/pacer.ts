@@ -1,4 +1,5 @@
 import { FairQueue } from '../db/fair-queue.ts';
+import { errors } from '../rpc/errors.ts';
 import type { ScheduledCall } from '../rpc/interceptors/schedule.ts';
 import type { TenantMix } from './tenant-mix.ts';
 
@@ -7,7 +8,13 @@ const CALLS_PER_TURN = 4;
 // Of more waiting calls, a part enters in each turn: turns are long on a busy machine, and no call may wait for many of them.
 const PART_PER_TURN = 1 / 8;
 
-type WaitingCall = { readonly call: ScheduledCall; readonly enter: () => void };
+const RETRY_MS = 1_000;
+
+type WaitingCall = {
+  readonly call: ScheduledCall;
+  readonly enter: () => void;
+  readonly reject: (error: unknown) => void;
+};
 
 /**
  * Spreads calls that arrive together over turns of the event loop, tenant by tenant, so that the calls of others that arrive
@@ -15,12 +22,16 @@ type WaitingCall = { readonly call: ScheduledCall; readonly enter: () => void };
  */
 export class Pacer {
   readonly #mix: TenantMix;
-  readonly #waiting = new FairQueue<WaitingCall>(Number.POSITIVE_INFINITY);
+  readonly #maxWaiting: number;
+  readonly #waiting: FairQueue<WaitingCall>;
   #started = 0;
   #isScheduled = false;
 
-  constructor(mix: TenantMix) {
+  /** Of more than `maxWaiting` waiting calls, the newest of the tenant with the most is rejected. */
+  constructor(mix: TenantMix, maxWaiting: number) {
     this.#mix = mix;
+    this.#maxWaiting = maxWaiting;
+    this.#waiting = new FairQueue(maxWaiting);
   }
 
   /** Undefined when the call can start in this turn. */
@@ -35,7 +46,10 @@ export class Pacer {
       this.#started += 1;
       return undefined;
     }
-    return new Promise((resolve) => this.#waiting.push(tenantId, { call, enter: resolve }));
+    return new Promise((enter, reject) => {
+      const dropped = this.#waiting.push(tenantId, { call, enter, reject });
+      dropped?.reject(errors.overloaded('too many calls are waiting', this.#maxWaiting, RETRY_MS));
+    });
   }
 
   #nextTurn(): void {

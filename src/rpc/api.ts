@@ -22,6 +22,7 @@ import { validate } from './interceptors/validate.ts';
 import { type AccessError, OpenStreams } from './open-streams.ts';
 import { PendingResponses } from './pending-responses.ts';
 import { createSigner } from './signer.ts';
+import { UnreadRequests } from './unread-requests.ts';
 
 /** What both edges serve. They share rate limits and the cache of verified tokens. */
 export type Api = {
@@ -103,7 +104,9 @@ export async function createApi(
     pageTokens(createSigner(config.secrets.keys, 'page token')),
     ...innermost,
   ];
-  const admission = [accessLog(log, metrics, { failuresOnly: true }), ...access, pace(callSchedule)];
+  const unread = new UnreadRequests(config.limits.unreadRequests);
+  const failures = accessLog(log, metrics, { failuresOnly: true });
+  const admission = [failures, ...access, unread.count, pace(callSchedule)];
   const rpcs = routes.flatMap((route) =>
     route.service.methods.map((method) => ({
       method,

@@ -40,6 +40,8 @@ export class CallContext implements Call {
   /** The verified token's, after the interceptor `authenticate`. */
   identity: Identity | undefined;
   turn: Turn | undefined;
+  /** Of an admission: to be called when the request has been read, or will not be. */
+  requestRead: () => void = () => {};
   /** Of the call's span; undefined without tracing. */
   traceId: string | undefined;
   readonly #parentLog: Logger;

@@ -69,6 +69,11 @@ export function accessSettings(read: Reader) {
         "calls that the clients of a user may cancel, per instance; above, the user's calls are rejected",
         300,
       ),
+      unreadRequests: read.count(
+        'LIMIT_UNREAD_REQUESTS_PER_USER',
+        'calls of a user whose requests have not arrived completely, per instance; more are rejected (OVERLOADED)',
+        200,
+      ),
       streamsPerUser: read.count('LIMIT_STREAMS_PER_USER', 'open streams per user', 20),
       streamsPerTenant: read.count('LIMIT_STREAMS_PER_TENANT', 'open streams per tenant', 20_000),
       streamLeaseMs: read.count(

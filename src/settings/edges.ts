@@ -149,7 +149,7 @@ export function edgesSettings(read: Reader) {
       ),
       queueSize: read.count(
         'CALL_QUEUE_SIZE',
-        'reads that may wait; of more, the newest of the user and tenant with the most is rejected (OVERLOADED)',
+        'calls that may wait to enter, and reads that may wait; of more, the newest of the user and tenant with the most is rejected (OVERLOADED)',
         2_000,
         1,
       ),

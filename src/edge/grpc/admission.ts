@@ -50,8 +50,15 @@ export function admission(
             const admitting = calls.serve(call, rpc.admit);
             resets.admit(stream, call, admitting);
             admitting.then(
-              () => proceed(metadata),
-              (error) => grpcCall.sendStatus(toStatus(error, call.requestId, call.incoming.header)),
+              () => {
+                if (requestStream) call.requestRead();
+                else body.onceRead(call.requestRead);
+                proceed(metadata);
+              },
+              (error) => {
+                call.requestRead();
+                grpcCall.sendStatus(toStatus(error, call.requestId, call.incoming.header));
+              },
             );
           },
           onReceiveHalfClose(proceed) {

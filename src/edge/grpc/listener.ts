@@ -5,6 +5,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { connectionLimits } from '../reset-limit.ts';
+import { StreamQueue } from '../stream-queue.ts';
 import { TlsServer } from '../tls-server.ts';
 import { http2ServerOf, setHttp2Options } from './http2-stream.ts';
 import type { ResetStreams } from './reset-streams.ts';
@@ -28,12 +29,18 @@ export class Listener {
     setHttp2Options(server, connectionLimits);
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const http2Server = http2ServerOf(server);
+    const queue = new StreamQueue();
+    queue.attach(http2Server);
     boundTimeouts(http2Server);
-    const serve = (socket: Socket) => {
+    const open = (socket: Socket) => {
       // Emitted before `injectConnection` returns.
-      http2Server.once('session', (session) => resets.watch(session, socket));
+      http2Server.once('session', (session) => {
+        queue.watch(session, socket);
+        resets.watch(session, socket, () => queue.reject(session));
+      });
       injector.injectConnection(socket);
     };
+    const serve = (socket: Socket) => queue.open(socket, () => open(socket));
     if (grpc.tls !== undefined) {
       const options = { protocols: ['h2'], handshakeTimeoutMs: HANDSHAKE_MS, ...tls, log };
       this.#tls = new TlsServer(grpc.tls, options, (socket) =>

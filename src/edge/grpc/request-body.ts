@@ -19,6 +19,8 @@ export class RequestBody {
   readonly #stream: ServerHttp2Stream;
   #timer: NodeJS.Timeout | undefined;
   #ended = false;
+  #isClosed = false;
+  #onRead: (() => void) | undefined;
 
   constructor(grpcCall: ServerInterceptingCallInterface, stream: ServerHttp2Stream) {
     this.#grpcCall = grpcCall;
@@ -55,15 +57,24 @@ export class RequestBody {
     });
   }
 
+  /** Calls back when the body has been read, or will not be. */
+  onceRead(callback: () => void): void {
+    if (this.#ended || this.#isClosed) callback();
+    else this.#onRead = callback;
+  }
+
   /** To be called when the body has been read. */
   end(): void {
     this.#ended = true;
     clearTimeout(this.#timer);
+    this.#onRead?.();
   }
 
   /** To be called when the call has ended. grpc-js would discard the remaining body for as long as the client sends. */
   close(): void {
     clearTimeout(this.#timer);
+    this.#isClosed = true;
+    this.#onRead?.();
     if (this.#ended || this.#stream.state.remoteClose === 1) return;
     // Closing the stream could overtake its trailers.
     const lingerMs = this.#stream.sentTrailers === undefined ? 0 : LINGER_MS;

@@ -1,11 +1,24 @@
-import { constants, type ServerHttp2Session, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Session,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
-import type { CallContext } from '../../rpc/call-context.ts';
+import type { Caller } from '../../rpc/call.ts';
+import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
 import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
+import { RpcError } from '../../rpc/errors.ts';
 import { ResetLimit } from '../reset-limit.ts';
 import { destroyAfter } from '../sockets.ts';
 
+/** Verifies the token in the headers of a stream. */
+type Identify = (header: IncomingCall['header']) => Promise<Caller | undefined>;
+
 type Admission = { readonly call: CallContext; readonly done: Promise<unknown> };
+type Limit = { readonly counts: ResetLimit; readonly close: () => void };
+type State = { readonly headers: IncomingHttpHeaders } | Admission | 'served';
 
 /**
  * Counts the streams that clients reset: against their connection, and of an authenticated caller before its call is served
@@ -14,22 +27,33 @@ type Admission = { readonly call: CallContext; readonly done: Promise<unknown> }
 export class ResetStreams {
   readonly #cancelledCalls: CancelledCalls;
   readonly #graceMs: number;
-  readonly #streams = new WeakMap<ServerHttp2Stream, Admission | 'served'>();
+  readonly #identify: Identify;
+  readonly #streams = new WeakMap<ServerHttp2Stream, State>();
+  readonly #limits = new WeakMap<Http2Session, Limit>();
 
-  constructor(cancelledCalls: CancelledCalls, graceMs: number) {
+  constructor(cancelledCalls: CancelledCalls, graceMs: number, identify: Identify) {
     this.#cancelledCalls = cancelledCalls;
     this.#graceMs = graceMs;
+    this.#identify = identify;
   }
 
   /** Sets the call that authenticates the caller of a stream. */
   admit(stream: ServerHttp2Stream, call: CallContext, done: Promise<unknown>): void {
     this.#streams.set(stream, { call, done });
+    const limit = stream.session && this.#limits.get(stream.session);
+    done.then(
+      () => limit?.counts.exceedsByCall(true),
+      (error) => {
+        const isUnended = isOverloaded(error) && !stream.destroyed && stream.state.remoteClose !== 1;
+        if (isUnended && limit?.counts.exceedsByCall(false) === true) limit.close();
+      },
+    );
   }
 
   /** The call that was admitted on a stream. */
   admittedOn(stream: ServerHttp2Stream): CallContext | undefined {
-    const admission = this.#streams.get(stream);
-    return admission === 'served' ? undefined : admission?.call;
+    const state = this.#streams.get(stream);
+    return typeof state === 'object' && 'call' in state ? state.call : undefined;
   }
 
   /** To be called when the cancellation of a stream's call is observed elsewhere from now on. */
@@ -38,33 +62,48 @@ export class ResetStreams {
     this.#streams.set(stream, 'served');
   }
 
-  watch(session: ServerHttp2Session, socket: Socket): void {
-    const limit = new ResetLimit();
-    session.on('stream', (stream) => {
-      stream.once('close', () => {
+  /** `closing` is called when the connection accepts no more calls because it is above a limit. */
+  watch(session: ServerHttp2Session, socket: Socket, closing: () => void): void {
+    const close = () => {
+      if (session.closed) return;
+      closing();
+      // Open calls of others continue, and nghttp2 ignores later ones.
+      session.close();
+      destroyAfter(socket, this.#graceMs);
+    };
+    const limit = { counts: new ResetLimit(), close };
+    this.#limits.set(session, limit);
+    session.on('stream', (stream, headers) => {
+      this.#streams.set(stream, { headers });
+      stream.once('close', async () => {
         const isReset = stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-        if (isReset) void this.#count(stream, session, socket, limit);
+        if (isReset && limit.counts.exceeds(await this.#count(stream))) close();
       });
     });
   }
 
-  async #count(
-    stream: ServerHttp2Stream,
-    session: ServerHttp2Session,
-    socket: Socket,
-    limit: ResetLimit,
-  ): Promise<void> {
-    const admission = this.#streams.get(stream);
-    let isCallerKnown = admission === 'served';
-    if (admission !== 'served' && admission !== undefined) {
-      await admission.done.catch(() => {});
-      isCallerKnown = admission.call.isAuthenticated;
-      if (isCallerKnown) this.#cancelledCalls.count(admission.call.caller);
-    }
-    if (limit.exceeds(isCallerKnown) && !session.closed) {
-      // Open calls of others continue, and nghttp2 ignores later ones.
-      session.close();
-      destroyAfter(socket, this.#graceMs);
-    }
+  /** Counts against the user, unless the call is observed elsewhere. Returns whether the caller is known. */
+  async #count(stream: ServerHttp2Stream): Promise<boolean> {
+    const state = this.#streams.get(stream);
+    if (state === undefined || state === 'served') return true;
+    const caller =
+      'call' in state
+        ? await admittedCaller(state)
+        : await this.#identify((name) => firstOf(state.headers[name]));
+    if (caller !== undefined) this.#cancelledCalls.count(caller);
+    return caller !== undefined;
   }
+}
+
+async function admittedCaller({ call, done }: Admission): Promise<Caller | undefined> {
+  await done.catch(() => {});
+  return call.isAuthenticated ? call.caller : undefined;
+}
+
+function isOverloaded(error: unknown): boolean {
+  return error instanceof RpcError && error.reasonName === 'OVERLOADED';
+}
+
+function firstOf(value: string | string[] | undefined): string | undefined {
+  return typeof value === 'string' ? value : value?.[0];
 }

@@ -18,6 +18,7 @@ import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
 import { encodeResponse } from '../../rpc/encoded-response.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
+import { callerOf } from '../../rpc/interceptors/authenticate.ts';
 import type { PendingResponses } from '../../rpc/pending-responses.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
 import { StreamSink } from '../sink.ts';
@@ -47,7 +48,12 @@ const closingMs = 1_000;
 export async function openGrpcEdge({ api, config, log, metrics, now }: EdgeParts): Promise<Edge> {
   await probeHttp2Stream();
   const calls = new ActiveCalls(config.call, log, now);
-  const resets = new ResetStreams(api.cancelledCalls, config.grpc.connectionAgeGraceMs);
+  const resets = new ResetStreams(
+    api.cancelledCalls,
+    config.grpc.connectionAgeGraceMs,
+    // Of a stream that is reset before its call has started.
+    (header) => callerOf(header, api.verifyToken).catch(() => undefined),
+  );
   const server = new Server({
     ...serverOptions(config),
     interceptors: [admission(api.rpcs, calls, resets, config.call)],

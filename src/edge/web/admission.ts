@@ -34,5 +34,7 @@ export async function admit(
   exchange.identify(admitting.then(() => (call.isAuthenticated ? call.caller : undefined)));
   exchange.connection.admit(admitting.then((error) => error === undefined));
   const rejection = await admitting;
+  if (rejection === undefined) exchange.admit(call);
+  else call.requestRead();
   return { admitted: call, rejection };
 }

@@ -31,6 +31,7 @@ export class Exchange {
   #timer: NodeJS.Timeout | undefined;
   #caller: Promise<Caller | undefined> = unidentified;
   #call: CallContext | undefined;
+  #admitted: CallContext | undefined;
   #isClosed = false;
   #read: (() => void) | undefined;
 
@@ -49,9 +50,16 @@ export class Exchange {
     this.#caller = caller;
   }
 
+  /** Sets the call whose request is read next. */
+  admit(call: CallContext): void {
+    this.#admitted = call;
+    if (this.#isClosed) call.requestRead();
+  }
+
   /** To be called when the request is read: from now on the call's deadline applies, and a disconnect cancels the call. */
   begin(call: CallContext): void {
     this.#stopTimer();
+    this.#admitted?.requestRead();
     this.#call = call;
   }
 
@@ -103,6 +111,7 @@ export class Exchange {
   #end(): void {
     const { request } = this;
     this.#isClosed = true;
+    this.#admitted?.requestRead();
     this.#stopTimer();
     this.#read?.();
     this.#call?.cancel();

@@ -91,6 +91,16 @@ test('a verified token is cached until it expires', async () => {
   assert.equal((await rpcErrorOf(identity.verify(token))).code, Code.UNAUTHENTICATED);
 });
 
+test('a token of calls that arrive together is verified once', async () => {
+  await using identity = await openIdentity();
+  const token = await sign(user);
+  const [first, ...others] = await Promise.all(Array.from({ length: 10 }, () => identity.verify(token)));
+  for (const other of others) assert.equal(other, first);
+  const invalid = tampered(token);
+  const results = await Promise.allSettled([identity.verify(invalid), identity.verify(invalid)]);
+  for (const { status } of results) assert.equal(status, 'rejected');
+});
+
 test('a cached token is rejected at the maximum age, also if it has not expired', async () => {
   let time = start;
   await using identity = await openIdentity({ time: () => time, env: { AUTH_MAX_TOKEN_HOURS: '2' } });

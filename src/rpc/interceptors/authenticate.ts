@@ -55,18 +55,31 @@ export async function callerOf(header: Header, verifyToken: VerifyToken): Promis
   return identity.kind === 'service' ? actingFor(identity, header) : identity;
 }
 
-/** Caches the callers of verified tokens until these expire, so that each signature is checked once. */
+/**
+ * Caches the callers of verified tokens until these expire, so that each signature is checked once, also when calls with the
+ * same token arrive together.
+ */
 export async function createTokenVerifier(config: Config['auth'], now: () => number): Promise<VerifyToken> {
   const keys = await openKeys(config.jwks, now);
   const cache = new LRUCache<string, Identity>({ max: config.tokenCacheSize });
+  const verifying = new Map<string, Promise<Identity>>();
+  const verifyNew = async (token: string, fingerprint: string) => {
+    try {
+      const claims = await verify(token, keys, config, now());
+      const identity = toIdentity(claims, config.maxTokenHours * 3_600_000);
+      cache.set(fingerprint, identity);
+      return identity;
+    } finally {
+      verifying.delete(fingerprint);
+    }
+  };
   return async (token) => {
     const fingerprint = hash('sha256', token, 'base64');
     const cached = cache.get(fingerprint);
     if (cached !== undefined && cached.token.expireTime + config.clockToleranceMs > now()) return cached;
     cache.delete(fingerprint);
-    const claims = await verify(token, keys, config, now());
-    const identity = toIdentity(claims, config.maxTokenHours * 3_600_000);
-    cache.set(fingerprint, identity);
+    const identity = verifying.get(fingerprint) ?? verifyNew(token, fingerprint);
+    verifying.set(fingerprint, identity);
     return identity;
   };
 }

@@ -1,0 +1,101 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http2, { type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2';
+import net, { type AddressInfo } from 'node:net';
+import { test } from 'node:test';
+import { END_HEADERS, headersFrame, openSocket, PREFACE } from '../../test/kit/edge/raw-http2.ts';
+import { until } from '../../test/kit/until.ts';
+import { StreamQueue } from './stream-queue.ts';
+
+const STREAMS = 400;
+const CALL_MS = 3;
+
+test('streams of another connection start between those of one that opens hundreds at once', async () => {
+  await using server = await openServer();
+  const socket = await openSocket(server.address);
+  const other = http2.connect(`http://${server.address}`);
+  await once(await request(other, '/before'), 'response');
+  socket.write(Buffer.concat([PREFACE, ...Array.from({ length: STREAMS }, (_, index) => headers(index))]));
+  await until(() => server.started.includes('/many'));
+  await once(await request(other, '/other'), 'response');
+  const many = server.started.filter((path) => path === '/many').length;
+  assert.ok(many < STREAMS, `${many} of ${STREAMS} before`);
+  await until(() => server.started.length === STREAMS + 2, 'all streams', 60_000);
+  other.destroy();
+  socket.destroy();
+});
+
+test('streams that are reset while they wait are not started', async () => {
+  await using server = await openServer();
+  const client = http2.connect(`http://${server.address}`);
+  const calls = await Promise.all(Array.from({ length: STREAMS }, () => request(client, '/many')));
+  await until(() => server.started.length > 0);
+  for (const call of calls) call.close(http2.constants.NGHTTP2_CANCEL);
+  await once(await request(client, '/last'), 'response');
+  assert.ok(server.started.length < STREAMS, `${server.started.length}`);
+  client.destroy();
+});
+
+test('waiting streams of a rejected connection are refused, so that clients can repeat them', async () => {
+  await using server = await openServer();
+  const client = http2.connect(`http://${server.address}`);
+  const calls = await Promise.all(Array.from({ length: STREAMS }, () => request(client, '/many')));
+  await until(() => server.started.length > 0);
+  server.reject();
+  await until(() => calls.every(({ closed, readableEnded }) => closed || readableEnded), 'all calls');
+  const refused = calls.filter(({ rstCode }) => rstCode === http2.constants.NGHTTP2_REFUSED_STREAM).length;
+  assert.equal(refused + server.started.length, STREAMS);
+  assert.ok(refused > 0);
+  client.destroy();
+});
+
+/** A server whose calls each use the CPU for a while. */
+async function openServer() {
+  const started: string[] = [];
+  const queue = new StreamQueue();
+  const server = http2.createServer();
+  server.on('stream', (stream: ServerHttp2Stream, { ':path': path = '' }) => {
+    started.push(path);
+    const end = performance.now() + CALL_MS;
+    while (performance.now() < end);
+    stream.respond({ ':status': 200 });
+    stream.end();
+  });
+  queue.attach(server);
+  const sessions = new Set<http2.ServerHttp2Session>();
+  const tcp = net.createServer((socket) =>
+    queue.open(socket, () => {
+      server.once('session', (session) => {
+        sessions.add(session);
+        queue.watch(session, socket);
+      });
+      server.emit('connection', socket);
+    }),
+  );
+  tcp.listen(0, '127.0.0.1');
+  await once(tcp, 'listening');
+  const { port } = tcp.address() as AddressInfo;
+  return {
+    address: `127.0.0.1:${port}`,
+    started,
+    reject: () => {
+      for (const session of sessions) queue.reject(session);
+    },
+    async [Symbol.asyncDispose]() {
+      for (const session of sessions) session.destroy();
+      tcp.close();
+    },
+  };
+}
+
+async function request(client: http2.ClientHttp2Session, path: string): Promise<ClientHttp2Stream> {
+  const stream = client.request({ ':path': path });
+  stream.on('error', () => {});
+  stream.resume();
+  return stream;
+}
+
+function headers(index: number): Buffer {
+  const fields = { ':method': 'GET', ':scheme': 'http', ':path': '/many', ':authority': 'x' };
+  return headersFrame(1 + 2 * index, fields, END_HEADERS);
+}

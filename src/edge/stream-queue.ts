@@ -1,0 +1,138 @@
+import { constants, type Http2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2';
+import type { Socket } from 'node:net';
+import { setReading } from './sockets.ts';
+
+// Time for starting calls in a turn of the event loop. Each takes 0.1 to 0.3 ms before it waits for something.
+const TURN_MS = 2;
+// Of a turn that takes longer for other reasons, so that waiting calls start on a busy machine, too.
+const TURN_PART = 1 / 4;
+// Waiting streams of a connection above which it is not read, and below which it is read again.
+const MAX_WAITING = 32;
+const MIN_WAITING = 8;
+// Waiting streams above which no connection opens.
+const MAX_WAITING_TO_OPEN = 64;
+
+type Start = (isRejected: boolean) => void;
+type Connection = {
+  readonly socket: Socket;
+  readonly waiting: Start[];
+  isRead: boolean;
+  isRejected: boolean;
+};
+
+/**
+ * Streams that clients have opened and whose calls are not started yet. Calls start at once while a turn of the event loop
+ * has time for them, and connection by connection otherwise. A connection with many waiting streams is not read until they
+ * have started, and others are opened one at a time, so a client that opens thousands of streams waits, and those on other
+ * connections nearly not.
+ */
+export class StreamQueue {
+  readonly #connections = new WeakMap<Http2Session, Connection>();
+  /** Connections with waiting streams, in the order of their turns. */
+  readonly #turns = new Set<Connection>();
+  readonly #opening = new Set<() => void>();
+  #waiting = 0;
+  #turnTime = 0;
+  #turnMs = TURN_MS;
+  #isScheduled = false;
+
+  /** Puts the queue before all listeners that a server has for its streams. Streams that close while they wait are dropped. */
+  attach(server: Http2Server): void {
+    const listeners = server.listeners('stream');
+    server.removeAllListeners('stream');
+    server.on('stream', (stream: ServerHttp2Stream, ...rest: unknown[]) => {
+      stream.on('error', ignore);
+      this.#add(stream, (isRejected) => {
+        if (stream.closed || stream.destroyed) return;
+        if (isRejected) stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        else for (const listener of listeners) Reflect.apply(listener, server, [stream, ...rest]);
+      });
+    });
+  }
+
+  /** Calls `open` when it is the turn of a new connection, which it then adds by `watch`. */
+  open(socket: Socket, open: () => void): void {
+    if (this.#opening.size === 0 && !this.#isScheduled) open();
+    else {
+      const next = () => {
+        if (!socket.destroyed) open();
+      };
+      this.#opening.add(next);
+    }
+    this.#schedule();
+  }
+
+  watch(session: Http2Session, socket: Socket): void {
+    this.#connections.set(session, { socket, waiting: [], isRead: true, isRejected: false });
+  }
+
+  /** Rejects the waiting streams of a connection, and those that it still opens, so that their clients can repeat them. */
+  reject(session: Http2Session): void {
+    const connection = this.#connections.get(session);
+    if (connection !== undefined) connection.isRejected = true;
+  }
+
+  #add({ session }: ServerHttp2Stream, start: Start): void {
+    const connection = session && this.#connections.get(session);
+    this.#schedule();
+    if (connection === undefined || (this.#waiting === 0 && this.#hasTime())) {
+      start(connection?.isRejected === true);
+      return;
+    }
+    connection.waiting.push(start);
+    this.#waiting += 1;
+    this.#turns.add(connection);
+    if (connection.waiting.length > MAX_WAITING) read(connection, false);
+  }
+
+  #schedule(): void {
+    if (this.#isScheduled) return;
+    this.#isScheduled = true;
+    this.#turnTime = performance.now();
+    this.#turnMs = TURN_MS;
+    setImmediate(() => void this.#nextTurn());
+  }
+
+  async #nextTurn(): Promise<void> {
+    const now = performance.now();
+    this.#turnMs = Math.max(TURN_MS, (now - this.#turnTime) * TURN_PART);
+    this.#turnTime = now;
+    for (const connection of this.#turns) {
+      this.#startNext(connection);
+      // What the call does until it waits for something takes time of this turn, too.
+      await undefined;
+      if (!this.#hasTime()) break;
+    }
+    if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
+    this.#isScheduled = this.#waiting > 0 || this.#opening.size > 0;
+    if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
+  }
+
+  #startNext(connection: Connection): void {
+    const { waiting } = connection;
+    this.#turns.delete(connection);
+    this.#waiting -= 1;
+    waiting.shift()?.(connection.isRejected);
+    if (waiting.length > 0) this.#turns.add(connection);
+    if (waiting.length < MIN_WAITING) read(connection, true);
+  }
+
+  #openNext(): void {
+    const [open] = this.#opening;
+    if (open === undefined) return;
+    this.#opening.delete(open);
+    open();
+  }
+
+  #hasTime(): boolean {
+    return performance.now() - this.#turnTime < this.#turnMs;
+  }
+}
+
+function read(connection: Connection, isRead: boolean): void {
+  if (connection.isRead === isRead) return;
+  connection.isRead = isRead;
+  setReading(connection.socket, isRead);
+}
+
+function ignore(): void {}

@@ -1,0 +1,74 @@
+import assert from 'node:assert/strict';
+import { once } from 'node:events';
+import http2, { type ClientHttp2Session, type ClientHttp2Stream } from 'node:http2';
+import { suite, test } from 'node:test';
+import { bearer, clientOf, failureOf, openEdges, protocols, type TestEdges } from '../kit/edge/edges.ts';
+import { until } from '../kit/until.ts';
+
+const WAITING = 3;
+const FLOOD = 400;
+const kinds = [
+  { name: 'mesh edge', edge: 'grpc', contentType: 'application/grpc' },
+  { name: 'web edge', edge: 'web', contentType: 'application/connect+proto' },
+] as const;
+
+type Kind = (typeof kinds)[number];
+
+for (const kind of kinds)
+  suite(`calls whose requests do not arrive: ${kind.name}`, () => {
+    test('are limited for each user, over both edges and all connections', async () => {
+      await using edges = await openEdges({}, { LIMIT_UNREAD_REQUESTS_PER_USER: `${WAITING}` });
+      const client = clientOf(protocols[0].open(edges));
+      const read = (token: string) => client.read({ channelId: 1n, messageId: 1n }, bearer(token));
+      const isRejected = async () =>
+        (await failureOf(read(edges.token)).catch(() => undefined)) !== undefined;
+      const session = connect(edges, kind);
+      const calls = Array.from({ length: WAITING }, () => halfOpen(session, kind, edges.token));
+      await until(isRejected, 'a rejected call');
+      assert.equal((await failureOf(read(edges.token))).reason, 'OVERLOADED');
+      await read(await edges.signer.sign({ userId: 8n, tenantId: 3n }));
+      calls[0]?.close(http2.constants.NGHTTP2_CANCEL);
+      await until(async () => !(await isRejected()), 'an accepted call');
+      session.destroy();
+      await until(async () => !(await isRejected()), 'an accepted call');
+      for (let count = 0; count < 2 * WAITING; count += 1) await read(edges.token);
+    });
+  });
+
+test('a connection with many of them accepts no more calls, and open ones continue', async () => {
+  await using edges = await openEdges({}, { LIMIT_UNREAD_REQUESTS_PER_USER: '1' });
+  const [mesh] = kinds;
+  const session = connect(edges, mesh);
+  const other = halfOpen(session, mesh, await edges.signer.sign({ userId: 8n, tenantId: 3n }));
+  const closing = once(session, 'goaway', { signal: AbortSignal.timeout(60_000) });
+  for (let count = 0; count < FLOOD && !session.closed; count += 1) halfOpen(session, mesh, edges.token);
+  const [code] = await closing;
+  assert.equal(code, http2.constants.NGHTTP2_NO_ERROR);
+  const ended = once(other, 'response', { signal: AbortSignal.timeout(60_000) });
+  other.end(Buffer.alloc(5));
+  await ended;
+  const client = clientOf(protocols[0].open(edges));
+  await client.write(
+    { channelId: 1n, content: 'x' },
+    bearer(await edges.signer.sign({ userId: 9n, tenantId: 3n })),
+  );
+  session.destroy();
+});
+
+function connect(edges: TestEdges, { edge }: Kind): ClientHttp2Session {
+  return http2.connect(`http://${edges[edge].address}`).on('error', () => {});
+}
+
+/** A call whose headers are sent, and nothing else. */
+function halfOpen(session: ClientHttp2Session, { contentType }: Kind, token: string): ClientHttp2Stream {
+  const call = session.request({
+    ':method': 'POST',
+    ':path': '/test.EchoService/Stream',
+    'content-type': contentType,
+    te: 'trailers',
+    ...bearer(token).headers,
+  });
+  call.on('error', () => {});
+  call.resume();
+  return call;
+}
