@@ -1140,9 +1140,10 @@ create table retention_rules (
   deleted_days integer,
   activity_days integer,
   inactive_days integer,
+  export_days integer,
   updated_at bigint not null,
   constraint retention_rules_pkey PRIMARY KEY (tenant_id, channel_id),
-  constraint valid_days CHECK (((deleted_days >= 0) AND (activity_days >= 0) AND (inactive_days >= 0)))
+  constraint valid_days CHECK (((deleted_days >= 0) AND (activity_days >= 0) AND (inactive_days >= 0) AND (export_days >= 0)))
 );
 alter table retention_rules enable row level security, force row level security;
 create policy system_policy on retention_rules as permissive for all to discuss_system
@@ -1156,6 +1157,7 @@ comment on column retention_rules.channel_id is 'Channel of the rule; 0: all cha
 comment on column retention_rules.deleted_days is 'Days until deleted messages and channels are removed; 0: never; null: as the tenant or the configuration.';
 comment on column retention_rules.activity_days is 'Days that activities are kept; 0 and null as for deleted_days.';
 comment on column retention_rules.inactive_days is 'Days without a change until a group is archived; 0 and null as for deleted_days.';
+comment on column retention_rules.export_days is 'Days until messages are exported to the store of files, by whole months, and removed; 0 and null: never, and as the tenant.';
 comment on column retention_rules.updated_at is 'When the rule was last set, epoch ms.';
 
 create table retention_runs (
@@ -1170,6 +1172,7 @@ create table retention_runs (
   channels bigint not null default 0,
   activities bigint not null default 0,
   archived bigint not null default 0,
+  exported bigint not null default 0,
   constraint retention_runs_pkey PRIMARY KEY (id)
 );
 CREATE INDEX idx_retention_runs_unfinished ON public.retention_runs USING btree (tenant_id, id) WHERE (finished_at IS NULL);
@@ -1192,6 +1195,7 @@ comment on column retention_runs.messages is 'Deleted messages that were removed
 comment on column retention_runs.channels is 'Deleted channels that were removed, and their messages.';
 comment on column retention_runs.activities is 'Activities that were removed.';
 comment on column retention_runs.archived is 'Inactive groups that were archived.';
+comment on column retention_runs.exported is 'Messages that were exported and removed.';
 
 create table schema_migrations (
   name text not null,
@@ -1491,6 +1495,7 @@ begin
   set messages = r.messages + case _kind when 'messages' then _count else 0 end,
       channels = r.channels + case _kind when 'channels' then _count else 0 end,
       activities = r.activities + case _kind when 'activities' then _count else 0 end,
+      exported = r.exported + case _kind when 'exported' then _count else 0 end,
       archived = r.archived + case _kind when 'archived' then _count else 0 end,
       lease_until = _now + _lease_ms,
       finished_at = case when _is_end then _now end
@@ -3467,6 +3472,70 @@ revoke all on function export_user(bigint,bigint) from public;
 grant execute on function export_user(bigint,bigint) to discuss_service;
 comment on function export_user(bigint,bigint) is 'The first line of a user for ExportUser, with the files that were uploaded and not sent. Checks no rights.';
 
+CREATE OR REPLACE FUNCTION public.exportable_roots(_from_channel bigint, _limit integer)
+ RETURNS TABLE(tenant_id bigint, channel_id bigint, id bigint, messages integer, month text)
+ LANGUAGE plpgsql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _now constant bigint := retention_now();
+begin
+  return query
+  select c.tenant_id, c.id, m.id, 1 + m.thread_count, to_char(to_timestamp(m.created_at / 1000.0) at time zone 'UTC', 'YYYY-MM')
+  from channels c
+  cross join lateral (
+    select
+      -- Whole months: until the begin of the month in which the period begins.
+      extract(epoch from date_trunc(
+        'month', to_timestamp(retention_cutoff(c.tenant_id, c.id, 'export', null, _now) / 1000.0) at time zone 'UTC'
+      ) at time zone 'UTC')::bigint * 1000 as before,
+      (
+        select l.id
+        from messages l
+        where l.channel_id = c.id and not l.is_deleted and l.notice is null
+        order by l.id desc
+        limit 1
+      ) as last_id
+  ) as e
+  cross join lateral (
+    select x.id, x.thread_count, x.created_at
+    from messages x
+    where x.channel_id = c.id
+      and x.is_deleted = false
+      and x.created_at < e.before
+      and x.id < e.last_id
+      and x.parent_id is null
+      and x.pinned_at is null
+      and not is_held(c.tenant_id, c.id, array[x.sender_id])
+      and not exists (
+        select
+        from messages r
+        where r.parent_id = x.id
+          and (
+            r.is_deleted
+            or r.created_at >= e.before
+            or r.id >= e.last_id
+            or r.pinned_at is not null
+            or is_held(c.tenant_id, c.id, array[r.sender_id])
+          )
+      )
+    order by x.id
+    limit _limit
+  ) as m
+  where c.tenant_id in (select r.tenant_id from retention_rules r where r.export_days > 0)
+    and c.id >= _from_channel
+    and c.deleted_at is null
+    and c.encrypted_at is null
+    and e.before is not null
+  order by c.id, m.id
+  limit _limit;
+end
+$function$;
+alter function exportable_roots(bigint,integer) owner to discuss_system;
+revoke all on function exportable_roots(bigint,integer) from public;
+comment on function exportable_roots(bigint,integer) is 'First messages of threads, and messages without replies, whose month is over for their period of export, by channel and id, with the number of messages of each. Not of encrypted channels, whose data keys may be replaced, and nothing that a legal hold concerns.';
+
 CREATE OR REPLACE FUNCTION public.find_channel_keys(_ids bigint[])
  RETURNS TABLE(id bigint, tenant_id bigint, channel_id bigint, key_id text, wrapped_key bytea)
  LANGUAGE sql
@@ -4589,6 +4658,7 @@ BEGIN ATOMIC
      r.deleted_days,
      r.activity_days,
      r.inactive_days,
+     r.export_days,
      r.updated_at
     FROM retention_rules r
    WHERE ((r.tenant_id = list_retention_rules._tenant_id) AND (r.channel_id > list_retention_rules._after))
@@ -4616,7 +4686,8 @@ BEGIN ATOMIC
      r.messages,
      r.channels,
      r.activities,
-     r.archived
+     r.archived,
+     r.exported
     FROM retention_runs r
    WHERE (r.id < list_retention_runs._before)
    ORDER BY r.id DESC
@@ -4949,6 +5020,68 @@ alter function next_channel_ids(bigint,bigint,integer,bigint) owner to discuss_s
 revoke all on function next_channel_ids(bigint,bigint,integer,bigint) from public;
 comment on function next_channel_ids(bigint,bigint,integer,bigint) is 'The next channels after an id, of one tenant or (0) of all, with at most _budget messages and members in total, but at least one channel; null if none are left.';
 
+CREATE OR REPLACE FUNCTION public.next_message_export(_from_channel bigint, _limit integer)
+ RETURNS TABLE(tenant_id bigint, channel_id bigint, month text, ids bigint[], event_seqs bigint[])
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ WITH roots AS (
+          SELECT r.tenant_id,
+             r.channel_id,
+             r.id,
+             r.messages,
+             r.month,
+             sum(r.messages) OVER (ORDER BY r.channel_id, r.id) AS total
+            FROM exportable_roots(next_message_export._from_channel, next_message_export._limit) r(tenant_id, channel_id, id, messages, month)
+         ), picked AS (
+          SELECT r.tenant_id,
+             r.channel_id,
+             r.id,
+             r.messages,
+             r.month,
+             r.total
+            FROM (roots r
+              JOIN ( SELECT f_1.tenant_id,
+                     f_1.channel_id,
+                     f_1.id,
+                     f_1.messages,
+                     f_1.month,
+                     f_1.total
+                    FROM roots f_1
+                   ORDER BY f_1.channel_id, f_1.id
+                  LIMIT 1) f ON (((f.channel_id = r.channel_id) AND (f.month = r.month))))
+           WHERE ((r.total <= next_message_export._limit) OR (r.id = f.id))
+         ), chosen AS (
+          SELECT p.tenant_id,
+             p.channel_id,
+             p.month,
+             m.id,
+             m.event_seq
+            FROM (picked p
+              JOIN messages m ON ((m.id = p.id)))
+         UNION ALL
+          SELECT p.tenant_id,
+             p.channel_id,
+             p.month,
+             m.id,
+             m.event_seq
+            FROM (picked p
+              JOIN messages m ON ((m.parent_id = p.id)))
+         )
+  SELECT c.tenant_id,
+     c.channel_id,
+     c.month,
+     array_agg(c.id ORDER BY c.id) AS array_agg,
+     array_agg(c.event_seq ORDER BY c.id) AS array_agg
+    FROM chosen c
+   GROUP BY c.tenant_id, c.channel_id, c.month;
+END;
+alter function next_message_export(bigint,integer) owner to discuss_system;
+revoke all on function next_message_export(bigint,integer) from public;
+grant execute on function next_message_export(bigint,integer) to discuss_service;
+comment on function next_message_export(bigint,integer) is 'The next messages to export: about _limit of one channel and month, from a channel on, with their event_seq, which every change increases. No row: nothing is due.';
+
 CREATE OR REPLACE FUNCTION public.normalize_text(_text text)
  RETURNS text
  LANGUAGE plpgsql
@@ -5249,7 +5382,7 @@ revoke all on function preview_erasure(bigint,bigint,integer) from public;
 grant execute on function preview_erasure(bigint,bigint,integer) to discuss_service;
 comment on function preview_erasure(bigint,bigint,integer) is 'The legal hold that prevents the erasure of a user, if there is one, and what it would erase: at most _limit activities of the feed of the user.';
 
-CREATE OR REPLACE FUNCTION public.preview_retention(_deleted_ms bigint, _activity_ms bigint, _inactive_ms bigint, _limit integer, OUT messages integer, OUT channels integer, OUT activities integer, OUT archived integer)
+CREATE OR REPLACE FUNCTION public.preview_retention(_deleted_ms bigint, _activity_ms bigint, _inactive_ms bigint, _limit integer, OUT messages integer, OUT channels integer, OUT activities integer, OUT archived integer, OUT exported integer)
  RETURNS record
  LANGUAGE plpgsql
  STABLE SECURITY DEFINER
@@ -5280,12 +5413,14 @@ begin
   ) as a;
 
   select count(*) into archived from list_inactive_groups(_inactive_ms, _limit);
+
+  select coalesce(sum(r.messages), 0) into exported from exportable_roots(0, _limit) as r;
 end
 $function$;
 alter function preview_retention(bigint,bigint,bigint,integer) owner to discuss_system;
 revoke all on function preview_retention(bigint,bigint,bigint,integer) from public;
 grant execute on function preview_retention(bigint,bigint,bigint,integer) to discuss_service;
-comment on function preview_retention(bigint,bigint,bigint,integer) is 'Counts what retention would remove and archive now, at most _limit of each kind, without changing anything.';
+comment on function preview_retention(bigint,bigint,bigint,integer) is 'Counts what retention would remove, archive and export now, at most _limit of each kind, without changing anything.';
 
 CREATE OR REPLACE FUNCTION public.prune_channel_keys(_age_ms bigint, _limit integer)
  RETURNS integer
@@ -6728,6 +6863,53 @@ revoke all on function remove_abandoned_uploads(bigint,integer) from public;
 grant execute on function remove_abandoned_uploads(bigint,integer) to discuss_service;
 comment on function remove_abandoned_uploads(bigint,integer) is 'Removes at most _limit files that were uploaded, or began to be, longer than _age_ms ago and are in no message. Returns their number. Their objects are queued for deletion.';
 
+CREATE OR REPLACE FUNCTION public.remove_exported_messages(_tenant_id bigint, _channel_id bigint, _ids bigint[], _event_seqs bigint[], _object jsonb)
+ RETURNS integer
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+declare
+  _updated_at bigint;
+begin
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+  select c.updated_at
+  into _updated_at
+  from channels c
+  where c.id = _channel_id and c.tenant_id = _tenant_id
+  for no key update;
+
+  -- With the lock of the channel, nothing can change after this comparison.
+  if (select array_agg(m.event_seq order by m.id) from messages m where m.id = any(_ids) and m.channel_id = _channel_id)
+    is distinct from _event_seqs
+    or exists (select from messages m where m.parent_id = any(_ids) and m.id != all(_ids))
+    or exists (select from messages m where m.id = any(_ids) and is_held(_tenant_id, _channel_id, array[m.sender_id]))
+  then
+    return 0;
+  end if;
+
+  delete from message_edits e where e.tenant_id = _tenant_id and e.message_id = any(_ids);
+  delete from poll_votes v where v.tenant_id = _tenant_id and v.message_id = any(_ids);
+  delete from thread_followers f where f.tenant_id = _tenant_id and f.root_id = any(_ids);
+  delete from messages m where m.id = any(_ids);
+  -- An inactive group does not become active by it.
+  update channels c set updated_at = _updated_at where c.id = _channel_id;
+
+  perform append_audit_event(
+    _tenant_id, 'job', 0, 'MESSAGES_EXPORTED',
+    jsonb_build_object(
+      'channel_id', _channel_id::text, 'count', cardinality(_ids), 'first_id', _ids[1]::text,
+      'last_id', _ids[cardinality(_ids)]::text
+    ) || _object || purge_rule('export', null)
+  );
+  return cardinality(_ids);
+end
+$function$;
+alter function remove_exported_messages(bigint,bigint,bigint[],bigint[],jsonb) owner to discuss_system;
+revoke all on function remove_exported_messages(bigint,bigint,bigint[],bigint[],jsonb) from public;
+grant execute on function remove_exported_messages(bigint,bigint,bigint[],bigint[],jsonb) to discuss_service;
+comment on function remove_exported_messages(bigint,bigint,bigint[],bigint[],jsonb) is 'Removes messages after their export, with all that refers to them, and records in the audit log the object that contains them. Returns their number; 0 if one has changed since next_message_export(), or a legal hold was placed.';
+
 CREATE OR REPLACE FUNCTION public.remove_unused_words(_tenant_id bigint, _words text[])
  RETURNS integer
  LANGUAGE plpgsql
@@ -7216,6 +7398,7 @@ BEGIN ATOMIC
                  CASE retention_bounds._kind
                      WHEN 'deleted'::text THEN r_1.deleted_days
                      WHEN 'activity'::text THEN r_1.activity_days
+                     WHEN 'export'::text THEN r_1.export_days
                      ELSE r_1.inactive_days
                  END AS days
             FROM retention_rules r_1) r;
@@ -7239,6 +7422,7 @@ BEGIN ATOMIC
                          CASE retention_cutoff._kind
                              WHEN 'deleted'::text THEN r.deleted_days
                              WHEN 'activity'::text THEN r.activity_days
+                             WHEN 'export'::text THEN r.export_days
                              ELSE r.inactive_days
                          END AS inactive_days
                     FROM retention_rules r
@@ -7247,6 +7431,7 @@ BEGIN ATOMIC
                          CASE retention_cutoff._kind
                              WHEN 'deleted'::text THEN r.deleted_days
                              WHEN 'activity'::text THEN r.activity_days
+                             WHEN 'export'::text THEN r.export_days
                              ELSE r.inactive_days
                          END AS inactive_days
                     FROM retention_rules r
@@ -7254,7 +7439,7 @@ BEGIN ATOMIC
 END;
 revoke all on function retention_cutoff(bigint,bigint,text,bigint,bigint) from public;
 grant execute on function retention_cutoff(bigint,bigint,text,bigint,bigint) to discuss_system;
-comment on function retention_cutoff(bigint,bigint,text,bigint,bigint) is 'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity or inactive.';
+comment on function retention_cutoff(bigint,bigint,text,bigint,bigint) is 'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity, inactive or export.';
 
 CREATE OR REPLACE FUNCTION public.retention_now()
  RETURNS bigint
@@ -7764,32 +7949,33 @@ revoke all on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[]
 grant execute on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) to discuss_service;
 comment on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) is 'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these or is encrypted, and _parent_ids has 0 for a message without a parent. _data_key_ids, _message_ids and _encrypted are the key, the id and the content of messages for encrypted channels, 0 and empty for others. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, KEY_CHANGED if the channel has another data key, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms) or a message with a higher id was posted, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
-CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer)
+CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer, _export_days integer)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-  if num_nonnulls(_deleted_days, _activity_days, _inactive_days) = 0 then
+  if num_nonnulls(_deleted_days, _activity_days, _inactive_days, _export_days) = 0 then
     delete from retention_rules r where r.tenant_id = _tenant_id and r.channel_id = _channel_id;
     return;
   end if;
   insert into retention_rules as r
-    (tenant_id, channel_id, deleted_days, activity_days, inactive_days, updated_at)
+    (tenant_id, channel_id, deleted_days, activity_days, inactive_days, export_days, updated_at)
   values
-    (_tenant_id, _channel_id, _deleted_days, _activity_days, _inactive_days, now_ms())
+    (_tenant_id, _channel_id, _deleted_days, _activity_days, _inactive_days, _export_days, now_ms())
   on conflict (tenant_id, channel_id) do update
   set deleted_days = excluded.deleted_days,
       activity_days = excluded.activity_days,
       inactive_days = excluded.inactive_days,
+      export_days = excluded.export_days,
       updated_at = excluded.updated_at;
 end
 $function$;
-alter function set_retention_rule(bigint,bigint,integer,integer,integer) owner to discuss_system;
-revoke all on function set_retention_rule(bigint,bigint,integer,integer,integer) from public;
-grant execute on function set_retention_rule(bigint,bigint,integer,integer,integer) to discuss_service;
-comment on function set_retention_rule(bigint,bigint,integer,integer,integer) is 'Sets the periods of a tenant (_channel_id 0) or of a channel; all null: removes the rule. For operators.';
+alter function set_retention_rule(bigint,bigint,integer,integer,integer,integer) owner to discuss_system;
+revoke all on function set_retention_rule(bigint,bigint,integer,integer,integer,integer) from public;
+grant execute on function set_retention_rule(bigint,bigint,integer,integer,integer,integer) to discuss_service;
+comment on function set_retention_rule(bigint,bigint,integer,integer,integer,integer) is 'Sets the periods of a tenant (_channel_id 0) or of a channel; all null: removes the rule. For operators.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger

@@ -4,10 +4,11 @@ create table retention_rules (
   deleted_days int,
   activity_days int,
   inactive_days int,
+  export_days int,
   updated_at bigint not null,
 
   primary key (tenant_id, channel_id),
-  constraint valid_days check (deleted_days >= 0 and activity_days >= 0 and inactive_days >= 0)
+  constraint valid_days check (deleted_days >= 0 and activity_days >= 0 and inactive_days >= 0 and export_days >= 0)
 );
 
 comment on table retention_rules is
@@ -19,6 +20,8 @@ comment on column retention_rules.deleted_days is
 comment on column retention_rules.activity_days is 'Days that activities are kept; 0 and null as for deleted_days.';
 comment on column retention_rules.inactive_days is
   'Days without a change until a group is archived; 0 and null as for deleted_days.';
+comment on column retention_rules.export_days is
+  'Days until messages are exported to the store of files, by whole months, and removed; 0 and null: never, and as the tenant.';
 comment on column retention_rules.updated_at is 'When the rule was last set, epoch ms.';
 
 create table retention_runs (
@@ -32,7 +35,8 @@ create table retention_runs (
   messages bigint not null default 0,
   channels bigint not null default 0,
   activities bigint not null default 0,
-  archived bigint not null default 0
+  archived bigint not null default 0,
+  exported bigint not null default 0
 );
 
 comment on table retention_runs is
@@ -49,6 +53,7 @@ comment on column retention_runs.messages is 'Deleted messages that were removed
 comment on column retention_runs.channels is 'Deleted channels that were removed, and their messages.';
 comment on column retention_runs.activities is 'Activities that were removed.';
 comment on column retention_runs.archived is 'Inactive groups that were archived.';
+comment on column retention_runs.exported is 'Messages that were exported and removed.';
 
 -- The run in progress: begin_retention_run().
 create index idx_retention_runs_unfinished

@@ -60,6 +60,9 @@ export function extensionOf(name: string): string | null {
 }
 
 /** An unguessable key for a new object. */
+/** Begins the keys of what retention exports. Those of files begin with the id of their tenant. */
+export const EXPORT_PREFIX = 'exports/';
+
 export function toKey(tenantId: bigint, channelId: bigint, name: string): string {
   const ascii = name
     .normalize('NFD')

@@ -2,6 +2,7 @@ import type { PendingQuery } from 'postgres';
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Sql } from '../db/types.ts';
 import type { Call, Handlers } from '../rpc/call.ts';
+import { EXPORT_PREFIX } from './file.ts';
 import type { Storage } from './storage.ts';
 import type { UploadDeps } from './upload.ts';
 
@@ -25,7 +26,7 @@ export function reconcileRoutes(deps: UploadDeps): ReconcileHandlers {
       );
       const missing = await findMissing(storage, known, new Set(inPage));
       const knownKeys = new Set(known.map(({ key }) => key));
-      const unknown = inPage.filter((key) => !knownKeys.has(key));
+      const unknown = inPage.filter((key) => !knownKeys.has(key) && !key.startsWith(EXPORT_PREFIX));
       const [queued] =
         deleteUnknown && unknown.length > 0
           ? await db.run(call, (sql) => queueUnknownObjects(sql, unknown))

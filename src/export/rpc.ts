@@ -1,16 +1,8 @@
-import {
-  create,
-  type DescMessage,
-  fromJson,
-  type JsonValue,
-  type MessageShape,
-  toBinary,
-} from '@bufbuild/protobuf';
+import { create, type DescMessage, type MessageShape, toBinary } from '@bufbuild/protobuf';
 import {
   type AdminService,
   ExportChannelResponseSchema,
   type ExportedFile,
-  ExportedFileSchema,
   ExportUserResponseSchema,
 } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import type { Deps } from '../deps.ts';
@@ -21,6 +13,7 @@ import { Frame } from '../rpc/frame.ts';
 import { fromCursor, type Place, toCursor } from './cursor.ts';
 import { type ReadPage, readChannel, readUser } from './read.ts';
 import type { ExportRow } from './sql.ts';
+import { toFiles } from './view.ts';
 
 export type ExportHandlers = Pick<Handlers<typeof AdminService>, 'exportChannel' | 'exportUser'>;
 
@@ -99,12 +92,6 @@ function toParts(rows: readonly ExportRow[]): ExportRow[][] {
     bytes += Buffer.byteLength(row.line ?? '') + Buffer.byteLength(row.files ?? '');
   }
   return parts;
-}
-
-function toFiles({ files }: ExportRow): ExportedFile[] {
-  if (files === null) return [];
-  const parsed: JsonValue[] = JSON.parse(files);
-  return parsed.map((file) => fromJson(ExportedFileSchema, file));
 }
 
 function toFrame<Desc extends DescMessage>(schema: Desc, message: MessageShape<Desc>): Frame {

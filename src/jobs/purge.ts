@@ -1,10 +1,13 @@
 import type { Logger } from 'pino';
 import type { PendingQuery } from 'postgres';
+import type { Storage } from '../attachment/storage.ts';
 import { setArchived } from '../channel/lifecycle.ts';
 import type { Config } from '../config.ts';
 import type { Database } from '../db/database.ts';
 import type { Pool } from '../db/types.ts';
 import type { Relay } from '../event/relay.ts';
+import { errors } from '../rpc/errors.ts';
+import { exportOld } from './export-old.ts';
 import { advanceRun, beginRun, type Counted, LEASE_MS, type Run } from './retention-run.ts';
 
 const DAY_MS = 86_400_000n;
@@ -16,12 +19,13 @@ const PREVIEW_LIMIT = 100_000;
 export type PurgeParts = {
   readonly db: Database;
   readonly relay: Relay;
+  readonly storage: Storage;
   readonly config: Config;
   readonly log: Logger;
   readonly isClosed: () => boolean;
 };
 
-/** The numbers of rows that a run of the retention rules removed or archived. */
+/** The numbers of rows that a run of the retention rules removed, archived or exported. */
 export type RetentionResult = Readonly<Record<Counted, number>>;
 
 /** Applies the retention rules until nothing is left to do. Undefined while a run of another instance is in progress. */
@@ -47,20 +51,23 @@ async function applyRules(parts: PurgeParts, run: Run): Promise<RetentionResult>
     channels: await purgeAll(parts, (sql) => purgeChannels(sql, run, deletedMs)),
     activities: await purgeAll(parts, (sql) => purgeActivities(sql, run, activityMs)),
     archived: await archiveInactive(parts, run, inactiveMs),
+    exported: await exportOld(parts, run),
   };
 }
 
-/** Counts what a run would remove and archive now. */
+/** Counts what a run would remove, archive and export now. */
 export async function previewPurge({
   db,
   config,
-}: Pick<PurgeParts, 'db' | 'config'>): Promise<RetentionResult> {
+  storage,
+}: Pick<PurgeParts, 'db' | 'config' | 'storage'>): Promise<RetentionResult> {
   const { deletedMs, activityMs, inactiveMs } = agesOf(config);
   const [row] = await db.log<RetentionResult[]>`
-    select messages, channels, activities, archived
+    select messages, channels, activities, archived, exported
     from preview_retention(${deletedMs}, ${activityMs}, ${inactiveMs}, ${PREVIEW_LIMIT})
   `;
-  return row ?? { messages: 0, channels: 0, activities: 0, archived: 0 };
+  if (row === undefined) throw errors.internal('preview_retention');
+  return storage.bucket === '' ? { ...row, exported: 0 } : row;
 }
 
 async function purgeAll({ db, isClosed }: PurgeParts, step: (sql: Pool) => PurgedRows): Promise<number> {

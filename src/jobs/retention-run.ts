@@ -7,7 +7,7 @@ export const LEASE_MS = 600_000n;
 export type Run = { readonly runId: bigint; readonly attempt: number };
 
 /** What a run counts. */
-export type Counted = 'messages' | 'channels' | 'activities' | 'archived';
+export type Counted = 'messages' | 'channels' | 'activities' | 'archived' | 'exported';
 
 /** Begins a run, or resumes one that an instance left; undefined while another instance works on one. */
 export async function beginRun(sql: Pool, instance: string): Promise<Run | undefined> {

@@ -163,6 +163,8 @@ describe('rules and runs of retention', () => {
     assert.deepEqual(await list(), [[5n, undefined, 9, undefined]]);
     await rejects(set(5n, { deletedDays: -1 }), Code.InvalidArgument, 'FIELD_INVALID');
     await rejects(set(5n, { deletedDays: 36_501 }), Code.InvalidArgument, 'FIELD_INVALID');
+    // There is no store here.
+    await rejects(set(5n, { exportDays: 30 }), Code.Unavailable, 'STORAGE_UNAVAILABLE');
   });
 
   it('can be tried without any change, with the counts of the run', async () => {

@@ -1,9 +1,8 @@
 import type { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
-import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
 import { keyHandlers } from './keys.ts';
 import { previewPurge, purge, type RetentionResult } from './purge.ts';
-import { ruleHandlers } from './rules.ts';
+import { type JobDeps, ruleHandlers } from './rules.ts';
 import { dropOldEvents, ensurePartitions, pruneRequestIds } from './sql.ts';
 
 type JobHandlers = Pick<
@@ -20,8 +19,8 @@ type JobHandlers = Pick<
 const PURGE_MS = 5_000;
 
 /** RPCs that run a job immediately. */
-export function jobRoutes(deps: Deps): JobHandlers {
-  const { config, db, relay } = deps;
+export function jobRoutes(deps: JobDeps): JobHandlers {
+  const { config, db, relay, storage } = deps;
   return {
     ...ruleHandlers(deps),
     ...keyHandlers(deps),
@@ -33,12 +32,12 @@ export function jobRoutes(deps: Deps): JobHandlers {
     },
 
     async runRetention({ validateOnly }, call) {
-      if (validateOnly) return toCounts(await previewPurge({ db, config }));
+      if (validateOnly) return toCounts(await previewPurge({ db, config, storage }));
       const dropped = await db.run(call, (sql) => dropOldEvents(sql, config.event.retentionDays));
       const end = performance.now() + PURGE_MS;
       const isClosed = () => call.signal.aborted || performance.now() > end;
       const pruned = await pruneRequestIds(db.log, { config, isClosed });
-      const purged = await purge({ db, relay, config, log: call.log, isClosed });
+      const purged = await purge({ db, relay, storage, config, log: call.log, isClosed });
       return {
         droppedPartitions: dropped.map((day) => day.dropped),
         prunedRequestIdCount: pruned,
@@ -55,5 +54,6 @@ function toCounts(result: RetentionResult | undefined) {
     removedChannelRowCount: result?.channels ?? 0,
     removedActivityCount: result?.activities ?? 0,
     archivedChannelCount: result?.archived ?? 0,
+    exportedMessageCount: result?.exported ?? 0,
   };
 }

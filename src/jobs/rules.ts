@@ -4,10 +4,12 @@ import {
   RetentionRuleSchema,
   RetentionRunSchema,
 } from '#gen/serp/discuss/v1/admin_service_pb.ts';
+import type { Storage } from '../attachment/storage.ts';
 import { toTimestamp } from '../db/time.ts';
 import type { Sql } from '../db/types.ts';
 import type { Deps } from '../deps.ts';
 import type { Handlers } from '../rpc/call.ts';
+import { errors } from '../rpc/errors.ts';
 import { fromPageToken, pageOfItems } from '../rpc/page-token.ts';
 
 type RuleHandlers = Pick<
@@ -15,9 +17,11 @@ type RuleHandlers = Pick<
   'listRetentionRuns' | 'setRetention' | 'listRetentionRules'
 >;
 
+export type JobDeps = Deps & { readonly storage: Storage };
+
 const LAST = 0x7fff_ffff_ffff_ffffn;
 
-export function ruleHandlers({ db }: Deps): RuleHandlers {
+export function ruleHandlers({ db, storage }: JobDeps): RuleHandlers {
   return {
     async listRetentionRuns({ pageSize, pageToken }, call) {
       const before = fromPageToken(pageToken, 1)?.[0] ?? LAST;
@@ -29,11 +33,16 @@ export function ruleHandlers({ db }: Deps): RuleHandlers {
     },
 
     async setRetention({ tenantId, channelId, ...days }, call) {
-      const { deletedDays = null, activityDays = null, inactiveDays = null } = days;
+      const { deletedDays = null, activityDays = null, inactiveDays = null, exportDays = null } = days;
+      if (exportDays !== null && storage.bucket === '') throw errors.storageUnavailable();
       await db.run(
         call,
         (sql) =>
-          sql`select set_retention_rule(${tenantId}, ${channelId}, ${deletedDays}, ${activityDays}, ${inactiveDays})`,
+          sql`
+            select set_retention_rule(
+              ${tenantId}, ${channelId}, ${deletedDays}, ${activityDays}, ${inactiveDays}, ${exportDays}
+            )
+          `,
       );
       return {};
     },
@@ -59,6 +68,7 @@ type RunRow = {
   readonly channels: bigint;
   readonly activities: bigint;
   readonly archived: bigint;
+  readonly exported: bigint;
 };
 
 function toRun(row: RunRow) {
@@ -72,6 +82,7 @@ function toRun(row: RunRow) {
     removedChannelRowCount: row.channels,
     removedActivityCount: row.activities,
     archivedChannelCount: row.archived,
+    exportedMessageCount: row.exported,
   };
 }
 
@@ -81,28 +92,30 @@ type RuleRow = {
   readonly deletedDays: number | null;
   readonly activityDays: number | null;
   readonly inactiveDays: number | null;
+  readonly exportDays: number | null;
 };
 
-function toRule({ tenantId, channelId, deletedDays, activityDays, inactiveDays }: RuleRow) {
+function toRule({ tenantId, channelId, deletedDays, activityDays, inactiveDays, exportDays }: RuleRow) {
   return {
     tenantId,
     channelId,
     ...(deletedDays === null ? {} : { deletedDays }),
     ...(activityDays === null ? {} : { activityDays }),
     ...(inactiveDays === null ? {} : { inactiveDays }),
+    ...(exportDays === null ? {} : { exportDays }),
   };
 }
 
 function listRuns(sql: Sql, before: bigint, limit: number): PendingQuery<RunRow[]> {
   return sql<RunRow[]>`
-    select id, started_at, finished_at, instance, attempt, messages, channels, activities, archived
+    select id, started_at, finished_at, instance, attempt, messages, channels, activities, archived, exported
     from list_retention_runs(${before}, ${limit})
   `;
 }
 
 function listRules(sql: Sql, tenantId: bigint, after: bigint, limit: number): PendingQuery<RuleRow[]> {
   return sql<RuleRow[]>`
-    select tenant_id, channel_id, deleted_days, activity_days, inactive_days
+    select tenant_id, channel_id, deleted_days, activity_days, inactive_days, export_days
     from list_retention_rules(${tenantId}, ${after}, ${limit})
   `;
 }

@@ -16,6 +16,7 @@ begin
   set messages = r.messages + case _kind when 'messages' then _count else 0 end,
       channels = r.channels + case _kind when 'channels' then _count else 0 end,
       activities = r.activities + case _kind when 'activities' then _count else 0 end,
+      exported = r.exported + case _kind when 'exported' then _count else 0 end,
       archived = r.archived + case _kind when 'archived' then _count else 0 end,
       lease_until = _now + _lease_ms,
       finished_at = case when _is_end then _now end

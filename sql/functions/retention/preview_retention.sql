@@ -8,7 +8,8 @@ create or replace function preview_retention(
   out messages int,
   out channels int,
   out activities int,
-  out archived int
+  out archived int,
+  out exported int
 )
 language plpgsql stable security definer
 set search_path = public, pg_temp
@@ -38,10 +39,12 @@ begin
   ) as a;
 
   select count(*) into archived from list_inactive_groups(_inactive_ms, _limit);
+
+  select coalesce(sum(r.messages), 0) into exported from exportable_roots(0, _limit) as r;
 end
 $$;
 comment on function preview_retention(bigint, bigint, bigint, int) is
-  'Counts what retention would remove and archive now, at most _limit of each kind, without changing anything.';
+  'Counts what retention would remove, archive and export now, at most _limit of each kind, without changing anything.';
 
 alter function preview_retention(bigint, bigint, bigint, int) owner to discuss_system;
 revoke all on function preview_retention(bigint, bigint, bigint, int) from public;

@@ -10,21 +10,31 @@ begin atomic
     end
   from (
     select (
-      select case _kind when 'deleted' then r.deleted_days when 'activity' then r.activity_days else r.inactive_days end
+      select case _kind
+        when 'deleted' then r.deleted_days
+        when 'activity' then r.activity_days
+        when 'export' then r.export_days
+        else r.inactive_days
+      end
       from retention_rules r
       where r.tenant_id = _tenant_id and r.channel_id = 0
     ) as days
   ) as t
   cross join (
     select (
-      select case _kind when 'deleted' then r.deleted_days when 'activity' then r.activity_days else r.inactive_days end
+      select case _kind
+        when 'deleted' then r.deleted_days
+        when 'activity' then r.activity_days
+        when 'export' then r.export_days
+        else r.inactive_days
+      end
       from retention_rules r
       where r.tenant_id = _tenant_id and r.channel_id = _channel_id and _channel_id > 0
     ) as days
   ) as c;
 end;
 comment on function retention_cutoff(bigint, bigint, text, bigint, bigint) is
-  'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity or inactive.';
+  'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity, inactive or export.';
 
 revoke all on function retention_cutoff(bigint, bigint, text, bigint, bigint) from public;
 grant execute on function retention_cutoff(bigint, bigint, text, bigint, bigint) to discuss_system;

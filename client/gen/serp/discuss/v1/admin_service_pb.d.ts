@@ -2739,6 +2739,13 @@ export declare type RunRetentionResponse = Message<"serp.discuss.v1.RunRetention
    * @generated from field: bool already_running = 7;
    */
   alreadyRunning: boolean;
+
+  /**
+   * Number of messages exported to the store of files and removed.
+   *
+   * @generated from field: int32 exported_message_count = 8;
+   */
+  exportedMessageCount: number;
 };
 
 /**
@@ -2795,6 +2802,13 @@ export declare type RunRetentionResponseJson = {
    * @generated from field: bool already_running = 7;
    */
   alreadyRunning?: boolean;
+
+  /**
+   * Number of messages exported to the store of files and removed.
+   *
+   * @generated from field: int32 exported_message_count = 8;
+   */
+  exportedMessageCount?: number;
 };
 
 /**
@@ -2871,6 +2885,13 @@ export declare type RetentionRun = Message<"serp.discuss.v1.RetentionRun"> & {
    * @generated from field: int64 archived_channel_count = 9;
    */
   archivedChannelCount: bigint;
+
+  /**
+   * Number of messages exported to the store of files and removed.
+   *
+   * @generated from field: int64 exported_message_count = 10;
+   */
+  exportedMessageCount: bigint;
 };
 
 /**
@@ -2941,6 +2962,13 @@ export declare type RetentionRunJson = {
    * @generated from field: int64 archived_channel_count = 9;
    */
   archivedChannelCount?: string;
+
+  /**
+   * Number of messages exported to the store of files and removed.
+   *
+   * @generated from field: int64 exported_message_count = 10;
+   */
+  exportedMessageCount?: string;
 };
 
 /**
@@ -3085,6 +3113,13 @@ export declare type RetentionRule = Message<"serp.discuss.v1.RetentionRule"> & {
    * @generated from field: optional int32 inactive_days = 5;
    */
   inactiveDays?: number | undefined;
+
+  /**
+   * Days until messages are exported and removed, by whole months; 0: never.
+   *
+   * @generated from field: optional int32 export_days = 6;
+   */
+  exportDays?: number | undefined;
 };
 
 /**
@@ -3127,6 +3162,13 @@ export declare type RetentionRuleJson = {
    * @generated from field: optional int32 inactive_days = 5;
    */
   inactiveDays?: number;
+
+  /**
+   * Days until messages are exported and removed, by whole months; 0: never.
+   *
+   * @generated from field: optional int32 export_days = 6;
+   */
+  exportDays?: number;
 };
 
 /**
@@ -3175,6 +3217,16 @@ export declare type SetRetentionRequest = Message<"serp.discuss.v1.SetRetentionR
    * @generated from field: optional int32 inactive_days = 5;
    */
   inactiveDays?: number | undefined;
+
+  /**
+   * Days until messages are exported to the store of files, by whole months, and removed, at most 36,500; 0 (default): never.
+   * From then on, no RPC returns them, and their numbers count as read. They remain in the database while they are pinned,
+   * deleted but not yet removed, in a thread with younger replies, or under a legal hold, in encrypted channels, and the last
+   * message of each channel. Requires a store.
+   *
+   * @generated from field: optional int32 export_days = 6;
+   */
+  exportDays?: number | undefined;
 };
 
 /**
@@ -3217,6 +3269,16 @@ export declare type SetRetentionRequestJson = {
    * @generated from field: optional int32 inactive_days = 5;
    */
   inactiveDays?: number;
+
+  /**
+   * Days until messages are exported to the store of files, by whole months, and removed, at most 36,500; 0 (default): never.
+   * From then on, no RPC returns them, and their numbers count as read. They remain in the database while they are pinned,
+   * deleted but not yet removed, in a thread with younger replies, or under a legal hold, in encrypted channels, and the last
+   * message of each channel. Requires a store.
+   *
+   * @generated from field: optional int32 export_days = 6;
+   */
+  exportDays?: number;
 };
 
 /**
