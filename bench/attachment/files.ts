@@ -1,10 +1,10 @@
-import { setPriority } from 'node:os';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { type Clamd, openTestClamd } from '../../scripts/lib/clamd.ts';
 import { scratchFolder } from '../../scripts/lib/processes.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { FakeClamd } from '../../test/kit/clamd.ts';
 import { Child } from '../lib/child.ts';
+import { lowerPriority } from '../lib/priority.ts';
 import { TENANT } from '../lib/stack.ts';
 import type { StoreCommands } from '../processes/store.ts';
 
@@ -45,7 +45,7 @@ async function openScanner(): Promise<Clamd> {
   const real = await openTestClamd();
   if (real !== undefined) {
     // In production, clamd is on another machine.
-    if (real.pid !== undefined) setPriority(real.pid, 19);
+    if (real.pid !== undefined) lowerPriority(real.pid);
     return real;
   }
   console.error(

@@ -2,6 +2,7 @@ import sharp from 'sharp';
 import { Thumbnails } from '../../src/attachment/thumbnails.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { compare, type Measurement, p50 } from '../lib/measure.ts';
+import { photoOf } from '../lib/photo.ts';
 
 const IMAGES = 10;
 const SIDE = 256;
@@ -16,12 +17,7 @@ export const thumbnailMs: Benchmark = {
 };
 
 async function run(): Promise<Measurement[]> {
-  const noise = { type: 'gaussian', mean: 128, sigma: 30 } as const;
-  const photo = await sharp({
-    create: { width: 4_000, height: 3_000, channels: 3, background: 'grey', noise },
-  })
-    .jpeg()
-    .toBuffer();
+  const photo = await photoOf(4_000, 3_000);
   // As the process of the service.
   sharp.concurrency(1);
   sharp.cache(false);

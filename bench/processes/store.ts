@@ -1,11 +1,11 @@
 // An S3 store with one bucket, and as many objects as the parent puts into it.
 import { randomBytes } from 'node:crypto';
-import { setPriority } from 'node:os';
 import { Readable } from 'node:stream';
-import sharp from 'sharp';
 import { startS3 } from '../../scripts/lib/s3/server.ts';
 import { ObjectStore } from '../../scripts/lib/s3/store.ts';
 import { serveCommands } from '../lib/child.ts';
+import { photoOf } from '../lib/photo.ts';
+import { lowerPriority } from '../lib/priority.ts';
 
 export type StoreCommands = typeof commands;
 
@@ -16,7 +16,7 @@ const folder = process.env['STORE_FOLDER'] ?? '';
 const server = await startS3({ ...KEYS, bucket: BUCKET, folder });
 const store = new ObjectStore(folder);
 // In production, the store is on another machine.
-setPriority(19);
+lowerPriority(process.pid);
 
 const commands = {
   settings: () => ({
@@ -33,10 +33,7 @@ const commands = {
 
   /** Stores a photo; returns its size. */
   async putPhoto({ key, width, height }: { key: string; width: number; height: number }): Promise<number> {
-    const noise = { type: 'gaussian', mean: 128, sigma: 30 } as const;
-    const image = await sharp({ create: { width, height, channels: 3, background: 'grey', noise } })
-      .jpeg()
-      .toBuffer();
+    const image = await photoOf(width, height);
     await put(key, 'image/jpeg', image);
     return image.length;
   },

@@ -1,6 +1,6 @@
 // The process in which images are decoded: a crash or a bomb of the decoder ends this process only.
-import { setPriority } from 'node:os';
 import sharp, { type Sharp } from 'sharp';
+import { lowerPriority } from './priority.ts';
 import type { Thumbnail, ThumbnailRequest } from './thumbnails.ts';
 
 const SIDE = 256;
@@ -9,7 +9,7 @@ const MAX_PIXELS = 50_000_000;
 const TIMEOUT_SECONDS = 10;
 
 // Calls come first.
-setPriority(10);
+lowerPriority(10);
 sharp.concurrency(1);
 sharp.cache(false);
 
