@@ -1,7 +1,7 @@
 // usage: npm test [-- file or folder or part of a path ...]
-import { globSync } from 'node:fs';
+import { globSync, readFileSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
@@ -19,7 +19,7 @@ const ON_CLUSTER = [
   'test/outage-',
   'test/hostile/relay',
 ];
-// In descending order of their time.
+// Started first, each in a process of its own, so that none of them runs alone at the end.
 const LONGEST = [
   'test/chaos/',
   'test/fuzz/',
@@ -37,6 +37,20 @@ const LONGEST = [
   'src/message/replay',
   'src/event/tenant-stream/',
 ];
+// They watch the whole process, or start others.
+const ALONE = [
+  'test/hostile/',
+  'test/interop/',
+  'test/browser/',
+  'test/drill/',
+  'test/docker',
+  'test/startup',
+  'test/rolling-upgrade',
+  'test/outage',
+  'src/attachment/outage',
+];
+const FILES_PER_PROCESS = 8;
+const HAS_ROOT_HOOK = /^(before|after)/m;
 // The tests wait for about a third of their time.
 const FILES_PER_CORE = 1.5;
 const STOP_MS = 5_000;
@@ -51,7 +65,7 @@ function isWanted(file: string, wanted: readonly string[]): boolean {
 async function main(wanted: readonly string[]): Promise<number> {
   const files = globSync(FILES)
     .filter((file) => isWanted(file, wanted))
-    .sort(byLength);
+    .sort();
   if (files.length === 0) {
     console.error(`no test file matches ${wanted.join(' ') || FILES.join(' ')}`);
     return 1;
@@ -86,7 +100,7 @@ async function runFiles(
   // Temporary files of tests are removed with the run, even when it is killed.
   const scratch = scratchFolder('discuss-tests');
   const child = launch({
-    command: [process.execPath, 'test/kit/runner.ts', `${concurrency}`, ...files],
+    command: [process.execPath, 'test/kit/runner.ts', `${concurrency}`, ...groupsOf(files)],
     orphanSignal: 'SIGKILL',
     // The modules of one file are those of the next.
     env: { NODE_COMPILE_CACHE: join('.dev', 'compile-cache'), ...process.env, ...env, TMPDIR: scratch.path },
@@ -99,9 +113,28 @@ async function runFiles(
   return code;
 }
 
-/** Starts the longest files first, so that none of them runs alone at the end. */
-function byLength(a: string, b: string): number {
-  return rank(a) - rank(b) || (a < b ? -1 : 1);
+/**
+ * The short files of a folder share a process: to start one with all modules costs as much CPU as most of these tests.
+ * Files with hooks outside of a suite keep a process of their own, because such hooks would surround the others too.
+ */
+function groupsOf(files: readonly string[]): string[] {
+  const groups = new Map<string, string[]>();
+  for (const file of files) {
+    const isAlone = [...LONGEST, ...ALONE].some((part) => file.includes(part));
+    const folder = dirname(file);
+    const key = isAlone || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8')) ? file : folder;
+    const group = groups.get(key) ?? [];
+    groups.set(key, group);
+    group.push(file);
+    if (group.length === FILES_PER_PROCESS) {
+      groups.delete(key);
+      groups.set(file, group);
+    }
+  }
+  const inOrder = [...groups.values()].sort(
+    ([a = '', ...as], [b = '', ...bs]) => rank(a) - rank(b) || bs.length - as.length,
+  );
+  return inOrder.map((group) => group.join(','));
 }
 
 function rank(file: string): number {
