@@ -45,6 +45,7 @@ const ALONE = [
   'test/drill/',
   'test/docker',
   'test/startup',
+  'test/standby',
   'test/rolling-upgrade',
   'test/outage',
   'src/attachment/outage',

@@ -8134,6 +8134,23 @@ CREATE OR REPLACE FUNCTION public.shorten_reactions(_reactions jsonb)
 RETURN CASE WHEN (NOT (_reactions @? '$[*]."users"[20]'::jsonpath)) THEN (_reactions)::text ELSE (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(shorten_reactions._reactions) WITH ORDINALITY t(reaction, nth)) END;
 comment on function shorten_reactions(jsonb) is 'Reactions as JSON text, with the first 20 users of each emoji; count is the number of users where there are more.';
 
+CREATE OR REPLACE FUNCTION public.standby_lag()
+ RETURNS TABLE(standby text, bytes bigint, ms bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+  select
+    r.application_name,
+    pg_wal_lsn_diff(pg_current_wal_lsn(), r.replay_lsn)::bigint,
+    coalesce(extract(epoch from r.replay_lag) * 1000, 0)::bigint
+  from pg_stat_replication r
+  where r.replay_lsn is not null and not pg_is_in_recovery();
+$function$;
+revoke all on function standby_lag() from public;
+grant execute on function standby_lag() to discuss_service;
+comment on function standby_lag() is 'For each connected standby, the bytes and the time by which it applies the log of the server late. Without rows, if the owner of the schema is not a member of pg_read_all_stats. For metrics.';
+
 CREATE OR REPLACE FUNCTION public.start_key_rotation(_tenant_id bigint, _channel_id bigint, _key_id text, _replaces_keys boolean)
  RETURNS TABLE(id bigint, started boolean)
  LANGUAGE plpgsql

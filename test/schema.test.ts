@@ -231,6 +231,7 @@ describe('the schema', () => {
         'mirror_moving_row',
         'purge_activities',
         'renew_event_log',
+        'standby_lag',
         'table_stats',
       ],
     );

@@ -10,7 +10,14 @@ import { indexMessages } from '../search/sql.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type PurgeParts, purge } from './purge.ts';
 import { rotateKeys } from './rotate-keys.ts';
-import { dropOldEvents, ensurePartitions, listTableStats, pruneRequestIds, settleUnread } from './sql.ts';
+import {
+  dropOldEvents,
+  ensurePartitions,
+  listStandbyLag,
+  listTableStats,
+  pruneRequestIds,
+  settleUnread,
+} from './sql.ts';
 
 const SETTLE_BATCH = 500;
 const INDEX_BATCH = 2_000;
@@ -100,12 +107,21 @@ export class Jobs {
 
   async #measure(): Promise<void> {
     const { tableBytes, defaultPartitionRows, partitionsAhead, retentionAgeSeconds } = this.#metrics;
+    const { standbyLagBytes, standbyLagSeconds } = this.#metrics;
     for (const row of await listTableStats(this.#pool)) {
       const table = row.name;
       tableBytes.set({ table }, Number(row.bytes));
       if (row.defaultRows !== null) defaultPartitionRows.set({ table }, Number(row.defaultRows));
       if (row.partitionsAhead !== null) partitionsAhead.set({ table }, Number(row.partitionsAhead));
       if (row.retentionAgeMs !== null) retentionAgeSeconds.set(Number(row.retentionAgeMs) / 1_000);
+    }
+    const standbys = await listStandbyLag(this.#pool);
+    // A standby that is no longer connected has no lag.
+    standbyLagBytes.reset();
+    standbyLagSeconds.reset();
+    for (const { standby, bytes, ms } of standbys) {
+      standbyLagBytes.set({ standby }, Number(bytes));
+      standbyLagSeconds.set({ standby }, Number(ms) / 1_000);
     }
   }
 

@@ -42,6 +42,12 @@ export function listTableStats(sql: Sql): PendingQuery<TableStatsRow[]> {
   `;
 }
 
+export type StandbyLagRow = { readonly standby: string; readonly bytes: bigint; readonly ms: bigint };
+
+export function listStandbyLag(sql: Sql): PendingQuery<StandbyLagRow[]> {
+  return sql<StandbyLagRow[]>`select standby, bytes, ms from standby_lag()`;
+}
+
 const PRUNE_BATCH = 5_000;
 
 type PruneParts = { readonly config: Config; readonly isClosed: () => boolean };

@@ -222,6 +222,18 @@ export function createMetrics() {
       help: 'Time since retention last finished; 0 if it never did.',
       registers,
     }),
+    standbyLagBytes: new Gauge({
+      name: 'discuss_standby_lag_bytes',
+      help: 'Bytes of the log of PostgreSQL that a connected standby has not applied yet.',
+      labelNames: ['standby'],
+      registers,
+    }),
+    standbyLagSeconds: new Gauge({
+      name: 'discuss_standby_lag_seconds',
+      help: 'Time by which a connected standby applies the log of PostgreSQL late.',
+      labelNames: ['standby'],
+      registers,
+    }),
     databaseWaiting: new Gauge({
       name: 'discuss_database_waiting',
       help: 'Calls that are queued for a database connection.',
