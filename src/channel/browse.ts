@@ -26,7 +26,9 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
       if (words.length === 0 && /\S/.test(request.query))
         throw errors.fieldInvalid('query', 'contains no word');
       const [after = null] = fromPageToken(request.pageToken, 1) ?? [];
-      const rows = await db.run(call, (sql) => browseChannels(sql, tenantId, userId, words, after, size + 1));
+      const rows = await db.read(call, (sql) =>
+        browseChannels(sql, tenantId, userId, words, after, size + 1),
+      );
       const { items, nextPageToken } = pageOfItems(
         rows,
         size,
@@ -41,7 +43,9 @@ export function browseHandlers({ db }: Deps): BrowseHandlers {
     async listTrendingChannels({ pageSize, pageToken }, call) {
       const { tenantId, userId } = call.caller;
       const rest = fromPageToken(pageToken)?.flatMap((id) => id ?? []);
-      const rows = await db.run(call, (sql) => listTrending(sql, tenantId, userId, rest?.slice(0, pageSize)));
+      const rows = await db.read(call, (sql) =>
+        listTrending(sql, tenantId, userId, rest?.slice(0, pageSize)),
+      );
       const entries = rows.slice(0, pageSize).map((row) => ({
         channel: toChannel(row),
         recentMessageCount: row.recentMessageCount,

@@ -9,10 +9,12 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { type Tracer, traced } from '../telemetry/tracing.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
-import { ReconnectingPool } from './reconnecting-pool.ts';
+import { openPool } from './open-pool.ts';
+import type { ReconnectingPool } from './reconnecting-pool.ts';
 import { HostOrder } from './sockets.ts';
+import { Standby } from './standby.ts';
 import { runTransaction } from './transaction.ts';
-import { type Pool, type Sql, types } from './types.ts';
+import type { Pool, Sql } from './types.ts';
 import { Watchdog } from './watchdog.ts';
 
 /**
@@ -25,6 +27,11 @@ export type Lock = bigint | string;
 // deadlock_timeout (1 s), so that this also resolves deadlocks.
 const LOCK_TIMEOUT_MS = 750;
 
+const STANDBY_SPAN = {
+  name: 'PostgreSQL standby',
+  kind: 'client',
+  attributes: { 'db.system.name': 'postgresql' },
+} as const;
 const SPAN = { name: 'PostgreSQL', kind: 'client', attributes: { 'db.system.name': 'postgresql' } } as const;
 
 /** The part of a call that the database needs. */
@@ -51,6 +58,7 @@ export class Database {
   readonly #pools: readonly ReconnectingPool[];
   readonly #connections: ConnectionPool;
   readonly #mutex: KeyedMutex;
+  readonly #standby: Standby | undefined;
   readonly #watchdog: Watchdog;
   readonly #maxDeadlineMs: number;
   readonly #tracer: Tracer | undefined;
@@ -59,19 +67,25 @@ export class Database {
     this.#tracer = tracer;
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
     const { write, event, db } = config;
-    const parts = { config, log, hosts: new HostOrder() };
-    const writes = open(parts, write.batchConnections);
-    const events = open(parts, event.connections);
-    const tenantStreams = open(parts, event.tenantStreamConnections, event.tenantStreamStatementTimeoutMs);
+    const parts = { config, log, hosts: new HostOrder(), url: db.url };
+    const writes = openPool(parts, write.batchConnections);
+    const events = openPool(parts, event.connections);
+    const tenantStreams = openPool(
+      parts,
+      event.tenantStreamConnections,
+      event.tenantStreamStatementTimeoutMs,
+    );
     this.writes = writes.sql;
     this.log = events.sql;
     this.tenantStreams = tenantStreams.sql;
     this.#pools = [writes, events, tenantStreams];
-    const connections = Array.from({ length: db.connections }, () => open(parts, 1));
+    const connections = Array.from({ length: db.connections }, () => openPool(parts, 1));
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
     this.#mutex = new KeyedMutex(config.db.queueSize);
+    if (db.standby !== undefined)
+      this.#standby = new Standby({ config, log, metrics, url: db.standby.url, primary: this.log });
     const watched = [...this.#pools, ...connections];
-    this.#watchdog = new Watchdog(open(parts, 1), watched, db.responseTimeoutMs, log);
+    this.#watchdog = new Watchdog(openPool(parts, 1), watched, db.responseTimeoutMs, log);
   }
 
   /**
@@ -82,18 +96,22 @@ export class Database {
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
-    return this.#retry(scope, async ({ sql }) => {
-      const settings = this.#settings(sql, scope);
-      const begin = sql`begin`.execute();
-      settings.execute();
-      const query = statement(sql).execute();
-      const commit = sql`commit`.execute();
-      const stopCancelling = cancelOnAbort(query, scope.signal);
-      const steps = await Promise.allSettled([begin, settings, query, commit]);
-      await stopCancelling();
-      for (const step of steps) if (step.status === 'rejected') throw step.reason;
-      return query;
-    });
+    return this.#retry(scope, (connection) => this.#runOn(connection, scope, statement));
+  }
+
+  /**
+   * The same as `run` for a statement that writes and locks nothing: on the standby, if there is one and it has applied
+   * everything that was committed before this call.
+   */
+  async read<T extends readonly postgres.MaybeRow[]>(
+    scope: CallScope,
+    statement: (sql: Sql) => postgres.PendingQuery<T>,
+  ): Promise<postgres.RowList<T>> {
+    const { caller, signal } = scope;
+    const rows = await this.#standby?.tryRead(caller.tenantId, signal, (connection) =>
+      traced(this.#tracer, STANDBY_SPAN, () => this.#runOn(connection, scope, statement)),
+    );
+    return rows ?? this.run(scope, statement);
   }
 
   /**
@@ -124,9 +142,27 @@ export class Database {
   async close(): Promise<void> {
     await Promise.all([
       this.#watchdog.close(),
+      this.#standby?.close(),
       this.#connections.close(),
       ...this.#pools.map((pool) => pool.close()),
     ]);
+  }
+
+  async #runOn<T extends readonly postgres.MaybeRow[]>(
+    { sql }: ReconnectingPool,
+    scope: CallScope,
+    statement: (sql: Sql) => postgres.PendingQuery<T>,
+  ): Promise<postgres.RowList<T>> {
+    const settings = this.#settings(sql, scope);
+    const begin = sql`begin`.execute();
+    settings.execute();
+    const query = statement(sql).execute();
+    const commit = sql`commit`.execute();
+    const stopCancelling = cancelOnAbort(query, scope.signal);
+    const steps = await Promise.allSettled([begin, settings, query, commit]);
+    await stopCancelling();
+    for (const step of steps) if (step.status === 'rejected') throw step.reason;
+    return query;
   }
 
   async #retry<T>(
@@ -166,39 +202,6 @@ export function isLockTimeout(error: unknown): boolean {
 /** Whether an item of a batch caused the error: data exceptions (22) and integrity violations (23), no others. */
 export function isAboutOneItem(error: unknown): boolean {
   return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
-}
-
-function open(
-  { config, log, hosts }: { config: Config; log: Logger; hosts: HostOrder },
-  max: number,
-  statementMs = config.call.maxDeadlineMs,
-): ReconnectingPool {
-  const options = toOptions(config, log, statementMs);
-  return new ReconnectingPool(
-    (parts) => postgres(config.db.url, { ...options, ...parts, max }),
-    max === 1 ? 0 : 1,
-    config.db.connectTimeoutMs,
-    hosts,
-  );
-}
-
-function toOptions({ db, instance }: Config, log: Logger, statementMs: number) {
-  return {
-    prepare: db.prepare,
-    connect_timeout: db.connectTimeoutMs / 1000,
-    // The driver's default grows to 20 s, which is too long after a restart of the database.
-    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.5),
-    types,
-    fetch_types: false,
-    transform: postgres.camel,
-    connection: {
-      application_name: `discuss/${instance}`,
-      statement_timeout: statementMs,
-      // An instance that hangs must not keep a channel's row locked.
-      idle_in_transaction_session_timeout: 5_000,
-    },
-    onnotice: (notice: postgres.Notice) => log.debug({ notice: notice['message'] }, 'database notice'),
-  };
 }
 
 /** Cancels the query when the signal aborts; the returned function waits for the cancellation to complete. */

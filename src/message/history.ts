@@ -72,7 +72,7 @@ function toPage(request: ListRequest): Page {
 async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
   if (page.pivot === LAST_ID && page.towards === 'older' && !page.withoutReplies)
     return readNewest(deps, call, channelId, page);
-  const rows = await deps.db.run(call, (sql) => listHistory(sql, call.caller, channelId, page));
+  const rows = await deps.db.read(call, (sql) => listHistory(sql, call.caller, channelId, page));
   const [first] = rows;
   if (first === undefined) throw errors.channelNotFound();
   return toHistory(rows, page, first.headSeq);

@@ -54,7 +54,7 @@ export function searchRoutes(deps: Deps): Handlers<typeof SearchService> {
       const token = fromPageToken(request.pageToken, 3);
       const place = token && ([token[0] ?? 0n, token[1] ?? -1n, token[2] ?? 0n] as const);
       const search = { ...request, words, types: toChannelTypeColumns(request.types) };
-      const rows = await deps.db.run(call, (sql) =>
+      const rows = await deps.db.read(call, (sql) =>
         searchChannels(sql, tenantId, userId, search, place, size + 1),
       );
       const { items, nextPageToken } = pageOfItems(rows, size, FoundChannelSchema, toFoundChannel, (last) => [
@@ -94,7 +94,7 @@ async function findPage(
     filter: toFilter(request),
     ranked: place.now === null ? size + 1 : RANKED,
   };
-  const rows = await deps.db.run(call, (sql) =>
+  const rows = await deps.db.read(call, (sql) =>
     searchMessages(sql, tenantId, userId, search, place, size + 1),
   );
   const shown = rows.slice(0, size);

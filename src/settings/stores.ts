@@ -8,6 +8,7 @@ export function storesSettings(read: Reader) {
         'DATABASE_URL',
         'PostgreSQL 15 or newer, as a login that is a member of `discuss_service` and owns nothing',
       ),
+      standby: readStandby(read),
       connections: read.count(
         'DATABASE_CONNECTIONS',
         'connections for calls; each is used by one call at a time',
@@ -165,6 +166,20 @@ export function migrationSettings(read: Reader) {
     ),
     startupTimeoutMs: readStartupTimeout(read),
   };
+}
+
+function readStandby(read: Reader) {
+  const url = read.optional(
+    'DATABASE_REPLICA_URL',
+    'a hot standby of the database, as the same login: reads of older history, searches and lists of public groups use it while it has applied what was committed before them, otherwise the primary',
+  );
+  const connections = read.count(
+    'DATABASE_REPLICA_CONNECTIONS',
+    'connections for calls to the standby',
+    6,
+    1,
+  );
+  return url === undefined ? undefined : { url, connections };
 }
 
 function readStartupTimeout(read: Reader): number {

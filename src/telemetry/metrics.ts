@@ -222,6 +222,12 @@ export function createMetrics() {
       help: 'Time since retention last finished; 0 if it never did.',
       registers,
     }),
+    standbyReads: new Counter({
+      name: 'discuss_standby_reads_total',
+      help: 'Reads that the standby could serve, by what happened: served, or late, paused or failed and served by the primary.',
+      labelNames: ['result'],
+      registers,
+    }),
     standbyLagBytes: new Gauge({
       name: 'discuss_standby_lag_bytes',
       help: 'Bytes of the log of PostgreSQL that a connected standby has not applied yet.',

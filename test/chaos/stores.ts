@@ -92,6 +92,33 @@ export class Stores implements AsyncDisposable {
     this.#standby = await startSynchronousStandby(this.#postgres, dataDirIn(this.#folder), standby);
   }
 
+  /** Commits continue, and the standby does not apply them. */
+  async pauseStandby(): Promise<void> {
+    await this.#onStandby((sql) => sql`select pg_wal_replay_pause()`);
+  }
+
+  async resumeStandby(): Promise<void> {
+    await this.#onStandby((sql) => sql`select pg_wal_replay_resume()`);
+  }
+
+  /** Ends the standby, and makes commits no longer wait for it. */
+  async stopStandby(): Promise<void> {
+    await this.owner`alter system reset synchronous_standby_names`;
+    await this.owner`select pg_reload_conf()`;
+    await this.#standby?.stop();
+    this.#standby = undefined;
+  }
+
+  async #onStandby(statement: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
+    if (this.#standby === undefined) throw new Error('there is no standby');
+    const sql = postgres(this.#standby.url, { max: 1, onnotice() {} });
+    try {
+      await statement(sql);
+    } finally {
+      await sql.end();
+    }
+  }
+
   /** Makes the standby the primary, as an operator or a failover manager does. */
   async promoteStandby(): Promise<void> {
     if (this.#standby === undefined) throw new Error('there is no standby');

@@ -1,0 +1,46 @@
+import type { Logger } from 'pino';
+import postgres from 'postgres';
+import type { Config } from '../config.ts';
+import { ReconnectingPool } from './reconnecting-pool.ts';
+import type { HostOrder } from './sockets.ts';
+import { types } from './types.ts';
+
+export type PoolParts = {
+  readonly config: Config;
+  readonly log: Logger;
+  readonly hosts: HostOrder;
+  readonly url: string;
+};
+
+export function openPool(
+  { config, log, hosts, url }: PoolParts,
+  max: number,
+  statementMs = config.call.maxDeadlineMs,
+): ReconnectingPool {
+  const options = toOptions(config, log, statementMs);
+  return new ReconnectingPool(
+    (parts) => postgres(url, { ...options, ...parts, max }),
+    max === 1 ? 0 : 1,
+    config.db.connectTimeoutMs,
+    hosts,
+  );
+}
+
+function toOptions({ db, instance }: Config, log: Logger, statementMs: number) {
+  return {
+    prepare: db.prepare,
+    connect_timeout: db.connectTimeoutMs / 1000,
+    // The driver's default grows to 20 s, which is too long after a restart of the database.
+    backoff: (retries: number) => Math.min(0.05 * 2 ** retries, 0.5),
+    types,
+    fetch_types: false,
+    transform: postgres.camel,
+    connection: {
+      application_name: `discuss/${instance}`,
+      statement_timeout: statementMs,
+      // An instance that hangs must not keep a channel's row locked.
+      idle_in_transaction_session_timeout: 5_000,
+    },
+    onnotice: (notice: postgres.Notice) => log.debug({ notice: notice['message'] }, 'database notice'),
+  };
+}
