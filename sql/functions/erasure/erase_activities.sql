@@ -12,7 +12,7 @@ set search_path = public, pg_temp
 as $$
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
-  hold_id := erasure_hold(_tenant_id, _user_id, '{}');
+  hold_id := find_hold(_tenant_id, '{}', array[_user_id]);
   if hold_id is not null then
     return;
   end if;

@@ -11,7 +11,7 @@ begin
   where c.id = _channel_id
     and c.tenant_id = app_tenant_id()
   for no key update;
-  hold_id := erasure_hold(app_tenant_id(), _user_id, array[_channel_id]);
+  hold_id := find_hold(app_tenant_id(), array[_channel_id], array[_user_id]);
 end
 $$;
 comment on function lock_for_erasure(bigint, bigint) is

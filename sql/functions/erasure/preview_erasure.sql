@@ -20,7 +20,7 @@ begin
   where m.tenant_id = _tenant_id
     and m.user_id = _user_id
     and m.channel_id = any (array(select c.channel_id from list_member_channels(_tenant_id, _user_id, 0, 1000000) as c));
-  hold_id := erasure_hold(_tenant_id, _user_id, _channel_ids);
+  hold_id := find_hold(_tenant_id, _channel_ids, array[_user_id]);
   select count(*)
   into activities
   from (
