@@ -551,6 +551,23 @@ comment on column deleted_posts.post_seq is 'Number of the message in its channe
 comment on column deleted_posts.tenant_id is 'Tenant of the channel.';
 comment on column deleted_posts.sender_id is 'Sender of the message. A member''s own messages are counted separately.';
 
+create table event_log_floors (
+  tenant_id bigint not null,
+  floor_xid xid8 not null,
+  floor_id bigint not null,
+  constraint event_log_floors_pkey PRIMARY KEY (tenant_id)
+);
+alter table event_log_floors enable row level security, force row level security;
+create policy system_policy on event_log_floors as permissive for all to discuss_system
+  using (true)
+  with check (true);
+grant select on event_log_floors to discuss_service;
+grant delete, insert, select, update on event_log_floors to discuss_system;
+comment on table event_log_floors is 'The last event of each tenant that was removed because of a rule of the tenant, in addition to the days of event_log_state: see purge_events() and read_tenant_events().';
+comment on column event_log_floors.tenant_id is 'Tenant of the events.';
+comment on column event_log_floors.floor_xid is 'With floor_id, the last removed event in the order (xid, id): a cursor before it has missed events.';
+comment on column event_log_floors.floor_id is 'See floor_xid.';
+
 create table event_log_state (
   tenant_id bigint not null default 0,
   epoch bigint not null,
@@ -1141,9 +1158,10 @@ create table retention_rules (
   activity_days integer,
   inactive_days integer,
   export_days integer,
+  log_days integer,
   updated_at bigint not null,
   constraint retention_rules_pkey PRIMARY KEY (tenant_id, channel_id),
-  constraint valid_days CHECK (((deleted_days >= 0) AND (activity_days >= 0) AND (inactive_days >= 0) AND (export_days >= 0)))
+  constraint valid_days CHECK (((deleted_days >= 0) AND (activity_days >= 0) AND (inactive_days >= 0) AND (export_days >= 0) AND (log_days >= 1)))
 );
 alter table retention_rules enable row level security, force row level security;
 create policy system_policy on retention_rules as permissive for all to discuss_system
@@ -1158,6 +1176,7 @@ comment on column retention_rules.deleted_days is 'Days until deleted messages a
 comment on column retention_rules.activity_days is 'Days that activities are kept; 0 and null as for deleted_days.';
 comment on column retention_rules.inactive_days is 'Days without a change until a group is archived; 0 and null as for deleted_days.';
 comment on column retention_rules.export_days is 'Days until messages are exported to the store of files, by whole months, and removed; 0 and null: never, and as the tenant.';
+comment on column retention_rules.log_days is 'Days that events of the log are kept, at least one; null as for deleted_days.';
 comment on column retention_rules.updated_at is 'When the rule was last set, epoch ms.';
 
 create table retention_runs (
@@ -2478,8 +2497,10 @@ CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_
 AS $function$
 declare
   _day constant bigint := 86400000;
+  -- The period of all tenants, or a longer one of a rule.
+  _longest constant int := greatest(_days, (select max(r.log_days) from retention_rules r));
   -- Not as the default of the argument, which is computed with the rights of the caller.
-  _first_kept bigint := (coalesce(_now_ms, retention_now()) / _day - _days) * _day;
+  _first_kept bigint := (coalesce(_now_ms, retention_now()) / _day - _longest) * _day;
   _raise_floor constant text := $raise$
     update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
@@ -2522,7 +2543,7 @@ end
 $function$;
 revoke all on function drop_old_event_partitions(integer,bigint) from public;
 grant execute on function drop_old_event_partitions(integer,bigint) to discuss_service;
-comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Events that a legal hold concerns are copied to held_events first. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+comment on function drop_old_event_partitions(integer,bigint) is 'Drops the days of the log that ended at least _days full days ago, or as many as the longest period of a rule, and records in event_log_state the last dropped event. Events that a legal hold concerns are copied to held_events first. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
 CREATE OR REPLACE FUNCTION public.drop_unheld(_tenant_id bigint)
  RETURNS void
@@ -2713,7 +2734,7 @@ CREATE OR REPLACE FUNCTION public.erase_activities(_tenant_id bigint, _user_id b
 AS $function$
 begin
   perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
-  hold_id := erasure_hold(_tenant_id, _user_id, '{}');
+  hold_id := find_hold(_tenant_id, '{}', array[_user_id]);
   if hold_id is not null then
     return;
   end if;
@@ -2887,24 +2908,6 @@ alter function erase_user_rows(bigint,bigint) owner to discuss_system;
 revoke all on function erase_user_rows(bigint,bigint) from public;
 grant execute on function erase_user_rows(bigint,bigint) to discuss_service;
 comment on function erase_user_rows(bigint,bigint) is 'Removes what is left of a user besides messages and activities: uploads that were not sent, settings of channels, request ids, and the status, which is returned as it is then (null if there was none).';
-
-CREATE OR REPLACE FUNCTION public.erasure_hold(_tenant_id bigint, _user_id bigint, _channel_ids bigint[])
- RETURNS bigint
- LANGUAGE sql
- STABLE SECURITY DEFINER
- SET search_path TO 'public', 'pg_temp'
-BEGIN ATOMIC
- SELECT min(h.id) AS min
-    FROM legal_holds h
-   WHERE ((h.tenant_id = erasure_hold._tenant_id) AND (h.released_at IS NULL) AND ((h.user_id = erasure_hold._user_id) OR (h.channel_id = ANY (erasure_hold._channel_ids)) OR (EXISTS ( SELECT
-            FROM channels c
-           WHERE ((c.id = ANY (erasure_hold._channel_ids)) AND ((c.type)::text = 'TOPIC'::text) AND ((c.entity_type)::text = (h.entity_type)::text) AND (c.entity_id = h.entity_id)))) OR (EXISTS ( SELECT
-            FROM channel_entity_aliases a
-           WHERE ((a.tenant_id = erasure_hold._tenant_id) AND (a.channel_id = ANY (erasure_hold._channel_ids)) AND ((a.entity_type)::text = (h.entity_type)::text) AND (a.entity_id = h.entity_id))))));
-END;
-alter function erasure_hold(bigint,bigint,bigint[]) owner to discuss_system;
-revoke all on function erasure_hold(bigint,bigint,bigint[]) from public;
-comment on function erasure_hold(bigint,bigint,bigint[]) is 'The oldest legal hold on a user, on one of these channels, or on an entity whose discussion is in one of them; null if there is none.';
 
 CREATE OR REPLACE FUNCTION public.expected_channels(_ids bigint[])
  RETURNS TABLE(channel_id bigint, member_count integer, expected_member_count integer, message_count integer, expected_message_count integer, last_message_at bigint, expected_last_message_at bigint, last_message_id bigint, expected_last_message_id bigint, post_seq bigint, expected_post_seq bigint, event_seq bigint, expected_event_seq bigint)
@@ -3555,6 +3558,24 @@ revoke all on function find_channel_keys(bigint[]) from public;
 grant execute on function find_channel_keys(bigint[]) to discuss_service;
 comment on function find_channel_keys(bigint[]) is 'Encrypted data keys by their ids, of any tenant: streams deliver the events of all tenants.';
 
+CREATE OR REPLACE FUNCTION public.find_hold(_tenant_id bigint, _channel_ids bigint[], _user_ids bigint[], _entity_type text DEFAULT NULL::text, _entity_id bigint DEFAULT NULL::bigint)
+ RETURNS bigint
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT min(h.id) AS min
+    FROM legal_holds h
+   WHERE ((h.tenant_id = find_hold._tenant_id) AND (h.released_at IS NULL) AND ((h.channel_id = ANY (find_hold._channel_ids)) OR (h.user_id = ANY (find_hold._user_ids)) OR (((h.entity_type)::text = find_hold._entity_type) AND (h.entity_id = find_hold._entity_id)) OR (EXISTS ( SELECT
+            FROM channels c
+           WHERE ((c.id = ANY (find_hold._channel_ids)) AND ((c.entity_type)::text = (h.entity_type)::text) AND (c.entity_id = h.entity_id)))) OR (EXISTS ( SELECT
+            FROM channel_entity_aliases a
+           WHERE ((a.tenant_id = find_hold._tenant_id) AND (a.channel_id = ANY (find_hold._channel_ids)) AND ((a.entity_type)::text = (h.entity_type)::text) AND (a.entity_id = h.entity_id))))));
+END;
+alter function find_hold(bigint,bigint[],bigint[],text,bigint) owner to discuss_system;
+revoke all on function find_hold(bigint,bigint[],bigint[],text,bigint) from public;
+comment on function find_hold(bigint,bigint[],bigint[],text,bigint) is 'The oldest active legal hold on one of the channels or users, on the entity, or on an entity whose discussion is in one of the channels; null if there is none.';
+
 CREATE OR REPLACE FUNCTION public.find_operation(_tenant_id bigint, _operation_id bigint)
  RETURNS SETOF operations
  LANGUAGE sql
@@ -4043,13 +4064,9 @@ CREATE OR REPLACE FUNCTION public.is_held(_tenant_id bigint, _channel_id bigint,
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 BEGIN ATOMIC
- SELECT (EXISTS ( SELECT
+ SELECT ((EXISTS ( SELECT
             FROM legal_holds h
-           WHERE ((h.tenant_id = is_held._tenant_id) AND (h.released_at IS NULL) AND ((h.channel_id = is_held._channel_id) OR (h.user_id = ANY (is_held._user_ids)) OR (((h.entity_type)::text = is_held._entity_type) AND (h.entity_id = is_held._entity_id)) OR (EXISTS ( SELECT
-                    FROM channels c
-                   WHERE ((c.id = is_held._channel_id) AND ((c.entity_type)::text = (h.entity_type)::text) AND (c.entity_id = h.entity_id)))) OR (EXISTS ( SELECT
-                    FROM channel_entity_aliases a
-                   WHERE ((a.tenant_id = is_held._tenant_id) AND (a.channel_id = is_held._channel_id) AND ((a.entity_type)::text = (h.entity_type)::text) AND (a.entity_id = h.entity_id)))))))) AS "exists";
+           WHERE ((h.tenant_id = is_held._tenant_id) AND (h.released_at IS NULL)))) AND (find_hold(_tenant_id, ARRAY[_channel_id], _user_ids, _entity_type, _entity_id) IS NOT NULL));
 END;
 alter function is_held(bigint,bigint,bigint[],text,bigint) owner to discuss_system;
 revoke all on function is_held(bigint,bigint,bigint[],text,bigint) from public;
@@ -4659,6 +4676,7 @@ BEGIN ATOMIC
      r.activity_days,
      r.inactive_days,
      r.export_days,
+     r.log_days,
      r.updated_at
     FROM retention_rules r
    WHERE ((r.tenant_id = list_retention_rules._tenant_id) AND (r.channel_id > list_retention_rules._after))
@@ -4745,7 +4763,7 @@ begin
   where c.id = _channel_id
     and c.tenant_id = app_tenant_id()
   for no key update;
-  hold_id := erasure_hold(app_tenant_id(), _user_id, array[_channel_id]);
+  hold_id := find_hold(app_tenant_id(), array[_channel_id], array[_user_id]);
 end
 $function$;
 alter function lock_for_erasure(bigint,bigint) owner to discuss_system;
@@ -5363,7 +5381,7 @@ begin
   where m.tenant_id = _tenant_id
     and m.user_id = _user_id
     and m.channel_id = any (array(select c.channel_id from list_member_channels(_tenant_id, _user_id, 0, 1000000) as c));
-  hold_id := erasure_hold(_tenant_id, _user_id, _channel_ids);
+  hold_id := find_hold(_tenant_id, _channel_ids, array[_user_id]);
   select count(*)
   into activities
   from (
@@ -5743,6 +5761,82 @@ revoke all on function purge_deleted_messages(bigint,integer) from public;
 grant execute on function purge_deleted_messages(bigint,integer) to discuss_service;
 comment on function purge_deleted_messages(bigint,integer) is 'Removes at most _limit messages whose period of retention is over, with all rows that refer to them, and returns how many. The first message of a thread remains while it has replies, and so does what a legal hold concerns.';
 
+CREATE OR REPLACE FUNCTION public.purge_events(_days integer, _from_channel bigint, _limit integer)
+ RETURNS TABLE(channel_id bigint, removed integer)
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+AS $function$
+#variable_conflict use_column
+declare
+  _day constant bigint := 86400000;
+  _now constant bigint := retention_now();
+  _bounds record;
+  _channel record;
+begin
+  if not exists (select from retention_rules r where r.log_days is not null) then
+    return;
+  end if;
+  perform pg_advisory_xact_lock_shared(hashtext('discuss.holds'));
+  select b.*
+  into _bounds
+  from retention_bounds('log', _days * _day) as b;
+
+  select c.id, c.tenant_id, p.before
+  into _channel
+  from channels c
+  cross join lateral (select retention_cutoff(c.tenant_id, c.id, 'log', _days * _day, _now) as before) as p
+  where c.id >= _from_channel
+    and (_bounds.longest > _days * _day or c.tenant_id in (select r.tenant_id from retention_rules r where r.log_days is not null))
+    and not is_held(c.tenant_id, c.id, '{}')
+    and exists (
+      select
+      from channel_events e
+      where e.channel_id = c.id
+        and e.created_at < p.before
+        and not is_held(c.tenant_id, c.id, array[e.actor_id])
+    )
+  order by c.id
+  limit 1;
+  if not found then
+    return;
+  end if;
+
+  return query
+  with removed as (
+    delete from channel_events e
+    where e.channel_id = _channel.id
+      and e.created_at < _channel.before
+      and e.seq in (
+        select o.seq
+        from channel_events o
+        where o.channel_id = _channel.id
+          and o.created_at < _channel.before
+          and not is_held(_channel.tenant_id, _channel.id, array[o.actor_id])
+        order by o.seq
+        limit _limit
+      )
+    returning e.xid, e.id
+  ),
+  raised as (
+    insert into event_log_floors as f (tenant_id, floor_xid, floor_id)
+    select _channel.tenant_id, r.xid, r.id
+    from removed r
+    order by r.xid desc, r.id desc
+    limit 1
+    on conflict (tenant_id) do update
+    set floor_xid = excluded.floor_xid,
+        floor_id = excluded.floor_id
+    where (excluded.floor_xid, excluded.floor_id) > (f.floor_xid, f.floor_id)
+  )
+  select _channel.id, count(*)::int from removed;
+end
+$function$;
+alter function purge_events(integer,bigint,integer) owner to discuss_system;
+revoke all on function purge_events(integer,bigint,integer) from public;
+grant execute on function purge_events(integer,bigint,integer) to discuss_service;
+comment on function purge_events(integer,bigint,integer) is 'Removes at most _limit events of the first channel from an id on that has events whose period is over, oldest first, by the rule of the channel, else of the tenant, else _days; not what a legal hold concerns. Returns the channel and their number; no row: none is left.';
+
 CREATE OR REPLACE FUNCTION public.purge_rule(_kind text, _age_ms bigint)
  RETURNS jsonb
  LANGUAGE sql
@@ -5858,6 +5952,17 @@ begin
 
   -- Read after the events, so that it reflects days that were dropped meanwhile.
   select f.* into strict _feed from event_log_state f;
+  select f.floor_xid, f.floor_id
+  into _feed.floor_xid, _feed.floor_id
+  from (
+    select _feed.floor_xid, _feed.floor_id
+    union all
+    select f.floor_xid, f.floor_id
+    from event_log_floors f
+    where _tenants is null or f.tenant_id = any(_tenants)
+  ) as f(floor_xid, floor_id)
+  order by f.floor_xid desc, f.floor_id desc
+  limit 1;
   tenant_id := null;
   payload := null;
   epoch := _feed.epoch;
@@ -7399,6 +7504,7 @@ BEGIN ATOMIC
                      WHEN 'deleted'::text THEN r_1.deleted_days
                      WHEN 'activity'::text THEN r_1.activity_days
                      WHEN 'export'::text THEN r_1.export_days
+                     WHEN 'log'::text THEN r_1.log_days
                      ELSE r_1.inactive_days
                  END AS days
             FROM retention_rules r_1) r;
@@ -7423,6 +7529,7 @@ BEGIN ATOMIC
                              WHEN 'deleted'::text THEN r.deleted_days
                              WHEN 'activity'::text THEN r.activity_days
                              WHEN 'export'::text THEN r.export_days
+                             WHEN 'log'::text THEN r.log_days
                              ELSE r.inactive_days
                          END AS inactive_days
                     FROM retention_rules r
@@ -7432,6 +7539,7 @@ BEGIN ATOMIC
                              WHEN 'deleted'::text THEN r.deleted_days
                              WHEN 'activity'::text THEN r.activity_days
                              WHEN 'export'::text THEN r.export_days
+                             WHEN 'log'::text THEN r.log_days
                              ELSE r.inactive_days
                          END AS inactive_days
                     FROM retention_rules r
@@ -7439,7 +7547,7 @@ BEGIN ATOMIC
 END;
 revoke all on function retention_cutoff(bigint,bigint,text,bigint,bigint) from public;
 grant execute on function retention_cutoff(bigint,bigint,text,bigint,bigint) to discuss_system;
-comment on function retention_cutoff(bigint,bigint,text,bigint,bigint) is 'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity, inactive or export.';
+comment on function retention_cutoff(bigint,bigint,text,bigint,bigint) is 'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity, inactive, export or log.';
 
 CREATE OR REPLACE FUNCTION public.retention_now()
  RETURNS bigint
@@ -7949,33 +8057,34 @@ revoke all on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[]
 grant execute on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) to discuss_service;
 comment on function send_messages(bigint[],bigint[],boolean[],bigint[],uuid[],bytea[],text[],text[],text[],bytea[],integer[],integer[],text[],text[],bigint[],boolean[],text[],json,text[],bigint[],bigint[],bytea[],boolean) is 'Sends a batch of messages of any callers and tenants. Each array has an element for each message; the arrays from _mentions to _user_names are null if no message of the batch has any of these or is encrypted, and _parent_ids has 0 for a message without a parent. _data_key_ids, _message_ids and _encrypted are the key, the id and the content of messages for encrypted channels, 0 and empty for others. _files are the files of messages with files: item, tenantId, userId, channelId and attachments. Each item is checked separately: tenant, membership (not needed for a manager, a service that acts for no user), archived channel, parent, files. error_reason is null for a sent message, REPEATED if its request id was used before, KEY_CHANGED if the channel has another data key, CHANNEL_BUSY if another transaction has locked the channel (not with _wait, which waits up to 750 ms) or a message with a higher id was posted, else an ErrorReason. A rejected item does not affect the others. activities are those recorded for the users whom a message mentions or whose threads it replies in, as JSON; null if there are none. has_pending: further ones are in pending_activities.';
 
-CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer, _export_days integer)
+CREATE OR REPLACE FUNCTION public.set_retention_rule(_tenant_id bigint, _channel_id bigint, _deleted_days integer, _activity_days integer, _inactive_days integer, _export_days integer, _log_days integer)
  RETURNS void
  LANGUAGE plpgsql
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
 AS $function$
 begin
-  if num_nonnulls(_deleted_days, _activity_days, _inactive_days, _export_days) = 0 then
+  if num_nonnulls(_deleted_days, _activity_days, _inactive_days, _export_days, _log_days) = 0 then
     delete from retention_rules r where r.tenant_id = _tenant_id and r.channel_id = _channel_id;
     return;
   end if;
   insert into retention_rules as r
-    (tenant_id, channel_id, deleted_days, activity_days, inactive_days, export_days, updated_at)
+    (tenant_id, channel_id, deleted_days, activity_days, inactive_days, export_days, log_days, updated_at)
   values
-    (_tenant_id, _channel_id, _deleted_days, _activity_days, _inactive_days, _export_days, now_ms())
+    (_tenant_id, _channel_id, _deleted_days, _activity_days, _inactive_days, _export_days, _log_days, now_ms())
   on conflict (tenant_id, channel_id) do update
   set deleted_days = excluded.deleted_days,
       activity_days = excluded.activity_days,
       inactive_days = excluded.inactive_days,
       export_days = excluded.export_days,
+      log_days = excluded.log_days,
       updated_at = excluded.updated_at;
 end
 $function$;
-alter function set_retention_rule(bigint,bigint,integer,integer,integer,integer) owner to discuss_system;
-revoke all on function set_retention_rule(bigint,bigint,integer,integer,integer,integer) from public;
-grant execute on function set_retention_rule(bigint,bigint,integer,integer,integer,integer) to discuss_service;
-comment on function set_retention_rule(bigint,bigint,integer,integer,integer,integer) is 'Sets the periods of a tenant (_channel_id 0) or of a channel; all null: removes the rule. For operators.';
+alter function set_retention_rule(bigint,bigint,integer,integer,integer,integer,integer) owner to discuss_system;
+revoke all on function set_retention_rule(bigint,bigint,integer,integer,integer,integer,integer) from public;
+grant execute on function set_retention_rule(bigint,bigint,integer,integer,integer,integer,integer) to discuss_service;
+comment on function set_retention_rule(bigint,bigint,integer,integer,integer,integer,integer) is 'Sets the periods of a tenant (_channel_id 0) or of a channel; all null: removes the rule. For operators.';
 
 CREATE OR REPLACE FUNCTION public.settle_member_unread()
  RETURNS trigger

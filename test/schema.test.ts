@@ -317,6 +317,7 @@ async function fillEveryTable(sql: postgres.Sql): Promise<void> {
     insert into kept_partitions (name, last_id, kept_at) values ('activity_feed_2000_01', 1, 1);
     insert into partition_moves (parent, blocks) values ('x', 1);
     insert into retention_clock (offset_ms) values (0);
+    insert into event_log_floors (tenant_id, floor_xid, floor_id) values (1, '1', 1);
     insert into operations (tenant_id, kind, user_id, created_at, created_by, updated_at, due_at)
     values (1, 'ERASE_USER', 10, 1, 1, 1, 1);
     insert into channel_keys (tenant_id, channel_id, key_id, wrapped_key, created_at) values (1, 900, 'k1', '\\x00', 1);

@@ -5,10 +5,11 @@ create table retention_rules (
   activity_days int,
   inactive_days int,
   export_days int,
+  log_days int,
   updated_at bigint not null,
 
   primary key (tenant_id, channel_id),
-  constraint valid_days check (deleted_days >= 0 and activity_days >= 0 and inactive_days >= 0 and export_days >= 0)
+  constraint valid_days check (deleted_days >= 0 and activity_days >= 0 and inactive_days >= 0 and export_days >= 0 and log_days >= 1)
 );
 
 comment on table retention_rules is
@@ -22,6 +23,7 @@ comment on column retention_rules.inactive_days is
   'Days without a change until a group is archived; 0 and null as for deleted_days.';
 comment on column retention_rules.export_days is
   'Days until messages are exported to the store of files, by whole months, and removed; 0 and null: never, and as the tenant.';
+comment on column retention_rules.log_days is 'Days that events of the log are kept, at least one; null as for deleted_days.';
 comment on column retention_rules.updated_at is 'When the rule was last set, epoch ms.';
 
 create table retention_runs (
@@ -60,11 +62,23 @@ create index idx_retention_runs_unfinished
   on retention_runs (tenant_id, id)
   where finished_at is null;
 
+create table event_log_floors (
+  tenant_id bigint primary key,
+  floor_xid xid8 not null,
+  floor_id bigint not null
+);
+
+comment on table event_log_floors is
+  'The last event of each tenant that was removed because of a rule of the tenant, in addition to the days of event_log_state: see purge_events() and read_tenant_events().';
+comment on column event_log_floors.tenant_id is 'Tenant of the events.';
+comment on column event_log_floors.floor_xid is 'With floor_id, the last removed event in the order (xid, id): a cursor before it has missed events.';
+comment on column event_log_floors.floor_id is 'See floor_xid.';
+
 do $$
 declare
   _table text;
 begin
-  foreach _table in array array['retention_rules', 'retention_runs'] loop
+  foreach _table in array array['retention_rules', 'retention_runs', 'event_log_floors'] loop
     execute format('alter table %I enable row level security', _table);
     execute format('alter table %I force row level security', _table);
     execute format('create policy system_policy on %I to discuss_system using (true) with check (true)', _table);
@@ -73,5 +87,5 @@ begin
   end loop;
 end
 $$;
-grant select, insert, update, delete on retention_rules, retention_runs to discuss_system;
+grant select, insert, update, delete on retention_rules, retention_runs, event_log_floors to discuss_system;
 grant usage on sequence retention_runs_id_seq to discuss_system;

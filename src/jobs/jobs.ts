@@ -16,6 +16,7 @@ import {
   listStandbyLag,
   listTableStats,
   pruneRequestIds,
+  purgeEvents,
   settleUnread,
 } from './sql.ts';
 
@@ -100,8 +101,9 @@ export class Jobs {
     const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
     const end = performance.now() + PRUNE_MS;
     const isClosed = () => this.#closed || performance.now() > end;
+    const events = await purgeEvents(this.#pool, { config: this.#config, isClosed });
     const pruned = await pruneRequestIds(this.#pool, { config: this.#config, isClosed });
-    this.#log.debug({ made: made.length, dropped: dropped.length, pruned }, 'maintenance finished');
+    this.#log.debug({ made: made.length, dropped: dropped.length, events, pruned }, 'maintenance finished');
     await this.#measure();
   }
 

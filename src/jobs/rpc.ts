@@ -3,7 +3,7 @@ import type { Handlers } from '../rpc/call.ts';
 import { keyHandlers } from './keys.ts';
 import { previewPurge, purge, type RetentionResult } from './purge.ts';
 import { type JobDeps, ruleHandlers } from './rules.ts';
-import { dropOldEvents, ensurePartitions, pruneRequestIds } from './sql.ts';
+import { dropOldEvents, ensurePartitions, pruneRequestIds, purgeEvents } from './sql.ts';
 
 type JobHandlers = Pick<
   Handlers<typeof AdminService>,
@@ -36,10 +36,12 @@ export function jobRoutes(deps: JobDeps): JobHandlers {
       const dropped = await db.run(call, (sql) => dropOldEvents(sql, config.event.retentionDays));
       const end = performance.now() + PURGE_MS;
       const isClosed = () => call.signal.aborted || performance.now() > end;
+      const events = await purgeEvents(db.log, { config, isClosed });
       const pruned = await pruneRequestIds(db.log, { config, isClosed });
       const purged = await purge({ db, relay, storage, config, log: call.log, isClosed });
       return {
         droppedPartitions: dropped.map((day) => day.dropped),
+        removedEventCount: events,
         prunedRequestIdCount: pruned,
         ...toCounts(purged),
         alreadyRunning: purged === undefined,

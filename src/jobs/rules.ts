@@ -33,14 +33,20 @@ export function ruleHandlers({ db, storage }: JobDeps): RuleHandlers {
     },
 
     async setRetention({ tenantId, channelId, ...days }, call) {
-      const { deletedDays = null, activityDays = null, inactiveDays = null, exportDays = null } = days;
+      const {
+        deletedDays = null,
+        activityDays = null,
+        inactiveDays = null,
+        exportDays = null,
+        logDays = null,
+      } = days;
       if (exportDays !== null && storage.bucket === '') throw errors.storageUnavailable();
       await db.run(
         call,
         (sql) =>
           sql`
             select set_retention_rule(
-              ${tenantId}, ${channelId}, ${deletedDays}, ${activityDays}, ${inactiveDays}, ${exportDays}
+              ${tenantId}, ${channelId}, ${deletedDays}, ${activityDays}, ${inactiveDays}, ${exportDays}, ${logDays}
             )
           `,
       );
@@ -93,9 +99,18 @@ type RuleRow = {
   readonly activityDays: number | null;
   readonly inactiveDays: number | null;
   readonly exportDays: number | null;
+  readonly logDays: number | null;
 };
 
-function toRule({ tenantId, channelId, deletedDays, activityDays, inactiveDays, exportDays }: RuleRow) {
+function toRule({
+  tenantId,
+  channelId,
+  deletedDays,
+  activityDays,
+  inactiveDays,
+  exportDays,
+  logDays,
+}: RuleRow) {
   return {
     tenantId,
     channelId,
@@ -103,6 +118,7 @@ function toRule({ tenantId, channelId, deletedDays, activityDays, inactiveDays, 
     ...(activityDays === null ? {} : { activityDays }),
     ...(inactiveDays === null ? {} : { inactiveDays }),
     ...(exportDays === null ? {} : { exportDays }),
+    ...(logDays === null ? {} : { logDays }),
   };
 }
 
@@ -115,7 +131,7 @@ function listRuns(sql: Sql, before: bigint, limit: number): PendingQuery<RunRow[
 
 function listRules(sql: Sql, tenantId: bigint, after: bigint, limit: number): PendingQuery<RuleRow[]> {
   return sql<RuleRow[]>`
-    select tenant_id, channel_id, deleted_days, activity_days, inactive_days, export_days
+    select tenant_id, channel_id, deleted_days, activity_days, inactive_days, export_days, log_days
     from list_retention_rules(${tenantId}, ${after}, ${limit})
   `;
 }

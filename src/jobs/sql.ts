@@ -25,6 +25,25 @@ export function dropOldEvents(sql: Sql, days: number): PendingQuery<{ dropped: s
   return sql<{ dropped: string }[]>`select dropped from drop_old_event_partitions(${days}) as dropped`;
 }
 
+const EVENT_BATCH = 5_000;
+
+type PurgeEventsParts = { readonly config: Config; readonly isClosed: () => boolean };
+
+/** Removes events of the log that a rule keeps for a shorter time than their day. Returns their number. */
+export async function purgeEvents(sql: Pool, { config, isClosed }: PurgeEventsParts): Promise<number> {
+  const { retentionDays } = config.event;
+  let total = 0;
+  for (let from = 0n; !isClosed(); ) {
+    const [row] = await sql<{ channelId: bigint; removed: number }[]>`
+      select channel_id, removed from purge_events(${retentionDays}, ${from}, ${EVENT_BATCH})
+    `;
+    if (row === undefined) break;
+    total += row.removed;
+    from = row.channelId;
+  }
+  return total;
+}
+
 export type TableStatsRow = {
   readonly name: string;
   readonly bytes: bigint;

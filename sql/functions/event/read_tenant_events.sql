@@ -61,6 +61,17 @@ begin
 
   -- Read after the events, so that it reflects days that were dropped meanwhile.
   select f.* into strict _feed from event_log_state f;
+  select f.floor_xid, f.floor_id
+  into _feed.floor_xid, _feed.floor_id
+  from (
+    select _feed.floor_xid, _feed.floor_id
+    union all
+    select f.floor_xid, f.floor_id
+    from event_log_floors f
+    where _tenants is null or f.tenant_id = any(_tenants)
+  ) as f(floor_xid, floor_id)
+  order by f.floor_xid desc, f.floor_id desc
+  limit 1;
   tenant_id := null;
   payload := null;
   epoch := _feed.epoch;

@@ -5,8 +5,10 @@ set lock_timeout = '250ms'
 as $$
 declare
   _day constant bigint := 86400000;
+  -- The period of all tenants, or a longer one of a rule.
+  _longest constant int := greatest(_days, (select max(r.log_days) from retention_rules r));
   -- Not as the default of the argument, which is computed with the rights of the caller.
-  _first_kept bigint := (coalesce(_now_ms, retention_now()) / _day - _days) * _day;
+  _first_kept bigint := (coalesce(_now_ms, retention_now()) / _day - _longest) * _day;
   _raise_floor constant text := $raise$
     update event_log_state f
     set floor_xid = e.xid, floor_id = e.id
@@ -48,7 +50,7 @@ begin
 end
 $$;
 comment on function drop_old_event_partitions(int, bigint) is
-  'Drops the days of the log that ended at least _days full days ago, and records in event_log_state the last dropped event. Events that a legal hold concerns are copied to held_events first. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
+  'Drops the days of the log that ended at least _days full days ago, or as many as the longest period of a rule, and records in event_log_state the last dropped event. Events that a legal hold concerns are copied to held_events first. Returns the dropped partitions, and warns of those that it had to postpone because the table was busy.';
 
 revoke all on function drop_old_event_partitions(int, bigint) from public;
 grant execute on function drop_old_event_partitions(int, bigint) to discuss_service;

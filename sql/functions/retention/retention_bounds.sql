@@ -13,6 +13,7 @@ begin atomic
       when 'deleted' then r.deleted_days
       when 'activity' then r.activity_days
       when 'export' then r.export_days
+      when 'log' then r.log_days
       else r.inactive_days
     end as days
     from retention_rules r

@@ -14,6 +14,7 @@ begin atomic
         when 'deleted' then r.deleted_days
         when 'activity' then r.activity_days
         when 'export' then r.export_days
+        when 'log' then r.log_days
         else r.inactive_days
       end
       from retention_rules r
@@ -26,6 +27,7 @@ begin atomic
         when 'deleted' then r.deleted_days
         when 'activity' then r.activity_days
         when 'export' then r.export_days
+        when 'log' then r.log_days
         else r.inactive_days
       end
       from retention_rules r
@@ -34,7 +36,7 @@ begin atomic
   ) as c;
 end;
 comment on function retention_cutoff(bigint, bigint, text, bigint, bigint) is
-  'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity, inactive or export.';
+  'Time before which rows of a channel (or 0) are expired: by the rule of the channel, else that of the tenant, else _age_ms before _now. Null: never. _kind is deleted, activity, inactive, export or log.';
 
 revoke all on function retention_cutoff(bigint, bigint, text, bigint, bigint) from public;
 grant execute on function retention_cutoff(bigint, bigint, text, bigint, bigint) to discuss_system;

@@ -2746,6 +2746,13 @@ export declare type RunRetentionResponse = Message<"serp.discuss.v1.RunRetention
    * @generated from field: int32 exported_message_count = 8;
    */
   exportedMessageCount: number;
+
+  /**
+   * Number of events of the log removed because of a rule, without those of dropped days.
+   *
+   * @generated from field: int32 removed_event_count = 9;
+   */
+  removedEventCount: number;
 };
 
 /**
@@ -2809,6 +2816,13 @@ export declare type RunRetentionResponseJson = {
    * @generated from field: int32 exported_message_count = 8;
    */
   exportedMessageCount?: number;
+
+  /**
+   * Number of events of the log removed because of a rule, without those of dropped days.
+   *
+   * @generated from field: int32 removed_event_count = 9;
+   */
+  removedEventCount?: number;
 };
 
 /**
@@ -3120,6 +3134,13 @@ export declare type RetentionRule = Message<"serp.discuss.v1.RetentionRule"> & {
    * @generated from field: optional int32 export_days = 6;
    */
   exportDays?: number | undefined;
+
+  /**
+   * Days that events of the log are kept.
+   *
+   * @generated from field: optional int32 log_days = 7;
+   */
+  logDays?: number | undefined;
 };
 
 /**
@@ -3169,6 +3190,13 @@ export declare type RetentionRuleJson = {
    * @generated from field: optional int32 export_days = 6;
    */
   exportDays?: number;
+
+  /**
+   * Days that events of the log are kept.
+   *
+   * @generated from field: optional int32 log_days = 7;
+   */
+  logDays?: number;
 };
 
 /**
@@ -3227,6 +3255,14 @@ export declare type SetRetentionRequest = Message<"serp.discuss.v1.SetRetentionR
    * @generated from field: optional int32 export_days = 6;
    */
   exportDays?: number | undefined;
+
+  /**
+   * Days that events of the log are kept, 1 to 365. A longer period than EVENT_RETENTION_DAYS keeps whole days of the log for its
+   * length. After a shorter one, streams with older cursors of the channel, or tenant streams of the tenant, receive RESET.
+   *
+   * @generated from field: optional int32 log_days = 7;
+   */
+  logDays?: number | undefined;
 };
 
 /**
@@ -3279,6 +3315,14 @@ export declare type SetRetentionRequestJson = {
    * @generated from field: optional int32 export_days = 6;
    */
   exportDays?: number;
+
+  /**
+   * Days that events of the log are kept, 1 to 365. A longer period than EVENT_RETENTION_DAYS keeps whole days of the log for its
+   * length. After a shorter one, streams with older cursors of the channel, or tenant streams of the tenant, receive RESET.
+   *
+   * @generated from field: optional int32 log_days = 7;
+   */
+  logDays?: number;
 };
 
 /**
@@ -4117,9 +4161,9 @@ export declare const AdminService: GenService<{
   /**
    * Removes expired data and archives inactive groups immediately instead of with the next run of the service's jobs.
    * The configuration defines the periods (EVENT_RETENTION_DAYS, WRITE_REQUEST_ID_HOURS, RETENTION_DELETED_DAYS,
-   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS); SetRetention changes the last three for a tenant or a channel. Stops
-   * after 5 seconds: call again until all counts are 0. Does nothing while a run of another instance is in progress
-   * (`already_running`).
+   * RETENTION_ACTIVITY_DAYS, RETENTION_INACTIVE_DAYS); SetRetention changes all but that of request ids for a tenant or a
+   * channel. Stops after 5 seconds: call again until all counts are 0. Does nothing while a run of another instance is in
+   * progress (`already_running`).
    *
    * @generated from rpc serp.discuss.v1.AdminService.RunRetention
    */
