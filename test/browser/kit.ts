@@ -28,11 +28,13 @@ export async function launchBrowser(): Promise<Browser> {
   return chromium.launch({ executablePath: program.file, args: ['--no-sandbox'], env });
 }
 
-const title = { vi: 'Nhân viên', en: 'Employee' };
+export const lan = pageUser(101n, 'Nguyễn Thị Lan');
+export const minh = pageUser(102n, 'Trần Văn Minh');
+export const mallory = pageUser(103n, '<b>Mallory</b>');
 
-export const lan = { userId: 101n, tenantId: 1n, name: 'Nguyễn Thị Lan', title };
-export const minh = { userId: 102n, tenantId: 1n, name: 'Trần Văn Minh', title };
-export const mallory = { userId: 103n, tenantId: 1n, name: '<b>Mallory</b>', title };
+export function pageUser(userId: bigint, name: string): DemoPageUser {
+  return { userId, tenantId: 1n, name, title: { vi: 'Nhân viên', en: 'Employee' } };
+}
 
 export type PageTest = {
   readonly the: App;
@@ -50,7 +52,10 @@ export type PageTest = {
 };
 
 /** The service and the page of examples/web, as `npm start` runs them, and a browser. */
-export async function openPageTest(env: Record<string, string> = {}): Promise<PageTest> {
+export async function openPageTest(
+  env: Record<string, string> = {},
+  users: readonly DemoPageUser[] = [lan, minh, mallory],
+): Promise<PageTest> {
   const [port, storage, browser] = await Promise.all([freePort(), freshStorage(), launchBrowser()]);
   const the = await app({ ...storage.env, WEB_ORIGINS: `http://localhost:${port}`, ...env });
   const webPort = Number(the.instances[0]?.webAddress.split(':').at(-1));
@@ -59,9 +64,9 @@ export async function openPageTest(env: Record<string, string> = {}): Promise<Pa
   const errors: string[] = [];
   const server = await startDemoPage({
     port,
-    webUrl: `http://127.0.0.1:${proxy.port}`,
+    webUrl: `${env['WEB_TLS_CERT'] === undefined ? 'http' : 'https'}://127.0.0.1:${proxy.port}`,
     storageUrl: storage.env['S3_ENDPOINT'] ?? '',
-    users: [lan, minh, mallory],
+    users,
     sign(user) {
       tokens.issued += 1;
       return the.tokens.sign({ ...user, expiresIn: tokens.seconds, tokenId: crypto.randomUUID() });
