@@ -12,6 +12,6 @@ const CHROMIUM: Wanted = {
   missing: 'there is no Chromium on PATH, and the package of the distribution could not be unpacked',
 };
 
-export async function openChromium(report: (line: string) => void): Promise<Program> {
-  return findProgram(CHROMIUM) ?? (await unpackProgram(CHROMIUM, report));
+export async function openChromium(report: (line: string) => void, signal?: AbortSignal): Promise<Program> {
+  return findProgram(CHROMIUM) ?? (await unpackProgram(CHROMIUM, report, signal));
 }

@@ -46,13 +46,14 @@ function cacheOf({ folder }: Wanted): string {
 export async function unpackProgram(
   wanted: Wanted,
   log: (line: string) => void = () => {},
+  signal?: AbortSignal,
 ): Promise<Program> {
   if (findOnPath('apt-get') === undefined) throw new Error(wanted.missing);
   log(`unpacking the ${wanted.alternatives[0]?.package} package of the distribution ...`);
   mkdirSync(DEV_FOLDER, { recursive: true });
   const folder = mkdtempSync(`${cacheOf(wanted)}.`);
   try {
-    await download(wanted, folder, log);
+    await download(wanted, { folder, log, signal });
     publish(wanted, join(folder, 'root'));
   } catch (error) {
     throw new Error(wanted.missing, { cause: error });
@@ -64,16 +65,23 @@ export async function unpackProgram(
   return program;
 }
 
-async function download(wanted: Wanted, folder: string, log: (line: string) => void): Promise<void> {
+type Work = {
+  readonly folder: string;
+  readonly log: (line: string) => void;
+  readonly signal: AbortSignal | undefined;
+};
+
+async function download(wanted: Wanted, work: Work): Promise<void> {
   // The system's package lists may be absent or too old for the archive; then separate lists are fetched.
-  const attempts = [async () => [], () => freshLists(folder, log)];
+  const attempts = [async () => [], () => freshLists(work)];
   let failure: unknown;
   for (const lists of attempts) {
     for (const alternative of wanted.alternatives) {
       try {
-        await unpack(alternative.package, folder, await lists());
+        await unpack(alternative.package, work, await lists());
         return;
       } catch (error) {
+        work.signal?.throwIfAborted();
         failure = error;
       }
     }
@@ -81,36 +89,45 @@ async function download(wanted: Wanted, folder: string, log: (line: string) => v
   throw failure;
 }
 
-async function freshLists(folder: string, log: (line: string) => void): Promise<string[]> {
+async function freshLists(work: Work): Promise<string[]> {
+  const { folder, log } = work;
   const lists = join(folder, 'lists');
   const options = ['-o', `Dir::State::Lists=${lists}`, '-o', `Dir::Cache=${join(folder, 'cache')}`];
   if (existsSync(lists)) return options;
   mkdirSync(join(lists, 'partial'), { recursive: true });
   mkdirSync(join(folder, 'cache', 'archives', 'partial'), { recursive: true });
   log('fetching package lists ...');
-  await apt(folder, ['-o', 'Debug::NoLocking=1', ...options, 'update']);
+  await apt(work, folder, ['-o', 'Debug::NoLocking=1', ...options, 'update']);
   return options;
 }
 
-async function unpack(name: string, folder: string, options: readonly string[]): Promise<void> {
+async function unpack(name: string, work: Work, options: readonly string[]): Promise<void> {
+  const { folder, signal } = work;
   const packages = join(folder, 'packages');
   rmSync(packages, { recursive: true, force: true });
   mkdirSync(packages);
-  const plan = await apt(folder, [...options, '--simulate', '--no-install-recommends', 'install', name]);
+  const plan = await apt(work, folder, [
+    ...options,
+    '--simulate',
+    '--no-install-recommends',
+    'install',
+    name,
+  ]);
   const needed = [...plan.matchAll(/^Inst (\S+)/gm)].map((line) => line[1] ?? '');
   if (needed.length === 0) throw new Error(`apt-get has no plan to install ${name}`);
-  await apt(packages, [...options, 'download', ...needed]);
+  await apt(work, packages, [...options, 'download', ...needed]);
   for (const file of readdirSync(packages)) {
-    await exec('dpkg-deb', ['--extract', join(packages, file), join(folder, 'root')]);
+    await exec('dpkg-deb', ['--extract', join(packages, file), join(folder, 'root')], { signal });
   }
 }
 
-async function apt(cwd: string, args: readonly string[]): Promise<string> {
+async function apt({ signal }: Work, cwd: string, args: readonly string[]): Promise<string> {
   // As root, apt can write into this folder only without its sandbox user.
   const quiet = ['-q', '-o', 'APT::Sandbox::User=root', '-o', 'Acquire::Retries=3'];
   const { stdout } = await exec('apt-get', [...quiet, ...args], {
     cwd,
     env: { ...process.env, LC_ALL: 'C' },
+    signal,
   });
   return stdout;
 }
