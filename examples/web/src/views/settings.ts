@@ -19,7 +19,9 @@ export function languageButton(onChange: () => void): HTMLElement {
 /** Changes between light and dark; until then the browser decides. */
 export function themeButton(): HTMLElement {
   const click = () => {
-    const isDark = getComputedStyle(document.documentElement).colorScheme.startsWith('dark');
+    const { theme } = document.documentElement.dataset;
+    const isDark =
+      theme === undefined ? matchMedia('(prefers-color-scheme: dark)').matches : theme === 'dark';
     const next = isDark ? 'light' : 'dark';
     localStorage.setItem(STORED, next);
     applyTheme(next);
