@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import type { Page } from 'playwright-core';
+import type { Locator, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
+import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { FakeClamd } from '../kit/clamd.ts';
 import { indexed } from '../kit/indexed.ts';
@@ -10,6 +11,8 @@ import { until } from '../kit/until.ts';
 import { lan, mallory, minh, openPageTest, type PageTest, skip } from './kit.ts';
 
 const LONG = 130;
+/** More than a page of the history. */
+const UNREAD = 60;
 /** Width of a thumbnail in pixels. */
 const THUMBNAIL = 256;
 
@@ -127,8 +130,9 @@ describe('the page', { skip }, () => {
   it('reads the history in both directions, and jumps to what was found', async () => {
     await indexed(test.the);
     const page = await open(minh, longId);
+    await page.getByText('Đây là khởi đầu của Lịch sử.').waitFor();
+    await page.getByRole('button', { name: 'Đến tin mới nhất' }).click();
     await message(page, `Tin số ${LONG}`).waitFor();
-    await test.screenshot(page, '07-new-messages');
     await scrollTo(page, 'Tin số 1', -1);
     await page.getByText('Đây là khởi đầu của Lịch sử.').waitFor();
     await page.getByRole('button', { name: 'Đến tin mới nhất' }).click();
@@ -142,6 +146,34 @@ describe('the page', { skip }, () => {
     assert.equal(await message(page, `Tin số ${LONG}`).count(), 0);
     await page.keyboard.press('Escape');
     await scrollTo(page, `Tin số ${LONG}`, 1);
+    // It would read what the next test posts.
+    await page.close();
+  });
+
+  it('opens a conversation at the first unread message, also for the keyboard', async () => {
+    const read = await send(longId, 'Đã đọc đến đây');
+    await test.the.client(MemberService, minh).markRead({ channelId: longId, messageId: read });
+    for (let number = 1; number <= UNREAD; number += 1) await send(longId, `Chưa đọc ${number}`);
+    const page = await open(minh, longId);
+    await page.getByRole('separator').filter({ hasText: 'Tin mới' }).waitFor();
+    await until(() => isInView(page, message(page, 'Chưa đọc 1')), 'the first unread message');
+    for (const place of [message(page, 'Đã đọc đến đây'), page.locator('.divider.unread')])
+      assert.equal(await isInView(page, place), true);
+    const newest = message(page, `Chưa đọc ${UNREAD}`);
+    assert.equal(await isInView(page, newest), false);
+    await test.screenshot(page, '07-new-messages');
+    await page.getByRole('textbox').press('Shift+Tab');
+    for (let tabs = 0; tabs < 10 && !(await isFocused(page, 'article')); tabs += 1)
+      await page.keyboard.press('Shift+Tab');
+    assert.equal(await page.locator('article:focus .text').textContent(), 'Chưa đọc 1');
+    await page.keyboard.press('ArrowDown');
+    assert.equal(await page.locator('article:focus .text').textContent(), 'Chưa đọc 2');
+    await page.getByRole('button', { name: 'Đến tin mới nhất' }).click();
+    await newest.waitFor();
+    await page.getByRole('link', { name: /^Lịch sử, Chưa đọc/ }).waitFor();
+    await page.reload();
+    await until(() => isInView(page, newest), 'the newest message, because all are read');
+    await page.close();
   });
 
   it('uploads a file with progress, and shows its thumbnail to the other user', async () => {
@@ -233,6 +265,16 @@ function message(page: Page, text: string) {
 async function write(page: Page, text: string): Promise<void> {
   await page.getByRole('textbox').fill(text);
   await page.keyboard.press('Enter');
+}
+
+async function isInView(page: Page, place: Locator): Promise<boolean> {
+  const [box, view] = await Promise.all(
+    [place, page.locator('.scroller')].map(async (each) =>
+      (await each.count()) > 0 ? each.boundingBox() : null,
+    ),
+  );
+  if (box == null || view == null) return false;
+  return box.y >= view.y && box.y + box.height <= view.y + view.height;
 }
 
 async function isFocused(page: Page, tag: string): Promise<boolean> {

@@ -54,11 +54,15 @@ export class HistoryWindow {
     });
   }
 
+  /** The messages around one; the oldest ones for '0'. */
   async openAround(messageId: string): Promise<void> {
     if (this.#log === undefined) await this.openNewest();
     if (this.#contains(messageId) && this.#state.log.messages.has(messageId)) return;
+    if (messageId === '0' && !this.hasOlder) return;
     await this.#exclusive(async () => {
-      const page = await this.#list({ aroundMessageId: messageId });
+      const page = await this.#list(
+        messageId === '0' ? { afterMessageId: '0' } : { aroundMessageId: messageId },
+      );
       const ids = idsOf(page);
       this.#oldestId = ids[0] ?? '0';
       this.#newestId = page.hasNewer ? ids.at(-1) : undefined;

@@ -1,3 +1,4 @@
+import type { ChannelState } from '@serp/discuss-client/channel-state';
 import { isTemporary } from '@serp/discuss-client/retry';
 import type { Chat } from '../chat.ts';
 import type { Message } from '../defaults.ts';
@@ -5,7 +6,7 @@ import { h } from '../dom.ts';
 import { t } from '../i18n.ts';
 import { icon } from '../icons.ts';
 import { titleOf } from '../people.ts';
-import { messageList } from './message-list.ts';
+import { type Border, messageList } from './message-list.ts';
 import { showError } from './toast.ts';
 import type { View } from './view.ts';
 
@@ -15,7 +16,7 @@ const AT_END_PX = 60;
 const HIGHLIGHT_MS = 2_500;
 const RETRY_MS = 3_000;
 
-export type History = View & { jumpTo(messageId: string): Promise<void>; openNewest(): Promise<void> };
+export type History = View & { jumpTo(messageId: string): Promise<void>; open(): Promise<void> };
 
 /** The history of a channel in both directions. */
 export function historyView(chat: Chat, channelId: string, onEdit: (message: Message) => void): History {
@@ -44,22 +45,29 @@ export function historyView(chat: Chat, channelId: string, onEdit: (message: Mes
   );
   const element = h('div', { class: 'history' }, scroller, toNewest);
   // The border of what was read stays where it was when the channel was opened.
-  let lastReadId = state.membership?.unreadCount ? state.membership.lastReadMessageId : undefined;
+  let lastReadId = borderOf(state);
   let followsEnd = true;
+  // Until its first message is known, nothing is shown, and nothing counts as read.
+  let isOpening = false;
   // After an error, until the next attempt.
   let isPaused = false;
 
   function update(): void {
-    lastReadId ??= state.membership?.unreadCount ? state.membership.lastReadMessageId : undefined;
-    const messages = window.messages;
+    lastReadId ??= borderOf(state);
+    const messages = isOpening ? [] : window.messages;
     const anchor = followsEnd ? undefined : firstVisible();
     const top = anchor?.getBoundingClientRect().top ?? 0;
     beginning.hidden = window.hasOlder;
     spinner.hidden = !(window.isLoading && messages.length === 0);
-    list.show(messages, window.hasNewer ? [] : chat.pending(channelId), lastReadId);
+    list.show(messages, window.hasNewer ? [] : chat.pending(channelId), border());
     if (followsEnd && !window.hasNewer) scroller.scrollTop = scroller.scrollHeight;
     else if (anchor?.isConnected) scroller.scrollTop += anchor.getBoundingClientRect().top - top;
     onScroll();
+  }
+
+  function border(): Border | undefined {
+    if (lastReadId === undefined) return undefined;
+    return { lastReadId, isAtBeginning: !window.hasOlder, isEntry: !followsEnd };
   }
 
   function firstVisible(): HTMLElement | undefined {
@@ -70,12 +78,13 @@ export function historyView(chat: Chat, channelId: string, onEdit: (message: Mes
   }
 
   function onScroll(): void {
+    if (isOpening) return;
     const { scrollTop, scrollHeight, clientHeight } = scroller;
     const below = scrollHeight - clientHeight - scrollTop;
     followsEnd = below < AT_END_PX && !window.hasNewer;
     toNewest.hidden = below < clientHeight && !window.hasNewer;
     if (isPaused) return;
-    if (!window.isOpen) return void load(() => window.openNewest());
+    if (!window.isOpen) return void open();
     if (scrollTop < NEAR_PX && window.hasOlder) void load(() => window.loadOlder());
     if (below < NEAR_PX && window.hasNewer) void load(() => window.loadNewer());
     if (followsEnd) markRead();
@@ -103,6 +112,23 @@ export function historyView(chat: Chat, channelId: string, onEdit: (message: Mes
     if (element.isConnected) update();
   }
 
+  /** Begins at the first unread message, or else at the newest one. */
+  async function open(): Promise<void> {
+    const start = lastReadId;
+    if (start === undefined) return openNewest();
+    await load(async () => {
+      isOpening = true;
+      try {
+        await window.openNewest();
+        await window.openAround(start);
+      } finally {
+        isOpening = false;
+        followsEnd = false;
+      }
+    });
+    if (window.isOpen && !list.scrollToBorder()) await openNewest();
+  }
+
   async function openNewest(): Promise<void> {
     followsEnd = true;
     await load(() => window.openNewest());
@@ -118,5 +144,9 @@ export function historyView(chat: Chat, channelId: string, onEdit: (message: Mes
     setTimeout(() => target?.classList.remove('highlight'), HIGHLIGHT_MS);
   }
 
-  return { element, update, jumpTo, openNewest };
+  return { element, update, jumpTo, open };
+}
+
+function borderOf({ membership }: ChannelState): string | undefined {
+  return membership?.unreadCount ? (membership.lastReadMessageId ?? '0') : undefined;
 }

@@ -1,3 +1,4 @@
+import { compareInt64 } from '@serp/discuss-client/int64';
 import { timestampMs } from '@serp/discuss-client/times';
 import type { Chat, Pending } from '../chat.ts';
 import type { Message } from '../defaults.ts';
@@ -19,8 +20,19 @@ export type MessageListOptions = {
 
 export type MessageList = {
   readonly element: HTMLElement;
-  show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: string): void;
+  show(messages: readonly Message[], pending: readonly Pending[], border?: Border): void;
+  /** Scrolls to the border of what was read; false if there is none. */
+  scrollToBorder(): boolean;
   elementOf(messageId: string): HTMLElement | undefined;
+};
+
+export type Border = {
+  /** The last message that the user has read; '0' if there is none. */
+  readonly lastReadId: string;
+  /** True if the messages begin with the first one of the channel. */
+  readonly isAtBeginning: boolean;
+  /** True if the keyboard enters the list at the first unread message instead of the last one. */
+  readonly isEntry: boolean;
 };
 
 /** Messages with their days, the border of what was read, and what is being sent. */
@@ -35,21 +47,25 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
     on: { pointerover: onPoint, pointerleave: leave, focusin: onPoint, keydown: onKey },
   });
 
-  function show(messages: readonly Message[], pending: readonly Pending[], lastReadId?: string): void {
+  function show(messages: readonly Message[], pending: readonly Pending[], border?: Border): void {
     shown.clear();
     const wanted: HTMLElement[] = [];
+    const firstUnread = findFirstUnread(messages, border);
+    let entry: HTMLElement | undefined;
     let before: Message | undefined;
     for (const message of messages) {
       shown.set(message.id, message);
       const isNewDay = dayKey(message.createTime) !== dayKey(before?.createTime);
       if (isNewDay)
         wanted.push(divider(`day ${dayKey(message.createTime)}`, 'day', dayOf(message.createTime)));
-      const isBorder = before !== undefined && before.id === lastReadId && message.senderId !== chat.user.id;
+      const isBorder = message === firstUnread;
       if (isBorder) wanted.push(divider('unread', 'unread', t('newMessages')));
       const isContinued = !isNewDay && !isBorder && continues(before, message);
       const context = { chat, isContinued, isInThread };
       const make = () => messageElement(message, context);
-      wanted.push(elements.get(message.id, signatureOf(message, context), make));
+      const child = elements.get(message.id, signatureOf(message, context), make);
+      wanted.push(child);
+      if (isBorder && border?.isEntry) entry = child;
       before = message;
     }
     for (const item of pending) {
@@ -59,7 +75,25 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
     }
     elements.sweep();
     keepFocus(() => reconcile(element, wanted));
-    for (const child of wanted) child.tabIndex = child === wanted.at(-1) ? 0 : -1;
+    entry ??= wanted.at(-1);
+    for (const child of wanted) child.tabIndex = child === entry ? 0 : -1;
+  }
+
+  /** The first message of others after the last one that was read, if what is between them is in the list. */
+  function findFirstUnread(messages: readonly Message[], border: Border | undefined): Message | undefined {
+    if (border === undefined) return undefined;
+    const { lastReadId, isAtBeginning } = border;
+    const start = messages.findLastIndex(({ id }) => compareInt64(id, lastReadId) <= 0);
+    if (start < 0 && !isAtBeginning) return undefined;
+    return messages
+      .slice(start + 1)
+      .find(({ senderId, notice }) => senderId !== chat.user.id && notice === undefined);
+  }
+
+  function scrollToBorder(): boolean {
+    const border = element.querySelector('.divider.unread');
+    border?.scrollIntoView({ block: 'start' });
+    return border !== null;
   }
 
   /** A focused message that changes is replaced by another element. */
@@ -115,7 +149,7 @@ export function messageList({ chat, label, isInThread, onEdit }: MessageListOpti
     }
   }
 
-  return { element, show, elementOf };
+  return { element, show, scrollToBorder, elementOf };
 }
 
 function continues(before: Message | undefined, { senderId, createTime, pinTime }: Message): boolean {

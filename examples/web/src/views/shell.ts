@@ -91,7 +91,7 @@ export function shellView(chat: Chat, onLanguage: () => void): View {
     }
     conversation = conversationView(chat, channelId, openSearch);
     fill(main, [conversation.element]);
-    if (currentRoute().messageId === undefined) void conversation.history.openNewest();
+    if (currentRoute().messageId === undefined) void conversation.history.open();
     // Not on a phone, where the keyboard would cover the messages.
     if (matchMedia('(hover: hover)').matches) conversation.writer.focus();
   }
