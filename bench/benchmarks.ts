@@ -21,6 +21,7 @@ import { historyPage } from './read/history-page.ts';
 import { listChannels } from './read/list-channels.ts';
 import { sendBesidePurge } from './retention/send-beside-purge.ts';
 import { search } from './search/search.ts';
+import { manyTenantsVsOne } from './send/many-tenants-vs-one.ts';
 import { postgresSend } from './send/postgres-send.ts';
 import { sendEncryptedVsPlain } from './send/send-encrypted-vs-plain.ts';
 import { sendFlat } from './send/send-flat.ts';
@@ -39,6 +40,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   sendFlat,
   sendEncryptedVsPlain,
   sendWebVsSend,
+  manyTenantsVsOne,
   fanoutGrpc,
   fanoutWeb,
   latency,

@@ -7,7 +7,7 @@ import { END_HEADERS, headersFrame, openSocket, PREFACE } from '../../test/kit/e
 import { until } from '../../test/kit/until.ts';
 import { StreamQueue } from './stream-queue.ts';
 
-const STREAMS = 400;
+const STREAMS = 200;
 const CALL_MS = 3;
 
 test('streams of another connection start between those of one that opens hundreds at once', async () => {
@@ -23,6 +23,14 @@ test('streams of another connection start between those of one that opens hundre
   await until(() => server.started.length === STREAMS + 2, 'all streams', 60_000);
   other.destroy();
   socket.destroy();
+});
+
+test('the end of a request without a body is observed, also when it arrives before the stream starts', async () => {
+  await using server = await openServer();
+  const client = http2.connect(`http://${server.address}`);
+  const calls = await Promise.all(Array.from({ length: STREAMS }, () => request(client, '/until-end')));
+  await until(() => calls.every(({ readableEnded }) => readableEnded), 'a response to each call');
+  client.destroy();
 });
 
 test('streams that are reset while they wait are not started', async () => {
@@ -58,8 +66,12 @@ async function openServer() {
     started.push(path);
     const end = performance.now() + CALL_MS;
     while (performance.now() < end);
-    stream.respond({ ':status': 200 });
-    stream.end();
+    const respond = () => {
+      stream.respond({ ':status': 200 });
+      stream.end();
+    };
+    if (path === '/until-end') stream.on('end', respond).resume();
+    else respond();
   });
   queue.attach(server);
   const sessions = new Set<http2.ServerHttp2Session>();
@@ -89,7 +101,8 @@ async function openServer() {
 }
 
 async function request(client: http2.ClientHttp2Session, path: string): Promise<ClientHttp2Stream> {
-  const stream = client.request({ ':path': path });
+  const stream = client.request({ ':method': path === '/until-end' ? 'POST' : 'GET', ':path': path });
+  stream.end();
   stream.on('error', () => {});
   stream.resume();
   return stream;

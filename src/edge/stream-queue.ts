@@ -1,4 +1,10 @@
-import { constants, type Http2Server, type Http2Session, type ServerHttp2Stream } from 'node:http2';
+import {
+  constants,
+  type Http2Server,
+  type Http2Session,
+  type IncomingHttpHeaders,
+  type ServerHttp2Stream,
+} from 'node:http2';
 import type { Socket } from 'node:net';
 import { setReading } from './sockets.ts';
 
@@ -12,6 +18,7 @@ const MIN_WAITING = 8;
 // Waiting streams above which no connection opens.
 const MAX_WAITING_TO_OPEN = 64;
 
+type Closed = (headers: IncomingHttpHeaders, session: Http2Session | undefined) => void;
 type Start = (isRejected: boolean) => void;
 type Connection = {
   readonly socket: Socket;
@@ -36,22 +43,31 @@ export class StreamQueue {
   #turnMs = TURN_MS;
   #isScheduled = false;
 
-  /** Puts the queue before all listeners that a server has for its streams. Streams that close while they wait are dropped. */
-  attach(server: Http2Server): void {
+  /**
+   * Puts the queue before all listeners that a server has for its streams. Streams that close while they wait are not
+   * started, but passed to `closed`.
+   */
+  attach(server: Http2Server, closed: Closed = () => {}): void {
     const listeners = server.listeners('stream');
     server.removeAllListeners('stream');
-    server.on('stream', (stream: ServerHttp2Stream, ...rest: unknown[]) => {
+    server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => {
+      const { session } = stream;
       stream.on('error', ignore);
-      this.#add(stream, (isRejected) => {
-        if (stream.closed || stream.destroyed) return;
-        if (isRejected) stream.close(constants.NGHTTP2_REFUSED_STREAM);
-        else for (const listener of listeners) Reflect.apply(listener, server, [stream, ...rest]);
+      this.#add(session, (isRejected) => {
+        if (stream.closed || stream.destroyed) closed(headers, session);
+        else if (isRejected) stream.close(constants.NGHTTP2_REFUSED_STREAM);
+        else {
+          for (const listener of listeners) Reflect.apply(listener, server, [stream, headers, ...rest]);
+          // An empty body may have ended while the stream waited, before these had listeners.
+          if (stream.readableEnded) process.nextTick(() => stream.emit('end'));
+        }
       });
     });
   }
 
   /** Calls `open` when it is the turn of a new connection, which it then adds by `watch`. */
   open(socket: Socket, open: () => void): void {
+    socket.on('error', ignore);
     if (this.#opening.size === 0 && !this.#isScheduled) open();
     else {
       const next = () => {
@@ -72,7 +88,7 @@ export class StreamQueue {
     if (connection !== undefined) connection.isRejected = true;
   }
 
-  #add({ session }: ServerHttp2Stream, start: Start): void {
+  #add(session: Http2Session | undefined, start: Start): void {
     const connection = session && this.#connections.get(session);
     this.#schedule();
     if (connection === undefined || (this.#waiting === 0 && this.#hasTime())) {

@@ -2,6 +2,7 @@ import { type Waiter, wait } from '../db/waiter.ts';
 import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { ScheduledCall, Slots } from '../rpc/interceptors/schedule.ts';
+import { TurnBudget } from '../rpc/turn-budget.ts';
 import type { TenantMix } from './tenant-mix.ts';
 
 // Parts of all slots: what a tenant can have alone and beside others, and each of its users.
@@ -9,6 +10,8 @@ const LONE_TENANT_PART = 2;
 const TENANT_PART = 4;
 const USER_PART = 8;
 const RETRY_MS = 1_000;
+// Calls that are rejected as soon as they have a slot, such as those of a client that does not read, start the next one each.
+const TURN_MS = 2;
 
 /** A user with calls. */
 type User = {
@@ -44,6 +47,8 @@ export class FairSlots implements Slots {
   readonly #tenants = new Map<bigint, Tenant>();
   /** Tenants with waiting calls, in the order of their turns. */
   readonly #turns = new Map<bigint, Tenant>();
+  readonly #turn = new TurnBudget(TURN_MS);
+  #isResuming = false;
   #free: number;
   #waiting = 0;
 
@@ -82,7 +87,27 @@ export class FairSlots implements Slots {
     user.tenant.running -= 1;
     user.running -= 1;
     this.#forgetIdle(user);
-    while (this.#waiting > 0 && this.#free > 0 && this.#startNext());
+    this.#startWaiting();
+  }
+
+  #startWaiting(): void {
+    while (this.#waiting > 0 && this.#free > 0) {
+      if (!this.#turn.hasTime) {
+        this.#resumeLater();
+        return;
+      }
+      if (!this.#startNext()) return;
+    }
+  }
+
+  #resumeLater(): void {
+    if (this.#isResuming) return;
+    this.#isResuming = true;
+    // A turn later, in which others have been served.
+    setImmediate(() => {
+      this.#isResuming = false;
+      this.#startWaiting();
+    });
   }
 
   #hasSlotFor(runningOfTenant: number): boolean {

@@ -8,6 +8,8 @@ import { NO_LIMITS, Target } from './target.ts';
 
 // The short form of `npm run fuzz`.
 const CALLS_PER_METHOD = 5;
+// 20,000 of them.
+const RESETS_SIZE = 10;
 
 const random = createRandom(Date.now() % 1_000_000);
 
@@ -28,6 +30,18 @@ describe(`an instance with hostile callers (TEST_SEED=${random.seed})`, () => {
     assert.deepEqual(report.violations, []);
     assert.deepEqual(await target.problems(), []);
     await target.memoryReturns(live, MEMORY_GROWTH);
+  });
+
+  it('is healthy right after 20,000 calls that are reset', async () => {
+    const attacks = [...attacksOn('grpc', channelId), ...attacksOn('web', channelId)];
+    for (const { name, run } of attacks.filter((attack) => attack.name.includes('rapid reset'))) {
+      using _held = await run(target, RESETS_SIZE);
+      // A probe has a second, and the orchestrator ends an instance after three that fail.
+      let failures = 0;
+      while (failures < 3 && !(await target.instance.isHealthy())) failures += 1;
+      assert.ok(failures < 3, name);
+    }
+    assert.deepEqual(await target.problems(), []);
   });
 
   for (const edge of ['grpc', 'web'] as const)

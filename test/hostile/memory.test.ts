@@ -31,7 +31,7 @@ const MAX_STREAM_BYTES = 16_000_000;
 // A page of 3 MB, the maximum.
 const MESSAGES = 80;
 const CONTENT = '😀'.repeat(10_000);
-const READS = 30;
+const READS = 240;
 // PENDING_RESPONSE_BYTES is 16 MB, and each response waits twice.
 const MAX_UNREAD_BYTES = 50_000_000;
 const MAX_KEPT_BYTES = 20_000_000;

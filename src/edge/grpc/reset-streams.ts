@@ -10,6 +10,7 @@ import type { Caller } from '../../rpc/call.ts';
 import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
 import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
 import { RpcError } from '../../rpc/errors.ts';
+import { firstOf } from '../headers.ts';
 import { ResetLimit } from '../reset-limit.ts';
 import { destroyAfter } from '../sockets.ts';
 
@@ -102,8 +103,4 @@ async function admittedCaller({ call, done }: Admission): Promise<Caller | undef
 
 function isOverloaded(error: unknown): boolean {
   return error instanceof RpcError && error.reasonName === 'OVERLOADED';
-}
-
-function firstOf(value: string | string[] | undefined): string | undefined {
-  return typeof value === 'string' ? value : value?.[0];
 }

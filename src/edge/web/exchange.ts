@@ -5,6 +5,7 @@ import type { Caller } from '../../rpc/call.ts';
 import type { CallContext } from '../../rpc/call-context.ts';
 import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
 import type { PendingResponses } from '../../rpc/pending-responses.ts';
+import { firstOf } from '../headers.ts';
 import type { Connection } from './connection.ts';
 import type { HttpRequest, HttpResponse } from './dual-protocol-server.ts';
 
@@ -68,10 +69,7 @@ export class Exchange {
     return this.#isClosed;
   }
 
-  header = (name: string): string | undefined => {
-    const value = this.request.headers[name];
-    return typeof value === 'string' ? value : value?.[0];
-  };
+  header = (name: string): string | undefined => firstOf(this.request.headers[name]);
 
   /** The stream to write the response to; writing to an HTTP/2 stream itself costs less than to its response. */
   get output(): Writable {

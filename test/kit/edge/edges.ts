@@ -12,7 +12,7 @@ import { openGrpcEdge } from '../../../src/edge/grpc/server.ts';
 import { openWebEdge } from '../../../src/edge/web/server.ts';
 import { openCallSchedule } from '../../../src/limit/call-schedule.ts';
 import { LocalLimiter } from '../../../src/limit/local.ts';
-import { createApi, type Edge } from '../../../src/rpc/api.ts';
+import { type Api, createApi, type Edge } from '../../../src/rpc/api.ts';
 import { type Handlers, type Route, route } from '../../../src/rpc/call.ts';
 import { Frame } from '../../../src/rpc/frame.ts';
 import { createLogger } from '../../../src/telemetry/log.ts';
@@ -41,11 +41,14 @@ export type LogLine = Readonly<Record<string, unknown>>;
 
 const signer = await createTokenSigner();
 
-/** By default `write` returns its request, `read` the ids of its caller, and `stream` one frame. */
+/**
+ * By default `write` returns its request, `read` the ids of its caller, and `stream` one frame. `change` can insert a defect.
+ */
 export async function openEdges(
   handlers: Partial<EchoHandlers> = {},
   env: Record<string, string> = {},
   now: () => number = Date.now,
+  change: (api: Api) => Api = (api) => api,
 ): Promise<TestEdges> {
   const config = testConfig({ ...testEnv, ...env });
   const log: LogLine[] = [];
@@ -64,7 +67,7 @@ export async function openEdges(
     revocations,
     now,
   });
-  const parts = { api, config, log: logger, metrics, now };
+  const parts = { api: change(api), config, log: logger, metrics, now };
   const [grpc, web] = await Promise.all([openGrpcEdge(parts), openWebEdge(parts)]);
   return {
     grpc,
