@@ -61,8 +61,16 @@ export async function fillTo(
   // Members have read all but the last messages, as they have at any size.
   await sql`
     update channel_members m
-    set read_post_seq = greatest(0, c.post_seq - ${UNREAD})
+    set read_post_seq = r.post_seq, last_read_msg_id = r.id
     from channels c
+    cross join lateral (
+      select x.id, x.post_seq
+      from messages x
+      where x.channel_id = c.id
+      order by x.id desc
+      offset ${UNREAD}
+      limit 1
+    ) as r
     where c.id = m.channel_id
   `;
   await sql`vacuum analyze`;
