@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
 import { ActivityRecorder } from './activity/recorder.ts';
+import { MediaProcess } from './attachment/media.ts';
 import { openStorage } from './attachment/open-storage.ts';
-import { Thumbnails } from './attachment/thumbnails.ts';
 import { auditCalls } from './audit/interceptor.ts';
 import type { Config } from './config.ts';
 import { assertSchema, assertServiceRole } from './db/assert-schema.ts';
@@ -145,9 +145,9 @@ async function openDeps(config: Config, log: Logger, opened: AsyncDisposableStac
   const unreadCache = new UnreadCache(cacheClient, config.cache.unread);
   const storage = await openStorage(config);
   opened.defer(() => storage.close());
-  const thumbnails = new Thumbnails();
-  opened.defer(() => thumbnails.close());
-  const jobs = new Jobs({ ...deps, storage, thumbnails, messageCache, presence });
+  const media = new MediaProcess(config.storage.caFile);
+  opened.defer(() => media.close());
+  const jobs = new Jobs({ ...deps, storage, media, messageCache, presence });
   opened.defer(() => jobs.close());
   const queues = { sendQueue, reactionQueue };
   return { ...deps, ...queues, hub, tenantStreams, presence, typing, messageCache, unreadCache, storage };

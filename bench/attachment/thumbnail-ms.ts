@@ -1,5 +1,7 @@
+import { once } from 'node:events';
+import { createServer } from 'node:http';
 import sharp from 'sharp';
-import { Thumbnails } from '../../src/attachment/thumbnails.ts';
+import { MediaProcess } from '../../src/attachment/media.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { compare, type Measurement, p50 } from '../lib/measure.ts';
 import { photoOf } from '../lib/photo.ts';
@@ -18,13 +20,18 @@ export const thumbnailMs: Benchmark = {
 
 async function run(): Promise<Measurement[]> {
   const photo = await photoOf(4_000, 3_000);
+  const server = createServer((_, response) => void response.end(photo)).listen(0, '127.0.0.1');
+  await once(server, 'listening');
+  const address = server.address();
+  const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/`;
   // As the process of the service.
   sharp.concurrency(1);
   sharp.cache(false);
-  const thumbnails = new Thumbnails();
+  const media = new MediaProcess();
   try {
     const create = async () => {
-      if ((await thumbnails.create(photo)) === undefined) throw new Error('there is no thumbnail');
+      if ((await media.createThumbnail(url, photo.length)) === undefined)
+        throw new Error('there is no thumbnail');
     };
     const bare = () =>
       sharp(photo).autoOrient().resize(SIDE, SIDE, { fit: 'inside' }).webp({ quality: 75 }).toBuffer();
@@ -38,6 +45,7 @@ async function run(): Promise<Measurement[]> {
       ),
     ];
   } finally {
-    thumbnails.close();
+    media.close();
+    server.close();
   }
 }

@@ -2,20 +2,21 @@ import type { Config } from '../config.ts';
 import { scan, type Verdict } from './clamd.ts';
 import { isImageType } from './file.ts';
 import { MarkupDetector } from './markup.ts';
+import type { MediaProcess, Thumbnail } from './media.ts';
 import type { Storage } from './storage.ts';
-import type { Thumbnail, Thumbnails } from './thumbnails.ts';
 
 // Of both images that a decoder may hold: the file and the pixels, which have a limit of their own.
 const MAX_IMAGE_BYTES = 33_554_432n;
+const READ_URL_MS = 120_000;
 
-type ExamineParts = { readonly storage: Storage; readonly thumbnails: Thumbnails; readonly config: Config };
+type ExamineParts = { readonly storage: Storage; readonly media: MediaProcess; readonly config: Config };
 type StoredFile = { readonly s3Key: string; readonly fileType: string | null; readonly fileSize: bigint };
 
 export type Result = Verdict & { readonly inlineSafe: boolean; readonly thumbnail: Thumbnail | undefined };
 
 /** Scans a file of the store, and creates the thumbnail of a clean image. */
 export async function examine(
-  { storage, thumbnails, config }: ExamineParts,
+  { storage, media, config }: ExamineParts,
   address: string,
   { s3Key, fileType, fileSize }: StoredFile,
   signal: AbortSignal,
@@ -32,8 +33,11 @@ export async function examine(
   const verdict = await scan(address, file, limited);
   if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
   const isImage = isImageType(fileType ?? '') && fileSize <= MAX_IMAGE_BYTES;
-  const image = isImage ? await storage.readStart(s3Key, Number(fileSize)) : undefined;
-  const thumbnail = image === undefined ? undefined : await thumbnails.create(image);
+  const thumbnail = isImage
+    ? await media.createThumbnail(await storage.presignRead(s3Key, READ_URL_MS), Number(fileSize))
+    : undefined;
+  // The process that decodes images ends with the instance.
+  signal.throwIfAborted();
   // An image that cannot be decoded is of another format, or made to attack a decoder.
   const isDecoded = !isImageType(fileType ?? '') || thumbnail !== undefined;
   return { ...verdict, inlineSafe: !markup.found && isDecoded, thumbnail };

@@ -18,6 +18,7 @@ const missing: Storage = {
   bucket: '',
   presignPut: unavailable,
   presignGet: unavailable,
+  presignRead: unavailable,
   createUpload: unavailable,
   listParts: unavailable,
   completeUpload: unavailable,

@@ -45,6 +45,8 @@ export function openS3(settings: Settings, bucket: string): Storage {
         }),
         { expiresIn: Math.floor(expiresMs / 1000) },
       ),
+    presignRead: (key, expiresMs) =>
+      getSignedUrl(client, new GetObjectCommand(at(key)), { expiresIn: Math.floor(expiresMs / 1000) }),
     async createUpload(key, contentType) {
       const command = new CreateMultipartUploadCommand({
         ...at(key),

@@ -11,9 +11,9 @@ import type { Relay } from '../event/relay.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { ScanInterrupted, ScannerUnavailable } from './clamd.ts';
 import { examine, type Result } from './examine.ts';
+import type { MediaProcess } from './media.ts';
 import { type AttachmentRow, attachmentColumns, touchMessage } from './sql.ts';
 import type { Storage } from './storage.ts';
-import type { Thumbnails } from './thumbnails.ts';
 import { toAttachmentChanged } from './view.ts';
 
 const LEASE_MARGIN_MS = 30_000;
@@ -35,7 +35,7 @@ export type ScannerParts = {
   readonly db: Database;
   readonly relay: Relay;
   readonly storage: Storage;
-  readonly thumbnails: Thumbnails;
+  readonly media: MediaProcess;
   readonly messageCache: { forget(channelId: bigint, seq: bigint | undefined): void };
   readonly config: Config;
   readonly metrics: Metrics;

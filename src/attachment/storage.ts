@@ -33,6 +33,8 @@ export type Storage = {
   readonly bucket: string;
   presignPut(part: PartToPut): Promise<PresignedPut>;
   presignGet(key: string, as: { type: string; disposition: string; expiresMs: number }): Promise<string>;
+  /** A URL with which this service reads an object; the store may have another name for clients. */
+  presignRead(key: string, expiresMs: number): Promise<string>;
   createUpload(key: string, contentType: string): Promise<string>;
   /** Undefined if the upload does not exist, or has been completed. */
   listParts(key: string, uploadId: string): Promise<readonly StoredPart[] | undefined>;

@@ -26,6 +26,10 @@ export function filesSettings(read: Reader) {
         'role of the machine',
       ),
       secretAccessKey: read.optional('S3_SECRET_ACCESS_KEY', 'secret of that key', 'role of the machine'),
+      caFile: read.optional(
+        'NODE_EXTRA_CA_CERTS',
+        'file with certificates of further authorities, for example that of the store; read by Node itself',
+      ),
       timeoutMs: read.count('S3_TIMEOUT_MS', 'time limit for a request to the store', 10_000, 1),
     },
     attachment: {

@@ -2,20 +2,21 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { after, describe, it } from 'node:test';
 import { PNG } from '../../test/kit/uploads.ts';
-import { Thumbnails } from './thumbnails.ts';
+import { MediaProcess } from './media.ts';
 
 const CHILDREN = `/proc/self/task/${process.pid}/children`;
 const skip = !existsSync(CHILDREN) && 'only Linux has a priority for each thread';
 
-describe('the process that creates thumbnails', { skip }, () => {
-  const thumbnails = new Thumbnails();
-  after(() => thumbnails.close());
+describe('the process that decodes images', { skip }, () => {
+  const media = new MediaProcess();
+  after(() => media.close());
 
   it('decodes in threads of a lower priority', async () => {
-    assert.equal((await thumbnails.create(PNG))?.width, 1);
+    const url = `data:image/png;base64,${PNG.toString('base64')}`;
+    assert.equal((await media.createThumbnail(url, PNG.length))?.width, 1);
     const children = readFileSync(CHILDREN, 'utf8').trim().split(' ');
     const decoder = children.find((pid) =>
-      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('thumbnail'),
+      readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('media-process'),
     );
     const threads = readdirSync(`/proc/${decoder}/task`).flatMap((thread) => statOf(decoder ?? '', thread));
     assert.ok(threads.some(({ name }) => name.includes('libuv')));
