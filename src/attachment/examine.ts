@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import { scan, type Verdict } from './clamd.ts';
-import { isImageType } from './file.ts';
+import { isImageType, isInlineType } from './file.ts';
 import { MarkupDetector } from './markup.ts';
 import type { MediaProcess, Thumbnail } from './media.ts';
 import type { Storage } from './storage.ts';
@@ -26,9 +26,12 @@ export async function examine(
   if ((await storage.head(s3Key)) === undefined)
     return { status: 'FAILED', detail: 'the object is missing', ...nothing };
   const markup = new MarkupDetector();
+  const isInline = isInlineType(fileType ?? '');
   const file = {
     open: () => storage.read(s3Key, limited),
-    inspect: (chunk: Buffer) => markup.add(chunk),
+    inspect: (chunk: Buffer) => {
+      if (isInline) markup.add(chunk);
+    },
   };
   const verdict = await scan(address, file, limited);
   if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
@@ -40,5 +43,5 @@ export async function examine(
   signal.throwIfAborted();
   // An image that cannot be decoded is of another format, or made to attack a decoder.
   const isDecoded = !isImageType(fileType ?? '') || thumbnail !== undefined;
-  return { ...verdict, inlineSafe: !markup.found && isDecoded, thumbnail };
+  return { ...verdict, inlineSafe: isInline && !markup.found && isDecoded, thumbnail };
 }

@@ -4,7 +4,7 @@ const MARKUP = ['<!doctype', '<html', '<head', '<body', '<script', '<iframe', '<
 );
 const LONGEST = Math.max(...MARKUP.map(({ length }) => length));
 const LESS_THAN = 0x3c;
-const LETTER_J = 0x6a;
+const [UPPER_J, LOWER_J] = [0x4a, 0x6a];
 // Makes letters lower-case.
 const LOWER = 0x20;
 
@@ -24,11 +24,16 @@ export class MarkupDetector {
 
 // A regular expression would need a copy of each chunk as text.
 function contains(bytes: Buffer): boolean {
-  for (let at = 0; at < bytes.length; at++) {
-    const byte = bytes[at] ?? 0;
-    if (byte !== LESS_THAN && (byte | LOWER) !== LETTER_J) continue;
-    if (MARKUP.some((text) => isAt(bytes, at, text))) return true;
+  const { length } = bytes;
+  for (let at = 0; at < length; at++) {
+    const byte = bytes[at];
+    if (byte === LESS_THAN || byte === LOWER_J || byte === UPPER_J) if (isMarkup(bytes, at)) return true;
   }
+  return false;
+}
+
+function isMarkup(bytes: Buffer, at: number): boolean {
+  for (const text of MARKUP) if (isAt(bytes, at, text)) return true;
   return false;
 }
 
