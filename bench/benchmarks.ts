@@ -26,6 +26,7 @@ import { postgresSend } from './send/postgres-send.ts';
 import { sendEncryptedVsPlain } from './send/send-encrypted-vs-plain.ts';
 import { sendFlat } from './send/send-flat.ts';
 import { sendStream } from './send/send-stream.ts';
+import { sendTracedVsUntraced } from './send/send-traced-vs-untraced.ts';
 import { sendVsDocument10, sendVsDocument100, sendVsDocument1000 } from './send/send-vs-document.ts';
 import { sendVsNoop } from './send/send-vs-noop.ts';
 import { sendWebVsSend } from './send/send-web-vs-send.ts';
@@ -39,6 +40,7 @@ export const BENCHMARKS: readonly Benchmark[] = [
   postgresSend,
   sendFlat,
   sendEncryptedVsPlain,
+  sendTracedVsUntraced,
   sendWebVsSend,
   manyTenantsVsOne,
   fanoutGrpc,

@@ -3,6 +3,7 @@ import { ChannelService, EnableEncryptionRequestSchema } from '#gen/serp/discuss
 import { type Benchmark, ratioAtLeast, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { type Channel, createChannels, users } from '../lib/channels.ts';
+import { measureCpu } from '../lib/cpu.ts';
 import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
 import { callsPerSecond } from '../lib/load.ts';
 import { compare, type Measurement, toMeasurement } from '../lib/measure.ts';
@@ -46,15 +47,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
     const send = (index: number) => client.send(index, callerAt(index));
     await callsPerSecond(CALLERS, WARM_UP_MS, send);
     const cpu: number[] = [];
-    const measure = async () => {
-      const before = await service.call('cpu');
-      const began = performance.now();
-      const perSecond = await callsPerSecond(CALLERS, RUN_MS, send);
-      const calls = (perSecond * (performance.now() - began)) / 1_000;
-      cpu.push(((await service.call('cpu')) - before) / calls);
-      return perSecond;
-    };
-    return { cpu, measure };
+    return { cpu, measure: () => measureCpu(service, cpu, CALLERS, RUN_MS, send) };
   };
   const [value, baseline] = [await measureSends(encrypted), await measureSends(plain)];
   return [

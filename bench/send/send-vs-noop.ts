@@ -1,6 +1,7 @@
 import { type Benchmark, ratioAtLeast, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
+import { measureCpu } from '../lib/cpu.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { callsPerSecond } from '../lib/load.ts';
 import { compare, type Measurement, toMeasurement } from '../lib/measure.ts';
@@ -38,21 +39,13 @@ async function run(stack: Stack): Promise<Measurement[]> {
   const send = (index: number) => client.send(index, callerAt(index));
   const check = (index: number) => client.check(index, callerAt(index));
   for (const call of [send, check]) await callsPerSecond(CALLERS, WARM_UP_MS, call);
-  const measure = async (cpu: number[], call: (index: number) => Promise<unknown>) => {
-    const before = await service.call('cpu');
-    const began = performance.now();
-    const perSecond = await callsPerSecond(CALLERS, RUN_MS, call);
-    const calls = (perSecond * (performance.now() - began)) / 1_000;
-    cpu.push(((await service.call('cpu')) - before) / calls);
-    return perSecond;
-  };
   const sendCpu: number[] = [];
   const checkCpu: number[] = [];
   const rate = await compare(
     'send_vs_noop',
     'calls/s',
-    () => measure(sendCpu, send),
-    () => measure(checkCpu, check),
+    () => measureCpu(service, sendCpu, CALLERS, RUN_MS, send),
+    () => measureCpu(service, checkCpu, CALLERS, RUN_MS, check),
   );
   return [rate, toMeasurement('send_cpu_vs_noop', 'µs', sendCpu, checkCpu)];
 }
