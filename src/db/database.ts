@@ -11,7 +11,7 @@ import { ConnectionPool } from './connection-pool.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { openPool } from './open-pool.ts';
 import type { ReconnectingPool } from './reconnecting-pool.ts';
-import { HostOrder } from './sockets.ts';
+import { ServerList } from './sockets.ts';
 import { Standby } from './standby.ts';
 import { runTransaction } from './transaction.ts';
 import type { Pool, Sql } from './types.ts';
@@ -67,7 +67,7 @@ export class Database {
     this.#tracer = tracer;
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
     const { write, event, db } = config;
-    const parts = { config, log, hosts: new HostOrder(), url: db.url };
+    const parts = { config, log, servers: new ServerList(db.url), url: db.url };
     const writes = openPool(parts, write.batchConnections);
     const events = openPool(parts, event.connections);
     const tenantStreams = openPool(

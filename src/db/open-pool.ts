@@ -2,27 +2,27 @@ import type { Logger } from 'pino';
 import postgres from 'postgres';
 import type { Config } from '../config.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
-import type { HostOrder } from './sockets.ts';
+import type { ServerList } from './sockets.ts';
 import { types } from './types.ts';
 
 export type PoolParts = {
   readonly config: Config;
   readonly log: Logger;
-  readonly hosts: HostOrder;
+  readonly servers: ServerList;
   readonly url: string;
 };
 
 export function openPool(
-  { config, log, hosts, url }: PoolParts,
+  { config, log, servers, url }: PoolParts,
   max: number,
   statementMs = config.call.maxDeadlineMs,
 ): ReconnectingPool {
   const options = toOptions(config, log, statementMs);
   return new ReconnectingPool(
-    (parts) => postgres(url, { ...options, ...parts, max }),
+    (parts) => postgres(url, { ...options, ...servers.current, ...parts, max }),
     max === 1 ? 0 : 1,
     config.db.connectTimeoutMs,
-    hosts,
+    servers,
   );
 }
 

@@ -5,6 +5,7 @@ import { type FreshDatabase, freshDatabase } from '../../test/kit/database.ts';
 import { FaultProxy } from '../../test/kit/fault-proxy.ts';
 import { until } from '../../test/kit/until.ts';
 import { ReconnectingPool } from './reconnecting-pool.ts';
+import { ServerList } from './sockets.ts';
 import { types } from './types.ts';
 
 const BACKOFF_MS = 50;
@@ -26,12 +27,14 @@ describe('ReconnectingPool', () => {
     await database.close();
   });
 
-  function open({ connections = 1, graceSeconds = 0 } = {}): ReconnectingPool {
+  function open({ connections = 1, graceSeconds = 0, hosts = 1 } = {}): ReconnectingPool {
     const url = new URL(database.serviceUrl);
     url.port = `${proxy.port}`;
+    const servers = new ServerList(urlOf(url, hosts));
     return new ReconnectingPool(
       (parts) =>
-        postgres(url.href, {
+        postgres(urlOf(url, hosts), {
+          ...servers.current,
           types,
           fetch_types: false,
           max: connections,
@@ -40,6 +43,7 @@ describe('ReconnectingPool', () => {
         }),
       graceSeconds,
       CONNECT_TIMEOUT_MS,
+      servers,
     );
   }
 
@@ -81,6 +85,22 @@ describe('ReconnectingPool', () => {
       await until(() => answers(pool), 'a new connection');
       await closed(pool);
     }
+  });
+
+  // With several hosts in its options, the driver resolved the first query of a lost connection, without any row, when it
+  // had connected again for a queued one.
+  it('rejects the first query of a connection that is lost while others are queued, with several hosts', async () => {
+    const pool = open({ graceSeconds: 1, hosts: 2 });
+    const first = pool.sql`select 1 as one from pg_sleep(60)`.then(() => 'OK', codeOf);
+    const queued = Array.from({ length: 5 }, () => pool.sql<{ two: number }[]>`select 2 as two`);
+    const results = queued.map((query) => query.then((rows) => `${rows[0]?.two}`, codeOf));
+    await until(async () => (await sleeping()) === 1, 'a running query');
+    proxy.reset();
+    assert.match(await first, /^CONNECTION_|^ECONNRESET$/);
+    for (const result of await Promise.all(results)) assert.match(result, /^2$|^CONNECTION_|^ECONNRESET$/);
+    await until(() => answers(pool), 'a new connection');
+    await endSleeps();
+    await closed(pool);
   });
 
   it('rejects running queries when all connections are lost, and replaces the pool once', async () => {
@@ -185,6 +205,10 @@ describe('ReconnectingPool', () => {
     return { held, release: () => released.resolve() };
   }
 });
+
+function urlOf(url: URL, hosts: number): string {
+  return url.href.replace(url.host, Array(hosts).fill(url.host).join());
+}
 
 function codeOf(error: unknown): string {
   return String(Object(error).code ?? error);

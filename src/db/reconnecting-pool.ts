@@ -1,4 +1,4 @@
-import { type HostOrder, Sockets } from './sockets.ts';
+import { type ServerList, Sockets } from './sockets.ts';
 import type { Pool } from './types.ts';
 
 const CLOSE_SECONDS = 1;
@@ -18,7 +18,7 @@ export class ReconnectingPool {
   readonly #open: Open;
   readonly #graceSeconds: number;
   readonly #connectTimeoutMs: number;
-  readonly #hosts: HostOrder | undefined;
+  readonly #servers: ServerList | undefined;
   #current: Pool;
   #sockets: Sockets;
   #generation = 0;
@@ -26,15 +26,15 @@ export class ReconnectingPool {
 
   /**
    * `graceSeconds`: time for queries on the other connections of a pool when one is lost. `connectTimeoutMs`: time after
-   * which queries fail if the server closes all connections before it responds, or none of several hosts serves; 0 for no
-   * limit.
+   * which queries fail if the server closes all connections before it responds; 0 for no limit. `servers`: used in turn
+   * instead of the host in the options of the driver.
    */
-  constructor(open: Open, graceSeconds: number, connectTimeoutMs: number, hosts?: HostOrder) {
+  constructor(open: Open, graceSeconds: number, connectTimeoutMs: number, servers?: ServerList) {
     this.#open = open;
     this.#graceSeconds = graceSeconds;
     this.#connectTimeoutMs = connectTimeoutMs;
-    this.#hosts = hosts;
-    this.#sockets = this.#newSockets();
+    this.#servers = servers;
+    this.#sockets = new Sockets(connectTimeoutMs, servers);
     this.#current = this.#start();
     this.sql = new Proxy(this.#current, {
       apply: (_, self, parameters) => Reflect.apply(this.#current, self, parameters),
@@ -63,13 +63,6 @@ export class ReconnectingPool {
     return pool;
   }
 
-  #newSockets(): Sockets {
-    const sockets: Sockets = new Sockets(this.#connectTimeoutMs, this.#hosts, () => {
-      if (sockets === this.#sockets && !this.#closed) this.#replace();
-    });
-    return sockets;
-  }
-
   #renew(lost: Pool): void {
     // A connection that could not be opened is no reason to replace the others.
     if (lost === this.#current && !this.#closed && this.#sockets.takeLost()) this.#replace();
@@ -78,7 +71,7 @@ export class ReconnectingPool {
   #replace(): void {
     const [lost, sockets] = [this.#current, this.#sockets];
     this.#generation += 1;
-    this.#sockets = this.#newSockets();
+    this.#sockets = new Sockets(this.#connectTimeoutMs, this.#servers);
     this.#current = this.#start();
     void end(lost, sockets, this.#graceSeconds);
   }

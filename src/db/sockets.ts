@@ -10,6 +10,8 @@ type Target = {
   readonly path: string | false;
 };
 
+const DEFAULT_PORT = '5432';
+
 // A peer that has disappeared is noticed after 15 s without traffic, and firewalls do not forget idle connections.
 const KEEPALIVE_MS = 5_000;
 const MIN_BACKOFF_MS = 50;
@@ -18,17 +20,37 @@ const MAX_BACKOFF_MS = 500;
 // A connection that ends sooner was to a server that accepts none, such as a standby where a primary is wanted.
 const MIN_LIFETIME_MS = 1_000;
 
-/** Which of several hosts to connect to: the last one that served, then the others in turn. Shared by all pools. */
-export class HostOrder {
+export type Server = { readonly host: string; readonly port: number };
+
+/**
+ * The servers of a connection URL, which may name several: the last one that served is used, then the others in turn.
+ * Shared by all pools.
+ */
+export class ServerList {
+  readonly #servers: readonly Server[];
   #at = 0;
 
-  get at(): number {
-    return this.#at;
+  constructor(url: string) {
+    const hosts = url
+      .replace(/^[^/]*\/\//, '')
+      .replace(/[/?].*$/, '')
+      .replace(/^.*@/, '');
+    this.#servers = decodeURIComponent(hosts)
+      .split(',')
+      .map((server) => {
+        const [host = '', port = DEFAULT_PORT] = server.split(':');
+        return { host, port: Number(port) };
+      });
   }
 
-  /** To be called when a host does not serve. */
-  skip(at: number): void {
-    if (at === this.#at) this.#at += 1;
+  /** Undefined for a single server, whose address the driver knows. */
+  get current(): Server | undefined {
+    return this.#servers.length > 1 ? this.#servers[this.#at % this.#servers.length] : undefined;
+  }
+
+  /** To be called when a server does not serve. */
+  skip(server: Server): void {
+    if (server === this.current) this.#at += 1;
   }
 }
 
@@ -40,32 +62,28 @@ export class HostOrder {
  *   They get a socket that fails, which rejects them.
  * - After a server that closes a connection before it responds, such as a proxy in front of a stopped PostgreSQL, it
  *   connects again at once and without end. Here the attempts are delayed, and fail after the time-out.
- * - With several hosts, it connects in turn, also to those that did not serve a moment ago, and never gives up, so that
- *   calls wait for their deadlines. Here `onGiveUp` is called after the time-out.
+ * - Of several hosts in its options, it does not reject the first query of a connection that is lost. When it has connected
+ *   again, the query gets an empty result. So its options have one host, and the socket connects to the current server.
  */
 export class Sockets {
   readonly #timeoutMs: number;
-  readonly #hosts: HostOrder;
-  readonly #onGiveUp: () => void;
+  readonly #servers: ServerList | undefined;
   readonly #open = new Set<Socket>();
   #closed = false;
-  /** Since when no host has served; 0 if one does. */
-  #unservedSince = 0;
   // Attempts in a row that the server closed before it responded, and when the first one began.
   #unanswered = 0;
   #unansweredSince = 0;
 
   /** `timeoutMs`: time after which attempts fail; 0 for no limit. */
-  constructor(timeoutMs: number, hosts = new HostOrder(), onGiveUp = () => {}) {
-    this.#hosts = hosts;
-    this.#onGiveUp = onGiveUp;
+  constructor(timeoutMs: number, servers?: ServerList) {
+    this.#servers = servers;
     this.#timeoutMs = timeoutMs === 0 ? Number.POSITIVE_INFINITY : timeoutMs;
   }
 
   /** Opens a socket. The driver adds TLS itself. */
   readonly open = async ({ host: hosts, port: ports, path }: Target): Promise<Duplex> => {
-    const { at } = this.#hosts;
-    const [host = '', port = 0] = [hosts[at % hosts.length], ports[at % hosts.length]];
+    const server = this.#servers?.current;
+    const { host, port } = server ?? { host: hosts[0] ?? '', port: ports[0] ?? 0 };
     for (const socket of this.#open) if (socket.bytesRead > 0) this.#unanswered = 0;
     if (this.#unanswered === 0) this.#unansweredSince = performance.now();
     else if (performance.now() - this.#unansweredSince > this.#timeoutMs) {
@@ -76,7 +94,7 @@ export class Sockets {
     const socket = path === false ? connect({ host, port }) : connect({ path });
     socket.setKeepAlive(true, KEEPALIVE_MS);
     this.#open.add(socket);
-    if (hosts.length > 1) this.#watch(socket, at);
+    if (server !== undefined) this.#watch(socket, server);
     socket.once('close', (hasError) => {
       if (!hasError && socket.bytesRead === 0) this.#unanswered += 1;
     });
@@ -84,16 +102,11 @@ export class Sockets {
     return Object.assign(socket, { host, port });
   };
 
-  #watch(socket: Socket, at: number): void {
+  #watch(socket: Socket, server: Server): void {
     const openedAt = performance.now();
     socket.once('close', () => {
-      const now = performance.now();
-      if (socket.bytesRead > 0 && now - openedAt >= MIN_LIFETIME_MS) this.#unservedSince = 0;
-      else {
-        this.#hosts.skip(at);
-        if (this.#unservedSince === 0) this.#unservedSince = openedAt;
-        else if (now - this.#unservedSince > this.#timeoutMs) this.#onGiveUp();
-      }
+      const hasServed = socket.bytesRead > 0 && performance.now() - openedAt >= MIN_LIFETIME_MS;
+      if (!hasServed) this.#servers?.skip(server);
     });
   }
 

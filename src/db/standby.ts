@@ -5,7 +5,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { openPool } from './open-pool.ts';
 import type { ReconnectingPool } from './reconnecting-pool.ts';
-import { HostOrder } from './sockets.ts';
+import { ServerList } from './sockets.ts';
 import type { Pool } from './types.ts';
 import { Watchdog } from './watchdog.ts';
 
@@ -40,7 +40,7 @@ export class Standby {
   #pausedUntil = 0;
 
   constructor({ config, log, metrics, url, primary }: StandbyParts) {
-    const parts = { config, log, hosts: new HostOrder(), url };
+    const parts = { config, log, servers: new ServerList(url), url };
     const connections = Array.from({ length: config.db.standby?.connections ?? 1 }, () => openPool(parts, 1));
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
     this.#positions = openPool(parts, 1);
