@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { createRandom } from '../kit/random.ts';
+import { until } from '../kit/until.ts';
 import { attacksOn } from './attacks.ts';
 import { CallReport, fuzzCalls } from './calls.ts';
 import { attackOnce, createAttackedChannel, MEMORY_GROWTH } from './run.ts';
