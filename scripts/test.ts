@@ -52,8 +52,8 @@ const ALONE = [
 ];
 const FILES_PER_PROCESS = 8;
 const HAS_ROOT_HOOK = /^(before|after)/m;
-// The tests wait for about a third of their time.
-const FILES_PER_CORE = 1.5;
+// The tests wait for about half of their time.
+const FILES_PER_CORE = 2;
 const STOP_MS = 5_000;
 
 process.exitCode = await main(process.argv.slice(2));
@@ -81,19 +81,17 @@ async function main(wanted: readonly string[]): Promise<number> {
   console.error(`${services.summary}; ready in ${Date.now() - started} ms`);
   try {
     const concurrency = services.isolated ? Math.ceil(availableParallelism() * FILES_PER_CORE) : 1;
-    const code = await runFiles(files, services.env, concurrency, interrupted.promise);
-    if (code !== 0 || wanted.length > 0 || !services.isolated) return code;
-    console.error('repeating the tests that use Redis on a Redis Cluster:');
-    const again = files.filter((file) => ON_CLUSTER.some((part) => file.includes(part)));
-    const env = { ...services.env, TEST_REDIS_CLUSTER: 'true' };
-    return await runFiles(again, env, concurrency, interrupted.promise);
+    const isWhole = wanted.length === 0 && services.isolated;
+    const again = isWhole ? files.filter((file) => ON_CLUSTER.some((part) => file.includes(part))) : [];
+    const groups = [...groupsOf(files), ...groupsOf(again, 'cluster:')].sort(byLength);
+    return await runGroups(groups, services.env, concurrency, interrupted.promise);
   } finally {
     await services.close();
   }
 }
 
-async function runFiles(
-  files: readonly string[],
+async function runGroups(
+  groups: readonly string[],
   env: Readonly<Record<string, string>>,
   concurrency: number,
   interrupted: Promise<number>,
@@ -101,7 +99,7 @@ async function runFiles(
   // Temporary files of tests are removed with the run, even when it is killed.
   const scratch = scratchFolder('discuss-tests');
   const child = launch({
-    command: [process.execPath, 'test/kit/runner.ts', `${concurrency}`, ...groupsOf(files)],
+    command: [process.execPath, 'test/kit/runner.ts', `${concurrency}`, ...groups],
     orphanSignal: 'SIGKILL',
     // The modules of one file are those of the next.
     env: { NODE_COMPILE_CACHE: join('.dev', 'compile-cache'), ...process.env, ...env, TMPDIR: scratch.path },
@@ -118,7 +116,7 @@ async function runFiles(
  * The short files of a folder share a process: to start one with all modules costs as much CPU as most of these tests.
  * Files with hooks outside of a suite keep a process of their own, because such hooks would surround the others too.
  */
-function groupsOf(files: readonly string[]): string[] {
+function groupsOf(files: readonly string[], prefix = ''): string[] {
   const groups = new Map<string, string[]>();
   for (const file of files) {
     const isAlone = [...LONGEST, ...ALONE].some((part) => file.includes(part));
@@ -132,10 +130,12 @@ function groupsOf(files: readonly string[]): string[] {
       groups.set(file, group);
     }
   }
-  const inOrder = [...groups.values()].sort(
-    ([a = '', ...as], [b = '', ...bs]) => rank(a) - rank(b) || bs.length - as.length,
-  );
-  return inOrder.map((group) => group.join(','));
+  return [...groups.values()].map((group) => prefix + group.join());
+}
+
+/** The longest files first, then the largest groups. */
+function byLength(a: string, b: string): number {
+  return rank(a) - rank(b) || b.split(',').length - a.split(',').length;
 }
 
 function rank(file: string): number {

@@ -38,7 +38,7 @@ const MAX_KEPT_BYTES = 20_000_000;
 
 const READS_AT_ONCE = 24;
 // Four at a time with what is read for them, besides the responses that the client has not read yet.
-const MAX_READ_BYTES = MAX_UNREAD_BYTES + 50_000_000;
+const MAX_READ_BYTES = MAX_UNREAD_BYTES + 100_000_000;
 
 const BOMBS = 100;
 const BOMB = gzipSync(Buffer.alloc(67_108_864));
