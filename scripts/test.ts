@@ -52,8 +52,8 @@ const ALONE = [
 ];
 const FILES_PER_PROCESS = 8;
 const HAS_ROOT_HOOK = /^(before|after)/m;
-// The tests wait for about half of their time.
-const FILES_PER_CORE = 2;
+// The tests wait for about a third of their time.
+const FILES_PER_CORE = 1.5;
 const STOP_MS = 5_000;
 
 process.exitCode = await main(process.argv.slice(2));

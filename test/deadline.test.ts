@@ -4,15 +4,19 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type App, app } from './kit/app.ts';
+import { createRandom } from './kit/random.ts';
 import { until } from './kit/until.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
+const CONNECTIONS = 4;
 
 describe('a call that nobody waits for any more', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    // A job that reads the table would wait for its lock, too.
+    const withoutJobs = { RETENTION_INTERVAL_MS: '0', MAINTENANCE_INTERVAL_MS: '0' };
+    the = await app({ DATABASE_CONNECTIONS: `${CONNECTIONS}`, ...withoutJobs });
   });
   after(() => the.close());
 
@@ -79,6 +83,24 @@ describe('a call that nobody waits for any more', () => {
       await call;
     });
   }
+
+  it('leaves no connection to PostgreSQL in use when clients leave at any moment', async () => {
+    const random = createRandom(20_261_127);
+    console.log(`# seed ${random.seed}`);
+    const client = the.client(ChannelService, ana);
+    const callers = Array.from({ length: 8 }, async () => {
+      for (let calls = 0; calls < 60; calls += 1) {
+        const leaving = new AbortController();
+        const left = client.listChannels({}, { signal: leaving.signal }).catch(() => {});
+        await new Promise((resolve) => setTimeout(resolve, random.below(8)));
+        leaving.abort();
+        await left;
+      }
+    });
+    await Promise.all(callers);
+    // More than there are connections.
+    await Promise.all(Array.from({ length: 2 * CONNECTIONS }, () => client.listChannels({})));
+  });
 
   it('starts a stream when its timeout is longer than one of PostgreSQL can be', async () => {
     const abort = new AbortController();

@@ -158,7 +158,7 @@ export class Database {
     settings.execute();
     const query = statement(sql).execute();
     const commit = sql`commit`.execute();
-    const stopCancelling = cancelOnAbort(query, scope.signal);
+    const stopCancelling = cancelOnAbort(settings, query, scope.signal);
     const steps = await Promise.allSettled([begin, settings, query, commit]);
     await stopCancelling();
     for (const step of steps) if (step.status === 'rejected') throw step.reason;
@@ -204,11 +204,27 @@ export function isAboutOneItem(error: unknown): boolean {
   return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
 }
 
-/** Cancels the query when the signal aborts; the returned function waits for the cancellation to complete. */
-function cancelOnAbort(query: { cancel(): void }, signal: AbortSignal): () => Promise<void> {
-  let cancelled: Promise<void> | undefined;
+/**
+ * Cancels the query when the signal aborts; the returned function waits for the cancellation to complete. Not before the query
+ * sent before it has settled: of a query that the driver still counts as waiting, a cancellation is sent, and its result
+ * taken for that of the next one, so that it never settles.
+ */
+function cancelOnAbort(
+  previous: PromiseLike<unknown>,
+  query: PromiseLike<unknown> & { cancel(): void },
+  signal: AbortSignal,
+): () => Promise<void> {
+  let isSettled = false;
+  let cancelled: Promise<unknown> | undefined;
+  const settle = () => {
+    isSettled = true;
+  };
+  query.then(settle, settle);
+  const cancel = () => (isSettled ? undefined : query.cancel());
   const onAbort = () => {
-    cancelled = Promise.resolve(query.cancel()).catch(() => {});
+    cancelled = Promise.resolve(previous)
+      .then(cancel)
+      .catch(() => {});
   };
   signal.addEventListener('abort', onAbort, { once: true });
   return async () => {
