@@ -156,7 +156,8 @@ describe('objects of removed files', () => {
     const { key, messageId } = await send();
     storage.proxy.mode = 'down';
     await messages().deleteMessage({ channelId, messageId });
-    await until(async () => (await the.owner`select from object_deletions where attempts > 0`).length === 1);
+    const tried = () => the.owner`select from object_deletions where s3_key = ${key} and attempts > 0`;
+    await until(async () => (await tried()).length === 1, 'an attempt to delete it');
     storage.proxy.mode = 'pass';
     assert.ok(await exists(key));
     await the.owner`update object_deletions set due_at = 0`;
