@@ -20,6 +20,8 @@ const ana: As = { userId: 1n, tenantId: 1n };
 const operator: As = { userId: 7n, tenantId: 0n, roles: ['discuss.admin'] };
 const [oldKey, newKey] = ['old', 'new'].map((id) => `${id}=${randomBytes(32).toString('base64')}`);
 const [OLD_FIRST, NEW_FIRST, NO_KEY, ONLY_NEW] = [0, 1, 2, 3];
+// Of each writer: all messages of the channel fit in a page of 100.
+const MAX_SENT = 40;
 
 describe('a rotation of keys', () => {
   let the: App;
@@ -119,7 +121,7 @@ describe('a rotation of keys', () => {
     let busy = true;
     const sent: string[] = [];
     const writers = [OLD_FIRST, NEW_FIRST].map(async (instance) => {
-      for (let index = 0; busy || index < 5; index += 1) {
+      for (let index = 0; index < MAX_SENT && (busy || index < 5); index += 1) {
         const text = `tin ${instance} ${index}`;
         const { id } = await send(channelId, text, {}, instance);
         sent.push(text);
