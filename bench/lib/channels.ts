@@ -1,6 +1,8 @@
 import type { Pool } from '../../src/db/types.ts';
 import { TENANT } from './stack.ts';
 
+const ROOM_MEMBERS = 10;
+
 /** A channel and the members that take part. */
 export type Channel = { readonly id: bigint; readonly members: readonly bigint[] };
 
@@ -20,6 +22,13 @@ export async function createChannels(
   await addMembers(sql, channels, tenantId);
   await sql`vacuum analyze`;
   return channels;
+}
+
+/** Members of rooms of ten: each of the users 1 to `users` is in about as many. */
+export function roomMembers(rooms: number, users: number): bigint[][] {
+  return Array.from({ length: rooms }, (_, room) =>
+    Array.from({ length: ROOM_MEMBERS }, (_, place) => BigInt(((room + 7 * place) % users) + 1)),
+  );
 }
 
 async function addMembers(sql: Pool, channels: readonly Channel[], tenantId: bigint): Promise<void> {

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto';
 import { ChannelService, EnableEncryptionRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type Benchmark, ratioAtLeast, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
-import { type Channel, createChannels, users } from '../lib/channels.ts';
+import { type Channel, createChannels, roomMembers, users } from '../lib/channels.ts';
 import { measureCpu } from '../lib/cpu.ts';
 import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
 import { callsPerSecond } from '../lib/load.ts';
@@ -11,7 +11,6 @@ import { type Stack, TENANT } from '../lib/stack.ts';
 
 const CALLERS = 64;
 const CHANNELS = 100;
-const MEMBERS = 10;
 const WARM_UP_MS = 1_500;
 const RUN_MS = 3_000;
 
@@ -29,11 +28,8 @@ export const sendEncryptedVsPlain: Benchmark = {
 
 async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
-  const members = Array.from({ length: 2 * CHANNELS }, (_, channel) =>
-    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
-  );
   const owner = database.owner(1);
-  const channels = await createChannels(owner, members);
+  const channels = await createChannels(owner, roomMembers(2 * CHANNELS, CALLERS));
   await owner`update channel_members set role = 'OWNER'`;
   await using service = await stack.service(database, {
     ENCRYPTION_KEYS: `bench=${randomBytes(32).toString('base64')}`,

@@ -3,7 +3,7 @@ import { fromBinary } from '@bufbuild/protobuf';
 import { SendMessagesResponseSchema } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
 import { type Caller, createCallers } from '../lib/callers.ts';
-import { createChannels, users } from '../lib/channels.ts';
+import { createChannels, roomMembers, users } from '../lib/channels.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { callsPerSecond } from '../lib/load.ts';
 import { compare, type Measurement, toMeasurement } from '../lib/measure.ts';
@@ -14,7 +14,6 @@ const CALLERS = 64;
 const STREAMS = 4;
 const IN_FLIGHT = 64;
 const CHANNELS = 200;
-const MEMBERS = 10;
 const RUN_MS = 3_000;
 // Decoding every response would measure the client.
 const CHECKED_EVERY = 100;
@@ -34,10 +33,7 @@ export const sendStream: Benchmark = {
 
 async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
-  const members = Array.from({ length: CHANNELS }, (_, channel) =>
-    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
-  );
-  const channels = await createChannels(database.owner(1), members);
+  const channels = await createChannels(database.owner(1), roomMembers(CHANNELS, CALLERS));
   const callerAt = await createCallers(stack, channels, users(CALLERS), CALLERS);
   await using service = await stack.service(database);
   using client = new GrpcClient((await service.call('addresses')).grpc);

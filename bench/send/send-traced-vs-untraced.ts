@@ -2,7 +2,7 @@ import { createServer } from 'node:http';
 import { listen } from '../../src/telemetry/address.ts';
 import { type Benchmark, ratioAtLeast, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
-import { createChannels, users } from '../lib/channels.ts';
+import { createChannels, roomMembers, users } from '../lib/channels.ts';
 import { measureCpu } from '../lib/cpu.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { callsPerSecond } from '../lib/load.ts';
@@ -11,7 +11,6 @@ import type { Stack } from '../lib/stack.ts';
 
 const CALLERS = 64;
 const CHANNELS = 200;
-const MEMBERS = 10;
 const WARM_UP_MS = 1_500;
 const RUN_MS = 3_000;
 
@@ -29,10 +28,7 @@ export const sendTracedVsUntraced: Benchmark = {
 
 async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
-  const members = Array.from({ length: CHANNELS }, (_, channel) =>
-    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
-  );
-  const channels = await createChannels(database.owner(1), members);
+  const channels = await createChannels(database.owner(1), roomMembers(CHANNELS, CALLERS));
   const callerAt = await createCallers(stack, channels, users(CALLERS), CALLERS);
 
   await using open = new AsyncDisposableStack();

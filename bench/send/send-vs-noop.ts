@@ -1,6 +1,6 @@
 import { type Benchmark, ratioAtLeast, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
-import { createChannels, users } from '../lib/channels.ts';
+import { createChannels, roomMembers, users } from '../lib/channels.ts';
 import { measureCpu } from '../lib/cpu.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { callsPerSecond } from '../lib/load.ts';
@@ -9,7 +9,6 @@ import type { Stack } from '../lib/stack.ts';
 
 const CALLERS = 64;
 const CHANNELS = 200;
-const MEMBERS = 10;
 const WARM_UP_MS = 1_500;
 const RUN_MS = 3_000;
 
@@ -28,10 +27,7 @@ export const sendVsNoop: Benchmark = {
 async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
   // Every caller is in about 31 of the channels.
-  const members = Array.from({ length: CHANNELS }, (_, channel) =>
-    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
-  );
-  const channels = await createChannels(database.owner(1), members);
+  const channels = await createChannels(database.owner(1), roomMembers(CHANNELS, CALLERS));
   const callerAt = await createCallers(stack, channels, users(CALLERS), CALLERS);
   await using service = await stack.service(database);
   using client = new GrpcClient((await service.call('addresses')).grpc);

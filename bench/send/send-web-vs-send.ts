@@ -1,15 +1,14 @@
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { type Caller, createCallers } from '../lib/callers.ts';
-import { createChannels, users } from '../lib/channels.ts';
+import { createChannels, roomMembers, users } from '../lib/channels.ts';
+import { measureCpu } from '../lib/cpu.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
-import { callsPerSecond } from '../lib/load.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
 import type { Stack } from '../lib/stack.ts';
 import { Http1Client, Http2Client } from '../lib/web-client.ts';
 
 const CALLERS = 64;
 const CHANNELS = 200;
-const MEMBERS = 10;
 const WARM_UP_MS = 1_500;
 const RUN_MS = 3_000;
 
@@ -29,10 +28,7 @@ export const sendWebVsSend: Benchmark = {
 
 async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();
-  const members = Array.from({ length: CHANNELS }, (_, channel) =>
-    Array.from({ length: MEMBERS }, (_, place) => BigInt(((channel + 7 * place) % CALLERS) + 1)),
-  );
-  const channels = await createChannels(database.owner(1), members);
+  const channels = await createChannels(database.owner(1), roomMembers(CHANNELS, CALLERS));
   const callerAt = await createCallers(stack, channels, users(CALLERS), CALLERS);
   await using service = await stack.service(database);
   const { grpc, web } = await service.call('addresses');
@@ -41,11 +37,9 @@ async function run(stack: Stack): Promise<Measurement[]> {
   using http2 = new Http2Client(web);
 
   const cpuPerCall = async (ms: number, send: Send) => {
-    const before = await service.call('cpu');
-    const began = performance.now();
-    const perSecond = await callsPerSecond(CALLERS, ms, (index) => send(index, callerAt(index)));
-    const calls = (perSecond * (performance.now() - began)) / 1_000;
-    return ((await service.call('cpu')) - before) / calls;
+    const cpu: number[] = [];
+    await measureCpu(service, cpu, CALLERS, ms, (index) => send(index, callerAt(index)));
+    return cpu[0] ?? 0;
   };
   const overMesh: Send = (index, caller) => mesh.send(index, caller);
   const overHttp1: Send = (index, caller) => http1.send(index, caller);
