@@ -7499,14 +7499,7 @@ BEGIN ATOMIC
              WHEN ((retention_bounds._age_ms IS NULL) OR COALESCE(bool_or((r.days = 0)), false)) THEN NULL::bigint
              ELSE GREATEST(retention_bounds._age_ms, (max(r.days) * (86400000)::bigint))
          END AS "greatest"
-    FROM ( SELECT
-                 CASE retention_bounds._kind
-                     WHEN 'deleted'::text THEN r_1.deleted_days
-                     WHEN 'activity'::text THEN r_1.activity_days
-                     WHEN 'export'::text THEN r_1.export_days
-                     WHEN 'log'::text THEN r_1.log_days
-                     ELSE r_1.inactive_days
-                 END AS days
+    FROM ( SELECT rule_days(r_1.*, retention_bounds._kind) AS days
             FROM retention_rules r_1) r;
 END;
 revoke all on function retention_bounds(text,bigint) from public;
@@ -7524,24 +7517,10 @@ BEGIN ATOMIC
              WHEN (COALESCE(c.days, t.days) IS NULL) THEN retention_cutoff._age_ms
              ELSE (NULLIF(COALESCE(c.days, t.days), 0) * (86400000)::bigint)
          END)
-    FROM (( SELECT ( SELECT
-                         CASE retention_cutoff._kind
-                             WHEN 'deleted'::text THEN r.deleted_days
-                             WHEN 'activity'::text THEN r.activity_days
-                             WHEN 'export'::text THEN r.export_days
-                             WHEN 'log'::text THEN r.log_days
-                             ELSE r.inactive_days
-                         END AS inactive_days
+    FROM (( SELECT ( SELECT rule_days(r.*, retention_cutoff._kind) AS rule_days
                     FROM retention_rules r
                    WHERE ((r.tenant_id = retention_cutoff._tenant_id) AND (r.channel_id = 0))) AS days) t
-      CROSS JOIN ( SELECT ( SELECT
-                         CASE retention_cutoff._kind
-                             WHEN 'deleted'::text THEN r.deleted_days
-                             WHEN 'activity'::text THEN r.activity_days
-                             WHEN 'export'::text THEN r.export_days
-                             WHEN 'log'::text THEN r.log_days
-                             ELSE r.inactive_days
-                         END AS inactive_days
+      CROSS JOIN ( SELECT ( SELECT rule_days(r.*, retention_cutoff._kind) AS rule_days
                     FROM retention_rules r
                    WHERE ((r.tenant_id = retention_cutoff._tenant_id) AND (r.channel_id = retention_cutoff._channel_id) AND (retention_cutoff._channel_id > 0))) AS days) c);
 END;
@@ -7581,6 +7560,24 @@ alter function rewrap_channel_key(bigint,bytea,text,bytea) owner to discuss_syst
 revoke all on function rewrap_channel_key(bigint,bytea,text,bytea) from public;
 grant execute on function rewrap_channel_key(bigint,bytea,text,bytea) to discuss_service;
 comment on function rewrap_channel_key(bigint,bytea,text,bytea) is 'Stores a data key as encrypted with another key. False if it has changed since it was read.';
+
+CREATE OR REPLACE FUNCTION public.rule_days(_rule retention_rules, _kind text)
+ RETURNS integer
+ LANGUAGE sql
+ IMMUTABLE
+BEGIN ATOMIC
+ SELECT
+         CASE _kind
+             WHEN 'deleted'::text THEN (_rule).deleted_days
+             WHEN 'activity'::text THEN (_rule).activity_days
+             WHEN 'export'::text THEN (_rule).export_days
+             WHEN 'log'::text THEN (_rule).log_days
+             ELSE (_rule).inactive_days
+         END AS inactive_days;
+END;
+revoke all on function rule_days(retention_rules,text) from public;
+grant execute on function rule_days(retention_rules,text) to discuss_system;
+comment on function rule_days(retention_rules,text) is 'The period of a rule for a kind of data: deleted, activity, inactive, export or log. 0: never; null: the rule states none.';
 
 CREATE OR REPLACE FUNCTION public.schema_version()
  RETURNS TABLE(version text, oldest_build text)

@@ -9,13 +9,7 @@ begin atomic
       else greatest(_age_ms, max(r.days) * 86400000::bigint)
     end
   from (
-    select case _kind
-      when 'deleted' then r.deleted_days
-      when 'activity' then r.activity_days
-      when 'export' then r.export_days
-      when 'log' then r.log_days
-      else r.inactive_days
-    end as days
+    select rule_days(r, _kind) as days
     from retention_rules r
   ) as r;
 end;

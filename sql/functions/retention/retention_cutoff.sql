@@ -10,26 +10,14 @@ begin atomic
     end
   from (
     select (
-      select case _kind
-        when 'deleted' then r.deleted_days
-        when 'activity' then r.activity_days
-        when 'export' then r.export_days
-        when 'log' then r.log_days
-        else r.inactive_days
-      end
+      select rule_days(r, _kind)
       from retention_rules r
       where r.tenant_id = _tenant_id and r.channel_id = 0
     ) as days
   ) as t
   cross join (
     select (
-      select case _kind
-        when 'deleted' then r.deleted_days
-        when 'activity' then r.activity_days
-        when 'export' then r.export_days
-        when 'log' then r.log_days
-        else r.inactive_days
-      end
+      select rule_days(r, _kind)
       from retention_rules r
       where r.tenant_id = _tenant_id and r.channel_id = _channel_id and _channel_id > 0
     ) as days
