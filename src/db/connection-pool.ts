@@ -14,6 +14,7 @@ export class ConnectionPool {
   readonly #waiting: FairQueue<Waiter<ReconnectingPool>>;
   readonly #maxWaiting: number;
   readonly #metrics: Metrics;
+  #counted = 0;
 
   constructor(connections: readonly ReconnectingPool[], maxWaiting: number, metrics: Metrics) {
     this.#all = connections;
@@ -70,7 +71,9 @@ export class ConnectionPool {
     next.start(connection);
   }
 
+  // The pools of the primary and of a standby share the gauge.
   #count(): void {
-    this.#metrics.databaseWaiting.set(this.#waiting.size);
+    this.#metrics.databaseWaiting.inc(this.#waiting.size - this.#counted);
+    this.#counted = this.#waiting.size;
   }
 }

@@ -1,5 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import type { Logger } from 'pino';
+import postgres from 'postgres';
 import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { ConnectionPool } from './connection-pool.ts';
@@ -14,6 +15,10 @@ const MAX_WAIT_MS = 50;
 const CHECK_MS = 3;
 // After a failure or a late standby, the time for which it is not used.
 const PAUSE_MS = 1_000;
+
+// Classes of errors that the statement does not cause: connections, read-only transactions, conflicts with the recovery,
+// resources, locks, cancellations and a shutdown. Others would occur on the primary, too.
+const OF_SERVER = /^(08|25|40|53|55|57|58|XX)/;
 
 type StandbyParts = {
   readonly config: Config;
@@ -68,8 +73,7 @@ export class Standby {
       return result;
     } catch (error) {
       signal.throwIfAborted();
-      // For example a conflict with the recovery, or a lost connection. An error of the statement itself occurs on the
-      // primary too.
+      if (error instanceof postgres.PostgresError && !OF_SERVER.test(error.code)) throw error;
       this.#pausedUntil = Date.now() + PAUSE_MS;
       this.#log.warn({ err: error }, 'a read of the standby failed; the primary is used');
       return this.#count('failed');
