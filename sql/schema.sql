@@ -2283,7 +2283,6 @@ CREATE OR REPLACE FUNCTION public.database_epoch()
  RETURNS text
  LANGUAGE sql
  STABLE PARALLEL SAFE
- SET search_path TO 'public', 'pg_temp'
 RETURN (hashtextextended((((((current_database())::text || ' '::text) || ('channels'::regclass)::oid) || ' '::text) || EXTRACT(epoch FROM pg_postmaster_start_time())), (0)::bigint))::text;
 revoke all on function database_epoch() from public;
 grant execute on function database_epoch() to discuss_service;
@@ -8236,8 +8235,8 @@ comment on function settle_unread(integer) is 'Stores the exact unread count in 
 CREATE OR REPLACE FUNCTION public.shorten_reactions(_reactions jsonb)
  RETURNS text
  LANGUAGE sql
- IMMUTABLE PARALLEL SAFE STRICT
-RETURN CASE WHEN (NOT (_reactions @? '$[*]."users"[20]'::jsonpath)) THEN (_reactions)::text ELSE (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(shorten_reactions._reactions) WITH ORDINALITY t(reaction, nth)) END;
+ IMMUTABLE PARALLEL SAFE
+RETURN CASE WHEN (_reactions @? '$[*]."users"[20]'::jsonpath) THEN truncate_reactions(_reactions) ELSE (_reactions)::text END;
 comment on function shorten_reactions(jsonb) is 'Reactions as JSON text, with the first 20 users of each emoji; count is the number of users where there are more.';
 
 CREATE OR REPLACE FUNCTION public.standby_lag()
@@ -8437,6 +8436,13 @@ BEGIN ATOMIC
    WHERE ((r.parent_id = thread_unread._root_id) AND (r.id > thread_unread._read_reply_id) AND (r.sender_id <> thread_unread._user_id) AND (r.created_at >= thread_unread._since) AND (NOT r.is_deleted));
 END;
 comment on function thread_unread(bigint,bigint,bigint,bigint) is 'The exact unread count of a thread: replies after the marker, without own and deleted ones, and without those from before _since, when the user last joined the channel.';
+
+CREATE OR REPLACE FUNCTION public.truncate_reactions(_reactions jsonb)
+ RETURNS text
+ LANGUAGE sql
+ IMMUTABLE PARALLEL SAFE
+RETURN (SELECT (jsonb_agg(CASE WHEN (jsonb_array_length((t.reaction -> 'users'::text)) <= 20) THEN t.reaction ELSE jsonb_build_object('emoji', (t.reaction -> 'emoji'::text), 'users', jsonb_path_query_array((t.reaction -> 'users'::text), '$[0 to 19]'::jsonpath), 'count', jsonb_array_length((t.reaction -> 'users'::text))) END ORDER BY t.nth))::text AS jsonb_agg FROM jsonb_array_elements(truncate_reactions._reactions) WITH ORDINALITY t(reaction, nth));
+comment on function truncate_reactions(jsonb) is 'Reactions of which one has more than 20 users, for shorten_reactions().';
 
 CREATE OR REPLACE FUNCTION public.update_channel_name()
  RETURNS trigger

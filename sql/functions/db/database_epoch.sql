@@ -1,7 +1,8 @@
+-- Without `set search_path`, which its parsed body does not need, PostgreSQL inlines this function: calling it took 115 µs of a
+-- page's statement.
 -- Restoring a backup repeats versions and sequence numbers. It requires a restart of the server or new tables.
 create or replace function database_epoch() returns text
 language sql stable parallel safe
-set search_path = public, pg_temp
 return hashtextextended(
   current_database() || ' ' || 'channels'::regclass::oid || ' ' || extract(epoch from pg_postmaster_start_time()), 0
 )::text;
