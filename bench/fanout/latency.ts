@@ -1,5 +1,5 @@
 import type { Pool } from '../../src/db/types.ts';
-import type { Benchmark } from '../lib/benchmark.ts';
+import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { Child } from '../lib/child.ts';
 import { authorization, EncodedMessage, GrpcClient } from '../lib/grpc-client.ts';
@@ -21,7 +21,13 @@ type Percentiles = { readonly p50: number; readonly p99: number };
  * Time from the start of a send to its delivery to 50 subscribers, half of them on each edge, at 200 messages a second;
  * over the time to insert and commit one bare row in the same database at the same rate.
  */
-export const latency: Benchmark = { name: 'latency', subject: 'fanout', isHeadline: true, goals: {}, run };
+export const latency: Benchmark = {
+  name: 'latency',
+  subject: 'fanout',
+  isHeadline: true,
+  goals: { latency_p50: ratioAtMost(3), latency_p99: ratioAtMost(3) },
+  run,
+};
 
 async function run(stack: Stack): Promise<Measurement[]> {
   await using database = await stack.database();

@@ -1,4 +1,4 @@
-import { type Benchmark, valueAtMost } from '../lib/benchmark.ts';
+import { type Benchmark, ratioAtMost, valueAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
 import { Child } from '../lib/child.ts';
 import { authorization, EncodedMessage, GrpcClient } from '../lib/grpc-client.ts';
@@ -27,7 +27,7 @@ export const tenThousandStreams: Benchmark = {
   name: NAME,
   subject: 'fanout',
   isHeadline: false,
-  goals: { [`${NAME}_memory`]: valueAtMost(25) },
+  goals: { [`${NAME}_memory`]: valueAtMost(25), [`${NAME}_p99`]: ratioAtMost(1.5) },
   run,
 };
 

@@ -21,9 +21,9 @@ export const historyPage: Benchmark = {
   subject: 'read',
   isHeadline: true,
   goals: {
-    history_page_newest: ratioAtMost(4),
-    history_page_newest_uncached: ratioAtMost(4),
-    history_page_middle: ratioAtMost(4),
+    history_page_newest: ratioAtMost(2.5),
+    history_page_newest_uncached: ratioAtMost(2.5),
+    history_page_middle: ratioAtMost(2.5),
   },
   run,
 };

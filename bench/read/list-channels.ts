@@ -24,7 +24,7 @@ export const listChannels: Benchmark = {
   name: 'list_channels',
   subject: 'read',
   isHeadline: true,
-  goals: { list_channels_p50: ratioAtMost(3), list_channels_statements: valueAtMost(1) },
+  goals: { list_channels_p50: ratioAtMost(2.5), list_channels_statements: valueAtMost(1) },
   run,
 };
 

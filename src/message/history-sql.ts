@@ -54,37 +54,49 @@ export function listHistory(
   `;
 }
 
+/** The version of a channel's messages. No row when the caller does not see the channel. */
+export function findVersion(sql: Sql, caller: Caller, channelId: bigint): PendingQuery<Version[]> {
+  return sql<Version[]>`
+    select c.event_seq as head_seq, ${versionColumn(sql)} as version
+    from channels c
+    ${joinReader(sql, caller)}
+    where c.id = ${channelId}
+      and c.tenant_id = ${caller.tenantId}
+      and c.deleted_at is null
+  `;
+}
+
 export type NewestRow = Version & (MessageRow | { readonly id: null });
 
 /**
- * The newest messages of a channel, oldest first, unless its version is `known`. No row when the caller does not see
- * the channel, one row without message when there is none or the version is known.
+ * The newest messages of a channel, oldest first. No row when the caller does not see the channel, one row without message
+ * when there is none.
  */
 export function listNewest(
   sql: Sql,
   caller: Caller,
   channelId: bigint,
   limit: number,
-  known: Version | undefined,
 ): PendingQuery<NewestRow[]> {
   const { tenantId } = caller;
   return sql<NewestRow[]>`
     select c.event_seq as head_seq, state.version, page.*
     from channels c
     ${joinReader(sql, caller)}
-    cross join lateral (
-      select c.event_seq || '.' || c.unread_version || '.' || database_epoch() as version
-      offset 0
-    ) as state
+    cross join lateral (select ${versionColumn(sql)} as version offset 0) as state
     left join lateral (
       select ${messageColumns(sql)}
-      from ${firstMessages(sql, sql`where m.channel_id = c.id and m.tenant_id = ${tenantId} and state.version != ${known?.version ?? ''}`, sql`m.id desc`, limit)} as m
+      from ${firstMessages(sql, sql`where m.channel_id = c.id and m.tenant_id = ${tenantId}`, sql`m.id desc`, limit)} as m
     ) as page on true
     where c.id = ${channelId}
       and c.tenant_id = ${tenantId}
       and c.deleted_at is null
     order by page.id
   `;
+}
+
+function versionColumn(sql: Sql) {
+  return sql`c.event_seq || '.' || c.unread_version || '.' || database_epoch()`;
 }
 
 /**

@@ -8,7 +8,7 @@ import { errors } from '../rpc/errors.ts';
 import { fromPageToken, toPageToken } from '../rpc/page-token.ts';
 import { countAround } from '../rpc/response-size.ts';
 import { CACHED_MESSAGES, type MessageCache, type Newest, type Version } from './cache.ts';
-import { type HistoryRow, listHistory, listNewest, type NewestRow } from './history-sql.ts';
+import { findVersion, type HistoryRow, listHistory, listNewest, type NewestRow } from './history-sql.ts';
 import type { MessageRow } from './sql.ts';
 import { toMessage } from './view.ts';
 
@@ -78,38 +78,51 @@ async function readHistory(deps: HistoryDeps, call: Call, channelId: bigint, pag
   return toHistory(rows, page, first.headSeq);
 }
 
-async function readNewest(
-  { db, messageCache, metrics }: HistoryDeps,
-  call: Call,
-  channelId: bigint,
-  page: Page,
-) {
-  const cached = await messageCache.find(channelId, page.size);
-  const rows = await db.run(call, (sql) => listNewest(sql, call.caller, channelId, page.older, cached));
+async function readNewest(deps: HistoryDeps, call: Call, channelId: bigint, page: Page) {
+  const { db, messageCache, metrics } = deps;
+  const cached = await readCached(deps, call, channelId, page.size);
+  if (cached !== undefined) {
+    metrics.cacheReads.inc({ cache: 'messages', result: 'hit' });
+    return toNewestPage(page, cached);
+  }
+  const rows = await db.run(call, (sql) => listNewest(sql, call.caller, channelId, page.older));
   const [first] = rows;
   if (first === undefined) throw errors.channelNotFound();
-  if (cached?.version === first.version) {
-    metrics.cacheReads.inc({ cache: 'messages', result: 'hit' });
-    const hasOlder = cached.hasOlder || cached.messages.length > page.size;
-    const older = cached.messages.slice(-page.size);
-    return toResponse(page, { older, newer: [], hasOlder, hasNewer: false }, first.headSeq);
-  }
   metrics.cacheReads.inc({ cache: 'messages', result: 'miss' });
-  // Otherwise following reads would fetch and parse the stale page, too.
-  if (cached !== undefined) messageCache.forget(channelId, first.headSeq);
   const newest = toNewest(first, rows, page.size);
   if (messageCache.isWorthKeeping(channelId, newest))
     messageCache.keep(channelId, newest.hasOlder ? await readToKeep(db, call, channelId, newest) : newest);
-  const { messages: older, hasOlder } = newest;
-  return toResponse(page, { older, newer: [], hasOlder, hasNewer: false }, first.headSeq);
+  return toNewestPage(page, newest);
+}
+
+/**
+ * The cached messages, if the channel still has their version. A statement that also returned the messages of another
+ * version would take twice the time where they are not needed, 380 instead of 200 µs of CPU.
+ */
+async function readCached({ db, messageCache }: HistoryDeps, call: Call, channelId: bigint, size: number) {
+  const cached = await messageCache.find(channelId, size);
+  if (cached === undefined) return undefined;
+  const [current] = await db.run(call, (sql) => findVersion(sql, call.caller, channelId));
+  if (current === undefined) throw errors.channelNotFound();
+  if (cached.version === current.version) return { ...cached, headSeq: current.headSeq };
+  // Otherwise following reads would fetch and parse the stale page, too.
+  messageCache.forget(channelId, current.headSeq);
+  return undefined;
+}
+
+function toNewestPage(page: Page, { messages, headSeq, ...newest }: Newest) {
+  const hasOlder = newest.hasOlder || messages.length > page.size;
+  return toResponse(
+    page,
+    { older: messages.slice(-page.size), newer: [], hasOlder, hasNewer: false },
+    headSeq,
+  );
 }
 
 /** As many messages as the cache holds, whatever the size of the page that was requested. */
 async function readToKeep(db: Deps['db'], call: Call, channelId: bigint, page: Newest): Promise<Newest> {
   if (page.messages.length >= CACHED_MESSAGES) return page;
-  const rows = await db.run(call, (sql) =>
-    listNewest(sql, call.caller, channelId, CACHED_MESSAGES + 1, undefined),
-  );
+  const rows = await db.run(call, (sql) => listNewest(sql, call.caller, channelId, CACHED_MESSAGES + 1));
   return rows[0] === undefined ? page : toNewest(rows[0], rows, CACHED_MESSAGES);
 }
 
