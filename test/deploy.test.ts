@@ -42,6 +42,13 @@ function list(value: unknown): unknown[] {
   return value;
 }
 
+/** Paths of fields that are null, such as the second half of a text with a comma in `{ summary: a, b }`. */
+function emptyFields(value: unknown, path = ''): string[] {
+  if (value === null) return [path];
+  if (!isFields(value)) return [];
+  return Object.entries(value).flatMap(([key, inner]) => emptyFields(inner, `${path}.${key}`));
+}
+
 function ofKind(kind: string): unknown {
   const found = globSync(`${FOLDER}/*.yaml`)
     .flatMap(read)
@@ -59,6 +66,18 @@ describe('deploy/kubernetes', () => {
       const files = globSync(`${folder}/*.yaml`).filter((file) => !file.endsWith('/kustomization.yaml'));
       const resources = list(at(kustomization, 'resources')).map((name) => `${folder}/${name}`);
       assert.deepEqual(resources.sort(), files.sort());
+    }
+  });
+
+  it('means the same in all versions of YAML, and has no field without a value', () => {
+    for (const file of globSync(`${FOLDER}/**/*.yaml`)) {
+      const older = parseAllDocuments(readFileSync(file, 'utf8'), { version: '1.1' });
+      assert.deepEqual(
+        older.map((document) => document.toJS()),
+        read(file),
+        file,
+      );
+      assert.deepEqual(emptyFields(read(file)), [], file);
     }
   });
 
