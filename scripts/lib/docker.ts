@@ -1,10 +1,13 @@
 import { existsSync } from 'node:fs';
+import { text } from 'node:stream/consumers';
 
 /** The images of a Docker engine, by name. */
 export type Images = {
   exists(image: string): Promise<boolean>;
   pull(image: string): Promise<void>;
 };
+
+type Engine = { pull(image: string): Promise<NodeJS.ReadableStream> };
 
 // Removes the containers of a run that was killed. The default of the package, which does not export it.
 export const REAPER_IMAGE = 'testcontainers/ryuk:0.14.0';
@@ -24,13 +27,24 @@ export async function isDockerAvailable(): Promise<boolean> {
 /** Makes sure that the engine has the image. Without that of the reaper, containers are started without it. */
 export async function prepareContainer(image: string, log: (line: string) => void): Promise<void> {
   const { getContainerRuntimeClient, ImageName } = await import('testcontainers');
-  const { image: client } = await getContainerRuntimeClient();
+  const { image: client, container } = await getContainerRuntimeClient();
   const images: Images = {
     exists: (name) => client.exists(ImageName.fromString(name)),
-    pull: (name) => client.pull(ImageName.fromString(name)),
+    async pull(name) {
+      await client.pull(ImageName.fromString(name));
+      // The package ignores the errors that an engine reports while it fetches.
+      if (!(await images.exists(name))) await fetchAgain(container.dockerode, name);
+    },
   };
   await requireImage(images, image);
   await prepareReaper(images, process.env, log);
+}
+
+/** Fetches an image and fails with the error that the engine reports in its progress. */
+async function fetchAgain(engine: Engine, image: string): Promise<void> {
+  const progress = await text(await engine.pull(image));
+  const [, problem] = /"error":\s*"((?:[^"\\]|\\.)*)"/.exec(progress) ?? [];
+  if (problem !== undefined) throw new Error(problem.replaceAll('\\"', '"'));
 }
 
 /** Fails with an error that names the image, which those of the engine do not always do. */
