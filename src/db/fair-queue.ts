@@ -16,6 +16,11 @@ export class FairQueue<T> {
     return this.#size;
   }
 
+  /** Whether work of the tenant is waiting. */
+  has(tenantId: bigint): boolean {
+    return this.#tenants.has(tenantId);
+  }
+
   /** Returns the work that was dropped: the given work, the newest of the tenant with the most, or undefined. */
   push(tenantId: bigint, work: T): T | undefined {
     const victim = this.#size < this.#limit ? undefined : this.#longest(tenantId);

@@ -41,6 +41,16 @@ describe('Pacer', () => {
     assert.deepEqual(entered.slice(-50), Array(50).fill(1n));
   });
 
+  it('lets the first call of a tenant in a turn enter at once, while those of another wait', async () => {
+    const pacer = new Pacer(new TenantMix(), 20_000);
+    const entered = enterAll(pacer, [1n, ...Array(400).fill(2n)]);
+    await nextTurn();
+    const before = entered.length;
+    assert.deepEqual(enterAll(pacer, [3n, 3n]), [3n]);
+    assert.equal(entered.length, before);
+    assert.ok(before < 100, `${before}`);
+  });
+
   it('lets all calls enter within some turns, however many wait', async () => {
     const entered = enterAll(new Pacer(new TenantMix(), 20_000), [2n, ...Array(10_000).fill(1n)]);
     for (let turn = 0; turn < 100; turn += 1) await nextTurn();
