@@ -6,6 +6,7 @@ import { withTimeout } from '../redis/timeout.ts';
 import type { Bucket, ConcurrencyLimit, LimitExceeded, Limiter } from '../rpc/interceptors/rate-limit.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createLimitCache, type LimitCache } from './cache.ts';
+import { CallLeases } from './call-leases.ts';
 import { LocalLimiter } from './local.ts';
 
 const MAX_KEYS = 100_000;
@@ -13,8 +14,8 @@ const RETRY_MS = 1_000;
 const RENEWED_AT_ONCE = 200;
 
 /**
- * Limits over all instances, kept in Redis. While Redis does not reply in time, each instance applies the limits by
- * itself; a tenant's limits are tried in Redis again after a second.
+ * Limits over all instances, kept in Redis, from where calls are leased while they are frequent. While Redis does not
+ * reply in time, each instance applies the limits by itself; a tenant's limits are tried in Redis again after a second.
  */
 export class SharedLimiter implements Limiter {
   readonly #config: Config['limits'];
@@ -22,6 +23,7 @@ export class SharedLimiter implements Limiter {
   readonly #cache: LimitCache;
   readonly #metrics: Metrics;
   readonly #log: Logger;
+  readonly #leases: CallLeases;
   readonly #local: LocalLimiter;
   // Until when buckets are known to be empty and numbers of streams to be reached, so that calls far above a limit are
   // rejected without asking Redis.
@@ -41,6 +43,11 @@ export class SharedLimiter implements Limiter {
     this.#config = parts.config.limits;
     this.#redis = parts.redis;
     this.#cache = createLimitCache(parts.redis, parts.config.instance, this.#config.streamLeaseMs);
+    this.#leases = new CallLeases({
+      share: this.#config.leasePercent / 100,
+      take: this.#cache.take,
+      now: () => performance.now(),
+    });
     this.#metrics = parts.metrics;
     this.#log = parts.log.child({ part: 'limits' });
     this.#local = new LocalLimiter(parts.now);
@@ -55,12 +62,17 @@ export class SharedLimiter implements Limiter {
   }
 
   take(buckets: readonly Bucket[]): LimitExceeded | undefined | Promise<LimitExceeded | undefined> {
+    const [first] = buckets;
+    if (first === undefined) return undefined;
+    const isLocal = this.#isLocal(first.key);
+    if (!isLocal && this.#leases.spend(buckets)) {
+      for (const bucket of buckets) this.#refill(bucket);
+      return undefined;
+    }
     const began = performance.now();
     const rejection = this.#rejectKnown(buckets, began);
     if (rejection !== undefined) return rejection;
-    const [first] = buckets;
-    if (first === undefined) return undefined;
-    return this.#isLocal(first.key) ? this.#local.take(buckets) : this.#takeShared(buckets, began);
+    return isLocal ? this.#local.take(buckets) : this.#takeShared(buckets, began);
   }
 
   async acquire(limits: readonly ConcurrencyLimit[]): Promise<LimitExceeded | (() => void)> {
@@ -94,10 +106,18 @@ export class SharedLimiter implements Limiter {
     return undefined;
   }
 
-  readonly #onReady = () => void this.#renewAll();
+  readonly #onReady = () => {
+    this.#leases.clear();
+    void this.#renewAll();
+  };
+
+  #refill(bucket: Bucket): void {
+    if (!this.#leases.isLow(bucket)) return;
+    this.#leases.refill(bucket).catch((error) => this.#log.debug({ err: error }, 'a lease was not renewed'));
+  }
 
   async #takeShared(buckets: readonly Bucket[], began: number): Promise<LimitExceeded | undefined> {
-    const reply = await this.#inTime(buckets[0]?.key ?? '', this.#cache.take(buckets));
+    const reply = await this.#inTime(buckets[0]?.key ?? '', this.#leases.take(buckets));
     if (reply === 'late') return this.#local.take(buckets);
     const key = buckets[reply?.index ?? -1]?.key;
     if (reply === undefined || key === undefined) return reply;

@@ -1,12 +1,9 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
-import { connect } from 'node:net';
-import { createInterface } from 'node:readline';
 import { after, before, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
-import { Cluster, type RedisOptions } from 'ioredis';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { limitScripts } from '../../test/kit/limit-scripts.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -32,12 +29,8 @@ const subscriberOf = (as: As, instance: number) =>
 it('a user at the cap of streams on another instance is rejected without asking Redis each time', async () => {
   const open = subscriberOf(user, 0);
   await open.connect();
-  const { client } = the.redis;
-  const servers = client instanceof Cluster ? client.nodes('master') : [client];
-  using monitors = new DisposableStack();
-  const leases: string[] = [];
-  for (const { options } of servers)
-    monitors.use(await monitor(options, (line) => leases.push(...(line.match(/limit:\{[^"]*/g) ?? []))));
+  using scripts = await limitScripts(the.redis.client);
+  const leases = scripts.keys;
   const began = performance.now();
   for (let attempt = 0; attempt < ATTEMPTS; attempt += 1)
     await rejects(subscriberOf(user, 1).connect(), Code.ResourceExhausted, 'RATE_LIMITED');
@@ -45,7 +38,7 @@ it('a user at the cap of streams on another instance is rejected without asking 
   await other.connect();
   await until(() => leases.some((key) => key.endsWith(':2')), 'the lease of another user');
   const seconds = 1 + (performance.now() - began) / 1_000;
-  monitors.dispose();
+  scripts[Symbol.dispose]();
   const asked = leases.filter((key) => key.endsWith(':1')).length;
   // A lease and its release, once per second.
   assert.ok(asked > 0 && asked <= 2 * Math.ceil(seconds), `${asked} in ${seconds} s`);
@@ -62,17 +55,3 @@ it('a user at the cap of streams on another instance is rejected without asking 
   );
   await Promise.all([next.disconnect(), other.disconnect()]);
 });
-
-/** Calls back for each script that Redis runs. Not by ioredis, which fails if a command comes with the reply to MONITOR. */
-async function monitor({ host, port = 0 }: RedisOptions, onScript: (line: string) => void) {
-  const socket = connect({ host, port });
-  await once(socket, 'connect');
-  socket.write('MONITOR\r\n');
-  const lines = createInterface(socket);
-  const [reply] = await once(lines, 'line');
-  assert.equal(reply, '+OK');
-  lines.on('line', (line) => {
-    if (line.includes('"evalsha"')) onScript(line);
-  });
-  return { [Symbol.dispose]: () => socket.destroy() };
-}

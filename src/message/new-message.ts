@@ -181,9 +181,9 @@ async function takeMentions({ config, limiter }: Deps, caller: Caller, members: 
   const description = `mentions of all members of channels, ${mentionAllPerMinute} members per minute and tenant`;
   const perMinute = Math.max(1, mentionAllPerMinute / Math.max(1, members));
   const quota = { subject, limit: mentionAllPerMinute, description };
-  const exceeded = await limiter.take([
-    { key: `{${caller.tenantId}}:mentions`, perMinute, burstMs: 60_000, quota },
-  ]);
+  const key = `{${caller.tenantId}}:mentions`;
+  // Not leased, because calls have different sizes.
+  const exceeded = await limiter.take([{ key, perMinute, burstMs: 60_000, isLeased: false, quota }]);
   if (exceeded !== undefined) throw errors.rateLimited(quota, exceeded.waitMs);
 }
 

@@ -82,6 +82,13 @@ export function accessSettings(read: Reader) {
         60_000,
         1,
       ),
+      leasePercent: read.count(
+        'LIMIT_LEASE_PERCENT',
+        'part of a quota that an instance can take from Redis in advance, while calls are frequent; 0: each call is one command',
+        5,
+        0,
+        50,
+      ),
       redisTimeoutMs: read.count(
         'LIMIT_REDIS_TIMEOUT_MS',
         'time limit for Redis to respond about a limit before the instance uses its local limit',

@@ -59,12 +59,12 @@ export class Reader {
     return undefined;
   }
 
-  count(name: string, meaning: string, fallback: number, least = 0): number {
+  count(name: string, meaning: string, fallback: number, least = 0, most = MAX_COUNT): number {
     const value = this.#raw(name, meaning, `${fallback}`);
     if (value === undefined) return fallback;
     const parsed = Number(value);
-    if (!Number.isSafeInteger(parsed) || parsed < least || parsed > MAX_COUNT)
-      this.problems.push(`${name} must be an integer from ${least} to ${MAX_COUNT}`);
+    if (!Number.isSafeInteger(parsed) || parsed < least || parsed > most)
+      this.problems.push(`${name} must be an integer from ${least} to ${most}`);
     return parsed;
   }
 

@@ -12,6 +12,8 @@ export type Bucket = {
   readonly key: string;
   readonly perMinute: number;
   readonly burstMs: number;
+  /** Whether an instance may take calls in advance. */
+  readonly isLeased: boolean;
   readonly quota: QuotaText;
 };
 
@@ -74,6 +76,7 @@ function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Buck
       key: `{${tenantId}}:${kind}:${userId}`,
       perMinute,
       burstMs: MINUTE_MS,
+      isLeased: true,
       quota: { subject: `user:${userId}`, limit: perMinute, description },
     });
   }
@@ -84,6 +87,7 @@ function toBuckets(caller: Caller, quota: Quota, config: Config['limits']): Buck
       key: `{${tenantId}}:calls`,
       perMinute: config.tenantPerMinute,
       burstMs: config.tenantBurstMs,
+      isLeased: true,
       quota: { subject, limit: config.tenantPerMinute, description },
     });
   }

@@ -74,7 +74,8 @@ export const GetServerInfoResponseSchema: GenMessage<GetServerInfoResponse> = /*
 
 /**
  * Configured limits. Limits per minute and per user are enforced over all instances; exceeding them returns
- * RESOURCE_EXHAUSTED (RATE_LIMITED).
+ * RESOURCE_EXHAUSTED (RATE_LIMITED). Never are more calls admitted than a limit per minute permits. An instance that a caller
+ * has just used frequently can hold a part of the limit, 5 % by default, so calls to others can be rejected that much earlier.
  *
  * @generated from message serp.discuss.v1.ServerLimits
  */
