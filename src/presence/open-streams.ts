@@ -1,5 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import type { Config } from '../config.ts';
+import { everyInTurns } from '../rpc/in-turns.ts';
 import type { Change } from './cache.ts';
 import type { UserKey } from './sql.ts';
 import type { Session } from './state.ts';
@@ -17,7 +18,7 @@ type OpenStream = {
 
 /**
  * Keeps the users of open streams online. The device of each stream is refreshed well before it expires; refreshes are
- * spread over time, and those of one tick share a round trip.
+ * spread over time, and those of one turn of the event loop share a round trip.
  */
 export class OpenStreams {
   readonly #refreshMs: number;
@@ -35,7 +36,11 @@ export class OpenStreams {
     this.#refreshMs = parts.config.deviceTtlMs / 3;
     this.#apply = parts.apply;
     this.#isReady = parts.isReady;
-    this.#timer = setInterval(() => this.#refreshDue(Date.now()), Math.min(TICK_MS, this.#refreshMs / 4));
+    this.#timer = everyInTurns(
+      Math.min(TICK_MS, this.#refreshMs / 4),
+      () => this.#due(),
+      (stream) => this.#refresh(stream),
+    );
   }
 
   /** Makes a user online until the returned function is called, and for the grace time after that. */
@@ -66,14 +71,15 @@ export class OpenStreams {
     await Promise.all(this.#running);
   }
 
-  #refreshDue(now: number): void {
+  *#due(): Generator<OpenStream> {
     if (!this.#isReady()) return;
+    const now = Date.now();
     let left = MAX_REFRESHED_PER_TICK;
     for (const stream of this.#streams) {
       if (stream.refreshAt > now) continue;
       if (left === 0) break;
       left -= 1;
-      this.#refresh(stream);
+      yield stream;
     }
   }
 

@@ -1,5 +1,6 @@
 import type { Identity } from './claims.ts';
 import type { RpcError } from './errors.ts';
+import { everyInTurns } from './in-turns.ts';
 
 const CHECK_MS = 1_000;
 
@@ -22,7 +23,11 @@ export class OpenStreams {
   /** Adds a stream; the returned function removes it. */
   add(stream: OpenStream, identity: Identity): () => void {
     this.#streams.set(stream, identity);
-    this.#timer ??= setInterval(() => this.#check(), CHECK_MS).unref();
+    this.#timer ??= everyInTurns(
+      CHECK_MS,
+      () => this.#streams,
+      ([open, caller]) => this.#check(open, caller),
+    ).unref();
     return () => {
       this.#streams.delete(stream);
       if (this.#streams.size > 0) return;
@@ -31,10 +36,8 @@ export class OpenStreams {
     };
   }
 
-  #check(): void {
-    for (const [stream, identity] of this.#streams) {
-      const error = this.#accessError(identity);
-      if (error !== undefined) stream.end(error);
-    }
+  #check(stream: OpenStream, identity: Identity): void {
+    const error = this.#accessError(identity);
+    if (error !== undefined) stream.end(error);
   }
 }
