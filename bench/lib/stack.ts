@@ -21,6 +21,8 @@ import { benchFolder } from './folder.ts';
 export const TENANT = 1n;
 
 const TEMPLATE = 'discuss_template';
+// As in the Dockerfile.
+const YOUNG_GENERATION = '--max-semi-space-size=16';
 // Usual production settings; commits stay durable.
 const SETTINGS = [
   'shared_buffers=512MB',
@@ -118,7 +120,8 @@ export class Stack implements AsyncDisposable {
     database: BenchDatabase,
     changes: Readonly<Record<string, string>> = {},
   ): Promise<Child<ServerCommands>> {
-    return Child.start<ServerCommands>('server.ts', this.environment(database, changes), this.#nodeOptions);
+    const options = [YOUNG_GENERATION, ...this.#nodeOptions];
+    return Child.start<ServerCommands>('server.ts', this.environment(database, changes), options);
   }
 
   /** The environment of such an instance. */

@@ -24,7 +24,7 @@ export interface DevService {
 export function startService(env: Readonly<Record<string, string>>): DevService {
   const log = openSync(serviceLog, 'w');
   const child = launch({
-    command: [process.execPath, 'src/main.ts'],
+    command: [process.execPath, '--max-semi-space-size=16', 'src/main.ts'],
     orphanSignal: 'SIGTERM',
     env: { ...process.env, ...env },
     stdio: ['ignore', log, log],
