@@ -7,8 +7,9 @@ import type { TenantMix } from './tenant-mix.ts';
 const CALLS_PER_TURN = 4;
 // Of more waiting calls, a part enters in each turn: turns are long on a busy machine, and no call may wait for many of them.
 const PART_PER_TURN = 1 / 16;
-// Tenants of which one call enters without waiting for the turn to end.
+// Tenants of which some calls enter without waiting for the turn to end, and how many.
 const TENANTS_PER_TURN = 16;
+const FIRST_CALLS = 3;
 
 const RETRY_MS = 1_000;
 
@@ -20,14 +21,14 @@ type WaitingCall = {
 
 /**
  * Spreads calls that arrive together over turns of the event loop, tenant by tenant, so that the calls of others that arrive
- * meanwhile are served between them. The first call of a tenant in a turn does not wait for it to end. While all calls are of one tenant they start at once, and form larger batches.
+ * meanwhile are served between them. The first calls of a tenant in a turn do not wait for it to end. While all calls are of one tenant they start at once, and form larger batches.
  */
 export class Pacer {
   readonly #mix: TenantMix;
   readonly #maxWaiting: number;
   readonly #waiting: FairQueue<WaitingCall>;
-  /** Tenants with calls that have started in this turn. */
-  readonly #startedTenants = new Set<bigint>();
+  /** Calls of each tenant that have started in this turn, without those that had to wait. */
+  readonly #startedByTenant = new Map<bigint, number>();
   #started = 0;
   #isScheduled = false;
 
@@ -48,7 +49,7 @@ export class Pacer {
     }
     if (this.#mayStart(tenantId)) {
       this.#started += 1;
-      this.#startedTenants.add(tenantId);
+      this.#startedByTenant.set(tenantId, this.#startedOf(tenantId) + 1);
       return undefined;
     }
     return new Promise((enter, reject) => {
@@ -59,15 +60,20 @@ export class Pacer {
 
   #mayStart(tenantId: bigint): boolean {
     if (this.#waiting.size === 0 && (this.#started < CALLS_PER_TURN || !this.#mix.isMixed)) return true;
-    if (this.#startedTenants.has(tenantId) || this.#startedTenants.size >= TENANTS_PER_TURN) return false;
-    return !this.#waiting.has(tenantId);
+    const started = this.#startedOf(tenantId);
+    if (started >= FIRST_CALLS || this.#waiting.has(tenantId)) return false;
+    return started > 0 || this.#startedByTenant.size < TENANTS_PER_TURN;
+  }
+
+  #startedOf(tenantId: bigint): number {
+    return this.#startedByTenant.get(tenantId) ?? 0;
   }
 
   #nextTurn(): void {
     const limit = Math.max(CALLS_PER_TURN, Math.ceil(this.#waiting.size * PART_PER_TURN));
     this.#isScheduled = this.#waiting.size > 0;
     this.#started = 0;
-    this.#startedTenants.clear();
+    this.#startedByTenant.clear();
     while (this.#started < limit) {
       const next = this.#waiting.shift();
       if (next === undefined) break;

@@ -24,7 +24,7 @@ export type SendQueueParts = {
 };
 
 // Part of a batch that one tenant can have while others send messages, whose messages wait for the whole batch.
-const TENANT_PART = 4;
+const TENANT_PART = 8;
 
 // From the queue to the commit.
 const SPAN = { name: 'send batch', kind: 'client', attributes: { 'db.system.name': 'postgresql' } } as const;
