@@ -1,6 +1,11 @@
+import { constants } from 'node:os';
 import { ConfigError, toMigrationConfig } from '../src/config.ts';
 import { migrate } from '../src/db/migrate.ts';
 import { SchemaError } from '../src/db/schema-files.ts';
+
+// The first process of a container ignores signals without a handler. PostgreSQL rolls back what is not committed.
+for (const signal of ['SIGTERM', 'SIGINT'] as const)
+  process.once(signal, () => process.exit(128 + constants.signals[signal]));
 
 let count = 0;
 try {

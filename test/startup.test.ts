@@ -98,6 +98,15 @@ describe('a process that starts', () => {
     assert.match(process.output(), /closes connections before it responds/);
   });
 
+  it('for a migration ends on SIGTERM, as the first process of a container does only with a handler', async () => {
+    proxy.mode = 'stall';
+    const before = proxy.attempts;
+    const process = start('scripts/migrate.ts', { DATABASE_OWNER_URL: through(the.database.ownerUrl) });
+    await until(() => proxy.attempts > before, 'a connection', WAIT_MS);
+    process.child.kill('SIGTERM');
+    assert.equal(await process.exitCode, 143);
+  });
+
   it('for a migration reads the URL from a file', async () => {
     proxy.mode = 'pass';
     const file = join(folder, 'url');
