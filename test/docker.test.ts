@@ -3,12 +3,13 @@ import { once } from 'node:events';
 import { readFileSync } from 'node:fs';
 import { createServer } from 'node:http';
 import { join } from 'node:path';
-import { it } from 'node:test';
+import { after, before, describe, it } from 'node:test';
 import {
   type Images,
   prepareContainer,
   prepareReaper,
   REAPER_IMAGE,
+  removeContainers,
   requireImage,
 } from '../scripts/lib/docker.ts';
 import { scratchFolder } from '../scripts/lib/processes.ts';
@@ -46,29 +47,49 @@ it('the image of the reaper is that of the package', () => {
   assert.ok(source.includes(`"${REAPER_IMAGE}"`));
 });
 
-it('an error that the engine reports while it fetches an image is the cause', async (t) => {
+describe('an engine', () => {
   const folder = scratchFolder('discuss-engine');
   const path = join(folder.path, 'engine.sock');
+  const host = process.env['DOCKER_HOST'];
   const error = 'Get "https://registry-1.docker.io/v2/": no such host';
-  // As Podman and, once it has begun, the Docker engine do, with status 200.
-  const engine = createServer(({ url = '' }, response) => {
-    const isPull = url.includes('/images/create');
-    const isMissing = url.includes('/images/') && !isPull;
-    response.writeHead(isMissing ? 404 : 200, { 'content-type': 'application/json' });
-    if (isPull) response.end(`${JSON.stringify({ progressDetail: {}, error })}\n`);
-    else response.end(JSON.stringify(isMissing ? { message: 'no such image' } : {}));
-  }).listen(path);
-  await once(engine, 'listening');
-  const before = process.env['DOCKER_HOST'];
-  process.env['DOCKER_HOST'] = `unix://${path}`;
-  t.after(() => {
-    if (before === undefined) delete process.env['DOCKER_HOST'];
-    else process.env['DOCKER_HOST'] = before;
+  const requests: string[] = [];
+  const engine = createServer(({ method, url = '' }, response) => {
+    requests.push(`${method} ${decodeURIComponent(url)}`);
+    const [status, body] = respond(url);
+    response.writeHead(status, { 'content-type': 'application/json' }).end(body);
+  });
+
+  function respond(url: string): [number, string] {
+    // As Podman and, once it has begun, the Docker engine do.
+    if (url.includes('/images/create')) return [200, `${JSON.stringify({ progressDetail: {}, error })}\n`];
+    if (url.includes('/images/')) return [404, JSON.stringify({ message: 'no such image' })];
+    if (url.includes('/containers/json')) return [200, JSON.stringify([{ Id: 'left' }])];
+    return [200, '{}'];
+  }
+
+  before(async () => {
+    await once(engine.listen(path), 'listening');
+    process.env['DOCKER_HOST'] = `unix://${path}`;
+  });
+  after(() => {
+    if (host === undefined) delete process.env['DOCKER_HOST'];
+    else process.env['DOCKER_HOST'] = host;
     engine.closeAllConnections();
     engine.close();
     folder.remove();
   });
-  await assert.rejects(prepareContainer('postgres:17-alpine', assert.fail), {
-    message: `the Docker engine does not have the image postgres:17-alpine and cannot fetch it: ${error}`,
+
+  it('reports an error while it fetches an image, which is the cause', async () => {
+    await assert.rejects(prepareContainer('postgres:17-alpine', assert.fail), {
+      message: `the Docker engine does not have the image postgres:17-alpine and cannot fetch it: ${error}`,
+    });
+  });
+
+  it('removes the containers that a run has left', async () => {
+    requests.length = 0;
+    await removeContainers('run-1');
+    const [listed = '', removed = ''] = requests;
+    assert.match(listed, /^GET .*"discuss\.run=run-1"/);
+    assert.match(removed, /^DELETE \S*\/containers\/left\?.*force=true/);
   });
 });

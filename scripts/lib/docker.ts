@@ -12,6 +12,9 @@ type Engine = { pull(image: string): Promise<NodeJS.ReadableStream> };
 // Removes the containers of a run that was killed. The default of the package, which does not export it.
 export const REAPER_IMAGE = 'testcontainers/ryuk:0.14.0';
 
+/** Label of the containers of a test run. */
+export const RUN_LABEL = 'discuss.run';
+
 /** Whether a Docker engine responds; a `docker` client alone cannot start containers. */
 export async function isDockerAvailable(): Promise<boolean> {
   if (process.env['DOCKER_HOST'] === undefined && !existsSync('/var/run/docker.sock')) return false;
@@ -38,6 +41,15 @@ export async function prepareContainer(image: string, log: (line: string) => voi
   };
   await requireImage(images, image);
   await prepareReaper(images, process.env, log);
+}
+
+/** Removes what the processes of a run have left because they were interrupted. */
+export async function removeContainers(run: string): Promise<void> {
+  const { getContainerRuntimeClient } = await import('testcontainers');
+  const { dockerode } = (await getContainerRuntimeClient()).container;
+  const filters = { label: [`${RUN_LABEL}=${run}`] };
+  for (const { Id } of await dockerode.listContainers({ all: true, filters }))
+    await dockerode.getContainer(Id).remove({ force: true, v: true });
 }
 
 /** Fetches an image and fails with the error that the engine reports in its progress. */

@@ -2,7 +2,7 @@ import { mkdirSync } from 'node:fs';
 import { connect } from 'node:net';
 import { tmpdir } from 'node:os';
 import { findProgram, type Program, unpackProgram, type Wanted } from './debian-program.ts';
-import { isDockerAvailable, prepareContainer } from './docker.ts';
+import { isDockerAvailable, prepareContainer, RUN_LABEL } from './docker.ts';
 import { freePort, hasEnded, launch, stop, tailOf, waitUntil } from './processes.ts';
 
 const START_MS = 10_000;
@@ -105,6 +105,7 @@ async function runContainer(port: number, options: RedisOptions): Promise<Redis>
   const { GenericContainer } = await import('testcontainers');
   const definition = new GenericContainer(IMAGE)
     .withExposedPorts({ container: 6379, host: port })
+    .withLabels({ [RUN_LABEL]: process.env['TEST_RUN'] ?? '' })
     .withCommand(['redis-server', ...serverArguments(6379, '0.0.0.0', options, '/data')]);
   if (options.dataDir !== undefined) {
     mkdirSync(options.dataDir, { recursive: true });

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto';
 import postgres from 'postgres';
-import { isDockerAvailable, prepareContainer } from '../../scripts/lib/docker.ts';
+import { isDockerAvailable, prepareContainer, removeContainers } from '../../scripts/lib/docker.ts';
 import { startPgbouncer } from '../../scripts/lib/pgbouncer.ts';
 import {
   createDatabase,
@@ -40,6 +40,7 @@ export async function openTestServices(log: (line: string) => void): Promise<Tes
   const close = async () => {
     if (server.how === 'given') await dropRun(server.url, run);
     await server.close();
+    if (redisUrl === '' && (await isDockerAvailable())) await removeContainers(run);
   };
   try {
     if (server.how === 'given') await dropAbandoned(server.url);
@@ -56,6 +57,7 @@ export async function openTestServices(log: (line: string) => void): Promise<Tes
         TEST_PG_ADMIN_URL: server.url,
         TEST_PG_SERVICE_URL: pooler?.url ?? serviceUrl,
         TEST_TEMPLATE: template,
+        TEST_RUN: run,
         TEST_REDIS_URL: redisUrl,
       },
       summary: `PostgreSQL: ${server.how}; Redis: ${redisUrl === '' ? 'one for each test file' : 'given'}`,
