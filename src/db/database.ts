@@ -10,7 +10,7 @@ import { type Tracer, traced } from '../telemetry/tracing.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { openPool } from './open-pool.ts';
-import type { ReconnectingPool } from './reconnecting-pool.ts';
+import type { Cancellable, ReconnectingPool } from './reconnecting-pool.ts';
 import { ServerList } from './sockets.ts';
 import { Standby } from './standby.ts';
 import { runTransaction } from './transaction.ts';
@@ -149,16 +149,17 @@ export class Database {
   }
 
   async #runOn<T extends readonly postgres.MaybeRow[]>(
-    { sql }: ReconnectingPool,
+    pool: ReconnectingPool,
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
+    const { sql } = pool;
     const settings = this.#settings(sql, scope);
     const begin = sql`begin`.execute();
     settings.execute();
     const query = statement(sql).execute();
     const commit = sql`commit`.execute();
-    const stopCancelling = cancelOnAbort(settings, query, scope.signal);
+    const stopCancelling = cancelOnAbort(pool, settings, query, scope.signal);
     const steps = await Promise.allSettled([begin, settings, query, commit]);
     await stopCancelling();
     for (const step of steps) if (step.status === 'rejected') throw step.reason;
@@ -205,13 +206,15 @@ export function isAboutOneItem(error: unknown): boolean {
 }
 
 /**
- * Cancels the query when the signal aborts; the returned function waits for the cancellation to complete. Not before the query
- * sent before it has settled: of a query that the driver still counts as waiting, a cancellation is sent, and its result
- * taken for that of the next one, so that it never settles.
+ * Cancels the query when the signal aborts; the returned function waits until PostgreSQL has received the cancellation, which
+ * would otherwise stop the next statement on the connection. Not before the query sent before it has settled: of a query
+ * that the driver still counts as waiting, a cancellation is sent, and its result taken for that of the next one, so that it
+ * never settles.
  */
 function cancelOnAbort(
+  pool: ReconnectingPool,
   previous: PromiseLike<unknown>,
-  query: PromiseLike<unknown> & { cancel(): void },
+  query: PromiseLike<unknown> & Cancellable,
   signal: AbortSignal,
 ): () => Promise<void> {
   let isSettled = false;
@@ -220,7 +223,7 @@ function cancelOnAbort(
     isSettled = true;
   };
   query.then(settle, settle);
-  const cancel = () => (isSettled ? undefined : query.cancel());
+  const cancel = () => (isSettled ? undefined : pool.cancel(query));
   const onAbort = () => {
     cancelled = Promise.resolve(previous)
       .then(cancel)
