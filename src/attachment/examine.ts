@@ -1,6 +1,6 @@
 import type { Config } from '../config.ts';
 import { scan, type Verdict } from './clamd.ts';
-import { isImageType, isInlineType } from './file.ts';
+import { isImageType, isInlineType, isPlayableType } from './file.ts';
 import { MarkupDetector } from './markup.ts';
 import type { MediaProcess, Thumbnail } from './media.ts';
 import type { Storage } from './storage.ts';
@@ -12,9 +12,14 @@ const READ_URL_MS = 120_000;
 type ExamineParts = { readonly storage: Storage; readonly media: MediaProcess; readonly config: Config };
 type StoredFile = { readonly s3Key: string; readonly fileType: string | null; readonly fileSize: bigint };
 
-export type Result = Verdict & { readonly inlineSafe: boolean; readonly thumbnail: Thumbnail | undefined };
+export type Result = Verdict & {
+  readonly inlineSafe: boolean;
+  readonly thumbnail: Thumbnail | undefined;
+  /** Of audio and video that state it. */
+  readonly durationMs: number | undefined;
+};
 
-/** Scans a file of the store, and creates the thumbnail of a clean image. */
+/** Scans a file of the store, and creates the thumbnail of a clean image or reads the duration of audio and video. */
 export async function examine(
   { storage, media, config }: ExamineParts,
   address: string,
@@ -22,7 +27,7 @@ export async function examine(
   signal: AbortSignal,
 ): Promise<Result> {
   const limited = AbortSignal.any([signal, AbortSignal.timeout(config.scan.timeoutMs)]);
-  const nothing = { inlineSafe: false, thumbnail: undefined };
+  const nothing = { inlineSafe: false, thumbnail: undefined, durationMs: undefined };
   if ((await storage.head(s3Key)) === undefined)
     return { status: 'FAILED', detail: 'the object is missing', ...nothing };
   const markup = new MarkupDetector();
@@ -35,13 +40,15 @@ export async function examine(
   };
   const verdict = await scan(address, file, limited);
   if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
-  const isImage = isImageType(fileType ?? '') && fileSize <= MAX_IMAGE_BYTES;
-  const thumbnail = isImage
-    ? await media.createThumbnail(await storage.presignRead(s3Key, READ_URL_MS), Number(fileSize))
-    : undefined;
-  // The process that decodes images ends with the instance.
+  const type = fileType ?? '';
+  const size = Number(fileSize);
+  const url = await storage.presignRead(s3Key, READ_URL_MS);
+  const isImage = isImageType(type) && fileSize <= MAX_IMAGE_BYTES;
+  const thumbnail = isImage ? await media.createThumbnail(url, size) : undefined;
+  const durationMs = isPlayableType(type) ? await media.readDuration(url, size, type) : undefined;
+  // The process that decodes files ends with the instance.
   signal.throwIfAborted();
   // An image that cannot be decoded is of another format, or made to attack a decoder.
-  const isDecoded = !isImageType(fileType ?? '') || thumbnail !== undefined;
-  return { ...verdict, inlineSafe: isInline && !markup.found && isDecoded, thumbnail };
+  const isDecoded = !isImageType(type) || thumbnail !== undefined;
+  return { ...verdict, inlineSafe: isInline && !markup.found && isDecoded, thumbnail, durationMs };
 }

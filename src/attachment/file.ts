@@ -39,6 +39,10 @@ export function isImageType(type: string): boolean {
   return type.startsWith('image/') && INLINE_TYPES.has(type);
 }
 
+export function isPlayableType(type: string): boolean {
+  return /^(audio|video)\//.test(type);
+}
+
 /** The type of a file by its first bytes; the declared one only where bytes cannot show the type, as for text. */
 export async function detectType(start: Buffer, declared: string): Promise<string> {
   const detected = await fileTypeFromBuffer(start);
@@ -59,10 +63,10 @@ export function extensionOf(name: string): string | null {
   return /\.([\p{L}\p{N}]{1,20})$/u.exec(name)?.[1]?.toLowerCase() ?? null;
 }
 
-/** An unguessable key for a new object. */
 /** Begins the keys of what retention exports. Those of files begin with the id of their tenant. */
 export const EXPORT_PREFIX = 'exports/';
 
+/** An unguessable key for a new object. */
 export function toKey(tenantId: bigint, channelId: bigint, name: string): string {
   const ascii = name
     .normalize('NFD')

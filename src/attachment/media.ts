@@ -8,26 +8,34 @@ export type Thumbnail = {
   readonly preview: Uint8Array;
 };
 
-/** An image at a URL that permits to read it only. */
-export type ImageRequest = { readonly id: number; readonly url: string; readonly size: number };
-export type ImageReply = {
+/** An image, or audio or video, at a URL that permits to read it only. */
+export type MediaRequest = {
+  readonly id: number;
+  readonly kind: 'IMAGE' | 'MEDIA';
+  readonly url: string;
+  readonly size: number;
+  readonly type: string;
+};
+export type MediaReply = {
   readonly id: number;
   /** Undefined for an image that cannot be decoded. */
   readonly thumbnail?: Thumbnail | undefined;
-  /** Why the image could not be read. */
+  /** Undefined if the file does not state it. */
+  readonly durationMs?: number | undefined;
+  /** Why the file could not be read. */
   readonly failure?: string | undefined;
 };
 
-/** The image could not be read from the store. */
-export class ImageUnavailable extends Error {
-  override name = 'ImageUnavailable';
+/** The file could not be read from the store. */
+export class MediaUnavailable extends Error {
+  override name = 'MediaUnavailable';
 }
 
 const TIMEOUT_MS = 40_000;
 
 /**
- * Creates thumbnails in a process of its own, one after another. The process starts with the first image. It reads images
- * itself, because their bytes would delay the calls of this one.
+ * Decodes images, audio and video in a process of its own, one after another. The process starts with the first file. It
+ * reads files itself, because their bytes would delay the calls of this one.
  */
 export class MediaProcess {
   #child: ChildProcess | undefined;
@@ -41,11 +49,12 @@ export class MediaProcess {
 
   /** Undefined for an image that cannot be decoded, or that is larger than the decoder may open. */
   async createThumbnail(url: string, size: number): Promise<Thumbnail | undefined> {
-    const next = this.#last.then(() => this.#request({ url, size }));
-    this.#last = next;
-    const reply = await next;
-    if (reply?.failure !== undefined) throw new ImageUnavailable(reply.failure);
-    return reply?.thumbnail;
+    return (await this.#decode({ kind: 'IMAGE', url, size, type: '' }))?.thumbnail;
+  }
+
+  /** In ms; undefined if the audio or video does not state it, or if it cannot be decoded. */
+  async readDuration(url: string, size: number, type: string): Promise<number | undefined> {
+    return (await this.#decode({ kind: 'MEDIA', url, size, type }))?.durationMs;
   }
 
   close(): void {
@@ -53,23 +62,31 @@ export class MediaProcess {
     this.#child = undefined;
   }
 
+  async #decode(file: Omit<MediaRequest, 'id'>): Promise<MediaReply | undefined> {
+    const next = this.#last.then(() => this.#request(file));
+    this.#last = next;
+    const reply = await next;
+    if (reply?.failure !== undefined) throw new MediaUnavailable(reply.failure);
+    return reply;
+  }
+
   /** Undefined if the process has ended. */
-  #request(image: Omit<ImageRequest, 'id'>): Promise<ImageReply | undefined> {
+  #request(file: Omit<MediaRequest, 'id'>): Promise<MediaReply | undefined> {
     const child = this.#open();
     const id = ++this.#count;
     return new Promise((done) => {
-      const settle = (reply: ImageReply | undefined) => {
+      const settle = (reply: MediaReply | undefined) => {
         clearTimeout(timer);
         child.off('message', onMessage).off('exit', onExit);
         done(reply);
       };
-      const onMessage = (reply: ImageReply) => {
+      const onMessage = (reply: MediaReply) => {
         if (reply.id === id) settle(reply);
       };
       const onExit = () => settle(undefined);
       const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
       child.on('message', onMessage).once('exit', onExit);
-      child.send({ id, ...image }, (error) => {
+      child.send({ id, ...file }, (error) => {
         if (error !== null) child.kill('SIGKILL');
       });
     });

@@ -28,6 +28,7 @@ const GIVEN_UP: Result = {
   detail: 'earlier scans did not end',
   inlineSafe: false,
   thumbnail: undefined,
+  durationMs: undefined,
 };
 const WRITE_MS = 10_000;
 
@@ -112,6 +113,7 @@ async function finish(parts: ScannerParts, claim: ClaimRow, result: Result): Pro
       width: result.thumbnail?.width ?? null,
       height: result.thumbnail?.height ?? null,
       preview: result.thumbnail === undefined ? null : Buffer.from(result.thumbnail.preview),
+      durationMs: result.durationMs ?? null,
     });
     if (row?.messageId === null || row?.messageId === undefined || channel === undefined)
       return { events: [], activities: null };
@@ -189,6 +191,7 @@ type ScanResult = {
   readonly width: number | null;
   readonly height: number | null;
   readonly preview: Buffer | null;
+  readonly durationMs: number | null;
 };
 
 /** Stores the result of a scan; no row if the file was removed, or another scan has ended before. */
@@ -210,6 +213,7 @@ function endScan(
       width = ${result.width},
       height = ${result.height},
       preview = case when a.encrypted_name is null then ${result.preview}::bytea end,
+      metadata = jsonb_strip_nulls(jsonb_build_object('duration_ms', ${result.durationMs}::bigint)),
       version = a.version + 1,
       updated_at = now_ms()
     where a.id = ${attachmentId}

@@ -18,6 +18,8 @@ export type AttachmentRow = {
   readonly width: number | null;
   readonly height: number | null;
   readonly preview: Buffer | null;
+  /** Of audio and video that state it. */
+  readonly durationMs: bigint | null;
   readonly inlineSafe: boolean;
   readonly scanStatus: string;
   readonly uploadState: 'UPLOADING' | 'UPLOADED';
@@ -31,8 +33,8 @@ export type AttachmentRow = {
 export function attachmentColumns(sql: Sql) {
   return sql`
     a.id, a.message_id, a.channel_id, a.uploader_id, a.file_name, a.encrypted_name, a.file_size, a.file_type, a.s3_key,
-    a.thumbnail_url, a.width, a.height, a.preview, a.inline_safe, a.scan_status, a.upload_state, a.upload_id, a.part_sha256, a.version,
-    a.created_at
+    a.thumbnail_url, a.width, a.height, a.preview, (a.metadata ->> 'duration_ms')::bigint as duration_ms, a.inline_safe,
+    a.scan_status, a.upload_state, a.upload_id, a.part_sha256, a.version, a.created_at
   `;
 }
 

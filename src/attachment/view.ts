@@ -2,7 +2,7 @@ import type { MessageInitShape } from '@bufbuild/protobuf';
 import { type AttachmentSchema, ScanStatus } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import { columnEnum } from '../db/column-enum.ts';
 import { parseExactly } from '../db/exact-json.ts';
-import { toTimestamp } from '../db/time.ts';
+import { toDuration, toTimestamp } from '../db/time.ts';
 import type { Deps } from '../deps.ts';
 import { openFileNames } from '../encryption/content.ts';
 import { type PatchableEvent, toPatchable } from '../event/log/wire.ts';
@@ -28,6 +28,7 @@ export function toAttachment(row: AttachmentRow): AttachmentInit {
     hasThumbnail: row.thumbnailUrl !== null,
     uploaded: row.uploadState === 'UPLOADED',
     createTime: toTimestamp(row.createdAt),
+    ...(row.durationMs !== null && { duration: toDuration(row.durationMs) }),
     ...(row.encryptedName && { encryptedName: row.encryptedName }),
   };
 }
@@ -64,6 +65,7 @@ export function fromAttachmentsJson(json: string | null | undefined): Attachment
     hasThumbnail: file.thumbnail,
     uploaded: true,
     createTime: toTimestamp(file.created),
+    ...(file.duration_ms !== null && { duration: toDuration(file.duration_ms) }),
     ...(file.encrypted_name && { encryptedName: Buffer.from(file.encrypted_name, 'base64') }),
   }));
 }
@@ -81,6 +83,7 @@ type StoredFile = {
   readonly height: bigint | null;
   readonly preview: string | null;
   readonly thumbnail: boolean;
+  readonly duration_ms: bigint | null;
   readonly encrypted_name: string | null;
   readonly created: bigint;
 };

@@ -37,6 +37,12 @@ export function shortTimeOf(timestamp: string | undefined): string {
   return format(new Date(timestamp), { day: 'numeric', month: 'numeric' });
 }
 
+/** Minutes and seconds of a duration such as `90.250s`. */
+export function lengthOf(duration: string): string {
+  const seconds = Math.round(Number.parseFloat(duration));
+  return `${Math.floor(seconds / 60)}:${`${seconds % 60}`.padStart(2, '0')}`;
+}
+
 export function sizeOf(bytes: number): string {
   const [value, unit] =
     bytes < 1_000_000 ? [Math.max(1, bytes / 1_000), 'kilobyte'] : [bytes / 1_000_000, 'megabyte'];

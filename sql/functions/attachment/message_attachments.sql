@@ -9,7 +9,7 @@ begin
         'id', a.id, 'channel', a.channel_id, 'uploader', a.uploader_id, 'name', a.file_name, 'size', a.file_size,
         'type', a.file_type, 'scan', a.scan_status, 'width', a.width, 'height', a.height,
         'preview', encode(a.preview, 'base64'), 'thumbnail', a.thumbnail_url is not null, 'created', a.created_at,
-        'encrypted_name', encode(a.encrypted_name, 'base64')
+        'duration_ms', (a.metadata ->> 'duration_ms')::bigint, 'encrypted_name', encode(a.encrypted_name, 'base64')
       )
       order by a.position, a.id
     )::text

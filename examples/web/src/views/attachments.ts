@@ -2,7 +2,7 @@ import type { AttachmentJson } from '@serp/discuss-client/gen/serp/discuss/v1/at
 import type { Chat } from '../chat.ts';
 import type { Message } from '../defaults.ts';
 import { h } from '../dom.ts';
-import { sizeOf } from '../format.ts';
+import { lengthOf, sizeOf } from '../format.ts';
 import { t } from '../i18n.ts';
 import { icon } from '../icons.ts';
 import { attempt } from './toast.ts';
@@ -37,7 +37,8 @@ function card(chat: Chat, channelId: string, file: AttachmentJson): HTMLElement 
     'aria-label': t('download', { name }),
     on: { click: () => void download(chat, channelId, file, false) },
   };
-  const details = [sizeOf(Number(file.size ?? 0)), warning && t(warning)]
+  const { duration } = file;
+  const details = [sizeOf(Number(file.size ?? 0)), duration && lengthOf(duration), warning && t(warning)]
     .filter((part) => part !== undefined)
     .join(' · ');
   return h(

@@ -4,15 +4,15 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import { enumDesc, fileDesc, messageDesc } from "@bufbuild/protobuf/codegenv2";
-import type { Timestamp } from "@bufbuild/protobuf/wkt";
-import { file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
+import type { Duration, Timestamp } from "@bufbuild/protobuf/wkt";
+import { file_google_protobuf_duration, file_google_protobuf_timestamp } from "@bufbuild/protobuf/wkt";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
 
 /**
  * Describes the file serp/discuss/v1/attachment.proto.
  */
 export const file_serp_discuss_v1_attachment: GenFile = /*@__PURE__*/
-  fileDesc("CiBzZXJwL2Rpc2N1c3MvdjEvYXR0YWNobWVudC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIuACCgpBdHRhY2htZW50EgoKAmlkGAEgASgDEhIKCmNoYW5uZWxfaWQYAiABKAMSEgoKbWVzc2FnZV9pZBgDIAEoAxITCgt1cGxvYWRlcl9pZBgEIAEoAxIRCglmaWxlX25hbWUYBSABKAkSDAoEc2l6ZRgGIAEoAxIUCgxjb250ZW50X3R5cGUYByABKAkSMAoLc2Nhbl9zdGF0dXMYCCABKA4yGy5zZXJwLmRpc2N1c3MudjEuU2NhblN0YXR1cxINCgV3aWR0aBgJIAEoBRIOCgZoZWlnaHQYCiABKAUSDwoHcHJldmlldxgLIAEoDBIVCg1oYXNfdGh1bWJuYWlsGAwgASgIEhAKCHVwbG9hZGVkGA0gASgIEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5lbmNyeXB0ZWRfbmFtZRgPIAEoDCqKAQoKU2NhblN0YXR1cxIbChdTQ0FOX1NUQVRVU19VTlNQRUNJRklFRBAAEhcKE1NDQU5fU1RBVFVTX1BFTkRJTkcQARIVChFTQ0FOX1NUQVRVU19DTEVBThACEhgKFFNDQU5fU1RBVFVTX0lORkVDVEVEEAMSFQoRU0NBTl9TVEFUVVNfRVJST1IQBEJUChNjb20uc2VycC5kaXNjdXNzLnYxQg9BdHRhY2htZW50UHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_google_protobuf_timestamp]);
+  fileDesc("CiBzZXJwL2Rpc2N1c3MvdjEvYXR0YWNobWVudC5wcm90bxIPc2VycC5kaXNjdXNzLnYxIo0DCgpBdHRhY2htZW50EgoKAmlkGAEgASgDEhIKCmNoYW5uZWxfaWQYAiABKAMSEgoKbWVzc2FnZV9pZBgDIAEoAxITCgt1cGxvYWRlcl9pZBgEIAEoAxIRCglmaWxlX25hbWUYBSABKAkSDAoEc2l6ZRgGIAEoAxIUCgxjb250ZW50X3R5cGUYByABKAkSMAoLc2Nhbl9zdGF0dXMYCCABKA4yGy5zZXJwLmRpc2N1c3MudjEuU2NhblN0YXR1cxINCgV3aWR0aBgJIAEoBRIOCgZoZWlnaHQYCiABKAUSDwoHcHJldmlldxgLIAEoDBIVCg1oYXNfdGh1bWJuYWlsGAwgASgIEhAKCHVwbG9hZGVkGA0gASgIEi8KC2NyZWF0ZV90aW1lGA4gASgLMhouZ29vZ2xlLnByb3RvYnVmLlRpbWVzdGFtcBIWCg5lbmNyeXB0ZWRfbmFtZRgPIAEoDBIrCghkdXJhdGlvbhgQIAEoCzIZLmdvb2dsZS5wcm90b2J1Zi5EdXJhdGlvbiqKAQoKU2NhblN0YXR1cxIbChdTQ0FOX1NUQVRVU19VTlNQRUNJRklFRBAAEhcKE1NDQU5fU1RBVFVTX1BFTkRJTkcQARIVChFTQ0FOX1NUQVRVU19DTEVBThACEhgKFFNDQU5fU1RBVFVTX0lORkVDVEVEEAMSFQoRU0NBTl9TVEFUVVNfRVJST1IQBEJUChNjb20uc2VycC5kaXNjdXNzLnYxQg9BdHRhY2htZW50UHJvdG9QAVoqZGlzY3Vzcy5zZXJwL2dlbi9zZXJwL2Rpc2N1c3MvdjE7ZGlzY3Vzc3YxYgZwcm90bzM", [file_google_protobuf_duration, file_google_protobuf_timestamp]);
 
 /**
  * A file. Its bytes are in an S3-compatible store; GetDownloadUrl returns a URL for them.
@@ -126,6 +126,14 @@ export type Attachment = Message<"serp.discuss.v1.Attachment"> & {
    * @generated from field: bytes encrypted_name = 15;
    */
   encryptedName: Uint8Array;
+
+  /**
+   * Length of audio and video, in whole milliseconds. Unset until the scan has ended, and if the first 8 MiB do not state it,
+   * as those of recordings of some browsers.
+   *
+   * @generated from field: google.protobuf.Duration duration = 16;
+   */
+  duration?: Duration | undefined;
 };
 
 /**

@@ -4,7 +4,7 @@
 
 import type { GenEnum, GenFile, GenMessage } from "@bufbuild/protobuf/codegenv2";
 import type { Message, UnknownEnum } from "@bufbuild/protobuf";
-import type { Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
+import type { Duration, DurationJson, Timestamp, TimestampJson } from "@bufbuild/protobuf/wkt";
 
 /**
  * Describes the file serp/discuss/v1/attachment.proto.
@@ -123,6 +123,14 @@ export declare type Attachment = Message<"serp.discuss.v1.Attachment"> & {
    * @generated from field: bytes encrypted_name = 15;
    */
   encryptedName: Uint8Array;
+
+  /**
+   * Length of audio and video, in whole milliseconds. Unset until the scan has ended, and if the first 8 MiB do not state it,
+   * as those of recordings of some browsers.
+   *
+   * @generated from field: google.protobuf.Duration duration = 16;
+   */
+  duration?: Duration | undefined;
 };
 
 /**
@@ -237,6 +245,14 @@ export declare type AttachmentJson = {
    * @generated from field: bytes encrypted_name = 15;
    */
   encryptedName?: string;
+
+  /**
+   * Length of audio and video, in whole milliseconds. Unset until the scan has ended, and if the first 8 MiB do not state it,
+   * as those of recordings of some browsers.
+   *
+   * @generated from field: google.protobuf.Duration duration = 16;
+   */
+  duration?: DurationJson;
 };
 
 /**
