@@ -1,3 +1,4 @@
+import { existsSync, readFileSync } from 'node:fs';
 import { setTimeout as sleep } from 'node:timers/promises';
 
 const GC_TURNS = 3;
@@ -11,9 +12,9 @@ export const usage = {
     return user + system;
   },
 
-  /** Resident memory in KB. */
+  /** Resident memory in KB, with that of child processes. */
   resident(): number {
-    return process.memoryUsage.rss() / 1024;
+    return process.memoryUsage.rss() / 1024 + childrenKb();
   },
 
   /**
@@ -25,6 +26,21 @@ export const usage = {
       globalThis.gc?.({ type: 'major', execution: 'sync', flavor: 'last-resort' });
       await sleep(GC_PAUSE_MS);
     }
-    return process.memoryUsage.rss() / 1024;
+    return usage.resident();
   },
 };
+
+const CHILDREN = `/proc/self/task/${process.pid}/children`;
+
+function childrenKb(): number {
+  if (!existsSync(CHILDREN)) return 0;
+  const pids = readFileSync(CHILDREN, 'utf8').trim().split(' ');
+  return pids.reduce((sum, pid) => sum + residentOf(pid), 0);
+}
+
+/** 0 for a process that has ended. */
+function residentOf(pid: string): number {
+  const file = `/proc/${pid}/status`;
+  if (pid === '' || !existsSync(file)) return 0;
+  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(file, 'utf8'))?.[1] ?? 0);
+}

@@ -1,7 +1,6 @@
 import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import type { Readable } from 'node:stream';
-import { setImmediate as turn } from 'node:timers/promises';
 
 /** `detail` is the name of the malware, or the error of clamd. */
 export type Verdict = { readonly status: 'CLEAN' | 'INFECTED' | 'FAILED'; readonly detail: string };
@@ -98,8 +97,6 @@ async function send(socket: Socket, file: Readable, inspect: (chunk: Buffer) => 
     const isBelowMark = socket.write(bytes);
     socket.uncork();
     if (!isBelowMark) await drained(socket);
-    // Otherwise 2 MB of the file, which a turn of the event loop reads at most, are one pause for calls.
-    await turn();
   }
   if (!socket.writable) return false;
   socket.write(Buffer.alloc(4));

@@ -1,15 +1,20 @@
 import type { Config } from '../config.ts';
-import { scan, type Verdict } from './clamd.ts';
+import type { Verdict } from './clamd.ts';
 import { isImageType, isInlineType, isPlayableType } from './file.ts';
-import { MarkupDetector } from './markup.ts';
 import type { MediaProcess, Thumbnail } from './media.ts';
+import type { ScanProcess } from './scan.ts';
 import type { Storage } from './storage.ts';
 
 // Of both images that a decoder may hold: the file and the pixels, which have a limit of their own.
 const MAX_IMAGE_BYTES = 33_554_432n;
 const READ_URL_MS = 120_000;
 
-type ExamineParts = { readonly storage: Storage; readonly media: MediaProcess; readonly config: Config };
+type ExamineParts = {
+  readonly storage: Storage;
+  readonly scans: ScanProcess;
+  readonly media: MediaProcess;
+  readonly config: Config;
+};
 type StoredFile = { readonly s3Key: string; readonly fileType: string | null; readonly fileSize: bigint };
 
 export type Result = Verdict & {
@@ -21,34 +26,35 @@ export type Result = Verdict & {
 
 /** Scans a file of the store, and creates the thumbnail of a clean image or reads the duration of audio and video. */
 export async function examine(
-  { storage, media, config }: ExamineParts,
+  { storage, scans, media, config }: ExamineParts,
   address: string,
   { s3Key, fileType, fileSize }: StoredFile,
   signal: AbortSignal,
 ): Promise<Result> {
-  const limited = AbortSignal.any([signal, AbortSignal.timeout(config.scan.timeoutMs)]);
   const nothing = { inlineSafe: false, thumbnail: undefined, durationMs: undefined };
   if ((await storage.head(s3Key)) === undefined)
     return { status: 'FAILED', detail: 'the object is missing', ...nothing };
-  const markup = new MarkupDetector();
-  const isInline = isInlineType(fileType ?? '');
-  const file = {
-    open: () => storage.read(s3Key, limited),
-    inspect: (chunk: Buffer) => {
-      if (isInline) markup.add(chunk);
-    },
-  };
-  const verdict = await scan(address, file, limited);
-  if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
   const type = fileType ?? '';
   const size = Number(fileSize);
-  const url = await storage.presignRead(s3Key, READ_URL_MS);
+  const { timeoutMs } = config.scan;
+  const url = await storage.presignRead(s3Key, timeoutMs + READ_URL_MS);
+  const isInline = isInlineType(type);
+  const responseMs = config.storage.timeoutMs;
+  const { verdict, hasMarkup } = await scans.scan({
+    url,
+    address,
+    detectMarkup: isInline,
+    timeoutMs,
+    responseMs,
+  });
+  // The processes that scan and decode files end with the instance.
+  signal.throwIfAborted();
+  if (verdict.status !== 'CLEAN') return { ...verdict, ...nothing };
   const isImage = isImageType(type) && fileSize <= MAX_IMAGE_BYTES;
   const thumbnail = isImage ? await media.createThumbnail(url, size) : undefined;
   const durationMs = isPlayableType(type) ? await media.readDuration(url, size, type) : undefined;
-  // The process that decodes files ends with the instance.
   signal.throwIfAborted();
   // An image that cannot be decoded is of another format, or made to attack a decoder.
   const isDecoded = !isImageType(type) || thumbnail !== undefined;
-  return { ...verdict, inlineSafe: isInline && !markup.found && isDecoded, thumbnail, durationMs };
+  return { ...verdict, inlineSafe: isInline && !hasMarkup && isDecoded, thumbnail, durationMs };
 }

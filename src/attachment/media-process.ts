@@ -4,6 +4,7 @@ import { readDuration } from './duration.ts';
 import type { MediaReply, MediaRequest } from './media.ts';
 import { lowerPriority } from './priority.ts';
 import { createThumbnail } from './thumbnail.ts';
+import { serveRequests } from './worker-process.ts';
 
 const READ_MS = 25_000;
 
@@ -12,14 +13,12 @@ lowerPriority(10);
 sharp.concurrency(1);
 sharp.cache(false);
 
-process.on('message', async (request: MediaRequest) => {
-  const reply: Omit<MediaReply, 'id'> = await decode(request).catch((error) => ({ failure: `${error}` }));
-  process.send?.({ id: request.id, ...reply });
-});
-process.once('disconnect', () => process.exit());
+serveRequests<MediaRequest, MediaReply>((request) =>
+  decode(request).catch((error) => ({ failure: `${error}` })),
+);
 
 /** Throws if the store fails. */
-async function decode(request: MediaRequest): Promise<Omit<MediaReply, 'id'>> {
+async function decode(request: MediaRequest): Promise<MediaReply> {
   const signal = AbortSignal.timeout(READ_MS);
   if (request.kind === 'MEDIA') return { durationMs: await readDuration(request, signal) };
   const image = await readImage(request, signal);

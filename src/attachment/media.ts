@@ -1,4 +1,4 @@
-import { type ChildProcess, fork } from 'node:child_process';
+import { WorkerProcess } from './worker-process.ts';
 
 /** Images are WebP without metadata. Width and height are those of the original, after its orientation is applied. */
 export type Thumbnail = {
@@ -10,14 +10,12 @@ export type Thumbnail = {
 
 /** An image, or audio or video, at a URL that permits to read it only. */
 export type MediaRequest = {
-  readonly id: number;
   readonly kind: 'IMAGE' | 'MEDIA';
   readonly url: string;
   readonly size: number;
   readonly type: string;
 };
 export type MediaReply = {
-  readonly id: number;
   /** Undefined for an image that cannot be decoded. */
   readonly thumbnail?: Thumbnail | undefined;
   /** Undefined if the file does not state it. */
@@ -34,17 +32,15 @@ export class MediaUnavailable extends Error {
 const TIMEOUT_MS = 40_000;
 
 /**
- * Decodes images, audio and video in a process of its own, one after another. The process starts with the first file. It
- * reads files itself, because their bytes would delay the calls of this one.
+ * Decodes images, audio and video in a process of its own, one after another. It reads files itself, because their bytes
+ * would delay the calls of this process.
  */
 export class MediaProcess {
-  #child: ChildProcess | undefined;
+  readonly #worker: WorkerProcess<MediaRequest, MediaReply>;
   #last: Promise<unknown> = Promise.resolve();
-  #count = 0;
-  readonly #caFile: string | undefined;
 
-  constructor(caFile?: string) {
-    this.#caFile = caFile;
+  constructor(env: Readonly<Record<string, string>> = {}) {
+    this.#worker = new WorkerProcess({ file: new URL('./media-process.ts', import.meta.url), env });
   }
 
   /** Undefined for an image that cannot be decoded, or that is larger than the decoder may open. */
@@ -58,56 +54,15 @@ export class MediaProcess {
   }
 
   close(): void {
-    this.#child?.kill('SIGKILL');
-    this.#child = undefined;
+    this.#worker.close();
   }
 
-  async #decode(file: Omit<MediaRequest, 'id'>): Promise<MediaReply | undefined> {
-    const next = this.#last.then(() => this.#request(file));
+  /** Undefined if the decoder did not survive the file. */
+  async #decode(file: MediaRequest): Promise<MediaReply | undefined> {
+    const next = this.#last.then(() => this.#worker.request(file, TIMEOUT_MS));
     this.#last = next;
     const reply = await next;
     if (reply?.failure !== undefined) throw new MediaUnavailable(reply.failure);
     return reply;
-  }
-
-  /** Undefined if the process has ended. */
-  #request(file: Omit<MediaRequest, 'id'>): Promise<MediaReply | undefined> {
-    const child = this.#open();
-    const id = ++this.#count;
-    return new Promise((done) => {
-      const settle = (reply: MediaReply | undefined) => {
-        clearTimeout(timer);
-        child.off('message', onMessage).off('exit', onExit);
-        done(reply);
-      };
-      const onMessage = (reply: MediaReply) => {
-        if (reply.id === id) settle(reply);
-      };
-      const onExit = () => settle(undefined);
-      const timer = setTimeout(() => child.kill('SIGKILL'), TIMEOUT_MS);
-      child.on('message', onMessage).once('exit', onExit);
-      child.send({ id, ...file }, (error) => {
-        if (error !== null) child.kill('SIGKILL');
-      });
-    });
-  }
-
-  #open(): ChildProcess {
-    if (this.#child !== undefined) return this.#child;
-    // Without the rest of the environment, which contains secrets that a decoder must not read.
-    const child = fork(new URL('./media-process.ts', import.meta.url), [], {
-      serialization: 'advanced',
-      stdio: ['ignore', 'ignore', 'ignore', 'ipc'],
-      execArgv: [],
-      env: this.#caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: this.#caFile },
-    });
-    child.on('error', () => child.kill('SIGKILL'));
-    child.once('exit', () => {
-      if (this.#child === child) this.#child = undefined;
-    });
-    child.unref();
-    child.channel?.unref();
-    this.#child = child;
-    return child;
   }
 }

@@ -12,6 +12,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { ScanInterrupted, ScannerUnavailable } from './clamd.ts';
 import { examine, type Result } from './examine.ts';
 import type { MediaProcess } from './media.ts';
+import type { ScanProcess } from './scan.ts';
 import { type AttachmentRow, attachmentColumns, touchMessage } from './sql.ts';
 import type { Storage } from './storage.ts';
 import { toAttachmentChanged } from './view.ts';
@@ -36,6 +37,7 @@ export type ScannerParts = {
   readonly db: Database;
   readonly relay: Relay;
   readonly storage: Storage;
+  readonly scans: ScanProcess;
   readonly media: MediaProcess;
   readonly messageCache: { forget(channelId: bigint, seq: bigint | undefined): void };
   readonly config: Config;
