@@ -164,7 +164,7 @@ comment on column attachments.width is 'Width of an image or video, pixels.';
 comment on column attachments.height is 'Height of an image or video, pixels.';
 comment on column attachments.scan_status is 'PENDING, CLEAN, INFECTED or ERROR; only CLEAN files can be downloaded.';
 comment on column attachments.scanned_at is 'When the scan result arrived, epoch ms.';
-comment on column attachments.metadata is 'Data of the file type, such as duration and codec of a video.';
+comment on column attachments.metadata is 'Data of the file type: duration_ms of audio and video that state it.';
 comment on column attachments.created_at is 'When the upload started, epoch ms.';
 comment on column attachments.updated_at is 'When the row last changed, epoch ms.';
 comment on column attachments.uploader_id is 'User who uploaded the file; 0 if unknown.';
@@ -4938,7 +4938,7 @@ begin
         'id', a.id, 'channel', a.channel_id, 'uploader', a.uploader_id, 'name', a.file_name, 'size', a.file_size,
         'type', a.file_type, 'scan', a.scan_status, 'width', a.width, 'height', a.height,
         'preview', encode(a.preview, 'base64'), 'thumbnail', a.thumbnail_url is not null, 'created', a.created_at,
-        'encrypted_name', encode(a.encrypted_name, 'base64')
+        'duration_ms', (a.metadata ->> 'duration_ms')::bigint, 'encrypted_name', encode(a.encrypted_name, 'base64')
       )
       order by a.position, a.id
     )::text

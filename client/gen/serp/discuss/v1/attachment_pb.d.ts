@@ -125,8 +125,8 @@ export declare type Attachment = Message<"serp.discuss.v1.Attachment"> & {
   encryptedName: Uint8Array;
 
   /**
-   * Length of audio and video, in whole milliseconds. Unset until the scan has ended, and if the first 8 MiB do not state it,
-   * as those of recordings of some browsers.
+   * Length of audio, and of video with sound, in whole milliseconds. Unset until the scan has ended, and if the file does not
+   * state it, as recordings of some browsers.
    *
    * @generated from field: google.protobuf.Duration duration = 16;
    */
@@ -247,8 +247,8 @@ export declare type AttachmentJson = {
   encryptedName?: string;
 
   /**
-   * Length of audio and video, in whole milliseconds. Unset until the scan has ended, and if the first 8 MiB do not state it,
-   * as those of recordings of some browsers.
+   * Length of audio, and of video with sound, in whole milliseconds. Unset until the scan has ended, and if the file does not
+   * state it, as recordings of some browsers.
    *
    * @generated from field: google.protobuf.Duration duration = 16;
    */
