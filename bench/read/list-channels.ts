@@ -76,7 +76,7 @@ async function countStatements(owner: Pool, { name }: BenchDatabase): Promise<()
       where s.dbid = (select oid from pg_database where datname = current_database())
         and r.rolname = 'discuss_bench'
         and s.query ~* '^\s*(with|select|insert|update|delete)'
-        and s.query !~ 'set_config|_horizon|list_changed|settle_unread|learn_search'
+        and s.query !~ 'set_config|_horizon|list_changed|settle_unread|learn_search|index_messages|record_|pg_snapshot|operations'
     `;
     return row?.calls ?? 0;
   };
