@@ -1,6 +1,5 @@
 import { constants } from 'node:os';
 import { ConfigError, toMigrationConfig } from '../src/config.ts';
-import { migrate } from '../src/db/migrate.ts';
 import { SchemaError } from '../src/db/schema-files.ts';
 
 // The first process of a container ignores signals without a handler. PostgreSQL rolls back what is not committed.
@@ -9,6 +8,7 @@ for (const signal of ['SIGTERM', 'SIGINT'] as const)
 
 let count = 0;
 try {
+  const { migrate } = await import('../src/db/migrate.ts');
   const { ownerUrl, startupTimeoutMs } = toMigrationConfig(process.env);
   await migrate(ownerUrl, {
     timeoutMs: startupTimeoutMs,

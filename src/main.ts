@@ -1,9 +1,8 @@
 import type { Logger } from 'pino';
 import { type Config, ConfigError, toConfig } from './config.ts';
-import { openService } from './service.ts';
 import { createLogger } from './telemetry/log.ts';
 
-// Before anything is opened: the first process of a container ignores signals without a handler.
+// Before anything is loaded or opened: the first process of a container ignores signals without a handler.
 const stopSignal = new Promise<NodeJS.Signals>((resolve) => {
   process.once('SIGTERM', resolve);
   process.once('SIGINT', resolve);
@@ -20,6 +19,8 @@ try {
 
 async function run(config: Config, log: Logger): Promise<void> {
   try {
+    // Loading it takes most of the time of a start.
+    const { openService } = await import('./service.ts');
     const service = await Promise.race([openService(config, log), stopSignal]);
     if (typeof service === 'string') {
       log.info({ signal: service }, 'stopped before it served');

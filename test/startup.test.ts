@@ -88,6 +88,18 @@ describe('a process that starts', () => {
     proxy.mode = 'pass';
   });
 
+  it('ends on SIGTERM while it loads', async () => {
+    // Sends the signal when the first module that takes long to load is reached.
+    const hook = `import { registerHooks } from 'node:module';
+      registerHooks({ load(url, context, next) {
+        if (url.endsWith('/src/service.ts')) process.kill(process.pid, 'SIGTERM');
+        return next(url, context);
+      } });`;
+    const started = service({ NODE_OPTIONS: `--import=data:text/javascript,${encodeURIComponent(hook)}` });
+    assert.equal(await started.exitCode, 0);
+    assert.match(started.output(), /stopped before it served/);
+  });
+
   it('for a migration gives up after the time-out, too', async () => {
     proxy.mode = 'close';
     const file = join(folder, 'url');
