@@ -6,7 +6,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
-import { ContentState, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { ContentState, MessageType, SystemNoticeKind } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
@@ -54,7 +54,7 @@ describe('encrypted channels', () => {
     return message;
   };
   const contents = async (channelId: bigint) => {
-    const { messages: page } = await messages(binh).listMessages({ channelId });
+    const { messages: page } = await messages(binh).listMessages({ channelId, pageSize: 100 });
     return page.filter(({ notice }) => notice === undefined).map(({ content }) => content);
   };
 
@@ -74,8 +74,14 @@ describe('encrypted channels', () => {
     await messages().editMessage({ channelId, messageId: late.id, ...edited });
     assert.deepEqual(await contents(channelId), ['trước', 'đã sửa', 'sau']);
     await until(() => stream.changes.length === 3, 'events');
-    const [changed] = stream.changes;
+    const [changed, noticed] = stream.events;
     assert.ok(changed?.change.case === 'channelChanged' && changed.change.value.channel?.encryptionTime);
+    assert.ok(noticed?.change.case === 'messageCreated');
+    const { notice, content: sentence = '' } = noticed.change.value.message ?? {};
+    assert.deepEqual([notice?.kind, notice?.actorId], [SystemNoticeKind.ENCRYPTION_ENABLED, 1n]);
+    assert.match(sentence, /searches/);
+    const { messages: page } = await messages(binh).listMessages({ channelId });
+    assert.equal(page.filter((message) => message.notice !== undefined).length, 1);
     const rows =
       await the.owner`select id, content from messages where channel_id = ${channelId} and content != ''`;
     assert.deepEqual(
@@ -92,6 +98,11 @@ describe('encrypted channels', () => {
     const { channel } = await channels(service).getOrCreateTopicChannel(topic);
     const { channel: plain } = await channels().getOrCreateDirectChannel({ userId: 2n });
     await channels(binh).enableEncryption({ channelId: plain?.id ?? 0n });
+    const { messages: history } = await messages().listMessages({ channelId: plain?.id ?? 0n });
+    assert.deepEqual(
+      history.map(({ notice }) => notice?.kind),
+      [SystemNoticeKind.ENCRYPTION_ENABLED],
+    );
     for (const channelId of [direct?.id, channel?.id, plain?.id]) {
       const message = await send(channelId ?? 0n, 'bí mật');
       const [row] = await the.owner`select content, encrypted_content from messages where id = ${message.id}`;
@@ -110,13 +121,17 @@ describe('encrypted channels', () => {
     );
     const { channel } = await channels().enableEncryption({ channelId });
     const sent = await sending;
-    assert.deepEqual(new Set(await contents(channelId)).size, 50);
+    assert.deepEqual(new Set(await contents(channelId)).size, 60);
     assert.equal(new Set(sent.map(({ position }) => position)).size, 60);
-    await until(() => stream.events.filter(({ change }) => change.case === 'messageCreated').length === 60);
+    const posted = () =>
+      stream.events.flatMap(({ change }) =>
+        change.case === 'messageCreated' && change.value.message?.notice === undefined
+          ? [change.value.message?.content]
+          : [],
+      );
+    await until(() => posted().length === 60);
     assert.deepEqual(stream.faults, []);
-    const received = stream.events.flatMap(({ change }) =>
-      change.case === 'messageCreated' ? [change.value.message?.content] : [],
-    );
+    const received = posted();
     assert.deepEqual(received.toSorted(), texts.toSorted());
     const on = stream.events.find(({ change }) => change.case === 'channelChanged')?.seq ?? 0n;
     const rows = await the.owner<{ id: bigint; seq: bigint; content: string }[]>`

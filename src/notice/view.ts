@@ -90,6 +90,11 @@ export function toSentence(notice: SystemNotice): string {
       return sentence('archived the channel', 'The channel was archived');
     case Kind.CHANNEL_UNARCHIVED:
       return sentence('opened the channel again', 'The channel was opened again');
+    case Kind.ENCRYPTION_ENABLED:
+      return sentence(
+        'enabled encryption: searches do not find later messages',
+        'Later messages are encrypted: searches do not find them',
+      );
     case Kind.TOPIC_MOVED:
       return `The discussion moved from ${nameOf(from)} to ${nameOf(to)}`;
     case Kind.TOPIC_MERGED_INTO:

@@ -2323,6 +2323,8 @@ export declare const ChannelService: GenService<{
    * Images have no `Attachment.preview`. A call that needs a key which the instance cannot obtain returns UNAVAILABLE
    * (ENCRYPTION_KEY_UNAVAILABLE).
    *
+   * Members learn of the change by `channel_changed`, and by a notice (ENCRYPTION_ENABLED) unless CHANNEL_NOTICES is false.
+   *
    * Errors: PERMISSION_DENIED (ROLE_TOO_LOW); FAILED_PRECONDITION (CHANNEL_ARCHIVED, ENCRYPTION_NOT_CONFIGURED).
    *
    * @generated from rpc serp.discuss.v1.ChannelService.EnableEncryption

@@ -432,7 +432,7 @@ export declare const MessageSchema: GenMessage<Message, {jsonType: MessageJson}>
 
 /**
  * A change of a group or topic channel or of its members, posted as a message of type SYSTEM in the same transaction as
- * the change. Its event follows the event of the change. Clients compose their own text from these fields.
+ * the change. In a direct channel, only the change to encryption is posted. Its event follows the event of the change. Clients compose their own text from these fields.
  *
  * A notice has a position and accepts reactions and replies, and admins can delete it. It cannot be edited and search
  * does not find it. It is never unread, never the last message in channel lists, does not change
@@ -529,7 +529,7 @@ export declare type SystemNotice = Message$1<"serp.discuss.v1.SystemNotice"> & {
 
 /**
  * A change of a group or topic channel or of its members, posted as a message of type SYSTEM in the same transaction as
- * the change. Its event follows the event of the change. Clients compose their own text from these fields.
+ * the change. In a direct channel, only the change to encryption is posted. Its event follows the event of the change. Clients compose their own text from these fields.
  *
  * A notice has a position and accepts reactions and replies, and admins can delete it. It cannot be edited and search
  * does not find it. It is never unread, never the last message in channel lists, does not change
@@ -1332,6 +1332,14 @@ export declare const SystemNoticeKind: {
    * @generated from enum value: SYSTEM_NOTICE_KIND_MEMBER_UNRESTRICTED = 17;
    */
   readonly MEMBER_UNRESTRICTED: 17,
+
+  /**
+   * The actor enabled the encryption of the channel: searches and previews do not cover later messages. Also sent in direct
+   * channels.
+   *
+   * @generated from enum value: SYSTEM_NOTICE_KIND_ENCRYPTION_ENABLED = 18;
+   */
+  readonly ENCRYPTION_ENABLED: 18,
 };
 
 /**
@@ -1346,7 +1354,7 @@ export declare type SystemNoticeKind = (typeof SystemNoticeKind)[keyof typeof Sy
  *
  * @generated from enum serp.discuss.v1.SystemNoticeKind
  */
-export declare type SystemNoticeKindJson = "SYSTEM_NOTICE_KIND_UNSPECIFIED" | "SYSTEM_NOTICE_KIND_MEMBER_JOINED" | "SYSTEM_NOTICE_KIND_MEMBERS_ADDED" | "SYSTEM_NOTICE_KIND_MEMBER_LEFT" | "SYSTEM_NOTICE_KIND_MEMBER_REMOVED" | "SYSTEM_NOTICE_KIND_ROLE_CHANGED" | "SYSTEM_NOTICE_KIND_OWNERSHIP_TRANSFERRED" | "SYSTEM_NOTICE_KIND_CHANNEL_RENAMED" | "SYSTEM_NOTICE_KIND_DESCRIPTION_CHANGED" | "SYSTEM_NOTICE_KIND_MADE_PRIVATE" | "SYSTEM_NOTICE_KIND_MADE_PUBLIC" | "SYSTEM_NOTICE_KIND_CHANNEL_ARCHIVED" | "SYSTEM_NOTICE_KIND_CHANNEL_UNARCHIVED" | "SYSTEM_NOTICE_KIND_TOPIC_MOVED" | "SYSTEM_NOTICE_KIND_TOPIC_MERGED_INTO" | "SYSTEM_NOTICE_KIND_TOPIC_MERGED" | "SYSTEM_NOTICE_KIND_MEMBER_RESTRICTED" | "SYSTEM_NOTICE_KIND_MEMBER_UNRESTRICTED";
+export declare type SystemNoticeKindJson = "SYSTEM_NOTICE_KIND_UNSPECIFIED" | "SYSTEM_NOTICE_KIND_MEMBER_JOINED" | "SYSTEM_NOTICE_KIND_MEMBERS_ADDED" | "SYSTEM_NOTICE_KIND_MEMBER_LEFT" | "SYSTEM_NOTICE_KIND_MEMBER_REMOVED" | "SYSTEM_NOTICE_KIND_ROLE_CHANGED" | "SYSTEM_NOTICE_KIND_OWNERSHIP_TRANSFERRED" | "SYSTEM_NOTICE_KIND_CHANNEL_RENAMED" | "SYSTEM_NOTICE_KIND_DESCRIPTION_CHANGED" | "SYSTEM_NOTICE_KIND_MADE_PRIVATE" | "SYSTEM_NOTICE_KIND_MADE_PUBLIC" | "SYSTEM_NOTICE_KIND_CHANNEL_ARCHIVED" | "SYSTEM_NOTICE_KIND_CHANNEL_UNARCHIVED" | "SYSTEM_NOTICE_KIND_TOPIC_MOVED" | "SYSTEM_NOTICE_KIND_TOPIC_MERGED_INTO" | "SYSTEM_NOTICE_KIND_TOPIC_MERGED" | "SYSTEM_NOTICE_KIND_MEMBER_RESTRICTED" | "SYSTEM_NOTICE_KIND_MEMBER_UNRESTRICTED" | "SYSTEM_NOTICE_KIND_ENCRYPTION_ENABLED";
 
 /**
  * Describes the enum serp.discuss.v1.SystemNoticeKind.
