@@ -2487,6 +2487,68 @@ alter function detach_replies() owner to discuss_system;
 revoke all on function detach_replies() from public;
 comment on function detach_replies() is 'Makes the replies to removed messages messages of the channel, as "on delete set null" would.';
 
+CREATE OR REPLACE FUNCTION public.drop_empty_partitions()
+ RETURNS SETOF text
+ LANGUAGE plpgsql
+ SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+ SET lock_timeout TO '250ms'
+AS $function$
+declare
+  -- Removed rows take space until a vacuum, and reading them takes time, so a larger partition is left for later.
+  _max_bytes constant bigint := 64 * current_setting('block_size')::bigint;
+  _partition record;
+  _has_rows boolean;
+begin
+  if not pg_try_advisory_xact_lock(hashtext('discuss.ensure_partitions')) then
+    return;
+  end if;
+
+  for _partition in
+    select t.parent, c.oid, c.relname as name
+    from (
+      values
+        ('activity_feed', now_ms()),
+        ('channel_events', now_ms()),
+        ('messages', (select s.last_value from messages_id_seq s)),
+        ('message_words', (select s.last_value from messages_id_seq s))
+    ) as t(parent, current_key)
+    join pg_inherits i on i.inhparent = t.parent::regclass
+    join pg_class c on c.oid = i.inhrelid
+    where substring(pg_get_expr(c.relpartbound, c.oid) from $re$TO \('?(\d+)'?\)$re$)::bigint <= t.current_key
+      and pg_relation_size(c.oid) <= _max_bytes
+      and not exists (select from partition_moves m where m.parent = t.parent)
+    order by t.parent, c.relname
+  loop
+    execute format('select exists (select from %I)', _partition.name) into _has_rows;
+    continue when _has_rows;
+    begin
+      -- In the order of writers. Dropping a table also locks those that its foreign keys refer to.
+      if _partition.parent = 'activity_feed' then
+        lock table only channels in access exclusive mode;
+      end if;
+      execute format('lock table only %I in access exclusive mode', _partition.parent);
+      execute format('lock table %I in access exclusive mode', _partition.name);
+      -- A row may have arrived before the lock.
+      execute format('select exists (select from %I)', _partition.name) into _has_rows;
+      if not _has_rows then
+        execute format('drop table %I', _partition.name);
+        return next _partition.name;
+      end if;
+    exception
+      when lock_not_available or deadlock_detected then
+        -- Writers queue behind a waiting lock, so it waits once, and not once per partition.
+        raise warning 'postponed dropping % and later partitions: %', _partition.name, sqlerrm;
+    end;
+    -- One for each call, so that the lock of the table is held for a moment only.
+    exit;
+  end loop;
+end
+$function$;
+revoke all on function drop_empty_partitions() from public;
+grant execute on function drop_empty_partitions() to discuss_service;
+comment on function drop_empty_partitions() is 'Drops the first partition of messages, their words, activities or the log that is empty and below the current id or time, and returns its name; none if there is no more. What has more than 64 blocks, because its removed rows were not vacuumed, or is locked, is left for the next run.';
+
 CREATE OR REPLACE FUNCTION public.drop_old_event_partitions(_days integer, _now_ms bigint DEFAULT NULL::bigint)
  RETURNS SETOF text
  LANGUAGE plpgsql
@@ -4442,6 +4504,25 @@ alter function list_events(bigint,bigint,integer,integer) owner to discuss_syste
 revoke all on function list_events(bigint,bigint,integer,integer) from public;
 grant execute on function list_events(bigint,bigint,integer,integer) to discuss_service;
 comment on function list_events(bigint,bigint,integer,integer) is 'Events of a channel after a seq, in order: at most _limit, and as soon as they reach _bytes no more. Checks no rights: the hub checks which subscribers may receive them.';
+
+CREATE OR REPLACE FUNCTION public.list_export_channels(_tenant_id bigint, _user_id bigint, _channel_ids bigint[])
+ RETURNS TABLE(channel_id bigint)
+ LANGUAGE sql
+ STABLE SECURITY DEFINER
+ SET search_path TO 'public', 'pg_temp'
+BEGIN ATOMIC
+ SELECT k.id
+    FROM unnest(list_export_channels._channel_ids) k(id)
+   WHERE ((NOT (EXISTS ( SELECT
+            FROM channels c
+           WHERE ((c.id = k.id) AND (c.tenant_id = list_export_channels._tenant_id))))) OR (EXISTS ( SELECT
+            FROM channel_members m
+           WHERE ((m.channel_id = k.id) AND (m.user_id = list_export_channels._user_id) AND (m.tenant_id = list_export_channels._tenant_id)))));
+END;
+alter function list_export_channels(bigint,bigint,bigint[]) owner to discuss_system;
+revoke all on function list_export_channels(bigint,bigint,bigint[]) from public;
+grant execute on function list_export_channels(bigint,bigint,bigint[]) to discuss_service;
+comment on function list_export_channels(bigint,bigint,bigint[]) is 'Of some channels, those whose exported months the erasure of a user concerns: the user is or was a member, or the channel no longer exists.';
 
 CREATE OR REPLACE FUNCTION public.list_holds(_tenant_id bigint, _with_released boolean, _before bigint, _limit integer)
  RETURNS SETOF legal_holds

@@ -141,6 +141,54 @@ describe('partitions', () => {
     await assert.rejects(drop(0, NOW), { code: '22023' });
   });
 
+  it('are dropped when they are empty and below the current id, without blocking a writer', async () => {
+    const dropEmpty = () =>
+      service<{ name: string }[]>`select drop_empty_partitions() as name`.then((rows) =>
+        rows.map(({ name }) => name),
+      );
+    const dropAll = async (): Promise<string[]> => {
+      const names = await dropEmpty();
+      return names.length === 0 ? [] : [...names, ...(await dropAll())];
+    };
+    const has = async (name: string) => (await listPartitions()).includes(name);
+    await owner`select setval('messages_id_seq', ${4 * SPAN + 2})`;
+    await ensure(NOW);
+    await owner`
+      insert into channels (id, tenant_id, created_by, name, type, created_at, updated_at)
+      values (2, 1, 10, 'Kho', 'GROUP', 1, 1)
+    `;
+    await owner.begin(async (writer) => {
+      await writer`
+        insert into messages (channel_id, sender_id, tenant_id, content, created_at, updated_at)
+        values (2, 10, 1, 'đang viết', 1, 1)
+      `;
+      assert.deepEqual(
+        (await dropAll()).filter((name) => name.startsWith('messages_')),
+        [],
+      );
+      await writer`
+        insert into messages (channel_id, sender_id, tenant_id, content, created_at, updated_at)
+        values (2, 10, 1, 'tiếp', 1, 1)
+      `;
+    });
+    const dropped = await dropAll();
+    for (const name of ['messages_p000002', 'messages_p000003'])
+      assert.ok(dropped.includes(name), dropped.join());
+    // With one row, the current one, and those of later ids.
+    for (const name of ['messages_p000001', 'messages_p000005', 'messages_p000006', 'messages_p000010'])
+      assert.ok(await has(name), name);
+    await owner`delete from messages where id < ${SPAN}`;
+    assert.deepEqual(
+      (await dropAll()).filter((name) => name.startsWith('messages_')),
+      ['messages_p000001'],
+    );
+    await owner`
+      insert into messages (id, channel_id, sender_id, tenant_id, content, post_seq, created_at, updated_at)
+      values (5, 1, 10, 1, 'nhập lại', 99, 1, 1)
+    `;
+    assert.ok((await ensure(NOW)).includes('messages_p000001'), 'a row of old keys gets a partition again');
+  });
+
   it('cannot be created or truncated by the service other than through these functions', async () => {
     const tries = [
       `select create_partition('messages', 'messages_p009999', 0, 1)`,

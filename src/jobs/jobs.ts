@@ -11,6 +11,7 @@ import type { Metrics } from '../telemetry/metrics.ts';
 import { type PurgeParts, purge } from './purge.ts';
 import { rotateKeys } from './rotate-keys.ts';
 import {
+  dropEmptyPartitions,
   dropOldEvents,
   ensurePartitions,
   listStandbyLag,
@@ -99,11 +100,13 @@ export class Jobs {
   async #maintain(): Promise<void> {
     const made = await ensurePartitions(this.#pool, () => this.#closed);
     const dropped = await dropOldEvents(this.#pool, this.#config.event.retentionDays);
+    const empty = await dropEmptyPartitions(this.#pool, () => this.#closed);
     const end = performance.now() + PRUNE_MS;
     const isClosed = () => this.#closed || performance.now() > end;
     const events = await purgeEvents(this.#pool, { config: this.#config, isClosed });
     const pruned = await pruneRequestIds(this.#pool, { config: this.#config, isClosed });
-    this.#log.debug({ made: made.length, dropped: dropped.length, events, pruned }, 'maintenance finished');
+    const counts = { made: made.length, dropped: dropped.length + empty.length, events, pruned };
+    this.#log.debug(counts, 'maintenance finished');
     await this.#measure();
   }
 

@@ -3,7 +3,7 @@ import type { Handlers } from '../rpc/call.ts';
 import { keyHandlers } from './keys.ts';
 import { previewPurge, purge, type RetentionResult } from './purge.ts';
 import { type JobDeps, ruleHandlers } from './rules.ts';
-import { dropOldEvents, ensurePartitions, pruneRequestIds, purgeEvents } from './sql.ts';
+import { dropEmptyPartitions, dropOldEvents, ensurePartitions, pruneRequestIds, purgeEvents } from './sql.ts';
 
 type JobHandlers = Pick<
   Handlers<typeof AdminService>,
@@ -39,8 +39,9 @@ export function jobRoutes(deps: JobDeps): JobHandlers {
       const events = await purgeEvents(db.log, { config, isClosed });
       const pruned = await pruneRequestIds(db.log, { config, isClosed });
       const purged = await purge({ db, relay, storage, config, log: call.log, isClosed });
+      const empty = await dropEmptyPartitions(db.log, isClosed);
       return {
-        droppedPartitions: dropped.map((day) => day.dropped),
+        droppedPartitions: [...dropped.map((day) => day.dropped), ...empty],
         removedEventCount: events,
         prunedRequestIdCount: pruned,
         ...toCounts(purged),

@@ -25,6 +25,17 @@ export function dropOldEvents(sql: Sql, days: number): PendingQuery<{ dropped: s
   return sql<{ dropped: string }[]>`select dropped from drop_old_event_partitions(${days}) as dropped`;
 }
 
+/** Drops partitions that purges and exports have emptied. Returns their names. */
+export async function dropEmptyPartitions(sql: Pool, isClosed: () => boolean): Promise<string[]> {
+  const dropped: string[] = [];
+  while (!isClosed()) {
+    const [row] = await sql<{ dropped: string }[]>`select dropped from drop_empty_partitions() as dropped`;
+    if (row === undefined) break;
+    dropped.push(row.dropped);
+  }
+  return dropped;
+}
+
 const EVENT_BATCH = 5_000;
 
 type PurgeEventsParts = { readonly config: Config; readonly isClosed: () => boolean };

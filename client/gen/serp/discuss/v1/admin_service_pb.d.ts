@@ -2692,7 +2692,7 @@ export declare const RunRetentionRequestSchema: GenMessage<RunRetentionRequest, 
  */
 export declare type RunRetentionResponse = Message<"serp.discuss.v1.RunRetentionResponse"> & {
   /**
-   * Names of the dropped daily partitions of the event log.
+   * Names of the dropped daily partitions of the event log, and of partitions that purges and exports have emptied.
    *
    * @generated from field: repeated string dropped_partitions = 1;
    */
@@ -2762,7 +2762,7 @@ export declare type RunRetentionResponse = Message<"serp.discuss.v1.RunRetention
  */
 export declare type RunRetentionResponseJson = {
   /**
-   * Names of the dropped daily partitions of the event log.
+   * Names of the dropped daily partitions of the event log, and of partitions that purges and exports have emptied.
    *
    * @generated from field: repeated string dropped_partitions = 1;
    */
@@ -4340,7 +4340,9 @@ export declare const AdminService: GenService<{
    * remain in their threads. In messages of others, mentions, reactions and votes of the user are removed, and in notices the
    * name. The feed of the user, activities in the feeds of others that the user caused, unsent uploads, the status text and the
    * settings of channels are removed. Streams receive `message_deleted` for each message of the user, and `message_edited` for
-   * each message of others that changed.
+   * each message of others that changed. In the objects of exported months (`export_days` of SetRetention), the same is erased:
+   * each object that concerns the user is replaced by another one, which the audit log states (EXPORT_ERASED), and the files
+   * of the user are removed.
    *
    * The id of the user remains in memberships, deleted messages and the audit log, which contain neither names nor content.
    * The text of others remains, also where it names the user. Backups expire by themselves. The log of events contains the
