@@ -1,5 +1,5 @@
-import type { PendingQuery } from 'postgres';
-import type { CallScope, Database } from '../db/database.ts';
+import type { Storage } from '../attachment/storage.ts';
+import type { Database } from '../db/database.ts';
 import type { Sql } from '../db/types.ts';
 import { appendEvent } from '../event/log/sql.ts';
 import type { LoggedEvent } from '../event/log/wire.ts';
@@ -10,6 +10,7 @@ import { toMessageEdited } from '../message/edit.ts';
 import type { MessageRow } from '../message/sql.ts';
 import type { Presence } from '../presence/presence.ts';
 import { errors } from '../rpc/errors.ts';
+import { type ExportProgress, eraseExports } from './exports.ts';
 import { redactNotice } from './redact.ts';
 import {
   eraseActivities,
@@ -22,38 +23,24 @@ import {
   lockForErasure,
   removeUnusedWords,
 } from './sql.ts';
+import { type Erasure, toScope } from './step.ts';
 
 const LAST = 0x7fff_ffff_ffff_ffffn;
 const CHANNELS = 1_000;
 // A step locks the channel, so it changes few messages.
 const LIMITS = { scan: 1_000, messages: 20 };
 const ACTIVITIES = 5_000;
-const STEP_MS = 30_000;
 
 export type EraseParts = {
   readonly db: Database;
   readonly relay: Relay;
   readonly messageCache: MessageCache;
   readonly presence: Presence;
-};
-
-/** The erasure of a user from some progress on. */
-export type Erasure = {
-  readonly tenantId: bigint;
-  readonly userId: bigint;
-  /** JSON text; `{}` at the beginning. */
-  readonly progress: string;
-  /** Records progress in the transaction of a step; fails if the erasure must not continue. */
-  readonly advance: (
-    sql: Sql,
-    progress: string,
-    counts: Readonly<Record<string, number>>,
-  ) => PendingQuery<object[]>;
-  readonly isClosed: () => boolean;
+  readonly storage: Storage;
 };
 
 /** Where the next step begins. Ids are strings. */
-type Progress = {
+type Progress = Partial<ExportProgress> & {
   /** All channels before it are done. */
   readonly channelId?: string;
   /** Messages of this channel from this id on are done. */
@@ -67,11 +54,15 @@ type Progress = {
 /** Erases a user in small steps. Returns whether everything is erased; false when it was closed before. */
 export async function eraseUser(parts: EraseParts, erasure: Erasure): Promise<boolean> {
   const progress: Progress = JSON.parse(erasure.progress);
+  const { activityId, exportKey, remove } = progress;
   await removeWords(parts, erasure, progress.words ?? []);
-  if (progress.activityId === undefined && !(await eraseAllMessages(parts, erasure, progress))) return false;
-  if (!(await eraseAllActivities(parts, erasure, BigInt(progress.activityId ?? 0)))) return false;
-  await eraseRest(parts, erasure);
-  return true;
+  if (exportKey === undefined) {
+    if (activityId === undefined && !(await eraseAllMessages(parts, erasure, progress))) return false;
+    if (!(await eraseAllActivities(parts, erasure, BigInt(activityId ?? 0)))) return false;
+    await eraseRest(parts, erasure);
+  }
+  // Last, because an export that is in progress can only contain messages as they are now.
+  return eraseExports(parts, erasure, { exportKey: exportKey ?? '', ...(remove && { remove }) });
 }
 
 async function eraseAllMessages(
@@ -211,10 +202,4 @@ async function eraseRest({ db, presence }: EraseParts, erasure: Erasure): Promis
     return rest;
   });
   if (row !== undefined && row.status !== null) await presence.setOverride({ tenantId, userId }, row);
-}
-
-/** A step acts as a service of the tenant. */
-function toScope(tenantId: bigint): CallScope {
-  const caller = { kind: 'service', tenantId, userId: 0n, name: '', roles: new Set<string>() } as const;
-  return { caller, signal: AbortSignal.timeout(STEP_MS), deadline: Date.now() + STEP_MS };
 }

@@ -5,6 +5,7 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
+import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { moveClock } from '../../test/kit/clock.ts';
@@ -12,6 +13,8 @@ import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { canFail, freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { PNG, sha256, upload } from '../../test/kit/uploads.ts';
+import { exportOld } from './export-old.ts';
+import { advanceRun, beginRun } from './retention-run.ts';
 
 const tenantId = 1n;
 const ana: As = { userId: 1n, tenantId };
@@ -202,6 +205,59 @@ describe('messages whose period of export is over', () => {
     await send(channelId, { replyToMessageId: first });
     assert.equal(await remove(batch), 0);
     assert.equal((await left(channelId)).length, 3);
+  });
+
+  it('remain with what changes between the writing of their object and their removal', async () => {
+    await the.owner`delete from retention_clock`;
+    const poll = { options: ['có', 'không'] };
+    const update = { content: 'sau', updateMask: { paths: ['content'] } };
+    type Place = { readonly channelId: bigint; readonly messageId: bigint };
+    const changes: Record<string, (at: Place) => Promise<unknown>> = {
+      '"votes"': (at) => messages(binh).votePoll({ ...at, optionIds: [2] }),
+      '"reactions": [{': (at) => messages(binh).addReaction({ ...at, emoji: '👍' }),
+      '"pinTime"': (at) => messages().pinMessage(at),
+      '"kind": "version"': (at) => messages().editMessage({ ...at, ...update }),
+      '"rootMessageId"': (at) => send(at.channelId, { replyToMessageId: at.messageId }, binh),
+    };
+    const { db, storage: real } = (the.instances[0] ?? assert.fail()).deps;
+    for (const [trace, change] of Object.entries(changes)) {
+      const channelId = await group();
+      const isPoll = trace === '"votes"';
+      const messageId = await send(channelId, isPoll ? { type: MessageType.POLL, poll } : {});
+      await send(channelId);
+      await moveClock(the, LATER);
+      const put: string[] = [];
+      let isChanged = false;
+      const changing = {
+        ...real,
+        async put(key: string, type: string, body: Buffer) {
+          await real.put(key, type, body);
+          if (!key.includes(`/${channelId}/`)) return;
+          put.push(key);
+          if (!isChanged) await change({ channelId, messageId });
+          isChanged = true;
+        },
+      };
+      const run = async () => {
+        const begun = (await beginRun(db.log, 'test')) ?? assert.fail();
+        const count = await exportOld({ db, storage: changing, isClosed: () => false }, begun);
+        await advanceRun(db.log, begun, 'exported', 0, { isEnd: true });
+        return count;
+      };
+      await run();
+      assert.ok((await left(channelId)).includes(messageId), trace);
+      // An object that no certificate states is not kept.
+      assert.equal(await real.head(put[0] ?? ''), undefined);
+      if (trace === '"pinTime"') await messages().unpinMessage({ channelId, messageId });
+      if (trace === '"rootMessageId"') await send(channelId);
+      await run();
+      assert.ok(!(await left(channelId)).includes(messageId), trace);
+      const key = put.at(-1) ?? '';
+      assert.equal(put.length, 2);
+      const body = `${await real.readStart(key, 100_000)}`;
+      if (trace !== '"pinTime"') assert.ok(body.includes(trace), body);
+      assert.ok((await certificates()).at(-1)?.details.location.endsWith(key));
+    }
   });
 
   it('are exported by the next run if the store fails', { skip: !canFail }, async () => {

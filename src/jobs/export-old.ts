@@ -1,8 +1,7 @@
-import { createHash } from 'node:crypto';
 import { toJson } from '@bufbuild/protobuf';
 import type { PendingQuery } from 'postgres';
 import { type ExportedFile, ExportedFileSchema } from '#gen/serp/discuss/v1/admin_service_pb.ts';
-import { EXPORT_PREFIX } from '../attachment/file.ts';
+import { describeObject, type ExportedObject, folderOf, keyOf } from '../attachment/exported-object.ts';
 import type { Storage } from '../attachment/storage.ts';
 import type { Database } from '../db/database.ts';
 import { array, type Pool } from '../db/types.ts';
@@ -23,8 +22,7 @@ type ExportParts = {
 };
 
 /**
- * Exports old messages to the store of files and removes them, in batches of a channel and month. A batch that was written but
- * not removed, because the instance ended, is written again under the same key. Returns the number of messages.
+ * Exports old messages to the store of files and removes them, in batches of a channel and month. Returns the number of messages.
  */
 export async function exportOld({ db, storage, isClosed }: ExportParts, run: Run): Promise<number> {
   if (storage.bucket === '') return 0;
@@ -32,9 +30,11 @@ export async function exportOld({ db, storage, isClosed }: ExportParts, run: Run
   for (let from = 0n; !isClosed(); ) {
     const [batch] = await nextExport(db.log, from);
     if (batch === undefined) break;
-    const object = await write(db.log, storage, batch);
+    const { object, keys } = await write(db.log, storage, batch);
     const [row] = await removeExported(db.log, run, batch, object);
     exported += row?.removed ?? 0;
+    // Or what users delete later would remain in an object that no certificate states.
+    if (row?.removed === 0) for (const key of keys) await storage.remove(key);
     // What changes at this moment is left for the next run.
     from = row?.removed === 0 ? batch.channelId + 1n : batch.channelId;
   }
@@ -50,41 +50,35 @@ type Batch = {
   readonly eventSeqs: readonly bigint[];
 };
 
-/** What a certificate states of an object. */
-type ExportedObject = Readonly<Record<string, string | number>>;
+/** What a certificate states of a batch, and the keys that were written. */
+type Written = { readonly object: ExportedObject & { readonly file_count: number }; readonly keys: string[] };
 
-async function write(sql: Pool, storage: Storage, batch: Batch): Promise<ExportedObject> {
+async function write(sql: Pool, storage: Storage, batch: Batch): Promise<Written> {
   const { tenantId, channelId, month, ids } = batch;
-  const folder = `${EXPORT_PREFIX}${tenantId}/${month}/${channelId}/`;
+  const folder = folderOf(tenantId, month, channelId);
   const lines: string[] = [];
-  let files = 0;
+  const keys: string[] = [];
   for (const row of await listLines(sql, batch)) {
     lines.push(row.line);
     for (const file of toFiles(row)) {
-      const location = await copyFile(storage, file, `${folder}files/${file.id}`);
+      const copy = `${folder}files/${file.id}`;
+      const location = await copyFile(storage, file, copy);
       lines.push(JSON.stringify({ kind: 'file', file: toJson(ExportedFileSchema, { ...file, location }) }));
-      files += 1;
+      keys.push(copy);
     }
   }
   const body = Buffer.from(lines.map((line) => `${line}\n`).join(''));
-  const key = `${folder}${ids.at(0)}-${ids.at(-1)}.ndjson`;
+  const { key, object } = describeObject(storage.bucket, `${folder}${ids.at(0)}-${ids.at(-1)}`, body);
   await storage.put(key, 'application/x-ndjson', body);
-  const sha256 = createHash('sha256').update(body).digest('hex');
-  return {
-    location: `s3://${storage.bucket}/${key}`,
-    sha256,
-    byte_count: body.length,
-    file_count: files,
-  };
+  return { object: { ...object, file_count: keys.length }, keys: [...keys, key] };
 }
 
 /** Copies the bytes of a file, which are deleted with its message. Empty if the store does not have them. */
 async function copyFile(storage: Storage, { location }: ExportedFile, copy: string): Promise<string> {
-  const bucket = `s3://${storage.bucket}/`;
-  const key = location.slice(bucket.length);
-  if (!location.startsWith(bucket) || (await storage.head(key)) === undefined) return '';
+  const key = keyOf(storage.bucket, location);
+  if (key === undefined || (await storage.head(key)) === undefined) return '';
   await storage.copy(key, copy);
-  return bucket + copy;
+  return `s3://${storage.bucket}/${copy}`;
 }
 
 /** The next messages to export, from a channel on. */
@@ -116,7 +110,7 @@ function removeExported(
   sql: Pool,
   { runId, attempt }: Run,
   { tenantId, channelId, ids, eventSeqs }: Batch,
-  object: ExportedObject,
+  object: Written['object'],
 ): PendingQuery<{ removed: number }[]> {
   return sql<{ removed: number }[]>`
     select r.removed, advance_retention_run(${runId}, ${attempt}, 'exported', r.removed, ${LEASE_MS})

@@ -53,5 +53,7 @@ function toCounts(json: string): MessageInitShape<typeof EraseUserCountsSchema> 
     changedMessageCount: count('changed'),
     activityCount: count('activities'),
     uploadCount: count('uploads'),
+    exportedObjectCount: count('exports'),
+    exportedMessageCount: count('exportedMessages'),
   };
 }

@@ -331,6 +331,20 @@ export declare type EraseUserCounts = Message<"serp.discuss.v1.EraseUserCounts">
    * @generated from field: int64 upload_count = 5;
    */
   uploadCount: bigint;
+
+  /**
+   * Objects of exported months (`export_days` of SetRetention) that were replaced. 0 with `validate_only`.
+   *
+   * @generated from field: int64 exported_object_count = 6;
+   */
+  exportedObjectCount: bigint;
+
+  /**
+   * Messages of the user in these objects. 0 with `validate_only`.
+   *
+   * @generated from field: int64 exported_message_count = 7;
+   */
+  exportedMessageCount: bigint;
 };
 
 /**
@@ -373,6 +387,20 @@ export declare type EraseUserCountsJson = {
    * @generated from field: int64 upload_count = 5;
    */
   uploadCount?: string;
+
+  /**
+   * Objects of exported months (`export_days` of SetRetention) that were replaced. 0 with `validate_only`.
+   *
+   * @generated from field: int64 exported_object_count = 6;
+   */
+  exportedObjectCount?: string;
+
+  /**
+   * Messages of the user in these objects. 0 with `validate_only`.
+   *
+   * @generated from field: int64 exported_message_count = 7;
+   */
+  exportedMessageCount?: string;
 };
 
 /**
