@@ -1,6 +1,8 @@
+import { statfs } from 'node:fs/promises';
 import { ChannelService, ListChannelsRequestSchema } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchMessagesRequestSchema, SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
+import { DEV_FOLDER } from '../../scripts/lib/dev-state.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { authorization, EncodedMessage, encode, GrpcClient } from '../lib/grpc-client.ts';
@@ -9,12 +11,13 @@ import { type Stack, TENANT } from '../lib/stack.ts';
 import { textAt } from '../lib/texts.ts';
 import { createTenant, fillTo } from './fill.ts';
 import { printSizes } from './sizes.ts';
+import { CHANNELS, ROUND } from './slots.ts';
 
-const CHANNELS = 1_000;
 const CALLS = 100;
-const FILL_MS = 2_400_000;
-// The data directory of a benchmark is in memory where possible.
-const MAX_BYTES = 8_000_000_000;
+const FILL_MS = 1_500_000;
+// 20,000,000 messages take 23 GB on the disk of the project, and their WAL up to 8.
+const MAX_BYTES = 40_000_000_000;
+const MIN_FREE_BYTES = 10_000_000_000;
 
 /** p50 of reads, searches and sends at 20,000,000 messages over those at 1,000,000, and bytes per row. */
 export const yearOfMessages = growth('year_of_messages', 1_000_000, 20_000_000);
@@ -37,7 +40,8 @@ async function measure(stack: Stack, name: string, small: number, large: number)
   await using database = await stack.database();
   const sql = database.owner(2);
   const end = performance.now() + FILL_MS;
-  const isFull = async () => performance.now() > end || (await databaseBytes(sql)) > MAX_BYTES;
+  const isFull = async () =>
+    performance.now() > end || (await databaseBytes(sql)) > MAX_BYTES || (await freeBytes()) < MIN_FREE_BYTES;
   await createTenant(sql);
   await fillTo(sql, 0, small, isFull);
   await using service = await stack.service(database, {
@@ -47,8 +51,8 @@ async function measure(stack: Stack, name: string, small: number, large: number)
   using client = new GrpcClient((await service.call('addresses')).grpc);
   const metadata = authorization(await stack.tokens.sign({ userId: 1n, tenantId: TENANT }));
   const before = await timesOf(client, metadata);
-  // Those that were sent have taken the next ids.
-  const filled = await fillTo(sql, small + 10_000, large, isFull);
+  // Those that were sent have taken the next ids and positions.
+  const filled = await fillTo(sql, small + ROUND, large, isFull);
   if (filled < large) console.error(`  stopped at ${filled} messages: time or disk is used up`);
   const after = await timesOf(client, metadata);
   await printSizes(sql);
@@ -60,6 +64,11 @@ async function measure(stack: Stack, name: string, small: number, large: number)
 async function databaseBytes(sql: Pool): Promise<number> {
   const [row] = await sql<{ bytes: bigint }[]>`select pg_database_size(current_database()) as bytes`;
   return Number(row?.bytes ?? 0n);
+}
+
+async function freeBytes(): Promise<number> {
+  const { bavail, bsize } = await statfs(DEV_FOLDER);
+  return bavail * bsize;
 }
 
 type Metadata = ReturnType<typeof authorization>;
