@@ -75,6 +75,7 @@ async function main(wanted: readonly string[]): Promise<boolean> {
   await sleep(WARM_MS);
   const before = await measureMemory(cluster);
   cluster.startSending();
+  await cluster.startJobs();
   let violations = 0;
   console.error(heading());
   for (const fault of faults) {

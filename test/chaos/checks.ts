@@ -60,7 +60,7 @@ export async function checkAll(
 /** Ids by channel, in the order of posting. */
 async function storedMessages(cluster: TestCluster): Promise<Map<bigint, bigint[]>> {
   const rows = await cluster.stores.owner<{ channelId: bigint; id: bigint }[]>`
-    select channel_id, id from messages order by channel_id, post_seq
+    select channel_id, id from messages where tenant_id = ${TENANT} order by channel_id, post_seq
   `;
   const grouped = Map.groupBy(rows, ({ channelId }) => channelId);
   return new Map([...grouped].map(([channelId, some]) => [channelId, some.map(({ id }) => id)]));

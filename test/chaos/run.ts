@@ -107,7 +107,7 @@ export async function checkFinally(
   await cluster.stopSending();
   await cluster.untilCaughtUp(RECOVERY_MS);
   const { counts, violations } = await checkAll(cluster);
-  violations.push(...(await wrongFiles(cluster)));
+  violations.push(...(await wrongFiles(cluster)), ...(cluster.jobs?.violations ?? []));
   const memoryAfter = memoryBefore.length === 0 ? [] : await untilMemoryReturned(cluster, memoryBefore);
   const grown = memoryAfter.filter((after, index) => hasGrown(after, memoryBefore[index]));
   return {

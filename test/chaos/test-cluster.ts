@@ -2,11 +2,13 @@ import { randomUUID } from 'node:crypto';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { FaultProxy } from '../kit/fault-proxy.ts';
 import { createRandom } from '../kit/random.ts';
-import { createTokenSigner, type TokenSigner } from '../kit/tokens.ts';
+import { createTokenSigner, type TokenClaims, type TokenSigner } from '../kit/tokens.ts';
 import { until } from '../kit/until.ts';
+import { JOB_TENANT } from './check-jobs.ts';
 import { environment } from './environment.ts';
 import { FileServers } from './file-servers.ts';
 import { Instance } from './instance.ts';
+import { JOB_SETTINGS, JobLoad } from './job-load.ts';
 import { Ledger } from './ledger.ts';
 import { ReconnectingSubscriber } from './reconnecting-subscriber.ts';
 import { InstanceWriter, Sender, SharedMessages } from './sender.ts';
@@ -70,6 +72,7 @@ export class TestCluster implements AsyncDisposable {
   readonly uploaders: Uploader[] = [];
   /** All users are members of the first channel. */
   readonly channelIds: bigint[] = [];
+  jobs: JobLoad | undefined;
   readonly #writers: InstanceWriter[] = [];
   readonly #streamSenders: StreamSender[] = [];
   readonly #users: TestUser[] = [];
@@ -111,7 +114,7 @@ export class TestCluster implements AsyncDisposable {
     const fileServers = owned.use(await FileServers.open());
     const tokens = await createTokenSigner();
     const servers = { ...fileServers.env, ...environment(stores, redis, postgres, tokens) };
-    const env = { ...SETTINGS, ...settings, ...servers };
+    const env = { ...SETTINGS, ...JOB_SETTINGS, ...settings, ...servers };
     const start = async (name: string) =>
       owned.adopt(await Instance.start(name, env), (instance) => instance.close());
     const instances = await Promise.all([start('một'), start('hai')]);
@@ -132,8 +135,12 @@ export class TestCluster implements AsyncDisposable {
   /** Creates a user who prefers an instance. */
   async createUser(edge: TestUser['edge'], home: number): Promise<TestUser> {
     this.#lastUserId += 1n;
-    const userId = this.#lastUserId;
-    const token = await this.tokens.sign({ userId, tenantId: TENANT, expiresIn: 7_200 });
+    return this.#connect({ userId: this.#lastUserId, tenantId: TENANT }, edge, home);
+  }
+
+  async #connect(claims: TokenClaims, edge: TestUser['edge'], home: number): Promise<TestUser> {
+    const token = await this.tokens.sign({ ...claims, expiresIn: 7_200 });
+    const { userId } = claims;
     const user = new TestUser({ userId, edge, home, token, instances: this.instances, ledger: this.ledger });
     this.#users.push(user);
     return user;
@@ -170,11 +177,22 @@ export class TestCluster implements AsyncDisposable {
     this.#stopSending = new AbortController();
     const { signal } = this.#stopSending;
     this.#sending = Promise.all(
-      [...this.senders, ...this.#writers, ...this.#streamSenders, ...this.uploaders].map((one) =>
-        one.run(signal),
-      ),
+      [
+        ...this.senders,
+        ...this.#writers,
+        ...this.#streamSenders,
+        ...this.uploaders,
+        ...(this.jobs === undefined ? [] : [this.jobs]),
+      ].map((one) => one.run(signal)),
     );
     // `stopSending` reports a failure; until then it is not an unhandled rejection.
+    this.#sending.catch(() => {});
+  }
+
+  /** Runs retention, exports, rotations and erasures from now on, also after the senders were stopped and started again. */
+  async startJobs(): Promise<void> {
+    this.jobs = await this.#createJobs();
+    this.#sending = Promise.all([this.#sending, this.jobs.run(this.#stopSending.signal)]);
     this.#sending.catch(() => {});
   }
 
@@ -224,6 +242,16 @@ export class TestCluster implements AsyncDisposable {
     for (const subscriber of this.subscribers) void subscriber.run(this.#stopListening.signal);
     await until(() => this.subscribers.every(({ started }) => started), 'all streams', START_MS);
     this.startSending();
+  }
+
+  async #createJobs(): Promise<JobLoad> {
+    const operator = { userId: 7n, tenantId: 0n, roles: ['discuss.admin'] };
+    return new JobLoad({
+      owner: this.stores.owner,
+      operator: await this.#connect(operator, 'grpc', 0),
+      writer: await this.#connect({ userId: 1n, tenantId: JOB_TENANT }, 'grpc', 1),
+      createUser: (userId) => this.#connect({ userId, tenantId: JOB_TENANT }, 'web', 0),
+    });
   }
 
   /** One channel with all users, then channels with all senders and half the subscribers, and two for the writers. */

@@ -23,7 +23,7 @@ const outsider: As = { userId: 503n, tenantId: TENANT };
 const LARGEST_ID = 2n ** 63n - 1n;
 const largest: As = { userId: LARGEST_ID, tenantId: TENANT };
 export const service: As = { userId: 0n, tenantId: TENANT, roles: [SERVICE], tenants: [TENANT] };
-export const operator: As = { userId: 0n, tenantId: 0n, roles: ['discuss.admin'] };
+export const operator: As = { userId: 0n, tenantId: 0n, roles: ['discuss.admin', 'discuss.export'] };
 /** The owner more often than others, so that most calls are permitted. */
 export const users: readonly As[] = [owner, owner, owner, owner, member, largest, outsider, foreigner];
 
