@@ -23,7 +23,7 @@ describe('a call that nobody waits for any more', () => {
     const [row] = await the.owner<{ n: number }[]>`
       select count(*)::int as n
       from pg_stat_activity
-      where datname = current_database() and wait_event_type = 'Lock' and query like '%with page as materialized%'
+      where datname = current_database() and wait_event_type = 'Lock' and query like '%page as materialized%'
     `;
     return row?.n ?? 0;
   };

@@ -26,42 +26,63 @@ describe('the cancellation of a statement', () => {
     await gate.close();
   });
 
+  const client = () => the.client(ChannelService, ana, 'grpc', 1);
+  const running = async () => {
+    const [row] = await the.owner<{ n: number }[]>`
+      select count(*)::int as n
+      from pg_stat_activity
+      where datname = current_database() and wait_event_type = 'Lock' and query like '%page as materialized%'
+    `;
+    return row?.n === 1;
+  };
+  const whileLocked = (work: () => Promise<void>) =>
+    the.owner.begin(async (sql) => {
+      await sql`lock table channels in access exclusive mode`;
+      await work();
+    });
+  /** Ends a call while its statement runs. */
+  const leave = async () => {
+    const leaving = new AbortController();
+    const left = client()
+      .listChannels({}, { signal: leaving.signal })
+      .catch(() => {});
+    await until(running, 'the statement');
+    leaving.abort();
+    await left;
+  };
+
   it('does not stop the statement of the next call when it arrives late', async () => {
-    const client = the.client(ChannelService, ana, 'grpc', 1);
-    const { channel } = await client.createChannel({ name: 'Kho' });
-    const running = async () => {
-      const [row] = await the.owner<{ n: number }[]>`
-        select count(*)::int as n
-        from pg_stat_activity
-        where datname = current_database() and wait_event_type = 'Lock' and query like '%with page as materialized%'
-      `;
-      return row?.n === 1;
-    };
+    const { channel } = await client().createChannel({ name: 'Kho' });
     const queued = async () => {
       const metric = await behindGate.deps.metrics.databaseWaiting.get();
       return metric.values[0]?.value === 1;
     };
-    const whileLocked = (work: () => Promise<void>) =>
-      the.owner.begin(async (sql) => {
-        await sql`lock table channels in access exclusive mode`;
-        await work();
-      });
-    const leaving = new AbortController();
     await whileLocked(async () => {
-      const left = client.listChannels({}, { signal: leaving.signal }).catch(() => {});
-      await until(running, 'the first statement');
-      leaving.abort();
-      await left;
+      await leave();
       await until(() => gate.held.length > 0, 'the cancellation');
     });
     let next: Promise<unknown> = Promise.resolve();
     await whileLocked(async () => {
-      next = client.listChannels({}).then(({ entries }) => entries.map((entry) => entry.channel?.id));
+      next = client()
+        .listChannels({})
+        .then(({ entries }) => entries.map((entry) => entry.channel?.id));
       next.catch(() => {});
       await until(async () => (await queued()) || (await running()), 'the second call');
       gate.release();
       await until(running, 'the second statement');
     });
     assert.deepEqual(await next, [channel?.id]);
+  });
+
+  it('does not end the process when PostgreSQL refuses its connection', async () => {
+    const rejections: unknown[] = [];
+    const onRejection = (error: unknown) => rejections.push(error);
+    process.on('unhandledRejection', onRejection);
+    gate.refuse();
+    await whileLocked(leave);
+    const { entries } = await client().listChannels({});
+    assert.equal(entries.length, 1);
+    process.off('unhandledRejection', onRejection);
+    assert.deepEqual(rejections, []);
   });
 });

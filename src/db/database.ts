@@ -7,10 +7,11 @@ import { roleOf } from '../rpc/caller.ts';
 import { errors } from '../rpc/errors.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { type Tracer, traced } from '../telemetry/tracing.ts';
+import { cancelOnAbort } from './cancel.ts';
 import { ConnectionPool } from './connection-pool.ts';
 import { KeyedMutex } from './keyed-mutex.ts';
 import { openPool } from './open-pool.ts';
-import type { Cancellable, ReconnectingPool } from './reconnecting-pool.ts';
+import type { ReconnectingPool } from './reconnecting-pool.ts';
 import { ServerList } from './sockets.ts';
 import { Standby } from './standby.ts';
 import { runTransaction } from './transaction.ts';
@@ -149,17 +150,16 @@ export class Database {
   }
 
   async #runOn<T extends readonly postgres.MaybeRow[]>(
-    pool: ReconnectingPool,
+    { sql }: ReconnectingPool,
     scope: CallScope,
     statement: (sql: Sql) => postgres.PendingQuery<T>,
   ): Promise<postgres.RowList<T>> {
-    const { sql } = pool;
     const settings = this.#settings(sql, scope);
     const begin = sql`begin`.execute();
     settings.execute();
     const query = statement(sql).execute();
     const commit = sql`commit`.execute();
-    const stopCancelling = cancelOnAbort(pool, settings, query, scope.signal);
+    const stopCancelling = cancelOnAbort(settings, query, scope.signal);
     const steps = await Promise.allSettled([begin, settings, query, commit]);
     await stopCancelling();
     for (const step of steps) if (step.status === 'rejected') throw step.reason;
@@ -203,35 +203,4 @@ export function isLockTimeout(error: unknown): boolean {
 /** Whether an item of a batch caused the error: data exceptions (22) and integrity violations (23), no others. */
 export function isAboutOneItem(error: unknown): boolean {
   return error instanceof postgres.PostgresError && /^2[23]/.test(error.code);
-}
-
-/**
- * Cancels the query when the signal aborts; the returned function waits until PostgreSQL has received the cancellation, which
- * would otherwise stop the next statement on the connection. Not before the query sent before it has settled: of a query
- * that the driver still counts as waiting, a cancellation is sent, and its result taken for that of the next one, so that it
- * never settles.
- */
-function cancelOnAbort(
-  pool: ReconnectingPool,
-  previous: PromiseLike<unknown>,
-  query: PromiseLike<unknown> & Cancellable,
-  signal: AbortSignal,
-): () => Promise<void> {
-  let isSettled = false;
-  let cancelled: Promise<unknown> | undefined;
-  const settle = () => {
-    isSettled = true;
-  };
-  query.then(settle, settle);
-  const cancel = () => (isSettled ? undefined : pool.cancel(query));
-  const onAbort = () => {
-    cancelled = Promise.resolve(previous)
-      .then(cancel)
-      .catch(() => {});
-  };
-  signal.addEventListener('abort', onAbort, { once: true });
-  return async () => {
-    signal.removeEventListener('abort', onAbort);
-    await cancelled;
-  };
 }

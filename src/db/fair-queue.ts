@@ -54,6 +54,13 @@ export class FairQueue<T> {
     if (waiting.size === 0) this.#tenants.delete(tenantId);
   }
 
+  /** Removes work of the tenant; returns it from the oldest to the newest. */
+  removeAll(tenantId: bigint, isRemoved: (work: T) => boolean): T[] {
+    const removed = [...(this.#tenants.get(tenantId) ?? [])].filter(isRemoved);
+    for (const work of removed) this.delete(tenantId, work);
+    return removed;
+  }
+
   // The given tenant itself when no other has more than it would have.
   #longest(tenantOfNew: bigint): bigint {
     let [longest, most] = [tenantOfNew, (this.#tenants.get(tenantOfNew)?.size ?? 0) + 1];

@@ -2,9 +2,6 @@ import { type ServerList, Sockets } from './sockets.ts';
 import type { Pool } from './types.ts';
 
 const CLOSE_SECONDS = 1;
-const CANCEL_MS = 5_000;
-
-export type Cancellable = { cancel(): void };
 
 /** Opens a pool of the driver with these options. */
 type Open = (options: { readonly onclose: () => void; readonly socket: Sockets['open'] }) => Pool;
@@ -53,14 +50,6 @@ export class ReconnectingPool {
   /** The returned function closes the connections on which nothing has arrived in the meantime, and counts them. */
   markSilent(): () => number {
     return this.#sockets.markSilent();
-  }
-
-  /**
-   * Cancels a query. Resolves when PostgreSQL has received the cancellation, which it confirms by closing the connection on
-   * which the driver sends it; the driver itself does not wait for it.
-   */
-  async cancel(query: Cancellable): Promise<void> {
-    await this.#sockets.untilClosed(() => query.cancel(), AbortSignal.timeout(CANCEL_MS));
   }
 
   /** To be called when no query is running. */

@@ -1,4 +1,3 @@
-import { once } from 'node:events';
 import { connect, type Socket } from 'node:net';
 import { Duplex } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
@@ -131,14 +130,6 @@ export class Sockets {
         socket.destroy(Object.assign(new Error('PostgreSQL does not respond'), { code: 'ETIMEDOUT' }));
       return silent.length;
     };
-  }
-
-  /** Resolves when the sockets that `open` opens have closed; rejects when the signal aborts. */
-  async untilClosed(open: () => void, signal: AbortSignal): Promise<void> {
-    const before = new Set(this.#open);
-    open();
-    const opened = [...this.#open].filter((socket) => !before.has(socket) && !socket.closed);
-    await Promise.all(opened.map((socket) => once(socket, 'close', { signal })));
   }
 
   close(): void {

@@ -42,9 +42,15 @@ export class CancelGate {
     for (const pass of this.held.splice(0)) pass();
   }
 
+  /** New connections are refused from now on; others continue. */
+  refuse(): void {
+    this.#server.close();
+  }
+
   async close(): Promise<void> {
+    const closed = this.#server.listening ? once(this.#server, 'close') : undefined;
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
-    await once(this.#server, 'close');
+    await closed;
   }
 }
