@@ -128,13 +128,7 @@ export class SendQueue {
   }
 
   async #commitNext(shard: Shard): Promise<void> {
-    const batch: QueuedMessage[] = [];
-    for (const message of this.#takeNext(shard.waiting)) {
-      const current = this.#shardOf(message.item);
-      // Earlier messages of its channel have moved.
-      if (current !== shard) this.#add(current, message);
-      else batch.push(message);
-    }
+    const batch = this.#takeNext(shard.waiting);
     this.#count();
     await this.#commit(shard, batch);
   }
@@ -169,12 +163,17 @@ export class SendQueue {
     try {
       const rows = await this.#write(shard, batch);
       // The batch is committed: nothing after this line may change a response.
-      for (const row of rows) this.#settle(batch[row.item], row);
+      const busy = rows.filter(({ errorReason }) => errorReason === 'CHANNEL_BUSY');
+      this.#move(
+        shard,
+        busy.flatMap(({ item }) => batch[item] ?? []),
+      );
+      for (const row of rows) if (row.errorReason !== 'CHANNEL_BUSY') batch[row.item]?.resolve(row);
       this.#deliver(batch, rows);
     } catch (error) {
       // Not back into the queue, where later messages of the channel are waiting.
       if (isLockTimeout(error)) await this.#commit(shard, batch);
-      else if (batch.length > 1 && isAboutOneItem(error)) await this.#commitSingly(shard, batch, error);
+      else if (batch.length > 1 && isAboutOneItem(error)) await this.#commitSingly(batch, error);
       else for (const waiting of batch) waiting.reject(error);
     }
   }
@@ -188,10 +187,15 @@ export class SendQueue {
     return this.#db.runForCallers(lockedChannel.tenantId, (sql) => sendMessages(sql, items, true));
   }
 
-  #settle(message: QueuedMessage | undefined, row: SentRow): void {
-    if (message === undefined) return;
-    if (row.errorReason !== 'CHANNEL_BUSY') message.resolve(row);
-    else this.#add(this.#lockedShardOf(message.item), message);
+  /** Moves messages of locked channels to the shards of these, followed by those of the same channels that wait here. */
+  #move(from: Shard, messages: readonly QueuedMessage[]): void {
+    for (const [key, moved] of Map.groupBy(messages, ({ item }) => keyOf(item))) {
+      const item = moved[0]?.item;
+      if (item === undefined) continue;
+      const shard = this.#lockedShardOf(item);
+      const waiting = from.waiting.removeAll(item.tenantId, (message) => keyOf(message.item) === key);
+      for (const message of [...moved, ...waiting]) this.#add(shard, message);
+    }
   }
 
   // A batch has the events of several calls; the trace of the first that is recorded continues.
@@ -232,9 +236,13 @@ export class SendQueue {
   }
 
   // An invalid item that earlier checks missed must not fail the others.
-  async #commitSingly(shard: Shard, batch: readonly QueuedMessage[], error: unknown): Promise<void> {
+  async #commitSingly(batch: readonly QueuedMessage[], error: unknown): Promise<void> {
     this.#log.warn({ err: error, items: batch.length }, 'batch failed; committing its messages one by one');
-    for (const waiting of batch) await this.#commit(shard, [waiting]);
+    for (const waiting of batch) {
+      const { tenantId } = waiting.item;
+      // Waits for a locked channel, because the next message may be of the same one.
+      await this.#commit(this.#createShard({ tenantId, key: keyOf(waiting.item) }), [waiting]);
+    }
   }
 }
 
