@@ -6046,7 +6046,8 @@ begin
   tenant_id := null;
   payload := null;
   epoch := _feed.epoch;
-  if _epoch != _feed.epoch or _after > _horizon then
+  -- The start of the log can be above the horizon, while an older transaction of any database is running.
+  if _epoch != _feed.epoch or _after > greatest(_horizon, _feed.floor_xid) then
     lost := 'HISTORY_CHANGED';
   elsif (_after, _id) < (_feed.floor_xid, _feed.floor_id) then
     lost := 'EXPIRED';
@@ -6055,14 +6056,20 @@ begin
     xid := _feed.floor_xid::text::bigint;
     id := _feed.floor_id;
   elsif not _full and _scanned < _scan then
-    xid := _horizon::text::bigint;
-    id := 0;
-    held_ms := (
-      select greatest(now_ms() - e.created_at, 0)
-      from channel_events e
-      where e.xid >= _horizon
-      order by e.xid, e.id
-      limit 1
+    select p.at_xid::text::bigint, p.at_id
+    into xid, id
+    from (values (_horizon, 0::bigint), (_feed.floor_xid, _feed.floor_id)) as p(at_xid, at_id)
+    order by p.at_xid desc, p.at_id desc
+    limit 1;
+    held_ms := coalesce(
+      (
+        select greatest(now_ms() - e.created_at, 0)
+        from channel_events e
+        where e.xid >= _horizon
+        order by e.xid, e.id
+        limit 1
+      ),
+      0
     );
   end if;
   return next;
@@ -6071,7 +6078,7 @@ $function$;
 alter function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) owner to discuss_system;
 revoke all on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) from public;
 grant execute on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) to discuss_service;
-comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read, with id 0 at its end. In that row, lost is EXPIRED if the cursor has missed dropped events and HISTORY_CHANGED if it belongs to another log or epoch, and the position is then the start of the log; held_ms is how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
+comment on function read_tenant_events(bigint,bigint,bigint,bigint[],text[],integer,integer) is 'Events of all channels after (_xid, _id), in the order (xid, id), up to the oldest running transaction: those of some tenants and kinds, or of all if null; at most _limit events, and as soon as they exceed _bytes no more. The last row has no payload and states how far the log was read. In that row, lost is EXPIRED if the cursor has missed dropped events and HISTORY_CHANGED if it belongs to another log or epoch, and the position is then the start of the log; held_ms is null unless the end of the log was reached, and how long a committed event has waited for an older transaction. Without _xid only that row is returned. Checks no rights.';
 
 CREATE OR REPLACE FUNCTION public.recent_message_count(_channel_id bigint)
  RETURNS bigint

@@ -28,6 +28,8 @@ describe('the period of the log', () => {
   };
   const send = (tenantId: bigint, channelId: bigint) =>
     the.client(MessageService, { userId: 1n, tenantId }).sendMessage({ channelId, content: 'tin' });
+  const reader = async (tenantId: bigint, from: TenantStreamReader) =>
+    from.connect(the.client(EventService, { userId: 0n, tenantId, roles: ['discuss.service'] }));
   const run = async (days: number) => {
     await moveClock(the, days);
     return admin().runRetention({});
@@ -76,8 +78,6 @@ describe('the period of the log', () => {
 
   it('ends with RESET for the cursors of its tenant only', async () => {
     const [short, other] = [3n, 4n];
-    const reader = async (tenantId: bigint, from: TenantStreamReader) =>
-      from.connect(the.client(EventService, { userId: 0n, tenantId, roles: ['discuss.service'] }));
     const streams = await Promise.all(
       [short, other].map(async (tenantId) => {
         const channelId = await group(tenantId);
@@ -102,6 +102,37 @@ describe('the period of the log', () => {
       await resumed.disconnect();
     }
     assert.deepEqual(results, [1, 0]);
+  });
+
+  it('sends RESET once while a transaction older than the removed events is running', async () => {
+    const tenantId = 6n;
+    const channelId = await group(tenantId);
+    const first = await reader(tenantId, new TenantStreamReader({ fromOldest: true }));
+    await until(() => first.events.length > 0);
+    await first.disconnect();
+    const cursor = first.received.findLast(({ payload }) => payload.case === 'event')?.cursor;
+    const ended = Promise.withResolvers<void>();
+    const older = Promise.withResolvers<void>();
+    const transaction = the.owner.begin(async (sql) => {
+      await sql`select pg_current_xact_id()`;
+      older.resolve();
+      await ended.promise;
+    });
+    await older.promise;
+    await send(tenantId, channelId);
+    await admin().setRetention({ tenantId, logDays: 1 });
+    assert.ok((await run(1.5)).removedEventCount > 0);
+    const resumed = await reader(tenantId, Object.assign(new TenantStreamReader(), { cursor }));
+    await until(() => resumed.count('reset') > 0);
+    // Starts at the same place as the other stream, and must be as quiet.
+    const next = await reader(tenantId, new TenantStreamReader());
+    await send(tenantId, channelId);
+    ended.resolve();
+    await transaction;
+    await until(() => resumed.events.length > 0 && next.events.length > 0);
+    assert.deepEqual([resumed.count('reset'), next.count('reset')], [1, 0]);
+    await Promise.all([resumed.disconnect(), next.disconnect()]);
+    await the.owner`delete from retention_clock`;
   });
 
   it('does not end for what a legal hold concerns', async () => {

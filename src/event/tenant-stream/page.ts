@@ -27,7 +27,7 @@ export function toPage(rows: readonly TenantStreamRow[]): TenantStreamPage {
   return {
     frames: lost === undefined ? rows.flatMap((row) => toEventFrames(row, epoch)) : [],
     end: { epoch, xid, id },
-    more: lost !== undefined || id > 0n,
+    more: last.heldMs === null,
     lost,
     heldMs: Number(last.heldMs ?? 0n),
   };
