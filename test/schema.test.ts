@@ -225,6 +225,7 @@ describe('the schema', () => {
     assert.deepEqual(
       rows.map(({ name }) => name),
       [
+        'drop_empty_partitions',
         'drop_old_event_partitions',
         'ensure_partitions',
         'list_schema_files',
