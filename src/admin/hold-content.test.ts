@@ -4,9 +4,8 @@ import { AdminService, type ExportedFile } from '#gen/serp/discuss/v1/admin_serv
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { moveClock } from '../../test/kit/clock.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
 
@@ -20,21 +19,15 @@ type Line = Readonly<Record<string, unknown>> & { readonly kind: string };
 
 describe('a legal hold', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       RETENTION_INTERVAL_MS: '0',
       MAINTENANCE_INTERVAL_MS: '0',
       ATTACHMENT_PURGE_INTERVAL_MS: '50',
     });
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const admin = () => the.client(AdminService, operator);
   const messages = (as = ana) => the.client(MessageService, as);

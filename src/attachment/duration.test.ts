@@ -5,9 +5,8 @@ import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, app } from '../../test/kit/app.ts';
+import { type App, fileApp } from '../../test/kit/app.ts';
 import { FakeClamd } from '../../test/kit/clamd.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
@@ -16,20 +15,19 @@ const ana = { userId: 1n, tenantId: 1n };
 
 describe('the duration of audio and video', () => {
   let the: App;
-  let storage: TestStorage;
   let clamd: FakeClamd;
   let channelId: bigint;
 
   before(async () => {
-    [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
-    the = await app({ ...storage.env, CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30' });
+    clamd = await FakeClamd.open();
+    the = await fileApp({ CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30' });
     await the.start();
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Họp' });
     channelId = channel?.id ?? 0n;
   });
   after(async () => {
     await the.close();
-    await Promise.all([storage.close(), clamd.close()]);
+    await clamd.close();
   });
 
   const files = () => the.client(AttachmentService, ana);

@@ -7,9 +7,8 @@ import { ScanStatus } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { openTestClamd } from '../../scripts/lib/clamd.ts';
-import { type App, app } from '../../test/kit/app.ts';
+import { type App, fileApp } from '../../test/kit/app.ts';
 import { EICAR, FakeClamd } from '../../test/kit/clamd.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
 import { scan } from './clamd.ts';
@@ -20,19 +19,18 @@ const SVG = Buffer.from('<svg xmlns="http://www.w3.org/2000/svg"><script>alert(1
 
 describe('files that attack readers', () => {
   let the: App;
-  let storage: TestStorage;
   let clamd: FakeClamd;
   let channelId: bigint;
 
   before(async () => {
-    [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
-    the = await app({ ...storage.env, CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30' });
+    clamd = await FakeClamd.open();
+    the = await fileApp({ CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30' });
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho' });
     channelId = channel?.id ?? 0n;
   });
   after(async () => {
     await the.close();
-    await Promise.all([storage.close(), clamd.close()]);
+    await clamd.close();
   });
 
   const files = () => the.client(AttachmentService, ana);

@@ -13,11 +13,10 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { indexed } from '../../test/kit/indexed.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
@@ -27,23 +26,17 @@ const [ana, binh] = [user(1n), user(2n)];
 
 describe('attachments of messages', () => {
   let the: App;
-  let storage: TestStorage;
   let channelId: bigint;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       ATTACHMENT_PURGE_INTERVAL_MS: '50',
       SEARCH_INDEX_INTERVAL_MS: '50',
       ENCRYPTION_KEYS: `k1=${randomBytes(32).toString('base64')}`,
     });
     channelId = await group();
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const files = (as = ana) => the.client(AttachmentService, as);
   const messages = (as = ana) => the.client(MessageService, as);

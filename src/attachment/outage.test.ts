@@ -7,11 +7,11 @@ import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { Instance } from '../../test/chaos/instance.ts';
-import { type App, app } from '../../test/kit/app.ts';
+import { type App, fileApp } from '../../test/kit/app.ts';
 import { FakeClamd } from '../../test/kit/clamd.ts';
 import { FaultProxy } from '../../test/kit/fault-proxy.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { canFail, freshStorage, type TestStorage } from '../../test/kit/storage.ts';
+import { canFail } from '../../test/kit/storage.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, putPart, upload, uploadOf } from '../../test/kit/uploads.ts';
 import type { Service } from '../service.ts';
@@ -24,7 +24,6 @@ const LARGE = randomBytes(6_000_000);
 
 describe('files during outages', { skip: !canFail }, () => {
   let the: App;
-  let storage: TestStorage;
   let clamd: FakeClamd;
   let toStore: FaultProxy;
   let toClamd: FaultProxy;
@@ -33,17 +32,15 @@ describe('files during outages', { skip: !canFail }, () => {
   let channelId: bigint;
 
   before(async () => {
-    [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
-    assert.ok(storage.proxy);
-    toStore = storage.proxy;
+    clamd = await FakeClamd.open();
     toClamd = await FaultProxy.open(clamd.port, false);
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       S3_TIMEOUT_MS: '1000',
       CLAMD_ADDR: `127.0.0.1:${toClamd.port}`,
       SCAN_INTERVAL_MS: '0',
       SCAN_ATTEMPTS: `${SCAN_ATTEMPTS}`,
     });
+    toStore = the.toStore;
     scanner = await the.start({ SCAN_INTERVAL_MS: '30' });
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho' });
     channelId = channel?.id ?? 0n;
@@ -51,7 +48,7 @@ describe('files during outages', { skip: !canFail }, () => {
   after(async () => {
     await the.close();
     await toClamd.close();
-    await Promise.all([storage.close(), clamd.close()]);
+    await clamd.close();
   });
 
   const files = () => the.client(AttachmentService, ana);

@@ -4,8 +4,8 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, app } from '../../test/kit/app.ts';
-import { canFail, freshStorage, type TestStorage } from '../../test/kit/storage.ts';
+import { type App, fileApp } from '../../test/kit/app.ts';
+import { canFail } from '../../test/kit/storage.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload, uploadOf } from '../../test/kit/uploads.ts';
 
@@ -13,23 +13,17 @@ const ana = { userId: 1n, tenantId: 1n };
 
 describe('objects of removed files', () => {
   let the: App;
-  let storage: TestStorage;
   let channelId: bigint;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       ATTACHMENT_PURGE_INTERVAL_MS: '50',
       RETENTION_INTERVAL_MS: '100',
     });
     await the.start();
     channelId = await group();
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const files = () => the.client(AttachmentService, ana);
   const messages = () => the.client(MessageService, ana);
@@ -152,13 +146,12 @@ describe('objects of removed files', () => {
   });
 
   it('are deleted later if the store is down', { skip: !canFail }, async () => {
-    assert.ok(storage.proxy);
     const { key, messageId } = await send();
-    storage.proxy.mode = 'down';
+    the.toStore.mode = 'down';
     await messages().deleteMessage({ channelId, messageId });
     const tried = () => the.owner`select from object_deletions where s3_key = ${key} and attempts > 0`;
     await until(async () => (await tried()).length === 1, 'an attempt to delete it');
-    storage.proxy.mode = 'pass';
+    the.toStore.mode = 'pass';
     assert.ok(await exists(key));
     await the.owner`update object_deletions set due_at = 0`;
     await untilDeleted(key);

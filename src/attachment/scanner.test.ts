@@ -11,11 +11,10 @@ import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageSchema } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { EICAR, FakeClamd } from '../../test/kit/clamd.ts';
 import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import { upload } from '../../test/kit/uploads.ts';
@@ -26,19 +25,18 @@ const { PENDING, CLEAN, INFECTED, ERROR } = ScanStatus;
 
 describe('the malware scan', () => {
   let the: App;
-  let storage: TestStorage;
   let clamd: FakeClamd;
   let channelId: bigint;
 
   before(async () => {
-    [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
+    clamd = await FakeClamd.open();
     const settings = {
       CLAMD_ADDR: clamd.address,
       SCAN_INTERVAL_MS: '30',
       SCAN_ATTEMPTS: '2',
       SCAN_CONCURRENCY: '2',
     };
-    the = await app({ ...storage.env, ...settings });
+    the = await fileApp(settings);
     await the.start();
     const { channel } = await the
       .client(ChannelService, ana)
@@ -47,7 +45,7 @@ describe('the malware scan', () => {
   });
   after(async () => {
     await the.close();
-    await Promise.all([storage.close(), clamd.close()]);
+    await clamd.close();
   });
 
   const files = (as = binh) => the.client(AttachmentService, as);

@@ -5,9 +5,8 @@ import { Code } from '@connectrpc/connect';
 import { QuotaFailureSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { PART_BYTES, PNG, putPart, upload, uploadOf } from '../../test/kit/uploads.ts';
 
 const user = (userId: bigint, tenantId = 1n): As => ({ userId, tenantId });
@@ -15,13 +14,10 @@ const [ana, binh] = [user(1n), user(2n)];
 
 describe('uploads', () => {
   let the: App;
-  let storage: TestStorage;
   let channelId: bigint;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       ATTACHMENT_USER_MB: '143',
       ATTACHMENT_MAX_BYTES: '110000000',
     });
@@ -30,10 +26,7 @@ describe('uploads', () => {
       .createChannel({ name: 'Kho', memberUserIds: [2n] });
     channelId = channel?.id ?? 0n;
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const files = (as = ana) => the.client(AttachmentService, as);
   const readBack = async (attachmentId: bigint, as = ana) => {

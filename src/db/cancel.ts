@@ -34,7 +34,7 @@ export function cancelOnAbort(
 
 /**
  * Resolves when PostgreSQL has closed the connection on which the driver sends the cancellation, or after 5 s. With a private
- * field of the driver, whose version is fixed: its method `cancel` drops this promise, so that nobody can wait for it, and a
+ * field of the driver, whose version is fixed: its method `cancel` drops this promise, so that no caller can wait for it, and a
  * connection that fails ends the process by an unhandled rejection.
  */
 async function cancelQuery(query: PromiseLike<unknown>): Promise<void> {

@@ -11,11 +11,10 @@ import { ContentState, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { SearchService } from '#gen/serp/discuss/v1/search_service_pb.ts';
 import { ServerService } from '#gen/serp/discuss/v1/server_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { contains, dumpDatabase, watchRedis } from '../../test/kit/dump.ts';
 import { indexed } from '../../test/kit/indexed.ts';
 import { freshRedis } from '../../test/kit/redis.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { TenantStreamReader } from '../../test/kit/tenant-stream-reader.ts';
 import { until } from '../../test/kit/until.ts';
@@ -30,21 +29,18 @@ const key = randomBytes(32);
 
 describe('the content of an encrypted channel', () => {
   let the: App;
-  let storage: TestStorage;
   let redis: Awaited<ReturnType<typeof watchRedis>>;
   const logged: string[] = [];
 
   before(async () => {
-    storage = await freshStorage();
-    const env = { ...storage.env, ENCRYPTION_KEYS: `k1=${key.toString('base64')}` };
-    the = await app({ ...env, SEARCH_INDEX_INTERVAL_MS: '50' }, () => freshRedis(false));
+    const env = { ENCRYPTION_KEYS: `k1=${key.toString('base64')}`, SEARCH_INDEX_INTERVAL_MS: '50' };
+    the = await fileApp(env, () => freshRedis(false));
     redis = await watchRedis(the.redis.url);
     await the.start({}, createLogger('trace', { write: (line) => void logged.push(line) }));
   });
   after(async () => {
     redis?.close();
     await the.close();
-    await storage.close();
   });
 
   const messages = (as = ana, instance = 1) => the.client(MessageService, as, 'grpc', instance);

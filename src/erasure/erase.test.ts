@@ -12,13 +12,12 @@ import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceStatus } from '#gen/serp/discuss/v1/presence_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { indexed } from '../../test/kit/indexed.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { findRemains } from '../../test/kit/remains.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
@@ -33,21 +32,15 @@ const BINH = { tenantId, userId: binh.userId };
 
 describe('the erasure of a user', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       RETENTION_INTERVAL_MS: '0',
       OPERATION_POLL_MS: '100',
       ATTACHMENT_PURGE_INTERVAL_MS: '0',
     });
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const admin = () => the.client(AdminService, operator);
   const messages = (as: As) => the.client(MessageService, as);

@@ -6,10 +6,9 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { moveClock } from '../../test/kit/clock.ts';
 import { indexed } from '../../test/kit/indexed.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { PNG, sha256, upload } from '../../test/kit/uploads.ts';
 
 const tenantId = 1n;
@@ -22,12 +21,9 @@ const SPAN = 30_000_000n;
 
 describe('exported months', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       RETENTION_INTERVAL_MS: '0',
       MAINTENANCE_INTERVAL_MS: '0',
       OPERATION_POLL_MS: '100',
@@ -35,10 +31,7 @@ describe('exported months', () => {
     });
     await admin().setRetention({ tenantId, exportDays: 30 });
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const admin = () => the.client(AdminService, operator);
   const messages = (as = ana) => the.client(MessageService, as);
@@ -132,15 +125,14 @@ describe('exported months', () => {
     const old = linesOf(before.get(keyOf(main)));
     assert.ok([...before.values()].some((body) => body.includes(SECRET)));
 
-    assert.ok(storage.proxy);
-    storage.proxy.mode = 'down';
+    the.toStore.mode = 'down';
     const { operation } = await admin().eraseUser({ tenantId, userId: binh.userId });
     await admin().waitOperation({
       tenantId,
       operationId: operation?.id ?? 0n,
       timeout: { seconds: 1n, nanos: 0 },
     });
-    storage.proxy.mode = 'pass';
+    the.toStore.mode = 'pass';
     assert.deepEqual(await erase(), [1n, 2n]);
 
     const after = await objects();

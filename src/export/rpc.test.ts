@@ -6,9 +6,8 @@ import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
+import { type App, type As, type Edge, fileApp } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
 import { MAX_RESPONSE_BYTES } from '../rpc/response-size.ts';
 
@@ -24,7 +23,6 @@ type Line = Readonly<Record<string, unknown>> & { readonly kind: string };
 
 describe('exports', () => {
   let the: App;
-  let storage: TestStorage;
   let channelId: bigint;
   let edited: bigint;
   let removed: bigint;
@@ -32,8 +30,7 @@ describe('exports', () => {
   const sent: bigint[] = [];
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({ ...storage.env, RETENTION_INTERVAL_MS: '0' });
+    the = await fileApp({ RETENTION_INTERVAL_MS: '0' });
     const { channel } = await the
       .client(ChannelService, ana)
       .createChannel({ name: 'Kho', memberUserIds: [2n, 3n] });
@@ -56,10 +53,7 @@ describe('exports', () => {
     for (let index = 0; index < 60; index += 1) sent.push(await post(index % 2 ? ana : binh, LARGE));
     await the.client(MemberService, ana).removeMember({ channelId, userId: 3n });
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const messages = (as: As) => the.client(MessageService, as);
   const admin = (edge: Edge = 'grpc', as = exporter) => the.client(AdminService, as, edge);

@@ -7,11 +7,11 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { moveClock } from '../../test/kit/clock.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { canFail, freshStorage, type TestStorage } from '../../test/kit/storage.ts';
+import { canFail } from '../../test/kit/storage.ts';
 import { PNG, sha256, upload } from '../../test/kit/uploads.ts';
 import { exportOld } from './export-old.ts';
 import { advanceRun, beginRun } from './retention-run.ts';
@@ -26,22 +26,16 @@ const LATER = 75;
 
 describe('messages whose period of export is over', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       RETENTION_INTERVAL_MS: '0',
       MAINTENANCE_INTERVAL_MS: '0',
       ATTACHMENT_PURGE_INTERVAL_MS: '0',
     });
     await admin().setRetention({ tenantId, exportDays: 30 });
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const admin = () => the.client(AdminService, operator);
   const messages = (as = ana) => the.client(MessageService, as);
@@ -265,11 +259,10 @@ describe('messages whose period of export is over', () => {
     const channelId = await group();
     for (let i = 0; i < 2; i += 1) await send(channelId);
     await moveClock(the, LATER);
-    assert.ok(storage.proxy);
-    storage.proxy.mode = 'down';
+    the.toStore.mode = 'down';
     await rejects(admin().runRetention({}), Code.Unavailable, 'STORAGE_UNAVAILABLE');
     assert.equal((await left(channelId)).length, 2);
-    storage.proxy.mode = 'pass';
+    the.toStore.mode = 'pass';
     const { alreadyRunning } = await admin().runRetention({});
     assert.equal(alreadyRunning, false);
     assert.equal((await left(channelId)).length, 1);

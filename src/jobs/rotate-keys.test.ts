@@ -9,9 +9,8 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, fileApp } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, upload } from '../../test/kit/uploads.ts';
@@ -25,12 +24,9 @@ const MAX_SENT = 40;
 
 describe('a rotation of keys', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app({
-      ...storage.env,
+    the = await fileApp({
       ENCRYPTION_KEYS: `${oldKey},${newKey}`,
       ENCRYPTION_ROTATION_INTERVAL_MS: '50',
       EVENT_REPLAY_EVENTS: '1000',
@@ -40,10 +36,7 @@ describe('a rotation of keys', () => {
     // It could not read keys that are encrypted with the old one.
     await the.start({ ENCRYPTION_KEYS: newKey ?? '', ENCRYPTION_ROTATION_INTERVAL_MS: '0' });
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const admin = (instance = NEW_FIRST) => the.client(AdminService, operator, 'grpc', instance);
   const messages = (instance = OLD_FIRST) => the.client(MessageService, ana, 'grpc', instance);

@@ -9,11 +9,10 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind as Kind, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
+import { type App, type As, type Edge, fileApp } from '../../test/kit/app.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { rejects } from '../../test/kit/rejects.ts';
-import { freshStorage, type TestStorage } from '../../test/kit/storage.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 import { PNG, uploadOf } from '../../test/kit/uploads.ts';
@@ -32,17 +31,12 @@ const HOUR_MS = 3_600_000;
 
 describe('restricted members', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app(storage.env);
+    the = await fileApp();
     await the.start();
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   const members = (as: As, edge: Edge = 'grpc', instance = 0) =>
     the.client(MemberService, as, edge, instance);

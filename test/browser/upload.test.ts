@@ -7,9 +7,8 @@ import { after, before, describe, it } from 'node:test';
 import type { Browser, Page } from 'playwright-core';
 import sharp from 'sharp';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type App, type As, app } from '../kit/app.ts';
+import { type App, type As, fileApp } from '../kit/app.ts';
 import { FakeClamd } from '../kit/clamd.ts';
-import { freshStorage, type TestStorage } from '../kit/storage.ts';
 import { launchBrowser, skip } from './kit.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
@@ -18,7 +17,6 @@ const PAGE = readFileSync(new URL('page.html', import.meta.url));
 
 describe('a file in a browser', { skip }, () => {
   let the: App;
-  let storage: TestStorage;
   let clamd: FakeClamd;
   let server: Server;
   let origin: string;
@@ -32,9 +30,8 @@ describe('a file in a browser', { skip }, () => {
     const address = server.address();
     assert.ok(address !== null && typeof address === 'object');
     origin = `http://127.0.0.1:${address.port}`;
-    [storage, clamd] = await Promise.all([freshStorage(), FakeClamd.open()]);
-    const scan = { CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30' };
-    the = await app({ ...storage.env, ...scan, WEB_ORIGINS: origin });
+    clamd = await FakeClamd.open();
+    the = await fileApp({ CLAMD_ADDR: clamd.address, SCAN_INTERVAL_MS: '30', WEB_ORIGINS: origin });
     const { channel } = await the
       .client(ChannelService, ana)
       .createChannel({ name: 'Kho', memberUserIds: [2n] });
@@ -44,7 +41,7 @@ describe('a file in a browser', { skip }, () => {
   after(async () => {
     await browser?.close();
     await the?.close();
-    await Promise.all([storage?.close(), clamd?.close()]);
+    await clamd?.close();
     server?.closeAllConnections();
     server?.close();
   });

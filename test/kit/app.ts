@@ -6,9 +6,11 @@ import type { Config } from '../../src/config.ts';
 import { openService, type Service } from '../../src/service.ts';
 import { testConfig } from './config.ts';
 import { type FreshDatabase, freshDatabase } from './database.ts';
+import type { FaultProxy } from './fault-proxy.ts';
 import { assertLoggedEventsDecode } from './logged-events.ts';
 import { type FreshRedis, freshRedis } from './redis.ts';
 import { withRequestIds } from './request-ids.ts';
+import { freshStorage, type TestStorage } from './storage.ts';
 import { createTokenSigner, type TokenSigner } from './tokens.ts';
 import { until } from './until.ts';
 import { testLog } from './warnings.ts';
@@ -44,6 +46,7 @@ export class App {
   /** The database past row-level security, for arranging and looking behind. */
   readonly owner: postgres.Sql<{ bigint: bigint }>;
   readonly tokens: TokenSigner;
+  readonly #storage: TestStorage | undefined;
   readonly #env: Record<string, string>;
   readonly #tokensById = new Map<string, Promise<string>>();
   readonly #transports = new Map<string, Transport>();
@@ -53,17 +56,26 @@ export class App {
     redis: FreshRedis;
     tokens: TokenSigner;
     env: Record<string, string>;
+    storage?: TestStorage | undefined;
   }) {
     this.database = parts.database;
     this.redis = parts.redis;
     this.tokens = parts.tokens;
-    this.#env = parts.env;
+    this.#env = { ...parts.storage?.env, ...parts.env };
+    this.#storage = parts.storage;
     this.owner = postgres(this.database.ownerUrl, {
       max: 4,
       types: { bigint: postgres.BigInt },
       transform: postgres.camel,
       onnotice() {},
     });
+  }
+
+  /** The connections to the store of a `fileApp`, which can fail. */
+  get toStore(): FaultProxy {
+    const proxy = this.#storage?.proxy;
+    if (proxy === undefined) throw new Error('the store cannot fail');
+    return proxy;
   }
 
   /** The configuration instances of this test get, with changes. */
@@ -161,6 +173,7 @@ export class App {
       await within(CLOSE_MS, 'the end of its connections', this.owner.end());
       await within(CLOSE_MS, 'the end of Redis', this.redis.close());
       await within(CLOSE_MS, 'dropping the database', this.database.close());
+      await this.#storage?.close();
     }
   }
 }
@@ -176,11 +189,20 @@ async function within<T>(ms: number, what: string, promise: Promise<T>): Promise
 export async function app(
   env: Record<string, string> = {},
   redisOf: () => Promise<FreshRedis> = () => freshRedis(),
+  storage?: TestStorage,
 ): Promise<App> {
   // First, because an open Redis would keep the process of a failed file from ending.
   const database = await freshDatabase();
   const [redis, tokens] = await Promise.all([redisOf(), createTokenSigner()]);
-  const started = new App({ database, redis, tokens, env });
+  const started = new App({ database, redis, tokens, env, storage });
   await started.start();
   return started;
+}
+
+/** The same with a store of files. */
+export async function fileApp(
+  env: Record<string, string> = {},
+  redisOf?: () => Promise<FreshRedis>,
+): Promise<App> {
+  return app(env, redisOf, await freshStorage());
 }

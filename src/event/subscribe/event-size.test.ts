@@ -12,8 +12,7 @@ import {
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../../test/kit/app.ts';
-import { freshStorage, type TestStorage } from '../../../test/kit/storage.ts';
+import { type App, type As, fileApp } from '../../../test/kit/app.ts';
 import { Subscriber } from '../../../test/kit/stream.ts';
 import { TenantStreamReader } from '../../../test/kit/tenant-stream-reader.ts';
 import { until } from '../../../test/kit/until.ts';
@@ -54,16 +53,11 @@ const LISTS = {
 
 describe('messages of streams', () => {
   let the: App;
-  let storage: TestStorage;
 
   before(async () => {
-    storage = await freshStorage();
-    the = await app(storage.env);
+    the = await fileApp();
   });
-  after(async () => {
-    await the.close();
-    await storage.close();
-  });
+  after(() => the.close());
 
   it('have only lists whose size is limited', () => {
     const lists = new Set<string>();

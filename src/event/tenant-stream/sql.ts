@@ -17,6 +17,7 @@ export type TenantStreamRow = {
   readonly payload: Buffer | null;
   readonly epoch: bigint;
   readonly lost: 'EXPIRED' | 'HISTORY_CHANGED' | null;
+  /** Null unless the end of the log was reached. */
   readonly heldMs: bigint | null;
 };
 
