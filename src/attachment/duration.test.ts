@@ -1,6 +1,5 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { ScanStatus } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
@@ -9,7 +8,7 @@ import { type App, fileApp } from '../../test/kit/app.ts';
 import { FakeClamd } from '../../test/kit/clamd.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
-import { PNG, upload } from '../../test/kit/uploads.ts';
+import { PNG, upload, uploadClean } from '../../test/kit/uploads.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
 
@@ -31,12 +30,7 @@ describe('the duration of audio and video', () => {
   });
 
   const files = () => the.client(AttachmentService, ana);
-  const scanned = async (name: string, bytes: Buffer) => {
-    const { id } = await upload(files(), channelId, name, bytes);
-    const get = async () => (await files().getAttachment({ channelId, attachmentId: id })).attachment;
-    await until(async () => (await get())?.scanStatus === ScanStatus.CLEAN, 'the scan');
-    return get();
-  };
+  const scanned = (name: string, bytes: Buffer) => uploadClean(files(), channelId, name, bytes);
 
   it('is stated by reads and events', async () => {
     const subscriber = await new Subscriber(the.client(EventService, ana), [channelId]).connect();

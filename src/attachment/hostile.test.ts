@@ -3,14 +3,12 @@ import { Readable } from 'node:stream';
 import { after, before, describe, it } from 'node:test';
 import { crc32, deflateRawSync, deflateSync } from 'node:zlib';
 import sharp from 'sharp';
-import { ScanStatus } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { openTestClamd } from '../../scripts/lib/clamd.ts';
 import { type App, fileApp } from '../../test/kit/app.ts';
 import { EICAR, FakeClamd } from '../../test/kit/clamd.ts';
-import { until } from '../../test/kit/until.ts';
-import { PNG, upload } from '../../test/kit/uploads.ts';
+import { PNG, uploadClean } from '../../test/kit/uploads.ts';
 import { scan } from './clamd.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
@@ -34,12 +32,8 @@ describe('files that attack readers', () => {
   });
 
   const files = () => the.client(AttachmentService, ana);
-  const scanned = async (name: string, bytes: Buffer, type = '') => {
-    const { id } = await upload(files(), channelId, name, bytes, type);
-    const get = async () => (await files().getAttachment({ channelId, attachmentId: id })).attachment;
-    await until(async () => (await get())?.scanStatus === ScanStatus.CLEAN, `the scan of ${name}`);
-    return get();
-  };
+  const scanned = (name: string, bytes: Buffer, type = '') =>
+    uploadClean(files(), channelId, name, bytes, type);
   const headersOf = async (name: string, bytes: Buffer, type = '') => {
     const attachmentId = (await scanned(name, bytes, type))?.id ?? 0n;
     const { url } = await files().getDownloadUrl({ channelId, attachmentId, inline: true });

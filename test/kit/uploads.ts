@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
 import { createHash } from 'node:crypto';
 import type { Client } from '@connectrpc/connect';
-import type { Attachment } from '#gen/serp/discuss/v1/attachment_pb.ts';
+import { type Attachment, ScanStatus } from '#gen/serp/discuss/v1/attachment_pb.ts';
 import type { AttachmentService, UploadPart } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
+import { until } from './until.ts';
 
 type Attachments = Client<typeof AttachmentService>;
 
@@ -68,4 +69,18 @@ export async function upload(
   const completed = await client.completeUpload({ channelId, attachmentId: attachment?.id ?? 0n });
   assert.ok(completed.attachment);
   return completed.attachment;
+}
+
+/** Uploads a file, and returns it when its scan has found no malware. */
+export async function uploadClean(
+  client: Attachments,
+  channelId: bigint,
+  fileName: string,
+  bytes: Buffer,
+  contentType = '',
+): Promise<Attachment | undefined> {
+  const { id } = await upload(client, channelId, fileName, bytes, contentType);
+  const get = async () => (await client.getAttachment({ channelId, attachmentId: id })).attachment;
+  await until(async () => (await get())?.scanStatus === ScanStatus.CLEAN, `the scan of ${fileName}`);
+  return get();
 }
