@@ -1,10 +1,10 @@
 import { createHmac } from 'node:crypto';
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { PendingQuery } from 'postgres';
 import type { Config } from '../config.ts';
 import type { Pool, Sql } from '../db/types.ts';
 import { errors } from '../rpc/errors.ts';
+import { lruCache } from '../rpc/lru.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { DataKeys } from './data-keys.ts';
 import type { DataKey } from './envelope.ts';
@@ -24,7 +24,7 @@ export class Encryption {
   readonly #pool: Pool;
   readonly #log: Logger;
   /** Data keys of channels; 0 for those that are not encrypted. A message with another key is rejected when it is posted. */
-  readonly #channels = new LRUCache<bigint, bigint>({ max: REMEMBERED_CHANNELS });
+  readonly #channels = lruCache<bigint, bigint>(REMEMBERED_CHANNELS);
   #mayBeEncrypted: boolean;
 
   constructor(parts: { config: Config; pool: Pool; log: Logger; metrics: Metrics }) {

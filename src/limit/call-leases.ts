@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { Bucket, LimitExceeded } from '../rpc/interceptors/rate-limit.ts';
+import { lruCache } from '../rpc/lru.ts';
 import type { Lease, LimitCache } from './cache.ts';
 
 const MAX_KEYS = 100_000;
@@ -27,7 +27,7 @@ type Parts = {
 export class CallLeases {
   readonly #parts: Parts;
   readonly #leaseShare: number;
-  readonly #reserves = new LRUCache<string, Reserve>({ max: MAX_KEYS });
+  readonly #reserves = lruCache<string, Reserve>(MAX_KEYS);
 
   constructor(parts: Parts) {
     this.#parts = parts;

@@ -1,9 +1,9 @@
-import { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import type { Config } from '../config.ts';
 import type { RedisClient } from '../redis/client.ts';
 import { withTimeout } from '../redis/timeout.ts';
 import type { Bucket, ConcurrencyLimit, LimitExceeded, Limiter } from '../rpc/interceptors/rate-limit.ts';
+import { lruCache } from '../rpc/lru.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { createLimitCache, type LimitCache } from './cache.ts';
 import { CallLeases } from './call-leases.ts';
@@ -27,10 +27,10 @@ export class SharedLimiter implements Limiter {
   readonly #local: LocalLimiter;
   // Until when buckets are known to be empty and numbers of streams to be reached, so that calls far above a limit are
   // rejected without asking Redis.
-  readonly #exceededUntil = new LRUCache<string, number>({ max: MAX_KEYS });
-  readonly #lastRejection = new LRUCache<string, number>({ max: MAX_KEYS });
+  readonly #exceededUntil = lruCache<string, number>(MAX_KEYS);
+  readonly #lastRejection = lruCache<string, number>(MAX_KEYS);
   // By tenant, because in a cluster a single node may be down.
-  readonly #fallbackUntil = new LRUCache<string, number>({ max: MAX_KEYS });
+  readonly #fallbackUntil = lruCache<string, number>(MAX_KEYS);
   readonly #renewal: NodeJS.Timeout;
 
   constructor(parts: {

@@ -1,5 +1,5 @@
-import { LRUCache } from 'lru-cache';
 import type { Bucket, ConcurrencyLimit, LimitExceeded, Limiter } from '../rpc/interceptors/rate-limit.ts';
+import { lruCache } from '../rpc/lru.ts';
 
 // An evicted bucket counts as full, which matters only with more active callers than this.
 const MAX_BUCKETS = 100_000;
@@ -11,7 +11,7 @@ const RETRY_MS = 1_000;
  * and is empty when that is further ahead than its burst.
  */
 export class LocalLimiter implements Limiter {
-  readonly #tats = new LRUCache<string, number>({ max: MAX_BUCKETS });
+  readonly #tats = lruCache<string, number>(MAX_BUCKETS);
   readonly #open = new Map<string, number>();
   readonly #now: () => number;
 

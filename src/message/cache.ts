@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import type { CacheClient } from '../redis/cache-client.ts';
 import { loadScript } from '../redis/script.ts';
+import { lruCache } from '../rpc/lru.ts';
 import type { MessageRow } from './sql.ts';
 
 const TTL_SECONDS = 3_600;
@@ -34,7 +34,7 @@ export class MessageCache {
   readonly #client: CacheClient;
   readonly #enabled: boolean;
   /** Versions in which pages were last read from PostgreSQL. */
-  readonly #read = new LRUCache<bigint, string>({ max: REMEMBERED_CHANNELS });
+  readonly #read = lruCache<bigint, string>(REMEMBERED_CHANNELS);
 
   constructor(client: CacheClient, enabled: boolean) {
     this.#client = client;

@@ -1,8 +1,8 @@
-import { LRUCache } from 'lru-cache';
 import { Code } from '#gen/google/rpc/code_pb.ts';
 import type { Caller } from './call.ts';
 import { errors, RpcError } from './errors.ts';
 import type { Interceptor } from './interceptor.ts';
+import { lruCache } from './lru.ts';
 
 const MINUTE_MS = 60_000;
 const MAX_USERS = 100_000;
@@ -16,7 +16,7 @@ export class CancelledCalls {
   readonly #perMinute: number;
   readonly #now: () => number;
   // By GCRA, as in take-calls.lua: the time at which a user's bucket will be full again.
-  readonly #fullTimes = new LRUCache<string, number>({ max: MAX_USERS });
+  readonly #fullTimes = lruCache<string, number>(MAX_USERS);
 
   constructor(perMinute: number, now: () => number) {
     this.#perMinute = perMinute;

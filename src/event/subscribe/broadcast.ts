@@ -1,6 +1,6 @@
-import { LRUCache } from 'lru-cache';
 import { toTimestamp } from '../../db/time.ts';
 import type { Frame } from '../../rpc/frame.ts';
+import { lruCache } from '../../rpc/lru.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { toFrame } from '../log/wire.ts';
 import type { ChannelFanout } from './channel-fanout.ts';
@@ -34,8 +34,8 @@ export class Broadcast {
   readonly #streams: StreamRegistry;
   readonly #metrics: Metrics;
   // Updates of one user by different instances may arrive in another order than they were made.
-  readonly #versions = new LRUCache<string, bigint>({ max: MAX_REMEMBERED });
-  readonly #typing = new LRUCache<string, number>({ max: MAX_REMEMBERED });
+  readonly #versions = lruCache<string, bigint>(MAX_REMEMBERED);
+  readonly #typing = lruCache<string, number>(MAX_REMEMBERED);
 
   constructor(fanouts: ReadonlyMap<bigint, ChannelFanout>, streams: StreamRegistry, metrics: Metrics) {
     this.#fanouts = fanouts;

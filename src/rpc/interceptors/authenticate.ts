@@ -9,12 +9,12 @@ import {
   errors as joseErrors,
   jwtVerify,
 } from 'jose';
-import { LRUCache } from 'lru-cache';
 import type { Config } from '../../config.ts';
 import type { Caller } from '../call.ts';
 import { type Identity, parseId, toIdentity } from '../claims.ts';
 import { errors } from '../errors.ts';
 import type { Interceptor } from '../interceptor.ts';
+import { lruCache } from '../lru.ts';
 import type { AccessError, OpenStreams } from '../open-streams.ts';
 
 /** Verifies a token and returns its caller; throws UNAUTHENTICATED. */
@@ -61,7 +61,7 @@ export async function callerOf(header: Header, verifyToken: VerifyToken): Promis
  */
 export async function createTokenVerifier(config: Config['auth'], now: () => number): Promise<VerifyToken> {
   const keys = await openKeys(config.jwks, now);
-  const cache = new LRUCache<string, Identity>({ max: config.tokenCacheSize });
+  const cache = lruCache<string, Identity>(config.tokenCacheSize);
   const verifying = new Map<string, Promise<Identity>>();
   const verifyNew = async (token: string, fingerprint: string) => {
     try {

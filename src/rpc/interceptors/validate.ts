@@ -32,7 +32,7 @@ export const validate: Interceptor = (method, next) => {
   if (method.methodKind === 'bidi_streaming') return next;
   const itemFields = method.input.fields.filter(hasIgnoredItems);
   // Compiles the rules, so that an invalid rule fails the start and not the first call.
-  validator.validate(method.input, create(method.input));
+  failFast.validate(method.input, create(method.input));
   return async (call) => {
     const request = call.incoming.request();
     const violations = violationsOf(method.input, request, itemFields);
