@@ -113,15 +113,13 @@ async function runGroups(
 }
 
 /**
- * The short files of a folder share a process: to start one with all modules costs as much CPU as most of these tests.
+ * Short files share a process, first those of a folder: to start one with all modules costs as much CPU as most of these tests.
  * Files with hooks outside of a suite keep a process of their own, because such hooks would surround the others too.
  */
 function groupsOf(files: readonly string[], prefix = ''): string[] {
   const groups = new Map<string, string[]>();
   for (const file of files) {
-    const isAlone = [...LONGEST, ...ALONE].some((part) => file.includes(part));
-    const folder = dirname(file);
-    const key = isAlone || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8')) ? file : folder;
+    const key = needsOwnProcess(file) ? file : dirname(file);
     const group = groups.get(key) ?? [];
     groups.set(key, group);
     group.push(file);
@@ -130,7 +128,29 @@ function groupsOf(files: readonly string[], prefix = ''): string[] {
       groups.set(file, group);
     }
   }
-  return [...groups.values()].map((group) => prefix + group.join());
+  return merged([...groups.values()]).map((group) => prefix + group.join());
+}
+
+/** Small groups of several folders become one, except files that need a process of their own. */
+function merged(groups: readonly string[][]): string[][] {
+  const whole: string[][] = [];
+  let small: string[] = [];
+  for (const group of groups) {
+    if (needsOwnProcess(group[0]) || group.length >= FILES_PER_PROCESS / 2) {
+      whole.push(group);
+    } else if (small.length + group.length > FILES_PER_PROCESS) {
+      whole.push(small);
+      small = group;
+    } else {
+      small = [...small, ...group];
+    }
+  }
+  return small.length === 0 ? whole : [...whole, small];
+}
+
+function needsOwnProcess(file = ''): boolean {
+  const isAlone = [...LONGEST, ...ALONE].some((part) => file.includes(part));
+  return isAlone || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
 }
 
 /** The longest files first, then the largest groups. */
