@@ -3889,13 +3889,15 @@ begin
       scope = excluded.scope,
       search_vector = excluded.search_vector;
 
+  -- With an offset, so that each word is looked up by key, whatever the statistics of the table are. As a join, each word was
+  -- compared with all of the tenant's while the table grew: 4 s instead of 10 ms for 1,500 words, at 13,000 in the table.
   for _new in
     select w.tenant_id, array_agg(distinct x.word) as words
     from message_words w
     cross join lateral unnest(tsvector_to_array(ts_filter(w.search_vector, '{a}'))) as x(word)
     where w.message_id = any(_message_ids)
       and length(x.word) between 4 and 64
-      and not exists (select 1 from search_words k where k.tenant_id = w.tenant_id and k.word = x.word)
+      and not exists (select 1 from search_words k where k.tenant_id = w.tenant_id and k.word = x.word offset 0)
     group by w.tenant_id
     order by w.tenant_id
   loop
@@ -3911,7 +3913,7 @@ begin
       insert into search_words (tenant_id, word)
       select _new.tenant_id, n.word
       from unnest(_new.words) as n(word)
-      where not exists (select 1 from search_words k where k.tenant_id = _new.tenant_id and k.word = n.word)
+      where not exists (select 1 from search_words k where k.tenant_id = _new.tenant_id and k.word = n.word offset 0)
       limit greatest(0, _max_words - _words)
       on conflict do nothing
       returning 1

@@ -102,6 +102,27 @@ describe('the words of a tenant', () => {
     assert.deepEqual(await countOf(tenantId), [5, 5]);
   });
 
+  it('are looked up by key, also when the statistics are older than most words', async () => {
+    const { tenantId, send } = await tenant();
+    const words = (from: number, count: number) => the.owner`
+      insert into search_words (tenant_id, word)
+      select ${tenantId}, 'word' || n from generate_series(${from}::int, ${from + count - 1}) as n
+    `;
+    await words(1, 9);
+    await the.owner`analyze search_words`;
+    await words(10, 5_000);
+    await send(Array.from({ length: 100 }, (_, nth) => `nhap${nth}`).join(' '));
+    await untilReadable();
+    const connection = await connect();
+    await connection`select from index_messages(2000)`;
+    const [row] = await connection<{ read: number }[]>`
+      select (seq_tup_read + idx_tup_fetch)::int as read from pg_stat_xact_user_tables where relname = 'search_words'
+    `;
+    await commit(connection);
+    assert.ok((row?.read ?? Infinity) < 1_000, `${row?.read} rows read`);
+    assert.equal((await countOf(tenantId))[0], 100);
+  });
+
   it('are limited; above, messages are found by whole words only, and other tenants are not affected', async () => {
     const { tenantId, send, find } = await tenant();
     const other = await tenant();
