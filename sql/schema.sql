@@ -3798,6 +3798,7 @@ CREATE OR REPLACE FUNCTION public.index_messages(_limit integer)
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET lock_timeout TO '200ms'
 AS $function$
 declare
@@ -3862,6 +3863,7 @@ CREATE OR REPLACE FUNCTION public.index_words(_message_ids bigint[])
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   -- Per tenant, more than the words of two languages. Without a bound, messages of random words would grow the table.
@@ -3937,6 +3939,7 @@ CREATE OR REPLACE FUNCTION public.insert_messages(_tenant_ids bigint[], _user_id
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
@@ -4404,6 +4407,7 @@ CREATE OR REPLACE FUNCTION public.list_entity_activities(_channel_id bigint, _en
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET enable_bitmapscan TO 'off'
 AS $function$
 begin
@@ -4977,6 +4981,7 @@ CREATE OR REPLACE FUNCTION public.mentions_of(_channel_ids bigint[])
  STABLE SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   _tenant_id constant bigint := app_tenant_id();
@@ -5993,6 +5998,7 @@ CREATE OR REPLACE FUNCTION public.read_tenant_events(_epoch bigint, _xid bigint,
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET enable_bitmapscan TO 'off'
  SET enable_sort TO 'off'
 AS $function$
@@ -6374,6 +6380,7 @@ CREATE OR REPLACE FUNCTION public.record_message(_message_id bigint, _actor_name
  SET search_path TO 'public', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$
@@ -6671,6 +6678,7 @@ CREATE OR REPLACE FUNCTION public.record_reply(_message_id bigint, _payload byte
  SET search_path TO 'public', 'pg_temp'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$
@@ -6747,6 +6755,7 @@ CREATE OR REPLACE FUNCTION public.record_sent_messages(_limit integer, _max_memb
  SET lock_timeout TO '500ms'
  SET plan_cache_mode TO 'force_generic_plan'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 #variable_conflict use_column
 declare
@@ -7110,6 +7119,7 @@ CREATE OR REPLACE FUNCTION public.remove_unused_words(_tenant_id bigint, _words 
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET gin_fuzzy_search_limit TO '100000'
 AS $function$
 declare
@@ -7339,6 +7349,7 @@ CREATE OR REPLACE FUNCTION public.repair_orphans(_ids bigint[], _tenant_id bigin
  LANGUAGE plpgsql
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   _missing bigint[];
@@ -7908,6 +7919,7 @@ CREATE OR REPLACE FUNCTION public.search_query(_terms jsonb, _without_stop_words
  SET search_path TO 'public', 'pg_temp'
  SET client_min_messages TO 'warning'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
 AS $function$
 declare
   _query tsquery := '';
@@ -7969,6 +7981,7 @@ CREATE OR REPLACE FUNCTION public.send_message(_tenant_id bigint, _user_id bigin
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET plan_cache_mode TO 'force_generic_plan'
 AS $function$
 declare
@@ -8077,6 +8090,7 @@ CREATE OR REPLACE FUNCTION public.send_messages(_tenant_ids bigint[], _user_ids 
  SECURITY DEFINER
  SET search_path TO 'public', 'pg_temp'
  SET enable_seqscan TO 'off'
+ SET jit TO 'off'
  SET enable_hashjoin TO 'off'
  SET enable_mergejoin TO 'off'
 AS $function$

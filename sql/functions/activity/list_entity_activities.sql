@@ -22,6 +22,7 @@ language plpgsql stable security definer
 set search_path = public, pg_temp
 -- A plan cached while the table was small would scan it completely.
 set enable_seqscan = off
+set jit = off
 set enable_bitmapscan = off
 as $$
 begin

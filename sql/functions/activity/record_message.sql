@@ -12,6 +12,7 @@ set search_path = public, pg_temp
 set plan_cache_mode = force_generic_plan
 -- Each part reads its users by key in the order of their ids. A plan cached while the tables were small would read all.
 set enable_seqscan = off
+set jit = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$

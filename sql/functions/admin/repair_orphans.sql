@@ -3,6 +3,7 @@ returns table (kind text, checked bigint, repaired bigint)
 language plpgsql
 set search_path = public, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   _missing bigint[];

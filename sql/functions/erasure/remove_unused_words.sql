@@ -2,6 +2,7 @@ create or replace function remove_unused_words(_tenant_id bigint, _words text[])
 language plpgsql security definer
 set search_path = public, pg_temp
 set enable_seqscan = off
+set jit = off
 -- Of a word in very many messages, the index returns about so many.
 set gin_fuzzy_search_limit = 100000
 as $$

@@ -20,6 +20,7 @@ language plpgsql volatile security definer
 set search_path = public, pg_temp
 -- Only a scan in index order keeps a page cheap. A plan cached while the log was small would sort the whole log.
 set enable_seqscan = off
+set jit = off
 set enable_bitmapscan = off
 set enable_sort = off
 as $$

@@ -6,6 +6,7 @@ language plpgsql stable security definer
 set search_path = public, pg_temp
 -- A plan cached while the tables were small would scan them completely.
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   _tenant_id constant bigint := app_tenant_id();

@@ -17,6 +17,7 @@ language plpgsql security definer
 set search_path = public, pg_temp
 -- Every join looks up single rows by key. A plan cached while the tables were small would scan them completely.
 set enable_seqscan = off
+set jit = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 set plan_cache_mode = force_generic_plan

@@ -8,6 +8,7 @@ create or replace function send_message(
 language plpgsql security definer
 set search_path = public, pg_temp
 set enable_seqscan = off
+set jit = off
 set plan_cache_mode = force_generic_plan
 as $$
 declare

@@ -21,6 +21,7 @@ language plpgsql security definer
 set search_path = public, pg_temp
 -- As in insert_messages(), for record_reply() and record_message().
 set enable_seqscan = off
+set jit = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$

@@ -3,6 +3,7 @@ returns table (events int, lag_ms bigint)
 language plpgsql security definer
 set search_path = public, pg_temp
 set enable_seqscan = off
+set jit = off
 -- Plain SQL that changes messages locks the same rows in its own order. This job gives up before PostgreSQL looks for a
 -- deadlock (deadlock_timeout), so that it does not end the other transaction.
 set lock_timeout = '200ms'

@@ -2,6 +2,7 @@ create or replace function index_words(_message_ids bigint[]) returns void
 language plpgsql security definer
 set search_path = public, pg_temp
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   -- Per tenant, more than the words of two languages. Without a bound, messages of random words would grow the table.

@@ -3,6 +3,7 @@ language plpgsql stable security definer
 set search_path = public, pg_temp
 set client_min_messages = warning
 set enable_seqscan = off
+set jit = off
 as $$
 declare
   _query tsquery := '';

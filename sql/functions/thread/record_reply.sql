@@ -4,6 +4,7 @@ set search_path = public, pg_temp
 -- Planning these statements takes longer than their execution.
 set plan_cache_mode = force_generic_plan
 set enable_seqscan = off
+set jit = off
 set enable_hashjoin = off
 set enable_mergejoin = off
 as $$
