@@ -12,9 +12,10 @@ export const usage = {
     return user + system;
   },
 
-  /** Resident memory in KB, with that of child processes. */
+  /** Resident memory in KB, with that of child processes. The file that all of them execute is in memory once. */
   resident(): number {
-    return process.memoryUsage.rss() / 1024 + childrenKb();
+    const all = ['self', ...children()].map(memoryOf);
+    return all.reduce((sum, { own }) => sum + own, 0) + Math.max(...all.map(({ mapped }) => mapped));
   },
 
   /**
@@ -32,15 +33,15 @@ export const usage = {
 
 const CHILDREN = `/proc/self/task/${process.pid}/children`;
 
-function childrenKb(): number {
-  if (!existsSync(CHILDREN)) return 0;
-  const pids = readFileSync(CHILDREN, 'utf8').trim().split(' ');
-  return pids.reduce((sum, pid) => sum + residentOf(pid), 0);
+function children(): string[] {
+  if (!existsSync(CHILDREN)) return [];
+  return readFileSync(CHILDREN, 'utf8').split(' ').filter(Boolean);
 }
 
-/** 0 for a process that has ended. */
-function residentOf(pid: string): number {
+/** Resident KB that are the process's own, and those of mapped files; 0 for a process that has ended. */
+function memoryOf(pid: string): { own: number; mapped: number } {
   const file = `/proc/${pid}/status`;
-  if (pid === '' || !existsSync(file)) return 0;
-  return Number(/^VmRSS:\s+(\d+) kB$/m.exec(readFileSync(file, 'utf8'))?.[1] ?? 0);
+  const status = existsSync(file) ? readFileSync(file, 'utf8') : '';
+  const kb = (name: string) => Number(new RegExp(`^${name}:\\s+(\\d+) kB$`, 'm').exec(status)?.[1] ?? 0);
+  return { own: kb('RssAnon') + kb('RssShmem'), mapped: kb('RssFile') };
 }
