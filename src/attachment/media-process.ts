@@ -1,5 +1,6 @@
 // The process in which files are decoded: a crash or a bomb of the decoder ends this process only.
 import sharp from 'sharp';
+import { download } from './download.ts';
 import { readDuration } from './duration.ts';
 import type { MediaReply, MediaRequest } from './media.ts';
 import { lowerPriority } from './priority.ts';
@@ -26,9 +27,12 @@ async function decode(request: MediaRequest): Promise<MediaReply> {
 }
 
 async function readImage({ url, size }: MediaRequest, signal: AbortSignal): Promise<Uint8Array> {
-  const response = await fetch(url, { signal, redirect: 'error' });
-  if (!response.ok) throw new Error(`the store responded with ${response.status}`);
-  const bytes = new Uint8Array(await response.arrayBuffer());
-  if (bytes.length !== size) throw new Error('the object has another size');
-  return bytes;
+  const image = Buffer.allocUnsafe(size);
+  let length = 0;
+  for await (const chunk of await download(url, READ_MS, signal)) {
+    if (length + chunk.length <= size) image.set(chunk, length);
+    length += chunk.length;
+  }
+  if (length !== size) throw new Error('the object has another size');
+  return image;
 }

@@ -1,5 +1,7 @@
 import assert from 'node:assert/strict';
+import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { createServer } from 'node:http';
 import { after, describe, it } from 'node:test';
 import { PNG } from '../../test/kit/uploads.ts';
 import { MediaProcess } from './media.ts';
@@ -12,8 +14,12 @@ describe('the process that decodes images', { skip }, () => {
   after(() => media.close());
 
   it('decodes in threads of a lower priority', async () => {
-    const url = `data:image/png;base64,${PNG.toString('base64')}`;
-    assert.equal((await media.createThumbnail(url, PNG.length))?.width, 1);
+    const store = createServer((_, response) => void response.end(PNG)).listen(0, '127.0.0.1');
+    await once(store, 'listening');
+    const address = store.address();
+    const url = `http://127.0.0.1:${typeof address === 'object' ? address?.port : ''}/`;
+    const thumbnail = await media.createThumbnail(url, PNG.length).finally(() => store.close());
+    assert.equal(thumbnail?.width, 1);
     const children = readFileSync(CHILDREN, 'utf8').trim().split(' ');
     const decoder = children.find((pid) =>
       readFileSync(`/proc/${pid}/cmdline`, 'utf8').includes('media-process'),
