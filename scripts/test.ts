@@ -1,7 +1,7 @@
 // usage: npm test [-- file or folder or part of a path ...]
 import { globSync, readFileSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
-import { dirname, join } from 'node:path';
+import { join } from 'node:path';
 import { openTestServices } from '../test/kit/services.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
@@ -113,42 +113,20 @@ async function runGroups(
 }
 
 /**
- * Short files share a process, first those of a folder: to start one with all modules costs as much CPU as most of these tests.
+ * Short files share a process, those of a folder first: to start one with all modules costs as much CPU as most of these tests.
  * Files with hooks outside of a suite keep a process of their own, because such hooks would surround the others too.
  */
 function groupsOf(files: readonly string[], prefix = ''): string[] {
-  const groups = new Map<string, string[]>();
-  for (const file of files) {
-    const key = needsOwnProcess(file) ? file : dirname(file);
-    const group = groups.get(key) ?? [];
-    groups.set(key, group);
-    group.push(file);
-    if (group.length === FILES_PER_PROCESS) {
-      groups.delete(key);
-      groups.set(file, group);
-    }
-  }
-  return merged([...groups.values()]).map((group) => prefix + group.join());
+  const { own = [], shared = [] } = Object.groupBy(files, (file) =>
+    needsOwnProcess(file) ? 'own' : 'shared',
+  );
+  const groups = own.map((file) => [file]);
+  for (let first = 0; first < shared.length; first += FILES_PER_PROCESS)
+    groups.push(shared.slice(first, first + FILES_PER_PROCESS));
+  return groups.map((group) => prefix + group.join());
 }
 
-/** Small groups of several folders become one, except files that need a process of their own. */
-function merged(groups: readonly string[][]): string[][] {
-  const whole: string[][] = [];
-  let small: string[] = [];
-  for (const group of groups) {
-    if (needsOwnProcess(group[0]) || group.length >= FILES_PER_PROCESS / 2) {
-      whole.push(group);
-    } else if (small.length + group.length > FILES_PER_PROCESS) {
-      whole.push(small);
-      small = group;
-    } else {
-      small = [...small, ...group];
-    }
-  }
-  return small.length === 0 ? whole : [...whole, small];
-}
-
-function needsOwnProcess(file = ''): boolean {
+function needsOwnProcess(file: string): boolean {
   const isAlone = [...LONGEST, ...ALONE].some((part) => file.includes(part));
   return isAlone || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
 }
