@@ -1,5 +1,6 @@
 import { type IRangeRequestClient, tokenizer } from '@tokenizer/range';
 import { parseFromTokenizer } from 'music-metadata';
+import { downloadBytes } from './download.ts';
 
 /** Bytes that are read of a file. Some formats state their duration only in each part, so that larger files have none. */
 const MAX_BYTES = 8_388_608;
@@ -44,23 +45,15 @@ class RangeReader implements IRangeRequestClient {
     const bytes = range[1] - range[0] + 1;
     if (this.#bytes + bytes > MAX_BYTES) throw new RangeError('the file needs to be read as a whole');
     this.#bytes += bytes;
-    const chunk = await this.#read(range).catch((error) => {
-      this.failure = error;
-      throw error;
-    });
+    const chunk = await downloadBytes(this.#media.url, bytes, { signal: this.#signal, range }).catch(
+      (error) => {
+        this.failure = error;
+        throw error;
+      },
+    );
     const contentRange = { instanceLength: this.#media.size };
     return { ...(await this.getHeadInfo()), contentRange, arrayBuffer: async () => chunk };
   }
 
   abort(): void {}
-
-  async #read([first, last]: [number, number]): Promise<Uint8Array> {
-    const headers = { range: `bytes=${first}-${last}` };
-    const response = await fetch(this.#media.url, { headers, signal: this.#signal, redirect: 'error' });
-    if (response.status !== 206) {
-      await response.body?.cancel();
-      throw new Error(`the store responded with ${response.status}`);
-    }
-    return new Uint8Array(await response.arrayBuffer());
-  }
 }

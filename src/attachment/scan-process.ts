@@ -22,7 +22,11 @@ serveRequests<ScanRequest, ScanReply>(async (request) => {
     collect(chunk.length);
   };
   try {
-    const verdict = await scan(address, { open: () => download(url, responseMs, signal), inspect }, signal);
+    const verdict = await scan(
+      address,
+      { open: () => download(url, { responseMs, signal }), inspect },
+      signal,
+    );
     return { verdict, hasMarkup: markup.found };
   } catch (error) {
     return { failure: toFailure(error), message: error instanceof Error ? error.message : `${error}` };
