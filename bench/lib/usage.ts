@@ -14,6 +14,7 @@ export const usage = {
 
   /** Resident memory in KB, with that of child processes. The file that all of them execute is in memory once. */
   resident(): number {
+    if (!existsSync(CHILDREN)) return process.memoryUsage.rss() / 1024;
     const all = ['self', ...children()].map(memoryOf);
     return all.reduce((sum, { own }) => sum + own, 0) + Math.max(...all.map(({ mapped }) => mapped));
   },
@@ -34,7 +35,6 @@ export const usage = {
 const CHILDREN = `/proc/self/task/${process.pid}/children`;
 
 function children(): string[] {
-  if (!existsSync(CHILDREN)) return [];
   return readFileSync(CHILDREN, 'utf8').split(' ').filter(Boolean);
 }
 

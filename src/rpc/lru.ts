@@ -2,7 +2,7 @@ import { LRUCache } from 'lru-cache';
 
 /**
  * A cache of the `max` entries that were used last. `new LRUCache({ max })` allocates all of its memory at once: 13 ms and
- * 1.7 MB for 100,000 entries, of which an instance has eight caches. This one grows as it fills.
+ * 1.7 MB for 100,000 entries. This one grows as it fills.
  */
 export function lruCache<K extends NonNullable<unknown>, V extends NonNullable<unknown>>(
   max: number,
