@@ -20,6 +20,8 @@ const ATTACK_SIZE = 10;
 const LIMIT_MS = 1_500_000;
 // Of the p99 of a well-behaved caller during an attack, to that with the same CPU use and without requests.
 const MAX_RATIO = 3;
+// Time after an attack in which the caller may still be delayed.
+const MAX_RECOVERY_MS = 3_000;
 // Other processes of the machine only make a ratio larger.
 const ATTEMPTS = 3;
 // The attacker's channel is filled at once.
@@ -94,8 +96,13 @@ async function attackAll(names: readonly string[]): Promise<string[]> {
         break;
       }
       print(measured);
-      if (ratioOf(measured) <= MAX_RATIO) break;
-      if (attempt === ATTEMPTS) violations.push(`${each.name}: the p99 is above ${MAX_RATIO} times`);
+      if (ratioOf(measured) <= MAX_RATIO && measured.recoveryMs <= MAX_RECOVERY_MS) break;
+      if (attempt < ATTEMPTS) continue;
+      violations.push(
+        ratioOf(measured) > MAX_RATIO
+          ? `${each.name}: the p99 is above ${MAX_RATIO} times`
+          : `${each.name}: other callers are delayed ${measured.recoveryMs} ms longer than it lasts`,
+      );
     }
   }
   return violations;
@@ -106,14 +113,15 @@ function ratioOf({ attacked, loaded }: AttackReport): number {
 }
 
 function print(report: AttackReport): void {
-  const { name, heldMemory, keptMemory, load, attacked, loaded, idle } = report;
+  const { name, heldMemory, keptMemory, load, attacked, loaded, idle, recoveryMs } = report;
   const times = [attacked, loaded, idle].map(({ p99 }) => p99.toFixed(1).padStart(7)).join('');
   const ratio = ratioOf(report);
   const [error] = attacked.errors;
   console.error(
     `${name.padEnd(32)}${times}, ratio ${ratio.toFixed(1)} (to idle ${(attacked.p99 / idle.p99).toFixed(1)}), ` +
       `${attacked.calls} calls, attacker ${Math.round(100 * load)} % of a core, ` +
-      `resident memory +${megabytes(heldMemory)}, kept ${megabytes(keptMemory)}` +
+      `resident memory +${megabytes(heldMemory)}, kept ${megabytes(keptMemory)}, ` +
+      `recovered in ${(recoveryMs / 1_000).toFixed(1)} s` +
       (error === undefined ? '' : `, ${attacked.errors.length} errors (${error})`) +
       (ratio > MAX_RATIO ? `, ABOVE ${MAX_RATIO}` : ''),
   );

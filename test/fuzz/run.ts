@@ -19,6 +19,9 @@ const LARGE_MESSAGE_CHARACTERS = 10_000;
 
 const PHASE_MS = 5_000;
 const SLICE_MS = 10;
+const RECOVERY_STEP_MS = 1_000;
+// Of the p99 before an attack, below which the caller is not delayed any more.
+const RECOVERED = 3;
 const WAITING = 'discuss_database_waiting';
 
 /** The well-behaved caller in one phase; `p99` in milliseconds. */
@@ -34,7 +37,10 @@ export type AttackReport = {
   readonly attacked: Quiet;
   /** With a process that uses as much CPU as the attacker, and calls nothing. */
   readonly loaded: Quiet;
+  /** Before the attack. */
   readonly idle: Quiet;
+  /** Time in milliseconds until the caller's p99 was almost that before the attack. */
+  readonly recoveryMs: number;
 };
 
 /** Runs an attack once; throws when the instance ends, logs an exception, or does not serve. */
@@ -56,7 +62,7 @@ export async function measureAttack(
   quiet: QuietCaller,
 ): Promise<AttackReport> {
   const before = await target.instance.memory();
-  await quiet.nextPhase();
+  const idle = await measure(quiet, () => sleep(PHASE_MS));
   const began = performance.now();
   const cpu = process.threadCpuUsage();
   let held = await run(target, size);
@@ -74,11 +80,8 @@ export async function measureAttack(
   await recover(target, name);
   const after = await target.instance.memory();
   await untilIdle(target);
-  await quiet.nextPhase();
-  await useCpu(load);
-  const loaded = await quiet.nextPhase();
-  await sleep(PHASE_MS);
-  const idle = await quiet.nextPhase();
+  const recoveryMs = await untilFast(quiet, RECOVERED * idle.p99);
+  const loaded = await measure(quiet, () => useCpu(load));
   return {
     name,
     heldMemory: during.resident - before.resident,
@@ -87,7 +90,22 @@ export async function measureAttack(
     attacked,
     loaded,
     idle,
+    recoveryMs,
   };
+}
+
+async function measure(quiet: QuietCaller, phase: () => Promise<void>): Promise<Quiet> {
+  await quiet.nextPhase();
+  await phase();
+  return quiet.nextPhase();
+}
+
+/** Waits until the p99 of the calls of a second is at most `ms`; returns the time in milliseconds. Fails after a minute. */
+async function untilFast(quiet: QuietCaller, ms: number): Promise<number> {
+  const began = performance.now();
+  const isFast = async () => (await measure(quiet, () => sleep(RECOVERY_STEP_MS))).p99 <= ms;
+  await until(isFast, `a p99 of ${ms} ms after the attack`, 60_000);
+  return performance.now() - began - RECOVERY_STEP_MS;
 }
 
 /** Waits for the calls that waited during the attack. */
