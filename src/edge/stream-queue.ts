@@ -16,7 +16,7 @@ const TURN_PART = 1 / 4;
 const MAX_WAITING = 32;
 const MIN_WAITING = 8;
 // Waiting streams above which no connection opens.
-const MAX_WAITING_TO_OPEN = 64;
+const MAX_WAITING_TO_OPEN = 512;
 
 type Closed = (headers: IncomingHttpHeaders, session: Http2Session | undefined) => void;
 type Start = (isRejected: boolean) => void;
@@ -38,6 +38,8 @@ export class StreamQueue {
   /** Connections with waiting streams, in the order of their turns. */
   readonly #turns = new Set<Connection>();
   readonly #opening = new Set<() => void>();
+  /** Connections to be read again, in the order of their turns. */
+  readonly #unread = new Set<Connection>();
   #waiting = 0;
   #turnTime = 0;
   #turnMs = TURN_MS;
@@ -98,7 +100,10 @@ export class StreamQueue {
     connection.waiting.push(start);
     this.#waiting += 1;
     this.#turns.add(connection);
-    if (connection.waiting.length > MAX_WAITING) read(connection, false);
+    if (connection.waiting.length > MAX_WAITING) {
+      read(connection, false);
+      this.#unread.delete(connection);
+    }
   }
 
   #schedule(): void {
@@ -119,8 +124,14 @@ export class StreamQueue {
       await undefined;
       if (!this.#hasTime()) break;
     }
+    // What one of them has sent can take most of a turn.
+    for (const connection of this.#unread) {
+      this.#unread.delete(connection);
+      read(connection, true);
+      break;
+    }
     if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
-    this.#isScheduled = this.#waiting > 0 || this.#opening.size > 0;
+    this.#isScheduled = this.#waiting > 0 || this.#opening.size > 0 || this.#unread.size > 0;
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
   }
 
@@ -130,7 +141,7 @@ export class StreamQueue {
     this.#waiting -= 1;
     waiting.shift()?.(connection.isRejected);
     if (waiting.length > 0) this.#turns.add(connection);
-    if (waiting.length < MIN_WAITING) read(connection, true);
+    if (waiting.length < MIN_WAITING && !connection.isRead) this.#unread.add(connection);
   }
 
   #openNext(): void {

@@ -29,7 +29,7 @@ export function edgesSettings(read: Reader) {
       ),
       maxConcurrentStreams: read.count(
         'GRPC_MAX_CONCURRENT_STREAMS',
-        'concurrent calls per connection',
+        'concurrent calls per connection; at most 100 until one with a valid token was accepted',
         1_000,
         1,
       ),

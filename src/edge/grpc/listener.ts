@@ -29,6 +29,7 @@ export class Listener {
     setHttp2Options(server, connectionLimits);
     const injector = server.createConnectionInjector(ServerCredentials.createInsecure());
     const http2Server = http2ServerOf(server);
+    const { maxConcurrentStreams } = grpc;
     const queue = new StreamQueue();
     queue.attach(http2Server);
     boundTimeouts(http2Server);
@@ -36,7 +37,12 @@ export class Listener {
       // Emitted before `injectConnection` returns.
       http2Server.once('session', (session) => {
         queue.watch(session, socket);
-        resets.watch(session, socket, () => queue.reject(session));
+        resets.watch(session, socket, {
+          closing: () => queue.reject(session),
+          admitted: () => {
+            if (!session.closed && !session.destroyed) session.settings({ maxConcurrentStreams });
+          },
+        });
       });
       injector.injectConnection(socket);
     };

@@ -18,7 +18,9 @@ import { destroyAfter } from '../sockets.ts';
 type Identify = (header: IncomingCall['header']) => Promise<Caller | undefined>;
 
 type Admission = { readonly call: CallContext; readonly done: Promise<unknown> };
-type Limit = { readonly counts: ResetLimit; readonly close: () => void };
+/** Called when a connection accepts no more calls because it is above a limit, and when its first call is admitted. */
+type Listeners = { readonly closing: () => void; readonly admitted: () => void };
+type Limit = { readonly counts: ResetLimit; readonly close: () => void; admitted: () => void };
 type State = { readonly headers: IncomingHttpHeaders } | Admission | 'served';
 
 /**
@@ -43,7 +45,10 @@ export class ResetStreams {
     this.#streams.set(stream, { call, done });
     const limit = stream.session && this.#limits.get(stream.session);
     done.then(
-      () => limit?.counts.exceedsByCall(true),
+      () => {
+        limit?.counts.exceedsByCall(true);
+        limit?.admitted();
+      },
       (error) => {
         const isUnended = isOverloaded(error) && !stream.destroyed && stream.state.remoteClose !== 1;
         if (isUnended && limit?.counts.exceedsByCall(false) === true) limit.close();
@@ -63,8 +68,7 @@ export class ResetStreams {
     this.#streams.set(stream, 'served');
   }
 
-  /** `closing` is called when the connection accepts no more calls because it is above a limit. */
-  watch(session: ServerHttp2Session, socket: Socket, closing: () => void): void {
+  watch(session: ServerHttp2Session, socket: Socket, { closing, admitted }: Listeners): void {
     const close = () => {
       if (session.closed) return;
       closing();
@@ -72,7 +76,14 @@ export class ResetStreams {
       session.close();
       destroyAfter(socket, this.#graceMs);
     };
-    const limit = { counts: new ResetLimit(), close };
+    const limit = {
+      counts: new ResetLimit(),
+      close,
+      admitted() {
+        limit.admitted = () => {};
+        admitted();
+      },
+    };
     this.#limits.set(session, limit);
     session.on('stream', (stream, headers) => {
       this.#streams.set(stream, { headers });

@@ -41,6 +41,9 @@ type Parts = {
   readonly pending: PendingResponses;
 };
 
+// Of a connection on which no call has been admitted. Clients assume this number before they know the server's (gRPC's and
+// nghttp2's do). One read of a socket is up to 64 KB, whose 400 streams would make the event loop busy for 40 ms.
+const UNKNOWN_STREAMS = 100;
 // Time for connections to flush after all calls have ended.
 const closingMs = 1_000;
 
@@ -103,7 +106,7 @@ function serverOptions({ grpc }: Config): ServerOptions {
       'grpc.max_connection_age_ms': grpc.connectionAgeMs,
       'grpc.max_connection_age_grace_ms': grpc.connectionAgeGraceMs,
     }),
-    'grpc.max_concurrent_streams': grpc.maxConcurrentStreams,
+    'grpc.max_concurrent_streams': Math.min(UNKNOWN_STREAMS, grpc.maxConcurrentStreams),
     // It costs CPU on every call, and our metrics cover it.
     'grpc.enable_channelz': 0,
   };
