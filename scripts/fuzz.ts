@@ -101,7 +101,7 @@ async function attackAll(names: readonly string[]): Promise<string[]> {
       violations.push(
         ratioOf(measured) > MAX_RATIO
           ? `${each.name}: the p99 is above ${MAX_RATIO} times`
-          : `${each.name}: other callers are delayed ${measured.recoveryMs} ms longer than it lasts`,
+          : `${each.name}: other callers are delayed ${Math.round(measured.recoveryMs)} ms longer than it lasts`,
       );
     }
   }

@@ -100,10 +100,7 @@ export class StreamQueue {
     connection.waiting.push(start);
     this.#waiting += 1;
     this.#turns.add(connection);
-    if (connection.waiting.length > MAX_WAITING) {
-      read(connection, false);
-      this.#unread.delete(connection);
-    }
+    if (connection.waiting.length > MAX_WAITING) read(connection, false);
   }
 
   #schedule(): void {
@@ -124,12 +121,7 @@ export class StreamQueue {
       await undefined;
       if (!this.#hasTime()) break;
     }
-    // What one of them has sent can take most of a turn.
-    for (const connection of this.#unread) {
-      this.#unread.delete(connection);
-      read(connection, true);
-      break;
-    }
+    this.#readNext();
     if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
     this.#isScheduled = this.#waiting > 0 || this.#opening.size > 0 || this.#unread.size > 0;
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
@@ -142,6 +134,14 @@ export class StreamQueue {
     waiting.shift()?.(connection.isRejected);
     if (waiting.length > 0) this.#turns.add(connection);
     if (waiting.length < MIN_WAITING && !connection.isRead) this.#unread.add(connection);
+  }
+
+  // One in each turn, because what its client has sent can take most of one.
+  #readNext(): void {
+    const [connection] = this.#unread;
+    if (connection === undefined) return;
+    this.#unread.delete(connection);
+    read(connection, true);
   }
 
   #openNext(): void {
