@@ -15,8 +15,7 @@ const UNKNOWN_CALLER = { burst: 1_000, perSecond: 33 };
 // Of callers that are authenticated, too. Each costs some 0.1 ms of CPU time before its caller can be rejected.
 const ALL = { burst: 5_000, perSecond: 500 };
 
-// Calls of a user that has too many requests under way, and whose requests do not arrive either, beyond calls that are
-// admitted on the connection.
+// Rejected calls whose client neither ends nor resets the request, beyond calls that are admitted on the connection.
 const MAX_UNENDED = 20;
 
 /** Counts the streams of one connection that are reset: before their caller is authenticated, and all. */
@@ -36,7 +35,7 @@ export class ResetLimit {
     return (!isCallerKnown && this.#unknown.add()) || isAboveAll;
   }
 
-  /** Counts an admitted call, or one that is rejected because the user has too many incomplete requests; returns the same. */
+  /** Counts an admitted call, or one that was rejected and whose request stays open; returns the same. */
   exceedsByCall(isAdmitted: boolean): boolean {
     this.#unended = Math.max(0, this.#unended + (isAdmitted ? -1 : 1));
     return this.#unended > MAX_UNENDED;

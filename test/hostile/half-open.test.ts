@@ -7,6 +7,8 @@ import { until } from '../kit/until.ts';
 
 const WAITING = 3;
 const FLOOD = 400;
+// Above the number that ends a connection.
+const REJECTED = 40;
 // Waiting for a condition takes many reads on a slow machine.
 const UNLIMITED = { LIMIT_READ_PER_MINUTE: '0', LIMIT_TENANT_PER_MINUTE: '0' };
 const kinds = [
@@ -34,6 +36,25 @@ for (const kind of kinds)
       session.destroy();
       await until(async () => !(await isRejected()), 'an accepted call');
       for (let count = 0; count < 2 * WAITING; count += 1) await read(edges.token);
+    });
+
+    test('do not count as cancelled calls, nor against the connection, when their clients reset them after a rejection', async () => {
+      await using edges = await openEdges(
+        {},
+        { ...UNLIMITED, LIMIT_UNREAD_REQUESTS_PER_USER: '1', LIMIT_CANCELLED_PER_MINUTE: '5' },
+      );
+      const session = connect(edges, kind);
+      halfOpen(session, kind, edges.token);
+      for (let count = 0; count < REJECTED; count += 1) {
+        const call = halfOpen(session, kind, edges.token);
+        await once(call, 'response', { signal: AbortSignal.timeout(60_000) });
+        call.close(http2.constants.NGHTTP2_CANCEL);
+      }
+      const client = clientOf(protocols[0].open(edges));
+      const read = client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token));
+      assert.equal((await failureOf(read)).reason, 'OVERLOADED');
+      assert.equal(session.closed, false);
+      session.destroy();
     });
   });
 

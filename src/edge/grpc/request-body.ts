@@ -5,7 +5,7 @@ import { errors, type RpcError } from '../../rpc/errors.ts';
 import { limitMessages } from './http2-stream.ts';
 import { toStatus } from './status.ts';
 
-// Time for a client to end its request after it has received the status.
+// Time for a client to end or reset its request after it has received the status.
 const LINGER_MS = 1_000;
 
 // grpc-js ends the call with one of these texts.
@@ -70,15 +70,20 @@ export class RequestBody {
     this.#onRead?.();
   }
 
-  /** To be called when the call has ended. grpc-js would discard the remaining body for as long as the client sends. */
-  close(): void {
+  /**
+   * To be called when the call has ended. grpc-js would discard the remaining body for as long as the client sends. Calls
+   * back when the client has neither ended nor reset its request in time.
+   */
+  close(onUnended: () => void): void {
     clearTimeout(this.#timer);
     this.#isClosed = true;
     this.#onRead?.();
-    if (this.#ended || this.#stream.state.remoteClose === 1) return;
-    // Closing the stream could overtake its trailers.
-    const lingerMs = this.#stream.sentTrailers === undefined ? 0 : LINGER_MS;
-    this.#timer = setTimeout(() => this.#stream.close(constants.NGHTTP2_NO_ERROR), lingerMs).unref();
+    if (this.#ended || this.#stream.closed || this.#stream.state.remoteClose === 1) return;
+    const timer = setTimeout(() => {
+      this.#stream.close(constants.NGHTTP2_NO_ERROR);
+      onUnended();
+    }, LINGER_MS).unref();
+    this.#stream.once('close', () => clearTimeout(timer));
   }
 
   #reject(error: RpcError): void {

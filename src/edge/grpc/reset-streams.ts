@@ -9,7 +9,6 @@ import type { Socket } from 'node:net';
 import type { Caller } from '../../rpc/call.ts';
 import type { CallContext, IncomingCall } from '../../rpc/call-context.ts';
 import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
-import { RpcError } from '../../rpc/errors.ts';
 import { firstOf } from '../headers.ts';
 import { ResetLimit } from '../reset-limit.ts';
 import { destroyAfter } from '../sockets.ts';
@@ -17,7 +16,7 @@ import { destroyAfter } from '../sockets.ts';
 /** Verifies the token in the headers of a stream. */
 type Identify = (header: IncomingCall['header']) => Promise<Caller | undefined>;
 
-type Admission = { readonly call: CallContext; readonly done: Promise<unknown> };
+type Admission = { readonly call: CallContext; readonly done: Promise<unknown>; isRejected: boolean };
 /** Called when a connection accepts no more calls because it is above a limit, and when its first call is admitted. */
 type Listeners = { readonly closing: () => void; readonly admitted: () => void };
 type Limit = { readonly counts: ResetLimit; readonly close: () => void; admitted: () => void };
@@ -42,18 +41,26 @@ export class ResetStreams {
 
   /** Sets the call that authenticates the caller of a stream. */
   admit(stream: ServerHttp2Stream, call: CallContext, done: Promise<unknown>): void {
-    this.#streams.set(stream, { call, done });
+    const admission = { call, done, isRejected: false };
+    this.#streams.set(stream, admission);
     const limit = stream.session && this.#limits.get(stream.session);
     done.then(
       () => {
         limit?.counts.exceedsByCall(true);
         limit?.admitted();
       },
-      (error) => {
-        const isUnended = isOverloaded(error) && !stream.destroyed && stream.state.remoteClose !== 1;
-        if (isUnended && limit?.counts.exceedsByCall(false) === true) limit.close();
+      () => {
+        admission.isRejected = !stream.closed;
       },
     );
+  }
+
+  /** To be called when a call has ended long ago, and the client has not ended its request. */
+  unended(stream: ServerHttp2Stream): void {
+    const state = this.#streams.get(stream);
+    const isRejected = typeof state === 'object' && 'call' in state && state.isRejected;
+    const limit = stream.session && this.#limits.get(stream.session);
+    if (isRejected && limit?.counts.exceedsByCall(false) === true) limit.close();
   }
 
   /** The call that was admitted on a stream. */
@@ -94,7 +101,10 @@ export class ResetStreams {
     });
   }
 
-  /** Counts against the user, unless the call is observed elsewhere. Returns whether the caller is known. */
+  /**
+   * Counts against the user, unless the call is observed elsewhere, or was rejected before: many clients reset a request
+   * whose status arrives before they have ended it. Returns whether the caller is known.
+   */
   async #count(stream: ServerHttp2Stream): Promise<boolean> {
     const state = this.#streams.get(stream);
     if (state === undefined || state === 'served') return true;
@@ -102,7 +112,8 @@ export class ResetStreams {
       'call' in state
         ? await admittedCaller(state)
         : await this.#identify((name) => firstOf(state.headers[name]));
-    if (caller !== undefined) this.#cancelledCalls.count(caller);
+    const isRejected = 'call' in state && state.isRejected;
+    if (caller !== undefined && !isRejected) this.#cancelledCalls.count(caller);
     return caller !== undefined;
   }
 }
@@ -110,8 +121,4 @@ export class ResetStreams {
 async function admittedCaller({ call, done }: Admission): Promise<Caller | undefined> {
   await done.catch(() => {});
   return call.isAuthenticated ? call.caller : undefined;
-}
-
-function isOverloaded(error: unknown): boolean {
-  return error instanceof RpcError && error.reasonName === 'OVERLOADED';
 }
