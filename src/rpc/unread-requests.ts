@@ -24,8 +24,10 @@ export class UnreadRequests {
     if (count >= this.#limit)
       throw errors.overloaded('earlier requests are incomplete', this.#limit, RETRY_MS);
     this.#counts.set(key, count + 1);
+    let isCounted = true;
     call.requestRead = () => {
-      call.requestRead = () => {};
+      if (!isCounted) return;
+      isCounted = false;
       const left = (this.#counts.get(key) ?? 0) - 1;
       if (left > 0) this.#counts.set(key, left);
       else this.#counts.delete(key);
