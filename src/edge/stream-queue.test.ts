@@ -1,13 +1,14 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2, { type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2';
-import net, { type AddressInfo } from 'node:net';
+import net, { type AddressInfo, type Socket } from 'node:net';
 import { test } from 'node:test';
 import { END_HEADERS, headersFrame, openSocket, PREFACE } from '../../test/kit/edge/raw-http2.ts';
 import { until } from '../../test/kit/until.ts';
 import { StreamQueue } from './stream-queue.ts';
 
 const STREAMS = 200;
+const CONNECTIONS = 40;
 const CALL_MS = 3;
 
 test('streams of another connection start between those of one that opens hundreds at once', async () => {
@@ -22,6 +23,36 @@ test('streams of another connection start between those of one that opens hundre
   assert.ok(many < STREAMS, `${many} of ${STREAMS} before`);
   await until(() => server.started.length === STREAMS + 2, 'all streams', 60_000);
   other.destroy();
+  socket.destroy();
+});
+
+test('streams of a connection whose last call was admitted start before those of others', async () => {
+  await using server = await openServer();
+  const other = http2.connect(`http://${server.address}`);
+  await once(await request(other, '/other'), 'response');
+  server.trust();
+  const sockets = await Promise.all(Array.from({ length: CONNECTIONS }, () => openSocket(server.address)));
+  const streams = Array.from({ length: STREAMS / CONNECTIONS }, (_, index) => headers(index));
+  for (const socket of sockets) socket.write(Buffer.concat([PREFACE, ...streams]));
+  await until(() => server.sessions.size > CONNECTIONS / 2 && server.started.length > 1);
+  await once(await request(other, '/other'), 'response');
+  assert.ok(server.started.length < STREAMS, 'the others still wait');
+  const { arrived, started } = server.last;
+  assert.ok(started - arrived <= 3, `${started - arrived} streams started before`);
+  other.destroy();
+  for (const socket of sockets) socket.destroy();
+});
+
+test('a connection that has sent much before it is opened is read', async () => {
+  await using server = await openServer();
+  const [wait, open] = server.deferOpening();
+  const socket = await openSocket(server.address);
+  const windowUpdate = Buffer.from([0, 0, 4, 8, 0, 0, 0, 0, 0, 0, 0, 0, 1]);
+  socket.write(Buffer.concat([PREFACE, ...Array<Buffer>(20_000).fill(windowUpdate), headers(0)]));
+  const waiting = await wait;
+  await until(() => waiting.readableLength >= waiting.readableHighWaterMark, 'a full buffer');
+  open();
+  await until(() => server.started.length > 0, 'the call');
   socket.destroy();
 });
 
@@ -60,9 +91,12 @@ test('waiting streams of a rejected connection are refused, so that clients can 
 /** A server whose calls each use the CPU for a while. */
 async function openServer() {
   const started: string[] = [];
+  // Numbers of streams that had started when the last one of another path arrived, and when it started.
+  const last = { arrived: 0, started: 0 };
   const queue = new StreamQueue();
   const server = http2.createServer();
   server.on('stream', (stream: ServerHttp2Stream, { ':path': path = '' }) => {
+    if (path !== '/many') last.started = started.length;
     started.push(path);
     const end = performance.now() + CALL_MS;
     while (performance.now() < end);
@@ -75,21 +109,36 @@ async function openServer() {
   });
   queue.attach(server);
   const sessions = new Set<http2.ServerHttp2Session>();
-  const tcp = net.createServer((socket) =>
+  const open = (socket: Socket) =>
     queue.open(socket, () => {
       server.once('session', (session) => {
         sessions.add(session);
         queue.watch(session, socket);
+        session.on('stream', (_stream, { ':path': path }) => {
+          if (path !== '/many') last.arrived = started.length;
+        });
       });
       server.emit('connection', socket);
-    }),
-  );
+    });
+  let accept = open;
+  const tcp = net.createServer((socket) => accept(socket));
   tcp.listen(0, '127.0.0.1');
   await once(tcp, 'listening');
   const { port } = tcp.address() as AddressInfo;
   return {
     address: `127.0.0.1:${port}`,
     started,
+    last,
+    sessions,
+    trust: () => {
+      for (const session of sessions) queue.trust(session, true);
+    },
+    /** The next connection, and a function that opens it. */
+    deferOpening(): [Promise<Socket>, () => void] {
+      const { promise, resolve } = Promise.withResolvers<Socket>();
+      accept = resolve;
+      return [promise, () => void promise.then(open)];
+    },
     reject: () => {
       for (const session of sessions) queue.reject(session);
     },

@@ -25,18 +25,20 @@ type Connection = {
   readonly waiting: Start[];
   isRead: boolean;
   isRejected: boolean;
+  isTrusted: boolean;
 };
 
 /**
  * Streams that clients have opened and whose calls are not started yet. Calls start at once while a turn of the event loop
- * has time for them, and connection by connection otherwise. A connection with many waiting streams is not read until they
- * have started, and others are opened one at a time, so a client that opens thousands of streams waits, and those on other
- * connections nearly not.
+ * has time for them, and connection by connection otherwise, first on connections whose last call was admitted. A
+ * connection with many waiting streams is not read until they have started, and others are opened one at a time, so a
+ * client that opens thousands of streams waits, and those on other connections nearly not.
  */
 export class StreamQueue {
   readonly #connections = new WeakMap<Http2Session, Connection>();
   /** Connections with waiting streams, in the order of their turns. */
-  readonly #turns = new Set<Connection>();
+  readonly #trusted = new Set<Connection>();
+  readonly #others = new Set<Connection>();
   readonly #opening = new Set<() => void>();
   /** Connections to be read again, in the order of their turns. */
   readonly #unread = new Set<Connection>();
@@ -81,7 +83,19 @@ export class StreamQueue {
   }
 
   watch(session: Http2Session, socket: Socket): void {
-    this.#connections.set(session, { socket, waiting: [], isRead: true, isRejected: false });
+    this.#connections.set(session, {
+      socket,
+      waiting: [],
+      isRead: true,
+      isRejected: false,
+      isTrusted: false,
+    });
+  }
+
+  /** Whether the calls of a connection start before those of others: to be set when a call is admitted, rejected or reset. */
+  trust(session: Http2Session, isTrusted: boolean): void {
+    const connection = this.#connections.get(session);
+    if (connection !== undefined) connection.isTrusted = isTrusted;
   }
 
   /** Rejects the waiting streams of a connection, and those that it still opens, so that their clients can repeat them. */
@@ -93,13 +107,14 @@ export class StreamQueue {
   #add(session: Http2Session | undefined, start: Start): void {
     const connection = session && this.#connections.get(session);
     this.#schedule();
-    if (connection === undefined || (this.#waiting === 0 && this.#hasTime())) {
+    const turns = this.#turnsOf(connection);
+    if (connection === undefined || (turns.size === 0 && this.#hasTime())) {
       start(connection?.isRejected === true);
       return;
     }
     connection.waiting.push(start);
     this.#waiting += 1;
-    this.#turns.add(connection);
+    if (connection.waiting.length === 1) turns.add(connection);
     if (connection.waiting.length > MAX_WAITING) read(connection, false);
   }
 
@@ -115,24 +130,29 @@ export class StreamQueue {
     const now = performance.now();
     this.#turnMs = Math.max(TURN_MS, (now - this.#turnTime) * TURN_PART);
     this.#turnTime = now;
-    for (const connection of this.#turns) {
-      this.#startNext(connection);
-      // What the call does until it waits for something takes time of this turn, too.
-      await undefined;
-      if (!this.#hasTime()) break;
-    }
+    for (const turns of [this.#trusted, this.#others]) await this.#startSome(turns);
     this.#readNext();
     if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
     this.#isScheduled = this.#waiting > 0 || this.#opening.size > 0 || this.#unread.size > 0;
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
   }
 
+  /** At least one, so that none waits for ever. */
+  async #startSome(turns: Set<Connection>): Promise<void> {
+    for (const connection of turns) {
+      turns.delete(connection);
+      this.#startNext(connection);
+      // What the call does until it waits for something takes time of this turn, too.
+      await undefined;
+      if (!this.#hasTime()) return;
+    }
+  }
+
   #startNext(connection: Connection): void {
     const { waiting } = connection;
-    this.#turns.delete(connection);
     this.#waiting -= 1;
     waiting.shift()?.(connection.isRejected);
-    if (waiting.length > 0) this.#turns.add(connection);
+    if (waiting.length > 0) this.#turnsOf(connection).add(connection);
     if (waiting.length < MIN_WAITING && !connection.isRead) this.#unread.add(connection);
   }
 
@@ -149,6 +169,10 @@ export class StreamQueue {
     if (open === undefined) return;
     this.#opening.delete(open);
     open();
+  }
+
+  #turnsOf(connection: Connection | undefined): Set<Connection> {
+    return connection?.isTrusted === true ? this.#trusted : this.#others;
   }
 
   #hasTime(): boolean {

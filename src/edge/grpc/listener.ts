@@ -37,10 +37,14 @@ export class Listener {
       // Emitted before `injectConnection` returns.
       http2Server.once('session', (session) => {
         queue.watch(session, socket);
+        let isKnown = false;
         resets.watch(session, socket, {
           closing: () => queue.reject(session),
-          admitted: () => {
-            if (!session.closed && !session.destroyed) session.settings({ maxConcurrentStreams });
+          judged: (isAdmitted) => {
+            queue.trust(session, isAdmitted);
+            if (!isAdmitted || isKnown || session.closed || session.destroyed) return;
+            isKnown = true;
+            session.settings({ maxConcurrentStreams });
           },
         });
       });

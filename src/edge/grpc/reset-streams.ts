@@ -17,9 +17,12 @@ import { destroyAfter } from '../sockets.ts';
 type Identify = (header: IncomingCall['header']) => Promise<Caller | undefined>;
 
 type Admission = { readonly call: CallContext; readonly done: Promise<unknown>; isRejected: boolean };
-/** Called when a connection accepts no more calls because it is above a limit, and when its first call is admitted. */
-type Listeners = { readonly closing: () => void; readonly admitted: () => void };
-type Limit = { readonly counts: ResetLimit; readonly close: () => void; admitted: () => void };
+/**
+ * `closing` is called when a connection accepts no more calls because it is above a limit, `judged` when one of its calls is
+ * admitted, or is rejected or reset before.
+ */
+type Listeners = { readonly closing: () => void; readonly judged: (isAdmitted: boolean) => void };
+type Limit = Pick<Listeners, 'judged'> & { readonly counts: ResetLimit; readonly close: () => void };
 type State = { readonly headers: IncomingHttpHeaders } | Admission | 'served';
 
 /**
@@ -47,10 +50,11 @@ export class ResetStreams {
     done.then(
       () => {
         limit?.counts.exceedsByCall(true);
-        limit?.admitted();
+        limit?.judged(true);
       },
       () => {
         admission.isRejected = !stream.closed;
+        limit?.judged(false);
       },
     );
   }
@@ -75,7 +79,7 @@ export class ResetStreams {
     this.#streams.set(stream, 'served');
   }
 
-  watch(session: ServerHttp2Session, socket: Socket, { closing, admitted }: Listeners): void {
+  watch(session: ServerHttp2Session, socket: Socket, { closing, judged }: Listeners): void {
     const close = () => {
       if (session.closed) return;
       closing();
@@ -83,20 +87,13 @@ export class ResetStreams {
       session.close();
       destroyAfter(socket, this.#graceMs);
     };
-    const limit = {
-      counts: new ResetLimit(),
-      close,
-      admitted() {
-        limit.admitted = () => {};
-        admitted();
-      },
-    };
+    const limit = { counts: new ResetLimit(), close, judged };
     this.#limits.set(session, limit);
     session.on('stream', (stream, headers) => {
       this.#streams.set(stream, { headers });
       stream.once('close', async () => {
         const isReset = stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-        if (isReset && limit.counts.exceeds(await this.#count(stream))) close();
+        if (isReset && limit.counts.exceeds(await this.#count(stream, judged))) close();
       });
     });
   }
@@ -105,9 +102,10 @@ export class ResetStreams {
    * Counts against the user, unless the call is observed elsewhere, or was rejected before: many clients reset a request
    * whose status arrives before they have ended it. Returns whether the caller is known.
    */
-  async #count(stream: ServerHttp2Stream): Promise<boolean> {
+  async #count(stream: ServerHttp2Stream, judged: Listeners['judged']): Promise<boolean> {
     const state = this.#streams.get(stream);
     if (state === undefined || state === 'served') return true;
+    judged(false);
     const caller =
       'call' in state
         ? await admittedCaller(state)

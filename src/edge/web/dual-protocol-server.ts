@@ -6,6 +6,7 @@ import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
 import { connectionLimits } from '../reset-limit.ts';
+import { StreamQueue } from '../stream-queue.ts';
 import { TlsServer } from '../tls-server.ts';
 import { type Connection, closeAtMaximumAge, Http1Connection } from './connection.ts';
 import { ConnectionLimit, rejectConnection } from './connection-limit.ts';
@@ -13,6 +14,8 @@ import { Http2Connection, WINDOW_BYTES } from './http2-connection.ts';
 
 export type HttpRequest = http.IncomingMessage | http2.Http2ServerRequest;
 export type HttpResponse = http.ServerResponse | http2.Http2ServerResponse;
+/** Called for a request that was reset before it was handled. */
+export type ResetHandler = (headers: http2.IncomingHttpHeaders, connection: Connection) => void;
 export type HttpHandler = (request: HttpRequest, response: HttpResponse, connection: Connection) => void;
 
 // The first bytes of an HTTP/2 client with prior knowledge (RFC 9113, section 3.4).
@@ -46,10 +49,11 @@ export class DualProtocolServer {
   readonly #undetected = new Set<Socket>();
   readonly #connections = new Map<Socket | http2.Http2Session, Connection>();
   readonly #limit: ConnectionLimit;
+  readonly #queue = new StreamQueue();
   readonly #config: Config['web'];
   readonly #tls: TlsServer | undefined;
 
-  constructor({ web, call, tls }: Config, log: Logger, handler: HttpHandler) {
+  constructor({ web, call, tls }: Config, log: Logger, handler: HttpHandler, onReset: ResetHandler) {
     this.#config = web;
     this.#limit = new ConnectionLimit(web);
     const handle = (request: HttpRequest, response: HttpResponse) => {
@@ -67,6 +71,10 @@ export class DualProtocolServer {
     this.#http1 = http.createServer(http1Options(web, call.maxDeadlineMs), handle);
     this.#http1.maxHeadersCount = MAX_HEADERS + 1;
     this.#http2 = http2.createServer(http2Options(web), handle);
+    this.#queue.attach(this.#http2, (headers, session) => {
+      const connection = session && this.#connections.get(session);
+      if (connection !== undefined) onReset(headers, connection);
+    });
     if (web.tls !== undefined) {
       const protocols = ['h2', 'http/1.1'];
       const options = { protocols, handshakeTimeoutMs: web.headerTimeoutMs, ...tls, log };
@@ -148,11 +156,13 @@ export class DualProtocolServer {
   #serveHttp2(socket: Socket): void {
     // Otherwise a session with open streams outlives its client.
     socket.allowHalfOpen = false;
-    // Emitted before `emit` returns.
-    this.#http2.once('session', (session) =>
-      this.#keep(session, new Http2Connection(session, socket, this.#config), socket),
-    );
-    this.#http2.emit('connection', socket);
+    this.#queue.open(socket, () => {
+      // Emitted before `emit` returns.
+      this.#http2.once('session', (session) =>
+        this.#keep(session, new Http2Connection(session, socket, this.#config, this.#queue), socket),
+      );
+      this.#http2.emit('connection', socket);
+    });
   }
 
   #keep(key: Socket | http2.Http2Session, connection: Connection, socket: Socket): void {

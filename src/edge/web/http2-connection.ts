@@ -3,6 +3,7 @@ import type { Socket } from 'node:net';
 import type { Config } from '../../config.ts';
 import { ResetLimit } from '../reset-limit.ts';
 import { destroyAfter } from '../sockets.ts';
+import type { StreamQueue } from '../stream-queue.ts';
 import type { Connection } from './connection.ts';
 
 // Longer than the idle time-outs of load balancers, so that they do not reuse a connection that was just closed.
@@ -19,6 +20,7 @@ export class Http2Connection implements Connection {
   readonly #session: ServerHttp2Session;
   readonly #socket: Socket;
   readonly #config: Config['web'];
+  readonly #queue: StreamQueue;
   readonly #openTime = performance.now();
   #authorized = false;
   #isClosing = false;
@@ -31,10 +33,12 @@ export class Http2Connection implements Connection {
   #unendedTime: number | undefined;
   readonly #resets = new ResetLimit();
 
-  constructor(session: ServerHttp2Session, socket: Socket, config: Config['web']) {
+  constructor(session: ServerHttp2Session, socket: Socket, config: Config['web'], queue: StreamQueue) {
     this.#session = session;
     this.#socket = socket;
     this.#config = config;
+    this.#queue = queue;
+    queue.watch(session, socket);
     session.on('error', () => session.destroy());
     session.on('stream', (stream) => this.#observe(stream));
     // After a stall of the process, what has arrived in the meantime is read before the check.
@@ -51,6 +55,7 @@ export class Http2Connection implements Connection {
     this.#admissions += 1;
     const isAdmitted = await admitting;
     this.#admissions -= 1;
+    this.#queue.trust(this.#session, isAdmitted);
     if (this.#authorized || !isAdmitted) return;
     this.#authorized = true;
     if (!this.closed) this.#session.settings({ initialWindowSize: WINDOW_BYTES.authorized });
@@ -61,7 +66,9 @@ export class Http2Connection implements Connection {
    * nghttp2 ignores later ones.
    */
   countReset(isCallerKnown: boolean): void {
+    this.#queue.trust(this.#session, false);
     if (!this.#resets.exceeds(isCallerKnown) || this.closed) return;
+    this.#queue.reject(this.#session);
     this.close();
     this.#session.close();
   }

@@ -4,9 +4,11 @@ import { ActiveCalls } from '../../rpc/active-calls.ts';
 import type { Api, Edge, EdgeParts } from '../../rpc/api.ts';
 import { methodPath } from '../../rpc/call-context.ts';
 import type { Rpc } from '../../rpc/interceptor.ts';
+import { callerOf } from '../../rpc/interceptors/authenticate.ts';
 import { maxRequestBytes } from '../../rpc/request-size.ts';
 import { guard } from '../../telemetry/guard.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
+import { firstOf } from '../headers.ts';
 import { handleCors } from './cors.ts';
 import { DualProtocolServer, type HttpHandler } from './dual-protocol-server.ts';
 import { sendEmpty } from './empty-response.ts';
@@ -36,6 +38,16 @@ export async function openWebEdge(parts: EdgeParts): Promise<Edge> {
     guard('web', { log, metrics }, httpHandler(serving, calls, api, config), (_error, _request, response) =>
       response.destroy(),
     ),
+    (headers, connection) => {
+      const header = (name: string) => firstOf(headers[name]);
+      callerOf(header, api.verifyToken).then(
+        (caller) => {
+          connection.countReset(true);
+          api.cancelledCalls.count(caller);
+        },
+        () => connection.countReset(false),
+      );
+    },
   );
   const close = (graceMs: number) => {
     monitor.close();
