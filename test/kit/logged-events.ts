@@ -3,6 +3,7 @@ import { type Timestamp, timestampMs } from '@bufbuild/protobuf/wkt';
 import type postgres from 'postgres';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import { toEvent } from '../../src/event/log/wire.ts';
+import type { App } from './app.ts';
 
 type Row = {
   readonly channelId: bigint;
@@ -15,6 +16,14 @@ type Row = {
   /** Of the message, unless it was purged. */
   readonly position: bigint | null;
 };
+
+/** The events of a channel in the log, in order. */
+export async function loggedEvents({ owner }: Pick<App, 'owner'>, channelId: bigint): Promise<Event[]> {
+  const rows = await owner<{ payload: Buffer }[]>`
+    select payload from channel_events where channel_id = ${channelId} order by seq
+  `;
+  return rows.map(({ payload }) => toEvent(payload));
+}
 
 /**
  * Decodes every event in the log and compares it with its row: what PostgreSQL wrote over the placeholders of an
