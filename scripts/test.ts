@@ -31,7 +31,7 @@ const LONGEST = [
   'test/isolation',
   'test/cluster',
   'test/consumer',
-  'src/member/unread',
+  'src/member/unread.test',
   'test/token-expiry',
   'src/admin/revoke',
   'src/message/replay',

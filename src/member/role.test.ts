@@ -1,18 +1,13 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
-import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
-import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import { type Member, MemberRole, NotificationLevel } from '#gen/serp/discuss/v1/member_pb.ts';
-import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
-import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
-import { rejects } from '../../test/kit/rejects.ts';
+import { byId, memberFixture, replay } from '../../test/kit/member-fixture.ts';
+import { fieldsOf, rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
-
-const MAX_MEMBERS = 60;
 
 const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });
 const [ana, binh, chi, dung, stranger] = [user(1), user(2), user(3), user(4), user(99)];
@@ -20,116 +15,16 @@ const foreigner = { userId: 1n, tenantId: 2n };
 const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
 const { GUEST, MEMBER, ADMIN, OWNER } = MemberRole;
 
-describe('joining, roles and settings of members', () => {
+describe('MemberService', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
+    the = await app();
     await the.start();
   });
   after(() => the.close());
 
-  const members = (as: As, instance = 0) => the.client(MemberService, as, 'grpc', instance);
-  const channels = (as: As) => the.client(ChannelService, as);
-  const group = async (roles: Record<number, MemberRole> = {}, isPrivate = false) => {
-    const { channel } = await channels(ana).createChannel({ name: 'nhóm', private: isPrivate });
-    const channelId = channel?.id ?? 0n;
-    for (const [id, role] of Object.entries(roles))
-      await members(ana).addMembers({ channelId, userIds: [BigInt(id)], role });
-    return channelId;
-  };
-  const list = async (channelId: bigint) =>
-    (await members(crm).listMembers({ channelId, pageSize: 100 })).members;
-  const rolesOf = async (channelId: bigint) =>
-    Object.fromEntries((await list(channelId)).map(({ userId, role }) => [`${userId}`, role]));
-  const archive = (channelId: bigint) =>
-    the.owner`update channels set is_archived = true where id = ${channelId}`;
-
-  describe('JoinChannel', () => {
-    it('adds the caller as a member once, also for a repeated call', async () => {
-      const channelId = await group();
-      await the.client(MessageService, ana).sendMessage({ channelId, content: 'trước' });
-      const { channel, membership } = await members(binh).joinChannel({ channelId });
-      assert.deepEqual([channel?.memberCount, membership?.role, membership?.unreadCount], [2, MEMBER, 0]);
-      const again = await members(binh, 1).joinChannel({ channelId });
-      assert.deepEqual(again, { ...again, channel, membership });
-      const { headSeq } = await channels(binh).getChannel({ channelId });
-      // Created with its first member, the message, the joining and its notice.
-      assert.equal(headSeq, 5n);
-      assert.equal((await members(ana).joinChannel({ channelId })).membership?.role, OWNER);
-    });
-
-    it('adds 50 users who each call twice concurrently, with one event and count each', async () => {
-      const channelId = await group();
-      const stream = await new Subscriber(the.client(EventService, ana), [channelId]).connect();
-      const joining = Array.from({ length: 50 }, (_, index) => user(100 + index));
-      await Promise.all(
-        [...joining, ...joining].map((as, index) => members(as, index % 2).joinChannel({ channelId })),
-      );
-      const found = await list(channelId);
-      assert.equal(found.length, 51);
-      assert.equal((await channels(ana).getChannel({ channelId })).channel?.memberCount, 51);
-      await until(() => stream.events.length === 100);
-      const reported = stream.changes.flatMap(({ change }) =>
-        change.case === 'membersJoined' ? change.value.members.map(({ userId }) => userId) : [],
-      );
-      assert.deepEqual(
-        reported.toSorted((a, b) => Number(a - b)),
-        joining.map(({ userId }) => userId),
-      );
-      assert.deepEqual(stream.faults, []);
-      await stream.disconnect();
-    });
-
-    it('enforces the member limit for concurrent calls', async () => {
-      const channelId = await group();
-      const answers = await Promise.allSettled(
-        Array.from({ length: MAX_MEMBERS + 4 }, (_, index) =>
-          members(user(100 + index)).joinChannel({ channelId }),
-        ),
-      );
-      assert.equal(answers.filter(({ status }) => status === 'fulfilled').length, MAX_MEMBERS - 1);
-      await rejects(members(stranger).joinChannel({ channelId }), Code.FailedPrecondition, 'CHANNEL_FULL');
-    });
-
-    it('re-adds users who left or were removed, with existing history marked read', async () => {
-      const channelId = await group({ 2: ADMIN, 3: MEMBER });
-      await members(binh).leaveChannel({ channelId });
-      await members(ana).removeMember({ channelId, userId: 3n });
-      await the.client(MessageService, ana).sendMessage({ channelId, content: 'không ai đọc' });
-      const left = await members(binh).joinChannel({ channelId });
-      const removed = await members(chi).joinChannel({ channelId });
-      assert.deepEqual([left.membership?.role, left.membership?.unreadCount], [MEMBER, 0]);
-      assert.equal(removed.channel?.memberCount, 3);
-    });
-
-    it('adds the channel to the streams of the new member', async () => {
-      const channelId = await group();
-      const stream = await new Subscriber(the.client(EventService, dung, 'web', 1)).connect();
-      await members(dung).joinChannel({ channelId });
-      await until(() => stream.cursors.get(channelId) === 4n);
-      await the.client(MessageService, ana).sendMessage({ channelId, content: 'chào Dung' });
-      await until(() => stream.messages(channelId).length === 1);
-      await stream.disconnect();
-    });
-
-    it('is allowed for public groups that are not archived', async () => {
-      const [hidden, archived] = [await group({}, true), await group({ 2: MEMBER })];
-      await archive(archived);
-      const { channel: direct } = await channels(ana).getOrCreateDirectChannel({ userId: 2n });
-      const { channel: topic } = await channels(crm).getOrCreateTopicChannel({
-        entity: { type: 'order', id: 1n },
-        name: 'Đơn 1',
-      });
-      const join = (as: As, channelId = 0n) => members(as).joinChannel({ channelId });
-      for (const channelId of [hidden, direct?.id, topic?.id])
-        await rejects(join(stranger, channelId), Code.NotFound, 'CHANNEL_NOT_FOUND');
-      await rejects(join(foreigner, archived), Code.NotFound, 'CHANNEL_NOT_FOUND');
-      await rejects(join(stranger, archived), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
-      assert.equal((await join(binh, archived)).membership?.role, MEMBER);
-      await rejects(join(crm, archived), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
-    });
-  });
+  const { members, channels, groupByCalls: group, list, rolesOf, archive } = memberFixture(() => the);
 
   describe('UpdateMemberRole', () => {
     it('sets a role with one event, and changes nothing when repeated', async () => {
@@ -275,85 +170,4 @@ describe('joining, roles and settings of members', () => {
       await rejects(hand(ana, 2n), Code.FailedPrecondition, 'CHANNEL_ARCHIVED');
     });
   });
-
-  describe('UpdateMembership', () => {
-    it('changes the fields in the mask, signals the caller’s streams, and appends an event for nicknames only', async () => {
-      const channelId = await group({ 2: MEMBER });
-      const before = await list(channelId);
-      const [own, others] = await Promise.all([
-        new Subscriber(the.client(EventService, binh, 'web', 1), [channelId]).connect(),
-        new Subscriber(the.client(EventService, ana), [channelId]).connect(),
-      ]);
-      const { membership } = await members(binh).updateMembership({
-        channelId,
-        pinned: true,
-        muted: true,
-        notificationLevel: NotificationLevel.MENTIONS,
-        updateMask: { paths: ['pinned', 'notification_level'] },
-      });
-      assert.deepEqual(
-        [membership?.pinned, membership?.muted, membership?.notificationLevel],
-        [true, false, NotificationLevel.MENTIONS],
-      );
-      const metadata = { nickname: 'Bình kho', color: '#f00', nested: { a_b: 1 } };
-      const update = { channelId, metadata, updateMask: { paths: ['metadata', 'muted'] }, muted: true };
-      const second = await members(binh).updateMembership(update);
-      await members(binh, 1).updateMembership(update);
-      await until(() => own.count('membershipChanged') === 3);
-      assert.deepEqual(own.last('membershipChanged')?.value.membership, second.membership);
-      assert.deepEqual((await channels(binh).getChannel({ channelId })).membership, second.membership);
-      assert.deepEqual(second.membership?.metadata, metadata);
-      await until(() => others.events.length === 1);
-      assert.deepEqual(replay(before, others), byId(await list(channelId)));
-      assert.equal((await list(channelId))[1]?.nickname, 'Bình kho');
-      await members(binh).updateMembership({ channelId, updateMask: { paths: ['metadata'] } });
-      await until(() => others.events.length === 2);
-      assert.deepEqual(replay(before, others), byId(await list(channelId)));
-      assert.equal(others.count('membershipChanged'), 0);
-      await Promise.all([own.disconnect(), others.disconnect()]);
-    });
-
-    it('rejects invalid values and changes the caller’s membership only', async () => {
-      const [channelId, hidden] = [await group({ 2: MEMBER }), await group({}, true)];
-      const set = (as: As, fields: object, id = channelId) =>
-        members(as).updateMembership({ channelId: id, ...fields });
-      const pin = { pinned: true, updateMask: { paths: ['pinned'] } };
-      const updateMask = { paths: ['metadata'] };
-      const wrong: [object, string][] = [
-        [{ updateMask: { paths: [] } }, 'update_mask'],
-        [{ updateMask: { paths: ['role'] } }, 'update_mask'],
-        [{}, 'update_mask'],
-        [{ updateMask: { paths: ['notification_level'] } }, 'notification_level'],
-        [{ metadata: { nickname: 7 }, updateMask }, 'metadata'],
-        [{ metadata: { nickname: 'ữ'.repeat(101) }, updateMask }, 'metadata'],
-        [{ metadata: { text: 'x'.repeat(9_000) }, updateMask }, 'metadata'],
-      ];
-      for (const [fields, name] of wrong) assert.deepEqual(await fieldsOf(set(binh, fields)), [name]);
-      await rejects(set(stranger, pin), Code.NotFound, 'MEMBER_NOT_FOUND');
-      await rejects(set(stranger, pin, hidden), Code.NotFound, 'CHANNEL_NOT_FOUND');
-      await rejects(set(foreigner, pin), Code.NotFound, 'CHANNEL_NOT_FOUND');
-      await rejects(set(crm, pin), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
-      await archive(channelId);
-      await set(binh, pin);
-      assert.equal((await channels(ana).getChannel({ channelId })).membership?.pinned, false);
-    });
-  });
 });
-
-function byId(members: readonly Member[]): Map<bigint, Member> {
-  return new Map(members.map((member) => [member.userId, member]));
-}
-
-function replay(before: readonly Member[], { events }: Subscriber): Map<bigint, Member> {
-  const state = byId(before);
-  for (const { change } of events)
-    if (change.case === 'membersChanged')
-      for (const member of change.value.members) state.set(member.userId, member);
-  return state;
-}
-
-async function fieldsOf(call: Promise<unknown>): Promise<string[]> {
-  const error = await rejects(call, Code.InvalidArgument, 'FIELD_INVALID');
-  const violations = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
-  return [...new Set(violations.map(({ field }) => field))];
-}
