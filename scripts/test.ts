@@ -27,7 +27,7 @@ const LONGEST = [
   'src/event/subscribe/',
   'test/hostile/memory',
   'src/presence/event',
-  'src/search/rpc',
+  'src/search/word-index',
   'test/isolation',
   'test/cluster',
   'test/consumer',
