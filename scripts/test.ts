@@ -35,7 +35,6 @@ const LONGEST = [
   'test/token-expiry',
   'src/admin/revoke',
   'src/message/replay',
-  'src/event/tenant-stream/',
 ];
 // They watch the whole process, or start others.
 const ALONE = [

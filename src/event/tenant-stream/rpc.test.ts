@@ -1,29 +1,18 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
-import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventKind, EventKindSchema, EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
-import { EventService, TenantStreamResetReason } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../../../test/kit/app.ts';
+import { type App, app } from '../../../test/kit/app.ts';
 import { rejects } from '../../../test/kit/rejects.ts';
+import { everywhere, service, tenantStreamFixture } from '../../../test/kit/tenant-stream-fixture.ts';
 import { TenantStreamReader } from '../../../test/kit/tenant-stream-reader.ts';
 import { until } from '../../../test/kit/until.ts';
 import { toPatchable } from '../log/wire.ts';
 import { TenantLog } from './tenant-log.ts';
 
-const DAY_MS = 86_400_000;
-
-const service = (tenantId: number): As => ({
-  userId: 0n,
-  tenantId: BigInt(tenantId),
-  roles: ['discuss.service'],
-});
-const everywhere: As = { ...service(0), tenants: '*' };
-
 describe('EventService.StreamTenantEvents', () => {
   let the: App;
-  const open: TenantStreamReader[] = [];
 
   before(async () => {
     the = await app({ EVENT_HEARTBEAT_MS: '200', EVENT_REPLAY_PAGE: '20' });
@@ -34,43 +23,7 @@ describe('EventService.StreamTenantEvents', () => {
   });
   after(() => the.close());
 
-  // A tenant for each test, read from its beginning: a reader that starts now may receive events committed just
-  // before, while an older transaction of the server is open.
-  let lastTenant = 0;
-  const newTenant = () => {
-    lastTenant += 1;
-    return lastTenant;
-  };
-  const group = async (tenantId: number) => {
-    const { channel } = await the
-      .client(ChannelService, { userId: 1n, tenantId: BigInt(tenantId) })
-      .createChannel({ name: 'Kho', memberUserIds: [2n] });
-    return channel?.id ?? 0n;
-  };
-  const send = async (tenantId: number, channelId: bigint, content: string, instance = 0) => {
-    const as = { userId: 1n, tenantId: BigInt(tenantId) };
-    const { message } = await the
-      .client(MessageService, as, 'grpc', instance)
-      .sendMessage({ channelId, content });
-    return message?.id ?? 0n;
-  };
-  const client = (as: As, edge: Edge = 'grpc', instance = 0) => the.client(EventService, as, edge, instance);
-  const read = (
-    as: As,
-    reader = new TenantStreamReader({ fromOldest: true }),
-    edge: Edge = 'grpc',
-    instance = 0,
-  ) => {
-    open.push(reader);
-    return reader.connect(client(as, edge, instance));
-  };
-  const logged = async () => {
-    const rows = await the.owner<{ place: string }[]>`
-      select concat_ws(':', tenant_id, channel_id, seq) as place from channel_events order by xid, id
-    `;
-    return rows.map(({ place }) => place);
-  };
-  const drop = (now: number) => the.owner`select drop_old_event_partitions(1, ${now + 2 * DAY_MS})`;
+  const { open, newTenant, group, send, client, read } = tenantStreamFixture(() => the);
 
   it('delivers the events of one tenant or of all tenants on both edges and instances', async () => {
     const tenants = [newTenant(), newTenant()] as const;
@@ -188,45 +141,6 @@ describe('EventService.StreamTenantEvents', () => {
     ]);
   });
 
-  it('continues from every cursor that it sent', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const reader = await read(service(tenant));
-    for (let index = 0; index < 45; index += 1) await send(tenant, channelId, `${index}`);
-    await until(() => reader.events.length === 47);
-    const cursors = reader.received.filter(({ payload }) => payload.case !== 'heartbeat');
-    for (const at of [0, 1, 19, 20, 46, 47]) {
-      const resumed = new TenantStreamReader();
-      resumed.cursor = cursors[at]?.cursor ?? '';
-      await read(service(tenant), resumed, 'web', at % 2);
-      await until(() => resumed.events.length >= 47 - at && resumed.count('heartbeat') > 0);
-      assert.deepEqual(resumed.places, reader.places.slice(at));
-      await resumed.disconnect();
-    }
-  });
-
-  it('begins with the oldest event if requested, in the order of the log', async () => {
-    const tenant = newTenant();
-    await send(tenant, await group(tenant), 'cũ');
-    const reader = await read(everywhere);
-    const all = await logged();
-    await until(() => reader.events.length >= all.length);
-    assert.deepEqual(reader.places, all);
-    assert.equal(reader.count('reset'), 0);
-  });
-
-  it('begins with events committed after the start otherwise', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    await send(tenant, channelId, 'trước');
-    const past = await read(service(tenant));
-    await until(() => past.texts.length === 1);
-    const reader = await read(service(tenant), new TenantStreamReader());
-    await send(tenant, channelId, 'sau');
-    await until(() => reader.events.length > 0);
-    assert.deepEqual(reader.texts, ['sau']);
-  });
-
   it('delivers only the requested kinds, and each kind has the name and number of its field', async () => {
     const tenant = newTenant();
     const channelId = await group(tenant);
@@ -244,191 +158,5 @@ describe('EventService.StreamTenantEvents', () => {
     const fields = EventSchema.oneofs[0]?.fields.map(({ name, number }) => [name.toUpperCase(), number]);
     const all = EventKindSchema.values.map(({ name, number }) => [name.slice('EVENT_KIND_'.length), number]);
     assert.deepEqual(all.slice(1), fields);
-  });
-
-  it('advances the cursor with heartbeats when the filter lets no event through, so that it does not expire', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const unused = { kinds: [EventKind.POLL_CHANGED] };
-    const [filtered, stopped, all] = await Promise.all([
-      read(service(tenant), new TenantStreamReader(unused)),
-      read(service(tenant), new TenantStreamReader(unused)),
-      read(service(tenant)),
-    ]);
-    await stopped.disconnect();
-    for (let index = 0; index < 30; index += 1) await send(tenant, channelId, 'x');
-    await until(() => all.texts.length === 30);
-    const beats = filtered.count('heartbeat');
-    await until(() => filtered.count('heartbeat') > beats + 1);
-    await filtered.disconnect();
-    await drop(Date.now());
-    await Promise.all([read(service(tenant), filtered), read(service(tenant), stopped)]);
-    await until(() => stopped.count('reset') === 1);
-    const before = filtered.count('heartbeat');
-    await until(() => filtered.count('heartbeat') > before);
-    assert.equal(filtered.count('reset'), 0);
-  });
-
-  it('sends RESET when events after the cursor were dropped, but not when the cursor is the last dropped event', async () => {
-    await the.owner`select ensure_partitions()`;
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const reader = await read(service(tenant));
-    for (let index = 0; index < 3; index += 1) await send(tenant, channelId, `${index}`);
-    await until(() => reader.events.length === 5);
-    await reader.disconnect();
-    const [before, last] = reader.received.filter(({ payload }) => payload.case === 'event').slice(-2);
-    await drop(Date.now());
-    await the.owner`select ensure_partitions()`;
-    await send(tenant, channelId, 'sau');
-    const results = [];
-    for (const cursor of [before?.cursor, last?.cursor]) {
-      const resumed = Object.assign(new TenantStreamReader(), { cursor });
-      await read(service(tenant), resumed);
-      await until(() => resumed.events.length === 1);
-      results.push([resumed.count('reset'), ...resumed.texts]);
-    }
-    assert.deepEqual(results, [
-      [1, 'sau'],
-      [0, 'sau'],
-    ]);
-  });
-
-  it('sends RESET for a cursor of another log, and rejects text that is not a cursor', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const reader = await read(service(tenant));
-    const cursor = Buffer.from(reader.cursor, 'base64url');
-    cursor.writeBigUInt64BE(cursor.readBigUInt64BE(8) + 1_000_000n, 8);
-    const future = new TenantStreamReader();
-    future.cursor = cursor.toString('base64url');
-    await read(service(tenant), future);
-    await the.owner`select restart_event_log()`;
-    await read(service(tenant), Object.assign(new TenantStreamReader(), { cursor: reader.cursor }));
-    const restored = open.at(-1);
-    // The open stream receives it as well.
-    for (const lost of [future, restored, reader]) {
-      await until(() => (lost?.count('reset') ?? 0) > 0);
-      const reset = lost?.received.find(({ payload }) => payload.case === 'reset')?.payload;
-      assert.ok(reset?.case === 'reset' && reset.value.reason === TenantStreamResetReason.HISTORY_CHANGED);
-    }
-    await send(tenant, channelId, 'mới');
-    await until(() => reader.texts.at(-1) === 'mới');
-    for (const nonsense of ['x', '?'.repeat(32), 'A'.repeat(31), `${reader.cursor}A`, '_'.repeat(32)])
-      await rejects(
-        Object.assign(new TenantStreamReader(), { cursor: nonsense }).connect(client(service(tenant))),
-        Code.InvalidArgument,
-        'FIELD_INVALID',
-      );
-  });
-
-  it('buffers one page at most for a consumer that reads nothing', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const [instance] = the.instances;
-    assert.ok(instance);
-    const large = 'đ'.repeat(9_000);
-    for (let index = 0; index < 100; index += 1) await send(tenant, channelId, large);
-    const call = new AbortController();
-    let [written, buffered] = [0, 0];
-    let drain = () => {};
-    const { log, metrics } = instance.deps;
-    const caller = {
-      kind: 'service',
-      tenantId: BigInt(tenant),
-      userId: 0n,
-      name: '',
-      roles: new Set<string>(),
-    } as const;
-    const method = EventService.method.streamTenantEvents;
-    const served = instance.deps.tenantStreams.serve(
-      { filter: { tenants: [BigInt(tenant)], kinds: undefined }, from: 'oldest' },
-      {
-        edge: 'grpc',
-        method,
-        caller,
-        signal: call.signal,
-        ended: undefined,
-        deadline: undefined,
-        requestId: '',
-        log,
-        onDrain() {},
-      },
-      {
-        write(frame) {
-          written += 1;
-          buffered += frame.binary.length;
-        },
-        get buffered() {
-          return buffered;
-        },
-        onDrain(callback) {
-          drain = callback;
-        },
-      },
-    );
-    const most = instance.deps.config.event.streamBufferBytes + 20_000;
-    const events = async () => (await metrics.tenantStreamEvents.get()).values[0]?.value ?? 0;
-    const take = () => {
-      assert.ok(buffered <= most, `${buffered} bytes wait`);
-      buffered = 0;
-      drain();
-    };
-    // The first write is the start; then each page waits until the one before it was taken.
-    for (let taken = 1; written < 100; taken = written) {
-      await until(() => written > taken);
-      const sent = await events();
-      await send(tenant, channelId, 'đánh thức');
-      assert.equal(await events(), sent, 'nothing is sent past a connection that takes nothing');
-      take();
-    }
-    call.abort();
-    await served;
-  });
-
-  it('delivers while Redis is down, and stays open while PostgreSQL drops its connections', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const readers = await Promise.all([
-      read(service(tenant), new TenantStreamReader({ fromOldest: true }), 'grpc', 0),
-      read(service(tenant), new TenantStreamReader({ fromOldest: true }), 'web', 1),
-    ]);
-    await the.redis.stop();
-    for (let index = 0; index < 20; index += 1) await send(tenant, channelId, `${index}`, index % 2);
-    for (const reader of readers) await until(() => reader.texts.length === 20);
-    await the.redis.start();
-    await the.owner`
-      select pg_terminate_backend(pid)
-      from pg_stat_activity
-      where datname = current_database() and application_name like 'discuss/%'
-    `;
-    await until(() =>
-      send(tenant, channelId, 'sau bão').then(
-        () => true,
-        () => false,
-      ),
-    );
-    for (const reader of readers) {
-      await until(() => reader.texts.at(-1) === 'sau bão');
-      assert.equal(reader.error, undefined);
-    }
-  });
-
-  it('ends with UNAVAILABLE when the instance drains, and continues at another instance', async () => {
-    const tenant = newTenant();
-    const channelId = await group(tenant);
-    const draining = await the.start();
-    const oldest = new TenantStreamReader({ fromOldest: true });
-    const reader = await read(service(tenant), oldest, 'grpc', the.instances.indexOf(draining));
-    await send(tenant, channelId, 'trước');
-    await until(() => reader.texts.length === 1);
-    const drained = draining.drain();
-    await until(() => reader.error !== undefined);
-    assert.equal(reader.error?.code, Code.Unavailable);
-    await drained;
-    await send(tenant, channelId, 'sau');
-    await reader.connect(client(service(tenant), 'web', 1));
-    await until(() => reader.texts.length === 2);
-    assert.deepEqual(reader.texts, ['trước', 'sau']);
   });
 });
