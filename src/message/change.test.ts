@@ -1,15 +1,13 @@
 import assert from 'node:assert/strict';
-import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import type { Event } from '#gen/serp/discuss/v1/event_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
-import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
-import { MentionScope, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
+import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { groupWithAdmin } from '../../test/kit/groups.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -25,23 +23,14 @@ describe('changing messages', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await app({ MENTION_ALL_MAX_MEMBERS: '3', EVENT_REPLAY_PAGE: '10', EVENT_POLL_MS: '500' });
+    the = await app({ EVENT_REPLAY_PAGE: '10', EVENT_POLL_MS: '500' });
     await the.start();
-    channelId = await group();
+    channelId = await groupWithAdmin(the);
   });
   after(() => the.close());
 
   const messages = (as: As, instance = 0) => the.client(MessageService, as, 'grpc', instance);
-  const group = async (isPrivate = true) => {
-    const { channel } = await the
-      .client(ChannelService, user(9n))
-      .createChannel({ name: 'Kho vận', memberUserIds: [1n, 2n], private: isPrivate });
-    const id = channel?.id ?? 0n;
-    await the
-      .client(MemberService, user(9n))
-      .addMembers({ channelId: id, userIds: [3n], role: MemberRole.ADMIN });
-    return id;
-  };
+  const group = (isPrivate = true) => groupWithAdmin(the, isPrivate);
   const send = async (text: string, as = ana, rest: object = {}) => {
     const { message } = await messages(as).sendMessage({ channelId, content: text, ...rest });
     assert.ok(message);
@@ -55,6 +44,15 @@ describe('changing messages', () => {
       updateMask: { paths: content },
       ...rest,
     });
+  const read = async (messageId: bigint, as = binh) =>
+    (await messages(as).getMessage({ channelId, messageId })).message;
+  const events = async (messageId: bigint): Promise<Event[]> => {
+    const rows = await the.owner<{ payload: Buffer }[]>`
+      select payload from channel_events where message_id = ${messageId} order by seq
+    `;
+    return rows.map(({ payload }) => toEvent(payload));
+  };
+
   it('a muted author may delete the own message, and change nothing else', async () => {
     const [own, other] = [await send('của tôi', binh), await send('của người khác', ana)];
     const setStatus = (status: string) => the.owner`
@@ -74,15 +72,6 @@ describe('changing messages', () => {
       await setStatus('ACTIVE');
     }
   });
-
-  const read = async (messageId: bigint, as = binh) =>
-    (await messages(as).getMessage({ channelId, messageId })).message;
-  const events = async (messageId: bigint): Promise<Event[]> => {
-    const rows = await the.owner<{ payload: Buffer }[]>`
-      select payload from channel_events where message_id = ${messageId} order by seq
-    `;
-    return rows.map(({ payload }) => toEvent(payload));
-  };
 
   describe('EditMessage', () => {
     it('changes the fields in the mask, keeps earlier versions and appends an event with the returned message', async () => {
@@ -244,84 +233,6 @@ describe('changing messages', () => {
       }
       await the.redis.start();
       await Promise.all(staying.map((subscriber) => subscriber.disconnect()));
-    });
-  });
-
-  describe('mentions', () => {
-    it('exclude users who are not members of a private channel and report them, also for a repeated call', async () => {
-      const request = {
-        channelId,
-        content: '@2 @77',
-        mentionUserIds: [2n, 77n, 77n],
-        requestId: randomUUID(),
-      };
-      const first = await messages(ana).sendMessage(request);
-      assert.deepEqual([first.message?.mentionUserIds, first.ignoredMentionUserIds], [[2n], [77n]]);
-      const again = await messages(ana).sendMessage(request);
-      assert.deepEqual(
-        [again.message, again.ignoredMentionUserIds, again.repeatedRequest],
-        [first.message, [77n], true],
-      );
-      assert.deepEqual(await read(first.message?.id ?? 0n), first.message);
-    });
-
-    it('include all users in a public channel', async () => {
-      const open = await group(false);
-      const { message, ignoredMentionUserIds } = await messages(ana).sendMessage({
-        channelId: open,
-        content: '@77',
-        mentionUserIds: [77n],
-      });
-      assert.deepEqual([message?.mentionUserIds, ignoredMentionUserIds], [[77n], []]);
-    });
-
-    it('of the whole channel are allowed for admins, in small channels for all members; otherwise they are ignored and reported', async () => {
-      const mentionScope = MentionScope.CHANNEL;
-      const mention = (as: As, id: bigint) =>
-        messages(as).sendMessage({ channelId: id, content: '@channel', mentionScope });
-      const large = await mention(ana, channelId);
-      assert.deepEqual(
-        [large.message?.mentionScope, large.mentionScopeIgnored],
-        [MentionScope.UNSPECIFIED, true],
-      );
-      const byAdmin = await mention(admin, channelId);
-      assert.deepEqual([byAdmin.message?.mentionScope, byAdmin.mentionScopeIgnored], [mentionScope, false]);
-      const { channel } = await the
-        .client(ChannelService, ana)
-        .createChannel({ name: 'nhỏ', memberUserIds: [2n, 3n] });
-      const small = await mention(binh, channel?.id ?? 0n);
-      assert.deepEqual([small.message?.mentionScope, small.mentionScopeIgnored], [mentionScope, false]);
-    });
-  });
-
-  describe('SYSTEM messages', () => {
-    it('are posted by services without a user in any channel of their tenant', async () => {
-      const request = {
-        channelId,
-        content: 'Đơn hàng đã giao',
-        type: MessageType.SYSTEM,
-        requestId: randomUUID(),
-      };
-      const { message } = await messages(service).sendMessage(request);
-      assert.deepEqual([message?.senderId, message?.type], [0n, MessageType.SYSTEM]);
-      const again = await messages(service).sendMessage(request);
-      assert.deepEqual([again.message?.id, again.repeatedRequest], [message?.id, true]);
-      assert.deepEqual(await read(message?.id ?? 0n), message);
-      const reply = await messages(service).sendMessage({
-        ...request,
-        requestId: '',
-        replyToMessageId: message?.id ?? 0n,
-      });
-      assert.equal(reply.message?.rootMessageId, message?.id);
-    });
-
-    it('are rejected from users, from services of other tenants, and as another type', async () => {
-      const request = { channelId, content: 'x', type: MessageType.SYSTEM };
-      await rejects(messages(ana).sendMessage(request), Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
-      const other = messages({ ...service, tenantId: 2n });
-      await rejects(other.sendMessage(request), Code.NotFound, 'CHANNEL_NOT_FOUND');
-      const text = messages(service).sendMessage({ channelId, content: 'x' });
-      await rejects(text, Code.PermissionDenied, 'CALLER_NOT_ALLOWED');
     });
   });
 
