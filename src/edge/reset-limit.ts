@@ -10,6 +10,12 @@ export const connectionLimits = {
   maxSessionRejectedStreams: 20_000,
 };
 
+/**
+ * Streams of a connection on which no call has been admitted. Clients assume this number before they know the server's
+ * (gRPC's and nghttp2's do). One read of a socket is up to 64 KB, whose 400 streams would make the event loop busy for 40 ms.
+ */
+export const UNKNOWN_STREAMS = 100;
+
 // Node's defaults for its own limit of reset streams.
 const UNKNOWN_CALLER = { burst: 1_000, perSecond: 33 };
 // Of callers that are authenticated, too. Each costs some 0.1 ms of CPU time before its caller can be rejected.

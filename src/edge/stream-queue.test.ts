@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
 import http2, { type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2';
-import net, { type AddressInfo, type Socket } from 'node:net';
+import net, { type AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import { END_HEADERS, headersFrame, openSocket, PREFACE } from '../../test/kit/edge/raw-http2.ts';
 import { until } from '../../test/kit/until.ts';
@@ -54,6 +54,20 @@ test('a connection that has sent much before it is opened is read', async () => 
   open();
   await until(() => server.started.length > 0, 'the call');
   socket.destroy();
+});
+
+test('the newest connection is opened first, and the oldest of more than 1,024 that wait are closed', async () => {
+  const queue = new StreamQueue();
+  const sockets = Array.from({ length: 1 + 1_024 + 10 }, () => new Socket());
+  const opened: number[] = [];
+  for (const [index, socket] of sockets.entries()) queue.open(socket, () => opened.push(index));
+  await until(() => opened.length === 1 + 1_024, 'all connections');
+  const waited = Array.from({ length: 1_024 }, (_, index) => sockets.length - 1 - index);
+  assert.deepEqual(opened, [0, ...waited]);
+  assert.deepEqual(
+    [...sockets.entries()].filter(([, { destroyed }]) => destroyed).map(([index]) => index),
+    [...Array(11).keys()].slice(1),
+  );
 });
 
 test('the end of a request without a body is observed, also when it arrives before the stream starts', async () => {

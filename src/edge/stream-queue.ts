@@ -17,6 +17,8 @@ const MAX_WAITING = 32;
 const MIN_WAITING = 8;
 // Waiting streams above which no connection opens.
 const MAX_WAITING_TO_OPEN = 512;
+// Connections that wait to open. Each keeps up to 64 KB of what its client has sent.
+const MAX_OPENING = 1_024;
 
 type Closed = (headers: IncomingHttpHeaders, session: Http2Session | undefined) => void;
 type Start = (isRejected: boolean) => void;
@@ -39,7 +41,8 @@ export class StreamQueue {
   /** Connections with waiting streams, in the order of their turns. */
   readonly #trusted = new Set<Connection>();
   readonly #others = new Set<Connection>();
-  readonly #opening = new Set<() => void>();
+  /** Connections that wait to open. */
+  readonly #opening: { readonly socket: Socket; readonly open: () => void }[] = [];
   /** Connections to be read again, in the order of their turns. */
   readonly #unread = new Set<Connection>();
   #waiting = 0;
@@ -69,16 +72,15 @@ export class StreamQueue {
     });
   }
 
-  /** Calls `open` when it is the turn of a new connection, which it then adds by `watch`. */
+  /**
+   * Calls `open` when it is the turn of a new connection, which it then adds by `watch`. The newest is opened first, because
+   * the clients of those that have waited for long may have gone.
+   */
   open(socket: Socket, open: () => void): void {
     socket.on('error', ignore);
-    if (this.#opening.size === 0 && !this.#isScheduled) open();
-    else {
-      const next = () => {
-        if (!socket.destroyed) open();
-      };
-      this.#opening.add(next);
-    }
+    if (this.#opening.length === 0 && !this.#isScheduled) open();
+    else this.#opening.push({ socket, open });
+    if (this.#opening.length > MAX_OPENING) this.#opening.shift()?.socket.destroy();
     this.#schedule();
   }
 
@@ -133,7 +135,7 @@ export class StreamQueue {
     for (const turns of [this.#trusted, this.#others]) await this.#startSome(turns);
     this.#readNext();
     if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
-    this.#isScheduled = this.#waiting > 0 || this.#opening.size > 0 || this.#unread.size > 0;
+    this.#isScheduled = this.#waiting > 0 || this.#opening.length > 0 || this.#unread.size > 0;
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
   }
 
@@ -165,10 +167,11 @@ export class StreamQueue {
   }
 
   #openNext(): void {
-    const [open] = this.#opening;
-    if (open === undefined) return;
-    this.#opening.delete(open);
-    open();
+    for (let next = this.#opening.pop(); next !== undefined; next = this.#opening.pop()) {
+      if (next.socket.destroyed) continue;
+      next.open();
+      return;
+    }
   }
 
   #turnsOf(connection: Connection | undefined): Set<Connection> {

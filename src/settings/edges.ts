@@ -61,7 +61,7 @@ export function edgesSettings(read: Reader) {
       origins: read.list('WEB_ORIGINS', 'origins that browsers may call from, separated by commas', []),
       maxConcurrentStreams: read.count(
         'WEB_MAX_CONCURRENT_STREAMS',
-        'concurrent calls per HTTP/2 connection',
+        'concurrent calls per HTTP/2 connection; at most 100 until one with a valid token was accepted',
         250,
         1,
       ),

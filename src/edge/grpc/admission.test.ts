@@ -42,22 +42,6 @@ suite('a call whose body does not end is rejected for its headers, and its strea
   });
 });
 
-test('a connection has 100 concurrent streams until a call on it is admitted, and then the configured number', async () => {
-  await using edges = await openEdges({}, { GRPC_MAX_CONCURRENT_STREAMS: '300' });
-  const session = http2.connect(`http://${edges.grpc.address}`);
-  try {
-    const maximum = () => session.remoteSettings?.maxConcurrentStreams;
-    await until(() => maximum() === 100, 'the first settings');
-    await post(session, {});
-    await post(session, {});
-    assert.equal(maximum(), 100, 'after calls without a token');
-    await post(session, bearer(edges.token).headers);
-    await until(() => maximum() === 300, 'the settings of a known client');
-  } finally {
-    session.destroy();
-  }
-});
-
 test('a compressed body is not decompressed for an unauthenticated caller', async () => {
   await using edges = await openEdges();
   const bomb = envelope(gzipSync(Buffer.alloc(50_000_000)), 1);
@@ -145,15 +129,3 @@ async function call(edges: TestEdges, path: string, body: Buffer, headers: Heade
 }
 
 /** A call with an empty message, until its end. */
-async function post(session: http2.ClientHttp2Session, headers: Headers): Promise<void> {
-  const request = session.request({
-    ':method': 'POST',
-    ':path': write,
-    'content-type': 'application/grpc',
-    te: 'trailers',
-    ...headers,
-  });
-  request.end(Buffer.alloc(5));
-  request.resume();
-  await once(request, 'close');
-}

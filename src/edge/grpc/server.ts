@@ -21,6 +21,7 @@ import type { Rpc } from '../../rpc/interceptor.ts';
 import { callerOf } from '../../rpc/interceptors/authenticate.ts';
 import type { PendingResponses } from '../../rpc/pending-responses.ts';
 import { ConnectionAgeMonitor } from '../connection-age-monitor.ts';
+import { UNKNOWN_STREAMS } from '../reset-limit.ts';
 import { StreamSink } from '../sink.ts';
 import { admission } from './admission.ts';
 import { Health } from './health.ts';
@@ -41,9 +42,6 @@ type Parts = {
   readonly pending: PendingResponses;
 };
 
-// Of a connection on which no call has been admitted. Clients assume this number before they know the server's (gRPC's and
-// nghttp2's do). One read of a socket is up to 64 KB, whose 400 streams would make the event loop busy for 40 ms.
-const UNKNOWN_STREAMS = 100;
 // Time for connections to flush after all calls have ended.
 const closingMs = 1_000;
 

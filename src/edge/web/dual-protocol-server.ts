@@ -5,7 +5,7 @@ import net, { type Socket } from 'node:net';
 import type { Logger } from 'pino';
 import type { Config } from '../../config.ts';
 import { joinAddress, splitAddress } from '../../telemetry/address.ts';
-import { connectionLimits } from '../reset-limit.ts';
+import { connectionLimits, UNKNOWN_STREAMS } from '../reset-limit.ts';
 import { StreamQueue } from '../stream-queue.ts';
 import { TlsServer } from '../tls-server.ts';
 import { type Connection, closeAtMaximumAge, Http1Connection } from './connection.ts';
@@ -197,7 +197,7 @@ function http1Options(
 function http2Options({ maxConcurrentStreams, maxHeaderBytes }: Config['web']): http2.ServerOptions {
   return {
     settings: {
-      maxConcurrentStreams,
+      maxConcurrentStreams: Math.min(UNKNOWN_STREAMS, maxConcurrentStreams),
       maxHeaderListSize: maxHeaderBytes,
       initialWindowSize: WINDOW_BYTES.unauthorized,
     },

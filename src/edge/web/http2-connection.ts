@@ -58,7 +58,9 @@ export class Http2Connection implements Connection {
     this.#queue.trust(this.#session, isAdmitted);
     if (this.#authorized || !isAdmitted) return;
     this.#authorized = true;
-    if (!this.closed) this.#session.settings({ initialWindowSize: WINDOW_BYTES.authorized });
+    const { maxConcurrentStreams } = this.#config;
+    if (!this.closed)
+      this.#session.settings({ initialWindowSize: WINDOW_BYTES.authorized, maxConcurrentStreams });
   }
 
   /**
