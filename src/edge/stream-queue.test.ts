@@ -64,10 +64,8 @@ test('the newest connection is opened first, and the oldest of more than 1,024 t
   await until(() => opened.length === 1 + 1_024, 'all connections');
   const waited = Array.from({ length: 1_024 }, (_, index) => sockets.length - 1 - index);
   assert.deepEqual(opened, [0, ...waited]);
-  assert.deepEqual(
-    [...sockets.entries()].filter(([, { destroyed }]) => destroyed).map(([index]) => index),
-    [...Array(11).keys()].slice(1),
-  );
+  const closed = sockets.flatMap(({ destroyed }, index) => (destroyed ? [index] : []));
+  assert.deepEqual(closed, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
 });
 
 test('the end of a request without a body is observed, also when it arrives before the stream starts', async () => {

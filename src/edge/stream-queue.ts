@@ -8,10 +8,11 @@ import {
 import type { Socket } from 'node:net';
 import { setReading } from './sockets.ts';
 
-// Time for starting calls in a turn of the event loop. Each takes 0.1 to 0.3 ms before it waits for something.
-const TURN_MS = 2;
-// Of a turn that takes longer for other reasons, so that waiting calls start on a busy machine, too.
-const TURN_PART = 1 / 4;
+// Times for starting calls in a turn of the event loop: at least `minMs`, and a part of a turn that takes longer for other
+// reasons, so that waiting calls start on a busy machine, too. A call takes 0.1 to 0.3 ms before it waits for something, and
+// as long again later in the turn.
+const TRUSTED = { minMs: 2, part: 1 / 4 };
+const OTHERS = { minMs: 0.5, part: 1 / 8 };
 // Waiting streams of a connection above which it is not read, and below which it is read again.
 const MAX_WAITING = 32;
 const MIN_WAITING = 8;
@@ -38,16 +39,14 @@ type Connection = {
  */
 export class StreamQueue {
   readonly #connections = new WeakMap<Http2Session, Connection>();
-  /** Connections with waiting streams, in the order of their turns. */
-  readonly #trusted = new Set<Connection>();
-  readonly #others = new Set<Connection>();
+  readonly #trusted = new Lane(TRUSTED);
+  readonly #others = new Lane(OTHERS);
   /** Connections that wait to open. */
   readonly #opening: { readonly socket: Socket; readonly open: () => void }[] = [];
   /** Connections to be read again, in the order of their turns. */
   readonly #unread = new Set<Connection>();
   #waiting = 0;
   #turnTime = 0;
-  #turnMs = TURN_MS;
   #isScheduled = false;
 
   /**
@@ -109,14 +108,14 @@ export class StreamQueue {
   #add(session: Http2Session | undefined, start: Start): void {
     const connection = session && this.#connections.get(session);
     this.#schedule();
-    const turns = this.#turnsOf(connection);
-    if (connection === undefined || (turns.size === 0 && this.#hasTime())) {
+    const lane = this.#laneOf(connection);
+    if (connection === undefined || (lane.connections.size === 0 && lane.hasTime())) {
       start(connection?.isRejected === true);
       return;
     }
     connection.waiting.push(start);
     this.#waiting += 1;
-    if (connection.waiting.length === 1) turns.add(connection);
+    if (connection.waiting.length === 1) lane.connections.add(connection);
     if (connection.waiting.length > MAX_WAITING) read(connection, false);
   }
 
@@ -124,15 +123,18 @@ export class StreamQueue {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     this.#turnTime = performance.now();
-    this.#turnMs = TURN_MS;
+    for (const lane of [this.#trusted, this.#others]) lane.begin(this.#turnTime, 0);
     setImmediate(() => void this.#nextTurn());
   }
 
   async #nextTurn(): Promise<void> {
     const now = performance.now();
-    this.#turnMs = Math.max(TURN_MS, (now - this.#turnTime) * TURN_PART);
+    const turnMs = now - this.#turnTime;
     this.#turnTime = now;
-    for (const turns of [this.#trusted, this.#others]) await this.#startSome(turns);
+    for (const lane of [this.#trusted, this.#others]) {
+      lane.begin(performance.now(), turnMs);
+      await this.#startSome(lane);
+    }
     this.#readNext();
     if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
     this.#isScheduled = this.#waiting > 0 || this.#opening.length > 0 || this.#unread.size > 0;
@@ -140,13 +142,13 @@ export class StreamQueue {
   }
 
   /** At least one, so that none waits for ever. */
-  async #startSome(turns: Set<Connection>): Promise<void> {
-    for (const connection of turns) {
-      turns.delete(connection);
+  async #startSome(lane: Lane): Promise<void> {
+    for (const connection of lane.connections) {
+      lane.connections.delete(connection);
       this.#startNext(connection);
       // What the call does until it waits for something takes time of this turn, too.
       await undefined;
-      if (!this.#hasTime()) return;
+      if (!lane.hasTime()) return;
     }
   }
 
@@ -154,7 +156,7 @@ export class StreamQueue {
     const { waiting } = connection;
     this.#waiting -= 1;
     waiting.shift()?.(connection.isRejected);
-    if (waiting.length > 0) this.#turnsOf(connection).add(connection);
+    if (waiting.length > 0) this.#laneOf(connection).connections.add(connection);
     if (waiting.length < MIN_WAITING && !connection.isRead) this.#unread.add(connection);
   }
 
@@ -174,12 +176,28 @@ export class StreamQueue {
     }
   }
 
-  #turnsOf(connection: Connection | undefined): Set<Connection> {
+  #laneOf(connection: Connection | undefined): Lane {
     return connection?.isTrusted === true ? this.#trusted : this.#others;
   }
+}
 
-  #hasTime(): boolean {
-    return performance.now() - this.#turnTime < this.#turnMs;
+/** Connections with waiting streams, in the order of their turns, and the time for starting these. */
+class Lane {
+  readonly connections = new Set<Connection>();
+  readonly #limit: typeof TRUSTED;
+  #endTime = 0;
+
+  constructor(limit: typeof TRUSTED) {
+    this.#limit = limit;
+  }
+
+  /** Begins a turn. `turnMs`: the time that the turn before took. */
+  begin(now: number, turnMs: number): void {
+    this.#endTime = now + Math.max(this.#limit.minMs, turnMs * this.#limit.part);
+  }
+
+  hasTime(): boolean {
+    return performance.now() < this.#endTime;
   }
 }
 

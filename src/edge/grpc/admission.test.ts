@@ -1,5 +1,4 @@
 import assert from 'node:assert/strict';
-import { once } from 'node:events';
 import http2 from 'node:http2';
 import { suite, test } from 'node:test';
 import { gzipSync } from 'node:zlib';
