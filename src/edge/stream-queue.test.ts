@@ -5,10 +5,12 @@ import net, { type AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import { END_HEADERS, headersFrame, openSocket, PREFACE } from '../../test/kit/edge/raw-http2.ts';
 import { until } from '../../test/kit/until.ts';
+import { connectionLimits } from './reset-limit.ts';
 import { StreamQueue } from './stream-queue.ts';
 
 const STREAMS = 200;
 const CONNECTIONS = 40;
+const FLOOD = 6_000;
 const CALL_MS = 3;
 
 test('streams of another connection start between those of one that opens hundreds at once', async () => {
@@ -53,6 +55,28 @@ test('a connection that has sent much before it is opened is read', async () => 
   await until(() => waiting.readableLength >= waiting.readableHighWaterMark, 'a full buffer');
   open();
   await until(() => server.started.length > 0, 'the call');
+  socket.destroy();
+});
+
+test('calls of others are served between the reads of a connection that opens and resets many streams', async () => {
+  await using server = await openServer();
+  const other = http2.connect(`http://${server.address}`);
+  await once(await request(other, '/other'), 'response');
+  server.trust();
+  const socket = await openSocket(server.address);
+  const reset = (index: number) => {
+    const frame = Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
+    frame.writeUInt32BE(1 + 2 * index, 5);
+    return frame;
+  };
+  const frames = Array.from({ length: FLOOD }, (_, index) => [headers(index), reset(index)]).flat();
+  socket.write(Buffer.concat([PREFACE, ...frames]));
+  await until(() => server.arrivals.many > 0);
+  let served = 0;
+  for (; server.arrivals.many < FLOOD && served < 5_000; served += 1)
+    await once(await request(other, '/other'), 'response');
+  assert.ok(served > 40, `${served} served`);
+  other.destroy();
   socket.destroy();
 });
 
@@ -105,8 +129,9 @@ async function openServer() {
   const started: string[] = [];
   // Numbers of streams that had started when the last one of another path arrived, and when it started.
   const last = { arrived: 0, started: 0 };
+  const arrivals = { many: 0 };
   const queue = new StreamQueue();
-  const server = http2.createServer();
+  const server = http2.createServer(connectionLimits);
   server.on('stream', (stream: ServerHttp2Stream, { ':path': path = '' }) => {
     if (path !== '/many') last.started = started.length;
     started.push(path);
@@ -127,7 +152,8 @@ async function openServer() {
         sessions.add(session);
         queue.watch(session, socket);
         session.on('stream', (_stream, { ':path': path }) => {
-          if (path !== '/many') last.arrived = started.length;
+          if (path === '/many') arrivals.many += 1;
+          else last.arrived = started.length;
         });
       });
       server.emit('connection', socket);
@@ -141,6 +167,7 @@ async function openServer() {
     address: `127.0.0.1:${port}`,
     started,
     last,
+    arrivals,
     sessions,
     trust: () => {
       for (const session of sessions) queue.trust(session, true);

@@ -18,6 +18,9 @@ const MAX_WAITING = 32;
 const MIN_WAITING = 8;
 // Waiting streams above which no connection opens.
 const MAX_WAITING_TO_OPEN = 512;
+// After a turn in which a connection that is not trusted sent more than MAX_WAITING streams: the time until the next one is
+// opened or read again, in turns. A read of 64 KB of streams that are reset at once takes 60 ms.
+const READ_PAUSE = 3;
 // Connections that wait to open. Each keeps up to 64 KB of what its client has sent.
 const MAX_OPENING = 1_024;
 
@@ -43,10 +46,11 @@ export class StreamQueue {
   readonly #others = new Lane(OTHERS);
   /** Connections that wait to open. */
   readonly #opening: { readonly socket: Socket; readonly open: () => void }[] = [];
-  /** Connections to be read again, in the order of their turns. */
-  readonly #unread = new Set<Connection>();
   #waiting = 0;
   #turnTime = 0;
+  #isFlooded = false;
+  #readTime = 0;
+  #readTimer: NodeJS.Timeout | undefined;
   #isScheduled = false;
 
   /**
@@ -77,7 +81,8 @@ export class StreamQueue {
    */
   open(socket: Socket, open: () => void): void {
     socket.on('error', ignore);
-    if (this.#opening.length === 0 && !this.#isScheduled) open();
+    const isFree = !this.#isScheduled && !this.#hasUnread && performance.now() >= this.#readTime;
+    if (isFree) open();
     else this.#opening.push({ socket, open });
     if (this.#opening.length > MAX_OPENING) this.#opening.shift()?.socket.destroy();
     this.#schedule();
@@ -116,7 +121,9 @@ export class StreamQueue {
     connection.waiting.push(start);
     this.#waiting += 1;
     if (connection.waiting.length === 1) lane.connections.add(connection);
-    if (connection.waiting.length > MAX_WAITING) read(connection, false);
+    if (connection.waiting.length <= MAX_WAITING) return;
+    read(connection, false);
+    if (!connection.isTrusted) this.#isFlooded = true;
   }
 
   #schedule(): void {
@@ -135,10 +142,29 @@ export class StreamQueue {
       lane.begin(performance.now(), turnMs);
       await this.#startSome(lane);
     }
-    this.#readNext();
-    if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
-    this.#isScheduled = this.#waiting > 0 || this.#opening.length > 0 || this.#unread.size > 0;
+    readNext(this.#trusted.unread);
+    if (this.#isFlooded) this.#readTime = now + turnMs * READ_PAUSE;
+    this.#isFlooded = false;
+    const isPaused = now < this.#readTime;
+    if (!isPaused) {
+      readNext(this.#others.unread);
+      if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
+    }
+    const isDue = this.#trusted.unread.size > 0 || (this.#hasUnread && !isPaused);
+    this.#isScheduled = this.#waiting > 0 || isDue;
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
+    else if (this.#hasUnread) this.#waitToRead(this.#readTime - now);
+  }
+
+  get #hasUnread(): boolean {
+    return this.#opening.length > 0 || this.#others.unread.size > 0;
+  }
+
+  #waitToRead(ms: number): void {
+    this.#readTimer ??= setTimeout(() => {
+      this.#readTimer = undefined;
+      this.#schedule();
+    }, ms).unref();
   }
 
   /** At least one, so that none waits for ever. */
@@ -157,15 +183,7 @@ export class StreamQueue {
     this.#waiting -= 1;
     waiting.shift()?.(connection.isRejected);
     if (waiting.length > 0) this.#laneOf(connection).connections.add(connection);
-    if (waiting.length < MIN_WAITING && !connection.isRead) this.#unread.add(connection);
-  }
-
-  // One in each turn, because what its client has sent can take most of one.
-  #readNext(): void {
-    const [connection] = this.#unread;
-    if (connection === undefined) return;
-    this.#unread.delete(connection);
-    read(connection, true);
+    if (waiting.length < MIN_WAITING && !connection.isRead) this.#laneOf(connection).unread.add(connection);
   }
 
   #openNext(): void {
@@ -184,6 +202,8 @@ export class StreamQueue {
 /** Connections with waiting streams, in the order of their turns, and the time for starting these. */
 class Lane {
   readonly connections = new Set<Connection>();
+  /** Connections to be read again, in the order of their turns. */
+  readonly unread = new Set<Connection>();
   readonly #limit: typeof TRUSTED;
   #endTime = 0;
 
@@ -199,6 +219,14 @@ class Lane {
   hasTime(): boolean {
     return performance.now() < this.#endTime;
   }
+}
+
+/** Reads one, because what its client has sent can take most of a turn. */
+function readNext(unread: Set<Connection>): void {
+  const [connection] = unread;
+  if (connection === undefined) return;
+  unread.delete(connection);
+  read(connection, true);
 }
 
 function read(connection: Connection, isRead: boolean): void {
