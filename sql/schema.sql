@@ -2255,10 +2255,12 @@ revoke all on function count_tenants() from public;
 grant execute on function count_tenants() to discuss_service;
 comment on function count_tenants() is 'Number of tenants that have or had a channel. For operators; 0 for other callers.';
 
-CREATE OR REPLACE FUNCTION public.create_partition(_parent text, _name text, _from bigint, _to bigint)
+CREATE OR REPLACE FUNCTION public.create_partition(_parent text, _name text, _key text, _from bigint, _to bigint)
  RETURNS boolean
  LANGUAGE plpgsql
 AS $function$
+declare
+  _has_rows boolean;
 begin
   if to_regclass(_name) is not null then
     return false;
@@ -2266,6 +2268,13 @@ begin
 
   perform lock_for_partitions(_parent);
   execute format('lock table %I in access exclusive mode', _parent || '_default');
+  -- A writer that had the lock may have added rows of the range.
+  execute format('select exists (select from %I where %I >= $1 and %I < $2)', _parent || '_default', _key, _key)
+  into _has_rows
+  using _from, _to;
+  if _has_rows then
+    return false;
+  end if;
   execute format(
     'create table %I (like %I including defaults including constraints including generated including storage)',
     _name, _parent
@@ -2276,8 +2285,8 @@ begin
   return true;
 end
 $function$;
-revoke all on function create_partition(text,text,bigint,bigint) from public;
-comment on function create_partition(text,text,bigint,bigint) is 'Creates one partition, whose range must have no rows in the default partition; returns false if it exists. Only ensure_partitions() calls it.';
+revoke all on function create_partition(text,text,text,bigint,bigint) from public;
+comment on function create_partition(text,text,text,bigint,bigint) is 'Creates one partition. Returns false if it exists, or if the default partition has rows of its range, which have to be moved first. Only ensure_partitions() calls it.';
 
 CREATE OR REPLACE FUNCTION public.database_epoch()
  RETURNS text
@@ -2770,7 +2779,7 @@ begin
         return query select finish_partition_move(_plan.parent);
       end if;
       for _i in 1..array_length(_plan.names, 1) loop
-        if create_partition(_plan.parent, _plan.names[_i], _plan.lows[_i], _plan.highs[_i]) then
+        if create_partition(_plan.parent, _plan.names[_i], _plan.key, _plan.lows[_i], _plan.highs[_i]) then
           return next _plan.names[_i];
         end if;
       end loop;

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
 import { type FreshDatabase, freshDatabase } from './kit/database.ts';
+import { until } from './kit/until.ts';
 
 const DAY = 86_400_000;
 const SPAN = 30_000_000;
@@ -191,13 +192,34 @@ describe('partitions', () => {
 
   it('cannot be created or truncated by the service other than through these functions', async () => {
     const tries = [
-      `select create_partition('messages', 'messages_p009999', 0, 1)`,
+      `select create_partition('messages', 'messages_p009999', 'id', 0, 1)`,
       `select finish_partition_move('messages')`,
       'truncate messages_default',
       'create table mine ()',
     ];
     for (const statement of tries)
       await assert.rejects(service.unsafe(statement), { code: '42501' }, statement);
+  });
+
+  it('are created after the rows that were written while their creation waited are moved', async () => {
+    const later = NOW + 100 * DAY;
+    const { promise: created, resolve } = Promise.withResolvers<string[]>();
+    await owner.begin(async (writer) => {
+      await writer`
+        insert into channel_events (channel_id, seq, tenant_id, kind, created_at, payload)
+        values (1, 3, 1, 'X', ${later}, '\\x03')
+      `;
+      resolve(ensure(later));
+      await until(
+        async () =>
+          (
+            await owner`select from pg_stat_activity where datname = current_database() and wait_event_type = 'Lock'`
+          ).length > 0,
+        'a lock that is awaited',
+      );
+    });
+    assert.ok(!(await created).includes('channel_events_20310907'));
+    assert.ok((await ensure(later)).includes('channel_events_20310907'));
   });
 
   async function ensure(now: number): Promise<string[]> {

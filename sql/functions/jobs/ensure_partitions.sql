@@ -101,7 +101,7 @@ begin
         return query select finish_partition_move(_plan.parent);
       end if;
       for _i in 1..array_length(_plan.names, 1) loop
-        if create_partition(_plan.parent, _plan.names[_i], _plan.lows[_i], _plan.highs[_i]) then
+        if create_partition(_plan.parent, _plan.names[_i], _plan.key, _plan.lows[_i], _plan.highs[_i]) then
           return next _plan.names[_i];
         end if;
       end loop;
