@@ -21,7 +21,11 @@ const MAX_WAITING_TO_OPEN = 512;
 // After a turn in which a connection that is not trusted sent more than MAX_WAITING streams: the time until the next one is
 // opened or read again, in turns. A read of 64 KB of streams that are reset at once takes 60 ms.
 const READ_PAUSE = 3;
-// Connections that wait to open. Each keeps up to 64 KB of what its client has sent.
+// For this time after such a turn, all calls of these connections have half of the event loop's time, so that the CPU is left
+// to calls that are being served, and to PostgreSQL.
+const FLOOD_MS = 1_000;
+// Connections that wait to open, then and otherwise. Each keeps up to 64 KB of what its client has sent.
+const MAX_OPENING_IN_FLOOD = 256;
 const MAX_OPENING = 1_024;
 
 type Closed = (headers: IncomingHttpHeaders, session: Http2Session | undefined) => void;
@@ -50,7 +54,8 @@ export class StreamQueue {
   #turnTime = 0;
   #isFlooded = false;
   #readTime = 0;
-  #readTimer: NodeJS.Timeout | undefined;
+  #floodEnd = 0;
+  #timer: NodeJS.Timeout | undefined;
   #isScheduled = false;
 
   /**
@@ -81,10 +86,12 @@ export class StreamQueue {
    */
   open(socket: Socket, open: () => void): void {
     socket.on('error', ignore);
-    const isFree = !this.#isScheduled && !this.#hasUnread && performance.now() >= this.#readTime;
+    const now = performance.now();
+    const isFree = !this.#isScheduled && !this.#hasUnread && now >= this.#readTime;
     if (isFree) open();
     else this.#opening.push({ socket, open });
-    if (this.#opening.length > MAX_OPENING) this.#opening.shift()?.socket.destroy();
+    const limit = now < this.#floodEnd ? MAX_OPENING_IN_FLOOD : MAX_OPENING;
+    while (this.#opening.length > limit) this.#opening.shift()?.socket.destroy();
     this.#schedule();
   }
 
@@ -143,28 +150,31 @@ export class StreamQueue {
       await this.#startSome(lane);
     }
     readNext(this.#trusted.unread);
-    if (this.#isFlooded) this.#readTime = now + turnMs * READ_PAUSE;
+    if (this.#isFlooded) {
+      this.#readTime = now + turnMs * READ_PAUSE;
+      this.#floodEnd = now + FLOOD_MS;
+    }
     this.#isFlooded = false;
     const isPaused = now < this.#readTime;
     if (!isPaused) {
       readNext(this.#others.unread);
       if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
     }
-    const isDue = this.#trusted.unread.size > 0 || (this.#hasUnread && !isPaused);
-    this.#isScheduled = this.#waiting > 0 || isDue;
+    this.#scheduleNext(now, turnMs);
+  }
+
+  #scheduleNext(now: number, turnMs: number): void {
+    const isTrustedDue = this.#trusted.connections.size > 0 || this.#trusted.unread.size > 0;
+    const isDue = this.#others.connections.size > 0 || (this.#hasUnread && now >= this.#readTime);
+    this.#isScheduled = isTrustedDue || (isDue && now >= this.#floodEnd);
+    clearTimeout(this.#timer);
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
-    else if (this.#hasUnread) this.#waitToRead(this.#readTime - now);
+    else if (isDue) this.#timer = setTimeout(() => this.#schedule(), turnMs);
+    else if (this.#hasUnread) this.#timer = setTimeout(() => this.#schedule(), this.#readTime - now);
   }
 
   get #hasUnread(): boolean {
     return this.#opening.length > 0 || this.#others.unread.size > 0;
-  }
-
-  #waitToRead(ms: number): void {
-    this.#readTimer ??= setTimeout(() => {
-      this.#readTimer = undefined;
-      this.#schedule();
-    }, ms).unref();
   }
 
   /** At least one, so that none waits for ever. */

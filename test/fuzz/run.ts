@@ -23,6 +23,10 @@ const RECOVERY_STEP_MS = 1_000;
 // Of the p99 before an attack, below which the caller is not delayed any more.
 const RECOVERED = 3;
 const WAITING = 'discuss_database_waiting';
+const CPU_SECONDS = 'process_cpu_seconds_total';
+// The caller alone uses less.
+const IDLE_CORES = 0.3;
+const IDLE_STEP_MS = 500;
 
 /** The well-behaved caller in one phase; `p99` in milliseconds. */
 export type Quiet = { readonly p99: number; readonly calls: number; readonly errors: readonly string[] };
@@ -79,8 +83,8 @@ export async function measureAttack(
   await target.memoryReturns(before.live, MEMORY_GROWTH);
   await recover(target, name);
   const after = await target.instance.memory();
-  await untilIdle(target);
   const recoveryMs = await untilFast(quiet, RECOVERED * idle.p99);
+  await untilIdle(target);
   const loaded = await measure(quiet, () => useCpu(load));
   return {
     name,
@@ -108,10 +112,16 @@ async function untilFast(quiet: QuietCaller, ms: number): Promise<number> {
   return performance.now() - began - RECOVERY_STEP_MS;
 }
 
-/** Waits for the calls that waited during the attack. */
+/** Waits for what the attack has left: statements that wait, and requests that the instance still reads. */
 async function untilIdle(target: Target): Promise<void> {
-  const isIdle = async () => ((await target.instance.metrics()).get(WAITING) ?? 0) === 0;
-  await until(async () => (await isIdle()) && (await isIdle()), 'the statements that waited', 60_000);
+  const isIdle = async () => {
+    const before = await target.instance.metrics();
+    await sleep(IDLE_STEP_MS);
+    const after = await target.instance.metrics();
+    const seconds = (after.get(CPU_SECONDS) ?? 0) - (before.get(CPU_SECONDS) ?? 0);
+    return (after.get(WAITING) ?? 0) === 0 && seconds < (IDLE_CORES * IDLE_STEP_MS) / 1_000;
+  };
+  await until(isIdle, 'the instance to become idle', 60_000);
 }
 
 async function recover(target: Target, name: string): Promise<void> {
