@@ -50,9 +50,13 @@ export class StreamQueue {
   readonly #others = new Lane(OTHERS);
   /** Connections that wait to open. */
   readonly #opening: { readonly socket: Socket; readonly open: () => void }[] = [];
+  /** Waiting streams of all connections. */
   #waiting = 0;
+  /** When the turn began. */
   #turnTime = 0;
+  /** Whether a connection that is not trusted has sent more than MAX_WAITING streams in this turn. */
   #isFlooded = false;
+  /** When the next such connection may be opened or read, and when all have their full time again. */
   #readTime = 0;
   #floodEnd = 0;
   #timer: NodeJS.Timeout | undefined;
@@ -169,8 +173,12 @@ export class StreamQueue {
     this.#isScheduled = isTrustedDue || (isDue && now >= this.#floodEnd);
     clearTimeout(this.#timer);
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
-    else if (isDue) this.#timer = setTimeout(() => this.#schedule(), turnMs);
-    else if (this.#hasUnread) this.#timer = setTimeout(() => this.#schedule(), this.#readTime - now);
+    else if (isDue) this.#scheduleAfter(turnMs);
+    else if (this.#hasUnread) this.#scheduleAfter(this.#readTime - now);
+  }
+
+  #scheduleAfter(ms: number): void {
+    this.#timer = setTimeout(() => this.#schedule(), ms).unref();
   }
 
   get #hasUnread(): boolean {
@@ -209,10 +217,11 @@ export class StreamQueue {
   }
 }
 
-/** Connections with waiting streams, in the order of their turns, and the time for starting these. */
+/** Connections whose calls start in turn, and the time for starting them. */
 class Lane {
+  /** Those with waiting streams, in the order of their turns. */
   readonly connections = new Set<Connection>();
-  /** Connections to be read again, in the order of their turns. */
+  /** Those to be read again, in the order of their turns. */
   readonly unread = new Set<Connection>();
   readonly #limit: typeof TRUSTED;
   #endTime = 0;
