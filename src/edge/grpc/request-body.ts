@@ -6,7 +6,7 @@ import { limitMessages } from './http2-stream.ts';
 import { toStatus } from './status.ts';
 
 // Time for a client to end or reset its request after it has received the status.
-const LINGER_MS = 1_000;
+const LINGER_MS = 250;
 
 // grpc-js ends the call with one of these texts.
 const TOO_LARGE = /^Received message (larger than max|that decompresses to a size larger than)/;
