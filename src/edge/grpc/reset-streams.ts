@@ -59,7 +59,7 @@ export class ResetStreams {
     );
   }
 
-  /** To be called when a call has ended long ago, and the client has not ended its request. */
+  /** To be called when a call has ended, and its client has not ended its request in time. */
   unended(stream: ServerHttp2Stream): void {
     const state = this.#streams.get(stream);
     const isRejected = typeof state === 'object' && 'call' in state && state.isRejected;
