@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
-import { type FreshDatabase, freshDatabase } from './kit/database.ts';
+import { type FreshSchema, freshSchema } from './kit/database.ts';
 import { until } from './kit/until.ts';
 
 const DAY = 86_400_000;
@@ -10,14 +10,13 @@ const SPAN = 30_000_000;
 const NOW = Date.UTC(2031, 4, 30, 12);
 
 describe('partitions', () => {
-  let database: FreshDatabase;
+  let schema: FreshSchema;
   let owner: postgres.Sql;
   let service: postgres.Sql;
 
   before(async () => {
-    database = await freshDatabase();
-    owner = postgres(database.ownerUrl, { max: 3, onnotice() {} });
-    service = postgres(database.serviceUrl, { max: 3, onnotice() {} });
+    schema = await freshSchema(3);
+    ({ owner, service } = schema);
     await owner.unsafe(`
       insert into channels (id, tenant_id, created_by, name, type, created_at, updated_at)
       values (1, 1, 10, 'Kho', 'GROUP', 1, 1);
@@ -25,10 +24,7 @@ describe('partitions', () => {
       values (1, 10, 1, 1, 1, 1), (1, 11, 1, 1, 1, 1);
     `);
   });
-  after(async () => {
-    await Promise.all([owner.end(), service.end()]);
-    await database.close();
-  });
+  after(() => schema.close());
 
   it('exist after the migration for the next 60 million messages, the next week and the next months', async () => {
     const today = new Date();

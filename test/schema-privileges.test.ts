@@ -2,26 +2,22 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import postgres from 'postgres';
-import { type FreshDatabase, freshDatabase } from './kit/database.ts';
+import { type FreshSchema, freshSchema } from './kit/database.ts';
 
 /** Tables without tenant data. */
 const WITHOUT_TENANT = ['schema_migrations'];
 
 describe('the protection of the schema', () => {
-  let database: FreshDatabase;
+  let schema: FreshSchema;
   let owner: postgres.Sql;
   let service: postgres.Sql;
 
   before(async () => {
-    database = await freshDatabase();
-    owner = postgres(database.ownerUrl, { max: 1, onnotice() {} });
-    service = postgres(database.serviceUrl, { max: 1, onnotice() {} });
+    schema = await freshSchema(1);
+    ({ owner, service } = schema);
     await fillEveryTable(owner);
   });
-  after(async () => {
-    await Promise.all([owner.end(), service.end()]);
-    await database.close();
-  });
+  after(() => schema.close());
 
   it('has tenant_id and forced row-level security on every table', async () => {
     const rows = await owner<{ name: string; forced: boolean; tenant: boolean }[]>`

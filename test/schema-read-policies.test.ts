@@ -2,8 +2,8 @@
 // No statement here has a tenant or a user in its conditions.
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import postgres from 'postgres';
-import { type FreshDatabase, freshDatabase } from './kit/database.ts';
+import type postgres from 'postgres';
+import { type FreshSchema, freshSchema } from './kit/database.ts';
 import {
   asCaller,
   type Caller,
@@ -15,20 +15,16 @@ import {
 } from './kit/policy-fixture.ts';
 
 describe('row-level security of reads', () => {
-  let database: FreshDatabase;
+  let schema: FreshSchema;
   let owner: postgres.Sql;
   let service: postgres.Sql;
 
   before(async () => {
-    database = await freshDatabase();
-    owner = postgres(database.ownerUrl, { max: 1, onnotice() {} });
-    service = postgres(database.serviceUrl, { max: 1, onnotice() {} });
+    schema = await freshSchema(1);
+    ({ owner, service } = schema);
     await fillTenants(owner);
   });
-  after(async () => {
-    await Promise.all([owner.end(), service.end()]);
-    await database.close();
-  });
+  after(() => schema.close());
 
   it('shows each caller only the rows of its own channels and tenant', async () => {
     const expected: [Caller, Record<string, string[]>][] = [

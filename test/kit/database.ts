@@ -25,6 +25,28 @@ export async function freshDatabase(): Promise<FreshDatabase> {
   };
 }
 
+/** A fresh database with connections of its owner and of the service's role. */
+export type FreshSchema = {
+  readonly owner: postgres.Sql;
+  readonly service: postgres.Sql;
+  close(): Promise<void>;
+};
+
+/** `max`: the number of connections of each. */
+export async function freshSchema(max: number): Promise<FreshSchema> {
+  const { ownerUrl, serviceUrl, close } = await freshDatabase();
+  const owner = postgres(ownerUrl, { max, onnotice() {} });
+  const service = postgres(serviceUrl, { max, onnotice() {} });
+  return {
+    owner,
+    service,
+    async close() {
+      await Promise.all([owner.end(), service.end()]);
+      await close();
+    },
+  };
+}
+
 async function administer(url: string, statement: (sql: postgres.Sql) => Promise<unknown>): Promise<void> {
   const sql = postgres(url, { max: 1, onnotice() {} });
   try {
