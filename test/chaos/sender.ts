@@ -1,8 +1,10 @@
 import { randomUUID } from 'node:crypto';
 import { setTimeout as sleep } from 'node:timers/promises';
+import type { Status } from '#gen/google/rpc/status_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import type { createRandom } from '../kit/random.ts';
+import { statusToError } from './grpc-transport.ts';
 import type { TestUser } from './test-user.ts';
 
 type Random = ReturnType<typeof createRandom>;
@@ -12,6 +14,7 @@ type Posted = { readonly channelId: bigint; readonly messageId: bigint };
 
 const MAX_SHARED = 200;
 const WRITE_INTERVAL_MS = 300;
+const BATCH = 3;
 const EMOJI = ['👍', '🎉', '❤️', '👀'];
 
 /** Messages that any sender may react to and mark as read. They are never deleted. */
@@ -52,7 +55,7 @@ export class InstanceWriter {
 }
 
 /**
- * Posts at a steady rate, sometimes edits or deletes its messages, reacts to messages of others, and reads. Repeats each
+ * Posts at a steady rate, sometimes in batches, edits or deletes its messages, reacts to messages of others, and reads. Repeats each
  * call until it succeeds.
  */
 export class Sender {
@@ -104,11 +107,31 @@ export class Sender {
     if (chance < 9) return this.#delete();
     if (chance < 15) return this.#react();
     if (chance < 20) return this.#read();
+    if (chance < 25) return this.#postBatch();
     this.#count += 1;
     const content = `tin ${this.#count} của ${this.user.userId}`;
     const posted = await this.post(this.#random.pick(this.#channelIds), content);
     if (this.#count % 3 === 0) this.#own.push(posted);
     else this.#shared.add(posted);
+  }
+
+  /** Posts in a batch, and repeats the items that failed. */
+  async #postBatch(): Promise<void> {
+    let requests = Array.from({ length: BATCH }, (_, index) => ({
+      channelId: this.#random.pick(this.#channelIds),
+      content: `lô ${this.#count}.${index} của ${this.user.userId}`,
+      requestId: randomUUID(),
+    }));
+    await this.user.retry(MessageService, async (client, options) => {
+      const { outcomes } = await client.batchSendMessages({ requests }, options);
+      const failed = new Map<string, Status>();
+      for (const { requestId, outcome } of outcomes) {
+        if (outcome.case === 'response') this.user.ledger.acknowledge(outcome.value.message?.id ?? 0n);
+        if (outcome.case === 'error') failed.set(requestId, outcome.value);
+      }
+      requests = requests.filter(({ requestId }) => failed.has(requestId));
+      for (const error of failed.values()) throw statusToError(error);
+    });
   }
 
   async #edit(): Promise<void> {
