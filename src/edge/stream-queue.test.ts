@@ -82,7 +82,9 @@ test('calls of others are served between the reads of a connection that opens an
 
 test('the newest connection is opened first, and the oldest of more than 1,024 that wait are closed', async () => {
   const queue = new StreamQueue();
-  const sockets = Array.from({ length: 1 + 1_024 + 10 }, () => new Socket());
+  const sockets = Array.from({ length: 1 + 1_024 + 10 }, () =>
+    Object.defineProperty(new Socket(), 'remoteAddress', { value: '127.0.0.1' }),
+  );
   const opened: number[] = [];
   for (const [index, socket] of sockets.entries()) queue.open(socket, () => opened.push(index));
   await until(() => opened.length === 1 + 1_024, 'all connections');
@@ -90,6 +92,39 @@ test('the newest connection is opened first, and the oldest of more than 1,024 t
   assert.deepEqual(opened, [0, ...waited]);
   const closed = sockets.flatMap(({ destroyed }, index) => (destroyed ? [index] : []));
   assert.deepEqual(closed, [1, 2, 3, 4, 5, 6, 7, 8, 9, 10]);
+});
+
+test('calls of a connection that opens hundreds start with pauses, however many calls others make', async () => {
+  await using server = await openServer();
+  const other = http2.connect(`http://${server.address}`);
+  await once(await request(other, '/other'), 'response');
+  server.trust();
+  const socket = await openSocket(server.address);
+  socket.write(Buffer.concat([PREFACE, ...Array.from({ length: STREAMS }, (_, index) => headers(index))]));
+  await until(() => server.started.includes('/many'));
+  for (let served = 0; served < 100; served += 1) await once(await request(other, '/other'), 'response');
+  const many = server.started.filter((path) => path === '/many').length;
+  assert.ok(many < 50, `${many} beside 100`);
+  other.destroy();
+  socket.destroy();
+});
+
+test('a connection that its client has reset while it waits is not opened', async () => {
+  await using server = await openServer();
+  const [accepted] = server.deferOpening();
+  const client = await openSocket(server.address);
+  const socket = await accepted;
+  // More than is read before the connection is opened; a read would notice the end.
+  client.write(Buffer.alloc(1_000_000));
+  await until(() => socket.readableLength >= socket.readableHighWaterMark, 'a full buffer');
+  client.resetAndDestroy();
+  await once(client, 'close');
+  const queue = new StreamQueue();
+  const opened: string[] = [];
+  queue.open(new Socket(), () => opened.push('first'));
+  queue.open(socket, () => opened.push('reset'));
+  await until(() => socket.destroyed || opened.length > 1, 'the second connection');
+  assert.deepEqual(opened, ['first']);
 });
 
 test('the end of a request without a body is observed, also when it arrives before the stream starts', async () => {

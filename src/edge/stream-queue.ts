@@ -21,9 +21,10 @@ const MAX_WAITING_TO_OPEN = 512;
 // After a turn in which a connection that is not trusted sent more than MAX_WAITING streams: the time until the next one is
 // opened or read again, in turns. A read of 64 KB of streams that are reset at once takes 60 ms.
 const READ_PAUSE = 3;
-// For this time after such a turn, all calls of these connections have half of the event loop's time, so that the CPU is left
-// to calls that are being served, and to PostgreSQL.
+// For this time after such a turn, calls of these connections start only after a pause of so many times what the last ones took,
+// so that the CPU is left to calls that are being served, to PostgreSQL, and to the garbage collector.
 const FLOOD_MS = 1_000;
+const FLOOD_PAUSE = 8;
 // Connections that wait to open, then and otherwise. Each keeps up to 64 KB of what its client has sent.
 const MAX_OPENING_IN_FLOOD = 256;
 const MAX_OPENING = 1_024;
@@ -56,8 +57,9 @@ export class StreamQueue {
   #turnTime = 0;
   /** Whether a connection that is not trusted has sent more than MAX_WAITING streams in this turn. */
   #isFlooded = false;
-  /** When the next such connection may be opened or read, and when all have their full time again. */
+  /** When the next such connection may be opened or read, when calls of all of them may start, and when they have no pauses again. */
   #readTime = 0;
+  #startTime = 0;
   #floodEnd = 0;
   #timer: NodeJS.Timeout | undefined;
   #isScheduled = false;
@@ -141,7 +143,8 @@ export class StreamQueue {
     if (this.#isScheduled) return;
     this.#isScheduled = true;
     this.#turnTime = performance.now();
-    for (const lane of [this.#trusted, this.#others]) lane.begin(this.#turnTime, 0);
+    this.#trusted.begin(this.#turnTime, 0);
+    if (this.#turnTime >= this.#startTime) this.#others.begin(this.#turnTime, 0);
     setImmediate(() => void this.#nextTurn());
   }
 
@@ -149,10 +152,9 @@ export class StreamQueue {
     const now = performance.now();
     const turnMs = now - this.#turnTime;
     this.#turnTime = now;
-    for (const lane of [this.#trusted, this.#others]) {
-      lane.begin(performance.now(), turnMs);
-      await this.#startSome(lane);
-    }
+    this.#trusted.begin(now, turnMs);
+    await this.#startSome(this.#trusted);
+    if (now >= this.#startTime) await this.#startOthers(turnMs);
     readNext(this.#trusted.unread);
     if (this.#isFlooded) {
       this.#readTime = now + turnMs * READ_PAUSE;
@@ -164,21 +166,29 @@ export class StreamQueue {
       readNext(this.#others.unread);
       if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
     }
-    this.#scheduleNext(now, turnMs);
+    this.#scheduleNext(now);
   }
 
-  #scheduleNext(now: number, turnMs: number): void {
+  async #startOthers(turnMs: number): Promise<void> {
+    const began = performance.now();
+    this.#others.begin(began, turnMs);
+    await this.#startSome(this.#others);
+    const ended = performance.now();
+    if (ended >= this.#floodEnd) return;
+    this.#startTime = ended + FLOOD_PAUSE * (ended - began);
+    this.#others.end();
+  }
+
+  #scheduleNext(now: number): void {
     const isTrustedDue = this.#trusted.connections.size > 0 || this.#trusted.unread.size > 0;
-    const isDue = this.#others.connections.size > 0 || (this.#hasUnread && now >= this.#readTime);
-    this.#isScheduled = isTrustedDue || (isDue && now >= this.#floodEnd);
+    const waitMs = Math.min(
+      this.#others.connections.size > 0 ? this.#startTime - now : Number.POSITIVE_INFINITY,
+      this.#hasUnread ? this.#readTime - now : Number.POSITIVE_INFINITY,
+    );
+    this.#isScheduled = isTrustedDue || waitMs <= 0;
     clearTimeout(this.#timer);
     if (this.#isScheduled) setImmediate(() => void this.#nextTurn());
-    else if (isDue) this.#scheduleAfter(turnMs);
-    else if (this.#hasUnread) this.#scheduleAfter(this.#readTime - now);
-  }
-
-  #scheduleAfter(ms: number): void {
-    this.#timer = setTimeout(() => this.#schedule(), ms).unref();
+    else if (Number.isFinite(waitMs)) this.#timer = setTimeout(() => this.#schedule(), waitMs).unref();
   }
 
   get #hasUnread(): boolean {
@@ -206,7 +216,10 @@ export class StreamQueue {
 
   #openNext(): void {
     for (let next = this.#opening.pop(); next !== undefined; next = this.#opening.pop()) {
-      if (next.socket.destroyed) continue;
+      if (isReset(next.socket)) {
+        next.socket.destroy();
+        continue;
+      }
       next.open();
       return;
     }
@@ -235,6 +248,11 @@ class Lane {
     this.#endTime = now + Math.max(this.#limit.minMs, turnMs * this.#limit.part);
   }
 
+  /** No more calls start until the next turn begins. */
+  end(): void {
+    this.#endTime = 0;
+  }
+
   hasTime(): boolean {
     return performance.now() < this.#endTime;
   }
@@ -252,6 +270,11 @@ function read(connection: Connection, isRead: boolean): void {
   if (connection.isRead === isRead) return;
   connection.isRead = isRead;
   setReading(connection.socket, isRead);
+}
+
+/** Whether the client has gone, which nothing else reports of a connection whose buffer is full and is not read. */
+function isReset(socket: Socket): boolean {
+  return socket.destroyed || socket.remoteAddress === undefined;
 }
 
 function ignore(): void {}
