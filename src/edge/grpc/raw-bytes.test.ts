@@ -4,6 +4,7 @@ import net from 'node:net';
 import { test } from 'node:test';
 import {
   Client,
+  type ClientReadableStream,
   credentials,
   type Metadata,
   Metadata as MetadataClass,
@@ -74,27 +75,33 @@ test('health rejects bytes that are not a request', async () => {
   assert.equal(check?.code, status.INVALID_ARGUMENT);
 });
 
-test('health watches above the configured number are rejected until one ends', async () => {
-  await using edges = await openEdges({}, { GRPC_HEALTH_WATCHES: '3' });
-  using connection = connect(edges.grpc.address);
-  const open = () => {
-    const path = '/grpc.health.v1.Health/Watch';
-    const watch = connection.client.makeServerStreamRequest(path, same, same, Buffer.alloc(0));
-    // The end of the server is one of a watch, too.
-    return watch.on('error', () => {});
-  };
-  const watches = [open(), open(), open()];
+for (const { kind, limit, env } of [
+  { kind: 'configured number', limit: 3, env: { GRPC_HEALTH_WATCHES: '3' } },
+  { kind: 'number of one connection', limit: 20, env: {} },
+])
+  test(`health watches above the ${kind} are rejected until one ends`, async () => {
+    await using edges = await openEdges({}, env);
+    using connection = connect(edges.grpc.address);
+    const watches = Array.from({ length: limit }, () => watchHealth(connection.client));
+    await Promise.all(watches.map((watch) => once(watch, 'data')));
+    const [error]: ServiceError[] = await once(watchHealth(connection.client), 'error');
+    assert.equal(error?.code, status.RESOURCE_EXHAUSTED);
+    watches[0]?.cancel();
+    const isAccepted = () =>
+      once(watchHealth(connection.client), 'data').then(
+        () => true,
+        () => false,
+      );
+    await until(isAccepted, 'a watch in the place of the one that ended');
+  });
+
+test('health watches of one connection do not limit those of others', async () => {
+  await using edges = await openEdges();
+  using first = connect(edges.grpc.address);
+  using second = connect(edges.grpc.address);
+  const watches = Array.from({ length: 20 }, () => watchHealth(first.client));
   await Promise.all(watches.map((watch) => once(watch, 'data')));
-  const [error]: ServiceError[] = await once(open(), 'error');
-  assert.equal(error?.code, status.RESOURCE_EXHAUSTED);
-  watches[0]?.cancel();
-  await until(async () => {
-    const next = open();
-    return once(next, 'data').then(
-      () => true,
-      () => false,
-    );
-  }, 'a watch in the place of the one that ended');
+  await once(watchHealth(second.client), 'data');
 });
 
 test('connections above the configured number are closed until one ends', async () => {
@@ -119,7 +126,15 @@ test('connections above the configured number are closed until one ends', async 
   await until(isAccepted, 'a connection in the place of the one that ended');
 });
 
+function watchHealth(client: Client): ClientReadableStream<Buffer> {
+  const path = '/grpc.health.v1.Health/Watch';
+  const watch = client.makeServerStreamRequest(path, same, same, Buffer.alloc(0));
+  // The end of the server is one of a watch, too.
+  return watch.on('error', () => {});
+}
+
 function connect(address: string) {
-  const client = new Client(address, credentials.createInsecure());
+  const ownConnection = { 'grpc.use_local_subchannel_pool': 1 };
+  const client = new Client(address, credentials.createInsecure(), ownConnection);
   return { client, [Symbol.dispose]: () => client.close() };
 }
