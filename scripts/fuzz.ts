@@ -8,6 +8,7 @@ import {
   MEMORY_GROWTH,
   measureAttack,
   QuietCaller,
+  startAttacker,
 } from '../test/fuzz/run.ts';
 import { NO_LIMITS, Target } from '../test/fuzz/target.ts';
 import { createRandom } from '../test/kit/random.ts';
@@ -82,15 +83,17 @@ async function fuzz(seconds: number): Promise<string[]> {
 async function attackAll(names: readonly string[]): Promise<string[]> {
   await using target = await Target.open(SETTINGS);
   const channelId = await createAttackedChannel(target);
+  await using attacking = await startAttacker(target, channelId);
   await using quiet = await QuietCaller.start(target);
   const violations: string[] = [];
   const all = [...attacksOn('grpc', channelId), ...attacksOn('web', channelId)];
   console.error("p99 of a well-behaved caller in ms: attacked, with the attacker's CPU use alone, idle");
-  for (const each of all.filter(
+  for (const { name } of all.filter(
     ({ name }) => names.length === 0 || names.some((part) => name.includes(part)),
   )) {
     for (let attempt = 1; attempt <= ATTEMPTS; attempt += 1) {
-      const measured = await measureAttack(target, each, ATTACK_SIZE, quiet).catch((error: Error) => error);
+      const measuring = measureAttack(target, attacking, name, ATTACK_SIZE, quiet);
+      const measured = await measuring.catch((error: Error) => error);
       if (measured instanceof Error) {
         violations.push(measured.message);
         break;
@@ -100,8 +103,8 @@ async function attackAll(names: readonly string[]): Promise<string[]> {
       if (attempt < ATTEMPTS) continue;
       violations.push(
         ratioOf(measured) > MAX_RATIO
-          ? `${each.name}: the p99 is above ${MAX_RATIO} times`
-          : `${each.name}: other callers are delayed ${Math.round(measured.recoveryMs)} ms longer than it lasts`,
+          ? `${name}: the p99 is above ${MAX_RATIO} times`
+          : `${name}: other callers are delayed ${Math.round(measured.recoveryMs)} ms longer than it lasts`,
       );
     }
   }

@@ -1,10 +1,10 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Child } from '../../scripts/lib/child.ts';
 import { type Clamd, openTestClamd } from '../../scripts/lib/clamd.ts';
+import { lowerPriority } from '../../scripts/lib/priority.ts';
 import { scratchFolder } from '../../scripts/lib/processes.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { FakeClamd } from '../../test/kit/clamd.ts';
-import { Child } from '../lib/child.ts';
-import { lowerPriority } from '../lib/priority.ts';
 import { TENANT } from '../lib/stack.ts';
 import type { StoreCommands } from '../processes/store.ts';
 
@@ -25,7 +25,9 @@ export class FileServers implements AsyncDisposable {
   static async open(): Promise<FileServers> {
     await using owned = new AsyncDisposableStack();
     const folder = owned.adopt(scratchFolder('discuss-bench-files'), ({ remove }) => remove());
-    const store = owned.use(await Child.start<StoreCommands>('store.ts', { STORE_FOLDER: folder.path }));
+    const store = owned.use(
+      await Child.start<StoreCommands>('bench/processes/store.ts', { STORE_FOLDER: folder.path }),
+    );
     const clamd = owned.adopt(await openScanner(), ({ stop }) => stop());
     return new FileServers(store, clamd.address ?? '', owned.move());
   }

@@ -1,9 +1,9 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Child } from '../../scripts/lib/child.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { p99AtRate } from '../lib/load.ts';
 import { type Measurement, RUNS, toMeasurement } from '../lib/measure.ts';
@@ -40,7 +40,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
   await using servers = await FileServers.open();
   const files = await putFiles(servers);
   await using service = await stack.service(database, await servers.settings());
-  await using bare = await Child.start<BareWorkerCommands>('bare-workers.ts');
+  await using bare = await Child.start<BareWorkerCommands>('bench/processes/bare-workers.ts');
   using client = new GrpcClient((await service.call('addresses')).grpc);
 
   const send = () => p99AtRate(PER_SECOND, MESSAGES, (index) => client.send(index, callerAt(index)));

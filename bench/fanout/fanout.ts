@@ -1,7 +1,7 @@
+import { Child } from '../../scripts/lib/child.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { atRate } from '../lib/load.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
@@ -43,8 +43,8 @@ async function run(stack: Stack, name: string, edge: Edge): Promise<Measurement[
 
   await using sending = await stack.service(database);
   await using service = await stack.service(database);
-  await using bare = await Child.start<BareCommands>('bare-server.ts');
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using bare = await Child.start<BareCommands>('bench/processes/bare-server.ts');
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
   using client = new GrpcClient((await sending.call('addresses')).grpc);
   const addresses = await service.call('addresses');
   const set = await reader.call('open', subscription(edge, addresses[edge], channel.id, tokens));

@@ -1,7 +1,7 @@
+import { Child } from '../../scripts/lib/child.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { authorization, EncodedMessage, GrpcClient } from '../lib/grpc-client.ts';
 import { atRate } from '../lib/load.ts';
 import { type Measurement, percentile, RUNS, toMeasurement } from '../lib/measure.ts';
@@ -37,7 +37,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
   const tokens = await tokensOf(stack, members);
   const metadata = authorization(tokens[0] ?? '');
   await using service = await stack.service(database);
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
   const addresses = await service.call('addresses');
   using client = new GrpcClient(addresses.grpc);
   const open = (edge: Edge, some: readonly string[]) =>

@@ -1,8 +1,8 @@
 import { setTimeout as sleep } from 'node:timers/promises';
+import { Child } from '../../scripts/lib/child.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { atRate } from '../lib/load.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
@@ -44,8 +44,8 @@ async function run(stack: Stack): Promise<Measurement[]> {
   };
   await using sending = await stack.service(database);
   const env = { ...stack.environment(database, CONNECTIONS), INSTANCES: `${INSTANCES}` };
-  await using simulated = await Child.start<InstancesCommands>('instances.ts', env);
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using simulated = await Child.start<InstancesCommands>('bench/processes/instances.ts', env);
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
   using client = new GrpcClient((await sending.call('addresses')).grpc);
   const tokens = await tokensOf(stack, users(1, 2), SERVED);
   for (const address of await simulated.call('addresses'))

@@ -1,8 +1,8 @@
+import { Child } from '../../scripts/lib/child.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtLeast } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
 import type { Stack } from '../lib/stack.ts';
@@ -36,7 +36,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
   const tokens = await tokensOf(stack, members);
   const callerAt = await createCallers(stack, [channel], users(1), 1);
   await using service = await stack.service(database);
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
   const addresses = await service.call('addresses');
   using client = new GrpcClient(addresses.grpc);
   for (let sent = 0; sent < EVENTS; sent += SENDING)

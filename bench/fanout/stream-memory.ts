@@ -1,6 +1,6 @@
+import { Child } from '../../scripts/lib/child.ts';
 import { type Benchmark, valueAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
 import type { Stack } from '../lib/stack.ts';
 import { type Edge, subscription, tokensOf } from '../lib/subscription.ts';
@@ -33,7 +33,7 @@ async function run(stack: Stack, name: string, edge: Edge): Promise<Measurement[
   const members = users(FIRST + COUNTED);
   const [channel] = await createChannels(database.owner(1), [members]);
   const tokens = await tokensOf(stack, members);
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
 
   const perStream = async (server: MeasuredServer, address: string) => {
     const open = (some: readonly string[]) =>
@@ -50,7 +50,7 @@ async function run(stack: Stack, name: string, edge: Edge): Promise<Measurement[
     return await perStream(service, (await service.call('addresses'))[edge]);
   };
   const baseline = async () => {
-    await using bare = await Child.start<BareCommands>('bare-server.ts');
+    await using bare = await Child.start<BareCommands>('bench/processes/bare-server.ts');
     return await perStream(bare, await bare.call('address'));
   };
   return [await compare(name, 'KB', value, baseline)];

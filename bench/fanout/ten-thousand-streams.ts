@@ -1,6 +1,6 @@
+import { Child } from '../../scripts/lib/child.ts';
 import { type Benchmark, ratioAtMost, valueAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { authorization, EncodedMessage, GrpcClient } from '../lib/grpc-client.ts';
 import { atRate } from '../lib/load.ts';
 import { type Measurement, RUNS, toMeasurement } from '../lib/measure.ts';
@@ -37,7 +37,7 @@ async function run(stack: Stack): Promise<Measurement[]> {
   const channels = await createChannels(database.owner(1), members);
   const tokens = await tokensOf(stack, members.flat());
   await using service = await stack.service(database);
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
   const addresses = await service.call('addresses');
   using client = new GrpcClient(addresses.grpc);
 

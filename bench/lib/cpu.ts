@@ -1,5 +1,5 @@
+import type { Child } from '../../scripts/lib/child.ts';
 import type { ServerCommands } from '../processes/server.ts';
-import type { Child } from './child.ts';
 import { callsPerSecond } from './load.ts';
 
 /** Calls per second; appends the microseconds of CPU that the service used for each to `cpu`. */

@@ -1,5 +1,6 @@
 import { join } from 'node:path';
 import postgres from 'postgres';
+import { Child } from '../../scripts/lib/child.ts';
 import {
   createDatabase,
   createServiceLogin,
@@ -14,7 +15,6 @@ import type { Pool } from '../../src/db/types.ts';
 import { types } from '../../src/db/types.ts';
 import { createTokenSigner, type TokenSigner } from '../../test/kit/tokens.ts';
 import type { ServerCommands } from '../processes/server.ts';
-import { Child } from './child.ts';
 import { benchFolder } from './folder.ts';
 
 /** The tenant of all measured calls. */
@@ -121,7 +121,11 @@ export class Stack implements AsyncDisposable {
     changes: Readonly<Record<string, string>> = {},
   ): Promise<Child<ServerCommands>> {
     const options = [YOUNG_GENERATION, ...this.#nodeOptions];
-    return Child.start<ServerCommands>('server.ts', this.environment(database, changes), options);
+    return Child.start<ServerCommands>(
+      'bench/processes/server.ts',
+      this.environment(database, changes),
+      options,
+    );
   }
 
   /** The environment of such an instance. */

@@ -1,7 +1,7 @@
+import { Child } from '../../scripts/lib/child.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createCallers } from '../lib/callers.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { GrpcClient } from '../lib/grpc-client.ts';
 import { p99AtRate } from '../lib/load.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
@@ -43,7 +43,7 @@ async function measure(stack: Stack, name: string, limits: Limits): Promise<Meas
   const tokens = await tokensOf(stack, noisy, NOISY);
   const callerAt = await createCallers(stack, channels, quiet, QUIET_USERS);
   await using service = await stack.service(database, limits);
-  await using flood = await Child.start<FloodCommands>('flood.ts');
+  await using flood = await Child.start<FloodCommands>('bench/processes/flood.ts');
   const address = (await service.call('addresses')).grpc;
   using client = new GrpcClient(address);
 

@@ -1,8 +1,8 @@
 import { create, toBinary } from '@bufbuild/protobuf';
 import { PresenceService, StartTypingRequestSchema } from '#gen/serp/discuss/v1/presence_service_pb.ts';
+import { Child } from '../../scripts/lib/child.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { createChannels, users } from '../lib/channels.ts';
-import { Child } from '../lib/child.ts';
 import { authorization, GrpcClient } from '../lib/grpc-client.ts';
 import { atRate } from '../lib/load.ts';
 import { compare, type Measurement } from '../lib/measure.ts';
@@ -38,8 +38,8 @@ async function run(stack: Stack): Promise<Measurement[]> {
   const tokens = await tokensOf(stack, members.flat());
   await using called = await stack.service(database);
   await using service = await stack.service(database);
-  await using bare = await Child.start<BareCommands>('bare-server.ts');
-  await using reader = await Child.start<ReaderCommands>('reader.ts');
+  await using bare = await Child.start<BareCommands>('bench/processes/bare-server.ts');
+  await using reader = await Child.start<ReaderCommands>('bench/processes/reader.ts');
   using client = new GrpcClient((await called.call('addresses')).grpc);
   const counted = 'typing';
   const address = (await service.call('addresses')).grpc;

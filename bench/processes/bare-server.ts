@@ -2,7 +2,7 @@
 // a stream and of a delivered event.
 import { once } from 'node:events';
 import http2, { type ServerHttp2Stream } from 'node:http2';
-import { serveCommands } from '../lib/child.ts';
+import { serveCommands } from '../../scripts/lib/child.ts';
 import { usage } from '../lib/usage.ts';
 
 export type BareCommands = typeof commands;

@@ -3,10 +3,10 @@ import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
 import { setTimeout as sleep } from 'node:timers/promises';
 import sharp from 'sharp';
+import { serveCommands } from '../../scripts/lib/child.ts';
+import { lowerPriority } from '../../scripts/lib/priority.ts';
 import { scan } from '../../src/attachment/clamd.ts';
-import { serveCommands } from '../lib/child.ts';
 import { photoOf } from '../lib/photo.ts';
-import { lowerPriority } from '../lib/priority.ts';
 
 export type BareWorkerCommands = typeof commands;
 

@@ -1,5 +1,5 @@
 // Sends without pause, whatever the responses. A separate process, so that no figure includes the sender's cost.
-import { serveCommands } from '../lib/child.ts';
+import { serveCommands } from '../../scripts/lib/child.ts';
 import { authorization, EncodedMessage, GrpcClient } from '../lib/grpc-client.ts';
 import { textAt } from '../lib/texts.ts';
 

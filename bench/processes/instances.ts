@@ -1,8 +1,9 @@
 // Several instances of the service in one process, with commands for the benchmarks.
+
+import { serveCommands } from '../../scripts/lib/child.ts';
 import { toConfig } from '../../src/config.ts';
 import { openService } from '../../src/service.ts';
 import { createLogger } from '../../src/telemetry/log.ts';
-import { serveCommands } from '../lib/child.ts';
 import { usage } from '../lib/usage.ts';
 
 export type InstancesCommands = typeof commands;

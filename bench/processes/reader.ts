@@ -1,7 +1,7 @@
 // Reads many streams at little cost: frames are counted, not decoded. A separate process, so that no figure includes
 // the cost of reading.
 import http2, { type ClientHttp2Session } from 'node:http2';
-import { serveCommands } from '../lib/child.ts';
+import { serveCommands } from '../../scripts/lib/child.ts';
 import { type Counted, CountingStream } from '../lib/counting-stream.ts';
 import { percentile } from '../lib/measure.ts';
 

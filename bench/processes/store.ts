@@ -1,11 +1,11 @@
 // An S3 store with one bucket, and as many objects as the parent puts into it.
 import { randomBytes } from 'node:crypto';
 import { Readable } from 'node:stream';
+import { serveCommands } from '../../scripts/lib/child.ts';
+import { lowerPriority } from '../../scripts/lib/priority.ts';
 import { startS3 } from '../../scripts/lib/s3/server.ts';
 import { ObjectStore } from '../../scripts/lib/s3/store.ts';
-import { serveCommands } from '../lib/child.ts';
 import { photoOf } from '../lib/photo.ts';
-import { lowerPriority } from '../lib/priority.ts';
 
 export type StoreCommands = typeof commands;
 

@@ -1,10 +1,10 @@
 import type { Redis } from 'ioredis';
 import { GetUnreadSummaryRequestSchema, MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { ListMessagesRequestSchema, MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import type { Child } from '../../scripts/lib/child.ts';
 import type { Pool } from '../../src/db/types.ts';
 import { type Benchmark, ratioAtMost } from '../lib/benchmark.ts';
 import { type Channel, createChannels, users } from '../lib/channels.ts';
-import type { Child } from '../lib/child.ts';
 import { dropSearchIndex, fillChannels } from '../lib/fill.ts';
 import { authorization, encode, GrpcClient } from '../lib/grpc-client.ts';
 import { type Measurement, percentile, RUNS, toMeasurement } from '../lib/measure.ts';

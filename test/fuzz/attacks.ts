@@ -24,13 +24,18 @@ import {
   settings,
 } from './raw-http2.ts';
 import type { RawRequest } from './requests.ts';
-import type { Target } from './target.ts';
+
+/** The instance to attack, and the token of the attacker. */
+export type AttackTarget = {
+  readonly addresses: Readonly<Record<Edge, string>>;
+  token(as: As): Promise<string>;
+};
 
 /** Abuse of HTTP that costs its sender little; `size` multiplies its amount. */
 export type Attack = {
   readonly name: string;
   /** Returns what is held open, which the caller disposes. */
-  readonly run: (target: Target, size: number) => Promise<Disposable>;
+  readonly run: (target: AttackTarget, size: number) => Promise<Disposable>;
 };
 
 const MAX_FRAME_BYTES = 16_384;
@@ -59,12 +64,19 @@ export function attacksOn(edge: Edge, channelId: bigint): readonly Attack[] {
     'settings flood': (target, size) => flood(target, edge, size, frame(SETTINGS, 0, 0)),
     'slow headers': (target, size) => slowHeaders(target, edge, size),
     'zero window': (target, size) => zeroWindow(target, edge, size, channelId),
-    ...(edge === 'grpc' && { 'health watches': (target: Target, size: number) => watches(target, size) }),
+    ...(edge === 'grpc' && {
+      'health watches': (target: AttackTarget, size: number) => watches(target, size),
+    }),
   };
   return Object.entries(attacks).map(([name, run]) => ({ name: `${edge}: ${name}`, run }));
 }
 
-async function rapidReset(target: Target, edge: Edge, size: number, channelId: bigint): Promise<Disposable> {
+async function rapidReset(
+  target: AttackTarget,
+  edge: Edge,
+  size: number,
+  channelId: bigint,
+): Promise<Disposable> {
   const method = ChannelService.method.getChannel;
   const headers = headerBlock(await callHeaders(target, edge, method));
   const body = frame(DATA, END_STREAM, 0, prefixed(encode(method, { channelId })));
@@ -83,7 +95,12 @@ async function rapidReset(target: Target, edge: Edge, size: number, channelId: b
 }
 
 /** Calls whose responses the client does not let the service send. */
-async function zeroWindow(target: Target, edge: Edge, size: number, channelId: bigint): Promise<Disposable> {
+async function zeroWindow(
+  target: AttackTarget,
+  edge: Edge,
+  size: number,
+  channelId: bigint,
+): Promise<Disposable> {
   const method = MessageService.method.listMessages;
   const headers = headerBlock(await callHeaders(target, edge, method));
   const body = frame(DATA, END_STREAM, 0, prefixed(encode(method, { channelId, pageSize: 100 })));
@@ -97,7 +114,7 @@ async function zeroWindow(target: Target, edge: Edge, size: number, channelId: b
   });
 }
 
-async function halfOpen(target: Target, edge: Edge, size: number): Promise<Disposable> {
+async function halfOpen(target: AttackTarget, edge: Edge, size: number): Promise<Disposable> {
   const headers = headerBlock(await callHeaders(target, edge, EventService.method.subscribe));
   return openEach(target, edge, size, undefined, async (connection) => {
     for (const id of streamIds(1, edge === 'grpc' ? 1_000 : 250))
@@ -106,7 +123,7 @@ async function halfOpen(target: Target, edge: Edge, size: number): Promise<Dispo
 }
 
 /** Headers that begin and do not end, over HTTP/2 and HTTP/1.1, and connections that send nothing at all. */
-async function slowHeaders(target: Target, edge: Edge, size: number): Promise<Disposable> {
+async function slowHeaders(target: AttackTarget, edge: Edge, size: number): Promise<Disposable> {
   const block = headerBlock({ ':method': 'POST', ':scheme': 'http' });
   const held = await openEach(target, edge, 10 * size, undefined, (connection) =>
     connection.send(frame(HEADERS, 0, 1, block)),
@@ -120,7 +137,7 @@ async function slowHeaders(target: Target, edge: Edge, size: number): Promise<Di
   return held;
 }
 
-async function continuation(target: Target, edge: Edge, size: number): Promise<Disposable> {
+async function continuation(target: AttackTarget, edge: Edge, size: number): Promise<Disposable> {
   const block = headerBlock({ 'x-a': 'a'.repeat(MAX_FRAME_BYTES - 20) }).subarray(0, MAX_FRAME_BYTES);
   return openEach(target, edge, 4, undefined, async (connection) => {
     await connection.send(frame(HEADERS, 0, 1, headerBlock({ ':method': 'POST' })));
@@ -129,7 +146,7 @@ async function continuation(target: Target, edge: Edge, size: number): Promise<D
   });
 }
 
-async function manyHeaders(target: Target, edge: Edge, size: number): Promise<Disposable> {
+async function manyHeaders(target: AttackTarget, edge: Edge, size: number): Promise<Disposable> {
   const own = await callHeaders(target, edge, ChannelService.method.listChannels);
   const block = Buffer.concat([headerBlock(own), emptyHeaders(95_000)]);
   const frames = [frame(HEADERS, 0, 1, block.subarray(0, MAX_FRAME_BYTES))];
@@ -142,7 +159,7 @@ async function manyHeaders(target: Target, edge: Edge, size: number): Promise<Di
 }
 
 /** Requests with as many values as possible, all of them invalid. */
-async function zeros(target: Target, edge: Edge, size: number, channelId: bigint): Promise<Disposable> {
+async function zeros(target: AttackTarget, edge: Edge, size: number, channelId: bigint): Promise<Disposable> {
   const method = MessageService.method.sendMessage;
   const { number } = SendMessageRequestSchema.field.mentionUserIds;
   const list = new BinaryWriter().tag(number, WireType.LengthDelimited).bytes(Buffer.alloc(ZEROS)).finish();
@@ -153,7 +170,7 @@ async function zeros(target: Target, edge: Edge, size: number, channelId: bigint
 let bomb: Buffer | undefined;
 
 /** A small compressed body that decompresses to a large one, with a token and without. */
-async function bombs(target: Target, edge: Edge, size: number): Promise<Disposable> {
+async function bombs(target: AttackTarget, edge: Edge, size: number): Promise<Disposable> {
   const method = MessageService.method.sendMessage;
   bomb ??= prefixed(gzipSync(Buffer.alloc(BOMB_BYTES)), 1);
   const body = bomb;
@@ -163,7 +180,7 @@ async function bombs(target: Target, edge: Edge, size: number): Promise<Disposab
 }
 
 async function sendAll(
-  target: Target,
+  target: AttackTarget,
   edge: Edge,
   count: number,
   { method, body, headers }: { method: DescMethod; body: Buffer; headers: Record<string, string> },
@@ -185,7 +202,7 @@ async function sendAll(
   return new DisposableStack();
 }
 
-async function watches(target: Target, size: number): Promise<Disposable> {
+async function watches(target: AttackTarget, size: number): Promise<Disposable> {
   const method = Health.method.watch;
   const { authorization: _, ...headers } = await callHeaders(target, 'grpc', method);
   const block = headerBlock(headers);
@@ -196,7 +213,7 @@ async function watches(target: Target, size: number): Promise<Disposable> {
   });
 }
 
-async function flood(target: Target, edge: Edge, size: number, one: Buffer): Promise<Disposable> {
+async function flood(target: AttackTarget, edge: Edge, size: number, one: Buffer): Promise<Disposable> {
   const many = Buffer.concat(Array<Buffer>(CHUNK).fill(one));
   return openEach(target, edge, 4, undefined, async (connection) => {
     for (let count = 0; count < 50 * size && !connection.isClosed; count += 1) await connection.send(many);
@@ -205,7 +222,7 @@ async function flood(target: Target, edge: Edge, size: number, one: Buffer): Pro
 
 /** Opens connections and attacks over all of them at the same time. */
 async function openEach(
-  target: Target,
+  target: AttackTarget,
   edge: Edge,
   count: number,
   first: Buffer | undefined,
@@ -220,7 +237,11 @@ async function openEach(
   return held.move();
 }
 
-async function callHeaders(target: Target, edge: Edge, method: DescMethod): Promise<Record<string, string>> {
+async function callHeaders(
+  target: AttackTarget,
+  edge: Edge,
+  method: DescMethod,
+): Promise<Record<string, string>> {
   return {
     ':method': 'POST',
     ':scheme': 'http',

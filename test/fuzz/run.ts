@@ -3,8 +3,10 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { Worker } from 'node:worker_threads';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { Child } from '../../scripts/lib/child.ts';
 import type { As } from '../kit/app.ts';
 import { until } from '../kit/until.ts';
+import type { AttackerCommands, AttackerEnv } from './attacker.ts';
 import { type Attack, attacker } from './attacks.ts';
 import type { QuietCallerData, QuietCallerReport } from './quiet-caller.ts';
 import type { Target } from './target.ts';
@@ -18,7 +20,6 @@ const LARGE_MESSAGES = 100;
 const LARGE_MESSAGE_CHARACTERS = 10_000;
 
 const PHASE_MS = 5_000;
-const SLICE_MS = 10;
 const RECOVERY_STEP_MS = 1_000;
 // Of the p99 before an attack, below which the caller is not delayed any more.
 const RECOVERED = 3;
@@ -54,38 +55,41 @@ export async function attackOnce(target: Target, { name, run }: Attack): Promise
   await recover(target, name);
 }
 
+/** Starts the process that attacks; `channelId` is that of `createAttackedChannel`. */
+export async function startAttacker(target: Target, channelId: bigint): Promise<Child<AttackerCommands>> {
+  const env: AttackerEnv = {
+    ATTACK_GRPC: target.addresses.grpc,
+    ATTACK_WEB: target.addresses.web,
+    ATTACK_TOKEN: await target.token(attacker),
+    ATTACK_CHANNEL: `${channelId}`,
+  };
+  return Child.start<AttackerCommands>('test/fuzz/attacker.ts', env);
+}
+
 /**
  * Repeats an attack for a few seconds; throws when the instance ends, logs an exception, does not serve, or keeps memory.
- * The attacker shares the cores of this machine with the instance, which real ones do not, so the comparison is a phase
- * in which this process uses as much CPU.
+ * The attacker shares the cores of this machine with the instance, which real ones do not, so it has the lowest priority,
+ * and the comparison is a phase in which its process uses as much CPU.
  */
 export async function measureAttack(
   target: Target,
-  { name, run }: Attack,
+  attacking: Child<AttackerCommands>,
+  name: string,
   size: number,
   quiet: QuietCaller,
 ): Promise<AttackReport> {
   const before = await target.instance.memory();
   const idle = await measure(quiet, () => sleep(PHASE_MS));
-  const began = performance.now();
-  const cpu = process.threadCpuUsage();
-  let held = await run(target, size);
-  while (performance.now() - began < PHASE_MS) {
-    const next = await run(target, size);
-    held[Symbol.dispose]();
-    held = next;
-  }
+  const load = await attacking.call('attack', { name, size, ms: PHASE_MS });
   const attacked = await quiet.nextPhase();
-  const { user, system } = process.threadCpuUsage(cpu);
-  const load = (user + system) / 1_000 / (performance.now() - began);
   const during = await target.instance.memory();
-  held[Symbol.dispose]();
+  await attacking.call('release');
   await target.memoryReturns(before.live, MEMORY_GROWTH);
   await recover(target, name);
   const after = await target.instance.memory();
   const recoveryMs = await untilFast(quiet, RECOVERED * idle.p99);
   await untilIdle(target);
-  const loaded = await measure(quiet, () => useCpu(load));
+  const loaded = await measure(quiet, () => attacking.call('useCpu', { part: load, ms: PHASE_MS }));
   return {
     name,
     heldMemory: during.resident - before.resident,
@@ -128,16 +132,6 @@ async function recover(target: Target, name: string): Promise<void> {
   await target.client(ChannelService, { ...attacker, userId: 667n }).listChannels({});
   const problems = await target.problems();
   if (problems.length > 0) throw new Error(`${name}: ${problems.join('; ')}`);
-}
-
-/** Uses a part of a core for the time of a phase. */
-async function useCpu(part: number): Promise<void> {
-  const end = performance.now() + PHASE_MS;
-  while (performance.now() < end) {
-    const busyUntil = performance.now() + SLICE_MS * part;
-    while (performance.now() < busyUntil);
-    await sleep(SLICE_MS * Math.max(0, 1 - part));
-  }
 }
 
 /** A channel of the attacker with a page of as many bytes as a response may have. */

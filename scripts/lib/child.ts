@@ -1,6 +1,6 @@
 import type { ChildProcess } from 'node:child_process';
 import { once } from 'node:events';
-import { launch, stop } from '../../scripts/lib/processes.ts';
+import { launch, stop } from './processes.ts';
 
 const STOP_MS = 10_000;
 
@@ -27,20 +27,20 @@ export class Child<C extends Commands> implements AsyncDisposable {
     });
   }
 
-  /** Starts a script of `bench/processes/`; resolves when it reports that it is ready. `options` are for Node. */
+  /** Starts a script that serves commands; resolves when it reports that it is ready. `options` are for Node. */
   static async start<C extends Commands>(
     script: string,
     env: Readonly<Record<string, string>> = {},
     options: readonly string[] = [],
   ): Promise<Child<C>> {
     const child = launch({
-      command: [process.execPath, '--expose-gc', ...options, `bench/processes/${script}`],
+      command: [process.execPath, '--expose-gc', ...options, script],
       orphanSignal: 'SIGKILL',
       env: { ...process.env, ...env },
       stdio: ['ignore', 'ignore', 'inherit', 'ipc'],
     });
     const ended = once(child, 'exit').then(() => {
-      throw new Error(`bench/processes/${script} did not start`);
+      throw new Error(`${script} did not start`);
     });
     ended.catch(() => {});
     await Promise.race([once(child, 'message'), ended]);
