@@ -39,7 +39,7 @@ describe('two instances under load, while faults are injected', { skip }, () => 
     });
   }
 
-  it('store each acknowledged message once, in one order, with correct unread counts and scanned files', async () => {
+  it('store each acknowledged message once, in one order, with correct unread counts, search results and scanned files', async () => {
     assert.deepEqual((await checkFinally(cluster, [])).violations, []);
     // The jobs of each round ended once, with the right counts.
     assert.ok((cluster.jobs?.rounds.length ?? 0) > 0);

@@ -1,6 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises';
 import { until } from '../kit/until.ts';
 import { wrongFiles } from './check-files.ts';
+import { wrongSearches } from './check-search.ts';
 import { checkAll, checkStreams, type ViolationCounts } from './checks.ts';
 import type { Memory } from './instance.ts';
 import type { TestCluster } from './test-cluster.ts';
@@ -107,7 +108,8 @@ export async function checkFinally(
   await cluster.stopSending();
   await cluster.untilCaughtUp(RECOVERY_MS);
   const { counts, violations } = await checkAll(cluster);
-  violations.push(...(await wrongFiles(cluster)), ...(cluster.jobs?.violations ?? []));
+  violations.push(...(await wrongSearches(cluster)), ...(await wrongFiles(cluster)));
+  violations.push(...(cluster.jobs?.violations ?? []));
   const memoryAfter = memoryBefore.length === 0 ? [] : await untilMemoryReturned(cluster, memoryBefore);
   const grown = memoryAfter.filter((after, index) => hasGrown(after, memoryBefore[index]));
   return {
