@@ -105,8 +105,6 @@ export class App {
       LIMIT_STREAMS_PER_USER: '0',
       LIMIT_STREAMS_PER_TENANT: '0',
       EVENT_POLL_MS: '100',
-      // Each costs PostgreSQL and the driver some 80 ms of CPU until it has prepared its statements.
-      DATABASE_CONNECTIONS: '4',
       DATABASE_PREPARE: String(process.env['TEST_PGBOUNCER'] !== 'true'),
       DRAIN_DELAY_MS: '0',
       DRAIN_TIMEOUT_MS: '2000',
