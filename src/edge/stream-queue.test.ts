@@ -1,6 +1,6 @@
 import assert from 'node:assert/strict';
 import { once } from 'node:events';
-import http2, { type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2';
+import http2, { type ClientHttp2Session, type ClientHttp2Stream, type ServerHttp2Stream } from 'node:http2';
 import net, { type AddressInfo, Socket } from 'node:net';
 import { test } from 'node:test';
 import { END_HEADERS, headersFrame, openSocket, PREFACE } from '../../test/kit/edge/raw-http2.ts';
@@ -30,9 +30,7 @@ test('streams of another connection start between those of one that opens hundre
 
 test('streams of a connection whose last call was admitted start before those of others', async () => {
   await using server = await openServer();
-  const other = http2.connect(`http://${server.address}`);
-  await once(await request(other, '/other'), 'response');
-  server.trust();
+  const other = await openTrusted(server);
   const sockets = await Promise.all(Array.from({ length: CONNECTIONS }, () => openSocket(server.address)));
   const streams = Array.from({ length: STREAMS / CONNECTIONS }, (_, index) => headers(index));
   for (const socket of sockets) socket.write(Buffer.concat([PREFACE, ...streams]));
@@ -60,9 +58,7 @@ test('a connection that has sent much before it is opened is read', async () => 
 
 test('calls of others are served between the reads of a connection that opens and resets many streams', async () => {
   await using server = await openServer();
-  const other = http2.connect(`http://${server.address}`);
-  await once(await request(other, '/other'), 'response');
-  server.trust();
+  const other = await openTrusted(server);
   const socket = await openSocket(server.address);
   const reset = (index: number) => {
     const frame = Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
@@ -96,9 +92,7 @@ test('the newest connection is opened first, and the oldest of more than 1,024 t
 
 test('calls of a connection that opens hundreds start with pauses, however many calls others make', async () => {
   await using server = await openServer();
-  const other = http2.connect(`http://${server.address}`);
-  await once(await request(other, '/other'), 'response');
-  server.trust();
+  const other = await openTrusted(server);
   const socket = await openSocket(server.address);
   socket.write(Buffer.concat([PREFACE, ...Array.from({ length: STREAMS }, (_, index) => headers(index))]));
   await until(() => server.started.includes('/many'));
@@ -158,6 +152,14 @@ test('waiting streams of a rejected connection are refused, so that clients can 
   assert.ok(refused > 0);
   client.destroy();
 });
+
+/** A connection whose last call was admitted. */
+async function openTrusted(server: Awaited<ReturnType<typeof openServer>>): Promise<ClientHttp2Session> {
+  const client = http2.connect(`http://${server.address}`);
+  await once(await request(client, '/other'), 'response');
+  server.trust();
+  return client;
+}
 
 /** A server whose calls each use the CPU for a while. */
 async function openServer() {

@@ -41,7 +41,7 @@ export function edgesSettings(read: Reader) {
       ),
       healthWatches: read.count(
         'GRPC_HEALTH_WATCHES',
-        'streams of Health/Watch of one instance; they need no token',
+        'streams of Health/Watch of one instance, at most 20 for each connection; they need no token',
         1_000,
       ),
       openReflection: read.flag(

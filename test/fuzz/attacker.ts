@@ -26,10 +26,11 @@ const commands = {
   /** Repeats an attack for `ms`, and keeps what the last one opened; returns the part of a core that it used. */
   async attack({ name, size, ms }: { name: string; size: number; ms: number }): Promise<number> {
     const found = attacks.find((attack) => attack.name === name);
+    if (found === undefined) throw new RangeError(`no attack is called ${name}`);
     const began = performance.now();
     const cpu = process.cpuUsage();
     while (performance.now() - began < ms) {
-      const next = await found?.run(target, size);
+      const next = await found.run(target, size);
       held?.[Symbol.dispose]();
       held = next;
     }
