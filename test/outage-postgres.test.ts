@@ -279,6 +279,91 @@ describe('when the network to PostgreSQL becomes silent', () => {
   });
 });
 
+describe('when single connections to PostgreSQL become silent', () => {
+  let app: App;
+  let proxy: FaultProxy;
+
+  before(async () => {
+    app = await startApp();
+    const url = new URL(app.database.serviceUrl);
+    proxy = await FaultProxy.open(Number(url.port), false);
+    url.port = `${proxy.port}`;
+    await app.start({
+      DATABASE_URL: url.href,
+      DATABASE_RESPONSE_TIMEOUT_MS: '500',
+      DATABASE_CONNECTIONS: '2',
+      WRITE_BATCH_CONNECTIONS: '2',
+      EVENT_CONNECTIONS: '2',
+    });
+  });
+  after(async () => {
+    await app.close();
+    await proxy.close();
+  });
+
+  it('they are replaced, while that of the watchdog still responds', async ({ signal }) => {
+    const { channel } = await app
+      .client(ChannelService, ana)
+      .createChannel({ name: 'Vắng', memberUserIds: [2n] });
+    const channelId = channel?.id ?? 0n;
+    const messages = app.client(MessageService, ana, 'grpc', 1);
+    const subscriber = await new Subscriber(app.client(EventService, binh, 'grpc', 1), [channelId]).connect();
+    let sent = 0;
+    await send();
+    for (const use of ['writes', 'log', 'calls']) {
+      assert.ok(proxy.forget(`/${use}`) > 0, `a connection for ${use} is open`);
+      await Promise.all([send(), send(), insist(() => messages.listMessages({ channelId }))]);
+    }
+    await until(() => subscriber.messages(channelId).length === sent, 'all messages on the stream');
+    assert.deepEqual(subscriber.faults, []);
+    await subscriber.disconnect();
+
+    async function send(): Promise<void> {
+      sent += 1;
+      const request = { channelId, content: `${sent}`, requestId: randomUUID() };
+      await insist(() => messages.sendMessage(request, { timeoutMs: 30_000 }));
+    }
+
+    async function insist<T>(call: () => Promise<T>): Promise<T> {
+      for (;;) {
+        try {
+          return await call();
+        } catch (error) {
+          signal.throwIfAborted();
+          unavailable(error);
+        }
+      }
+    }
+  });
+});
+
+describe('when statements run longer than PostgreSQL may take to respond', () => {
+  let app: App;
+
+  before(async () => {
+    app = await startApp({ DATABASE_RESPONSE_TIMEOUT_MS: '200', DATABASE_CONNECTIONS: '2' });
+  });
+  after(() => app.close());
+
+  it('their connections stay open', async () => {
+    const { channel } = await app.client(ChannelService, ana).createChannel({ name: 'Chờ' });
+    const channelId = channel?.id ?? 0n;
+    const messages = app.client(MessageService, ana);
+    const lists = await app.owner.begin(async (sql) => {
+      await sql`lock table messages in access exclusive mode`;
+      const calls = [0, 1].map(() => messages.listMessages({ channelId }));
+      const waits = (seconds: number) => app.owner`
+        select 1 from pg_stat_activity
+        where application_name like 'discuss/%/calls %' and wait_event_type = 'Lock'
+          and query_start < clock_timestamp() - ${seconds} * interval '1 s'
+      `;
+      await until(async () => (await waits(0.6)).length > 0, 'a statement that waits');
+      return calls;
+    });
+    await Promise.all(lists);
+  });
+});
+
 /** The error of a call that may be repeated; throws any other, which would be repeated forever. */
 function unavailable(error: unknown): ConnectError {
   const rejection = ConnectError.from(error);

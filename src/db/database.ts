@@ -69,10 +69,11 @@ export class Database {
     this.#maxDeadlineMs = config.call.maxDeadlineMs;
     const { write, event, db } = config;
     const parts = { config, log, servers: new ServerList(db.url), url: db.url };
-    const writes = openPool(parts, write.batchConnections);
-    const events = openPool(parts, event.connections);
+    const writes = openPool(parts, 'writes', write.batchConnections);
+    const events = openPool(parts, 'log', event.connections);
     const tenantStreams = openPool(
       parts,
+      'tenant streams',
       event.tenantStreamConnections,
       event.tenantStreamStatementTimeoutMs,
     );
@@ -80,13 +81,15 @@ export class Database {
     this.log = events.sql;
     this.tenantStreams = tenantStreams.sql;
     this.#pools = [writes, events, tenantStreams];
-    const connections = Array.from({ length: db.connections }, () => openPool(parts, 1));
+    const connections = Array.from({ length: db.connections }, (_, index) =>
+      openPool(parts, `calls ${index}`, 1),
+    );
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
     this.#mutex = new KeyedMutex(config.db.queueSize);
     if (db.standby !== undefined)
       this.#standby = new Standby({ config, log, metrics, url: db.standby.url, primary: this.log });
     const watched = [...this.#pools, ...connections];
-    this.#watchdog = new Watchdog(openPool(parts, 1), watched, db.responseTimeoutMs, log);
+    this.#watchdog = new Watchdog(openPool(parts, 'watchdog', 1), watched, db.responseTimeoutMs, log);
   }
 
   /**

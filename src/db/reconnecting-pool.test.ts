@@ -41,9 +41,13 @@ describe('ReconnectingPool', () => {
           backoff: () => BACKOFF_MS / 1_000,
           ...parts,
         }),
-      graceSeconds,
-      CONNECT_TIMEOUT_MS,
-      servers,
+      {
+        name: 'discuss/test',
+        max: connections,
+        graceSeconds,
+        connectTimeoutMs: CONNECT_TIMEOUT_MS,
+        servers,
+      },
     );
   }
 

@@ -1,10 +1,23 @@
-import { type ServerList, Sockets } from './sockets.ts';
+import { type ServerList, type SilentSockets, Sockets } from './sockets.ts';
 import type { Pool } from './types.ts';
 
 const CLOSE_SECONDS = 1;
 
 /** Opens a pool of the driver with these options. */
 type Open = (options: { readonly onclose: () => void; readonly socket: Sockets['open'] }) => Pool;
+
+type Options = {
+  /** The application_name of its connections, which no other pool has. */
+  readonly name: string;
+  /** Maximum number of connections. */
+  readonly max: number;
+  /** Time for queries on the other connections of a pool when one is lost. */
+  readonly graceSeconds: number;
+  /** Time after which queries fail if the server closes all connections before it responds; 0 for no limit. */
+  readonly connectTimeoutMs: number;
+  /** Used in turn instead of the host in the options of the driver. */
+  readonly servers?: ServerList;
+};
 
 /**
  * A pool of the driver that is replaced whenever one of its connections is lost. The driver does not recover from a
@@ -15,26 +28,22 @@ type Open = (options: { readonly onclose: () => void; readonly socket: Sockets['
 export class ReconnectingPool {
   /** Delegates to the current pool. */
   readonly sql: Pool;
+  readonly name: string;
+  readonly max: number;
   readonly #open: Open;
-  readonly #graceSeconds: number;
-  readonly #connectTimeoutMs: number;
-  readonly #servers: ServerList | undefined;
+  readonly #options: Options;
   #current: Pool;
   #sockets: Sockets;
   #generation = 0;
+  #isPinged = false;
   #closed = false;
 
-  /**
-   * `graceSeconds`: time for queries on the other connections of a pool when one is lost. `connectTimeoutMs`: time after
-   * which queries fail if the server closes all connections before it responds; 0 for no limit. `servers`: used in turn
-   * instead of the host in the options of the driver.
-   */
-  constructor(open: Open, graceSeconds: number, connectTimeoutMs: number, servers?: ServerList) {
+  constructor(open: Open, options: Options) {
     this.#open = open;
-    this.#graceSeconds = graceSeconds;
-    this.#connectTimeoutMs = connectTimeoutMs;
-    this.#servers = servers;
-    this.#sockets = new Sockets(connectTimeoutMs, servers);
+    this.#options = options;
+    this.name = options.name;
+    this.max = options.max;
+    this.#sockets = this.#newSockets();
     this.#current = this.#start();
     this.sql = new Proxy(this.#current, {
       apply: (_, self, parameters) => Reflect.apply(this.#current, self, parameters),
@@ -47,9 +56,22 @@ export class ReconnectingPool {
     return this.#generation;
   }
 
-  /** The returned function closes the connections on which nothing has arrived in the meantime, and counts them. */
-  markSilent(): () => number {
+  /** The connections on which nothing arrives from now on. */
+  markSilent(): SilentSockets {
     return this.#sockets.markSilent();
+  }
+
+  /**
+   * Sends an empty query, so that something arrives also on a connection that is not used; on another one each time.
+   * Nothing happens if no connection is open or the last one has no response yet.
+   */
+  ping(): void {
+    if (this.#isPinged || !this.#sockets.hasOpen) return;
+    this.#isPinged = true;
+    const settle = () => {
+      this.#isPinged = false;
+    };
+    this.sql`select`.then(settle, settle);
   }
 
   /** To be called when no query is running. */
@@ -71,9 +93,13 @@ export class ReconnectingPool {
   #replace(): void {
     const [lost, sockets] = [this.#current, this.#sockets];
     this.#generation += 1;
-    this.#sockets = new Sockets(this.#connectTimeoutMs, this.#servers);
+    this.#sockets = this.#newSockets();
     this.#current = this.#start();
-    void end(lost, sockets, this.#graceSeconds);
+    void end(lost, sockets, this.#options.graceSeconds);
+  }
+
+  #newSockets(): Sockets {
+    return new Sockets(this.#options.connectTimeoutMs, this.#options.servers);
   }
 }
 

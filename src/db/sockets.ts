@@ -20,6 +20,13 @@ const MAX_BACKOFF_MS = 500;
 // A connection that ends sooner was to a server that accepts none, such as a standby where a primary is wanted.
 const MIN_LIFETIME_MS = 1_000;
 
+/** Sockets on which nothing has arrived since a moment. */
+export type SilentSockets = {
+  count(): number;
+  /** Returns how many were closed. */
+  close(): number;
+};
+
 export type Server = { readonly host: string; readonly port: number };
 
 /**
@@ -121,14 +128,23 @@ export class Sockets {
     return lost;
   }
 
-  /** The returned function closes the connections on which nothing has arrived in the meantime, and counts them. */
-  markSilent(): () => number {
+  get hasOpen(): boolean {
+    return [...this.#open].some((socket) => !socket.destroyed);
+  }
+
+  /** The connections on which nothing arrives from now on. */
+  markSilent(): SilentSockets {
     const read = new Map([...this.#open].map((socket) => [socket, socket.bytesRead]));
-    return () => {
-      const silent = [...read].filter(([socket, bytes]) => socket.bytesRead === bytes && !socket.destroyed);
-      for (const [socket] of silent)
-        socket.destroy(Object.assign(new Error('PostgreSQL does not respond'), { code: 'ETIMEDOUT' }));
-      return silent.length;
+    const silent = () =>
+      [...read.keys()].filter((socket) => socket.bytesRead === read.get(socket) && !socket.destroyed);
+    return {
+      count: () => silent().length,
+      close: () => {
+        const error = Object.assign(new Error('PostgreSQL does not respond'), { code: 'ETIMEDOUT' });
+        const sockets = silent();
+        for (const socket of sockets) socket.destroy(error);
+        return sockets.length;
+      },
     };
   }
 

@@ -46,11 +46,13 @@ export class Standby {
 
   constructor({ config, log, metrics, url, primary }: StandbyParts) {
     const parts = { config, log, servers: new ServerList(url), url };
-    const connections = Array.from({ length: config.db.standby?.connections ?? 1 }, () => openPool(parts, 1));
+    const connections = Array.from({ length: config.db.standby?.connections ?? 1 }, (_, index) =>
+      openPool(parts, `reads ${index}`, 1),
+    );
     this.#connections = new ConnectionPool(connections, config.db.queueSize, metrics);
-    this.#positions = openPool(parts, 1);
+    this.#positions = openPool(parts, 'positions', 1);
     const watched = [...connections, this.#positions];
-    this.#watchdog = new Watchdog(openPool(parts, 1), watched, config.db.responseTimeoutMs, log);
+    this.#watchdog = new Watchdog(openPool(parts, 'watchdog', 1), watched, config.db.responseTimeoutMs, log);
     this.#primary = primary;
     this.#metrics = metrics;
     this.#log = log.child({ part: 'standby' });

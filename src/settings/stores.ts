@@ -23,7 +23,7 @@ export function storesSettings(read: Reader) {
       startupTimeoutMs: readStartupTimeout(read),
       responseTimeoutMs: read.count(
         'DATABASE_RESPONSE_TIMEOUT_MS',
-        'time for PostgreSQL to respond to an empty query, sent every 2 s; then connections on which nothing has arrived meanwhile are closed, and their calls end with UNAVAILABLE',
+        'time for PostgreSQL to respond to an empty query, sent every 2 s; then connections on which nothing has arrived meanwhile are closed, and their calls end with UNAVAILABLE. 0 never',
         5_000,
       ),
       queueSize: read.count(

@@ -26,6 +26,7 @@ export class FaultProxy {
   readonly #host: string;
   readonly #isRedis: boolean;
   readonly #sockets = new Set<Socket>();
+  readonly #clients = new Map<Socket, { readonly upstream: Socket; first: string }>();
   /** Sockets from which nothing is read until their last chunk was written. */
   readonly #waiting = new Set<Socket>();
   #mode: FaultMode = 'pass';
@@ -70,12 +71,17 @@ export class FaultProxy {
       else socket.resetAndDestroy();
   }
 
-  /** Its connections stay open and silent for good, as behind a firewall that has forgotten them. New ones follow the mode. */
-  forget(): void {
-    for (const socket of this.#sockets) {
+  /**
+   * Its connections stay open and silent for good, as behind a firewall that has forgotten them. New ones follow the mode.
+   * `text`: only those whose first chunk contains this text, such as an application_name. Returns how many.
+   */
+  forget(text = ''): number {
+    const forgotten = [...this.#clients].filter(([, { first }]) => first.includes(text));
+    for (const socket of forgotten.flatMap(([client, { upstream }]) => [client, upstream])) {
       socket.pause();
       this.#waiting.add(socket);
     }
+    return forgotten.length;
   }
 
   async close(): Promise<void> {
@@ -98,6 +104,12 @@ export class FaultProxy {
     }
     const replies = new RespSplitter();
     const upstream = connect({ port: this.#target, host: this.#host, noDelay: true });
+    const entry = { upstream, first: '' };
+    this.#clients.set(client, entry);
+    client.once('data', (chunk) => {
+      entry.first = chunk.toString('latin1');
+    });
+    client.once('close', () => this.#clients.delete(client));
     this.#carry(client, upstream, (chunk) => [chunk]);
     this.#carry(upstream, client, (chunk) => (this.#isRedis ? this.#keep(replies.split(chunk)) : [chunk]));
   }
