@@ -10,8 +10,19 @@ export function destroyAfter(socket: Socket, ms: number): void {
  * private field, so that the socket's own methods have no effect. Without the field, the socket is read all the time.
  */
 export function setReading(socket: Socket, isRead: boolean): void {
+  callHandle(socket, isRead ? 'readStart' : 'readStop');
+}
+
+/** Whether the client has not reset the connection: a socket keeps the address that it had before. */
+export function hasPeer(socket: Socket): boolean {
+  const error = callHandle(socket, 'getpeername', {});
+  return error === undefined ? socket.remoteAddress !== undefined : error === 0;
+}
+
+/** Undefined without the private field or its method. */
+function callHandle(socket: Socket, name: string, ...parameters: readonly unknown[]): unknown {
   const handle: unknown = Reflect.get(socket, '_handle');
-  if (typeof handle !== 'object' || handle === null) return;
-  const method: unknown = Reflect.get(handle, isRead ? 'readStart' : 'readStop');
-  if (typeof method === 'function') Reflect.apply(method, handle, []);
+  if (typeof handle !== 'object' || handle === null) return undefined;
+  const method: unknown = Reflect.get(handle, name);
+  return typeof method === 'function' ? Reflect.apply(method, handle, parameters) : undefined;
 }

@@ -60,11 +60,6 @@ test('calls of others are served between the reads of a connection that opens an
   await using server = await openServer();
   const other = await openTrusted(server);
   const socket = await openSocket(server.address);
-  const reset = (index: number) => {
-    const frame = Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
-    frame.writeUInt32BE(1 + 2 * index, 5);
-    return frame;
-  };
   const frames = Array.from({ length: FLOOD }, (_, index) => [headers(index), reset(index)]).flat();
   socket.write(Buffer.concat([PREFACE, ...frames]));
   await until(() => server.arrivals.many > 0);
@@ -111,6 +106,8 @@ test('a connection that its client has reset while it waits is not opened', asyn
   // More than is read before the connection is opened; a read would notice the end.
   client.write(Buffer.alloc(1_000_000));
   await until(() => socket.readableLength >= socket.readableHighWaterMark, 'a full buffer');
+  // The socket returns this address also after the reset.
+  assert.equal(socket.remoteAddress, '127.0.0.1');
   client.resetAndDestroy();
   await once(client, 'close');
   const queue = new StreamQueue();
@@ -119,6 +116,22 @@ test('a connection that its client has reset while it waits is not opened', asyn
   queue.open(socket, () => opened.push('reset'));
   await until(() => socket.destroyed || opened.length > 1, 'the second connection');
   assert.deepEqual(opened, ['first']);
+});
+
+test('the event loop has pauses while connections wait to open because too many streams wait', async ({
+  mock,
+}) => {
+  await using server = await openServer();
+  const sockets = await Promise.all(Array.from({ length: CONNECTIONS }, () => openSocket(server.address)));
+  const streams = Array.from({ length: STREAMS }, (_, index) => headers(index));
+  for (const socket of sockets) socket.write(Buffer.concat([PREFACE, ...streams]));
+  await until(() => server.arrivals.many > 512, 'more streams than may wait');
+  const turns = mock.method(globalThis, 'setImmediate');
+  const started = server.started.length;
+  await until(() => server.started.length > started + 3, 'more calls');
+  assert.ok(server.sessions.size < CONNECTIONS, 'connections wait to open');
+  assert.ok(turns.mock.callCount() < 1_000, `${turns.mock.callCount()} turns`);
+  for (const socket of sockets) socket.destroy();
 });
 
 test('the end of a request without a body is observed, also when it arrives before the stream starts', async () => {
@@ -138,6 +151,18 @@ test('streams that are reset while they wait are not started', async () => {
   await once(await request(client, '/last'), 'response');
   assert.ok(server.started.length < STREAMS, `${server.started.length}`);
   client.destroy();
+});
+
+test('streams that are reset in the same packet are counted against their connection', async () => {
+  await using server = await openServer();
+  const socket = await openSocket(server.address);
+  const frames = Array.from({ length: STREAMS }, (_, index) => [headers(index), reset(index)]).flat();
+  socket.write(Buffer.concat([PREFACE, ...frames]));
+  await until(() => server.closed.length + server.started.length === STREAMS, 'all streams');
+  const [session] = server.sessions;
+  assert.ok(server.closed.length > STREAMS / 2, `${server.closed.length}`);
+  for (const closed of server.closed) assert.equal(closed, session);
+  socket.destroy();
 });
 
 test('waiting streams of a rejected connection are refused, so that clients can repeat them', async () => {
@@ -164,6 +189,7 @@ async function openTrusted(server: Awaited<ReturnType<typeof openServer>>): Prom
 /** A server whose calls each use the CPU for a while. */
 async function openServer() {
   const started: string[] = [];
+  const closed: (http2.Http2Session | undefined)[] = [];
   // Numbers of streams that had started when the last one of another path arrived, and when it started.
   const last = { arrived: 0, started: 0 };
   const arrivals = { many: 0 };
@@ -181,7 +207,7 @@ async function openServer() {
     if (path === '/until-end') stream.on('end', respond).resume();
     else respond();
   });
-  queue.attach(server);
+  queue.attach(server, (_headers, session) => closed.push(session));
   const sessions = new Set<http2.ServerHttp2Session>();
   const open = (socket: Socket) =>
     queue.open(socket, () => {
@@ -203,6 +229,8 @@ async function openServer() {
   return {
     address: `127.0.0.1:${port}`,
     started,
+    /** Sessions of the streams that were closed before they started. */
+    closed,
     last,
     arrivals,
     sessions,
@@ -231,6 +259,12 @@ async function request(client: http2.ClientHttp2Session, path: string): Promise<
   stream.on('error', () => {});
   stream.resume();
   return stream;
+}
+
+function reset(index: number): Buffer {
+  const frame = Buffer.from([0, 0, 4, 3, 0, 0, 0, 0, 0, 0, 0, 0, http2.constants.NGHTTP2_CANCEL]);
+  frame.writeUInt32BE(1 + 2 * index, 5);
+  return frame;
 }
 
 function headers(index: number): Buffer {

@@ -6,34 +6,42 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { setReading } from './sockets.ts';
+import { hasPeer, setReading } from './sockets.ts';
 
 // Times for starting calls in a turn of the event loop: at least `minMs`, and a part of a turn that takes longer for other
 // reasons, so that waiting calls start on a busy machine, too. A call takes 0.1 to 0.3 ms before it waits for something, and
 // as long again later in the turn.
 const TRUSTED = { minMs: 2, part: 1 / 4 };
 const OTHERS = { minMs: 0.5, part: 1 / 8 };
-// Waiting streams of a connection above which it is not read, and below which it is read again.
+// Waiting streams of a connection above which it is not read, and below which it is read again. Above as many in one turn, it
+// is not read either: those that are reset at once do not wait any more.
 const MAX_WAITING = 32;
 const MIN_WAITING = 8;
 // Waiting streams above which no connection opens.
 const MAX_WAITING_TO_OPEN = 512;
 // After a turn in which a connection that is not trusted sent more than MAX_WAITING streams: the time until the next one is
 // opened or read again, in turns. A read of 64 KB of streams that are reset at once takes 60 ms.
-const READ_PAUSE = 3;
+const READ_PAUSE = 16;
+// The same after a connection whose opening takes longer than this, with what it has already sent: 0.1 ms for one call, 1.4 ms
+// for 64 KB of tiny headers.
+const MAX_OPEN_MS = 1;
 // For this time after such a turn, calls of these connections start only after a pause of so many times what the last ones took,
 // so that the CPU is left to calls that are being served, to PostgreSQL, and to the garbage collector.
 const FLOOD_MS = 1_000;
-const FLOOD_PAUSE = 8;
+const FLOOD_PAUSE = 32;
 // Connections that wait to open, then and otherwise. Each keeps up to 64 KB of what its client has sent.
-const MAX_OPENING_IN_FLOOD = 256;
+const MAX_OPENING_IN_FLOOD = 64;
 const MAX_OPENING = 1_024;
 
 type Closed = (headers: IncomingHttpHeaders, session: Http2Session | undefined) => void;
 type Start = (isRejected: boolean) => void;
 type Connection = {
+  readonly session: Http2Session;
   readonly socket: Socket;
-  readonly waiting: Start[];
+  readonly waiting: Set<Start>;
+  /** Streams of the turn that had to wait, or were reset at once. */
+  arrived: number;
+  turn: number;
   isRead: boolean;
   isRejected: boolean;
   isTrusted: boolean;
@@ -51,9 +59,12 @@ export class StreamQueue {
   readonly #others = new Lane(OTHERS);
   /** Connections that wait to open. */
   readonly #opening: { readonly socket: Socket; readonly open: () => void }[] = [];
+  /** The one on which the last stream was opened. */
+  #connection: Connection | undefined;
   /** Waiting streams of all connections. */
   #waiting = 0;
-  /** When the turn began. */
+  /** Number of the turn, and when it began. */
+  #turn = 0;
   #turnTime = 0;
   /** Whether a connection that is not trusted has sent more than MAX_WAITING streams in this turn. */
   #isFlooded = false;
@@ -66,22 +77,34 @@ export class StreamQueue {
 
   /**
    * Puts the queue before all listeners that a server has for its streams. Streams that close while they wait are not
-   * started, but passed to `closed`.
+   * started, but passed to `closed`, and nothing refers to them any more: garbage of streams that are reset at once is
+   * collected when it is young, which takes a tenth of the time.
    */
   attach(server: Http2Server, closed: Closed = () => {}): void {
     const listeners = server.listeners('stream');
     server.removeAllListeners('stream');
     server.on('stream', (stream: ServerHttp2Stream, headers: IncomingHttpHeaders, ...rest: unknown[]) => {
-      const { session } = stream;
+      // Its own session is unknown if it was reset at once.
+      const connection = this.#connection;
+      const isClosed = () => stream.closed || stream.destroyed;
       stream.on('error', ignore);
-      this.#add(session, (isRejected) => {
-        if (stream.closed || stream.destroyed) closed(headers, session);
+      const start = (isRejected: boolean) => {
+        if (isClosed()) closed(headers, connection?.session);
         else if (isRejected) stream.close(constants.NGHTTP2_REFUSED_STREAM);
         else {
           for (const listener of listeners) Reflect.apply(listener, server, [stream, headers, ...rest]);
           // An empty body may have ended while the stream waited, before these had listeners.
           if (stream.readableEnded) process.nextTick(() => stream.emit('end'));
         }
+      };
+      this.#schedule();
+      if (connection === undefined) return start(false);
+      const waits = !this.#hasTime(connection);
+      if (waits || isClosed()) this.#countArrival(connection);
+      if (!waits || isClosed()) return start(connection.isRejected);
+      this.#add(connection, start);
+      stream.once('close', () => {
+        if (this.#delete(connection, start)) closed(headers, connection.session);
       });
     });
   }
@@ -93,8 +116,12 @@ export class StreamQueue {
   open(socket: Socket, open: () => void): void {
     socket.on('error', ignore);
     const now = performance.now();
-    const isFree = !this.#isScheduled && !this.#hasUnread && now >= this.#readTime;
-    if (isFree) open();
+    const isFree =
+      !this.#isScheduled &&
+      this.#opening.length === 0 &&
+      this.#others.unread.size === 0 &&
+      now >= this.#readTime;
+    if (isFree) this.#open(open);
     else this.#opening.push({ socket, open });
     const limit = now < this.#floodEnd ? MAX_OPENING_IN_FLOOD : MAX_OPENING;
     while (this.#opening.length > limit) this.#opening.shift()?.socket.destroy();
@@ -102,12 +129,20 @@ export class StreamQueue {
   }
 
   watch(session: Http2Session, socket: Socket): void {
-    this.#connections.set(session, {
+    const connection: Connection = {
+      session,
       socket,
-      waiting: [],
+      waiting: new Set(),
+      arrived: 0,
+      turn: 0,
       isRead: true,
       isRejected: false,
       isTrusted: false,
+    };
+    this.#connections.set(session, connection);
+    // Before the listener that emits the event of the server.
+    session.prependListener('stream', () => {
+      this.#connection = connection;
     });
   }
 
@@ -123,20 +158,40 @@ export class StreamQueue {
     if (connection !== undefined) connection.isRejected = true;
   }
 
-  #add(session: Http2Session | undefined, start: Start): void {
-    const connection = session && this.#connections.get(session);
-    this.#schedule();
+  #hasTime(connection: Connection): boolean {
     const lane = this.#laneOf(connection);
-    if (connection === undefined || (lane.connections.size === 0 && lane.hasTime())) {
-      start(connection?.isRejected === true);
-      return;
-    }
-    connection.waiting.push(start);
-    this.#waiting += 1;
-    if (connection.waiting.length === 1) lane.connections.add(connection);
-    if (connection.waiting.length <= MAX_WAITING) return;
+    return lane.connections.size === 0 && lane.hasTime();
+  }
+
+  #countArrival(connection: Connection): void {
+    connection.arrived = connection.turn === this.#turn ? connection.arrived + 1 : 1;
+    connection.turn = this.#turn;
+    if (connection.waiting.size < MAX_WAITING && connection.arrived <= MAX_WAITING) return;
     read(connection, false);
+    this.#readAgain(connection);
     if (!connection.isTrusted) this.#isFlooded = true;
+  }
+
+  #add(connection: Connection, start: Start): void {
+    connection.waiting.add(start);
+    this.#waiting += 1;
+    this.#laneOf(connection).connections.add(connection);
+  }
+
+  /** Returns whether the stream was waiting. */
+  #delete(connection: Connection, start: Start): boolean {
+    if (!connection.waiting.delete(start)) return false;
+    this.#waiting -= 1;
+    if (connection.waiting.size === 0)
+      for (const lane of [this.#trusted, this.#others]) lane.connections.delete(connection);
+    this.#readAgain(connection);
+    return true;
+  }
+
+  /** When it is the turn of the connection, unless too many of its streams wait. */
+  #readAgain(connection: Connection): void {
+    if (connection.waiting.size < MIN_WAITING && !connection.isRead)
+      this.#laneOf(connection).unread.add(connection);
   }
 
   #schedule(): void {
@@ -144,7 +199,7 @@ export class StreamQueue {
     this.#isScheduled = true;
     this.#turnTime = performance.now();
     this.#trusted.begin(this.#turnTime, 0);
-    if (this.#turnTime >= this.#startTime) this.#others.begin(this.#turnTime, 0);
+    if (this.#turnTime >= this.#floodEnd) this.#others.begin(this.#turnTime, 0);
     setImmediate(() => void this.#nextTurn());
   }
 
@@ -152,6 +207,7 @@ export class StreamQueue {
     const now = performance.now();
     const turnMs = now - this.#turnTime;
     this.#turnTime = now;
+    this.#turn += 1;
     this.#trusted.begin(now, turnMs);
     await this.#startSome(this.#trusted);
     if (now >= this.#startTime) await this.#startOthers(turnMs);
@@ -161,10 +217,9 @@ export class StreamQueue {
       this.#floodEnd = now + FLOOD_MS;
     }
     this.#isFlooded = false;
-    const isPaused = now < this.#readTime;
-    if (!isPaused) {
+    if (now >= this.#readTime) {
       readNext(this.#others.unread);
-      if (this.#waiting < MAX_WAITING_TO_OPEN) this.#openNext();
+      if (this.#opens) this.#openNext();
     }
     this.#scheduleNext(now);
   }
@@ -183,7 +238,7 @@ export class StreamQueue {
     const isTrustedDue = this.#trusted.connections.size > 0 || this.#trusted.unread.size > 0;
     const waitMs = Math.min(
       this.#others.connections.size > 0 ? this.#startTime - now : Number.POSITIVE_INFINITY,
-      this.#hasUnread ? this.#readTime - now : Number.POSITIVE_INFINITY,
+      this.#others.unread.size > 0 || this.#opens ? this.#readTime - now : Number.POSITIVE_INFINITY,
     );
     this.#isScheduled = isTrustedDue || waitMs <= 0;
     clearTimeout(this.#timer);
@@ -191,8 +246,9 @@ export class StreamQueue {
     else if (Number.isFinite(waitMs)) this.#timer = setTimeout(() => this.#schedule(), waitMs).unref();
   }
 
-  get #hasUnread(): boolean {
-    return this.#opening.length > 0 || this.#others.unread.size > 0;
+  /** Whether a connection is to be opened next. */
+  get #opens(): boolean {
+    return this.#opening.length > 0 && this.#waiting < MAX_WAITING_TO_OPEN;
   }
 
   /** At least one, so that none waits for ever. */
@@ -207,26 +263,38 @@ export class StreamQueue {
   }
 
   #startNext(connection: Connection): void {
-    const { waiting } = connection;
-    this.#waiting -= 1;
-    waiting.shift()?.(connection.isRejected);
-    if (waiting.length > 0) this.#laneOf(connection).connections.add(connection);
-    if (waiting.length < MIN_WAITING && !connection.isRead) this.#laneOf(connection).unread.add(connection);
+    const [start] = connection.waiting;
+    if (start === undefined) return;
+    this.#delete(connection, start);
+    start(connection.isRejected);
+    if (connection.waiting.size > 0) this.#laneOf(connection).connections.add(connection);
   }
 
   #openNext(): void {
     for (let next = this.#opening.pop(); next !== undefined; next = this.#opening.pop()) {
-      if (isReset(next.socket)) {
+      // Nothing else reports that the client of a connection whose buffer is full has gone.
+      if (next.socket.destroyed || !hasPeer(next.socket)) {
         next.socket.destroy();
         continue;
       }
-      next.open();
+      this.#open(next.open);
       return;
     }
   }
 
-  #laneOf(connection: Connection | undefined): Lane {
-    return connection?.isTrusted === true ? this.#trusted : this.#others;
+  #open(open: () => void): void {
+    const began = performance.now();
+    open();
+    // Queued behind the one of Node that reads what has already arrived.
+    process.nextTick(() => {
+      const ended = performance.now();
+      if (ended - began > MAX_OPEN_MS)
+        this.#readTime = Math.max(this.#readTime, ended + (ended - began) * READ_PAUSE);
+    });
+  }
+
+  #laneOf({ isTrusted }: Connection): Lane {
+    return isTrusted ? this.#trusted : this.#others;
   }
 }
 
@@ -270,11 +338,6 @@ function read(connection: Connection, isRead: boolean): void {
   if (connection.isRead === isRead) return;
   connection.isRead = isRead;
   setReading(connection.socket, isRead);
-}
-
-/** Whether the client has gone, which nothing else reports of a connection whose buffer is full and is not read. */
-function isReset(socket: Socket): boolean {
-  return socket.destroyed || socket.remoteAddress === undefined;
 }
 
 function ignore(): void {}

@@ -92,8 +92,11 @@ export class ResetStreams {
     session.on('stream', (stream, headers) => {
       this.#streams.set(stream, { headers });
       stream.once('close', async () => {
+        const state = this.#streams.get(stream);
+        // A scavenge takes the values of a WeakMap for strong references.
+        this.#streams.delete(stream);
         const isReset = stream.aborted || stream.rstCode !== constants.NGHTTP2_NO_ERROR;
-        if (isReset && limit.counts.exceeds(await this.#count(stream, judged))) close();
+        if (isReset && limit.counts.exceeds(await this.#count(state, judged))) close();
       });
     });
   }
@@ -102,8 +105,7 @@ export class ResetStreams {
    * Counts against the user, unless the call is observed elsewhere, or was rejected before: many clients reset a request
    * whose status arrives before they have ended it. Returns whether the caller is known.
    */
-  async #count(stream: ServerHttp2Stream, judged: Listeners['judged']): Promise<boolean> {
-    const state = this.#streams.get(stream);
+  async #count(state: State | undefined, judged: Listeners['judged']): Promise<boolean> {
     if (state === undefined || state === 'served') return true;
     judged(false);
     const caller =
