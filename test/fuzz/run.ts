@@ -26,7 +26,7 @@ const RECOVERED = 3;
 const WAITING = 'discuss_database_waiting';
 const CPU_SECONDS = 'process_cpu_seconds_total';
 // Of the p99 before an attack, above which the comparison is repeated, and how often.
-const SLOW_COMPARISON = 1.5;
+const SLOW_COMPARISON = 3;
 const MAX_COMPARISONS = 3;
 // The caller alone uses less.
 const IDLE_CORES = 0.3;
