@@ -157,11 +157,7 @@ describe('when connections to PostgreSQL are reset', () => {
   let proxy: FaultProxy;
 
   before(async () => {
-    app = await startApp();
-    const url = new URL(app.database.serviceUrl);
-    proxy = await FaultProxy.open(Number(url.port), false);
-    url.port = `${proxy.port}`;
-    await app.start({ DATABASE_URL: url.href, DATABASE_CONNECTIONS: '3', EVENT_CONNECTIONS: '1' });
+    ({ app, proxy } = await startBehindProxy({ DATABASE_CONNECTIONS: '3', EVENT_CONNECTIONS: '1' }));
   });
   after(async () => {
     await app.close();
@@ -200,16 +196,11 @@ describe('when the network to PostgreSQL becomes silent', () => {
   let proxy: FaultProxy;
 
   before(async () => {
-    app = await startApp();
-    const url = new URL(app.database.serviceUrl);
-    proxy = await FaultProxy.open(Number(url.port), false);
-    url.port = `${proxy.port}`;
-    await app.start({
-      DATABASE_URL: url.href,
+    ({ app, proxy } = await startBehindProxy({
       DATABASE_RESPONSE_TIMEOUT_MS: '500',
       DATABASE_CONNECT_TIMEOUT_MS: '1000',
       DATABASE_CONNECTIONS: '3',
-    });
+    }));
   });
   after(async () => {
     await app.close();
@@ -246,7 +237,11 @@ describe('when the network to PostgreSQL becomes silent', () => {
     }
     proxy.mode = 'pass';
     proxy.forget();
-    const repeated = await Promise.all([...requests, ...unknown].map(insist));
+    const repeated = await Promise.all(
+      [...requests, ...unknown].map((request) =>
+        insist(signal, async () => (await client.sendMessage(request)).message?.id),
+      ),
+    );
     assert.deepEqual(
       repeated.slice(0, first.length),
       first.map(({ message }) => message?.id),
@@ -265,17 +260,6 @@ describe('when the network to PostgreSQL becomes silent', () => {
     assert.deepEqual(subscriber.faults, []);
     assert.equal(subscriber.error, undefined);
     await subscriber.disconnect();
-
-    async function insist(request: (typeof requests)[number]): Promise<bigint | undefined> {
-      for (;;) {
-        try {
-          return (await client.sendMessage(request)).message?.id;
-        } catch (error) {
-          signal.throwIfAborted();
-          unavailable(error);
-        }
-      }
-    }
   });
 });
 
@@ -284,17 +268,12 @@ describe('when single connections to PostgreSQL become silent', () => {
   let proxy: FaultProxy;
 
   before(async () => {
-    app = await startApp();
-    const url = new URL(app.database.serviceUrl);
-    proxy = await FaultProxy.open(Number(url.port), false);
-    url.port = `${proxy.port}`;
-    await app.start({
-      DATABASE_URL: url.href,
+    ({ app, proxy } = await startBehindProxy({
       DATABASE_RESPONSE_TIMEOUT_MS: '500',
       DATABASE_CONNECTIONS: '2',
       WRITE_BATCH_CONNECTIONS: '2',
       EVENT_CONNECTIONS: '2',
-    });
+    }));
   });
   after(async () => {
     await app.close();
@@ -312,7 +291,7 @@ describe('when single connections to PostgreSQL become silent', () => {
     await send();
     for (const use of ['writes', 'log', 'calls']) {
       assert.ok(proxy.forget(`/${use}`) > 0, `a connection for ${use} is open`);
-      await Promise.all([send(), send(), insist(() => messages.listMessages({ channelId }))]);
+      await Promise.all([send(), send(), insist(signal, () => messages.listMessages({ channelId }))]);
     }
     await until(() => subscriber.messages(channelId).length === sent, 'all messages on the stream');
     assert.deepEqual(subscriber.faults, []);
@@ -321,18 +300,7 @@ describe('when single connections to PostgreSQL become silent', () => {
     async function send(): Promise<void> {
       sent += 1;
       const request = { channelId, content: `${sent}`, requestId: randomUUID() };
-      await insist(() => messages.sendMessage(request, { timeoutMs: 30_000 }));
-    }
-
-    async function insist<T>(call: () => Promise<T>): Promise<T> {
-      for (;;) {
-        try {
-          return await call();
-        } catch (error) {
-          signal.throwIfAborted();
-          unavailable(error);
-        }
-      }
+      await insist(signal, () => messages.sendMessage(request, { timeoutMs: 30_000 }));
     }
   });
 });
@@ -363,6 +331,27 @@ describe('when statements run longer than PostgreSQL may take to respond', () =>
     await Promise.all(lists);
   });
 });
+
+/** An app whose second instance reaches PostgreSQL through a proxy. */
+async function startBehindProxy(settings: Readonly<Record<string, string>>) {
+  const app = await startApp();
+  const url = new URL(app.database.serviceUrl);
+  const proxy = await FaultProxy.open(Number(url.port), false);
+  url.port = `${proxy.port}`;
+  await app.start({ DATABASE_URL: url.href, ...settings });
+  return { app, proxy };
+}
+
+async function insist<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
+  for (;;) {
+    try {
+      return await call();
+    } catch (error) {
+      signal.throwIfAborted();
+      unavailable(error);
+    }
+  }
+}
 
 /** The error of a call that may be repeated; throws any other, which would be repeated forever. */
 function unavailable(error: unknown): ConnectError {
