@@ -153,11 +153,16 @@ test('streams that are reset while they wait are not started', async () => {
   client.destroy();
 });
 
-test('streams that are reset in the same packet are counted against their connection', async () => {
+test('streams that are reset before their connection is opened are counted against it', async () => {
   await using server = await openServer();
+  const [wait, open] = server.deferOpening();
   const socket = await openSocket(server.address);
   const frames = Array.from({ length: STREAMS }, (_, index) => [headers(index), reset(index)]).flat();
-  socket.write(Buffer.concat([PREFACE, ...frames]));
+  const bytes = Buffer.concat([PREFACE, ...frames]);
+  socket.write(bytes);
+  const waiting = await wait;
+  await until(() => waiting.readableLength === bytes.length, 'all frames');
+  open();
   await until(() => server.closed.length + server.started.length === STREAMS, 'all streams');
   const [session] = server.sessions;
   assert.ok(server.closed.length > STREAMS / 2, `${server.closed.length}`);
