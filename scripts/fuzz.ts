@@ -10,7 +10,7 @@ import {
   QuietCaller,
   startAttacker,
 } from '../test/fuzz/run.ts';
-import { RANDOM_CALLS, Target } from '../test/fuzz/target.ts';
+import { FUZZ_SETTINGS, Target } from '../test/fuzz/target.ts';
 import { createRandom } from '../test/kit/random.ts';
 import { openTestServices } from '../test/kit/services.ts';
 
@@ -58,7 +58,7 @@ function report(violations: readonly string[]): number {
 async function fuzz(seconds: number): Promise<string[]> {
   const random = createRandom(Date.now() % 1_000_000);
   console.error(`seed ${random.seed} (set TEST_SEED to it to repeat the random choices)`);
-  await using target = await Target.open(RANDOM_CALLS);
+  await using target = await Target.open(FUZZ_SETTINGS);
   const calls = new CallReport();
   const problems: string[] = [];
   const { live } = await target.instance.memory();

@@ -67,7 +67,11 @@ process.exitCode = await main(process.argv.slice(2));
 
 function isWanted(file: string, wanted: readonly string[]): boolean {
   if (wanted.length === 0) return !file.startsWith(IN_BROWSER);
-  return wanted.some((part) => file.includes(part));
+  return hasPart(file, wanted);
+}
+
+function hasPart(file: string, parts: readonly string[]): boolean {
+  return parts.some((part) => file.includes(part));
 }
 
 async function main(wanted: readonly string[]): Promise<number> {
@@ -89,16 +93,9 @@ async function main(wanted: readonly string[]): Promise<number> {
   try {
     const concurrency = services.isolated ? Math.ceil(availableParallelism() * FILES_PER_CORE) : 1;
     const isWhole = wanted.length === 0 && services.isolated;
-    const isIn = (parts: readonly string[]) => (file: string) => parts.some((part) => file.includes(part));
-    const onBoth = files.filter(isIn(ON_BOTH));
-    const onCluster = files.filter(isIn(ON_CLUSTER)).filter((file) => !onBoth.includes(file));
-    const groups = isWhole
-      ? [
-          ...groupsOf(files.filter((file) => !onCluster.includes(file))),
-          ...groupsOf([...onCluster, ...onBoth], 'cluster:'),
-        ]
-      : groupsOf(files);
-    groups.sort(byLength);
+    const onCluster = isWhole ? files.filter((file) => hasPart(file, [...ON_CLUSTER, ...ON_BOTH])) : [];
+    const onNode = files.filter((file) => !onCluster.includes(file) || hasPart(file, ON_BOTH));
+    const groups = [...groupsOf(onNode), ...groupsOf(onCluster, 'cluster:')].sort(byLength);
     return await runGroups(groups, services.env, concurrency, interrupted.promise);
   } finally {
     await services.close();
@@ -142,8 +139,7 @@ function groupsOf(files: readonly string[], prefix = ''): string[] {
 }
 
 function needsOwnProcess(file: string): boolean {
-  const isAlone = [...LONGEST, ...ALONE].some((part) => file.includes(part));
-  return isAlone || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
+  return hasPart(file, [...LONGEST, ...ALONE]) || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
 }
 
 /** The longest files first, then the largest groups. */

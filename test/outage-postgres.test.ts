@@ -7,7 +7,9 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { type App, type As, app as startApp } from './kit/app.ts';
-import { FaultProxy } from './kit/fault-proxy.ts';
+import { startBehindProxy } from './kit/behind-proxy.ts';
+import type { FaultProxy } from './kit/fault-proxy.ts';
+import { insist, unavailable } from './kit/outage.ts';
 import { Subscriber } from './kit/stream.ts';
 import { until } from './kit/until.ts';
 
@@ -129,24 +131,12 @@ describe('when PostgreSQL drops connections in the middle of transactions', () =
     async function edit(_: unknown, editor: number): Promise<void> {
       for (let index = 0; editing && !signal.aborted; index += 1) {
         const request = { channelId, content: `${editor}:${index}`, requestId: randomUUID() };
-        const { message } = await insist(() => messages.sendMessage(request));
+        const { message } = await insist(signal, () => messages.sendMessage(request), rejections);
         const messageId = message?.id ?? 0n;
         const content = `sửa ${editor}:${index}`;
-        await insist(() =>
-          messages.editMessage({ channelId, messageId, content, updateMask: { paths: ['content'] } }),
-        );
+        const edit = { channelId, messageId, content, updateMask: { paths: ['content'] } };
+        await insist(signal, () => messages.editMessage(edit), rejections);
         edited.set(messageId, content);
-      }
-    }
-
-    async function insist<T>(call: () => Promise<T>): Promise<T> {
-      for (;;) {
-        try {
-          return await call();
-        } catch (error) {
-          signal.throwIfAborted();
-          rejections.push(unavailable(error));
-        }
       }
     }
   });
@@ -190,172 +180,3 @@ describe('when connections to PostgreSQL are reset', () => {
     }
   });
 });
-
-describe('when the network to PostgreSQL becomes silent', () => {
-  let app: App;
-  let proxy: FaultProxy;
-
-  before(async () => {
-    ({ app, proxy } = await startBehindProxy({
-      DATABASE_RESPONSE_TIMEOUT_MS: '500',
-      DATABASE_CONNECT_TIMEOUT_MS: '1000',
-      DATABASE_CONNECTIONS: '3',
-    }));
-  });
-  after(async () => {
-    await app.close();
-    await proxy.close();
-  });
-
-  it('calls end with UNAVAILABLE, repeated ones return the same message, and nothing is restarted', async ({
-    signal,
-  }) => {
-    const { channel } = await app
-      .client(ChannelService, ana)
-      .createChannel({ name: 'Lặng', memberUserIds: [2n] });
-    const channelId = channel?.id ?? 0n;
-    const client = app.client(MessageService, ana, 'grpc', 1);
-    const channels = app.client(ChannelService, ana, 'grpc', 1);
-    const subscriber = await new Subscriber(app.client(EventService, binh, 'grpc', 1), [channelId]).connect();
-    const requests = Array.from({ length: 4 }, (_, index) => ({
-      channelId,
-      content: `${index}`,
-      requestId: randomUUID(),
-    }));
-    const first = await Promise.all(requests.map((request) => client.sendMessage(request)));
-    // Two more, whose outcome is unknown, and reads on all connections.
-    const unknown = ['a', 'b'].map((content) => ({ channelId, content, requestId: randomUUID() }));
-    proxy.mode = 'stall';
-    proxy.forget();
-    const calls = [
-      ...unknown.map((request) => client.sendMessage(request, { timeoutMs: 60_000 })),
-      ...[0, 1, 2].map(() => channels.listChannels({}, { timeoutMs: 60_000 })),
-    ];
-    for (const call of await Promise.allSettled(calls)) {
-      assert.equal(call.status, 'rejected');
-      unavailable(call.reason);
-    }
-    proxy.mode = 'pass';
-    proxy.forget();
-    const repeated = await Promise.all(
-      [...requests, ...unknown].map((request) =>
-        insist(signal, async () => (await client.sendMessage(request)).message?.id),
-      ),
-    );
-    assert.deepEqual(
-      repeated.slice(0, first.length),
-      first.map(({ message }) => message?.id),
-    );
-    const rows = await app.owner<
-      { id: bigint }[]
-    >`select id from messages where message_type = 'TEXT' order by id`;
-    assert.deepEqual(
-      rows.map(({ id }) => id),
-      repeated.toSorted((a, b) => Number((a ?? 0n) - (b ?? 0n))),
-    );
-    await until(
-      () => subscriber.messages(channelId).length === repeated.length,
-      'all messages on the stream',
-    );
-    assert.deepEqual(subscriber.faults, []);
-    assert.equal(subscriber.error, undefined);
-    await subscriber.disconnect();
-  });
-});
-
-describe('when single connections to PostgreSQL become silent', () => {
-  let app: App;
-  let proxy: FaultProxy;
-
-  before(async () => {
-    ({ app, proxy } = await startBehindProxy({
-      DATABASE_RESPONSE_TIMEOUT_MS: '500',
-      DATABASE_CONNECTIONS: '2',
-      WRITE_BATCH_CONNECTIONS: '2',
-      EVENT_CONNECTIONS: '2',
-    }));
-  });
-  after(async () => {
-    await app.close();
-    await proxy.close();
-  });
-
-  it('they are replaced, while that of the watchdog still responds', async ({ signal }) => {
-    const { channel } = await app
-      .client(ChannelService, ana)
-      .createChannel({ name: 'Vắng', memberUserIds: [2n] });
-    const channelId = channel?.id ?? 0n;
-    const messages = app.client(MessageService, ana, 'grpc', 1);
-    const subscriber = await new Subscriber(app.client(EventService, binh, 'grpc', 1), [channelId]).connect();
-    let sent = 0;
-    await send();
-    for (const use of ['writes', 'log', 'calls']) {
-      assert.ok(proxy.forget(`/${use}`) > 0, `a connection for ${use} is open`);
-      await Promise.all([send(), send(), insist(signal, () => messages.listMessages({ channelId }))]);
-    }
-    await until(() => subscriber.messages(channelId).length === sent, 'all messages on the stream');
-    assert.deepEqual(subscriber.faults, []);
-    await subscriber.disconnect();
-
-    async function send(): Promise<void> {
-      sent += 1;
-      const request = { channelId, content: `${sent}`, requestId: randomUUID() };
-      await insist(signal, () => messages.sendMessage(request, { timeoutMs: 30_000 }));
-    }
-  });
-});
-
-describe('when statements run longer than PostgreSQL may take to respond', () => {
-  let app: App;
-
-  before(async () => {
-    app = await startApp({ DATABASE_RESPONSE_TIMEOUT_MS: '200', DATABASE_CONNECTIONS: '2' });
-  });
-  after(() => app.close());
-
-  it('their connections stay open', async () => {
-    const { channel } = await app.client(ChannelService, ana).createChannel({ name: 'Chờ' });
-    const channelId = channel?.id ?? 0n;
-    const messages = app.client(MessageService, ana);
-    const lists = await app.owner.begin(async (sql) => {
-      await sql`lock table messages in access exclusive mode`;
-      const calls = [0, 1].map(() => messages.listMessages({ channelId }));
-      const waits = (seconds: number) => app.owner`
-        select 1 from pg_stat_activity
-        where application_name like 'discuss/%/calls %' and wait_event_type = 'Lock'
-          and query_start < clock_timestamp() - ${seconds} * interval '1 s'
-      `;
-      await until(async () => (await waits(0.6)).length > 0, 'a statement that waits');
-      return calls;
-    });
-    await Promise.all(lists);
-  });
-});
-
-/** An app whose second instance reaches PostgreSQL through a proxy. */
-async function startBehindProxy(settings: Readonly<Record<string, string>>) {
-  const app = await startApp();
-  const url = new URL(app.database.serviceUrl);
-  const proxy = await FaultProxy.open(Number(url.port), false);
-  url.port = `${proxy.port}`;
-  await app.start({ DATABASE_URL: url.href, ...settings });
-  return { app, proxy };
-}
-
-async function insist<T>(signal: AbortSignal, call: () => Promise<T>): Promise<T> {
-  for (;;) {
-    try {
-      return await call();
-    } catch (error) {
-      signal.throwIfAborted();
-      unavailable(error);
-    }
-  }
-}
-
-/** The error of a call that may be repeated; throws any other, which would be repeated forever. */
-function unavailable(error: unknown): ConnectError {
-  const rejection = ConnectError.from(error);
-  assert.equal(Code[rejection.code], 'Unavailable', rejection.message);
-  return rejection;
-}

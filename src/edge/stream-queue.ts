@@ -6,13 +6,9 @@ import {
   type ServerHttp2Stream,
 } from 'node:http2';
 import type { Socket } from 'node:net';
-import { hasPeer, setReading } from './sockets.ts';
+import { hasPeer } from './sockets.ts';
+import { type Connection, Lane, OTHERS, type Start, setRead, TRUSTED } from './stream-lane.ts';
 
-// Times for starting calls in a turn of the event loop: at least `minMs`, and a part of a turn that takes longer for other
-// reasons, so that waiting calls start on a busy machine, too. A call takes 0.1 to 0.3 ms before it waits for something, and
-// as long again later in the turn.
-const TRUSTED = { minMs: 2, part: 1 / 4 };
-const OTHERS = { minMs: 0.5, part: 1 / 8 };
 // Waiting streams of a connection above which it is not read, and below which it is read again. Above as many in one turn, it
 // is not read either: those that are reset at once do not wait any more.
 const MAX_WAITING = 32;
@@ -34,19 +30,6 @@ const MAX_OPENING_IN_FLOOD = 64;
 const MAX_OPENING = 1_024;
 
 type Closed = (headers: IncomingHttpHeaders, session: Http2Session | undefined) => void;
-type Start = (isRejected: boolean) => void;
-type Connection = {
-  readonly session: Http2Session;
-  readonly socket: Socket;
-  readonly waiting: Set<Start>;
-  /** Streams of the turn that had to wait, or were reset at once. */
-  arrived: number;
-  turn: number;
-  isRead: boolean;
-  isRejected: boolean;
-  isTrusted: boolean;
-};
-
 /**
  * Streams that clients have opened and whose calls are not started yet. Calls start at once while a turn of the event loop
  * has time for them, and connection by connection otherwise, first on connections whose last call was admitted. A
@@ -167,7 +150,7 @@ export class StreamQueue {
     connection.arrived = connection.turn === this.#turn ? connection.arrived + 1 : 1;
     connection.turn = this.#turn;
     if (connection.waiting.size < MAX_WAITING && connection.arrived <= MAX_WAITING) return;
-    read(connection, false);
+    setRead(connection, false);
     this.#readAgain(connection);
     if (!connection.isTrusted) this.#isFlooded = true;
   }
@@ -211,14 +194,14 @@ export class StreamQueue {
     this.#trusted.begin(now, turnMs);
     await this.#startSome(this.#trusted);
     if (now >= this.#startTime) await this.#startOthers(turnMs);
-    readNext(this.#trusted.unread);
+    this.#trusted.readNext();
     if (this.#isFlooded) {
       this.#readTime = now + turnMs * READ_PAUSE;
       this.#floodEnd = now + FLOOD_MS;
     }
     this.#isFlooded = false;
     if (now >= this.#readTime) {
-      readNext(this.#others.unread);
+      this.#others.readNext();
       if (this.#opens) this.#openNext();
     }
     this.#scheduleNext(now);
@@ -296,48 +279,6 @@ export class StreamQueue {
   #laneOf({ isTrusted }: Connection): Lane {
     return isTrusted ? this.#trusted : this.#others;
   }
-}
-
-/** Connections whose calls start in turn, and the time for starting them. */
-class Lane {
-  /** Those with waiting streams, in the order of their turns. */
-  readonly connections = new Set<Connection>();
-  /** Those to be read again, in the order of their turns. */
-  readonly unread = new Set<Connection>();
-  readonly #limit: typeof TRUSTED;
-  #endTime = 0;
-
-  constructor(limit: typeof TRUSTED) {
-    this.#limit = limit;
-  }
-
-  /** Begins a turn. `turnMs`: the time that the turn before took. */
-  begin(now: number, turnMs: number): void {
-    this.#endTime = now + Math.max(this.#limit.minMs, turnMs * this.#limit.part);
-  }
-
-  /** No more calls start until the next turn begins. */
-  end(): void {
-    this.#endTime = 0;
-  }
-
-  hasTime(): boolean {
-    return performance.now() < this.#endTime;
-  }
-}
-
-/** Reads one, because what its client has sent can take most of a turn. */
-function readNext(unread: Set<Connection>): void {
-  const [connection] = unread;
-  if (connection === undefined) return;
-  unread.delete(connection);
-  read(connection, true);
-}
-
-function read(connection: Connection, isRead: boolean): void {
-  if (connection.isRead === isRead) return;
-  connection.isRead = isRead;
-  setReading(connection.socket, isRead);
 }
 
 function ignore(): void {}

@@ -4,7 +4,7 @@ import { createRandom } from '../kit/random.ts';
 import { attacksOn } from './attacks.ts';
 import { CallReport, fuzzCalls } from './calls.ts';
 import { attackOnce, createAttackedChannel, MEMORY_GROWTH } from './run.ts';
-import { RANDOM_CALLS, Target } from './target.ts';
+import { FUZZ_SETTINGS, Target } from './target.ts';
 
 // The short form of `npm run fuzz`.
 const CALLS_PER_METHOD = 5;
@@ -18,7 +18,7 @@ describe(`an instance with hostile callers (TEST_SEED=${random.seed})`, () => {
   let channelId: bigint;
 
   before(async () => {
-    target = await Target.open(RANDOM_CALLS);
+    target = await Target.open(FUZZ_SETTINGS);
     channelId = await createAttackedChannel(target);
   });
   after(() => target[Symbol.asyncDispose]());

@@ -20,14 +20,13 @@ const COLLECT_EVERY_MS = 500;
 const HEALTH_MS = 20_000;
 const WARNINGS_OF_MACHINE = /^(redis|presence broadcast failed)/;
 
-/** Settings without limits per user and tenant, so that every call reaches its handler. */
-export const RANDOM_CALLS = {
+/** Settings with which each call can succeed: without limits per user and tenant, and with a key of encrypted channels. */
+export const FUZZ_SETTINGS = {
   LIMIT_SEND_PER_MINUTE: '0',
   LIMIT_READ_PER_MINUTE: '0',
   LIMIT_SEARCH_PER_MINUTE: '0',
   LIMIT_STREAM_OPENS_PER_MINUTE: '0',
   LIMIT_TENANT_PER_MINUTE: '0',
-  // Otherwise no call of EnableEncryption or StartKeyRotation succeeds.
   ENCRYPTION_KEYS: `fuzz=${Buffer.alloc(32, 1).toString('base64')}`,
 };
 
