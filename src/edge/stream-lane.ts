@@ -20,6 +20,7 @@ export type Connection = {
   arrived: number;
   turn: number;
   isRead: boolean;
+  readonly afterRead: (() => void)[];
   isRejected: boolean;
   isTrusted: boolean;
 };
@@ -65,4 +66,5 @@ export function setRead(connection: Connection, isRead: boolean): void {
   if (connection.isRead === isRead) return;
   connection.isRead = isRead;
   setReading(connection.socket, isRead);
+  if (isRead) for (const callback of connection.afterRead.splice(0)) setImmediate(callback);
 }

@@ -119,6 +119,7 @@ export class StreamQueue {
       arrived: 0,
       turn: 0,
       isRead: true,
+      afterRead: [],
       isRejected: false,
       isTrusted: false,
     };
@@ -133,6 +134,13 @@ export class StreamQueue {
   trust(session: Http2Session, isTrusted: boolean): void {
     const connection = this.#connections.get(session);
     if (connection !== undefined) connection.isTrusted = isTrusted;
+  }
+
+  /** Calls back when the connection has been read again: after a stall of the process, or while it is not read. */
+  afterRead(session: Http2Session, callback: () => void): void {
+    const connection = this.#connections.get(session);
+    if (connection === undefined || connection.isRead) setImmediate(callback);
+    else connection.afterRead.push(callback);
   }
 
   /** Rejects the waiting streams of a connection, and those that it still opens, so that their clients can repeat them. */

@@ -1,12 +1,12 @@
 import assert from 'node:assert/strict';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
 import { Code, ConnectError } from '@connectrpc/connect';
-import { Cluster } from 'ioredis';
 import { QuotaFailureSchema, RetryInfoSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
+import { limitScripts } from '../../test/kit/limit-scripts.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { TenantStreamReader } from '../../test/kit/tenant-stream-reader.ts';
@@ -155,20 +155,13 @@ describe('rate limits over several instances', () => {
     const read = (as: As) => the.client(MemberService, as, 'grpc', instance).getUnreadSummary({});
     await read(user(1));
     await rejects(read(user(1)), Code.ResourceExhausted, 'RATE_LIMITED');
-    const servers = redis instanceof Cluster ? redis.nodes('master') : [redis];
-    const monitors = await Promise.all(servers.map((server) => server.monitor()));
-    let evaluations = 0;
-    for (const monitor of monitors)
-      monitor.on('monitor', (_time: string, [command, ...words]: string[]) => {
-        if (command === 'evalsha' && words.some((word) => word.startsWith(`limit:{${tenantId}}`)))
-          evaluations += 1;
-      });
+    using scripts = await limitScripts(redis);
     for (let call = 0; call < 20; call += 1)
       await rejects(read(user(1)), Code.ResourceExhausted, 'RATE_LIMITED');
     await read(user(2));
-    await until(() => evaluations > 0);
-    for (const monitor of monitors) monitor.disconnect();
-    assert.equal(evaluations, 1);
+    await until(() => scripts.keys.length > 0);
+    const prefix = `limit:{${tenantId}}`;
+    assert.deepEqual(scripts.keys, [`${prefix}:read:2`, `${prefix}:calls`]);
   });
 
   it('delay the rejection of a repeated call', async () => {

@@ -67,6 +67,23 @@ for (const kind of kinds)
     });
   });
 
+test('requests that their clients reset in time do not count against the connection when the process stalls', async () => {
+  await using edges = await openEdges({}, UNLIMITED);
+  const [mesh] = kinds;
+  const session = connect(edges, mesh);
+  const calls = Array.from({ length: REJECTED }, () => halfOpen(session, mesh, 'invalid'));
+  await Promise.all(calls.map((call) => once(call, 'response', { signal: AbortSignal.timeout(60_000) })));
+  for (const call of calls) call.close(http2.constants.NGHTTP2_CANCEL);
+  // After the resets are sent, and before they are read: longer than the time for a reset.
+  await new Promise((resolve) => setImmediate(resolve));
+  Atomics.wait(new Int32Array(new SharedArrayBuffer(4)), 0, 0, 1_000);
+  const other = halfOpen(session, mesh, edges.token);
+  other.end(Buffer.alloc(5));
+  await once(other, 'response', { signal: AbortSignal.timeout(60_000) });
+  assert.equal(session.closed, false);
+  session.destroy();
+});
+
 test('a connection with many of them accepts no more calls, and open ones continue', async () => {
   await using edges = await openEdges({}, { LIMIT_UNREAD_REQUESTS_PER_USER: '1' });
   const [mesh] = kinds;

@@ -1,5 +1,5 @@
-import { Redis } from 'ioredis';
 import type { App } from './app.ts';
+import { monitorRedis } from './redis-monitor.ts';
 
 /** Every row of every table as text; bytes as hexadecimal digits. */
 export async function dumpDatabase({ owner }: App): Promise<string> {
@@ -25,15 +25,8 @@ export function contains(dump: string, text: string): boolean {
 
 /** Everything that a Redis server is sent: what is stored and what is published. Not for a cluster. */
 export async function watchRedis(url: string): Promise<{ text(): string; close(): void }> {
-  const client = new Redis(url);
-  const monitor = await client.monitor();
+  const { hostname: host, port } = new URL(url);
   const received: string[] = [];
-  monitor.on('monitor', (_time: string, args: string[]) => received.push(args.join(' ')));
-  return {
-    text: () => received.join('\n'),
-    close() {
-      monitor.disconnect();
-      client.disconnect();
-    },
-  };
+  const monitor = await monitorRedis({ host, port: Number(port) }, (line) => received.push(line));
+  return { text: () => received.join('\n'), close: () => monitor[Symbol.dispose]() };
 }

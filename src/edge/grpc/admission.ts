@@ -65,7 +65,7 @@ export function admission(
             body.end();
             proceed();
           },
-          onCancel: () => body.close(() => resets.unended(stream)),
+          onCancel: () => body.close(resets),
         }),
     });
   };

@@ -39,6 +39,7 @@ export class Listener {
         queue.watch(session, socket);
         let isKnown = false;
         resets.watch(session, socket, {
+          afterRead: (callback) => queue.afterRead(session, callback),
           closing: () => queue.reject(session),
           judged: (isAdmitted) => {
             queue.trust(session, isAdmitted);

@@ -11,6 +11,14 @@ const LINGER_MS = 250;
 // grpc-js ends the call with one of these texts.
 const TOO_LARGE = /^Received message (larger than max|that decompresses to a size larger than)/;
 
+/** What is known of the connection of a request. */
+export type RequestConnection = {
+  /** Calls back when the connection of a stream has been read again. */
+  afterRead(stream: ServerHttp2Stream, callback: () => void): void;
+  /** To be called when a call has ended, and its client has neither ended nor reset its request in time. */
+  unended(stream: ServerHttp2Stream): void;
+};
+
 type SendStatus = ServerInterceptingCallInterface['sendStatus'];
 
 /** The body of a request that grpc-js reads: limits it, and stops it when the call ends before the body. */
@@ -70,19 +78,19 @@ export class RequestBody {
     this.#onRead?.();
   }
 
-  /**
-   * To be called when the call has ended. grpc-js would discard the remaining body for as long as the client sends. Calls
-   * back when the client has neither ended nor reset its request in time.
-   */
-  close(onUnended: () => void): void {
+  /** To be called when the call has ended. grpc-js would discard the remaining body for as long as the client sends. */
+  close(connection: RequestConnection): void {
     clearTimeout(this.#timer);
     this.#isClosed = true;
     this.#onRead?.();
     if (this.#ended || this.#stream.closed || this.#stream.state.remoteClose === 1) return;
-    const timer = setTimeout(() => {
+    const check = () => {
+      if (this.#stream.closed) return;
       this.#stream.close(constants.NGHTTP2_NO_ERROR);
-      onUnended();
-    }, LINGER_MS).unref();
+      connection.unended(this.#stream);
+    };
+    // A reset that was sent in time may not be read yet.
+    const timer = setTimeout(() => connection.afterRead(this.#stream, check), LINGER_MS).unref();
     this.#stream.once('close', () => clearTimeout(timer));
   }
 

@@ -12,24 +12,29 @@ import type { CancelledCalls } from '../../rpc/cancelled-calls.ts';
 import { firstOf } from '../headers.ts';
 import { ResetLimit } from '../reset-limit.ts';
 import { destroyAfter } from '../sockets.ts';
+import type { RequestConnection } from './request-body.ts';
 
 /** Verifies the token in the headers of a stream. */
 type Identify = (header: IncomingCall['header']) => Promise<Caller | undefined>;
 
 type Admission = { readonly call: CallContext; readonly done: Promise<unknown>; isRejected: boolean };
 /**
- * `closing` is called when a connection accepts no more calls because it is above a limit, `judged` when one of its calls is
- * admitted, or is rejected or reset before.
+ * `afterRead` calls back when the connection has been read again. `closing` is called when it accepts no more calls because
+ * it is above a limit, `judged` when one of its calls is admitted, or is rejected or reset before.
  */
-type Listeners = { readonly closing: () => void; readonly judged: (isAdmitted: boolean) => void };
-type Limit = Pick<Listeners, 'judged'> & { readonly counts: ResetLimit; readonly close: () => void };
+type Listeners = {
+  readonly afterRead: (callback: () => void) => void;
+  readonly closing: () => void;
+  readonly judged: (isAdmitted: boolean) => void;
+};
+type Limit = Omit<Listeners, 'closing'> & { readonly counts: ResetLimit; readonly close: () => void };
 type State = { readonly headers: IncomingHttpHeaders } | Admission | 'served';
 
 /**
  * Counts the streams that clients reset: against their connection, and of an authenticated caller before its call is served
  * against the user. Calls that are being served count against the user when they are cancelled.
  */
-export class ResetStreams {
+export class ResetStreams implements RequestConnection {
   readonly #cancelledCalls: CancelledCalls;
   readonly #graceMs: number;
   readonly #identify: Identify;
@@ -59,7 +64,10 @@ export class ResetStreams {
     );
   }
 
-  /** To be called when a call has ended, and its client has not ended its request in time. */
+  afterRead({ session }: ServerHttp2Stream, callback: () => void): void {
+    if (session !== undefined) this.#limits.get(session)?.afterRead(callback);
+  }
+
   unended(stream: ServerHttp2Stream): void {
     const state = this.#streams.get(stream);
     const isRejected = typeof state === 'object' && 'call' in state && state.isRejected;
@@ -79,7 +87,7 @@ export class ResetStreams {
     this.#streams.set(stream, 'served');
   }
 
-  watch(session: ServerHttp2Session, socket: Socket, { closing, judged }: Listeners): void {
+  watch(session: ServerHttp2Session, socket: Socket, { afterRead, closing, judged }: Listeners): void {
     const close = () => {
       if (session.closed) return;
       closing();
@@ -87,7 +95,7 @@ export class ResetStreams {
       session.close();
       destroyAfter(socket, this.#graceMs);
     };
-    const limit = { counts: new ResetLimit(), close, judged };
+    const limit = { counts: new ResetLimit(), afterRead, close, judged };
     this.#limits.set(session, limit);
     session.on('stream', (stream, headers) => {
       this.#streams.set(stream, { headers });
