@@ -9,7 +9,7 @@ export const colleague: As = { userId: 2n, tenantId };
 export const service: As = { userId: 0n, tenantId, roles: ['discuss.service'] };
 /** Its discussion was moved to the channel. */
 export const ENTITY = { type: 'order', id: 7n };
-export const COUNT = 100;
+export const COUNT = 60;
 export const MANY_EMOJI = 20;
 export const MANY_USERS = 2_000;
 export const PINS = 50;

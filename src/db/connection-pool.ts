@@ -33,7 +33,9 @@ export class ConnectionPool {
     signal: AbortSignal,
     work: (connection: ReconnectingPool) => Promise<T>,
   ): Promise<T> {
-    const connection = this.#idle.pop() ?? (await this.#wait(tenantId, signal));
+    // The one that is idle longest. The one that was used last costs the same, but then many calls at once use connections that
+    // are not open yet, or on which the statements are not prepared: on a new instance they took 0.1 to 0.3 s.
+    const connection = this.#idle.shift() ?? (await this.#wait(tenantId, signal));
     try {
       return await work(connection);
     } finally {

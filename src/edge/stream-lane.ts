@@ -5,7 +5,7 @@ import { setReading } from './sockets.ts';
 // Times for starting calls in a turn of the event loop: at least `minMs`, and a part of a turn that takes longer for other
 // reasons, so that waiting calls start on a busy machine, too. A call takes 0.1 to 0.3 ms before it waits for something, and
 // as long again later in the turn.
-export const TRUSTED = { minMs: 2, part: 1 / 4 };
+export const TRUSTED = { minMs: 1, part: 1 / 8 };
 export const OTHERS = { minMs: 0.5, part: 1 / 8 };
 
 /** Starts a stream that waits, or rejects it. */

@@ -1,17 +1,21 @@
 import type { Config } from '../config.ts';
 import type { CallSchedule } from '../rpc/interceptors/schedule.ts';
+import { PendingResponses } from '../rpc/pending-responses.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import { FairSlots } from './fair-slots.ts';
 import { Pacer } from './pacer.ts';
 import { TenantMix } from './tenant-mix.ts';
 
-export function openCallSchedule(
-  { reads, queueSize }: Config['call'],
-  { callsWaiting }: Metrics,
-): CallSchedule {
+export function openCallSchedule(config: Config['call'], metrics: Metrics): CallSchedule {
+  const { reads, queueSize } = config;
   const mix = new TenantMix();
+  const pending = new PendingResponses(config, metrics);
   return {
     pacer: new Pacer(mix, queueSize),
-    reads: new FairSlots(reads, queueSize, mix, (count) => callsWaiting.set(count)),
+    reads: new FairSlots(reads, queueSize, mix, {
+      isLagging: (caller) => pending.isLagging(caller),
+      observe: (count) => metrics.callsWaiting.set(count),
+    }),
+    pending,
   };
 }

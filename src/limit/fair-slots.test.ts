@@ -1,6 +1,8 @@
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
+import { setTimeout as sleep } from 'node:timers/promises';
 import { createRandom } from '../../test/kit/random.ts';
+import { until } from '../../test/kit/until.ts';
 import type { Caller } from '../rpc/call.ts';
 import { FairSlots } from './fair-slots.ts';
 import { TenantMix } from './tenant-mix.ts';
@@ -87,6 +89,31 @@ describe('FairSlots', () => {
     assert.equal(calls.started.length, 4);
     await calls.end('1');
     assert.equal(calls.started.length, 5);
+  });
+
+  it('gives a lagging user one slot, and a pause between two calls', async () => {
+    let isLagging = false;
+    const slots = new FairSlots(32, 100, new TenantMix(), {
+      isLagging: ({ userId }) => userId === 1n && isLagging,
+    });
+    const calls = new Calls(slots);
+    calls.call('a', 1, 1);
+    isLagging = true;
+    for (const name of ['b', 'c']) calls.call(name, 1, 1);
+    for (const name of ['other', 'other too']) calls.call(name, 1, 2);
+    assert.deepEqual(calls.started, ['a', 'other', 'other too']);
+    // The pause is 16 times as long as the call.
+    await sleep(10);
+    await calls.end('a');
+    const began = performance.now();
+    calls.call('d', 1, 1);
+    assert.equal(calls.started.length, 3);
+    await until(() => calls.started.length > 3);
+    assert.ok(performance.now() - began > 100);
+    assert.equal(calls.started.at(-1), 'b');
+    isLagging = false;
+    await calls.end('b');
+    assert.deepEqual(calls.started.slice(-2), ['c', 'd']);
   });
 
   it('does not start a call that ended while it waited', async () => {

@@ -11,7 +11,17 @@ const TENANT_PART = 4;
 const USER_PART = 8;
 const RETRY_MS = 1_000;
 // Calls that are rejected as soon as they have a slot, such as those of a client that does not read, start the next one each.
-const TURN_MS = 2;
+const TURN_MS = 1;
+// Of the time that the last call of a lagging user took: the time until the next one starts.
+const LAGGING_PAUSE = 16;
+
+type UserId = { readonly tenantId: bigint; readonly userId: bigint };
+type Options = {
+  /** Whether a user does not read the responses in time, and so has one call at a time, with pauses. */
+  readonly isLagging?: (user: UserId) => boolean;
+  /** Called with the number of waiting calls when it changes. */
+  readonly observe?: (waiting: number) => void;
+};
 
 /** A user with calls. */
 type User = {
@@ -19,6 +29,10 @@ type User = {
   readonly tenant: Tenant;
   running: number;
   readonly waiting: Set<Waiter<void>>;
+  /** When its last call started. */
+  startTime: number;
+  /** Whether the next one has to wait. */
+  isPaused: boolean;
 };
 /** A tenant with calls. `turns`: its users with waiting calls, in the order of their turns. */
 type Tenant = {
@@ -28,6 +42,8 @@ type Tenant = {
   readonly users: Map<bigint, User>;
   readonly turns: Map<bigint, User>;
 };
+
+const IDLE = { running: 0, startTime: 0, isPaused: false };
 
 /** How many calls run at a time: of a tenant while it makes all calls, or beside others, and of a user. */
 export function sharesOf(slots: number) {
@@ -43,7 +59,8 @@ export class FairSlots implements Slots {
   readonly #shares: ReturnType<typeof sharesOf>;
   readonly #mix: TenantMix;
   readonly #maxWaiting: number;
-  readonly #observe: (waiting: number) => void;
+  readonly #isLagging: NonNullable<Options['isLagging']>;
+  readonly #observe: NonNullable<Options['observe']>;
   readonly #tenants = new Map<bigint, Tenant>();
   /** Tenants with waiting calls, in the order of their turns. */
   readonly #turns = new Map<bigint, Tenant>();
@@ -52,25 +69,24 @@ export class FairSlots implements Slots {
   #free: number;
   #waiting = 0;
 
-  /** `observe` is called with the number of waiting calls when it changes. */
   constructor(
     slots: number,
     maxWaiting: number,
     mix: TenantMix,
-    observe: (waiting: number) => void = () => {},
+    { isLagging = () => false, observe = () => {} }: Options = {},
   ) {
     this.#free = slots;
     this.#shares = sharesOf(slots);
     this.#mix = mix;
     this.#maxWaiting = maxWaiting;
+    this.#isLagging = isLagging;
     this.#observe = observe;
   }
 
   acquire(call: ScheduledCall): Promise<void> | undefined {
     const { tenantId, userId } = call.caller;
     const tenant = this.#tenants.get(tenantId);
-    const running = tenant?.users.get(userId)?.running ?? 0;
-    if (this.#hasSlotFor(tenant?.running ?? 0) && this.#mayRun(userId, running)) {
+    if (this.#hasSlotFor(tenant?.running ?? 0) && this.#mayRun(call.caller, tenant?.users.get(userId))) {
       this.#run(this.#userOf(call.caller));
       return undefined;
     }
@@ -86,6 +102,7 @@ export class FairSlots implements Slots {
     this.#free += 1;
     user.tenant.running -= 1;
     user.running -= 1;
+    if (this.#isLagging(caller)) this.#pause(user);
     this.#forgetIdle(user);
     this.#startWaiting();
   }
@@ -110,20 +127,32 @@ export class FairSlots implements Slots {
     });
   }
 
+  #pause(user: User): void {
+    const resume = () => {
+      user.isPaused = false;
+      this.#forgetIdle(user);
+      this.#startWaiting();
+    };
+    user.isPaused = true;
+    setTimeout(resume, LAGGING_PAUSE * (performance.now() - user.startTime)).unref();
+  }
+
   #hasSlotFor(runningOfTenant: number): boolean {
     if (this.#free === 0 || runningOfTenant >= this.#shares.loneTenant) return false;
     return runningOfTenant < this.#shares.tenant || !this.#mix.isMixed;
   }
 
   // A service that acts for no user has the share of its tenant.
-  #mayRun(userId: bigint, runningOfUser: number): boolean {
-    return userId === 0n || runningOfUser < this.#shares.user;
+  #mayRun(caller: UserId, { running, isPaused } = IDLE): boolean {
+    if ((isPaused || running > 0) && this.#isLagging(caller)) return false;
+    return caller.userId === 0n || running < this.#shares.user;
   }
 
   #run(user: User): void {
     this.#free -= 1;
     user.tenant.running += 1;
     user.running += 1;
+    user.startTime = performance.now();
   }
 
   /** Starts the oldest call of the user whose turn it is; returns false when no call may run. */
@@ -131,7 +160,8 @@ export class FairSlots implements Slots {
     for (const tenant of this.#turns.values()) {
       if (!this.#hasSlotFor(tenant.running)) continue;
       for (const user of tenant.turns.values()) {
-        const [next] = this.#mayRun(user.id, user.running) ? user.waiting : [];
+        const caller = { tenantId: tenant.id, userId: user.id };
+        const [next] = this.#mayRun(caller, user) ? user.waiting : [];
         if (next === undefined) continue;
         // Their next turn is after those of the others.
         this.#turns.delete(tenant.id);
@@ -187,14 +217,14 @@ export class FairSlots implements Slots {
     }
     let user = tenant.users.get(userId);
     if (user === undefined) {
-      user = { id: userId, tenant, running: 0, waiting: new Set() };
+      user = { id: userId, tenant, ...IDLE, waiting: new Set() };
       tenant.users.set(userId, user);
     }
     return user;
   }
 
-  #forgetIdle({ id, tenant, running, waiting }: User): void {
-    if (running > 0 || waiting.size > 0) return;
+  #forgetIdle({ id, tenant, running, waiting, isPaused }: User): void {
+    if (running > 0 || waiting.size > 0 || isPaused) return;
     tenant.users.delete(id);
     if (tenant.users.size === 0) this.#tenants.delete(tenant.id);
   }

@@ -113,7 +113,7 @@ describe('MessageService', () => {
       assert.equal(entries[1]?.message?.content, '');
     });
 
-    it('leaves no id out when the response would be larger than 3 MB', async () => {
+    it('leaves no id out when the response would be larger than 1 MB', async () => {
       const content = 'x'.repeat(60_000);
       const to = await create(ana);
       // Longer than the limit of characters, which counts grapheme clusters: written past the API.
@@ -127,7 +127,7 @@ describe('MessageService', () => {
         seen.push(...response.entries.map(({ message }) => message?.id));
         messageIds = response.remainingMessageIds;
       }
-      assert.deepEqual([seen, calls], [ids, 2]);
+      assert.deepEqual([seen, calls], [ids, 4]);
     });
 
     it('rejects empty and too long requests', async () => {

@@ -2,11 +2,11 @@ import type { PendingQuery } from 'postgres';
 import type { Sql } from '../db/types.ts';
 import { joinReader } from '../membership/sql.ts';
 import type { Caller } from '../rpc/call.ts';
-import { MAX_ITEM_BYTES } from '../rpc/response-size.ts';
+import { MAX_PAGE_BYTES } from '../rpc/response-size.ts';
 import type { Version } from './cache.ts';
 import { type MessageRow, messageColumns } from './sql.ts';
 
-// The texts of so many messages have at most 3.3 MB, little more than a response.
+// The texts of so many messages have at most 3.3 MB.
 const FEW_MESSAGES = 51;
 
 export type HistoryRow = { readonly headSeq: bigint } & (
@@ -125,7 +125,7 @@ function firstMessages(
         limit ${limit}
       ) as n
       where n.earlier_bytes is null
-        or n.earlier_bytes <= ${MAX_ITEM_BYTES}
+        or n.earlier_bytes <= ${MAX_PAGE_BYTES}
     )
   `;
 }

@@ -13,7 +13,7 @@ import { errors, RpcError } from '../rpc/errors.ts';
 import { Frame } from '../rpc/frame.ts';
 import { ItemCalls, type ItemResponse } from '../rpc/item-calls.ts';
 import { maxRequestBytes } from '../rpc/request-size.ts';
-import { countFitting } from '../rpc/response-size.ts';
+import { countFitting, MAX_ITEM_BYTES } from '../rpc/response-size.ts';
 import { serveRequests } from '../rpc/serve-requests.ts';
 import { toStatusMessage } from '../rpc/status.ts';
 import { type SendDeps, sendHandlers } from './send.ts';
@@ -41,7 +41,7 @@ export function sendItemHandlers(deps: SendDeps): ItemHandlers {
           return toOutcome(request.requestId, result, call);
         }),
       );
-      const fitting = countFitting(SendOutcomeSchema, outcomes);
+      const fitting = countFitting(SendOutcomeSchema, outcomes, MAX_ITEM_BYTES);
       const replaced = outcomes.slice(fitting).map(({ requestId = '' }) => {
         const error = errors.overloaded('the outcomes do not fit in one response', fitting, 1);
         return toOutcome(requestId, error, call);

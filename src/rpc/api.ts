@@ -20,7 +20,7 @@ import { type CallSchedule, pace, schedule } from './interceptors/schedule.ts';
 import { trace } from './interceptors/trace.ts';
 import { validate } from './interceptors/validate.ts';
 import { type AccessError, OpenStreams } from './open-streams.ts';
-import { PendingResponses } from './pending-responses.ts';
+import type { PendingResponses } from './pending-responses.ts';
 import { createSigner } from './signer.ts';
 import { UnreadRequests } from './unread-requests.ts';
 
@@ -72,6 +72,7 @@ export async function createApi(
   innermost: readonly Interceptor[] = [],
 ): Promise<Api> {
   const { config, log, metrics, limiter, callSchedule, now } = parts;
+  const { pending } = callSchedule;
   const verifyToken = await createTokenVerifier(config.auth, now);
   const accessError: AccessError = (identity) => {
     if (parts.revocations.isRevoked(identity))
@@ -81,7 +82,6 @@ export async function createApi(
   };
   const cancelledCalls = new CancelledCalls(config.limits.cancelledPerMinute, now);
   const openStreams = new OpenStreams(accessError);
-  const pending = new PendingResponses(config.call, metrics);
   // Outermost first: the access log sees every call with its final code; a caller is authenticated before it is
   // authorized, and only an authorized call counts against a limit; one that exceeds no limit waits for its turn, and its
   // request is decoded and validated last.

@@ -2,6 +2,10 @@ import type { Config } from '../config.ts';
 import type { Metrics } from '../telemetry/metrics.ts';
 import type { Caller } from './call.ts';
 
+// Of unread responses, above which the reads of a caller wait for each other. Less than one large page.
+const LAGGING_BYTES = 262_144;
+
+type Reader = Pick<Caller, 'tenantId' | 'userId'>;
 type Response = { readonly sentAt: number; readonly cutOff: () => void };
 
 /**
@@ -28,6 +32,12 @@ export class PendingResponses {
   /** Whether the caller has left so many bytes unread that no more are prepared for it. */
   isFull(caller: Caller): boolean {
     return (this.#bytes.get(keyOf(caller)) ?? 0) >= this.#config.pendingBytes;
+  }
+
+  /** Whether the caller has left so much unread that its responses are prepared one at a time, if any are. */
+  isLagging(caller: Reader): boolean {
+    const bytes = this.#bytes.get(keyOf(caller)) ?? 0;
+    return bytes >= LAGGING_BYTES && bytes < this.#config.pendingBytes;
   }
 
   /**
@@ -72,6 +82,6 @@ export class PendingResponses {
   }
 }
 
-function keyOf({ tenantId, userId }: Caller): string {
+function keyOf({ tenantId, userId }: Reader): string {
   return `${tenantId}:${userId}`;
 }

@@ -4,7 +4,12 @@ import { detailTypes } from './status.ts';
 /** Maximum size of a response or a message of a stream, in every codec. Clients accept 4 MiB by default. */
 export const MAX_RESPONSE_BYTES = 3_000_000;
 
-/** Of the items of a list. Besides them, a response contains at most one message and a token. */
+/**
+ * Of the items of a page, which may be less: the next one has the others. Reading, encoding and sending a megabyte takes the
+ * event loop some 8 ms, in which it serves no other call.
+ */
+export const MAX_PAGE_BYTES = 1_000_000;
+/** Of the items of a list without pages. Besides them, a response contains at most one message and a token. */
 export const MAX_ITEM_BYTES = MAX_RESPONSE_BYTES - 400_000;
 // Tag and length, or a comma.
 const SEPARATOR_BYTES = 8;
@@ -16,17 +21,19 @@ const SHORT_TEXT = 256;
 const SMALL_ITEM_BYTES = 8_192;
 const ESCAPED = /["\\\p{Cc}]/gu;
 
-/** Number of items, from the first on, that fit in one response; at least one of them. */
+/** Number of items, from the first on, that fit in a page of this size; at least one of them. */
 export function countFitting<Item extends DescMessage>(
   schema: Item,
   items: readonly MessageInitShape<Item>[],
+  limit = MAX_PAGE_BYTES,
 ): number {
   // Nearly all pages are far below the maximum, and encoding an item for its size would cost as much as sending it.
-  if (maxBytes(items) <= MAX_ITEM_BYTES) return items.length;
+  const bounds = items.map(maxBytes);
+  if (bounds.reduce((sum, bound) => sum + bound, 0) <= limit) return items.length;
   let bytes = 0;
   for (const [index, item] of items.entries()) {
-    bytes += itemBytes(schema, item) + SEPARATOR_BYTES;
-    if (bytes > MAX_ITEM_BYTES && index > 0) return index;
+    bytes += itemBytes(schema, item, bounds[index] ?? 0) + SEPARATOR_BYTES;
+    if (bytes > limit && index > 0) return index;
   }
   return items.length;
 }
@@ -47,8 +54,11 @@ export function countAround<Item extends DescMessage>(
   return { before: count, after: fitting.length - count };
 }
 
-function itemBytes<Item extends DescMessage>(schema: Item, item: MessageInitShape<Item>): number {
-  const bound = maxBytes(item);
+function itemBytes<Item extends DescMessage>(
+  schema: Item,
+  item: MessageInitShape<Item>,
+  bound: number,
+): number {
   return bound <= SMALL_ITEM_BYTES ? encodedBytes(schema, item) : bound;
 }
 

@@ -156,7 +156,7 @@ export function edgesSettings(read: Reader) {
       pendingBytes: read.count(
         'PENDING_RESPONSE_BYTES',
         'bytes of responses, and of streams that have ended, that the clients of one user may leave unread on an instance, over both edges, before further calls are rejected (OVERLOADED)',
-        16_777_216,
+        8_388_608,
         1,
       ),
       pendingTimeoutMs: read.count(

@@ -28,12 +28,12 @@ const UNKNOWN_BYTES = 390_000;
 // The requests of the streams are 24 MB. A stream itself takes some 70 KB.
 const MAX_STREAM_BYTES = 16_000_000;
 
-// A page of 3 MB, the maximum.
+// More than a page of 1 MB, the maximum.
 const MESSAGES = 80;
 const CONTENT = '😀'.repeat(10_000);
 const READS = 240;
-// PENDING_RESPONSE_BYTES is 16 MB, and each response waits twice.
-const MAX_UNREAD_BYTES = 50_000_000;
+// PENDING_RESPONSE_BYTES is 8 MB, and each response waits twice.
+const MAX_UNREAD_BYTES = 30_000_000;
 const MAX_KEPT_BYTES = 20_000_000;
 
 const READS_AT_ONCE = 24;
@@ -101,7 +101,7 @@ describe('memory of an instance', () => {
       session.destroy();
     });
 
-    it(`is bounded while a user reads ${READS_AT_ONCE} pages of 3 MB, which take turns, and others are served: ${name}`, async () => {
+    it(`is bounded while a user reads ${READS_AT_ONCE} pages of 1 MB, which take turns, and others are served: ${name}`, async () => {
       const reader = user(edge === 'grpc' ? 4 : 5);
       const client = await readerOf(target, edge, reader);
       const other = target.client(ChannelService, { userId: 1n, tenantId: 2n });
@@ -122,7 +122,7 @@ describe('memory of an instance', () => {
       await target.memoryReturns(live, MAX_KEPT_BYTES);
     });
 
-    it(`is bounded while a user does not read ${READS} pages of 3 MB, and returns: ${name}`, async () => {
+    it(`is bounded while a user does not read ${READS} pages of 1 MB, and returns: ${name}`, async () => {
       const reader = user(edge === 'grpc' ? 2 : 3);
       const request = toBinary(
         ListMessagesRequestSchema,

@@ -13,6 +13,7 @@ const CALLS = 100;
 const MESSAGES = 50;
 const CONTENT_BYTES = 10_000;
 const WAIT_MS = 60_000;
+const UNLIMITED = { LIMIT_READ_PER_MINUTE: '0', LIMIT_TENANT_PER_MINUTE: '0' };
 const ana: As = { userId: 1n, tenantId: 1n };
 const bo: As = { userId: 2n, tenantId: 1n };
 
@@ -102,6 +103,39 @@ describe('what a client has not read of a stream when it ends', () => {
       assert.equal((await failureOf(read())).reason, 'OVERLOADED');
       calls[Symbol.dispose]();
       await until(async () => (await read().catch(() => undefined)) !== undefined, 'an accepted call');
+    });
+
+    it(`lets its user have one read at a time, and others several: ${name}`, async () => {
+      let [running, most] = [0, 0];
+      const read = async () => {
+        running += 1;
+        most = Math.max(most, running);
+        await new Promise((resolve) => setImmediate(resolve));
+        running -= 1;
+        return {};
+      };
+      const write = (_request: unknown, _call: unknown, sink: Sink) => sink.write(numberedFrame(1n, 300_000));
+      const handlers = {
+        read,
+        stream: async (...parameters: Parameters<typeof write>) => void write(...parameters),
+      };
+      await using edges = await openEdges(handlers, UNLIMITED);
+      const client = clientOf(protocols[0].open(edges));
+      const mostAtOnce = async (token: string) => {
+        most = 0;
+        const calls = Array.from({ length: 8 }, () =>
+          client.read({ channelId: 1n, messageId: 1n }, bearer(token)),
+        );
+        await Promise.all(calls);
+        return most;
+      };
+      const calls = new UnreadCalls(edges[edge].address, edges.token);
+      calls.call('/test.EchoService/Stream', type, Buffer.alloc(0));
+      await until(async () => (await mostAtOnce(edges.token)) === 1, 'one read at a time');
+      assert.ok((await mostAtOnce(await edges.signer.sign({ userId: 8n, tenantId: 3n }))) > 1);
+      assert.equal(await mostAtOnce(edges.token), 1);
+      calls[Symbol.dispose]();
+      await until(async () => (await mostAtOnce(edges.token)) > 1, 'several reads at a time');
     });
 
     it(`is cut off after a time: ${name}`, async () => {

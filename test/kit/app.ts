@@ -90,6 +90,8 @@ export class App {
       WEB_ADDR: '127.0.0.1:0',
       METRICS_ADDR: '127.0.0.1:0',
       DATABASE_URL: this.database.serviceUrl,
+      // Each opens connections of its own, which costs time in a test.
+      DATABASE_CONNECTIONS: '4',
       REDIS_URL: this.redis.url,
       REDIS_CLUSTER: String(this.redis.cluster),
       AUTH_JWKS_URL: this.tokens.jwksUrl,

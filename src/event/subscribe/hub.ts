@@ -7,7 +7,7 @@ import type { DataKeys } from '../../encryption/data-keys.ts';
 import type { Call, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
 import { everyInTurns } from '../../rpc/in-turns.ts';
-import { countFitting } from '../../rpc/response-size.ts';
+import { countFitting, MAX_ITEM_BYTES } from '../../rpc/response-size.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import type { LoggedEvent } from '../log/wire.ts';
 import { changeField, MEMBERS_JOINED, REDACTING, toEvent, toFrame } from '../log/wire.ts';
@@ -179,7 +179,7 @@ export class Hub {
     const states = await listStates(only && [...only], after, limit + 1);
     if (only !== undefined && after === 0n && states.length < only.size)
       throw errors.channelNotFound([...only].find((id) => !states.some((state) => state.channelId === id)));
-    const page = states.slice(0, Math.min(limit, countFitting(ChannelStateSchema, states)));
+    const page = states.slice(0, Math.min(limit, countFitting(ChannelStateSchema, states, MAX_ITEM_BYTES)));
     for (const { channelId } of page) named.add(channelId);
     const more = states.length > page.length;
     this.#sendStarted(stream, cursors, page, more);

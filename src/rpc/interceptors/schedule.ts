@@ -3,6 +3,7 @@ import { MethodOptions_IdempotencyLevel } from '@bufbuild/protobuf/wkt';
 import { Access, access as accessOption } from '#gen/serp/discuss/v1/options_pb.ts';
 import type { Caller } from '../call.ts';
 import type { Interceptor } from '../interceptor.ts';
+import type { PendingResponses } from '../pending-responses.ts';
 
 /** The part of a call that its schedule needs. `ended`: why it ended early. */
 export type ScheduledCall = {
@@ -22,6 +23,7 @@ export type CallSchedule = {
   /** For calls that arrive at the same time. */
   readonly pacer: { enter(call: ScheduledCall): Promise<void> | undefined };
   readonly reads: Slots;
+  readonly pending: PendingResponses;
 };
 
 /** Lets a call enter before its body is read. */

@@ -468,7 +468,7 @@ export type BatchGetChannelsResponse = Message<"serp.discuss.v1.BatchGetChannels
   missing: ChannelRef[];
 
   /**
-   * The last references of the request, which this response does not cover because it would exceed 3 MB: request them
+   * The last references of the request, which this response does not cover because it would exceed 1 MB: request them
    * with another call. Normally empty.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelRef remaining = 3;
@@ -1322,7 +1322,7 @@ export const ChannelService: GenService<{
    * Returns channels by id or by business entity, in the order of the request. Members, public groups and services are
    * treated as in GetChannel; the call succeeds if some or all of the channels are missing.
    *
-   * A response is at most 3 MB: the references that no longer fit are in `remaining`.
+   * A response has at most 1 MB of them: the references that no longer fit are in `remaining`.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.BatchGetChannels
    */

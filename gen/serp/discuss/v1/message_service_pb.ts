@@ -424,7 +424,7 @@ export type BatchGetMessagesResponse = Message<"serp.discuss.v1.BatchGetMessages
   missingMessageIds: bigint[];
 
   /**
-   * The last ids of the request, which this response does not cover because it would exceed 3 MB: request them with
+   * The last ids of the request, which this response does not cover because it would exceed 1 MB: request them with
    * another call.
    *
    * @generated from field: repeated int64 remaining_message_ids = 3;
@@ -1826,7 +1826,7 @@ export const MessageService: GenService<{
    * tenant for a service acting for itself. Deleted messages are returned without their content. The call succeeds if
    * some or all of the messages are missing.
    *
-   * A response is at most 3 MB: the ids that no longer fit are in `remaining_message_ids`.
+   * A response has at most 1 MB of them: the ids that no longer fit are in `remaining_message_ids`.
    *
    * @generated from rpc serp.discuss.v1.MessageService.BatchGetMessages
    */

@@ -780,7 +780,7 @@ export declare type BatchGetChannelsResponse = Message<"serp.discuss.v1.BatchGet
   missing: ChannelRef[];
 
   /**
-   * The last references of the request, which this response does not cover because it would exceed 3 MB: request them
+   * The last references of the request, which this response does not cover because it would exceed 1 MB: request them
    * with another call. Normally empty.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelRef remaining = 3;
@@ -809,7 +809,7 @@ export declare type BatchGetChannelsResponseJson = {
   missing?: ChannelRefJson[];
 
   /**
-   * The last references of the request, which this response does not cover because it would exceed 3 MB: request them
+   * The last references of the request, which this response does not cover because it would exceed 1 MB: request them
    * with another call. Normally empty.
    *
    * @generated from field: repeated serp.discuss.v1.ChannelRef remaining = 3;
@@ -2205,7 +2205,7 @@ export declare const ChannelService: GenService<{
    * Returns channels by id or by business entity, in the order of the request. Members, public groups and services are
    * treated as in GetChannel; the call succeeds if some or all of the channels are missing.
    *
-   * A response is at most 3 MB: the references that no longer fit are in `remaining`.
+   * A response has at most 1 MB of them: the references that no longer fit are in `remaining`.
    *
    * @generated from rpc serp.discuss.v1.ChannelService.BatchGetChannels
    */

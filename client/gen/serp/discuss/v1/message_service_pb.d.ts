@@ -703,7 +703,7 @@ export declare type BatchGetMessagesResponse = Message<"serp.discuss.v1.BatchGet
   missingMessageIds: bigint[];
 
   /**
-   * The last ids of the request, which this response does not cover because it would exceed 3 MB: request them with
+   * The last ids of the request, which this response does not cover because it would exceed 1 MB: request them with
    * another call.
    *
    * @generated from field: repeated int64 remaining_message_ids = 3;
@@ -732,7 +732,7 @@ export declare type BatchGetMessagesResponseJson = {
   missingMessageIds?: string[];
 
   /**
-   * The last ids of the request, which this response does not cover because it would exceed 3 MB: request them with
+   * The last ids of the request, which this response does not cover because it would exceed 1 MB: request them with
    * another call.
    *
    * @generated from field: repeated int64 remaining_message_ids = 3;
@@ -3079,7 +3079,7 @@ export declare const MessageService: GenService<{
    * tenant for a service acting for itself. Deleted messages are returned without their content. The call succeeds if
    * some or all of the messages are missing.
    *
-   * A response is at most 3 MB: the ids that no longer fit are in `remaining_message_ids`.
+   * A response has at most 1 MB of them: the ids that no longer fit are in `remaining_message_ids`.
    *
    * @generated from rpc serp.discuss.v1.MessageService.BatchGetMessages
    */

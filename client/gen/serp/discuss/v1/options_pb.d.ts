@@ -12,7 +12,7 @@ import type { FieldOptions, MethodOptions } from "@bufbuild/protobuf/wkt";
 export declare const file_serp_discuss_v1_options: GenFile;
 
 /**
- * Sizes of the pages of a list. No response is larger than 3 MB: a page of large items ends earlier, and only an empty
+ * Sizes of the pages of a list. A page has at most 1 MB of items: one of large items ends earlier, and only an empty
  * `next_page_token` marks the last page.
  *
  * @generated from message serp.discuss.v1.PageSize
@@ -34,7 +34,7 @@ export declare type PageSize = Message<"serp.discuss.v1.PageSize"> & {
 };
 
 /**
- * Sizes of the pages of a list. No response is larger than 3 MB: a page of large items ends earlier, and only an empty
+ * Sizes of the pages of a list. A page has at most 1 MB of items: one of large items ends earlier, and only an empty
  * `next_page_token` marks the last page.
  *
  * @generated from message serp.discuss.v1.PageSize
