@@ -50,7 +50,10 @@ export async function assemble(storage: Storage, row: AttachmentRow): Promise<vo
     const missing = partsOf(row).filter((part) => !isReceived(parts, part));
     const numbers = missing.map(({ number }) => number).join(', ');
     if (missing.length > 0) throw errors.uploadIncomplete(`missing parts: ${numbers}`);
-    await storage.completeUpload(row.s3Key, row.uploadId, parts);
+    await storage.completeUpload(row.s3Key, row.uploadId, parts).catch(async (error) => {
+      // Another call has completed it meanwhile.
+      if ((await storage.head(row.s3Key)) === undefined) throw error;
+    });
   }
   const object = await storage.head(row.s3Key);
   if (object === undefined) throw errors.uploadIncomplete('no bytes were uploaded');

@@ -12,8 +12,10 @@ const USER_PART = 8;
 const RETRY_MS = 1_000;
 // Calls that are rejected as soon as they have a slot, such as those of a client that does not read, start the next one each.
 const TURN_MS = 1;
-// Of the time that the last call of a lagging user took: the time until the next one starts.
+// Of the time that the last call of a lagging user took: the time until the next one starts, and its maximum, because other
+// clients of the user wait, too.
 const LAGGING_PAUSE = 16;
+const MAX_PAUSE_MS = 250;
 
 type UserId = { readonly tenantId: bigint; readonly userId: bigint };
 type Options = {
@@ -134,7 +136,8 @@ export class FairSlots implements Slots {
       this.#startWaiting();
     };
     user.isPaused = true;
-    setTimeout(resume, LAGGING_PAUSE * (performance.now() - user.startTime)).unref();
+    const tookMs = performance.now() - user.startTime;
+    setTimeout(resume, Math.min(LAGGING_PAUSE * tookMs, MAX_PAUSE_MS)).unref();
   }
 
   #hasSlotFor(runningOfTenant: number): boolean {
