@@ -7,15 +7,12 @@ import { Pacer } from './pacer.ts';
 import { TenantMix } from './tenant-mix.ts';
 
 export function openCallSchedule(config: Config['call'], metrics: Metrics): CallSchedule {
-  const { reads, queueSize } = config;
+  const { queueSize } = config;
   const mix = new TenantMix();
-  const pending = new PendingResponses(config, metrics);
-  return {
-    pacer: new Pacer(mix, queueSize),
-    reads: new FairSlots(reads, queueSize, mix, {
-      isLagging: (caller) => pending.isLagging(caller),
-      observe: (count) => metrics.callsWaiting.set(count),
-    }),
-    pending,
-  };
+  const pending = new PendingResponses(config, metrics, () => reads.startWaiting());
+  const reads = new FairSlots(config.reads, queueSize, mix, {
+    isLagging: (caller) => pending.isLagging(caller),
+    observe: (count) => metrics.callsWaiting.set(count),
+  });
+  return { pacer: new Pacer(mix, queueSize), reads, pending };
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { createRandom } from '../../test/kit/random.ts';
 import { until } from '../../test/kit/until.ts';
 import type { Caller } from '../rpc/call.ts';
-import { FairSlots } from './fair-slots.ts';
+import { FairSlots, sharesOf } from './fair-slots.ts';
 import { TenantMix } from './tenant-mix.ts';
 
 const callerOf = (tenantId: number, userId: number): Caller => ({
@@ -112,8 +112,27 @@ describe('FairSlots', () => {
     assert.ok(performance.now() - began > 100);
     assert.equal(calls.started.at(-1), 'b');
     isLagging = false;
-    await calls.end('b');
+    slots.startWaiting();
+    await settled();
     assert.deepEqual(calls.started.slice(-2), ['c', 'd']);
+  });
+
+  it('counts the calls of a user whose pause ends while they run', async () => {
+    let isLagging = false;
+    const calls = new Calls(new FairSlots(32, 100, new TenantMix(), { isLagging: () => isLagging }));
+    for (const name of ['a', 'b']) calls.call(name, 1, 1);
+    isLagging = true;
+    await sleep(5);
+    await calls.end('a');
+    await sleep(20);
+    await calls.end('b');
+    isLagging = false;
+    // Of 16 times 5 ms, and of 0.25 s.
+    await sleep(150);
+    calls.call('c', 1, 1);
+    await sleep(200);
+    for (const name of ['d', 'e', 'f', 'g']) calls.call(name, 1, 1);
+    assert.deepEqual(calls.started, ['a', 'b', 'c', 'd', 'e', 'f']);
   });
 
   it('does not start a call that ended while it waited', async () => {
@@ -139,29 +158,39 @@ describe('FairSlots', () => {
   });
 
   const random = createRandom(Date.now() % 1_000_000);
-  it(`starts every call once, within the limits (TEST_SEED=${random.seed})`, async () => {
-    const slots = open(8, 10_000);
-    const running = new Map<string, number>();
-    const change = (key: string, by: number) => running.set(key, (running.get(key) ?? 0) + by);
-    let ended = 0;
-    const call = async (caller: Caller) => {
-      const keys = ['all', `tenant ${caller.tenantId}`, `user ${caller.tenantId} ${caller.userId}`];
-      await slots.acquire({ caller, signal: new AbortController().signal });
-      for (const key of keys) change(key, 1);
-      const [all = 0, tenant = 0, user = 0] = keys.map((key) => running.get(key));
-      assert.ok(all <= 8 && tenant <= 4 && user <= 1, `${all} ${tenant} ${user}`);
-      for (let turn = random.below(4); turn >= 0; turn -= 1) await settled();
-      for (const key of keys) change(key, -1);
-      ended += 1;
-      slots.release(caller);
-    };
-    await Promise.all(
-      Array.from({ length: 1_000 }, () => call(callerOf(1 + random.below(4), 1 + random.below(5)))),
-    );
-    assert.equal(ended, 1_000);
-    // All slots are free again.
-    const calls = new Calls(slots);
-    for (let index = 0; index < 8; index += 1) calls.call(`${index}`, 10 + index, 1);
-    assert.equal(calls.started.length, 8);
-  });
+  for (const { name, count, lags } of [
+    { name: 'within the limits', count: 8, lags: false },
+    { name: 'while users lag from time to time', count: 32, lags: true },
+  ])
+    it(`starts every call once, ${name} (TEST_SEED=${random.seed})`, async () => {
+      const lagging = new Set<bigint>();
+      const isLagging = ({ userId }: { readonly userId: bigint }) => lagging.has(userId);
+      const slots = new FairSlots(count, 10_000, new TenantMix(), { isLagging });
+      const shares = sharesOf(count);
+      const running = new Map<string, number>();
+      const change = (key: string, by: number) => running.set(key, (running.get(key) ?? 0) + by);
+      let ended = 0;
+      const call = async (caller: Caller) => {
+        const keys = ['all', `tenant ${caller.tenantId}`, `user ${caller.tenantId} ${caller.userId}`];
+        await slots.acquire({ caller, signal: new AbortController().signal });
+        for (const key of keys) change(key, 1);
+        const [all = 0, tenant = 0, user = 0] = keys.map((key) => running.get(key));
+        const isWithin = all <= count && tenant <= shares.loneTenant && user <= shares.user;
+        assert.ok(isWithin, `${all} ${tenant} ${user}`);
+        for (let turn = random.below(4); turn >= 0; turn -= 1) await settled();
+        for (const key of keys) change(key, -1);
+        ended += 1;
+        if (lags && random.below(2) === 0) lagging.add(caller.userId);
+        else if (lagging.delete(caller.userId)) slots.startWaiting();
+        slots.release(caller);
+      };
+      await Promise.all(
+        Array.from({ length: 1_000 }, () => call(callerOf(1 + random.below(4), 1 + random.below(5)))),
+      );
+      assert.equal(ended, 1_000);
+      // All slots are free again.
+      const calls = new Calls(slots);
+      for (let index = 0; index < count; index += 1) calls.call(`${index}`, 10 + index, 100);
+      assert.equal(calls.started.length, count);
+    });
 });

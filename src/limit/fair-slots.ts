@@ -106,10 +106,11 @@ export class FairSlots implements Slots {
     user.running -= 1;
     if (this.#isLagging(caller)) this.#pause(user);
     this.#forgetIdle(user);
-    this.#startWaiting();
+    this.startWaiting();
   }
 
-  #startWaiting(): void {
+  /** To be called when a user does not lag any more. */
+  startWaiting(): void {
     while (this.#waiting > 0 && this.#free > 0) {
       if (!this.#turn.hasTime) {
         this.#resumeLater();
@@ -125,15 +126,16 @@ export class FairSlots implements Slots {
     // A turn later, in which others have been served.
     setImmediate(() => {
       this.#isResuming = false;
-      this.#startWaiting();
+      this.startWaiting();
     });
   }
 
   #pause(user: User): void {
+    if (user.isPaused) return;
     const resume = () => {
       user.isPaused = false;
       this.#forgetIdle(user);
-      this.#startWaiting();
+      this.startWaiting();
     };
     user.isPaused = true;
     const tookMs = performance.now() - user.startTime;

@@ -18,11 +18,14 @@ export class PendingResponses {
   readonly #bytes = new Map<string, number>();
   // In the order in which they were sent.
   readonly #responses = new Set<Response>();
+  readonly #onCaughtUp: () => void;
   #timer: NodeJS.Timeout | undefined;
 
-  constructor(config: Config['call'], metrics: Metrics) {
+  /** `onCaughtUp` is called when a caller is not lagging any more. */
+  constructor(config: Config['call'], metrics: Metrics, onCaughtUp: () => void = () => {}) {
     this.#config = config;
     this.#metrics = metrics;
+    this.#onCaughtUp = onCaughtUp;
   }
 
   get maxBytes(): number {
@@ -57,9 +60,11 @@ export class PendingResponses {
 
   #count(key: string | undefined, bytes: number): void {
     if (key === undefined) return;
-    const sum = (this.#bytes.get(key) ?? 0) + bytes;
+    const before = this.#bytes.get(key) ?? 0;
+    const sum = before + bytes;
     if (sum > 0) this.#bytes.set(key, sum);
     else this.#bytes.delete(key);
+    if (before >= LAGGING_BYTES && sum < LAGGING_BYTES) this.#onCaughtUp();
   }
 
   // One timer, which is not stopped when the last response was read: most are read at once.
