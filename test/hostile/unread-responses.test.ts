@@ -138,6 +138,34 @@ describe('what a client has not read of a stream when it ends', () => {
       await until(async () => (await mostAtOnce(edges.token)) > 1, 'several reads at a time');
     });
 
+    it(`delays no read of its user any more when it is read: ${name}`, async () => {
+      let running = 0;
+      let blocked = Promise.withResolvers<void>();
+      blocked.resolve();
+      const read = async () => {
+        running += 1;
+        await blocked.promise;
+        running -= 1;
+        return {};
+      };
+      const large = async (_request: unknown, _call: unknown, sink: Sink) =>
+        sink.write(numberedFrame(1n, 300_000));
+      await using edges = await openEdges({ read, stream: large }, UNLIMITED);
+      const client = clientOf(protocols[0].open(edges));
+      const readAtOnce = () =>
+        Array.from({ length: 3 }, () => client.read({ channelId: 1n, messageId: 1n }, bearer(edges.token)));
+      const calls = new UnreadCalls(edges[edge].address, edges.token);
+      calls.call('/test.EchoService/Stream', type, Buffer.alloc(0));
+      await until(() => calls.responses === 1, 'the response of the stream');
+      blocked = Promise.withResolvers();
+      const reads = readAtOnce();
+      await until(() => running > 0);
+      calls[Symbol.dispose]();
+      await until(() => running === 3, 'three reads at a time');
+      blocked.resolve();
+      await Promise.all(reads);
+    });
+
     it(`is cut off after a time: ${name}`, async () => {
       await using edges = await openEdges(stream, { PENDING_RESPONSE_TIMEOUT_MS: '50' });
       using calls = new UnreadCalls(edges[edge].address, edges.token);
