@@ -64,7 +64,7 @@ export class MessageCache {
     if (!this.#enabled || messages.length === 0) return false;
     const isRepeated = this.#read.get(channelId) === version;
     this.#read.set(channelId, version);
-    return isRepeated && isSmall(messages) && toMembers(messages).length === messages.length;
+    return isRepeated && toMembers(messages).length === messages.length;
   }
 
   /**
@@ -85,11 +85,6 @@ export class MessageCache {
     if (this.#enabled && seq !== undefined)
       this.#client.write(forgetNewest, keysOf(channelId), TTL_SECONDS, `${seq}`);
   }
-}
-
-/** Whether texts could fit at all: encoding a page of 1 MB takes 5 ms. */
-function isSmall(messages: readonly MessageRow[]): boolean {
-  return messages.reduce((sum, { content }) => sum + content.length, 0) <= MAX_BYTES;
 }
 
 /** Scores and JSON of the newest messages that fit into the maximum size, newest first. */

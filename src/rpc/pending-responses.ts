@@ -22,7 +22,7 @@ export class PendingResponses {
   #timer: NodeJS.Timeout | undefined;
 
   /** `onCaughtUp` is called when a caller is not lagging any more. */
-  constructor(config: Config['call'], metrics: Metrics, onCaughtUp: () => void = () => {}) {
+  constructor(config: Config['call'], metrics: Metrics, onCaughtUp: () => void) {
     this.#config = config;
     this.#metrics = metrics;
     this.#onCaughtUp = onCaughtUp;

@@ -23,6 +23,7 @@ export type CallSchedule = {
   /** For calls that arrive at the same time. */
   readonly pacer: { enter(call: ScheduledCall): Promise<void> | undefined };
   readonly reads: Slots;
+  /** Responses that their callers have not read, which slow the reads of these callers. */
   readonly pending: PendingResponses;
 };
 
