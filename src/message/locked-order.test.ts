@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { SendStream } from '../../test/kit/send-stream.ts';
 import { until } from '../../test/kit/until.ts';
 
@@ -11,7 +11,7 @@ describe('messages of a channel that another transaction locks', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ WRITE_BATCH_SIZE: '2', WRITE_BATCH_CONNECTIONS: '1' });
+    the = await app({ ...CONCURRENT, WRITE_BATCH_SIZE: '2', WRITE_BATCH_CONNECTIONS: '1' });
   });
   after(() => the.close());
 
@@ -25,15 +25,15 @@ describe('messages of a channel that another transaction locks', () => {
     until(async () => (await countQueued()) === count, `${count} waiting messages`);
   /** Locks until `release` is called. */
   const lock = async (table: 'channels' | 'channel_members', channelId: bigint) => {
-    const [locked, released] = [Promise.withResolvers<void>(), Promise.withResolvers<void>()];
+    const [locked, released] = [Promise.withResolvers<number>(), Promise.withResolvers<void>()];
     const column = table === 'channels' ? 'id' : 'channel_id';
     const ended = the.owner.begin(async (sql) => {
       await sql`select from ${sql(table)} where ${sql(column)} = ${channelId} for update`;
-      locked.resolve();
+      const [row] = await sql<{ pid: number }[]>`select pg_backend_pid() as pid`;
+      locked.resolve(row?.pid ?? 0);
       await released.promise;
     });
-    await locked.promise;
-    return { release: () => [released.resolve(), ended][1] };
+    return { pid: await locked.promise, release: () => [released.resolve(), ended][1] };
   };
 
   it('are posted in their order, also those that waited for a place in a batch', async () => {
@@ -54,12 +54,12 @@ describe('messages of a channel that another transaction locks', () => {
     ];
     send(b);
     await untilQueued(0);
-    await until(async () => (await waitingBatches(the)) === 1, 'the first batch');
+    await until(() => isAwaited(the, ofB.pid), 'the first batch');
     const first = [a, c, d, c, a].map(send);
     await untilQueued(5);
     await ofB.release();
     await until(
-      async () => (await waitingBatches(the)) === 1 && stream.outcomes.length === 2,
+      async () => stream.outcomes.length === 2 && (await isAwaited(the, ofD.pid)),
       'the third batch',
     );
     const queued = await countQueued();
@@ -84,11 +84,12 @@ describe('messages of a channel that another transaction locks', () => {
   });
 });
 
-async function waitingBatches(the: App): Promise<number> {
-  const [row] = await the.owner<{ n: number }[]>`
-    select count(*)::int as n
+/** Whether a batch waits for the locks of a connection. */
+async function isAwaited(the: App, pid: number): Promise<boolean> {
+  const rows = await the.owner`
+    select
     from pg_stat_activity
-    where datname = current_database() and wait_event_type = 'Lock' and query like '%send_message%'
+    where datname = current_database() and query like '%send_message%' and ${pid} = any(pg_blocking_pids(pid))
   `;
-  return row?.n ?? 0;
+  return rows.length > 0;
 }
