@@ -32,21 +32,24 @@ try {
 }
 
 async function main() {
-  const node = await ensureNode();
-  if (!isInstalled(ROOT)) await install(ROOT, 'installing packages');
+  const node = await ensureInstalled();
   env.PATH = [join(ROOT, 'node_modules', '.bin'), env.PATH].join(delimiter);
   const [script, ...args] = process.argv.slice(2);
   if (script === undefined) return;
   process.exit(await run(node, [script, ...args], { cwd: ROOT, env, stdio: 'inherit' }, 'TERM'));
 }
 
-async function ensureNode() {
+// Returns the path of Node 24 or newer.
+async function ensureInstalled() {
   const [major = 0] = process.versions.node.split('.').map(Number);
-  if (major >= 24) return process.execPath;
+  const isNodeWanted = major < 24;
   const bin = join(NODE_TOOL, 'node_modules', `node-${process.platform}-${process.arch}`, 'bin');
-  if (!isInstalled(NODE_TOOL) || !existsSync(join(bin, 'node'))) {
-    await install(NODE_TOOL, `installing Node 24, this machine has ${process.version}`);
-  }
+  const missing = () => [
+    ...(isNodeWanted && !(isInstalled(NODE_TOOL) && existsSync(join(bin, 'node'))) ? [NODE_TOOL] : []),
+    ...(isInstalled(ROOT) ? [] : [ROOT]),
+  ];
+  if (missing().length > 0) await install(missing);
+  if (!isNodeWanted) return process.execPath;
   if (!existsSync(join(bin, 'node'))) {
     throw new Error(`Node 24 is needed; no package exists for ${process.platform} ${process.arch}.`);
   }
@@ -74,20 +77,26 @@ function packagesIn(file) {
   }
 }
 
-async function install(folder, what) {
+async function install(missing) {
   const release = await takeLock();
   try {
-    if (isInstalled(folder)) return;
-    console.error(`${what} ...`);
-    const started = Date.now();
-    const seconds = () => Math.round((Date.now() - started) / 1000);
-    const progress = setInterval(() => console.error(`${what} ... ${seconds()} s`), PROGRESS_INTERVAL_MS);
-    const code = await npmCi(folder).finally(() => clearInterval(progress));
-    if (code !== 0) throw new Error(`npm ci failed in ${folder}`);
-    console.error(`${what}: done in ${seconds()} s`);
+    // Another process may have installed them while this one waited.
+    await Promise.all(missing().map(installFolder));
   } finally {
     release();
   }
+}
+
+async function installFolder(folder) {
+  const isNode = folder === NODE_TOOL;
+  const what = isNode ? `installing Node 24, this machine has ${process.version}` : 'installing packages';
+  console.error(`${what} ...`);
+  const started = Date.now();
+  const seconds = () => Math.round((Date.now() - started) / 1000);
+  const progress = setInterval(() => console.error(`${what} ... ${seconds()} s`), PROGRESS_INTERVAL_MS);
+  const code = await npmCi(folder).finally(() => clearInterval(progress));
+  if (code !== 0) throw new Error(`npm ci failed in ${folder}`);
+  console.error(`${what}: done in ${seconds()} s`);
 }
 
 function npmCi(folder) {
