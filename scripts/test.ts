@@ -3,11 +3,13 @@ import { globSync, readFileSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
 import { join } from 'node:path';
 import { openTestServices } from '../test/kit/services.ts';
+import { openChromium } from './lib/chromium.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
 const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts', 'client/**/*.test.ts'];
-// They download a browser, so they run only if the call names them.
+// They download a browser, so they run only if the call names them, or with TEST_BROWSER=true.
 const IN_BROWSER = 'test/browser/';
+const UNPACK_MS = 30_000;
 // Tests of what Redis is used for run on a Redis Cluster of three nodes, which accepts fewer commands; all others on one node.
 const ON_CLUSTER = [
   'src/event/',
@@ -26,47 +28,33 @@ const ON_BOTH = [
   'src/message/cache-races',
   'test/outage-redis',
 ];
-// Started first, each in a process of its own, so that none of them runs alone at the end.
-const LONGEST = [
+// They take long, each in a process of its own.
+const LONGEST_FILES = [
   'test/chaos/',
+  'test/isolation.test',
+  'src/event/subscribe/rpc',
+  'src/event/subscribe/started',
   'test/fuzz/',
-  'test/outage-postgres',
-  'src/event/subscribe/',
   'test/hostile/memory',
+  'test/cluster',
   'src/presence/device',
   'src/presence/outage',
-  'src/search/word-index',
-  'test/isolation',
-  'test/cluster',
-  'test/consumer',
-  'src/member/unread.test',
-  'test/token-expiry',
-  'src/admin/revoke',
-  'src/message/replay',
-];
-// They watch the whole process, or start others.
-const ALONE = [
-  'test/hostile/',
-  'test/interop/',
-  'test/browser/',
-  'test/drill/',
-  'test/docker',
-  'test/startup',
-  'test/standby',
-  'test/rolling-upgrade',
-  'test/outage',
   'src/attachment/outage',
 ];
+// Before a group that gets a Redis Cluster.
+const CLUSTER = 'cluster:';
+// Groups with one of these parts start early, so that none of them runs alone at the end.
+const LONGEST = [CLUSTER, 'test/', 'src/db/', ...LONGEST_FILES];
 const FILES_PER_PROCESS = 8;
 const HAS_ROOT_HOOK = /^(before|after)/m;
-// The tests wait for about a third of their time.
-const FILES_PER_CORE = 1.5;
+// The tests wait for about half of their time.
+const FILES_PER_CORE = 2;
 const STOP_MS = 5_000;
 
 process.exitCode = await main(process.argv.slice(2));
 
 function isWanted(file: string, wanted: readonly string[]): boolean {
-  if (wanted.length === 0) return !file.startsWith(IN_BROWSER);
+  if (wanted.length === 0) return process.env['TEST_BROWSER'] === 'true' || !file.startsWith(IN_BROWSER);
   return hasPart(file, wanted);
 }
 
@@ -75,10 +63,10 @@ function hasPart(file: string, parts: readonly string[]): boolean {
 }
 
 async function main(wanted: readonly string[]): Promise<number> {
-  const files = globSync(FILES)
+  const found = globSync(FILES)
     .filter((file) => isWanted(file, wanted))
     .sort();
-  if (files.length === 0) {
+  if (found.length === 0) {
     console.error(`no test file matches ${wanted.join(' ') || FILES.join(' ')}`);
     return 1;
   }
@@ -87,18 +75,35 @@ async function main(wanted: readonly string[]): Promise<number> {
     process.on(signal, () => interrupted.resolve(128 + constants.signals[signal]));
   }
   const started = Date.now();
-  const opening = openTestServices((line) => console.error(line));
-  const services = await opening;
+  const log = (line: string) => console.error(line);
+  const [services, files] = await Promise.all([openTestServices(log), withoutMissingBrowser(found, log)]);
   console.error(`${services.summary}; ready in ${Date.now() - started} ms`);
   try {
+    if (files.length === 0) return 0;
     const concurrency = services.isolated ? Math.ceil(availableParallelism() * FILES_PER_CORE) : 1;
     const isWhole = wanted.length === 0 && services.isolated;
     const onCluster = isWhole ? files.filter((file) => hasPart(file, [...ON_CLUSTER, ...ON_BOTH])) : [];
     const onNode = files.filter((file) => !onCluster.includes(file) || hasPart(file, ON_BOTH));
-    const groups = [...groupsOf(onNode), ...groupsOf(onCluster, 'cluster:')].sort(byLength);
+    const groups = inTurns([...groupsOf(onNode), ...groupsOf(onCluster, CLUSTER)]);
     return await runGroups(groups, services.env, concurrency, interrupted.promise);
   } finally {
     await services.close();
+  }
+}
+
+/** Leaves out the tests in a browser where there is none, and states why: only a failed test is an error. */
+async function withoutMissingBrowser(
+  files: readonly string[],
+  log: (line: string) => void,
+): Promise<readonly string[]> {
+  if (!files.some((file) => file.startsWith(IN_BROWSER))) return files;
+  try {
+    await openChromium(log, AbortSignal.timeout(UNPACK_MS));
+    return files;
+  } catch (error) {
+    const { message, cause } = error instanceof Error ? error : new Error(String(error));
+    log(`The tests in a browser are not run: ${cause === undefined ? message : `${message}: ${cause}`}`);
+    return files.filter((file) => !file.startsWith(IN_BROWSER));
   }
 }
 
@@ -139,15 +144,18 @@ function groupsOf(files: readonly string[], prefix = ''): string[] {
 }
 
 function needsOwnProcess(file: string): boolean {
-  return hasPart(file, [...LONGEST, ...ALONE]) || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
+  return hasPart(file, LONGEST_FILES) || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
 }
 
-/** The longest files first, then the largest groups. */
-function byLength(a: string, b: string): number {
-  return rank(a) - rank(b) || b.split(',').length - a.split(',').length;
-}
-
-function rank(file: string): number {
-  const index = LONGEST.findIndex((part) => file.includes(part));
-  return index < 0 ? LONGEST.length : index;
+/** The largest of LONGEST first, which take turns with the others, so that some wait while others compute. */
+function inTurns(groups: readonly string[]): string[] {
+  const isLong = (group: string) => hasPart(group, LONGEST);
+  const rank = (group: string) => LONGEST.findIndex((part) => group.includes(part));
+  const size = (group: string) => group.split(',').length;
+  const long = groups.filter(isLong).sort((a, b) => size(b) - size(a) || rank(a) - rank(b));
+  const others = groups.filter((group) => !isLong(group));
+  return [
+    ...long.flatMap((group, index) => [group, ...others.slice(index, index + 1)]),
+    ...others.slice(long.length),
+  ];
 }

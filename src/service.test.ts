@@ -44,7 +44,7 @@ describe('openService', () => {
   });
 
   it('serves new calls for a while after its health has changed', async () => {
-    const draining = await the.start({ DRAIN_DELAY_MS: '2000' });
+    const draining = await the.start({ DRAIN_DELAY_MS: '1000' });
     const healthOf = (instance: number) => createClient(Health, the.transport(ana, 'grpc', instance));
     const probe = async (path: string) => (await fetch(`http://${draining.metricsAddress}${path}`)).status;
     const list = async (instance: number) =>

@@ -9,13 +9,13 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { launch, scratchFolder } from '../scripts/lib/processes.ts';
 import { toPatchable } from '../src/event/log/wire.ts';
-import { type App, app } from './kit/app.ts';
+import { type App, app, CONCURRENT } from './kit/app.ts';
 import { createRandom } from './kit/random.ts';
 import { until } from './kit/until.ts';
 
 const TENANTS = [1n, 2n];
-const WRITERS = 6;
-const KILLS = 6;
+const WRITERS = 4;
+const KILLS = 4;
 
 describe('a consumer of StreamTenantEvents', () => {
   let the: App;
@@ -23,7 +23,7 @@ describe('a consumer of StreamTenantEvents', () => {
   const processed = join(folder.path, 'processed');
 
   before(async () => {
-    the = await app({ EVENT_REPLAY_PAGE: '25', EVENT_HEARTBEAT_MS: '100' });
+    the = await app({ ...CONCURRENT, EVENT_REPLAY_PAGE: '25', EVENT_HEARTBEAT_MS: '100' });
     await the.start();
   });
   after(async () => {
@@ -54,7 +54,7 @@ describe('a consumer of StreamTenantEvents', () => {
     // A kill that comes between an event and its cursor makes the next process repeat the event.
     const hasRepeated = () => new Set(lines()).size < lines().length;
     for (let kill = 0; kill < KILLS || !hasRepeated(); kill += 1) {
-      const enough = lines().length + 10 + random.below(150);
+      const enough = lines().length + 10 + random.below(100);
       await until(() => lines().length >= enough, 'events processed', 30_000);
       await end(consumer);
       consumer = start(token);

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from './kit/app.ts';
+import { type App, type As, app, CONCURRENT } from './kit/app.ts';
 import { assertNothingToRepair } from './kit/reconcile.ts';
 import { until } from './kit/until.ts';
 
@@ -18,7 +18,7 @@ describe('moving rows out of a default partition', () => {
   let channelId = 0n;
 
   before(async () => {
-    the = await app({ MAINTENANCE_INTERVAL_MS: '0' });
+    the = await app({ ...CONCURRENT, MAINTENANCE_INTERVAL_MS: '0' });
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho' });
     channelId = channel?.id ?? 0n;
     // As an import writes them, with their numbers, so that no trigger counts each of them.

@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { after, before, test } from 'node:test';
+import { after, before, suite, test } from 'node:test';
 import { create, type DescMethod, type DescMethodUnary } from '@bufbuild/protobuf';
 import { Code } from '@connectrpc/connect';
 import { createConnectTransport, createGrpcTransport } from '@connectrpc/connect-node';
@@ -18,30 +18,32 @@ const methods = [ChannelService, MessageService, ActivityService, AttachmentServ
 
 let testApp: App;
 
-before(async () => {
-  testApp = await app();
-});
-after(() => testApp.close());
+suite('request ids', () => {
+  before(async () => {
+    testApp = await app();
+  });
+  after(() => testApp.close());
 
-test('methods that are idempotent by a request id require it, on both edges', async () => {
-  const [service] = testApp.instances;
-  const token = await testApp.tokens.sign({ userId: 0n, tenantId: 1n, roles: ['discuss.service'] });
-  const headers = { authorization: `Bearer ${token}`, 'x-user-id': '1' };
-  const transports = [
-    createGrpcTransport({ baseUrl: `http://${service?.grpcAddress}` }),
-    createConnectTransport({ baseUrl: `http://${service?.webAddress}`, httpVersion: '2' }),
-  ];
-  assert.equal(methods.length, 5);
-  for (const method of methods)
-    for (const transport of transports) {
-      const call = transport.unary(method, undefined, undefined, headers, create(method.input));
-      const error = await rejects(call, Code.InvalidArgument, 'FIELD_INVALID');
-      const fields = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
-      assert.ok(
-        fields.some(({ field }) => field === 'request_id'),
-        method.toString(),
-      );
-    }
+  test('methods that are idempotent by a request id require it, on both edges', async () => {
+    const [service] = testApp.instances;
+    const token = await testApp.tokens.sign({ userId: 0n, tenantId: 1n, roles: ['discuss.service'] });
+    const headers = { authorization: `Bearer ${token}`, 'x-user-id': '1' };
+    const transports = [
+      createGrpcTransport({ baseUrl: `http://${service?.grpcAddress}` }),
+      createConnectTransport({ baseUrl: `http://${service?.webAddress}`, httpVersion: '2' }),
+    ];
+    assert.equal(methods.length, 5);
+    for (const method of methods)
+      for (const transport of transports) {
+        const call = transport.unary(method, undefined, undefined, headers, create(method.input));
+        const error = await rejects(call, Code.InvalidArgument, 'FIELD_INVALID');
+        const fields = error.findDetails(BadRequestSchema).flatMap(({ fieldViolations }) => fieldViolations);
+        assert.ok(
+          fields.some(({ field }) => field === 'request_id'),
+          method.toString(),
+        );
+      }
+  });
 });
 
 function isUnary(method: DescMethod): method is DescMethodUnary {

@@ -9,10 +9,11 @@ export const colleague: As = { userId: 2n, tenantId };
 export const service: As = { userId: 0n, tenantId, roles: ['discuss.service'] };
 /** Its discussion was moved to the channel. */
 export const ENTITY = { type: 'order', id: 7n };
-export const COUNT = 60;
+/** Twice as many messages are above 50, from which on reads count the bytes of messages. */
+export const COUNT = 30;
 export const MANY_EMOJI = 20;
-export const MANY_USERS = 2_000;
-export const PINS = 50;
+export const MANY_USERS = 500;
+export const PINS = 20;
 /** The members besides the two users. */
 export const READERS = 2 * COUNT - 2;
 // Ids of nine bytes.

@@ -9,7 +9,7 @@ import { MemberRole, MemberRoleSchema, MemberSchema } from '#gen/serp/discuss/v1
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from './kit/app.ts';
+import { type App, type As, app, CONCURRENT } from './kit/app.ts';
 import { createRandom } from './kit/random.ts';
 import { TenantCopy } from './kit/tenant-copy.ts';
 import { TenantStreamReader } from './kit/tenant-stream-reader.ts';
@@ -39,7 +39,7 @@ describe('a service that keeps a copy of a tenant', () => {
   let written = 0;
 
   before(async () => {
-    the = await app({ EVENT_REPLAY_PAGE: '20', EVENT_HEARTBEAT_MS: '100' });
+    the = await app({ ...CONCURRENT, EVENT_REPLAY_PAGE: '20', EVENT_HEARTBEAT_MS: '100' });
     await the.start();
     for (let index = 0; index < 6; index += 1) await createChannel();
   });

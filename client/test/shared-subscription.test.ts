@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { afterEach, test } from 'node:test';
+import { afterEach, suite, test } from 'node:test';
 import { setTimeout } from 'node:timers/promises';
 import type { MessageInitShape } from '@bufbuild/protobuf';
 import { durationFromMs } from '@bufbuild/protobuf/wkt';
@@ -29,75 +29,77 @@ type Tab = {
 };
 
 const open = new Set<Tab>();
-afterEach(async () => {
-  await Promise.all([...open].map(close));
-});
+suite('a subscription that tabs share', () => {
+  afterEach(async () => {
+    await Promise.all([...open].map(close));
+  });
 
-test('eight tabs share one stream, and a ninth begins where it is', async () => {
-  const server = serve();
-  const tabs = Array.from({ length: TABS }, () => server.openTab());
-  await until(() => tabs.every(({ states }) => states.at(-1) === 'open'), 'the state of all tabs');
-  server.post(5n);
-  server.post(6n);
-  server.post(6n);
-  await until(() => tabs.every(({ store }) => store.channel('6').seq === '3'), 'the events in all tabs');
-  const late = server.openTab();
-  await until(() => late.store.channel('6').seq === '3', 'the state in the ninth tab');
-  server.post(5n);
-  await until(() => [...tabs, late].every(({ store }) => store.channel('5').seq === '3'));
-  assert.equal(server.requests.length, 1);
-  assert.equal([...tabs, late].filter(({ subscription }) => subscription.isLeader).length, 1);
-  assert.deepEqual(
-    [...tabs, late].flatMap(({ outdated }) => outdated),
-    [],
-  );
-});
+  test('eight tabs share one stream, and a ninth begins where it is', async () => {
+    const server = serve();
+    const tabs = Array.from({ length: TABS }, () => server.openTab());
+    await until(() => tabs.every(({ states }) => states.at(-1) === 'open'), 'the state of all tabs');
+    server.post(5n);
+    server.post(6n);
+    server.post(6n);
+    await until(() => tabs.every(({ store }) => store.channel('6').seq === '3'), 'the events in all tabs');
+    const late = server.openTab();
+    await until(() => late.store.channel('6').seq === '3', 'the state in the ninth tab');
+    server.post(5n);
+    await until(() => [...tabs, late].every(({ store }) => store.channel('5').seq === '3'));
+    assert.equal(server.requests.length, 1);
+    assert.equal([...tabs, late].filter(({ subscription }) => subscription.isLeader).length, 1);
+    assert.deepEqual(
+      [...tabs, late].flatMap(({ outdated }) => outdated),
+      [],
+    );
+  });
 
-test('another tab resumes the stream of a tab that is closed', async () => {
-  const server = serve();
-  const tabs = Array.from({ length: 3 }, () => server.openTab());
-  await until(() => tabs.every(({ states }) => states.at(-1) === 'open'), 'the state of all tabs');
-  server.post(5n);
-  await until(() => tabs.every(({ store }) => store.channel('5').seq === '2'));
-  const leader = tabs.find(({ subscription }) => subscription.isLeader);
-  assert.ok(leader !== undefined);
-  await close(leader);
-  const others = tabs.filter((tab) => tab !== leader);
-  await until(() => server.requests.length === 2, 'the next stream');
-  assert.deepEqual(
-    server.requests[1]?.cursors.map(({ seq }) => seq),
-    [2n, 1n],
-  );
-  server.post(6n);
-  await until(() => others.every(({ store }) => store.channel('6').seq === '2'));
-  assert.deepEqual(
-    others.flatMap(({ outdated }) => outdated),
-    [],
-  );
-});
+  test('another tab resumes the stream of a tab that is closed', async () => {
+    const server = serve();
+    const tabs = Array.from({ length: 3 }, () => server.openTab());
+    await until(() => tabs.every(({ states }) => states.at(-1) === 'open'), 'the state of all tabs');
+    server.post(5n);
+    await until(() => tabs.every(({ store }) => store.channel('5').seq === '2'));
+    const leader = tabs.find(({ subscription }) => subscription.isLeader);
+    assert.ok(leader !== undefined);
+    await close(leader);
+    const others = tabs.filter((tab) => tab !== leader);
+    await until(() => server.requests.length === 2, 'the next stream');
+    assert.deepEqual(
+      server.requests[1]?.cursors.map(({ seq }) => seq),
+      [2n, 1n],
+    );
+    server.post(6n);
+    await until(() => others.every(({ store }) => store.channel('6').seq === '2'));
+    assert.deepEqual(
+      others.flatMap(({ outdated }) => outdated),
+      [],
+    );
+  });
 
-test('a tab that is silent but keeps the lock is replaced', async () => {
-  const server = serve();
-  const released = Promise.withResolvers<void>();
-  const frozen = assert.rejects(
-    navigator.locks.request(server.name, () => released.promise),
-    { name: 'AbortError' },
-  );
-  const tab = server.openTab({ heartbeatMs: 100 });
-  await until(() => tab.states.at(-1) === 'open', 'the stream');
-  await frozen;
-  released.resolve();
-});
+  test('a tab that is silent but keeps the lock is replaced', async () => {
+    const server = serve();
+    const released = Promise.withResolvers<void>();
+    const frozen = assert.rejects(
+      navigator.locks.request(server.name, () => released.promise),
+      { name: 'AbortError' },
+    );
+    const tab = server.openTab({ heartbeatMs: 100 });
+    await until(() => tab.states.at(-1) === 'open', 'the stream');
+    await frozen;
+    released.resolve();
+  });
 
-test('a channel that a tab read at another position is read again', async () => {
-  const server = serve();
-  const first = server.openTab();
-  await until(() => first.states.at(-1) === 'open');
-  const store = new Store('1');
-  store.channel('5').seq = '9';
-  const second = server.openTab({ store });
-  await until(() => second.outdated.length > 0);
-  assert.deepEqual(second.outdated, ['5']);
+  test('a channel that a tab read at another position is read again', async () => {
+    const server = serve();
+    const first = server.openTab();
+    await until(() => first.states.at(-1) === 'open');
+    const store = new Store('1');
+    store.channel('5').seq = '9';
+    const second = server.openTab({ store });
+    await until(() => second.outdated.length > 0);
+    assert.deepEqual(second.outdated, ['5']);
+  });
 });
 
 async function close(tab: Tab): Promise<void> {

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { activityFixture } from '../../test/kit/activity-fixture.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
 
@@ -11,7 +11,7 @@ describe('activities of reactions', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

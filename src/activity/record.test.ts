@@ -3,7 +3,7 @@ import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { activityFixture } from '../../test/kit/activity-fixture.ts';
-import { type App, app } from '../../test/kit/app.ts';
+import { type App, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 
 const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
@@ -12,7 +12,7 @@ describe('RecordActivities', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

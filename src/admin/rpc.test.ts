@@ -5,7 +5,7 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { assertNothingToRepair, reconcile } from '../../test/kit/reconcile.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 
@@ -48,7 +48,7 @@ describe('AdminService', () => {
 
   before(async () => {
     // Nothing is settled but by the test, or what is wrong would spread.
-    the = await app({ UNREAD_UPDATE_INTERVAL_MS: '0' });
+    the = await app({ ...CONCURRENT, UNREAD_UPDATE_INTERVAL_MS: '0' });
     channelId = await conversation(lan);
     await conversation(user(1, 2n));
     await the.owner`select settle_unread(1000)`;

@@ -31,7 +31,6 @@ describe('attachments of messages', () => {
   before(async () => {
     the = await fileApp({
       ATTACHMENT_PURGE_INTERVAL_MS: '50',
-      SEARCH_INDEX_INTERVAL_MS: '50',
       ENCRYPTION_KEYS: `k1=${randomBytes(32).toString('base64')}`,
     });
     channelId = await group();

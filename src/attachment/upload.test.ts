@@ -5,7 +5,7 @@ import { Code, ConnectError } from '@connectrpc/connect';
 import { QuotaFailureSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { AttachmentService } from '#gen/serp/discuss/v1/attachment_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
-import { type App, type As, fileApp } from '../../test/kit/app.ts';
+import { type App, type As, CONCURRENT, fileApp } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { PART_BYTES, PNG, putPart, upload, uploadOf } from '../../test/kit/uploads.ts';
 
@@ -17,10 +17,7 @@ describe('uploads', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await fileApp({
-      ATTACHMENT_USER_MB: '143',
-      ATTACHMENT_MAX_BYTES: '110000000',
-    });
+    the = await fileApp({ ...CONCURRENT, ATTACHMENT_USER_MB: '143', ATTACHMENT_MAX_BYTES: '110000000' });
     const { channel } = await the
       .client(ChannelService, ana)
       .createChannel({ name: 'Kho', memberUserIds: [2n] });
@@ -83,7 +80,7 @@ describe('uploads', () => {
   });
 
   it('of several parts continue after a lost part', async () => {
-    const bytes = randomBytes(100_000_000);
+    const bytes = randomBytes(50_000_000);
     const request = uploadOf(channelId, 'băng hình.bin', bytes);
     const first = await files().createUpload(request);
     assert.equal(first.parts.length, Math.ceil(bytes.length / PART_BYTES));

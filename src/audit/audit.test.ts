@@ -10,7 +10,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 
 const operator: As = { userId: 7n, tenantId: 0n, roles: ['discuss.admin'] };
@@ -21,7 +21,7 @@ describe('the audit log', () => {
   let lastTenant = 100n;
 
   before(async () => {
-    the = await app({ RETENTION_INTERVAL_MS: '0', MAINTENANCE_INTERVAL_MS: '0' });
+    the = await app({ ...CONCURRENT, RETENTION_INTERVAL_MS: '0', MAINTENANCE_INTERVAL_MS: '0' });
     await the.start();
   });
   after(() => the.close());

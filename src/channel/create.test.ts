@@ -7,7 +7,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT, type Edge } from '../../test/kit/app.ts';
 import { loggedEvents } from '../../test/kit/logged-events.ts';
 import { fieldsOf, rejects } from '../../test/kit/rejects.ts';
 
@@ -20,7 +20,7 @@ describe('ChannelService', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

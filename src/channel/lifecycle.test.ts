@@ -6,7 +6,7 @@ import { EventService, ChannelClosedReason as Reason } from '#gen/serp/discuss/v
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -20,7 +20,7 @@ describe('archiving, deleting and browsing channels', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

@@ -4,7 +4,7 @@ import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { SystemNoticeKind as Kind } from '#gen/serp/discuss/v1/message_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { topicFixture } from '../../test/kit/topic-fixture.ts';
@@ -18,7 +18,7 @@ describe('MoveTopic', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

@@ -4,7 +4,7 @@ import { Code } from '@connectrpc/connect';
 import { ChannelType } from '#gen/serp/discuss/v1/channel_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
-import { type App, type As, app, type Edge } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT, type Edge } from '../../test/kit/app.ts';
 import { ascending } from '../../test/kit/ascending.ts';
 import { loggedEvents } from '../../test/kit/logged-events.ts';
 import { fieldsOf, rejects } from '../../test/kit/rejects.ts';
@@ -20,7 +20,7 @@ describe('ChannelService', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

@@ -33,7 +33,7 @@ describe('the content of an encrypted channel', () => {
   const logged: string[] = [];
 
   before(async () => {
-    const env = { ENCRYPTION_KEYS: `k1=${key.toString('base64')}`, SEARCH_INDEX_INTERVAL_MS: '50' };
+    const env = { ENCRYPTION_KEYS: `k1=${key.toString('base64')}` };
     the = await fileApp(env, () => freshRedis(false));
     redis = await watchRedis(the.redis.url);
     await the.start({}, createLogger('trace', { write: (line) => void logged.push(line) }));

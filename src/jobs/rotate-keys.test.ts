@@ -9,7 +9,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, fileApp } from '../../test/kit/app.ts';
+import { type App, type As, CONCURRENT, fileApp } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -27,6 +27,7 @@ describe('a rotation of keys', () => {
 
   before(async () => {
     the = await fileApp({
+      ...CONCURRENT,
       ENCRYPTION_KEYS: `${oldKey},${newKey}`,
       ENCRYPTION_ROTATION_INTERVAL_MS: '50',
       EVENT_REPLAY_EVENTS: '1000',

@@ -3,7 +3,7 @@ import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { memberFixture, stored } from '../../test/kit/member-fixture.ts';
 import { fieldsOf, rejects } from '../../test/kit/rejects.ts';
 
@@ -18,7 +18,7 @@ describe('MemberService', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
+    the = await app({ ...CONCURRENT, CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
     await the.start();
   });
   after(() => the.close());

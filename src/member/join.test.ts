@@ -4,7 +4,7 @@ import { Code } from '@connectrpc/connect';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { memberFixture } from '../../test/kit/member-fixture.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -22,7 +22,7 @@ describe('MemberService', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
+    the = await app({ ...CONCURRENT, CHANNEL_MAX_MEMBERS: `${MAX_MEMBERS}` });
     await the.start();
   });
   after(() => the.close());

@@ -9,7 +9,7 @@ import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { SystemNoticeKind as Kind, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { PresenceService } from '#gen/serp/discuss/v1/presence_service_pb.ts';
-import { type App, type As, type Edge, fileApp } from '../../test/kit/app.ts';
+import { type App, type As, CONCURRENT, type Edge, fileApp } from '../../test/kit/app.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { rejects } from '../../test/kit/rejects.ts';
@@ -33,7 +33,7 @@ describe('restricted members', () => {
   let the: App;
 
   before(async () => {
-    the = await fileApp();
+    the = await fileApp(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

@@ -8,7 +8,7 @@ import {
   ListMessagesResponseSchema,
   MessageService,
 } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import type { RedisClient } from '../redis/client.ts';
 
@@ -17,7 +17,7 @@ const people: readonly As[] = Array.from({ length: 12 }, (_, index) => ({
   userId: BigInt(index + 1),
   tenantId,
 }));
-const ENOUGH = 20;
+const ENOUGH = 12;
 const DEADLINE_MS = 60_000;
 const QUIET_MS = 20;
 const SIZES = [5, 50];
@@ -50,7 +50,7 @@ describe('readers of the newest messages', () => {
   const late: (() => void)[] = [];
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
     await the.start({ CACHE_MESSAGES: 'false' });
     redis = the.redis.client;

@@ -8,7 +8,7 @@ import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { type Message, MessageSchema, MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { Store } from '../../client/src/store.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import { assertNothingToRepair } from '../../test/kit/reconcile.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -20,7 +20,7 @@ const people: readonly As[] = [1n, 2n, 3n, 4n, 5n, 9_007_199_254_740_993n, 9_007
   (userId) => ({ userId, tenantId }),
 );
 const [owner] = people as [As];
-const ROUNDS = 40;
+const ROUNDS = 25;
 const AT_ONCE = 14;
 
 type Random = ReturnType<typeof createRandom>;
@@ -34,7 +34,7 @@ describe('events of messages', () => {
   let written = 0;
 
   before(async () => {
-    the = await app({ CHANNEL_MAX_PINS: '6', EVENT_REPLAY_PAGE: '40' });
+    the = await app({ ...CONCURRENT, CHANNEL_MAX_PINS: '6', EVENT_REPLAY_PAGE: '40' });
     await the.start();
     const { channel } = await the
       .client(ChannelService, owner)

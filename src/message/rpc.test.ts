@@ -6,7 +6,7 @@ import { BadRequestSchema } from '#gen/google/rpc/error_details_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, app } from '../../test/kit/app.ts';
+import { type App, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
@@ -19,7 +19,7 @@ describe('MessageService', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
   });
   after(() => the.close());

@@ -6,7 +6,7 @@ import { AdminService } from '#gen/serp/discuss/v1/admin_service_pb.ts';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageType } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService, type SendOutcome } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { resultOf, SendStream } from '../../test/kit/send-stream.ts';
 import { until } from '../../test/kit/until.ts';
 
@@ -18,7 +18,7 @@ describe('SendMessages', () => {
   let the: App;
 
   before(async () => {
-    the = await app({ AUTH_CLOCK_TOLERANCE_MS: '0', LIMIT_REJECTION_DELAY_MS: '0' });
+    the = await app({ ...CONCURRENT, AUTH_CLOCK_TOLERANCE_MS: '0', LIMIT_REJECTION_DELAY_MS: '0' });
   });
   after(() => the.close());
 

@@ -5,7 +5,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MemberRole } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 
 const user = (id: bigint): As => ({ userId: id, tenantId: 1n });
@@ -16,7 +16,7 @@ describe('pins', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await app({ CHANNEL_MAX_PINS: '3' });
+    the = await app({ ...CONCURRENT, CHANNEL_MAX_PINS: '3' });
     const { channel } = await the
       .client(ChannelService, ana)
       .createChannel({ name: 'Kho', memberUserIds: [2n] });

@@ -7,7 +7,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventSchema } from '#gen/serp/discuss/v1/event_pb.ts';
 import { MessageType, type Poll } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 
 const user = (id: number): As => ({ userId: BigInt(id), tenantId: 1n });
@@ -18,7 +18,7 @@ describe('polls', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
     const memberUserIds = Array.from({ length: 60 }, (_, index) => BigInt(index + 2));
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho', memberUserIds });

@@ -6,7 +6,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MessageSchema, type Reaction } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { DecodedLog } from '../../test/kit/decoded-log.ts';
 import { untilLocksAreAwaited } from '../../test/kit/locks.ts';
 import { rejects } from '../../test/kit/rejects.ts';
@@ -23,7 +23,7 @@ describe('reactions', () => {
   let channelId: bigint;
 
   before(async () => {
-    the = await app({ REACTION_MAX_USERS: '200', REACTION_MAX_KINDS: '3' });
+    the = await app({ ...CONCURRENT, REACTION_MAX_USERS: '200', REACTION_MAX_KINDS: '3' });
     await the.start();
     const memberUserIds = Array.from({ length: 210 }, (_, index) => user(index).userId);
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho', memberUserIds });

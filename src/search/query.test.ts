@@ -14,7 +14,7 @@ describe('words of a search', () => {
   let sales: bigint;
 
   before(async () => {
-    the = await app({ SEARCH_INDEX_INTERVAL_MS: '50' });
+    the = await app();
     sales = await group('Kinh doanh', ana, [2n]);
   });
   after(() => the.close());

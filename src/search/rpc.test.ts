@@ -23,7 +23,7 @@ describe('SearchMessages', () => {
   let stock: bigint;
 
   before(async () => {
-    the = await app({ SEARCH_INDEX_INTERVAL_MS: '50' });
+    the = await app();
     sales = await group('Kinh doanh', ana, [2n]);
     stock = await group('Kho vận', ana);
   });

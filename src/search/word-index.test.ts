@@ -8,7 +8,7 @@ import {
   SearchMatch,
   SearchService,
 } from '#gen/serp/discuss/v1/search_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { createRandom } from '../../test/kit/random.ts';
 import { searchFixture } from '../../test/kit/search-fixture.ts';
 import { types } from '../db/types.ts';
@@ -22,7 +22,7 @@ describe('the index of words', () => {
   let sales: bigint;
 
   before(async () => {
-    the = await app({ SEARCH_INDEX_INTERVAL_MS: '50' });
+    the = await app({ ...CONCURRENT, SEARCH_INDEX_INTERVAL_MS: '50' });
     sales = await group('Kinh doanh', ana, [2n]);
   });
   after(() => the.close());

@@ -5,7 +5,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app } from '../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
 import { until } from '../../test/kit/until.ts';
@@ -19,7 +19,7 @@ describe('threads', () => {
   let rootMessageId: bigint;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start();
     const memberUserIds = Array.from({ length: 12 }, (_, index) => BigInt(index + 2));
     const { channel } = await the.client(ChannelService, ana).createChannel({ name: 'Kho', memberUserIds });

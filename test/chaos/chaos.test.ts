@@ -8,7 +8,7 @@ import { redisDropping, redisStopped } from './faults/redis.ts';
 import { checkFinally, injectFault } from './run.ts';
 import { TestCluster } from './test-cluster.ts';
 
-const SIZE = { channels: 4, senders: 6, subscribers: 12, perSecond: 60 };
+const SIZE = { channels: 4, senders: 6, subscribers: 12, perSecond: 40 };
 // `npm run chaos` has more of them, and for longer.
 const FAULTS = [
   storeFails('down', 600),

@@ -31,7 +31,7 @@ const MAX_STREAM_BYTES = 16_000_000;
 // More than a page of 1 MB, the maximum.
 const MESSAGES = 80;
 const CONTENT = '😀'.repeat(10_000);
-const READS = 240;
+const READS = 120;
 // PENDING_RESPONSE_BYTES is 8 MB, and each response waits twice.
 const MAX_UNREAD_BYTES = 30_000_000;
 const MAX_KEPT_BYTES = 20_000_000;

@@ -62,7 +62,6 @@ export async function openFixture(): Promise<Fixture> {
     ...storage.env,
     ENCRYPTION_KEYS: `k1=${randomBytes(32).toString('base64')}`,
     ATTACHMENT_PURGE_INTERVAL_MS: '0',
-    SEARCH_INDEX_INTERVAL_MS: '50',
     UNREAD_UPDATE_INTERVAL_MS: '0',
     RETENTION_INTERVAL_MS: '0',
     MAINTENANCE_INTERVAL_MS: '0',

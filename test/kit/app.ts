@@ -17,6 +17,9 @@ import { testLog } from './warnings.ts';
 
 const CLOSE_MS = 60_000;
 
+/** For tests of what concurrent transactions do: each instance runs several. */
+export const CONCURRENT = { DATABASE_CONNECTIONS: '4' } as const;
+
 /** Whom a test calls as. */
 export type As = {
   readonly userId: bigint;
@@ -90,8 +93,8 @@ export class App {
       WEB_ADDR: '127.0.0.1:0',
       METRICS_ADDR: '127.0.0.1:0',
       DATABASE_URL: this.database.serviceUrl,
-      // Each opens connections of its own, which costs time in a test.
-      DATABASE_CONNECTIONS: '4',
+      // Each plans every statement of its own, which takes a tenth of the CPU time of all tests.
+      DATABASE_CONNECTIONS: '2',
       REDIS_URL: this.redis.url,
       REDIS_CLUSTER: String(this.redis.cluster),
       AUTH_JWKS_URL: this.tokens.jwksUrl,
@@ -106,7 +109,9 @@ export class App {
       LIMIT_CANCELLED_PER_MINUTE: '0',
       LIMIT_STREAMS_PER_USER: '0',
       LIMIT_STREAMS_PER_TENANT: '0',
-      EVENT_POLL_MS: '100',
+      EVENT_POLL_MS: '200',
+      // Tests of searches index when they need it, see indexed.ts.
+      SEARCH_INDEX_INTERVAL_MS: '2000',
       DATABASE_PREPARE: String(process.env['TEST_PGBOUNCER'] !== 'true'),
       DRAIN_DELAY_MS: '0',
       DRAIN_TIMEOUT_MS: '2000',

@@ -1,9 +1,11 @@
 import type { App } from './app.ts';
 import { until } from './until.ts';
 
-/** Waits until searches find the current content of all messages. */
+/** Indexes what is new, and waits until searches find the current content of all messages. */
 export function indexed({ owner }: Pick<App, 'owner'>): Promise<void> {
   return until(async () => {
+    // As the job of the instances does, at longer intervals.
+    await owner`select from index_messages(2000)`;
     const missing = await owner`
       select
       from channel_events e

@@ -14,6 +14,11 @@ import { migrate } from '../../src/db/migrate.ts';
 
 const IMAGE = 'postgres:17-alpine';
 const ABANDONED_SECONDS = 7_200;
+const SETTINGS = [
+  'max_connections=200',
+  // Otherwise the first five executions of each statement on each connection are planned anew, in functions, too.
+  'plan_cache_mode=force_generic_plan',
+];
 
 export interface TestServices {
   /** What the processes of the tests find the services by; see database.ts and redis.ts. */
@@ -81,7 +86,7 @@ async function openPostgres(log: (line: string) => void): Promise<Server> {
       log(`no PostgreSQL from the Docker engine: ${error instanceof Error ? error.message : error}`);
     }
   }
-  const local = await startPostgres({ durable: false });
+  const local = await startPostgres({ durable: false, settings: SETTINGS });
   return { url: local.url, how: 'local', close: () => local.stop() };
 }
 
@@ -89,7 +94,7 @@ async function openContainer(): Promise<Server> {
   const { PostgreSqlContainer } = await import('@testcontainers/postgresql');
   const container = await new PostgreSqlContainer(IMAGE)
     .withTmpFs({ '/var/lib/postgresql/data': 'rw' })
-    .withCommand(['-c', 'fsync=off', '-c', 'synchronous_commit=off', '-c', 'max_connections=200'])
+    .withCommand([...SETTINGS, 'fsync=off', 'synchronous_commit=off'].flatMap((setting) => ['-c', setting]))
     .start();
   return {
     url: container.getConnectionUri(),

@@ -6,7 +6,7 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT, type Edge } from '../../../test/kit/app.ts';
 import { createRandom } from '../../../test/kit/random.ts';
 import { rejects } from '../../../test/kit/rejects.ts';
 import { Subscriber } from '../../../test/kit/stream.ts';
@@ -19,7 +19,7 @@ describe('EventService.Subscribe', () => {
   const open: Subscriber[] = [];
 
   before(async () => {
-    the = await app({ EVENT_HEARTBEAT_MS: '400', EVENT_REPLAY_PAGE: '50' });
+    the = await app({ ...CONCURRENT, EVENT_HEARTBEAT_MS: '400', EVENT_REPLAY_PAGE: '50' });
     await the.start();
   });
   after(async () => {
@@ -75,7 +75,7 @@ describe('EventService.Subscribe', () => {
       ),
     );
     // A Redis Cluster changes nothing but the relay, which each message passes.
-    const perWriter = the.redis.cluster ? 100 : 300;
+    const perWriter = the.redis.cluster ? 60 : 300;
     const total = 8 * perWriter;
     let writing = true;
     const churn = subscribers.map(async (subscriber, index) => {

@@ -9,7 +9,7 @@ import {
 } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
-import { type App, type As, app, type Edge } from '../../../test/kit/app.ts';
+import { type App, type As, app, CONCURRENT, type Edge } from '../../../test/kit/app.ts';
 import { createRandom } from '../../../test/kit/random.ts';
 import { Subscriber } from '../../../test/kit/stream.ts';
 import { until } from '../../../test/kit/until.ts';
@@ -23,7 +23,7 @@ describe('the start of a stream', () => {
   let the: App;
 
   before(async () => {
-    the = await app();
+    the = await app(CONCURRENT);
     await the.start({ EVENT_STARTED_CHANNELS: '1' });
   });
   after(() => the.close());
