@@ -34,6 +34,7 @@ create table activity_feed (
   created_at bigint not null,
   collapse_key character varying(200),
   occurrences integer not null default 1,
+  version integer not null default 1,
   xid xid8 not null default pg_current_xact_id(),
   collapsed_reactions jsonb,
   constraint activity_feed_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
@@ -80,6 +81,7 @@ comment on column activity_feed."timestamp" is 'When it happened, epoch ms.';
 comment on column activity_feed.created_at is 'When the row was inserted, epoch ms.';
 comment on column activity_feed.collapse_key is 'While an activity with this key is unread, a further one with the same key updates it instead of adding a row. Null: always a row of its own.';
 comment on column activity_feed.occurrences is 'How many events the activity stands for since the user last read it; 1 without a collapse_key.';
+comment on column activity_feed.version is 'Number of the state, increased with each change of the occurrences. Streams may receive the states in another order, because different instances send them.';
 comment on column activity_feed.xid is 'Transaction that last wrote the row. A snapshot shows exactly which activities a reader saw; a time does not, because activities commit in another order than their timestamps.';
 comment on column activity_feed.collapsed_reactions is 'For reactions: the last 100 that this activity stands for, [{"user_id": 1, "emoji": "...", "name": "..."}]; null for other activities.';
 
@@ -1401,7 +1403,7 @@ CREATE OR REPLACE FUNCTION public.activity_json(_a activity_feed, _preview text)
  RETURNS json
  LANGUAGE sql
  STABLE PARALLEL SAFE
-RETURN json_build_object('id', (_a).id, 'tenantId', (_a).tenant_id, 'userId', (_a).user_id, 'actionType', (_a).action_type, 'actorId', (_a).actor_id, 'entityType', (_a).entity_type, 'entityId', (_a).entity_id, 'channelId', (_a).channel_id, 'messageId', (_a).message_id, 'description', (_a).description, 'title', (_a).title, 'isRead', (_a).is_read, 'readAt', (_a).read_at, 'metadata', ((_a).metadata)::text, 'collapseKey', (_a).collapse_key, 'occurrences', (_a).occurrences, 'timestamp', (_a)."timestamp", 'preview', "left"(_preview, 200), 'isMessageDeleted', false);
+RETURN json_build_object('id', (_a).id, 'tenantId', (_a).tenant_id, 'userId', (_a).user_id, 'actionType', (_a).action_type, 'actorId', (_a).actor_id, 'entityType', (_a).entity_type, 'entityId', (_a).entity_id, 'channelId', (_a).channel_id, 'messageId', (_a).message_id, 'description', (_a).description, 'title', (_a).title, 'isRead', (_a).is_read, 'readAt', (_a).read_at, 'metadata', ((_a).metadata)::text, 'collapseKey', (_a).collapse_key, 'occurrences', (_a).occurrences, 'version', (_a).version, 'timestamp', (_a)."timestamp", 'preview', "left"(_preview, 200), 'isMessageDeleted', false);
 comment on function activity_json(activity_feed,text) is 'A recorded activity as JSON, in the form that the streams of its user send.';
 
 CREATE OR REPLACE FUNCTION public.activity_text(_type text, _actor_name text, _channel_name text, _emoji text DEFAULT ''::text)
@@ -6271,6 +6273,7 @@ begin
     update activity_feed a
     set
       occurrences = a.occurrences + l.occurrences,
+      version = a.version + 1,
       action_type = l.type,
       actor_id = l."actorId",
       entity_type = l."entityType",
@@ -6661,6 +6664,7 @@ begin
   else
     update activity_feed a
     set occurrences = _occurrences,
+        version = a.version + 1,
         actor_id = (_last ->> 'user_id')::bigint,
         description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
         metadata = jsonb_build_object(
@@ -6892,6 +6896,7 @@ begin
     updated as (
       update activity_feed a
       set occurrences = a.occurrences + o.posts,
+          version = a.version + 1,
           actor_id = o.sender_id,
           message_id = o.id,
           title = o.title,

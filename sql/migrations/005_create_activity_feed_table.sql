@@ -29,6 +29,7 @@ create table activity_feed (
 
   collapse_key varchar(200),
   occurrences int not null default 1,
+  version int not null default 1,
   xid xid8 not null default pg_current_xact_id(),
   collapsed_reactions jsonb,
 
@@ -62,6 +63,8 @@ comment on column activity_feed.collapse_key is
   'While an activity with this key is unread, a further one with the same key updates it instead of adding a row. Null: always a row of its own.';
 comment on column activity_feed.occurrences is
   'How many events the activity stands for since the user last read it; 1 without a collapse_key.';
+comment on column activity_feed.version is
+  'Number of the state, increased with each change of the occurrences. Streams may receive the states in another order, because different instances send them.';
 comment on column activity_feed.xid is
   'Transaction that last wrote the row. A snapshot shows exactly which activities a reader saw; a time does not, because activities commit in another order than their timestamps.';
 comment on column activity_feed.collapsed_reactions is

@@ -65,8 +65,11 @@ describe('activities of reactions', () => {
     await react(thu, '🎉');
     await react(thu, '👍');
     const { snapshotToken } = await activityClient(minh).listActivities({});
+    const [shownThree] = await list(minh);
     await unreact(thu, '👍');
     assert.deepEqual(await shown(), [[thu.userId, 2, false, text('Thu', '🎉')]]);
+    const [shownTwo] = await list(minh);
+    assert.deepEqual([shownThree?.version, shownTwo?.version], [3, 4], 'a removal is a newer state');
     await unreact(thu, '🎉');
     await unreact(thu, '🎉');
     assert.deepEqual(await shown(), [[lan.userId, 1, false, text('Lan', '👍')]]);

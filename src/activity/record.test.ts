@@ -2,9 +2,13 @@ import assert from 'node:assert/strict';
 import { randomUUID } from 'node:crypto';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
+import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
+import { feedOf } from '../../test/kit/activity-feed.ts';
 import { activityFixture } from '../../test/kit/activity-fixture.ts';
 import { type App, app, CONCURRENT } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
+import { Subscriber } from '../../test/kit/stream.ts';
+import { until } from '../../test/kit/until.ts';
 
 const crm = { userId: 0n, tenantId: 1n, roles: ['discuss.service'] };
 
@@ -19,8 +23,11 @@ describe('RecordActivities', () => {
 
   const { someone, activityClient, list, group, task } = activityFixture(() => the);
 
-  it('collapses forty concurrent changes of one order into one activity', async () => {
+  it('collapses forty concurrent changes of one order into one activity, on streams, too', async () => {
     const [minh, thu] = [someone('Minh'), someone('Thu')];
+    const streams = await Promise.all(
+      [0, 1].map((instance) => new Subscriber(the.client(EventService, minh, 'grpc', instance)).connect()),
+    );
     const change = (index: number) => ({
       activities: [task([minh, thu], { collapseKey: 'sales:order:9', description: `thay đổi ${index}` })],
     });
@@ -31,7 +38,14 @@ describe('RecordActivities', () => {
     );
     for (const as of [minh, thu]) {
       const [activity, ...more] = await list(as);
+      assert.deepEqual([activity?.count, activity?.version, more.length], [40, 40, 0]);
+    }
+    // In any order, because both instances send them.
+    for (const stream of streams) {
+      await until(() => stream.count('activity') === 40, 'the states of the activity');
+      const [activity, ...more] = feedOf(stream);
       assert.deepEqual([activity?.count, more.length], [40, 0]);
+      await stream.disconnect();
     }
     await activityClient(crm).recordActivities(change(40));
     const [last] = await list(minh);

@@ -8,6 +8,7 @@ import { NotificationLevel as Level } from '#gen/serp/discuss/v1/member_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MentionScope } from '#gen/serp/discuss/v1/message_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { feedOf } from '../../test/kit/activity-feed.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { rejects } from '../../test/kit/rejects.ts';
 import { Subscriber } from '../../test/kit/stream.ts';
@@ -93,7 +94,7 @@ describe('messages of members with the notification level ALL', () => {
       [activity?.count, activity?.actorId, activity?.messageId, activity?.preview, activity?.description],
       [3, lan.userId, last, 'ba', 'There are new messages in Kho vận'],
     );
-    await until(() => stream.last('activity')?.value.count === 3, 'the signal');
+    await until(() => feedOf(stream)[0]?.count === 3, 'the signal');
     assert.deepEqual(await shown(thu), [], 'a member who has the level by default');
     await members(minh).markRead({ channelId, messageId: last });
     assert.deepEqual(await shown(minh), [['MESSAGE_SENT', 3, true]]);

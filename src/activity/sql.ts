@@ -17,6 +17,7 @@ export type ActivityRow = {
   readonly metadata: string | null;
   readonly collapseKey: string | null;
   readonly occurrences: number;
+  readonly version: number;
   readonly timestamp: bigint;
   readonly preview: string | null;
   readonly isMessageDeleted: boolean;
@@ -95,7 +96,8 @@ export function listActivities(
     left join (
       select
         a.id, a.action_type, a.actor_id, a.entity_type, a.entity_id, a.channel_id, a.message_id, a.description,
-        a.title, d.is_read or d.is_message_deleted as is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences, a."timestamp",
+        a.title, d.is_read or d.is_message_deleted as is_read, a.read_at, a.metadata::text as metadata, a.collapse_key, a.occurrences,
+        a.version, a."timestamp",
         case when m.is_deleted then '' else left(m.content, 200) end as preview,
         d.is_message_deleted
       from ${visibleActivities(sql, tenantId, userId)}

@@ -9,10 +9,11 @@ import type { Caller } from '../rpc/call.ts';
 import { errors } from '../rpc/errors.ts';
 import type { ActivityRow } from './sql.ts';
 
-type RecordedActivity = Omit<ActivityRow, 'occurrences'> & {
+type RecordedActivity = Omit<ActivityRow, 'occurrences' | 'version'> & {
   readonly tenantId: bigint;
   readonly userId: bigint;
   readonly occurrences: bigint;
+  readonly version: bigint;
 };
 
 export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySchema> {
@@ -31,6 +32,7 @@ export function toActivity(row: ActivityRow): MessageInitShape<typeof ActivitySc
     read: row.isRead,
     readTime: toTimestamp(row.readAt),
     count: row.occurrences,
+    version: row.version,
     collapseKey: row.collapseKey ?? '',
     metadata: fromMetadataJson(row.metadata),
   };
@@ -51,7 +53,7 @@ export function signalActivities(relay: Relay, json: string | null | undefined):
   if (json === null || json === undefined) return 0;
   const recorded = parseExactly<RecordedActivity[]>(json);
   relay.signalAll(
-    recorded.map(({ tenantId, userId, occurrences, ...row }) => ({
+    recorded.map(({ tenantId, userId, occurrences, version, ...row }) => ({
       tenantId,
       userId,
       payload:
@@ -59,7 +61,7 @@ export function signalActivities(relay: Relay, json: string | null | undefined):
           ? ({ case: 'activityRemoved', value: { activityId: row.id } } as const)
           : ({
               case: 'activity',
-              value: toActivity({ ...row, occurrences: Number(occurrences) }),
+              value: toActivity({ ...row, occurrences: Number(occurrences), version: Number(version) }),
             } as const),
     })),
   );

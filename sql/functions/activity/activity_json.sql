@@ -17,6 +17,7 @@ return json_build_object(
   'metadata', _a.metadata::text,
   'collapseKey', _a.collapse_key,
   'occurrences', _a.occurrences,
+  'version', _a.version,
   'timestamp', _a."timestamp",
   'preview', left(_preview, 200),
   'isMessageDeleted', false

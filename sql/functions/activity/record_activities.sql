@@ -81,6 +81,7 @@ begin
     update activity_feed a
     set
       occurrences = a.occurrences + l.occurrences,
+      version = a.version + 1,
       action_type = l.type,
       actor_id = l."actorId",
       entity_type = l."entityType",

@@ -95,6 +95,7 @@ begin
   else
     update activity_feed a
     set occurrences = _occurrences,
+        version = a.version + 1,
         actor_id = (_last ->> 'user_id')::bigint,
         description = activity_text('REACTION_RECEIVED', _last ->> 'name', _target.name, _last ->> 'emoji'),
         metadata = jsonb_build_object(

@@ -140,6 +140,7 @@ begin
     updated as (
       update activity_feed a
       set occurrences = a.occurrences + o.posts,
+          version = a.version + 1,
           actor_id = o.sender_id,
           message_id = o.id,
           title = o.title,

@@ -175,7 +175,8 @@ export type SubscribeResponse = Message<"serp.discuss.v1.SubscribeResponse"> & {
     case: "membershipChanged";
   } | {
     /**
-     * An activity of the caller was recorded or changed. Replaces the activity with the same id.
+     * An activity of the caller was recorded or changed. Replaces the activity with the same id, unless that has a higher
+     * `version`; one that was read stays read.
      *
      * @generated from field: serp.discuss.v1.Activity activity = 20;
      */
@@ -503,7 +504,7 @@ export const ActivitiesReadSchema: GenMessage<ActivitiesRead> = /*@__PURE__*/
  */
 export type ActivityRemoved = Message<"serp.discuss.v1.ActivityRemoved"> & {
   /**
-   * Deleted activity.
+   * Deleted activity. The id is not used again: ignore later messages about it.
    *
    * @generated from field: int64 activity_id = 1;
    */

@@ -142,6 +142,14 @@ export declare type Activity = Message<"serp.discuss.v1.Activity"> & {
    * @generated from field: serp.discuss.v1.EntityRef entity = 18;
    */
   entity?: EntityRef | undefined;
+
+  /**
+   * Number of this state, from 1, increased with each occurrence and each removed reaction, not by reading. Streams may
+   * receive the states of an activity in another order: ignore one with a lower version than a state that you have.
+   *
+   * @generated from field: int32 version = 19;
+   */
+  version: number;
 };
 
 /**
@@ -274,6 +282,14 @@ export declare type ActivityJson = {
    * @generated from field: serp.discuss.v1.EntityRef entity = 18;
    */
   entity?: EntityRefJson;
+
+  /**
+   * Number of this state, from 1, increased with each occurrence and each removed reaction, not by reading. Streams may
+   * receive the states of an activity in another order: ignore one with a lower version than a state that you have.
+   *
+   * @generated from field: int32 version = 19;
+   */
+  version?: number;
 };
 
 /**

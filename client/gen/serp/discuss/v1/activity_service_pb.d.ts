@@ -836,7 +836,8 @@ export declare const RecordActivitiesResponseSchema: GenMessage<RecordActivities
  *
  * The user's streams receive each activity when it is recorded or changes (`activity`), is read on another device
  * (`activities_read`), or is deleted (`activity_removed`). These messages are not stored for disconnected streams: call
- * ListActivities after connecting.
+ * ListActivities after connecting. Different instances send them, so they may arrive in another order than they happened:
+ * ignore an activity with a lower `version` than the one you have, and one that was removed; one that was read stays read.
  *
  * @generated from service serp.discuss.v1.ActivityService
  */

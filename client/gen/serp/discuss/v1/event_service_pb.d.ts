@@ -224,7 +224,8 @@ export declare type SubscribeResponse = Message<"serp.discuss.v1.SubscribeRespon
     case: "membershipChanged";
   } | {
     /**
-     * An activity of the caller was recorded or changed. Replaces the activity with the same id.
+     * An activity of the caller was recorded or changed. Replaces the activity with the same id, unless that has a higher
+     * `version`; one that was read stays read.
      *
      * @generated from field: serp.discuss.v1.Activity activity = 20;
      */
@@ -344,7 +345,8 @@ export declare type SubscribeResponseJson = {
   membershipChanged?: MembershipChangedJson;
 
   /**
-   * An activity of the caller was recorded or changed. Replaces the activity with the same id.
+   * An activity of the caller was recorded or changed. Replaces the activity with the same id, unless that has a higher
+   * `version`; one that was read stays read.
    *
    * @generated from field: serp.discuss.v1.Activity activity = 20;
    */
@@ -856,7 +858,7 @@ export declare const ActivitiesReadSchema: GenMessage<ActivitiesRead, {jsonType:
  */
 export declare type ActivityRemoved = Message<"serp.discuss.v1.ActivityRemoved"> & {
   /**
-   * Deleted activity.
+   * Deleted activity. The id is not used again: ignore later messages about it.
    *
    * @generated from field: int64 activity_id = 1;
    */
@@ -870,7 +872,7 @@ export declare type ActivityRemoved = Message<"serp.discuss.v1.ActivityRemoved">
  */
 export declare type ActivityRemovedJson = {
   /**
-   * Deleted activity.
+   * Deleted activity. The id is not used again: ignore later messages about it.
    *
    * @generated from field: int64 activity_id = 1;
    */
