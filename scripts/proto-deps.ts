@@ -5,7 +5,7 @@
  * @bufbuild/protovalidate bundles.
  */
 import { cpSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
+import { findPackageJSON } from 'node:module';
 import { dirname, join } from 'node:path';
 import type { DescEnum, DescExtension, DescField, DescFile, DescMessage } from '@bufbuild/protobuf';
 import {
@@ -19,9 +19,9 @@ const target = join(import.meta.dirname, '..', '.proto-deps');
 const maxFieldNumber = 536_870_911;
 
 rmSync(target, { recursive: true, force: true });
-copy('google-proto-files', 'google/rpc/code.proto');
-copy('google-proto-files', 'google/rpc/error_details.proto');
-copy('google-proto-files', 'google/rpc/status.proto');
+copy('google-gax', 'build/protos/google/rpc/code.proto', 'google/rpc/code.proto');
+copy('google-gax', 'build/protos/google/rpc/error_details.proto', 'google/rpc/error_details.proto');
+copy('google-gax', 'build/protos/google/rpc/status.proto', 'google/rpc/status.proto');
 copy('grpc-health-check', 'proto/health/v1/health.proto', 'grpc/health/v1/health.proto');
 copy(
   '@grpc/reflection',
@@ -37,7 +37,7 @@ mkdirSync(join(target, 'buf', 'validate'), { recursive: true });
 writeFileSync(join(target, 'buf', 'validate', 'validate.proto'), printFile(file_buf_validate_validate));
 
 function copy(packageName: string, from: string, to = from): void {
-  const root = dirname(createRequire(import.meta.url).resolve(`${packageName}/package.json`));
+  const root = dirname(findPackageJSON(packageName, import.meta.url) ?? '');
   cpSync(join(root, from), join(target, to));
 }
 

@@ -3,13 +3,11 @@ import { globSync, readFileSync } from 'node:fs';
 import { availableParallelism, constants } from 'node:os';
 import { join } from 'node:path';
 import { openTestServices } from '../test/kit/services.ts';
-import { openChromium } from './lib/chromium.ts';
 import { launch, scratchFolder, stop } from './lib/processes.ts';
 
 const FILES = ['src/**/*.test.ts', 'test/**/*.test.ts', 'client/**/*.test.ts'];
-// They download a browser, so they run only if the call names them, or with TEST_BROWSER=true.
+// They unpack a browser, so they run only if the call names them, or with TEST_BROWSER=true.
 const IN_BROWSER = 'test/browser/';
-const UNPACK_MS = 30_000;
 // Tests of what Redis is used for run on a Redis Cluster of three nodes, which accepts fewer commands; all others on one node.
 const ON_CLUSTER = [
   'src/event/',
@@ -63,10 +61,10 @@ function hasPart(file: string, parts: readonly string[]): boolean {
 }
 
 async function main(wanted: readonly string[]): Promise<number> {
-  const found = globSync(FILES)
+  const files = globSync(FILES)
     .filter((file) => isWanted(file, wanted))
     .sort();
-  if (found.length === 0) {
+  if (files.length === 0) {
     console.error(`no test file matches ${wanted.join(' ') || FILES.join(' ')}`);
     return 1;
   }
@@ -75,11 +73,9 @@ async function main(wanted: readonly string[]): Promise<number> {
     process.on(signal, () => interrupted.resolve(128 + constants.signals[signal]));
   }
   const started = Date.now();
-  const log = (line: string) => console.error(line);
-  const [services, files] = await Promise.all([openTestServices(log), withoutMissingBrowser(found, log)]);
+  const services = await openTestServices((line) => console.error(line));
   console.error(`${services.summary}; ready in ${Date.now() - started} ms`);
   try {
-    if (files.length === 0) return 0;
     const concurrency = services.isolated ? Math.ceil(availableParallelism() * FILES_PER_CORE) : 1;
     const isWhole = wanted.length === 0 && services.isolated;
     const onCluster = isWhole ? files.filter((file) => hasPart(file, [...ON_CLUSTER, ...ON_BOTH])) : [];
@@ -88,22 +84,6 @@ async function main(wanted: readonly string[]): Promise<number> {
     return await runGroups(groups, services.env, concurrency, interrupted.promise);
   } finally {
     await services.close();
-  }
-}
-
-/** Leaves out the tests in a browser where there is none, and states why: only a failed test is an error. */
-async function withoutMissingBrowser(
-  files: readonly string[],
-  log: (line: string) => void,
-): Promise<readonly string[]> {
-  if (!files.some((file) => file.startsWith(IN_BROWSER))) return files;
-  try {
-    await openChromium(log, AbortSignal.timeout(UNPACK_MS));
-    return files;
-  } catch (error) {
-    const { message, cause } = error instanceof Error ? error : new Error(String(error));
-    log(`The tests in a browser are not run: ${cause === undefined ? message : `${message}: ${cause}`}`);
-    return files.filter((file) => !file.startsWith(IN_BROWSER));
   }
 }
 
