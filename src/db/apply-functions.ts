@@ -24,7 +24,8 @@ export async function applyFunction(
   if (file === undefined) throw new Error(`sql/functions has no file for ${object}`);
   if (path.includes(object)) throw new Error(`functions need each other: ${[...path, object].join(', ')}`);
   if (await isCurrent(tx, file)) return;
-  for (const needed of file.needs) await applyFunction(tx, functions, needed, log, [...path, object]);
+  for (const needed of findNeeds(file, functions))
+    await applyFunction(tx, functions, needed, log, [...path, object]);
   await runFile(tx, file.name, file.text);
   await recordFile(tx, file.name, file.checksum);
   log(`applied ${file.name}`);
@@ -46,6 +47,17 @@ export async function recordFile(tx: Tx, name: string, checksum: string): Promis
     set checksum = excluded.checksum,
         applied_at = excluded.applied_at
   `;
+}
+
+/**
+ * Functions and views that must exist before a file is applied: PostgreSQL resolves names when it creates a view or an SQL
+ * function, in a plpgsql body only when they are reached.
+ */
+function findNeeds({ text, object }: FunctionFile, functions: Functions): string[] {
+  const code = text.replaceAll(/--.*$/gm, '').replaceAll(/'(?:[^']|'')*'/g, '');
+  const resolved = /\blanguage plpgsql\b/.test(code) ? code.replace(/\$\$.*\$\$/s, '') : code;
+  const words = new Set(resolved.match(/\w+/g));
+  return [...functions.keys()].filter((each) => each !== object && words.has(each));
 }
 
 // A migration that drops a function with cascade also drops the views and SQL functions that need it. Their files have

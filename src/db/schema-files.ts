@@ -19,8 +19,6 @@ export type FunctionFile = {
   readonly object: string;
   readonly text: string;
   readonly checksum: string;
-  /** Functions and views that must exist before this one is created. */
-  readonly needs: readonly string[];
 };
 
 export type SchemaFiles = {
@@ -56,29 +54,14 @@ export function readSchemaFiles(folder: URL = FOLDER): SchemaFiles {
 
 function readFunctions(folder: URL): Map<string, FunctionFile> {
   const files = listFiles(folder, /^functions\/\w+\/\w+\.sql$/);
-  const objects = new Set(files.map(({ name }) => objectOf(name)));
   const functions = new Map<string, FunctionFile>();
   for (const { name, text } of files) {
     const object = objectOf(name);
     const other = functions.get(object);
     if (other !== undefined) throw new Error(`${other.name} and ${name} have the same name`);
-    functions.set(object, {
-      name,
-      object,
-      text,
-      checksum: hash(text),
-      needs: findNeeds(text, object, objects),
-    });
+    functions.set(object, { name, object, text, checksum: hash(text) });
   }
   return functions;
-}
-
-/** PostgreSQL resolves names when it creates a view or an SQL function, in a plpgsql body only when they are reached. */
-function findNeeds(text: string, object: string, objects: ReadonlySet<string>): string[] {
-  const code = text.replaceAll(/--.*$/gm, '').replaceAll(/'(?:[^']|'')*'/g, '');
-  const resolved = /\blanguage plpgsql\b/.test(code) ? code.replace(/\$\$.*\$\$/s, '') : code;
-  const words = new Set(resolved.match(/\w+/g));
-  return [...objects].filter((each) => each !== object && words.has(each));
 }
 
 export function objectOf(name: string): string {
