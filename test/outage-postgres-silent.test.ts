@@ -100,6 +100,12 @@ describe('when single connections to PostgreSQL become silent', () => {
     await until(() => subscriber.messages(channelId).length === sent, 'all messages on the stream');
     assert.deepEqual(subscriber.faults, []);
     await subscriber.disconnect();
+    // The first of its kind on a connection is described before it is executed.
+    proxy.forgetDescription('/calls');
+    const { channel: found } = await insist(signal, () =>
+      app.client(ChannelService, ana, 'grpc', 1).getChannel({ channelId }, { timeoutMs: 20_000 }),
+    );
+    assert.equal(found?.id, channelId);
 
     async function send(): Promise<void> {
       sent += 1;

@@ -68,12 +68,13 @@ export class Watchdog {
         others.length + 1 === this.#minChecks(pool) && first !== undefined && first.count() > 0,
     );
     if (suspects.length === 0 || this.#closed) return;
-    // Nothing arrives on a connection while its statement runs; a result that PostgreSQL cannot send would arrive.
+    // Nothing arrives on a connection while its statement runs. One that waits for its client does not run: a result that
+    // PostgreSQL cannot send would arrive, and the client would continue after a description that arrived.
     const query = this.#own.sql<{ name: string }[]>`
       select application_name as name
       from pg_stat_activity
       where application_name in ${this.#own.sql(suspects.map(({ pool }) => pool.name))}
-        and state = 'active' and wait_event is distinct from 'ClientWrite'
+        and state = 'active' and wait_event_type is distinct from 'Client'
         and query_start <= clock_timestamp() - ${this.#timeoutMs} * interval '1 ms'
     `;
     const running = query.catch(() => undefined);

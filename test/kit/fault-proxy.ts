@@ -13,6 +13,8 @@ import { isPublished, RespSplitter } from './resp.ts';
 export type FaultMode = 'pass' | 'drop' | 'stall' | 'close' | 'slow' | 'down';
 
 const SLOW_MS = 50;
+/** The message Flush of PostgreSQL's protocol, which follows Describe. */
+const FLUSH = Buffer.from('H\0\0\0\x04', 'latin1');
 
 /** Stands between the instances and a server, and makes the network worse than it is. */
 export class FaultProxy {
@@ -30,6 +32,7 @@ export class FaultProxy {
   /** Sockets from which nothing is read until their last chunk was written. */
   readonly #waiting = new Set<Socket>();
   #mode: FaultMode = 'pass';
+  #describing: string | undefined;
 
   private constructor(server: Server, port: number, target: number, host: string, isRedis: boolean) {
     this.#isRedis = isRedis;
@@ -77,17 +80,29 @@ export class FaultProxy {
    */
   forget(text = ''): number {
     const forgotten = [...this.#clients].filter(([, { first }]) => first.includes(text));
-    for (const socket of forgotten.flatMap(([client, { upstream }]) => [client, upstream])) {
-      socket.pause();
-      this.#waiting.add(socket);
-    }
+    for (const [client, { upstream }] of forgotten) this.#silence(client, upstream);
     return forgotten.length;
+  }
+
+  /**
+   * The same for the next connection on which a client of PostgreSQL has sent a statement to be described: PostgreSQL then waits
+   * for its execution.
+   */
+  forgetDescription(text: string): void {
+    this.#describing = text;
   }
 
   async close(): Promise<void> {
     this.#server.close();
     for (const socket of this.#sockets) socket.destroy();
     await once(this.#server, 'close');
+  }
+
+  #silence(...sockets: Socket[]): void {
+    for (const socket of sockets) {
+      socket.pause();
+      this.#waiting.add(socket);
+    }
   }
 
   #join(client: Socket): void {
@@ -111,6 +126,12 @@ export class FaultProxy {
     });
     client.once('close', () => this.#clients.delete(client));
     this.#carry(client, upstream, (chunk) => [chunk]);
+    client.on('data', (chunk) => {
+      if (this.#describing === undefined || !entry.first.includes(this.#describing)) return;
+      if (!chunk.subarray(-FLUSH.length).equals(FLUSH)) return;
+      this.#describing = undefined;
+      this.#silence(client, upstream);
+    });
     this.#carry(upstream, client, (chunk) => (this.#isRedis ? this.#keep(replies.split(chunk)) : [chunk]));
   }
 
