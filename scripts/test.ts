@@ -43,10 +43,9 @@ const LONGEST_FILES = [
 const CLUSTER = 'cluster:';
 // Groups with one of these parts start early, so that none of them runs alone at the end.
 const LONGEST = [CLUSTER, 'test/', 'src/db/', ...LONGEST_FILES];
-// Of 8 files, they took 5 % more CPU time.
 const FILES_PER_PROCESS = 14;
 const HAS_ROOT_HOOK = /^(before|after)/m;
-// The tests wait for about half of their time. With a fifth process on two cores, they took 17 % more CPU time.
+// The tests wait for about half of their time.
 const FILES_PER_CORE = 2;
 const STOP_MS = 5_000;
 

@@ -106,6 +106,7 @@ describe('when single connections to PostgreSQL become silent', () => {
       app.client(ChannelService, ana, 'grpc', 1).getChannel({ channelId }, { timeoutMs: 20_000 }),
     );
     assert.equal(found?.id, channelId);
+    assert.equal(proxy.forgottenDescriptions, 1);
 
     async function send(): Promise<void> {
       sent += 1;

@@ -4,12 +4,12 @@ import type { Page } from 'playwright-core';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { until } from '../kit/until.ts';
-import { inBrowser, lan, minh, openPageTest, type PageTest } from './kit.ts';
+import { lan, minh, openPageTest, type PageTest, skip } from './kit.ts';
 
 const TABS = 8;
 const TOKEN_SECONDS = 3;
 
-describe('the connection of the page', inBrowser, () => {
+describe('the connection of the page', { skip }, () => {
   let test: PageTest;
   let channelId: bigint;
 

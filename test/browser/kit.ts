@@ -8,7 +8,6 @@ import {
   type Page,
 } from 'playwright-core';
 import { openChromium } from '../../scripts/lib/chromium.ts';
-import type { Program } from '../../scripts/lib/debian-program.ts';
 import { type DemoPageUser, startDemoPage } from '../../scripts/lib/demo-page.ts';
 import { freePort } from '../../scripts/lib/processes.ts';
 import { type App, app } from '../kit/app.ts';
@@ -20,24 +19,17 @@ const SCREENSHOTS = join('.dev', 'screenshots');
 
 const UNPACK_MS = 30_000;
 
-const found = await findBrowser();
+const program = await openChromium(console.log, AbortSignal.timeout(UNPACK_MS)).catch(
+  (error: Error) => error,
+);
 
-/** Skips a suite where there is no browser, and states why: only a failed test is an error. */
-export const inBrowser = { skip: typeof found === 'string' ? found : false };
-
-async function findBrowser(): Promise<Program | string> {
-  try {
-    return await openChromium(console.log, AbortSignal.timeout(UNPACK_MS));
-  } catch (error) {
-    const { message, cause } = error instanceof Error ? error : new Error(String(error));
-    return cause === undefined ? message : `${message}: ${cause}`;
-  }
-}
+/** Why there is no browser; false if there is one. */
+export const skip = program instanceof Error ? `${program.message}: ${program.cause}` : false;
 
 export async function launchBrowser(): Promise<Browser> {
-  if (typeof found === 'string') throw new Error(found);
-  const env = { ...process.env, LD_LIBRARY_PATH: found.libraries };
-  return chromium.launch({ executablePath: found.file, args: ['--no-sandbox'], env });
+  if (program instanceof Error) throw program;
+  const env = { ...process.env, LD_LIBRARY_PATH: program.libraries };
+  return chromium.launch({ executablePath: program.file, args: ['--no-sandbox'], env });
 }
 
 export const lan = pageUser(101n, 'Nguyễn Thị Lan');

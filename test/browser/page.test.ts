@@ -8,7 +8,7 @@ import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
 import { FakeClamd } from '../kit/clamd.ts';
 import { indexed } from '../kit/indexed.ts';
 import { until } from '../kit/until.ts';
-import { inBrowser, lan, mallory, minh, openPageTest, type PageTest } from './kit.ts';
+import { lan, mallory, minh, openPageTest, type PageTest, skip } from './kit.ts';
 
 const LONG = 130;
 /** More than a page of the history. */
@@ -16,7 +16,7 @@ const UNREAD = 60;
 /** Width of a thumbnail in pixels. */
 const THUMBNAIL = 256;
 
-describe('the page', inBrowser, () => {
+describe('the page', { skip }, () => {
   let test: PageTest;
   let clamd: FakeClamd;
   let groupId: bigint;

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { TestAuthority } from '../kit/edge/certificates.ts';
-import { inBrowser, openPageTest, type PageTest, pageUser } from './kit.ts';
+import { openPageTest, type PageTest, pageUser, skip } from './kit.ts';
 
 // More than the six connections that a browser opens to a host over HTTP/1.1.
 const TABS = 8;
@@ -11,7 +11,7 @@ const users = Array.from({ length: TABS }, (_, index) =>
 );
 const [lan] = users as [(typeof users)[0]];
 
-describe('the page over TLS', inBrowser, () => {
+describe('the page over TLS', { skip }, () => {
   let authority: TestAuthority;
   let test: PageTest;
 

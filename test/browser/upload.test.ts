@@ -12,13 +12,13 @@ import sharp from 'sharp';
 import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { type App, type As, fileApp } from '../kit/app.ts';
 import { FakeClamd } from '../kit/clamd.ts';
-import { inBrowser, launchBrowser } from './kit.ts';
+import { launchBrowser, skip } from './kit.ts';
 
 const ana = { userId: 1n, tenantId: 1n };
 const binh = { userId: 2n, tenantId: 1n };
 const PAGE = readFileSync(new URL('page.html', import.meta.url));
 
-describe('a file in a browser', inBrowser, () => {
+describe('a file in a browser', { skip }, () => {
   let the: App;
   let clamd: FakeClamd;
   let server: Server;

@@ -23,6 +23,8 @@ export class FaultProxy {
   dropped = 0;
   /** Connections that clients opened so far. */
   attempts = 0;
+  /** Connections forgotten for a description so far. */
+  forgottenDescriptions = 0;
   readonly #server: Server;
   readonly #target: number;
   readonly #host: string;
@@ -130,6 +132,7 @@ export class FaultProxy {
       if (this.#describing === undefined || !entry.first.includes(this.#describing)) return;
       if (!chunk.subarray(-FLUSH.length).equals(FLUSH)) return;
       this.#describing = undefined;
+      this.forgottenDescriptions += 1;
       this.#silence(client, upstream);
     });
     this.#carry(upstream, client, (chunk) => (this.#isRedis ? this.#keep(replies.split(chunk)) : [chunk]));
