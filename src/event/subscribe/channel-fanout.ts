@@ -65,9 +65,13 @@ export class ChannelFanout implements FanoutProgress {
     return this.#deliveredAt;
   }
 
-  /** Whether no stream has the channel, or is about to. */
+  /**
+   * Whether it can be replaced: no stream has the channel, or is about to, and no event is missing. What it has not read yet
+   * can contain departures, which would end the channel on streams that its successor opened it on.
+   */
   get isUnused(): boolean {
-    return this.#streams.size === 0 && this.#pendingChanges === 0;
+    const isIdle = this.#streams.size === 0 && this.#pendingChanges === 0;
+    return isIdle && !this.#isReading && this.#seq >= this.#headSeq;
   }
 
   get streams(): ReadonlySet<SubscriberStream> {
@@ -146,7 +150,7 @@ export class ChannelFanout implements FanoutProgress {
 
   async #readMissing(): Promise<void> {
     try {
-      while (this.#seq < this.#headSeq && !this.isUnused) await this.#readPage();
+      while (this.#seq < this.#headSeq) await this.#readPage();
     } catch (error) {
       this.#parts.log.warn({ err: error }, 'missing events could not be read; retrying with the next poll');
     } finally {

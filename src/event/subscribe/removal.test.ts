@@ -4,10 +4,12 @@ import { ChannelService } from '#gen/serp/discuss/v1/channel_service_pb.ts';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
 import { MemberService } from '#gen/serp/discuss/v1/member_service_pb.ts';
 import { MessageService } from '#gen/serp/discuss/v1/message_service_pb.ts';
+import { ServerService } from '#gen/serp/discuss/v1/server_service_pb.ts';
 import { type App, type As, app } from '../../../test/kit/app.ts';
 import { untilLocksAreAwaited } from '../../../test/kit/locks.ts';
 import { Subscriber } from '../../../test/kit/stream.ts';
 import { until } from '../../../test/kit/until.ts';
+import { peekEvent } from '../log/wire.ts';
 
 const LOCKED = 4;
 const owner: As = { userId: 1n, tenantId: 1n };
@@ -71,6 +73,94 @@ describe('a removed member', () => {
     await until(() => stream.messages(joinedId).includes('chào'), 'the message');
     assert.deepEqual(stream.messages(channelId), []);
     assert.deepEqual(stream.faults, []);
+    await stream.disconnect();
+  });
+});
+
+describe('a member who is added again', () => {
+  let the: App;
+
+  before(async () => {
+    // The test passes on the events that this instance would receive.
+    the = await app({ EVENT_POLL_MS: '600000' });
+    await the.start();
+  });
+  after(() => the.close());
+
+  const settled = async () => {
+    await until(async () => {
+      const [row] = await the.owner<{ running: number }[]>`
+        select count(*)::int as running
+        from pg_stat_activity
+        where datname = current_database()
+          and state = 'active'
+          and wait_event_type is distinct from 'Lock'
+          and pid != pg_backend_pid()
+      `;
+      return row?.running === 0;
+    }, 'the end of all statements that wait for no lock');
+    await the.client(ServerService, owner).getServerInfo({});
+  };
+  const lockTable = async (table: string) => {
+    const connection = await the.owner.reserve();
+    await connection`begin`;
+    await connection`lock table ${connection(table)} in access exclusive mode`;
+    return async () => {
+      await connection`rollback`;
+      connection.release();
+    };
+  };
+  const setStatus = (channelId: bigint, status: string) => the.owner`
+    update channel_members set status = ${status} where channel_id = ${channelId} and user_id = ${reader.userId}
+  `;
+
+  it('keeps the channel when the log is still read for a join before the removal, which was reported late', async () => {
+    const channels = the.client(ChannelService, owner, 'grpc', 1);
+    const members = the.client(MemberService, owner, 'grpc', 1);
+    const messages = the.client(MessageService, owner, 'grpc', 1);
+    const { channel } = await channels.createChannel({ name: 'Kho', memberUserIds: [reader.userId] });
+    const channelId = channel?.id ?? 0n;
+    const stream = await new Subscriber(the.client(EventService, reader)).connect();
+    await members.removeMember({ channelId, userId: reader.userId });
+    await until(() => stream.count('channelClosed') === 1, 'channel_closed');
+    await the.redis.stop();
+    await messages.sendMessage({ channelId, content: 'bí mật' });
+    await members.addMembers({ channelId, userIds: [reader.userId] });
+    await messages.sendMessage({ channelId, content: 'trở lại' });
+
+    const hub = the.instances[0]?.deps.hub ?? assert.fail();
+    const rows = await the.owner<{ kind: string; payload: Buffer }[]>`
+      select kind, payload from channel_events where channel_id = ${channelId} order by seq
+    `;
+    const events = rows.map(({ kind, payload }) => ({ kind, event: peekEvent(payload) }));
+    const joins = events.filter(({ kind }) => kind === 'MEMBERS_JOINED').map(({ event }) => event);
+    const [first, again] = joins;
+    assert.ok(first !== undefined && again !== undefined && joins.length === 2);
+    const passOn = (from: bigint, to: bigint) => {
+      for (const { event } of events) if (event.seq >= from && event.seq < to) hub.deliver(event);
+    };
+
+    await setStatus(channelId, 'REMOVED');
+    const releaseLog = await lockTable('channel_events');
+    const releaseMembers = await lockTable('channel_members');
+    // Reads the state of the member.
+    hub.deliver(first);
+    await untilLocksAreAwaited(the, 1);
+    // Reads the events between the two joins.
+    passOn(again.seq - 1n, again.seq);
+    await untilLocksAreAwaited(the, 2);
+    await releaseMembers();
+    await settled();
+    await setStatus(channelId, 'ACTIVE');
+    passOn(again.seq, again.seq + 1n);
+    await settled();
+    await releaseLog();
+    await settled();
+    passOn(again.seq + 1n, again.seq + 100n);
+    await until(() => stream.messages(channelId).includes('trở lại'), 'the message');
+    assert.deepEqual(stream.faults, []);
+    assert.equal(stream.count('channelClosed'), 1);
+    assert.ok(!stream.messages(channelId).includes('bí mật'));
     await stream.disconnect();
   });
 });
