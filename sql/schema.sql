@@ -355,6 +355,7 @@ create table channel_members (
   wants_messages boolean not null default false,
   restricted_by bigint,
   restricted_until bigint,
+  version integer not null default 1,
   constraint channel_members_channel_id_fkey FOREIGN KEY (channel_id) REFERENCES channels(id) ON DELETE CASCADE,
   constraint channel_members_channel_id_user_id_key UNIQUE (channel_id, user_id),
   constraint channel_members_pkey PRIMARY KEY (id),
@@ -422,6 +423,7 @@ comment on column channel_members.own_posts_read is 'How many of own_posts are a
 comment on column channel_members.wants_messages is 'Whether the user has set notification_level to ALL, and does not only have it by default: record_sent_messages() then records messages as activities.';
 comment on column channel_members.restricted_by is 'User who took away the right to post (0: a service); null without a restriction. Kept when the user leaves, so that leaving and joining again does not end it.';
 comment on column channel_members.restricted_until is 'When the restriction ends by itself, epoch ms; null: never. status remains MUTED after that time.';
+comment on column channel_members.version is 'Incremented by each change of the read marker or the settings, so that clients find out which of two states is newer.';
 
 create table channel_names (
   channel_id bigint not null,
@@ -7339,7 +7341,7 @@ BEGIN ATOMIC
              expected_members.expected_unread_count
             FROM expected_members(repair_members._ids) expected_members(channel_id, id, read_post_seq, expected_read_post_seq, own_posts, expected_own_posts, own_posts_read, expected_own_posts_read, unread_count, expected_unread_count)
          ), updated AS (
-          UPDATE channel_members m SET read_post_seq = t_1.expected_read_post_seq, own_posts = t_1.expected_own_posts, own_posts_read = t_1.expected_own_posts_read
+          UPDATE channel_members m SET read_post_seq = t_1.expected_read_post_seq, own_posts = t_1.expected_own_posts, own_posts_read = t_1.expected_own_posts_read, version = (m.version + 1)
             FROM expected t_1
            WHERE ((m.id = t_1.id) AND ((t_1.read_post_seq <> t_1.expected_read_post_seq) OR (t_1.own_posts <> t_1.expected_own_posts) OR (t_1.own_posts_read <> t_1.expected_own_posts_read) OR (t_1.unread_count <> t_1.expected_unread_count)))
            RETURNING m.channel_id

@@ -30,6 +30,9 @@ export class ChannelState {
   // Events up to these are included in `channel` and `membership`.
   #channelSeq = '0';
   #membershipSeq = '0';
+  // `version` of these parts of `membership`.
+  #markerVersion = 0;
+  #settingsVersion = 0;
   #recent: EventJson[] = [];
   // A replayed deletion arrives more than once.
   readonly #deleted = new Set<string>();
@@ -41,11 +44,12 @@ export class ChannelState {
 
   load(channel: ChannelJson, headSeq = '0', membership?: MembershipJson): void {
     this.seq ??= headSeq;
+    const isNewer = membership !== undefined && (this.isOutdated || this.#isCurrent(membership));
     this.isOutdated = false;
     this.channel = channel;
     this.#channelSeq = headSeq;
     for (const event of this.#after(headSeq)) this.#applyToChannel(event);
-    if (membership === undefined) return;
+    if (!isNewer) return;
     this.#restart(headSeq, membership);
     for (const event of this.#after(headSeq)) this.#applyToMembership(event, undefined);
   }
@@ -63,7 +67,8 @@ export class ChannelState {
   open(startSeq = '0', headSeq = '0', membership?: MembershipJson): void {
     if (this.seq !== undefined && this.seq !== startSeq) this.isOutdated = true;
     this.seq = startSeq;
-    if (membership !== undefined) this.#restart(headSeq, membership);
+    if (membership !== undefined && (this.isOutdated || this.#isCurrent(membership)))
+      this.#restart(headSeq, membership);
   }
 
   reset(headSeq = '0'): void {
@@ -89,15 +94,20 @@ export class ChannelState {
     this.#applyToMembership(event, before);
   }
 
-  moveMarker({ lastReadMessageId = '0', unreadCount = 0 }: ReadMarkerMovedJson): void {
-    if (this.membership === undefined) return;
-    this.membership = { ...this.membership, lastReadMessageId, unreadCount };
+  moveMarker({ lastReadMessageId = '0', unreadCount = 0, version = 0 }: ReadMarkerMovedJson): void {
+    if (this.membership === undefined || isOlder(version, this.#markerVersion)) return;
+    this.#markerVersion = version;
+    const newest = Math.max(version, this.membership.version ?? 0);
+    this.membership = { ...this.membership, lastReadMessageId, unreadCount, version: newest };
   }
 
   /** The count follows from the events, which can arrive before or after the changed settings. */
   changeMembership(membership: MembershipJson): void {
-    const { lastReadMessageId = '0', unreadCount = 0 } = this.membership ?? membership;
-    this.membership = { ...membership, lastReadMessageId, unreadCount };
+    const { version = 0 } = membership;
+    if (isOlder(version, this.#settingsVersion)) return;
+    this.#settingsVersion = version;
+    const { lastReadMessageId = '0', unreadCount = 0, version: known = 0 } = this.membership ?? membership;
+    this.membership = { ...membership, lastReadMessageId, unreadCount, version: Math.max(version, known) };
   }
 
   type({ userId = '0', expireTime }: TypingChangedJson): void {
@@ -110,8 +120,14 @@ export class ChannelState {
     return [...this.#typing].filter(([, end]) => end > now).map(([userId]) => userId);
   }
 
+  /** False if it was read before a change that the stream has reported; then what is known includes all events since. */
+  #isCurrent({ version = 0 }: MembershipJson): boolean {
+    return !isOlder(version, this.membership?.version ?? 0);
+  }
+
   #restart(headSeq: string, membership: MembershipJson): void {
     this.membership = membership;
+    this.#markerVersion = this.#settingsVersion = membership.version ?? 0;
     this.#membershipSeq = headSeq;
     this.#deleted.clear();
   }
@@ -191,4 +207,9 @@ export class ChannelState {
     const unreadCount = Math.max(0, (this.membership.unreadCount ?? 0) + by);
     this.membership = { ...this.membership, unreadCount };
   }
+}
+
+/** Servers of earlier versions send no version. */
+function isOlder(version: number, known: number): boolean {
+  return version !== 0 && version < known;
 }

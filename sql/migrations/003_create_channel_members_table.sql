@@ -34,6 +34,8 @@ create table channel_members (
   restricted_by bigint,
   restricted_until bigint,
 
+  version int not null default 1,
+
   constraint valid_role check (role = any ('{OWNER,ADMIN,MEMBER,GUEST}'::text[])),
   constraint valid_status check (status = any ('{ACTIVE,MUTED,LEFT,REMOVED}'::text[])),
   constraint valid_notification check (notification_level = any ('{ALL,MENTIONS,NONE}'::text[])),
@@ -74,3 +76,5 @@ comment on column channel_members.restricted_by is
   'User who took away the right to post (0: a service); null without a restriction. Kept when the user leaves, so that leaving and joining again does not end it.';
 comment on column channel_members.restricted_until is
   'When the restriction ends by itself, epoch ms; null: never. status remains MUTED after that time.';
+comment on column channel_members.version is
+  'Incremented by each change of the read marker or the settings, so that clients find out which of two states is newer.';

@@ -133,6 +133,36 @@ describe('read markers', () => {
       await stream.disconnect();
     });
 
+    it('has the highest version of concurrent moves in both directions, on streams, too', async () => {
+      const channelId = await group();
+      const ids: bigint[] = [];
+      for (let index = 0; index < 10; index += 1) ids.push(await send(channelId));
+      const { membership: before } = await channels(binh).getChannel({ channelId });
+      const stream = await new Subscriber(the.client(EventService, binh), [channelId]).connect();
+      const moves = await Promise.all(
+        Array.from({ length: 20 }, (_, index) => {
+          const call = { channelId, messageId: ids[index % 10] ?? 0n };
+          const client = members(binh, index % 2);
+          return index % 3 === 0 ? client.markUnread(call) : client.markRead(call);
+        }),
+      );
+      const { membership } = await channels(binh).getChannel({ channelId });
+      assert.ok(membership !== undefined && before !== undefined);
+      const changes = membership.version - before.version;
+      const isMoved = (payload: (typeof stream.others)[number]) => payload.case === 'readMarkerMoved';
+      await until(() => stream.count('readMarkerMoved') === changes, 'all moves');
+      const states = [...stream.others.filter(isMoved).map(({ value }) => value), ...moves];
+      for (const { version, lastReadMessageId, unreadCount } of states)
+        if (version === membership.version)
+          assert.deepEqual(
+            [lastReadMessageId, unreadCount],
+            [membership.lastReadMessageId, membership.unreadCount],
+          );
+      const versions = new Set(stream.others.filter(isMoved).map(({ value }) => value.version));
+      assert.deepEqual([versions.size, Math.max(...versions)], [changes, membership.version]);
+      await stream.disconnect();
+    });
+
     it('rejects messages of other channels, and channels of others', async () => {
       const [shown, hidden] = [await group(), await group([], true)];
       const messageId = await send(hidden);

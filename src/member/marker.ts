@@ -29,7 +29,8 @@ async function moveMarker(
   const marker = requireVisible(call.caller, found);
   if (marker.role === null) throw errors.memberNotFound();
   if (!marker.messageExists) throw errors.messageNotFound();
-  const state = { lastReadMessageId: marker.lastReadMsgId ?? 0n, unreadCount: marker.unreadCount };
+  const { lastReadMsgId, unreadCount, version } = marker;
+  const state = { lastReadMessageId: lastReadMsgId ?? 0n, unreadCount, version };
   if (marker.moved)
     relay.signal(tenantId, userId, { case: 'readMarkerMoved', value: { channelId, ...state } });
   signalRead(relay, call.caller, marker.activityIds);
@@ -41,6 +42,7 @@ type MarkerRow = Visibility & {
   readonly moved: boolean;
   readonly lastReadMsgId: bigint | null;
   readonly unreadCount: number;
+  readonly version: number;
   /** Activities that became read with their messages. */
   readonly activityIds: bigint[];
 };
@@ -99,13 +101,14 @@ function updateMarkerForward(
       set
         last_read_msg_id = greatest(m.last_read_msg_id, n.target_id),
         read_post_seq = greatest(m.read_post_seq, n.target),
-        own_posts_read = greatest(m.own_posts_read, n.own_posts_read)
+        own_posts_read = greatest(m.own_posts_read, n.own_posts_read),
+        version = m.version + 1
       from counted n
       where m.channel_id = n.channel_id
         and m.tenant_id = ${tenantId}
         and m.user_id = ${userId}
         and is_member_status(m.status)
-      returning m.last_read_msg_id, m.unread_count
+      returning m.last_read_msg_id, m.unread_count, m.version
     ),
     ${markSeen(
       sql,
@@ -127,6 +130,7 @@ function updateMarkerForward(
       moved.unread_count is not null as moved,
       coalesce(moved.last_read_msg_id, h.marker_id) as last_read_msg_id,
       coalesce(moved.unread_count, h.unread_count) as unread_count,
+      coalesce(moved.version, h.version) as version,
       array(select s.id from seen_activities s) as activity_ids
     from here h
     left join moved on true
@@ -178,7 +182,8 @@ function updateMarkerBack(
       set
         last_read_msg_id = n.id_before,
         read_post_seq = n.target,
-        own_posts_read = n.own_posts_read
+        own_posts_read = n.own_posts_read,
+        version = m.version + 1
       from counted n
       where m.channel_id = n.channel_id
         and m.tenant_id = ${tenantId}
@@ -186,7 +191,7 @@ function updateMarkerBack(
         and is_member_status(m.status)
         -- Checked once the row is locked: of two concurrent moves back the farther one stands.
         and m.read_post_seq > n.target
-      returning m.last_read_msg_id, m.unread_count
+      returning m.last_read_msg_id, m.unread_count, m.version
     )
     select
       h.type, h.is_private, h.role,
@@ -194,6 +199,7 @@ function updateMarkerBack(
       moved.unread_count is not null as moved,
       case when moved.unread_count is null then h.marker_id else moved.last_read_msg_id end as last_read_msg_id,
       coalesce(moved.unread_count, h.unread_count) as unread_count,
+      coalesce(moved.version, h.version) as version,
       '{}'::bigint[] as activity_ids
     from here h
     left join moved on true
@@ -206,7 +212,7 @@ function markerState(sql: Sql, tenantId: bigint, userId: bigint, channelId: bigi
     here as materialized (
       select
         c.id as channel_id, c.type, c.is_private, c.post_seq as head, c.last_message_id as head_id,
-        m.role, m.read_post_seq as marker, m.last_read_msg_id as marker_id, m.own_posts, m.own_posts_read,
+        m.role, m.read_post_seq as marker, m.last_read_msg_id as marker_id, m.own_posts, m.own_posts_read, m.version,
         ${unreadCount(sql)} as unread_count
       from channels c
       left join channel_members m

@@ -48,10 +48,16 @@ describe('MemberService', () => {
       const metadata = { nickname: 'Bình kho', color: '#f00', nested: { a_b: 1 } };
       const update = { channelId, metadata, updateMask: { paths: ['metadata', 'muted'] }, muted: true };
       const second = await members(binh).updateMembership(update);
-      await members(binh, 1).updateMembership(update);
+      const third = await members(binh, 1).updateMembership(update);
       await until(() => own.count('membershipChanged') === 3);
-      assert.deepEqual(own.last('membershipChanged')?.value.membership, second.membership);
-      assert.deepEqual((await channels(binh).getChannel({ channelId })).membership, second.membership);
+      const versions = [membership, second.membership, third.membership].map((state) => state?.version);
+      assert.deepEqual(versions, [2, 3, 4]);
+      const received = own.others.flatMap((payload) =>
+        payload.case === 'membershipChanged' ? (payload.value.membership ?? []) : [],
+      );
+      const newest = received.find(({ version }) => version === 4);
+      assert.deepEqual(newest, third.membership);
+      assert.deepEqual((await channels(binh).getChannel({ channelId })).membership, newest);
       assert.deepEqual(second.membership?.metadata, metadata);
       await until(() => others.events.length === 1);
       assert.deepEqual(replay(before, others), byId(await list(channelId)));
@@ -61,6 +67,29 @@ describe('MemberService', () => {
       assert.deepEqual(replay(before, others), byId(await list(channelId)));
       assert.equal(others.count('membershipChanged'), 0);
       await Promise.all([own.disconnect(), others.disconnect()]);
+    });
+
+    it('has the highest version of concurrent changes, on streams, too', async () => {
+      const channelId = await group({ 2: MEMBER });
+      const stream = await new Subscriber(the.client(EventService, binh), [channelId]).connect();
+      await Promise.all(
+        Array.from({ length: 12 }, (_, index) =>
+          members(binh, index % 2).updateMembership({
+            channelId,
+            pinned: index % 3 === 0,
+            metadata: { color: `#${index}` },
+            updateMask: { paths: ['pinned', 'metadata'] },
+          }),
+        ),
+      );
+      await until(() => stream.count('membershipChanged') === 12, 'all changes');
+      const received = stream.others
+        .filter((payload) => payload.case === 'membershipChanged')
+        .flatMap(({ value }) => value.membership ?? [])
+        .sort((a, b) => a.version - b.version);
+      assert.equal(new Set(received.map(({ version }) => version)).size, 12);
+      assert.deepEqual(received.at(-1), (await channels(binh).getChannel({ channelId })).membership);
+      await stream.disconnect();
     });
 
     it('rejects invalid values and changes the caller’s membership only', async () => {

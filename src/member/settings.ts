@@ -97,7 +97,8 @@ function updateSettings(
       ${isMuted === undefined ? sql`` : sql`is_muted = ${isMuted},`}
       ${notificationLevel === undefined ? sql`` : sql`notification_level = ${notificationLevel}, wants_messages = ${notificationLevel === 'ALL'},`}
       ${metadata === undefined ? sql`` : sql`metadata = ${metadata}::text::jsonb,`}
-      updated_at = now_ms()
+      updated_at = now_ms(),
+      version = m.version + 1
     from channels c
     where m.channel_id = ${channelId}
       and m.tenant_id = ${tenantId}

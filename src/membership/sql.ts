@@ -15,6 +15,8 @@ export type MembershipRow = {
   readonly notificationLevel: string;
   /** As text: the driver renames keys inside jsonb. */
   readonly memberMetadata: string | null;
+  /** Of the read marker and the settings. */
+  readonly memberVersion: number;
 } & RestrictionColumns;
 
 export type RestrictionColumns = {
@@ -56,7 +58,7 @@ export function unreadCount(sql: Sql) {
 export function membershipColumns(sql: Sql) {
   return sql`
     m.role, m.joined_at, m.last_read_msg_id, ${unreadCount(sql)} as unread_count, m.is_pinned, m.is_muted,
-    m.notification_level, m.metadata::text as member_metadata, ${restrictionColumns(sql)}
+    m.notification_level, m.metadata::text as member_metadata, m.version as member_version, ${restrictionColumns(sql)}
   `;
 }
 
@@ -123,6 +125,7 @@ export function insertMembers(
       last_read_msg_id = excluded.last_read_msg_id,
       read_post_seq = excluded.read_post_seq,
       own_posts_read = m.own_posts,
+      version = m.version + 1,
       updated_at = excluded.updated_at
     where m.status in ('LEFT', 'REMOVED')
     returning ${memberColumns(sql)}

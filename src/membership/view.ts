@@ -53,6 +53,7 @@ export function toMembership(
     notificationLevel: levels.toValue(row.notificationLevel) ?? NotificationLevel.UNSPECIFIED,
     metadata: fromMetadataJson(row.memberMetadata),
     etag: membershipEtag(row),
+    version: row.memberVersion,
     ...toRestriction(row),
   };
 }

@@ -8,7 +8,8 @@ begin atomic
     update channel_members m
     set read_post_seq = t.expected_read_post_seq,
         own_posts = t.expected_own_posts,
-        own_posts_read = t.expected_own_posts_read
+        own_posts_read = t.expected_own_posts_read,
+        version = m.version + 1
     from expected t
     where m.id = t.id
       and (t.read_post_seq, t.own_posts, t.own_posts_read, t.unread_count)

@@ -767,6 +767,13 @@ export declare type ReadMarkerMoved = Message<"serp.discuss.v1.ReadMarkerMoved">
    * @generated from field: int32 unread_count = 3;
    */
   unreadCount: number;
+
+  /**
+   * `Membership.version` of this state: ignore one with a lower version than that of the marker that you have.
+   *
+   * @generated from field: int32 version = 4;
+   */
+  version: number;
 };
 
 /**
@@ -795,6 +802,13 @@ export declare type ReadMarkerMovedJson = {
    * @generated from field: int32 unread_count = 3;
    */
   unreadCount?: number;
+
+  /**
+   * `Membership.version` of this state: ignore one with a lower version than that of the marker that you have.
+   *
+   * @generated from field: int32 version = 4;
+   */
+  version?: number;
 };
 
 /**
@@ -886,7 +900,8 @@ export declare type ActivityRemovedJson = {
 export declare const ActivityRemovedSchema: GenMessage<ActivityRemoved, {jsonType: ActivityRemovedJson}>;
 
 /**
- * The caller's read marker in a followed thread moved forward.
+ * The caller's read marker in a followed thread moved forward. Streams may receive two moves in another order: ignore one with
+ * a lower `last_read_message_id` than the one that you have.
  *
  * @generated from message serp.discuss.v1.ThreadMarkerMoved
  */
@@ -921,7 +936,8 @@ export declare type ThreadMarkerMoved = Message<"serp.discuss.v1.ThreadMarkerMov
 };
 
 /**
- * The caller's read marker in a followed thread moved forward.
+ * The caller's read marker in a followed thread moved forward. Streams may receive two moves in another order: ignore one with
+ * a lower `last_read_message_id` than the one that you have.
  *
  * @generated from message serp.discuss.v1.ThreadMarkerMoved
  */
@@ -962,7 +978,7 @@ export declare type ThreadMarkerMovedJson = {
 export declare const ThreadMarkerMovedSchema: GenMessage<ThreadMarkerMoved, {jsonType: ThreadMarkerMovedJson}>;
 
 /**
- * The caller's settings for a channel changed.
+ * The caller's settings for a channel changed. Ignore settings with a lower `Membership.version` than those that you have.
  *
  * @generated from message serp.discuss.v1.MembershipChanged
  */
@@ -976,7 +992,7 @@ export declare type MembershipChanged = Message<"serp.discuss.v1.MembershipChang
 };
 
 /**
- * The caller's settings for a channel changed.
+ * The caller's settings for a channel changed. Ignore settings with a lower `Membership.version` than those that you have.
  *
  * @generated from message serp.discuss.v1.MembershipChanged
  */

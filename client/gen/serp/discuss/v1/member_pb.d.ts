@@ -328,6 +328,15 @@ export declare type Membership = Message<"serp.discuss.v1.Membership"> & {
    * @generated from field: google.protobuf.Timestamp restriction_expire_time = 12;
    */
   restrictionExpireTime?: Timestamp | undefined;
+
+  /**
+   * Number of this state of the read marker and the settings, from 1, increased with each change of one of them. Streams may
+   * receive two changes in another order: ignore settings with a lower version than the settings that you have, and a marker
+   * with a lower version than the marker that you have.
+   *
+   * @generated from field: int32 version = 13;
+   */
+  version: number;
 };
 
 /**
@@ -421,6 +430,15 @@ export declare type MembershipJson = {
    * @generated from field: google.protobuf.Timestamp restriction_expire_time = 12;
    */
   restrictionExpireTime?: TimestampJson;
+
+  /**
+   * Number of this state of the read marker and the settings, from 1, increased with each change of one of them. Streams may
+   * receive two changes in another order: ignore settings with a lower version than the settings that you have, and a marker
+   * with a lower version than the marker that you have.
+   *
+   * @generated from field: int32 version = 13;
+   */
+  version?: number;
 };
 
 /**

@@ -1106,6 +1106,13 @@ export declare type MarkReadResponse = Message<"serp.discuss.v1.MarkReadResponse
    * @generated from field: int32 unread_count = 2;
    */
   unreadCount: number;
+
+  /**
+   * `Membership.version` of this state.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version: number;
 };
 
 /**
@@ -1127,6 +1134,13 @@ export declare type MarkReadResponseJson = {
    * @generated from field: int32 unread_count = 2;
    */
   unreadCount?: number;
+
+  /**
+   * `Membership.version` of this state.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version?: number;
 };
 
 /**
@@ -1202,6 +1216,13 @@ export declare type MarkUnreadResponse = Message<"serp.discuss.v1.MarkUnreadResp
    * @generated from field: int32 unread_count = 2;
    */
   unreadCount: number;
+
+  /**
+   * `Membership.version` of this state.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version: number;
 };
 
 /**
@@ -1223,6 +1244,13 @@ export declare type MarkUnreadResponseJson = {
    * @generated from field: int32 unread_count = 2;
    */
   unreadCount?: number;
+
+  /**
+   * `Membership.version` of this state.
+   *
+   * @generated from field: int32 version = 3;
+   */
+  version?: number;
 };
 
 /**
