@@ -83,14 +83,14 @@ describe('AdminService', () => {
     return id;
   }
 
-  /** All that is stored of channels, but for the versions by which unread numbers are settled. */
+  /** All that is stored of channels, but for the versions by which unread numbers are settled, and those of memberships. */
   const dump = async (id = 0n) => {
     const rows = await the.owner<{ text: string }[]>`
       select (to_jsonb(c) - 'unread_version' - 'settled_version')::text as text from channels c where c.id = ${id} or ${id} = 0
       union all
       select to_jsonb(m)::text from messages m where m.channel_id = ${id} or ${id} = 0
       union all
-      select (to_jsonb(m) - case when m.status = 'LEFT' then 'unread_count' else '' end)::text
+      select (to_jsonb(m) - 'version' - case when m.status = 'LEFT' then 'unread_count' else '' end)::text
       from channel_members m
       where m.channel_id = ${id} or ${id} = 0
       union all
