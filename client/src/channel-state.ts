@@ -44,12 +44,12 @@ export class ChannelState {
 
   load(channel: ChannelJson, headSeq = '0', membership?: MembershipJson): void {
     this.seq ??= headSeq;
-    const isNewer = membership !== undefined && (this.isOutdated || this.#isCurrent(membership));
+    const isCurrent = membership !== undefined && this.#isCurrent(membership);
     this.isOutdated = false;
     this.channel = channel;
     this.#channelSeq = headSeq;
     for (const event of this.#after(headSeq)) this.#applyToChannel(event);
-    if (!isNewer) return;
+    if (!isCurrent) return;
     this.#restart(headSeq, membership);
     for (const event of this.#after(headSeq)) this.#applyToMembership(event, undefined);
   }
@@ -67,8 +67,7 @@ export class ChannelState {
   open(startSeq = '0', headSeq = '0', membership?: MembershipJson): void {
     if (this.seq !== undefined && this.seq !== startSeq) this.isOutdated = true;
     this.seq = startSeq;
-    if (membership !== undefined && (this.isOutdated || this.#isCurrent(membership)))
-      this.#restart(headSeq, membership);
+    if (membership !== undefined && this.#isCurrent(membership)) this.#restart(headSeq, membership);
   }
 
   reset(headSeq = '0'): void {
@@ -120,9 +119,12 @@ export class ChannelState {
     return [...this.#typing].filter(([, end]) => end > now).map(([userId]) => userId);
   }
 
-  /** False if it was read before a change that the stream has reported; then what is known includes all events since. */
+  /**
+   * False if it was read before a change that the stream has reported; then what is known includes all events since, unless
+   * some were lost.
+   */
   #isCurrent({ version = 0 }: MembershipJson): boolean {
-    return !isOlder(version, this.membership?.version ?? 0);
+    return this.isOutdated || !isOlder(version, this.membership?.version ?? 0);
   }
 
   #restart(headSeq: string, membership: MembershipJson): void {

@@ -83,14 +83,14 @@ describe('AdminService', () => {
     return id;
   }
 
-  /** All that is stored of channels, but for the versions by which unread numbers are settled, and those of memberships. */
+  /** All that is stored of channels, but for the versions by which unread numbers are settled. */
   const dump = async (id = 0n) => {
     const rows = await the.owner<{ text: string }[]>`
       select (to_jsonb(c) - 'unread_version' - 'settled_version')::text as text from channels c where c.id = ${id} or ${id} = 0
       union all
       select to_jsonb(m)::text from messages m where m.channel_id = ${id} or ${id} = 0
       union all
-      select (to_jsonb(m) - 'version' - case when m.status = 'LEFT' then 'unread_count' else '' end)::text
+      select (to_jsonb(m) - case when m.status = 'LEFT' then 'unread_count' else '' end)::text
       from channel_members m
       where m.channel_id = ${id} or ${id} = 0
       union all
@@ -101,6 +101,9 @@ describe('AdminService', () => {
     `;
     return rows.map(({ text }) => text);
   };
+
+  /** A repair increments the version of a membership. */
+  const withoutVersions = (rows: readonly string[]) => rows.map((row) => row.replace(/"version": \d+, /, ''));
 
   it('finds nothing to repair in consistent data', async () => {
     const before = await dump();
@@ -116,7 +119,7 @@ describe('AdminService', () => {
       assert.notDeepEqual(await dump(), before);
       assert.ok(((await reconcile(the)).get(kind) ?? 0) > 0, kind);
       await the.owner`select settle_unread(1000)`;
-      assert.deepEqual(await dump(), before);
+      assert.deepEqual(withoutVersions(await dump()), withoutVersions(before));
       await assertNothingToRepair(the);
     });
   }
@@ -158,7 +161,7 @@ describe('AdminService', () => {
     assert.deepEqual([counts?.checkedCount, counts?.repairedCount], [1n, 1n]);
     assert.notDeepEqual(await dump(channelId), before);
     assert.equal((await reconcile(the, 0n, 1)).get('channels.member_count'), 1);
-    assert.deepEqual(await dump(channelId), before);
+    assert.deepEqual(withoutVersions(await dump(channelId)), withoutVersions(before));
     assert.equal((await reconcile(the, 999n)).get('channels.member_count'), 0);
   });
 

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
 import { Code } from '@connectrpc/connect';
 import { EventService } from '#gen/serp/discuss/v1/event_service_pb.ts';
-import { MemberRole, NotificationLevel } from '#gen/serp/discuss/v1/member_pb.ts';
+import { MemberRole, type Membership, NotificationLevel } from '#gen/serp/discuss/v1/member_pb.ts';
 import { type App, type As, app } from '../../test/kit/app.ts';
 import { byId, memberFixture, replay } from '../../test/kit/member-fixture.ts';
 import { fieldsOf, rejects } from '../../test/kit/rejects.ts';
@@ -52,10 +52,7 @@ describe('MemberService', () => {
       await until(() => own.count('membershipChanged') === 3);
       const versions = [membership, second.membership, third.membership].map((state) => state?.version);
       assert.deepEqual(versions, [2, 3, 4]);
-      const received = own.others.flatMap((payload) =>
-        payload.case === 'membershipChanged' ? (payload.value.membership ?? []) : [],
-      );
-      const newest = received.find(({ version }) => version === 4);
+      const newest = receivedBy(own).at(-1);
       assert.deepEqual(newest, third.membership);
       assert.deepEqual((await channels(binh).getChannel({ channelId })).membership, newest);
       assert.deepEqual(second.membership?.metadata, metadata);
@@ -83,10 +80,7 @@ describe('MemberService', () => {
         ),
       );
       await until(() => stream.count('membershipChanged') === 12, 'all changes');
-      const received = stream.others
-        .filter((payload) => payload.case === 'membershipChanged')
-        .flatMap(({ value }) => value.membership ?? [])
-        .sort((a, b) => a.version - b.version);
+      const received = receivedBy(stream);
       assert.equal(new Set(received.map(({ version }) => version)).size, 12);
       assert.deepEqual(received.at(-1), (await channels(binh).getChannel({ channelId })).membership);
       await stream.disconnect();
@@ -118,3 +112,11 @@ describe('MemberService', () => {
     });
   });
 });
+
+/** The changed settings that a stream received, by version. */
+function receivedBy(stream: Subscriber): Membership[] {
+  return stream.others
+    .filter((payload) => payload.case === 'membershipChanged')
+    .flatMap(({ value }) => value.membership ?? [])
+    .sort((a, b) => a.version - b.version);
+}
