@@ -63,8 +63,8 @@ async function join(ports: readonly number[]): Promise<void> {
 /** Waits until every node sees every other and all slots served. */
 async function untilAgreed(ports: readonly number[]): Promise<void> {
   for (const port of ports) {
-    await waitUntil('the cluster to agree', JOIN_MS, () =>
-      withClient(port, async (client) => {
+    await withClient(port, (client) =>
+      waitUntil('the cluster to agree', JOIN_MS, async () => {
         const info = String(await client.cluster('INFO'));
         const whole = info.includes('cluster_state:ok') && info.includes(`cluster_slots_ok:${SLOTS}`);
         return whole && info.includes(`cluster_known_nodes:${ports.length}`) ? true : undefined;

@@ -2,7 +2,7 @@ import { once } from 'node:events';
 import { Cluster, Redis } from 'ioredis';
 import { freePort } from '../../scripts/lib/processes.ts';
 import { startRedis } from '../../scripts/lib/redis.ts';
-import { startRedisCluster } from '../../scripts/lib/redis-cluster.ts';
+import { type RedisCluster, startRedisCluster } from '../../scripts/lib/redis-cluster.ts';
 import type { RedisClient } from '../../src/redis/client.ts';
 
 export interface FreshRedis {
@@ -23,6 +23,9 @@ export interface FreshRedis {
 const RETRY_MS = 50;
 
 type Server = Omit<FreshRedis, 'client' | 'forget'>;
+
+/** Started before it is needed, because a new cluster serves writes only after two seconds. */
+let spare: Promise<RedisCluster> | undefined;
 
 /**
  * A Redis of its own: neither keys nor pub/sub are shared with other test files. With TEST_REDIS_CLUSTER=true in the
@@ -80,8 +83,20 @@ async function freshServer(): Promise<Server> {
   return { url: server?.url ?? '', cluster: false, stop, start, close: stop };
 }
 
+/** For a process whose tests use one cluster after the other; `closeSpareCluster` must follow. */
+export function openSpareCluster(): void {
+  spare = startRedisCluster();
+  // Reported to the test that uses it.
+  spare.catch(() => {});
+}
+
+export async function closeSpareCluster(): Promise<void> {
+  await (await spare)?.close();
+}
+
 async function freshCluster(): Promise<Server> {
-  const nodes = await startRedisCluster();
+  const nodes = await (spare ?? startRedisCluster());
+  if (spare !== undefined) openSpareCluster();
   const on = (act: (node: number) => Promise<void>) => async (node?: number) => {
     await Promise.all(node === undefined ? [0, 1, 2].map(act) : [act(node)]);
   };
