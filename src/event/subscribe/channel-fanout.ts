@@ -182,12 +182,12 @@ export class ChannelFanout implements FanoutProgress {
     const { backlog, streams } = this.#parts;
     if (REDACTING.has(field)) backlog.invalidate(this.channelId);
     if (field === CHANNEL_DELETED)
-      for (const stream of streams.all()) this.#end(stream, ChannelClosedReason.DELETED);
+      for (const stream of streams.all()) this.#end(stream, seq, ChannelClosedReason.DELETED);
     if (field !== MEMBERS_JOINED && field !== MEMBER_LEFT) return;
     const { change } = toEvent(payload);
     if (change.case === 'memberLeft')
       for (const stream of streams.ofUser(this.channelId, change.value.userId))
-        this.#end(stream, ChannelClosedReason.NOT_MEMBER);
+        this.#end(stream, seq, ChannelClosedReason.NOT_MEMBER);
     if (change.case === 'membersJoined')
       void this.#join(
         change.value.members.flatMap(({ userId }) => streams.ofUser(this.channelId, userId)),
@@ -202,7 +202,7 @@ export class ChannelFanout implements FanoutProgress {
       const { stateReads } = stream;
       if (stateReads.isHoldingJoins)
         stateReads.applyJoin(this.#pending(() => void this.#join([stream], seq)));
-      else if (!stream.isClosed && !stream.has(this.channelId)) await this.#open(stream, seq);
+      else if (stream.canJoin(this.channelId, seq)) await this.#open(stream, seq);
     }
     this.#pendingChanges -= 1;
   }
@@ -225,9 +225,11 @@ export class ChannelFanout implements FanoutProgress {
     }
   }
 
-  #end(stream: SubscriberStream, reason: ChannelClosedReason): void {
+  #end(stream: SubscriberStream, seq: bigint, reason: ChannelClosedReason): void {
     const end = () => {
-      if (this.detach(stream)) sendClosed(stream, this.channelId, reason);
+      if (!this.detach(stream)) return;
+      stream.noteEnd(this.channelId, seq);
+      sendClosed(stream, this.channelId, reason);
     };
     end();
     // Once more after a read, which may attach the channel from an older state.

@@ -32,6 +32,8 @@ type Parts = {
 const RETRY_MS = 200;
 // Heads in one heartbeat: 640 KB as JSON.
 const MAX_HEADS = 10_000;
+// Of the channels that ended last: an outdated join is reported by the next polls of the log, not later.
+const MAX_ENDED = 1_000;
 
 /**
  * One Subscribe call. It is the only owner of its positions: where it is caught up, it is sent the next event of a
@@ -49,6 +51,8 @@ export class SubscriberStream {
   readonly #fanouts = new Map<bigint, FanoutProgress>();
   // Last event sent in each channel where that is not the last one delivered, as it is where the stream is caught up.
   readonly #positions = new Map<FanoutProgress, bigint>();
+  // The departures that ended channels of this stream, by channel, latest last.
+  readonly #ended = new Map<bigint, bigint>();
   #heartbeatAt = 0;
   #lastHeartbeatAt = 0;
   #isCatchingUp = false;
@@ -151,6 +155,21 @@ export class SubscriberStream {
   detach(fanout: FanoutProgress): boolean {
     this.#positions.delete(fanout);
     return this.#fanouts.delete(fanout.channelId);
+  }
+
+  /** Notes the departure or deletion that ended a channel. */
+  noteEnd(channelId: bigint, seq: bigint): void {
+    this.#ended.delete(channelId);
+    this.#ended.set(channelId, seq);
+    for (const oldest of this.#ended.keys()) {
+      if (this.#ended.size <= MAX_ENDED) break;
+      this.#ended.delete(oldest);
+    }
+  }
+
+  /** Whether a join opens a channel: an older one than the end of the channel is outdated, its events were sent. */
+  canJoin(channelId: bigint, seq: bigint): boolean {
+    return !this.#isClosed && !this.has(channelId) && seq > (this.#ended.get(channelId) ?? 0n);
   }
 
   /** Takes the event after `previousSeq`. Returns whether it was sent: it is not where the stream is not caught up. */
