@@ -95,8 +95,9 @@ export async function closeSpareCluster(): Promise<void> {
 }
 
 async function freshCluster(): Promise<Server> {
-  const nodes = await (spare ?? startRedisCluster());
-  if (spare !== undefined) openSpareCluster();
+  const taken = spare;
+  if (taken !== undefined) openSpareCluster();
+  const nodes = await (taken ?? startRedisCluster());
   const on = (act: (node: number) => Promise<void>) => async (node?: number) => {
     await Promise.all(node === undefined ? [0, 1, 2].map(act) : [act(node)]);
   };

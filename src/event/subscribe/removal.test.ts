@@ -116,35 +116,42 @@ describe('a member who is added again', () => {
     update channel_members set status = ${status} where channel_id = ${channelId} and user_id = ${reader.userId}
   `;
 
-  /** The events of a channel, and the two joins among them. */
-  const logged = async (channelId: bigint) => {
+  const group = async () => {
+    const { channel } = await the
+      .client(ChannelService, owner, 'grpc', 1)
+      .createChannel({ name: 'Kho', memberUserIds: [reader.userId] });
+    return channel?.id ?? 0n;
+  };
+  const members = () => the.client(MemberService, owner, 'grpc', 1);
+  const send = (channelId: bigint, content: string) =>
+    the.client(MessageService, owner, 'grpc', 1).sendMessage({ channelId, content });
+  /**
+   * Adds the reader again. From then on, the first instance knows only what the test passes on to its hub: the events of the
+   * channel, with the two joins among them.
+   */
+  const addUnnoticed = async (channelId: bigint) => {
+    await the.redis.stop();
+    await send(channelId, 'bí mật');
+    await members().addMembers({ channelId, userIds: [reader.userId] });
+    await send(channelId, 'trở lại');
     const rows = await the.owner<{ kind: string; payload: Buffer }[]>`
       select kind, payload from channel_events where channel_id = ${channelId} order by seq
     `;
     const joins = rows.filter(({ kind }) => kind === 'MEMBERS_JOINED');
     const [first, again] = joins.map(({ payload }) => peekEvent(payload));
     assert.ok(first !== undefined && again !== undefined && joins.length === 2);
-    return { events: rows.map(({ payload }) => peekEvent(payload)), first, again };
+    const { hub } = the.instances[0]?.deps ?? assert.fail();
+    return { hub, events: rows.map(({ payload }) => peekEvent(payload)), first, again };
   };
 
   it('receives no event again when the join before the removal is reported late', async () => {
-    const channels = the.client(ChannelService, owner, 'grpc', 1);
-    const members = the.client(MemberService, owner, 'grpc', 1);
-    const messages = the.client(MessageService, owner, 'grpc', 1);
-    const { channel } = await channels.createChannel({ name: 'Kho', memberUserIds: [reader.userId] });
-    const channelId = channel?.id ?? 0n;
+    const channelId = await group();
     const stream = await new Subscriber(the.client(EventService, reader)).connect();
-    await messages.sendMessage({ channelId, content: 'trước' });
+    await send(channelId, 'trước');
     await until(() => stream.messages(channelId).includes('trước'), 'the message before the removal');
-    await members.removeMember({ channelId, userId: reader.userId });
+    await members().removeMember({ channelId, userId: reader.userId });
     await until(() => stream.count('channelClosed') === 1, 'channel_closed');
-    // From here on, the instance knows what the test passes on.
-    await the.redis.stop();
-    await messages.sendMessage({ channelId, content: 'bí mật' });
-    await members.addMembers({ channelId, userIds: [reader.userId] });
-    await messages.sendMessage({ channelId, content: 'trở lại' });
-    const { hub } = the.instances[0]?.deps ?? assert.fail();
-    const { events, first } = await logged(channelId);
+    const { hub, events, first } = await addUnnoticed(channelId);
     hub.deliver(first);
     await settled(0);
     for (const event of events) hub.deliver(event);
@@ -156,21 +163,11 @@ describe('a member who is added again', () => {
   });
 
   it('keeps the channel when the log is still read for a join before the removal, which was reported late', async () => {
-    const channels = the.client(ChannelService, owner, 'grpc', 1);
-    const members = the.client(MemberService, owner, 'grpc', 1);
-    const messages = the.client(MessageService, owner, 'grpc', 1);
-    const { channel } = await channels.createChannel({ name: 'Kho', memberUserIds: [reader.userId] });
-    const channelId = channel?.id ?? 0n;
-    await members.removeMember({ channelId, userId: reader.userId });
+    const channelId = await group();
+    await members().removeMember({ channelId, userId: reader.userId });
     // It does not know of the removal.
     const stream = await new Subscriber(the.client(EventService, reader)).connect();
-    await the.redis.stop();
-    await messages.sendMessage({ channelId, content: 'bí mật' });
-    await members.addMembers({ channelId, userIds: [reader.userId] });
-    await messages.sendMessage({ channelId, content: 'trở lại' });
-
-    const { hub } = the.instances[0]?.deps ?? assert.fail();
-    const { events, first, again } = await logged(channelId);
+    const { hub, events, first, again } = await addUnnoticed(channelId);
     const passOn = (from: bigint, to: bigint) => {
       for (const event of events) if (event.seq >= from && event.seq < to) hub.deliver(event);
     };

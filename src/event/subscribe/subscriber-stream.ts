@@ -1,8 +1,10 @@
+import type { LRUCache } from 'lru-cache';
 import type { Logger } from 'pino';
 import { toTimestamp } from '../../db/time.ts';
 import type { Caller, Sink } from '../../rpc/call.ts';
 import { errors } from '../../rpc/errors.ts';
 import type { Frame } from '../../rpc/frame.ts';
+import { lruCache } from '../../rpc/lru.ts';
 import type { Metrics } from '../../telemetry/metrics.ts';
 import { toFrame } from '../log/wire.ts';
 import type { Backlog } from './backlog.ts';
@@ -51,8 +53,8 @@ export class SubscriberStream {
   readonly #fanouts = new Map<bigint, FanoutProgress>();
   // Last event sent in each channel where that is not the last one delivered, as it is where the stream is caught up.
   readonly #positions = new Map<FanoutProgress, bigint>();
-  // The departures that ended channels of this stream, by channel, latest last.
-  readonly #ended = new Map<bigint, bigint>();
+  // The departures that ended channels of this stream, by channel. Few streams have any.
+  #ended: LRUCache<bigint, bigint> | undefined;
   #heartbeatAt = 0;
   #lastHeartbeatAt = 0;
   #isCatchingUp = false;
@@ -159,17 +161,13 @@ export class SubscriberStream {
 
   /** Notes the departure or deletion that ended a channel. */
   noteEnd(channelId: bigint, seq: bigint): void {
-    this.#ended.delete(channelId);
+    this.#ended ??= lruCache(MAX_ENDED);
     this.#ended.set(channelId, seq);
-    for (const oldest of this.#ended.keys()) {
-      if (this.#ended.size <= MAX_ENDED) break;
-      this.#ended.delete(oldest);
-    }
   }
 
   /** Whether a join opens a channel: an older one than the end of the channel is outdated, its events were sent. */
   canJoin(channelId: bigint, seq: bigint): boolean {
-    return !this.#isClosed && !this.has(channelId) && seq > (this.#ended.get(channelId) ?? 0n);
+    return !this.#isClosed && !this.has(channelId) && seq > (this.#ended?.get(channelId) ?? 0n);
   }
 
   /** Takes the event after `previousSeq`. Returns whether it was sent: it is not where the stream is not caught up. */
