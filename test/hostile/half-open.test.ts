@@ -7,8 +7,9 @@ import { until } from '../kit/until.ts';
 
 const WAITING = 3;
 const FLOOD = 400;
-// Above the number that ends a connection.
-const REJECTED = 40;
+// Above the number that ends a connection (20), and below that of calls at a time (32) after which others start with pauses:
+// they would not be answered within RESET_MS, however often that is tried.
+const REJECTED = 26;
 // Less than clients have for a reset.
 const RESET_MS = 200;
 // Waiting for a condition takes many reads on a slow machine.
