@@ -26,23 +26,14 @@ const ON_BOTH = [
   'src/message/cache-races',
   'test/outage-redis',
 ];
-// They take long, each in a process of its own.
-const LONGEST_FILES = [
-  'test/chaos/',
-  'test/isolation.test',
-  'src/event/subscribe/rpc',
-  'src/event/subscribe/started',
-  'test/fuzz/',
-  'test/hostile/memory',
-  'test/cluster',
-  'src/presence/device',
-  'src/presence/outage',
-  'src/attachment/outage',
-];
+// Each in a process of its own: they take long, or measure what a process uses.
+const ALONE = ['test/chaos/', 'test/isolation.test', 'test/fuzz/', 'test/hostile/memory'];
 // Before a group that gets a Redis Cluster.
 const CLUSTER = 'cluster:';
-// Groups with one of these parts start early, so that none of them runs alone at the end.
-const LONGEST = [CLUSTER, 'test/', 'src/db/', ...LONGEST_FILES];
+// Groups with one of these parts take long and start early, so that none of them runs alone at the end.
+const LONGEST = [CLUSTER, 'test/', 'src/db/'];
+// They mostly wait: every third group of the first ones is another, which computes meanwhile.
+const LONG_IN_A_ROW = 2;
 const FILES_PER_PROCESS = 14;
 const HAS_ROOT_HOOK = /^(before|after)/m;
 // The tests wait for about half of their time.
@@ -124,18 +115,21 @@ function groupsOf(files: readonly string[], prefix = ''): string[] {
 }
 
 function needsOwnProcess(file: string): boolean {
-  return hasPart(file, LONGEST_FILES) || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
+  return hasPart(file, ALONE) || HAS_ROOT_HOOK.test(readFileSync(file, 'utf8'));
 }
 
-/** The largest of LONGEST first, which take turns with the others, so that some wait while others compute. */
+/** LONGEST first, with another group after every LONG_IN_A_ROW of them; single files last, because they end sooner than groups. */
 function inTurns(groups: readonly string[]): string[] {
-  const isLong = (group: string) => hasPart(group, LONGEST);
+  const {
+    long = [],
+    others = [],
+    single = [],
+  } = Object.groupBy(groups, (group) =>
+    !group.includes(',') ? 'single' : hasPart(group, LONGEST) ? 'long' : 'others',
+  );
   const rank = (group: string) => LONGEST.findIndex((part) => group.includes(part));
-  const size = (group: string) => group.split(',').length;
-  const long = groups.filter(isLong).sort((a, b) => size(b) - size(a) || rank(a) - rank(b));
-  const others = groups.filter((group) => !isLong(group));
-  return [
-    ...long.flatMap((group, index) => [group, ...others.slice(index, index + 1)]),
-    ...others.slice(long.length),
-  ];
+  long.sort((a, b) => rank(a) - rank(b));
+  const first: string[] = [];
+  while (long.length > 0) first.push(...long.splice(0, LONG_IN_A_ROW), ...others.splice(0, 1));
+  return [...first, ...others, ...single];
 }
