@@ -10,6 +10,7 @@ import { Subscriber } from './kit/stream.ts';
 import { TenantStreamReader } from './kit/tenant-stream-reader.ts';
 import { until } from './kit/until.ts';
 
+// Events may arrive after it: those of tenants wait for the transactions of all databases of the server, other tests' too.
 const SECONDS = 3;
 
 const ana: As = { userId: 1n, tenantId: 1n };
@@ -34,7 +35,6 @@ describe('streams and the expiry of their token', () => {
       const start = Date.now();
       const subscriber = await new Subscriber(client({ ...ana, expiresIn: SECONDS }, edge)).connect();
       await send('trước');
-      await until(() => subscriber.messages(channelId).length === 1);
       await until(() => subscriber.error !== undefined, 'the end of the stream', 10_000);
       assertEnd(start, subscriber.error);
       await send('giữa');
@@ -50,7 +50,6 @@ describe('streams and the expiry of their token', () => {
       const start = Date.now();
       const reader = await new TenantStreamReader().connect(client({ ...crm, expiresIn: SECONDS }, edge));
       await send('trước');
-      await until(() => reader.texts.at(-1) === 'trước');
       await until(() => reader.error !== undefined, 'the end of the stream', 10_000);
       assertEnd(start, reader.error);
       await send('giữa');
