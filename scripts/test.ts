@@ -32,7 +32,7 @@ const ALONE = ['test/chaos/', 'test/isolation.test', 'test/fuzz/', 'test/hostile
 const CLUSTER = 'cluster:';
 // Groups with one of these parts take long and start early, so that none of them runs alone at the end.
 const LONGEST = [CLUSTER, 'test/', 'src/db/'];
-// They mostly wait: every third group of the first ones is another, which computes meanwhile.
+// They mostly wait, so after each two of them starts one of the others, which computes meanwhile.
 const LONG_IN_A_ROW = 2;
 const FILES_PER_PROCESS = 14;
 const HAS_ROOT_HOOK = /^(before|after)/m;
